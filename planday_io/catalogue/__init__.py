@@ -1,0 +1,100 @@
+"""The catalogue: every endpoint and table as a value.
+
+To add an endpoint: declare it in the module of its domain and name it in that module's `ENDPOINTS`. Everything else
+(client, typing, lake, warehouse, assets, docs) is a function of the declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from planday_io.catalogue import hr, portal
+from planday_io.catalogue.model import ContradictionError, Endpoint, Table
+
+__all__ = ["CATALOGUE", "DOMAINS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
+
+DOMAINS = (
+    "portal",
+    "hr",
+    "scheduling",
+    "punchclock",
+    "absence",
+    "payroll",
+    "pay",
+    "revenue",
+    "contract_rules",
+)
+"""Domains a configuration may name. One without tables in the catalogue stands for none."""
+
+VERSION = 1
+"""Of the declarations as a whole; written into every slice. Raise it when a column changes type or meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A set of endpoints whose tables do not clash and whose fan-outs find their parents."""
+
+    endpoints: tuple[Endpoint, ...]
+
+    def __post_init__(self) -> None:
+        names = [table.full_name for table in self.tables()]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ContradictionError(f"declared twice: {sorted(repeated)}")
+        by_name = {table.full_name: table for table in self.tables()}
+        for endpoint in self.endpoints:
+            fan_out = endpoint.fan_out
+            if fan_out is None:
+                continue
+            if fan_out.parent not in by_name:
+                raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, which is no table")
+            columns = {column.name for column in by_name[fan_out.parent].columns}
+            wanted = {fan_out.column} | ({fan_out.changed_by} if fan_out.changed_by else set())
+            if missing := wanted - columns:
+                raise ContradictionError(f"{fan_out.parent} has no {sorted(missing)} for {endpoint.path}")
+            if self.endpoint_of(fan_out.parent).fan_out is not None:
+                raise ContradictionError(f"{endpoint.path} fans out over a fan-out")
+
+    def tables(self) -> Iterator[Table]:
+        """All tables, in the order declared."""
+        for endpoint in self.endpoints:
+            yield from endpoint.tables
+
+    def table(self, full_name: str) -> Table:
+        """The table of that name. Raises KeyError."""
+        for table in self.tables():
+            if table.full_name == full_name:
+                return table
+        raise KeyError(full_name)
+
+    def endpoint_of(self, full_name: str) -> Endpoint:
+        """The endpoint that fills the table. Raises KeyError."""
+        for endpoint in self.endpoints:
+            if any(table.full_name == full_name for table in endpoint.tables):
+                return endpoint
+        raise KeyError(full_name)
+
+    def domains(self) -> tuple[str, ...]:
+        """Domains that have tables, in the order declared."""
+        return tuple(dict.fromkeys(table.domain for table in self.tables()))
+
+    def select(self, names: Iterable[str], *, on_request: bool) -> frozenset[str]:
+        """Full names of the tables that domains and table names stand for.
+
+        Args:
+            names: domains (`hr`) and tables (`hr.skills`).
+            on_request: whether a domain includes its tables that are read on request only.
+
+        Raises:
+            KeyError: a name is neither.
+        """
+        chosen: set[str] = set()
+        for name in names:
+            if name in DOMAINS or name in self.domains():
+                chosen.update(t.full_name for t in self.tables() if t.domain == name and (on_request or not t.on_request))
+            else:
+                chosen.add(self.table(name).full_name)
+        return frozenset(chosen)
+
+
+CATALOGUE = Catalogue(endpoints=(*portal.ENDPOINTS, *hr.ENDPOINTS))

@@ -1,0 +1,238 @@
+"""The request budget: how fast one app and one portal may be asked, shared by every process of an installation.
+
+Planday counts each request in two buckets, per portal and per client id, each with a window of a second and of a
+minute (facts, section 5). This keeps the same count on our side: a log of sends per bucket in one SQLite file, and a
+request may go out when in each window of each of its buckets there is room. It begins with the safe guess of 10 a second
+and then follows the policy the API sends in `x-ratelimit-limit`.
+
+pyrate-limiter was tried and left: its rates are fixed when a bucket is made (ours arrive with the first answer), two
+buckets cannot be taken in one transaction, and nothing in it holds all processes until a 429's reset.
+
+Times are seconds since the epoch: a monotonic clock means nothing to the next process after a reboot.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from planday_io.errors import StorageError
+from planday_io.files import locked
+
+
+@dataclass(frozen=True, slots=True)
+class RateWindow:
+    """At most `limit` requests in any `seconds`."""
+
+    limit: int
+    seconds: float
+
+
+PORTAL_START = (RateWindow(10, 1.0), RateWindow(600, 60.0))
+CLIENT_START = (RateWindow(100, 1.0), RateWindow(2000, 60.0))
+"""Before the first answer: the slower of the contradicting figures for a portal, the documented ones for an app."""
+
+_BURST = 3
+_SHORT_SECONDS = 10.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS send (bucket TEXT NOT NULL, sent_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS send_by_time ON send (bucket, sent_at);
+CREATE TABLE IF NOT EXISTS policy (bucket TEXT PRIMARY KEY, windows TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS gate (bucket TEXT PRIMARY KEY, closed_until REAL NOT NULL);
+"""
+
+
+def paced(windows: Sequence[RateWindow]) -> list[RateWindow]:
+    """The windows we hold ourselves to so that the server never counts more than it allows.
+
+    The server counts arrivals, we count sends, and the network bunches them: short windows are stretched by 5 %, long
+    ones by a second. Within a short window sends are spread evenly (three at a time at most), so that an answer
+    delayed by 50 ms does not make twenty requests arrive as forty.
+    """
+    result: list[RateWindow] = []
+    for window in windows:
+        if window.seconds < _SHORT_SECONDS:
+            seconds = window.seconds * 1.05
+            result.append(RateWindow(window.limit, seconds))
+            if window.limit > _BURST:
+                result.append(RateWindow(_BURST, seconds * _BURST / window.limit))
+        else:
+            result.append(RateWindow(window.limit, window.seconds + 1.0))
+    return result
+
+
+def parse_policy(header: str) -> tuple[int | None, tuple[RateWindow, ...]]:
+    """Read `x-ratelimit-limit`: `100, 20;w=1, 750;w=60` -> the limit closest to exhaustion, and all windows.
+
+    What cannot be read is left out; an unreadable header gives (None, ()).
+    """
+    closest: int | None = None
+    windows: list[RateWindow] = []
+    for part in header.split(","):
+        amount, _, rest = part.strip().partition(";")
+        if not amount.isdigit() or int(amount) < 1:
+            continue
+        name, _, seconds = rest.strip().partition("=")
+        if not rest:
+            closest = int(amount) if closest is None else closest
+        elif name.strip() == "w" and _positive(seconds):
+            windows.append(RateWindow(int(amount), float(seconds)))
+    return closest, tuple(windows)
+
+
+def split_policy(windows: Sequence[RateWindow]) -> tuple[tuple[RateWindow, ...], tuple[RateWindow, ...]]:
+    """Whose windows they are: of two windows of one length the smaller is the portal's, the larger the app's."""
+    portal: dict[float, RateWindow] = {}
+    client: dict[float, RateWindow] = {}
+    for window in sorted(windows, key=lambda w: w.limit):
+        (client if window.seconds in portal else portal)[window.seconds] = window
+    return tuple(portal.values()), tuple(client.values())
+
+
+def _positive(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
+class Budget:
+    """One process's handle on the shared budget of one app on one portal.
+
+    Args:
+        file: the SQLite file all processes share; created.
+        client: bucket name of the app.
+        portal: bucket name of the portal.
+        clock: seconds since the epoch.
+
+    Raises:
+        StorageError: the file cannot be created or written.
+    """
+
+    def __init__(self, file: Path, *, client: str, portal: str, clock: Callable[[], float] = time.time) -> None:
+        self._file = file
+        self._clock = clock
+        self._client, self._portal = f"client {client}", f"portal {portal}"
+        self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
+        self._header_seen: str | None = None
+        with locked(file.with_suffix(".lock")):
+            try:
+                self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
+                self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; {_SCHEMA}")
+            except sqlite3.Error as error:
+                raise StorageError(f"the request budget {file} cannot be opened ({error}): remove the file") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def take(self) -> float:
+        """Book one request now, if both buckets have room.
+
+        Returns:
+            0.0 when it is booked; otherwise the seconds after which it is worth asking again, and nothing is booked.
+        """
+        with self._transaction():
+            now = self._clock()
+            wait = max(self._wait(bucket, now) for bucket in self._starts)
+            if wait <= 0:
+                self._db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now) for bucket in self._starts])
+            return max(wait, 0.0)
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Follow what an answer says about the policy and about what others have used of it."""
+        header = headers.get("x-ratelimit-limit", "")
+        closest, windows = parse_policy(header)
+        if windows and header.partition(",")[2] != self._header_seen:
+            self._header_seen = header.partition(",")[2]
+            portal, client = split_policy(windows)
+            with self._transaction():
+                for bucket, learned in ((self._portal, portal), (self._client, client)):
+                    if learned:
+                        text = " ".join(f"{window.limit}/{window.seconds}" for window in learned)
+                        self._db.execute("INSERT OR REPLACE INTO policy VALUES (?, ?)", (bucket, text))
+        remaining = headers.get("x-ratelimit-remaining", "")
+        if closest is not None and remaining.isdigit() and int(remaining) * 2 < closest:
+            self._count_others(closest, int(remaining), windows)
+
+    def hold(self, seconds: float, closest: int | None = None) -> None:
+        """Let no process send for that long: a 429 came.
+
+        Args:
+            seconds: until the window resets.
+            closest: the limit that was hit; it tells whose bucket is closed, and both are when it does not.
+        """
+        buckets = list(self._starts)
+        if closest is not None:
+            owners = [bucket for bucket in buckets if any(w.limit == closest for w in self._windows(bucket))]
+            buckets = owners or buckets
+        with self._transaction():
+            until = self._clock() + seconds
+            for bucket in buckets:
+                self._db.execute(
+                    "INSERT INTO gate VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE "
+                    "SET closed_until = max(closed_until, excluded.closed_until)",
+                    (bucket, until),
+                )
+
+    def windows(self) -> dict[str, tuple[RateWindow, ...]]:
+        """The policy in force, per bucket."""
+        return {bucket: self._windows(bucket) for bucket in self._starts}
+
+    def _transaction(self) -> _Immediate:
+        return _Immediate(self._db)
+
+    def _windows(self, bucket: str) -> tuple[RateWindow, ...]:
+        row = self._db.execute("SELECT windows FROM policy WHERE bucket = ?", (bucket,)).fetchone()
+        if row is None:
+            return self._starts[bucket]
+        pairs = (part.split("/") for part in row[0].split())
+        return tuple(RateWindow(int(limit), float(seconds)) for limit, seconds in pairs)
+
+    def _wait(self, bucket: str, now: float) -> float:
+        windows = paced(self._windows(bucket))
+        longest = max(window.seconds for window in windows)
+        # Rows from the future are left by a clock that was set back.
+        self._db.execute("DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now))
+        gate = self._db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
+        wait = gate[0] - now if gate else 0.0
+        for window in windows:
+            query = "SELECT sent_at FROM send WHERE bucket = ? ORDER BY sent_at DESC LIMIT 1 OFFSET ?"
+            with closing(self._db.execute(query, (bucket, window.limit - 1))) as cursor:
+                if row := cursor.fetchone():
+                    wait = max(wait, row[0] + window.seconds - now)
+        return wait
+
+    def _count_others(self, closest: int, remaining: int, windows: Sequence[RateWindow]) -> None:
+        """Book what the server counted and we did not send: another machine or another app uses the same portal."""
+        portal, client = split_policy(windows)
+        owned = [(self._portal, w) for w in portal if w.limit == closest]
+        owned += [(self._client, w) for w in client if w.limit == closest]
+        if not owned:
+            return
+        bucket, window = owned[0]
+        with self._transaction():
+            now = self._clock()
+            (ours,) = self._db.execute(
+                "SELECT count(*) FROM send WHERE bucket = ? AND sent_at > ?", (bucket, now - window.seconds - 1.0)
+            ).fetchone()
+            others = closest - remaining - ours
+            if others > 0:
+                self._db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now)] * others)
+
+
+class _Immediate:
+    """`BEGIN IMMEDIATE` ... `COMMIT`: takes the write lock at once, so that two processes never read one free place."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("ROLLBACK" if kind else "COMMIT")

@@ -1,0 +1,291 @@
+"""One portal's HTTP client: both headers, the shared budget, bounded retries, typed errors, counts.
+
+The only place where a request is repeated. How a list is paged is `planday_io.reading.pages`; what is read is the
+catalogue.
+
+stamina drives the retries (exponential waits with jitter, a server's own hint where it gives one); httpx's own retries
+cover connecting only. httpx's `Auth` is not used, because the second try after a 401 must take its place in the budget
+like every other request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+import stamina
+
+from planday_io.addresses import is_loopback
+from planday_io.client.budget import Budget, parse_policy
+from planday_io.client.tokens import AccessToken, TokenSource
+from planday_io.errors import (
+    AccessRevokedError,
+    ApiError,
+    BadRequestError,
+    BrokenBodyError,
+    ConnectionFailedError,
+    MissingScopeError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+    TransientApiError,
+    UnexpectedStatusError,
+)
+
+TIMEOUT = httpx.Timeout(60.0, connect=15.0, pool=None)
+_LONGEST_HINT_SECONDS = 120.0
+"""A wait that the server asks for is honoured up to here; a longer one is left to the step's retry."""
+_DEFAULT_RESET_SECONDS = 5.0
+
+NONE = object()
+"""What `get` returns for a status that the caller declared to mean "there is none"."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What reading cost. `throttled_seconds` is time spent waiting for the budget, summed over requests."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+    throttled_seconds: float = 0.0
+
+
+class PortalClient:
+    """Calls the API as one portal. Use as an async context manager, within one event loop.
+
+    Args:
+        portal: config key.
+        api_url: base address of the API.
+        tokens: access tokens; may be shared by clients one after the other.
+        budget: the shared request budget.
+        tries: of one request, the first included.
+
+    Proxies and CA bundles come from the usual environment variables, except for an API on this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        portal: str,
+        api_url: str,
+        tokens: TokenSource,
+        budget: Budget,
+        tries: int = 5,
+    ) -> None:
+        self.portal = portal
+        self.tokens = tokens
+        self.budget = budget
+        self._api_url = api_url
+        self._tries = tries
+        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
+
+    async def __aenter__(self) -> PortalClient:
+        self._http = httpx.AsyncClient(
+            timeout=TIMEOUT,
+            trust_env=not is_loopback(self._api_url),
+            headers={"Accept": "application/json"},
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+        )
+        # asyncio's locks belong to the loop they are first used in, so they live as long as the client.
+        self._turn = asyncio.Lock()
+        self._renewing = asyncio.Lock()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(
+        self,
+        path: str,
+        *,
+        counters: Counters,
+        holes: Mapping[str, object] | None = None,
+        params: Sequence[tuple[str, str]] = (),
+        scope: str | None = None,
+        none_statuses: Sequence[int] = (),
+    ) -> Any:  # noqa: ANN401 - JSON enters here
+        """GET one JSON document. Numbers with a fraction are Decimals.
+
+        Args:
+            path: template, such as `/hr/v1.0/employees/{employee_id}`.
+            counters: added to.
+            holes: values of the template's holes.
+            params: query parameters.
+            scope: the scope this takes, for the error when it is missing.
+            none_statuses: statuses that mean there is none; then `NONE` is returned.
+
+        Raises:
+            ApiError: the answer is no use, after the retries that make sense.
+            TokenError: no access token is to be had, or the API refuses a brand new one.
+            SecretError: a configured secret is missing.
+        """
+        url = self._api_url + path.format_map({key: quote(str(value), safe="") for key, value in (holes or {}).items()})
+        async for attempt in self._attempts():
+            with attempt:
+                counters.retries += attempt.num > 1
+                response = await self._send(url, path, params, counters)
+                return self._read(response, path, scope, none_statuses)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def authorize(self) -> AccessToken:
+        """An access token, exchanged when there is no fresh one. See `get` for what it raises."""
+        async with self._renewing:
+            if token := self.tokens.usable():
+                return token
+            async for attempt in self._attempts():
+                with attempt:
+                    # In a thread: it waits for a file lock and for the identity server.
+                    return await asyncio.to_thread(self.tokens.exchange, self._post_form)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _attempts(self) -> AsyncIterator[stamina.Attempt]:
+        return stamina.retry_context(
+            on=_backoff, attempts=self._tries, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
+        ).__aiter__()
+
+    def _post_form(self, url: str, form: dict[str, str]) -> httpx.Response:
+        """POST to the identity server. Its limits are unknown, so it has no budget; 429 and 5xx are retried."""
+        path = urlsplit(url).path
+        about: dict[str, Any] = {"method": "POST", "path": path, "portal": self.portal}
+        with httpx.Client(timeout=TIMEOUT, trust_env=not is_loopback(url)) as http:
+            try:
+                response = http.post(url, data=form)
+            except httpx.TransportError as error:
+                raise ConnectionFailedError(_explain(error, "identity_url"), **about) from None
+        if response.status_code == 429:
+            raise RateLimitedError(
+                "the identity server asks to slow down", status=429, wait_seconds=_hint(response.headers), **about
+            )
+        if response.status_code >= 500:
+            raise ServerError("the identity server has a fault", status=response.status_code, **about)
+        return response
+
+    async def _send(
+        self, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
+    ) -> httpx.Response:
+        token = await self.authorize()
+        response = await self._send_as(token, url, path, params, counters)
+        if response.status_code != 401:
+            return response
+        self.tokens.discard(token)
+        token = await self.authorize()
+        response = await self._send_as(token, url, path, params, counters)
+        if response.status_code == 401:
+            raise AccessRevokedError(
+                f"GET {path} (portal '{self.portal}') answered 401 to a brand new access token: the administrator who "
+                "authorized the app was deactivated, or the app was revoked. Another administrator authorizes the app "
+                "under Settings > Integrations > API Access and puts the new token where portals.yaml reads it"
+            )
+        return response
+
+    async def _send_as(
+        self, token: AccessToken, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()}
+        about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal}
+        async with self._place(counters):
+            counters.requests += 1
+            try:
+                response = await self._http.get(url, params=httpx.QueryParams(list(params)), headers=headers)
+            except httpx.TransportError as error:
+                raise ConnectionFailedError(_explain(error, "api_url"), **about) from None
+            except httpx.DecodingError:
+                raise BrokenBodyError("the compressed body is damaged", **about) from None
+        counters.bytes += len(response.content)
+        self.budget.learn(response.headers)
+        if response.status_code == 429:
+            closest, _ = parse_policy(response.headers.get("x-ratelimit-limit", ""))
+            hint = _hint(response.headers)
+            self.budget.hold(hint if hint is not None else _DEFAULT_RESET_SECONDS, closest)
+            raise RateLimitedError("too many requests", status=429, wait_seconds=hint, **about)
+        return response
+
+    @asynccontextmanager
+    async def _place(self, counters: Counters) -> AsyncIterator[None]:
+        """Wait until the budget has room. Requests of one client wait in line, so that none is starved."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        async with self._turn:
+            while (wait := self.budget.take()) > 0:
+                # Other processes wait for the same place: a little jitter keeps them from arriving together.
+                await asyncio.sleep(min(wait, 5.0) + random.random() * 0.002)  # noqa: S311
+        counters.throttled_seconds += clock() - began
+        yield
+
+    def _read(
+        self, response: httpx.Response, path: str, scope: str | None, none_statuses: Sequence[int]
+    ) -> Any:  # noqa: ANN401
+        status = response.status_code
+        if status in none_statuses:
+            return NONE
+        if status != 200:
+            raise self._refusal(status, path, scope)
+        try:
+            return self._decoder.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            kind = response.headers.get("content-type", "no content type").partition(";")[0][:60]
+            raise BrokenBodyError(
+                f"expected a JSON document, got {len(response.content)} bytes of {kind} that are none",
+                method="GET",
+                path=path,
+                portal=self.portal,
+                status=status,
+            ) from None
+
+    def _refusal(self, status: int, path: str, scope: str | None) -> ApiError:
+        about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
+        if status == 400:
+            return BadRequestError("the API does not take a parameter of this call, or does not know the id", **about)
+        if status == 403:
+            lacks = f"the app lacks scope {scope}" if scope else "the app lacks a scope that is not documented"
+            return MissingScopeError(
+                f"{lacks}. Scopes are fixed when an app is created, so create a new app with it and authorize it on "
+                f"this portal, or exclude the tables it fills from the resources of portal '{self.portal}'",
+                **about,
+            )
+        if status == 404:
+            return NotFoundError("nothing is there; check api_url in portals.yaml", **about)
+        if status >= 500:
+            return ServerError("the API has a fault; nothing was written, and the next run tries again", **about)
+        return UnexpectedStatusError("this status is not known for reading; check api_url and proxies", **about)
+
+
+def _backoff(error: Exception) -> bool | float:
+    """Whether to try again, and after how many seconds where the server said so."""
+    if not isinstance(error, TransientApiError):
+        return False
+    if error.wait_seconds is None:
+        return True
+    return error.wait_seconds if error.wait_seconds <= _LONGEST_HINT_SECONDS else False
+
+
+def _hint(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from `x-ratelimit-reset` or `Retry-After`; None without a usable one."""
+    for name in ("x-ratelimit-reset", "retry-after"):
+        try:
+            seconds = float(headers.get(name, ""))
+        except ValueError:
+            continue
+        if seconds >= 0:
+            # Whole seconds are rounded by the server, we do not know which way.
+            return max(seconds, 1.0) + 0.1
+    return None
+
+
+def _explain(error: httpx.TransportError, setting: str) -> str:
+    """What broke, without addresses or bodies."""
+    kind = type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer in time ({kind})"
+    if isinstance(error, httpx.ConnectError):
+        return f"no connection ({kind}): check the network, proxies, certificates and {setting} in portals.yaml"
+    return f"the connection broke ({kind})"

@@ -1,0 +1,222 @@
+"""Access tokens: the refresh grant, expiry and rotation.
+
+Source: facts, section 3. The grant is form-encoded, without a client secret. Only `access_token` is promised:
+`expires_in` is optional, and if a `refresh_token` comes back it is stored before the new access token is used, because a
+server that rotates has just made the old one worthless.
+
+Not here: headers and 401 handling of API calls (`http`), where configured secrets come from (`planday_io.config.secrets`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from planday_io.errors import StorageError, TokenError, TokenRejectedError
+from planday_io.files import locked, storage_errors, write_text
+
+ASSUMED_LIFETIME_SECONDS = 3600.0
+_EARLY_SECONDS = 60.0
+_EARLY_SHARE = 0.2
+
+# RFC 6749 section 5.2. Anything else a server writes there is not repeated: it could be the token.
+_OAUTH_ERRORS = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An access token and when to stop using it.
+
+    Args:
+        value: the bearer token; kept out of repr.
+        stale_at: seconds since the epoch after which a new one is fetched, before the server would refuse this one.
+        scopes: granted scopes, or None when the server did not say.
+    """
+
+    value: str = field(repr=False)
+    stale_at: float
+    scopes: frozenset[str] | None = None
+
+
+class RefreshTokenStore:
+    """The refresh token in force for one portal: the configured one, or the newest one that replaced it.
+
+    A rotated token is kept with the SHA-256 of the configured token it descends from; when the configuration holds
+    another one, an administrator has authorized the portal anew and the kept one is forgotten.
+
+    Args:
+        folder: `.planday/tokens`, the one folder that may hold a secret.
+        portal: config key.
+        configured: reads the configured token, when needed.
+    """
+
+    def __init__(self, folder: Path, portal: str, configured: Callable[[], str]) -> None:
+        self._file = folder / f"{portal}.json"
+        self._lock = folder / f"{portal}.lock"
+        self._portal = portal
+        self._configured = configured
+
+    def lock(self) -> AbstractContextManager[None]:
+        """One process at a time: hold it from `read` until `write`."""
+        return locked(self._lock)
+
+    def read(self) -> str:
+        """The refresh token in force.
+
+        Raises:
+            SecretError: the configured one is missing.
+            StorageError: the kept one cannot be read.
+        """
+        configured = self._configured()
+        with storage_errors(self._file, "read the rotated refresh token in"):
+            if not self._file.exists():
+                return configured
+            text = self._file.read_text(encoding="utf-8")
+        try:
+            kept = json.loads(text)
+            if kept["configured_sha256"] == _sha256(configured):
+                return str(kept["refresh_token"])
+        except (ValueError, KeyError, TypeError):
+            raise StorageError(
+                f"{self._file} is damaged: remove it and authorize portal '{self._portal}' anew"
+            ) from None
+        return configured
+
+    def write(self, refresh_token: str) -> None:
+        """Keep a rotated token: atomic, 0600.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        kept = {"configured_sha256": _sha256(self._configured()), "refresh_token": refresh_token}
+        with storage_errors(self._file, "keep the rotated refresh token in"):
+            self._file.parent.chmod(0o700)
+            write_text(self._file, json.dumps(kept), mode=0o600)
+
+
+class TokenSource:
+    """Access tokens of one portal.
+
+    Args:
+        identity_url: base address of the identity server.
+        client_id: reads the app's client id, when needed.
+        store: the refresh token.
+        portal: config key, for errors.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity_url: str,
+        client_id: Callable[[], str],
+        store: RefreshTokenStore,
+        portal: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = f"{identity_url}/connect/token"
+        self.client_id = client_id
+        self.portal = portal
+        self._store = store
+        self._clock = clock
+        self._current: AccessToken | None = None
+
+    def usable(self) -> AccessToken | None:
+        """The access token in hand, while it is fresh."""
+        if self._current and self._clock() < self._current.stale_at:
+            return self._current
+        return None
+
+    def discard(self, token: AccessToken) -> None:
+        """Forget a token the API refused, unless another one is in hand by now."""
+        if self._current is token:
+            self._current = None
+
+    def exchange(self, post: Callable[[str, dict[str, str]], httpx.Response]) -> AccessToken:
+        """Exchange the refresh token for an access token.
+
+        Args:
+            post: sends a form to an address and returns the answer; retries are its business.
+
+        Raises:
+            TokenRejectedError: the identity server refused it.
+            SecretError, StorageError: see the store.
+        """
+        with self._store.lock():
+            refresh_token = self._store.read()
+            form = {
+                "client_id": self.client_id(),
+                "grant_type": "refresh_token",
+                "refresh_token": refresh_token,
+            }
+            answer = _token_answer(post(self.url, form), self.portal)
+            if answer.refresh_token and answer.refresh_token != refresh_token:
+                self._store.write(answer.refresh_token)
+        lifetime = answer.lifetime_seconds
+        early = min(_EARLY_SECONDS, lifetime * _EARLY_SHARE)
+        self._current = AccessToken(
+            value=answer.access_token, stale_at=self._clock() + lifetime - early, scopes=answer.scopes
+        )
+        return self._current
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenAnswer:
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    lifetime_seconds: float
+    scopes: frozenset[str] | None
+
+
+def _token_answer(response: httpx.Response, portal: str) -> _TokenAnswer:
+    try:
+        body = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    if response.status_code != 200:
+        code = body.get("error")
+        named = f"{response.status_code} {code}" if code in _OAUTH_ERRORS else f"{response.status_code}"
+        raise TokenRejectedError(
+            f"the identity server refused the refresh token of portal '{portal}' ({named}). Either the token or the "
+            "client id is wrong, or access was revoked. An administrator of the portal looks under Settings > "
+            "Integrations > API Access, authorizes the app again and copies the new token to where portals.yaml reads it"
+        )
+    access_token = body.get("access_token")
+    if not isinstance(access_token, str) or not access_token:
+        raise TokenError(
+            f"the identity server answered 200 for portal '{portal}' without an access_token; "
+            "check identity_url in portals.yaml"
+        )
+    rotated, lifetime, scope = body.get("refresh_token"), body.get("expires_in"), body.get("scope")
+    try:
+        seconds = float(lifetime) if lifetime is not None and not isinstance(lifetime, bool) else 0.0
+    except (TypeError, ValueError):
+        seconds = 0.0
+    return _TokenAnswer(
+        access_token=access_token,
+        refresh_token=rotated if isinstance(rotated, str) and rotated else None,
+        lifetime_seconds=seconds if seconds > 0 else ASSUMED_LIFETIME_SECONDS,
+        scopes=frozenset(scope.split()) if isinstance(scope, str) and scope.strip() else None,
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

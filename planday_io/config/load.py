@@ -1,0 +1,214 @@
+"""From `portals.yaml` to a checked `Config`; every mistake is told with file, line, key, found and expected.
+
+YAML 1.2 through ruamel.yaml's round-trip loader: it keeps line numbers, runs no code, reads `off` and `no` as texts and
+refuses repeated keys. PyYAML speaks YAML 1.1, where the portal `no` (Norway) would be the key False.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from planday_io.catalogue import DOMAINS, Catalogue
+from planday_io.config.model import Config, ConfigFile, PortalConfig
+from planday_io.errors import ConfigError
+
+Loc = tuple[str | int, ...]
+
+BUILT_IN_DEFAULTS: dict[str, Any] = {
+    "timezone": "Europe/Copenhagen",
+    "resources": {"include": list(DOMAINS)},
+    "schedules": {
+        "nightly": {
+            "cron": "0 2 * * *",
+            "resources": ["portal", "hr", "scheduling", "punchclock", "absence", "payroll", "revenue"],
+            "enabled": True,
+        },
+        "weekly": {
+            "cron": "0 4 * * 0",
+            "resources": ["pay", "contract_rules", "hr.employee_history"],
+            "enabled": True,
+        },
+    },
+    "window": {},
+    "retries": {},
+    "guards": {},
+}
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "string_type": "a text",
+    "dict_type": "a mapping (`key: value` lines)",
+    "tuple_type": "a list",
+    "model_type": "a mapping (`key: value` lines)",
+    "too_short": "at least one entry",
+    "string_too_short": "a text that is not empty",
+}
+"""Error types of pydantic in the words of someone who writes YAML."""
+
+_SECRET_KEYS = frozenset({"refresh_token", "client_id", "hash_key"})
+_SHOWN_MISTAKES = 10
+
+
+def find_config(folder: Path | None = None) -> Path:
+    """The configuration file: `PLANDAY_CONFIG`, else `portals.yaml` in `folder` (the current one) or `DAGSTER_HOME`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if named := os.environ.get("PLANDAY_CONFIG"):
+        path = Path(named).expanduser().absolute()
+        if not path.is_file():
+            raise ConfigError(f"PLANDAY_CONFIG names {path}, which is no file: correct it, or unset it")
+        return path
+    places = [(folder or Path.cwd()).absolute()]
+    if home := os.environ.get("DAGSTER_HOME"):
+        places.append(Path(home).absolute())
+    for place in places:
+        if (path := place / "portals.yaml").is_file():
+            return path
+    raise ConfigError(
+        f"there is no portals.yaml in {places[0]}: copy portals.example.yaml to portals.yaml and fill it in, name "
+        "another file with PLANDAY_CONFIG, or run `planday demo`, which needs none"
+    )
+
+
+def load_config(path: Path, catalogue: Catalogue) -> Config:
+    """Read and check a configuration file. Reads no secret and opens no other file.
+
+    Args:
+        path: the file; relative paths inside it are relative to its folder.
+        catalogue: what `resources` may name.
+
+    Raises:
+        ConfigError: every mistake found, a line each.
+    """
+    path = path.absolute()
+    root = _parse(path)
+    names = (*DOMAINS, *(table.full_name for table in catalogue.tables()))
+    context = {"resources": names}
+    raw = _plain(root)
+    try:
+        written = ConfigFile.model_validate(raw, context=context)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path, root, ())) from None
+    defaults = merge(BUILT_IN_DEFAULTS, raw.get("defaults", {}))
+    portals: dict[str, PortalConfig] = {}
+    for key in written.portals:
+        try:
+            portals[key] = PortalConfig.model_validate(merge(defaults, raw["portals"][key]), context=context)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, path, root, ("portals", key))) from None
+    return Config(
+        file=path,
+        planday=written.planday,
+        lake=path.parent / Path(written.lake).expanduser(),
+        warehouse=path.parent / Path(written.warehouse).expanduser(),
+        history_start=written.history_start,
+        privacy=written.privacy,
+        portals=portals,
+    )
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`: mappings merge deeply, everything else replaces. A mapping of a secret replaces too."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping) and key not in _SECRET_KEYS
+        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _parse(path: Path) -> CommentedMap:
+    yaml = YAML(typ="rt")
+    yaml.version = (1, 2)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error.__class__.__name__}; it must be a UTF-8 file") from None
+    try:
+        root = yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = str(error.problem or "no YAML").split(" with value ")[0]
+        raise ConfigError(f"{path.name}{line}: found {problem}; expected YAML 1.2 without repeated keys") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path.name}: found {error.__class__.__name__}; expected YAML 1.2") from None
+    if not isinstance(root, CommentedMap):
+        raise ConfigError(f"{path.name}, line 1: found {_show(root)}; expected `portals:` and other top-level keys")
+    return root
+
+
+def _plain(node: Any) -> Any:  # noqa: ANN401 - outside data
+    """ruamel's node without comments; dates become text, because 2025-01-01 is one to YAML and not to us."""
+    if isinstance(node, Mapping):
+        return {_plain(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    if isinstance(node, date):
+        return node.isoformat()
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _explain(error: ValidationError, path: Path, root: CommentedMap, under: Loc) -> str:
+    mistakes: dict[str, None] = {}
+    for detail in error.errors(include_input=True, include_url=False):
+        context = detail.get("ctx", {})
+        # Members of a union carry the union branch in their loc; a branch is no key of the file.
+        loc: Loc = (*under, *(part for part in detail["loc"] if part not in ("SecretRef", "str", "[key]")))
+        loc = tuple(part for part in loc if not str(part).startswith(("constrained-str", "function-")))
+        said = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
+        expected = str(context.get("expected", said))
+        found: object = detail.get("input")
+        if key := context.get("key"):
+            loc, found = (*loc, key), "this key"
+        elif detail["type"] == "missing":
+            found, expected = None, "a value"
+        secret = any(part in _SECRET_KEYS for part in loc)
+        shown = "a text" if secret and isinstance(found, str) and not context.get("key") else _show(found)
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+        mistakes[f"{path.name}, line {_line(root, loc)}: {where}: found {shown}; expected {expected}"] = None
+    more = len(mistakes) - _SHOWN_MISTAKES
+    return "\n".join([*list(mistakes)[:_SHOWN_MISTAKES], *([f"... and {more} more"] if more > 0 else [])])
+
+
+def _show(found: object) -> str:
+    if found is None:
+        return "nothing"
+    if found == "this key":
+        return "a key that is not known"
+    if isinstance(found, Mapping):
+        return "a mapping"
+    if isinstance(found, Iterable) and not isinstance(found, str):
+        return "a list" if found else "an empty list"
+    text = repr(found)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _line(root: CommentedMap, loc: Loc) -> int:
+    """The line (from 1) of the deepest part of `loc` that stands in the file."""
+    line = 1
+    node: Any = root
+    for part in loc:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = node.lc.item(part)[0] + 1
+        else:
+            break
+        node = node[part]
+    return line

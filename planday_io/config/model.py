@@ -1,0 +1,272 @@
+"""The configuration as checked values.
+
+Belongs here: what each setting may be. Not here: YAML, files and line numbers (`load`), reading secrets (`secrets`).
+A validator says what it expected (`refuse`); `load` adds where, and what was found.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from croniter import croniter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from planday_io.addresses import is_loopback
+from planday_io.catalogue import DOMAINS
+
+_KEY = re.compile(r"^[a-z0-9_]+$")
+
+
+def refuse(expected: str, *, key: str | None = None) -> PydanticCustomError:
+    """An error that says what was expected; `key` is the member of the mapping that is at fault."""
+    return PydanticCustomError("expected", "{expected}", {"expected": expected, "key": key})
+
+
+def nearest(value: str, known: Iterable[str]) -> str:
+    """`; did you mean X?`, or nothing."""
+    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise refuse("an address that begins with https://")
+    if parts.scheme == "http" and not is_loopback(value):
+        raise refuse("https:// (http:// sends tokens in the clear and is taken for this machine only)")
+    return value.rstrip("/")
+
+
+def _timezone(value: str) -> str:
+    zones = available_timezones()
+    if value not in zones:
+        raise refuse(f"an IANA time zone such as 'Europe/Copenhagen'{nearest(value, zones)}")
+    return value
+
+
+def _cron(value: str) -> str:
+    if len(value.split()) != 5 or not croniter.is_valid(value):
+        raise refuse("a cron expression of five fields such as '0 2 * * *'")
+    return value
+
+
+def _month(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
+        raise refuse("a month such as 2025-01")
+    return value
+
+
+def _key(value: str) -> str:
+    if not _KEY.match(value):
+        raise refuse("a name of lower-case letters, digits and _")
+    return value
+
+
+def _off_is_drop(value: str) -> str:
+    return "drop" if value == "off" else value
+
+
+def _resource(value: str, info: ValidationInfo) -> str:
+    known: tuple[str, ...] = (info.context or {}).get("resources", ())
+    if known and value not in known:
+        raise refuse(f"a domain or a table of docs/tables.md{nearest(value, known)}")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Month = Annotated[str, AfterValidator(_month)]
+Key = Annotated[str, AfterValidator(_key)]
+ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
+Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
+"""keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
+
+
+class Section(BaseModel):
+    """A mapping of the file. Types are strict: `"5"` is no number; and every key is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:  # noqa: ANN401 - this is where outside data comes in
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    hint = nearest(str(key), cls.model_fields) or f"; known keys are {', '.join(cls.model_fields)}"
+                    raise refuse(f"a known key{hint}", key=str(key))
+        return data
+
+
+class SecretRef(Section):
+    """Where a secret is: `{env: NAME}` or `{file: PATH}`. Holds the place, never the value."""
+
+    env: str | None = Field(default=None, min_length=1)
+    file: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_place(cls, data: Any) -> Any:  # noqa: ANN401
+        if not isinstance(data, dict | SecretRef):
+            raise refuse("{env: NAME} or {file: PATH}, the place of the secret and never the secret itself")
+        return data
+
+    @model_validator(mode="after")
+    def _one_of(self) -> SecretRef:
+        if (self.env is None) == (self.file is None):
+            raise refuse("either {env: NAME} or {file: PATH}")
+        return self
+
+    def __str__(self) -> str:
+        return f"{{env: {self.env}}}" if self.env is not None else f"{{file: {self.file}}}"
+
+
+class PlandayHosts(Section):
+    """Where the API and the identity server are."""
+
+    api_url: Url = "https://openapi.planday.com"
+    identity_url: Url = "https://id.planday.com"
+
+
+class Privacy(Section):
+    """What is done with each class of personal data before anything is written."""
+
+    sensitive: Policy = "drop"
+    contact: Policy = "drop"
+    identity: Policy = "keep"
+    pay: Policy = "keep"
+    free_text: Policy = "drop"
+    unknown: Policy = "drop"
+    hash_key: SecretRef | None = None
+
+    @model_validator(mode="after")
+    def _has_key(self) -> Privacy:
+        hashed = [name for name in type(self).model_fields if getattr(self, name) == "hash"]
+        if hashed and self.hash_key is None:
+            raise refuse(f"hash_key: {{env: NAME}} beside `{hashed[0]}: hash`, because hashes are keyed")
+        return self
+
+    def policy(self, privacy_class: str) -> Literal["keep", "drop", "hash"]:
+        """The policy of a class; `none` is always kept."""
+        policy: Literal["keep", "drop", "hash"] = (
+            "keep" if privacy_class == "none" else getattr(self, privacy_class)
+        )
+        return policy
+
+
+class Resources(Section):
+    """Domains and tables a portal has. A domain stands for all of its tables."""
+
+    include: ResourceNames = DOMAINS
+    exclude: ResourceNames = ()
+
+
+class Schedule(Section):
+    """When which resources are read. A domain stands for its tables that are not on request only."""
+
+    cron: Cron
+    resources: Annotated[ResourceNames, Field(min_length=1)]
+    enabled: bool = True
+
+
+class ScheduleOverride(Section):
+    """A schedule as `defaults` or a portal writes it: what is left out is inherited."""
+
+    cron: Cron | None = None
+    resources: Annotated[ResourceNames, Field(min_length=1)] | None = None
+    enabled: bool | None = None
+
+
+class Window(Section):
+    """Months around the current one that the portal's schedules read again."""
+
+    past_months: int = Field(default=2, ge=0, le=120)
+    future_months: int = Field(default=2, ge=0, le=24)
+
+
+class Retries(Section):
+    """`requests`: tries of one request. `step`: further tries of one table, `step_delay_seconds` apart."""
+
+    requests: int = Field(default=5, ge=1, le=20)
+    step: int = Field(default=2, ge=0, le=20)
+    step_delay_seconds: int = Field(default=300, ge=0, le=86_400)
+
+
+class Guards(Section):
+    """When a smaller snapshot is refused: below `min_ratio` of the previous and by more than `max_lost_rows`."""
+
+    min_ratio: float = Field(default=0.8, ge=0, le=1, strict=False)
+    max_lost_rows: int = Field(default=20, ge=0)
+
+
+class Overrides(Section):
+    """What `defaults` sets and each portal may set again."""
+
+    timezone: TimeZone = "Europe/Copenhagen"
+    resources: Resources = Resources()
+    schedules: dict[Key, ScheduleOverride] = Field(default_factory=dict)
+    window: Window = Window()
+    retries: Retries = Retries()
+    guards: Guards = Guards()
+
+
+class PortalEntry(Overrides):
+    """A portal as the file writes it."""
+
+    client_id: SecretRef | Annotated[str, Field(min_length=1)]
+    refresh_token: SecretRef
+
+
+class ConfigFile(Section):
+    """The file as it is written, before defaults are merged into portals."""
+
+    planday: PlandayHosts = PlandayHosts()
+    lake: Annotated[str, Field(min_length=1)] = "lake"
+    warehouse: Annotated[str, Field(min_length=1)] = "warehouse.duckdb"
+    history_start: Month = "2025-01"
+    privacy: Privacy = Privacy()
+    defaults: Overrides = Overrides()
+    portals: Annotated[dict[Key, PortalEntry], Field(min_length=1)]
+
+
+class PortalConfig(Section):
+    """One portal, with the defaults merged in."""
+
+    client_id: SecretRef | str
+    refresh_token: SecretRef
+    timezone: TimeZone
+    resources: Resources
+    schedules: dict[str, Schedule]
+    window: Window
+    retries: Retries
+    guards: Guards
+
+
+class Config(Section):
+    """The whole configuration. Paths are absolute."""
+
+    file: Path
+    planday: PlandayHosts
+    lake: Path
+    warehouse: Path
+    history_start: Month
+    privacy: Privacy
+    portals: dict[str, PortalConfig]
+
+    @property
+    def home(self) -> Path:
+        """The folder of the configuration file."""
+        return self.file.parent
+
+    @property
+    def state(self) -> Path:
+        """The folder of locks, budget and rotated tokens."""
+        return self.home / ".planday"

@@ -1,0 +1,170 @@
+"""Every error this package raises on purpose, as one tree.
+
+    PlandayError
+    ├── ConfigError                 portals.yaml, or the command line, is wrong
+    ├── SecretError                 a secret the config points at cannot be read
+    ├── TokenError
+    │   ├── TokenRejectedError      the identity server refuses the refresh token
+    │   └── AccessRevokedError      the API refuses an access token that is brand new
+    ├── ApiError                    one call: method, path, status, portal
+    │   ├── BadRequestError         400
+    │   ├── MissingScopeError       403
+    │   ├── NotFoundError           404
+    │   ├── UnexpectedStatusError   anything else that is no answer
+    │   └── TransientApiError       gone after a wait, perhaps (retryable)
+    │       ├── RateLimitedError    429
+    │       ├── ServerError         5xx
+    │       ├── ConnectionFailedError  no connection, reset, DNS, TLS, time-out
+    │       └── BrokenBodyError     truncated, HTML, no JSON
+    ├── PortalIdentityError         the token opens another portal than before
+    ├── DataError
+    │   ├── UnexpectedShapeError    an answer, or a member of it, has another type than documented
+    │   ├── DuplicateKeyError       two rows of one slice share their key
+    │   ├── IncompleteReadError     totals and rows do not agree, three reads in a row (retryable)
+    │   └── ShrunkSnapshotError     the new snapshot is suspiciously small
+    └── StorageError                a folder or a file cannot be written or read
+        └── PublicationError        the lake is complete, the warehouse file could not be renewed
+
+What does not belong here: how often something is tried again. A class only says whether trying again can
+help (`retryable`); the client, the step and the command decide how often.
+
+No message contains a token, a secret or personal data: paths are named by their template
+(`/hr/v1.0/employees/{employee_id}`), answers by their type and length.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PlandayError(Exception):
+    """Root of the tree. `retryable` tells whether the same call may succeed later without a change."""
+
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(PlandayError):
+    """The configuration or the command line is wrong. The text names file, line, key, found and expected."""
+
+
+class SecretError(PlandayError):
+    """A secret the configuration points at is missing or unreadable. Concerns one portal only."""
+
+
+class TokenError(PlandayError):
+    """No usable access token can be had for a portal."""
+
+
+class TokenRejectedError(TokenError):
+    """The identity server refused the refresh token."""
+
+
+class AccessRevokedError(TokenError):
+    """The API answered 401 to an access token that was exchanged a moment before."""
+
+
+class ApiError(PlandayError):
+    """One API call failed.
+
+    Args:
+        message: what happened and what to do.
+        method: HTTP method.
+        path: the path's template, without ids.
+        portal: config key of the portal.
+        status: HTTP status, or None when there was no answer.
+    """
+
+    def __init__(self, message: str, *, method: str, path: str, portal: str, status: int | None = None) -> None:
+        answered = f"answered {status}" if status is not None else "gave no usable answer"
+        super().__init__(f"{method} {path} (portal '{portal}') {answered}: {message}")
+        self.method = method
+        self.path = path
+        self.portal = portal
+        self.status = status
+
+
+class BadRequestError(ApiError):
+    """400: a parameter the API does not take, or an employee who is unknown or no longer active."""
+
+
+class MissingScopeError(ApiError):
+    """403: the app was created without the scope."""
+
+
+class NotFoundError(ApiError):
+    """404: no such entity, or no such path."""
+
+
+class UnexpectedStatusError(ApiError):
+    """A status the facts do not know for a GET."""
+
+
+class TransientApiError(ApiError):
+    """Worth another try. `wait_seconds` is what the server asked for, or None."""
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str,
+        path: str,
+        portal: str,
+        status: int | None = None,
+        wait_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, method=method, path=path, portal=portal, status=status)
+        self.wait_seconds = wait_seconds
+
+
+class RateLimitedError(TransientApiError):
+    """429."""
+
+
+class ServerError(TransientApiError):
+    """500 to 599."""
+
+
+class ConnectionFailedError(TransientApiError):
+    """No connection, or it broke or timed out."""
+
+
+class BrokenBodyError(TransientApiError):
+    """200 with a body that is no complete JSON document."""
+
+
+class PortalIdentityError(PlandayError):
+    """The token belongs to another portal than the one this key was first synced with. Nothing was written."""
+
+
+class DataError(PlandayError):
+    """What the API sent cannot be accepted. Nothing of it was written."""
+
+
+class UnexpectedShapeError(DataError):
+    """An answer, or a documented member of it, has another type than documented."""
+
+
+class DuplicateKeyError(DataError):
+    """Two rows of one slice share their natural key."""
+
+
+class IncompleteReadError(DataError):
+    """The pages of a list do not fit together, or their totals disagree, also after re-reads."""
+
+    retryable = True
+
+
+class ShrunkSnapshotError(DataError):
+    """A snapshot lost so many rows that a fault is likelier than the truth."""
+
+
+class StorageError(PlandayError):
+    """The lake, the warehouse or the state folder cannot be written or read. Old files are untouched."""
+
+    retryable = True
+
+
+class PublicationError(StorageError):
+    """The warehouse file could not be renewed. The previous one is untouched and the lake is complete."""

@@ -1,0 +1,1 @@
+"""JSON rows to typed frames. See `planday_io.frames.build.FrameBuilder`."""

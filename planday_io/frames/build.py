@@ -1,0 +1,322 @@
+"""Rows of one table to one typed Arrow table, page by page, and from there to a pandas frame.
+
+Each page becomes a record batch as it arrives, so raw JSON is held for one page at a time. Whole columns are converted
+by Arrow where every value has the plain form; the others go through `planday_io.frames.values` one by one.
+
+Not here: where rows stand in an answer (`planday_io.reading.rows`), whether the read was complete
+(`planday_io.reading.pages`), what is written (`planday_io.lake`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+import pyarrow as pa
+
+from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ScalarList, StructList, Table
+from planday_io.errors import UnexpectedShapeError
+from planday_io.frames.privacy import PrivacyFilter
+from planday_io.frames.types import arrow_schema, arrow_type
+from planday_io.frames.values import Retyped, convert, json_type, to_json
+
+_INTEGERS = {int, type(None)}
+_STRICT = ("documented", "observed")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameContext:
+    """What all rows of one read share.
+
+    Args:
+        portal: config key.
+        portal_id: Planday's id.
+        zone: of the portal; rows with a `timeZone` of their own use that.
+        fetched_at: UTC instant of the read.
+        privacy: the policies.
+    """
+
+    portal: str
+    portal_id: int
+    zone: ZoneInfo
+    fetched_at: datetime
+    privacy: PrivacyFilter
+
+
+@dataclass(slots=True)
+class Oddities:
+    """What did not fit and was taken all the same: member -> rows. Names and JSON types only, no values."""
+
+    unknown: Counter[str] = field(default_factory=Counter)
+    retyped: Counter[str] = field(default_factory=Counter)
+
+    def warnings(self, table: str) -> list[str]:
+        """One line per kind of oddity."""
+        lines = []
+        if self.unknown:
+            names = ", ".join(sorted(self.unknown))
+            lines.append(f"{table}: members that the catalogue does not know went to _extra: {names}")
+        for what, rows in sorted(self.retyped.items()):
+            lines.append(f"{table}: {what} in {rows} rows; the shape is not documented, so it went to _extra")
+        return lines
+
+    def add(self, other: Oddities) -> None:
+        """Count another builder's oddities as well."""
+        self.unknown.update(other.unknown)
+        self.retyped.update(other.retyped)
+
+
+class FrameBuilder:
+    """Collects the rows of one table.
+
+    Args:
+        table: its declaration.
+        context: what all rows share.
+        children: tables whose rows stand inside this one's rows; their members are not unknown.
+    """
+
+    def __init__(self, table: Table, context: FrameContext, children: Sequence[Table] = ()) -> None:
+        self.table = table
+        self.schema = arrow_schema(table, context.privacy.policies)
+        self.oddities = Oddities()
+        self._context = context
+        self._known = {column.member.partition(".")[0] for column in table.columns}
+        self._nested = _nested_members(table.columns)
+        self._child_patterns = [re.compile(c.rows.pattern) for c in children if isinstance(c.rows, ChildMembers)]
+        self._known.update(c.rows.member for c in children if isinstance(c.rows, ChildArray))
+        self._has_zone = any(column.member == "timeZone" for column in table.columns)
+        hashed = any(context.privacy.policy(column.privacy) == "hash" for column in table.columns)
+        needs_key = hashed or context.privacy.policies.policy("unknown") == "hash"
+        self._hash: Callable[[str], str] | None = context.privacy.hasher() if needs_key else None
+
+    def batch(self, rows: Sequence[object], holes: Mapping[str, int] | None = None) -> pa.RecordBatch:
+        """Type some rows.
+
+        Args:
+            rows: JSON objects, `@names` of the row source included.
+            holes: values of the path's holes.
+
+        Raises:
+            UnexpectedShapeError: a documented member, or a row, has another type.
+        """
+        objects, extras = self._objects(rows)
+        self._collect_unknown(objects, extras)
+        arrays: list[pa.Array] = [
+            pa.repeat(pa.scalar(self._context.portal, pa.string()), len(objects)),
+            pa.repeat(pa.scalar(self._context.portal_id, pa.int64()), len(objects)),
+        ]
+        arrays += [self._column(column, objects, extras, holes or {}) for column in self.table.columns]
+        arrays.append(pa.array([to_json(extra) if extra else None for extra in extras], pa.string()))
+        arrays.append(pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), len(objects)))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def finish(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
+        """All batches as one table, ordinals counted, keys checked for nulls.
+
+        Raises:
+            UnexpectedShapeError: rows of a documented table lack a key column.
+        """
+        table = pa.Table.from_batches(batches, schema=self.schema)
+        if self.table.ordinal:
+            table = _with_ordinals(table, self.table)
+        for name in self.table.key:
+            missing = table.column(name).null_count
+            if missing and self.table.confidence_of(self.table.column(name)) in _STRICT:
+                raise UnexpectedShapeError(
+                    f"{self.table.full_name}: {missing} rows came without {self.table.column(name).member}, which "
+                    "identifies them. Nothing was written; if the API changed, the catalogue has to follow"
+                )
+        return table
+
+    def _objects(self, rows: Sequence[object]) -> tuple[list[Row], list[Row]]:
+        """Rows as objects, and an empty `_extra` for each."""
+        objects: list[Row] = []
+        extras: list[Row] = []
+        for row in rows:
+            if isinstance(row, dict):
+                objects.append(row)
+                extras.append({})
+                continue
+            if self.table.confidence in _STRICT:
+                raise UnexpectedShapeError(
+                    f"{self.table.full_name}: a row is a {json_type(row)} where an object is documented. "
+                    "Nothing was written; if the API changed, the catalogue has to follow"
+                )
+            self.oddities.retyped[f"rows are {json_type(row)} instead of object"] += 1
+            objects.append({})
+            extras.append({"@row": self._guarded(row, "unknown")})
+        return objects, extras
+
+    def _collect_unknown(self, objects: Sequence[Row], extras: Sequence[Row]) -> None:
+        for row, extra in zip(objects, extras, strict=True):
+            for member in row.keys() - self._known:
+                if not member.startswith("@") and not any(p.match(member) for p in self._child_patterns):
+                    self._put_extra(extra, member, row[member])
+            for member, known in self._nested.items():
+                for path, value in _strangers(row.get(member), member, known):
+                    self._put_extra(extra, path, value)
+
+    def _put_extra(self, extra: Row, path: str, value: object) -> None:
+        self.oddities.unknown[path] += 1
+        extra[path] = self._guarded(value, "unknown")
+
+    def _guarded(self, value: object, *classes: str) -> object:
+        """A value of `_extra` under the strictest policy of the classes."""
+        policy = self._context.privacy.policy(*classes)
+        if policy == "drop" or value is None:
+            return None
+        return self._hashed(to_json(value)) if policy == "hash" else value
+
+    def _hashed(self, text: str) -> str:
+        if self._hash is None:
+            self._hash = self._context.privacy.hasher()
+        return self._hash(text)
+
+    def _column(
+        self, column: Column, objects: Sequence[Row], extras: Sequence[Row], holes: Mapping[str, int]
+    ) -> pa.Array:
+        target = self.schema.field(column.name).type
+        if column.hole is not None:
+            return pa.repeat(pa.scalar(holes[column.hole], target), len(objects))
+        policy = self._context.privacy.policy(column.privacy)
+        if policy == "drop":
+            return pa.nulls(len(objects), target)
+        values = _member_values(column, objects)
+        if policy == "keep" and (fast := _whole(values, column)) is not None:
+            return fast
+        typed: list[Any] = []
+        for row, extra, value in zip(objects, extras, values, strict=True):
+            try:
+                typed.append(None if value is None else convert(value, column.type, self._zone(row)))
+            except Retyped as retyped:
+                self._retyped(column, retyped, extra, value)
+                typed.append(None)
+        if policy == "hash":
+            texts = (None if value is None else _canonical(value) for value in typed)
+            return pa.array([None if text is None else self._hashed(text) for text in texts], pa.string())
+        return pa.array(typed, target)
+
+    def _retyped(self, column: Column, retyped: Retyped, extra: Row, value: object) -> None:
+        what = f"{column.member} is {retyped.met} instead of {_declared(column)}"
+        if self.table.confidence_of(column) in _STRICT:
+            raise UnexpectedShapeError(
+                f"{self.table.full_name}: {what}. Nothing was written; if the API changed, the catalogue has to follow"
+            ) from None
+        self.oddities.retyped[what] += 1
+        extra[column.member] = self._guarded(value, "unknown", column.privacy)
+
+    def _zone(self, row: Row) -> ZoneInfo:
+        name = row.get("timeZone") if self._has_zone else None
+        if isinstance(name, str):
+            try:
+                return ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError):
+                pass
+        return self._context.zone
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """An Arrow table as a pandas frame of Arrow-backed dtypes, without copying."""
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def from_frame(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """The reverse. Raises pyarrow.ArrowInvalid when the frame does not have exactly this schema."""
+    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+
+
+def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
+    """How many different keys there are; a row with a null in its key counts as different from all others."""
+    with_null = 0
+    for row in zip(*(table.column(name).is_null().to_pylist() for name in key), strict=True):
+        with_null += any(row)
+    complete = table.select(key).drop_null()
+    return with_null + complete.group_by(list(key)).aggregate([]).num_rows
+
+
+def _member_values(column: Column, objects: Sequence[Row]) -> list[Any]:
+    head, _, rest = column.member.partition(".")
+    values = [row.get(head) for row in objects]
+    for part in rest.split(".") if rest else ():
+        values = [value.get(part) if isinstance(value, dict) else _misplaced(value) for value in values]
+    return values
+
+
+class _Misplaced:
+    """Stands where an object was expected around a member: of no declared type, so it counts as retyped."""
+
+
+def _misplaced(value: object) -> object:
+    return None if value is None else _Misplaced()
+
+
+def _whole(values: list[Any], column: Column) -> pa.Array | None:
+    """The column in one go, or None when a value has another form than the plain one."""
+    kind = column.type
+    try:
+        if kind == "BIGINT" or kind == ScalarList(of="BIGINT"):
+            # Arrow cuts 1.5 to 1 without a word, so the types are looked at first.
+            items = values if kind == "BIGINT" else [item for value in values if value is not None for item in value]
+            return pa.array(values, arrow_type(kind)) if {type(item) for item in items} <= _INTEGERS else None
+        if kind in ("VARCHAR", "BOOLEAN") or kind == ScalarList(of="VARCHAR"):
+            return pa.array(values, arrow_type(kind))
+        if kind in ("DATE", "TIMESTAMP", "TIMESTAMPTZ"):
+            return pa.array(values, pa.string()).cast(arrow_type(kind))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, AttributeError):
+        return None
+    return None
+
+
+def _canonical(value: object) -> str:
+    """The text that is hashed: of a text itself, of everything else its JSON or ISO form."""
+    if isinstance(value, str):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else to_json(value)
+
+
+def _declared(column: Column) -> str:
+    match column.type:
+        case ScalarList() | StructList():
+            return "array"
+        case kind:
+            return kind
+
+
+def _nested_members(columns: Sequence[Column]) -> dict[str, frozenset[str]]:
+    """Known members inside objects and arrays of objects: `bankAccount` -> {registrationNumber, ...}."""
+    nested: dict[str, set[str]] = {}
+    for column in columns:
+        head, dot, rest = column.member.partition(".")
+        if dot:
+            nested.setdefault(head, set()).add(rest.partition(".")[0])
+        elif isinstance(column.type, StructList):
+            nested.setdefault(head, set()).update(field.member for field in column.type.fields)
+    return {member: frozenset(known) for member, known in nested.items()}
+
+
+def _strangers(value: object, member: str, known: frozenset[str]) -> list[tuple[str, object]]:
+    """Unknown members one level down, with their paths: `bankAccount.iban`, `portals[].kind`."""
+    if isinstance(value, dict):
+        return [(f"{member}.{name}", value[name]) for name in value.keys() - known]
+    if isinstance(value, list):
+        names = sorted({name for item in value if isinstance(item, dict) for name in item.keys() - known})
+        return [
+            (f"{member}[].{name}", [item.get(name) if isinstance(item, dict) else None for item in value])
+            for name in names
+        ]
+    return []
+
+
+def _with_ordinals(table: pa.Table, declaration: Table) -> pa.Table:
+    others = ["portal", *(name for name in declaration.key if name != declaration.ordinal)]
+    frame = to_frame(table.select(others))
+    counted = frame.groupby(others, dropna=False, sort=False).cumcount()
+    index = table.schema.get_field_index(declaration.ordinal)
+    return table.set_column(index, table.schema.field(index), pa.array(counted.to_numpy(), pa.int64()))

@@ -1,0 +1,45 @@
+"""The privacy policy, applied to values before they reach a frame.
+
+A dropped value is never converted, so it exists nowhere but in the answer's bytes. A hash is HMAC-SHA256 with the key of
+the configuration over portal id and value: equal values of one portal have equal hashes, of two portals they do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from planday_io.config.model import Privacy as Policies
+
+_STRICTNESS = {"keep": 0, "hash": 1, "drop": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyFilter:
+    """The policies of one portal, with the key at hand.
+
+    Args:
+        policies: the configuration's `privacy`.
+        portal_id: Planday's id of the portal.
+        hash_key: reads the key, called only where something is hashed.
+    """
+
+    policies: Policies
+    portal_id: int
+    hash_key: Callable[[], str]
+
+    def policy(self, *classes: str) -> str:
+        """The strictest policy of several classes."""
+        return max((self.policies.policy(name) for name in classes), key=_STRICTNESS.__getitem__)
+
+    def hasher(self) -> Callable[[str], str]:
+        """A function from text to its hash, 64 hexadecimal digits."""
+        key = self.hash_key().encode()
+        prefix = f"{self.portal_id}\0".encode()
+
+        def hashed(text: str) -> str:
+            return hmac.new(key, prefix + text.encode(), hashlib.sha256).hexdigest()
+
+        return hashed

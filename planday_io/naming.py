@@ -1,0 +1,21 @@
+"""How Planday's names become ours: `dateTimeModified` is `date_time_modified`, and back.
+
+Nothing else belongs here.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def snake_case(member: str) -> str:
+    """The column name of a JSON member: `cellPhoneCountryCode` -> `cell_phone_country_code`."""
+    return _HUMP.sub("_", member).lower()
+
+
+def camel_case(column: str) -> str:
+    """The JSON member of a column name: `cell_phone_country_code` -> `cellPhoneCountryCode`."""
+    head, *tail = column.split("_")
+    return head + "".join(word.capitalize() for word in tail)

@@ -1,0 +1,242 @@
+"""Reading a paged list completely, or not at all.
+
+The facts (section 6) say little: order is undocumented, totals may be missing, limits may be lowered silently. So a
+list counts as read only with proof (design decisions 5 and 16):
+
+- stepping follows the rows received, never the limit asked for;
+- each page repeats the last row of the page before: when a row was deleted behind the reader while another was added,
+  all figures agree and a row is missing, but the repeated row is another one;
+- where there is a total, it is the same on every page and equals the rows and the distinct keys;
+- where there is none, reading goes on until a page is empty.
+
+When it does not fit, the list is read again, three times at most. Two reads in a row with the same keys are proof of
+order-independent completeness too, as long as the totals agree.
+
+Not here: requests and their retries (`planday_io.client.http`), what a row is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from planday_io.errors import IncompleteReadError
+from planday_io.reading.workers import each
+
+MAX_REREADS = 3
+PAGES_AT_ONCE = 8
+
+Verdict = Literal["total_matched", "exhausted", "document"]
+"""total_matched: the API's total, the rows and the distinct keys agree. exhausted: no total, read to an empty page.
+document: one unpaged answer."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer: its rows, and the total it states, or None."""
+
+    rows: Sequence[object]
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListRead(Generic[T]):
+    """A complete list.
+
+    Args:
+        parts: what `keep` made of the rows, in order.
+        total: what the API stated, or None.
+        received: rows, repeated ones left out.
+        distinct: different keys among them.
+        verdict: why this counts as complete.
+        rereads: how often it was read again.
+    """
+
+    parts: list[T]
+    total: int | None
+    received: int
+    distinct: int
+    verdict: Verdict
+    rereads: int
+
+
+@dataclass(slots=True)
+class _Attempt(Generic[T]):
+    """One pass over the list. `doubt` says why its order cannot be trusted, `fault` why it is incomplete."""
+
+    parts: list[T] = field(default_factory=list)
+    received: int = 0
+    total: int | None = None
+    verdict: Verdict = "total_matched"
+    doubt: str = ""
+    fault: str = ""
+
+
+class ListReader(Generic[T]):
+    """Reads one list.
+
+    Args:
+        fetch: gets the page that begins at an offset, asking for as many rows as allowed.
+        identify: what tells rows apart.
+        keep: what to keep of some rows; called once per page, not in order.
+        count_keys: how many different keys kept parts have.
+        digest_keys: a text that is equal for equal sets of keys.
+        name: of the list, for errors.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetch: Callable[[int], Awaitable[Page]],
+        identify: Callable[[object], Hashable],
+        keep: Callable[[Sequence[object]], T],
+        count_keys: Callable[[Sequence[T]], int],
+        digest_keys: Callable[[Sequence[T]], str],
+        name: str,
+    ) -> None:
+        self._fetch = fetch
+        self._identify = identify
+        self._keep = keep
+        self._count_keys = count_keys
+        self._digest_keys = digest_keys
+        self._name = name
+
+    async def read(self) -> ListRead[T]:
+        """Read until a pass proves complete.
+
+        Raises:
+            IncompleteReadError: no pass did.
+        """
+        before: str | None = None
+        for rereads in range(MAX_REREADS + 1):
+            attempt = await self._pass()
+            distinct = self._count_keys(attempt.parts)
+            fault = attempt.fault
+            if not fault and distinct != attempt.received:
+                fault = f"{attempt.received} rows have {distinct} distinct keys"
+            digest = self._digest_keys(attempt.parts) if fault or attempt.doubt else None
+            if not fault and attempt.doubt and digest != before:
+                fault = attempt.doubt
+            if not fault:
+                return ListRead(attempt.parts, attempt.total, attempt.received, distinct, attempt.verdict, rereads)
+            before = digest
+        raise IncompleteReadError(
+            f"{self._name} was read {MAX_REREADS + 1} times and never completely: {fault}. Nothing was written and the "
+            "previous data stays; it is read again at the next run"
+        )
+
+    async def _pass(self) -> _Attempt[T]:
+        first = await self._fetch(0)
+        if first.total is None:
+            return await self._until_empty(first)
+        return await self._by_total(first, first.total)
+
+    async def _by_total(self, first: Page, total: int) -> _Attempt[T]:
+        """All pages at once: the first tells how many rows a page really holds."""
+        size = len(first.rows)
+        attempt = _Attempt[T](parts=[self._keep(first.rows)], received=size, total=total)
+        if size == 0 and total > 0:
+            attempt.fault = f"the total is {total}, and the first page is empty"
+        if size >= total or attempt.fault:
+            if size > total:
+                attempt.fault = f"{size} rows came where the total is {total}"
+            return attempt
+        stretches = {start: _Stretch[T](start, stop) for start, stop in _ranges(size, total)}
+        await each(stretches.values(), self._fill, at_once=PAGES_AT_ONCE)
+        last = self._identify(first.rows[-1])
+        overlapped = size > 1
+        for stretch in stretches.values():
+            attempt.parts += stretch.parts
+            attempt.received += stretch.received
+            attempt.fault = attempt.fault or stretch.fault
+            strange = {seen for seen in stretch.totals if seen is not None} - {total}
+            if strange:
+                attempt.fault = f"the total changed from {total} to {strange.pop()} between pages"
+            if overlapped and stretch.first != last:
+                attempt.doubt = "rows moved between pages"
+            last = stretch.last
+        if not attempt.fault and attempt.received != total:
+            attempt.fault = f"{attempt.received} rows came where the total is {total}"
+        if not attempt.fault and stretch.surplus:
+            attempt.fault = f"rows came behind the total of {total}"
+        if not attempt.fault and None in stretch.totals:
+            # The last page does not confirm the total: an empty page behind it does.
+            beyond = await self._fetch(total)
+            attempt.verdict = "exhausted"
+            if beyond.rows:
+                attempt.fault = f"rows came behind the total of {total}"
+        return attempt
+
+    async def _fill(self, stretch: _Stretch[T]) -> None:
+        """Read the rows of a stretch, in as many pages as the server makes of it."""
+        offset = stretch.start
+        repeated = 1 if stretch.stop - stretch.start > 1 else 0
+        while offset < stretch.stop:
+            page = await self._fetch(offset)
+            rows = page.rows[: stretch.stop - offset]
+            stretch.surplus = len(page.rows) - len(rows)
+            stretch.totals.append(page.total)
+            if len(rows) <= (repeated if offset == stretch.start else 0):
+                stretch.fault = f"the page at offset {offset} ends too early"
+                return
+            if offset == stretch.start:
+                stretch.first = self._identify(rows[0])
+                rows = rows[repeated:]
+                offset += repeated
+            offset += len(rows)
+            stretch.last = self._identify(rows[-1])
+            stretch.received += len(rows)
+            stretch.parts.append(self._keep(rows))
+
+    async def _until_empty(self, first: Page) -> _Attempt[T]:
+        """Page after page, because nobody says how many there are."""
+        attempt = _Attempt[T](parts=[self._keep(first.rows)], received=len(first.rows), verdict="exhausted")
+        seen = {self._identify(row) for row in first.rows}
+        last = self._identify(first.rows[-1]) if first.rows else None
+        overlap = 1 if len(first.rows) > 1 else 0
+        while first.rows:
+            rows = (await self._fetch(attempt.received - overlap)).rows
+            names = [self._identify(row) for row in rows]
+            if len(names) == attempt.received and set(names) == seen:
+                # The offset is ignored: each answer is the whole list, and it came twice.
+                return attempt
+            if overlap and names and names[0] != last:
+                attempt.doubt = "rows moved between pages"
+            if seen.issuperset(names[overlap:]):
+                # Nothing new. Unless the rows are in doubt anyway, an empty page proves that this is the end.
+                if overlap and not attempt.doubt and (await self._fetch(attempt.received)).rows:
+                    attempt.fault = "rows came behind a page that had no more"
+                return attempt
+            attempt.parts.append(self._keep(rows[overlap:]))
+            attempt.received += len(rows) - overlap
+            seen.update(names)
+            last = names[-1]
+        return attempt
+
+
+@dataclass(slots=True)
+class _Stretch(Generic[T]):
+    """Rows `start` to `stop` (exclusive). The first repeats the row before, where there is room (see `_ranges`)."""
+
+    start: int
+    stop: int
+    parts: list[T] = field(default_factory=list)
+    received: int = 0
+    totals: list[int | None] = field(default_factory=list)
+    surplus: int = 0
+    first: Hashable = None
+    last: Hashable = None
+    fault: str = ""
+
+
+def _ranges(size: int, total: int) -> list[tuple[int, int]]:
+    """The ranges of rows still to read after a first page of `size`, each beginning with the row before it.
+
+    With a size of one there is no room for a repeated row.
+    """
+    if size == 1:
+        return [(start, start + 1) for start in range(1, total)]
+    return [(start, min(start + size, total)) for start in range(size - 1, total - 1, size - 1)]
