@@ -239,6 +239,7 @@ FIELD_DEFINITIONS = Endpoint(
                 Column("is_required", "BOOLEAN", "Must be given for a new employee.", member="@is_required"),
                 Column("is_read_only", "BOOLEAN", "Cannot be written.", member="@is_read_only"),
                 Column("is_unique", "BOOLEAN", "No two employees share the value.", member="@is_unique"),
+                Column("items", "JSON", "What the entries of an array are."),
                 Column("reference", "VARCHAR", "Reference to a definition (`$ref`).", member="$ref"),
                 Column("definition", "JSON", "The definition behind it: permitted values.", member="@definition"),
             ),

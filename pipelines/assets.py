@@ -1,0 +1,127 @@
+"""One asset per table, all from one factory. Tables that one request fills are refreshed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from pipelines.progress import LISTENER
+from pipelines.resources import PlandayPortals
+from planday_io.catalogue import Catalogue, Endpoint, Table
+from planday_io.config import Config
+from planday_io.errors import PlandayError
+from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
+from planday_io.refresh import TableReport
+from planday_io.selection import endpoints_of
+
+FULL_TAG = "planday/full"
+ACCEPT_SHRINK_TAG = "planday/accept_shrink"
+DELAY_CAP_TAG = "planday/step_delay_cap_seconds"
+
+
+def portals_of(endpoint: Endpoint, catalogue: Catalogue, config: Config) -> list[str]:
+    """Portals whose resources include an endpoint."""
+    return [key for key, portal in config.portals.items() if endpoint in endpoints_of(catalogue, portal)]
+
+
+def build_assets(catalogue: Catalogue, config: Config) -> list[dg.AssetsDefinition]:
+    """Assets for every table that a portal has."""
+    return [
+        _asset(endpoint, portals, config)
+        for endpoint in catalogue.endpoints
+        if (portals := portals_of(endpoint, catalogue, config))
+    ]
+
+
+def asset_keys(endpoints: Sequence[Endpoint]) -> list[dg.AssetKey]:
+    """Asset keys of all tables of some endpoints."""
+    return [dg.AssetKey([table.domain, table.name]) for endpoint in endpoints for table in endpoint.tables]
+
+
+def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsDefinition:
+    partitions = dg.StaticPartitionsDefinition(portals)
+    specs = [_spec(endpoint, table, partitions, config) for table in endpoint.tables]
+
+    @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs)
+    def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+        portal = context.partition_key
+        listener = LISTENER.get()
+
+        def progress(done: int, expected: int | None) -> None:
+            if listener:
+                listener.reading(portal, endpoint.name, done, expected)
+
+        tags = context.run.tags
+        try:
+            reports = planday.session(portal).refresh(
+                endpoint.name,
+                full=tags.get(FULL_TAG) == "true",
+                accept_shrink=tags.get(ACCEPT_SHRINK_TAG) == "true",
+                progress=progress,
+            )
+        except PlandayError as error:
+            retries = planday.config.portals[portal].retries
+            is_final = not error.retryable or context.retry_number >= retries.step
+            if listener:
+                listener.failed(portal, endpoint.name, str(error), is_final=is_final)
+            if is_final:
+                raise dg.Failure(description=str(error), allow_retries=False) from None
+            delay = min(retries.step_delay_seconds, int(tags.get(DELAY_CAP_TAG, retries.step_delay_seconds)))
+            context.log.warning(f"{error} (tried again in {delay} s)")
+            raise dg.RetryRequested(max_retries=retries.step, seconds_to_wait=delay) from None
+        for report in reports:
+            for warning in report.warnings:
+                context.log.warning(warning)
+            if listener:
+                listener.finished(portal, report)
+            yield dg.MaterializeResult(
+                asset_key=[*report.table.split(".")], metadata=_metadata(report, planday.config)
+            )
+
+    return refresh
+
+
+def _spec(endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition, config: Config) -> dg.AssetSpec:  # type: ignore[type-arg]
+    docs = {**STANDARD_DOCS, **{column.name: column.doc for column in table.columns}}
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(name=name, type=kind, description=docs[name])
+            for name, kind in duckdb_columns(table, config.privacy)
+        ]
+    )
+    tags = {"planday/domain": table.domain, "planday/confidence": table.confidence}
+    return dg.AssetSpec(
+        key=[table.domain, table.name],
+        deps=[dg.AssetKey(endpoint.fan_out.parent.split("."))] if endpoint.fan_out else [],
+        description=f"{table.doc}\n\nSource: `GET {endpoint.path}`, scope `{endpoint.scope or 'none documented'}`. "
+        f"Key: portal, {', '.join(table.key)}.",
+        group_name=table.domain,
+        kinds={"planday", "parquet", "duckdb"},
+        owners=["team:data"],
+        tags=tags,
+        partitions_def=partitions,
+        metadata={
+            "dagster/column_schema": schema,
+            "dagster/table_name": table.full_name,
+            "scope": endpoint.scope or "none documented",
+        },
+    )
+
+
+def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue | int | float | str]:  # type: ignore[type-arg]
+    return {
+        "dagster/row_count": report.rows,
+        "received": report.received,
+        "previous_rows": report.previous_rows if report.previous_rows is not None else 0,
+        "requests": report.counters.requests,
+        "retries": report.counters.retries,
+        "bytes": report.counters.bytes,
+        "throttled_seconds": round(report.counters.throttled_seconds, 3),
+        "seconds": round(report.seconds, 3),
+        "window": report.window,
+        "verdict": report.verdict,
+        "rereads": report.rereads,
+        "gone": report.gone,
+        "path": dg.MetadataValue.path(str(config.lake / report.path)),
+    }

@@ -1,0 +1,36 @@
+"""The code location: `workspace.yaml` loads `defs` from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+from pipelines.assets import build_assets
+from pipelines.executor import publishing_executor
+from pipelines.resources import PlandayPortals, catalogue
+from pipelines.schedules import build_schedules
+from pipelines.sensors import build_sensors
+from planday_io.config import find_config, load_config
+
+
+def build_definitions(path: Path) -> dg.Definitions:
+    """Everything Dagster knows, for one configuration file.
+
+    Raises:
+        ConfigError: the file is wrong; the UI shows the text as the location's error.
+    """
+    config = load_config(path, catalogue())
+    return dg.Definitions(
+        assets=build_assets(catalogue(), config),
+        schedules=build_schedules(catalogue(), config),
+        sensors=build_sensors(config),
+        resources={"planday": PlandayPortals(config_path=str(config.file))},
+        executor=publishing_executor(str(config.file)),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of the configuration that `PLANDAY_CONFIG` or `portals.yaml` holds."""
+    return build_definitions(find_config())

@@ -1,0 +1,28 @@
+"""How a run in this process tells the command that started it what it is doing.
+
+A context variable, because Dagster builds the resource of a run anew and the steps of an in-process run stay in the
+thread that started it. Runs launched by the daemon have no listener.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Protocol
+
+from planday_io.refresh import TableReport
+
+
+class Listener(Protocol):
+    """What `planday sync` wants to hear."""
+
+    def reading(self, portal: str, table: str, done: int, expected: int | None) -> None:
+        """An answer came; expected is None while unknown."""
+
+    def finished(self, portal: str, report: TableReport) -> None:
+        """A table was written."""
+
+    def failed(self, portal: str, table: str, error: str, *, is_final: bool) -> None:
+        """A table failed; not final when the step is tried again."""
+
+
+LISTENER: ContextVar[Listener | None] = ContextVar("planday_listener", default=None)

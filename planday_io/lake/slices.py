@@ -1,0 +1,201 @@
+"""Slices: where they are, what they know of their origin, how they are written.
+
+A slice is one table of one portal (and, for facts, one month). An empty slice is a file with no rows ("none"); no file
+means "never pulled". The origin travels in the Parquet file's key-value metadata, so that the ledger `sync.slices` can be
+rebuilt from the lake alone.
+
+Not here: whether a read was complete (`planday_io.reading`), whether a slice may shrink (`guard`), DuckDB (`planday_io.warehouse`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from planday_io.errors import StorageError
+from planday_io.files import locked, replacing, storage_errors, sweep
+
+FORMAT = 1
+"""Of the lake's layout. A slice of a later format is refused."""
+
+_FILE = "data.parquet"
+_META = b"planday"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SliceKey:
+    """Which slice. `month` is `YYYY-MM`, or None for tables whose slices cover a portal."""
+
+    domain: str
+    table: str
+    portal: str
+    month: str | None = None
+
+    @classmethod
+    def of(cls, full_name: str, portal: str, month: str | None = None) -> SliceKey:
+        """From a table's full name."""
+        domain, _, table = full_name.partition(".")
+        return cls(domain, table, portal, month)
+
+    @property
+    def full_name(self) -> str:
+        """`domain.table`."""
+        return f"{self.domain}.{self.table}"
+
+    def __str__(self) -> str:
+        return ".".join(part for part in (self.domain, self.table, self.portal, self.month) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a slice comes from, and why it counts as complete.
+
+    Args:
+        run_id: Dagster's run.
+        portal_id: Planday's id of the portal.
+        fetched_at: UTC instant the read began.
+        window: what was asked for, in words.
+        requests: calls the whole endpoint took; 0 for child tables, which share their parent's.
+        expected_total: the API's total, or None.
+        received: rows that came.
+        distinct_keys: different keys among them.
+        kept: rows of the slice.
+        verdict: total_matched, exhausted or document.
+        catalogue_version: of the declarations.
+        policies: privacy policy in force, per class that the table has.
+        answered: fan-out: parents this slice covers.
+        slice_id: differs for every write.
+    """
+
+    run_id: str
+    portal_id: int
+    fetched_at: str
+    window: str
+    requests: int
+    expected_total: int | None
+    received: int
+    distinct_keys: int
+    kept: int
+    verdict: str
+    catalogue_version: int
+    policies: dict[str, str] = field(default_factory=dict)
+    answered: list[int] = field(default_factory=list)
+    slice_id: str = ""
+    format: int = FORMAT
+
+    @property
+    def fetched(self) -> datetime:
+        """`fetched_at` as an instant."""
+        return datetime.fromisoformat(self.fetched_at)
+
+
+class Lake:
+    """The lake of one installation.
+
+    Args:
+        root: folder of the files.
+        state: folder of locks and of the list of slices that are not published yet.
+    """
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self.root = root
+        self._locks = state / "locks"
+        self._pending = state / "pending"
+
+    def path(self, key: SliceKey) -> Path:
+        """Where a slice's file is, or would be."""
+        folder = self.root / key.domain / key.table / f"portal={key.portal}"
+        return (folder / f"month={key.month}" if key.month else folder) / _FILE
+
+    @contextmanager
+    def locked(self, key: SliceKey) -> Iterator[None]:
+        """One process at a time from reading a slice to replacing it."""
+        with locked(self._locks / f"slice.{key}.lock"):
+            yield
+
+    def origin(self, key: SliceKey) -> Origin | None:
+        """The origin of a slice, or None when it was never pulled.
+
+        Raises:
+            StorageError: the file is no slice, or of a later format.
+        """
+        path = self.path(key)
+        if not path.exists():
+            return None
+        try:
+            metadata = pq.read_schema(path).metadata or {}
+            stored = json.loads(metadata[_META])
+            if stored.get("format", 0) > FORMAT:
+                raise StorageError(
+                    f"{path} was written by a later version of this program (lake format {stored['format']}, this one "
+                    f"reads {FORMAT}): upgrade, nothing was changed"
+                )
+            return Origin(**stored)
+        except (pa.ArrowInvalid, KeyError, TypeError, ValueError, OSError):
+            raise StorageError(f"{path} is no slice of this lake: move it away and sync portal '{key.portal}'") from None
+
+    def read(self, key: SliceKey, columns: list[str] | None = None) -> pa.Table:
+        """The rows of a slice. Raises StorageError when it cannot be read."""
+        with storage_errors(self.path(key), "read the slice"):
+            table = pq.ParquetFile(self.path(key)).read(columns=columns)
+        return table.replace_schema_metadata(None)
+
+    def write(self, key: SliceKey, table: pa.Table, origin: Origin) -> Origin:
+        """Replace a slice, all or nothing. Call it within `locked(key)`.
+
+        Args:
+            table: exactly the declared columns.
+            origin: `kept` and `slice_id` are filled in here.
+
+        Returns:
+            The origin as stored.
+
+        Raises:
+            StorageError: it cannot be written; the previous slice is untouched.
+        """
+        stored = replace(origin, kept=table.num_rows, slice_id=secrets.token_hex(8))
+        schema = table.schema.with_metadata({_META: json.dumps(asdict(stored)).encode()})
+        path = self.path(key)
+        with storage_errors(path, "write the slice"):
+            # Marked before it is there: a kill in between costs one needless publication, never a forgotten one.
+            self._pending.mkdir(parents=True, exist_ok=True)
+            (self._pending / str(key)).touch()
+            if path.parent.exists():
+                sweep(path.parent)
+            with replacing(path) as temporary:
+                pq.write_table(table.cast(schema), temporary, compression="zstd", use_dictionary=True)
+        return stored
+
+    def pending(self) -> list[SliceKey]:
+        """Slices written since they were last published."""
+        if not self._pending.exists():
+            return []
+        keys = []
+        for marker in sorted(self._pending.iterdir()):
+            domain, table, portal, *month = marker.name.split(".")
+            keys.append(SliceKey(domain, table, portal, month[0] if month else None))
+        return keys
+
+    def published(self, key: SliceKey, slice_id: str) -> None:
+        """Strike a slice off the pending ones, unless it was written again since."""
+        with self.locked(key):
+            origin = self.origin(key)
+            if origin is None or origin.slice_id == slice_id:
+                (self._pending / str(key)).unlink(missing_ok=True)
+
+    def keys(self) -> list[SliceKey]:
+        """Every slice there is."""
+        found = []
+        for path in self.root.glob(f"*/*/portal=*/**/{_FILE}"):
+            parts = path.relative_to(self.root).parts
+            month = parts[3].partition("=")[2] if len(parts) > 4 else None  # noqa: PLR2004 - domain/table/portal/month
+            found.append(SliceKey(parts[0], parts[1], parts[2].partition("=")[2], month))
+        return sorted(found, key=str)

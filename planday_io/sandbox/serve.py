@@ -1,0 +1,97 @@
+"""Serving a sandbox on a real socket of this machine, for the command line, the demo and tests."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from planday_io.errors import ConfigError
+from planday_io.sandbox.app import Sandbox, asgi_app
+
+
+@contextmanager
+def served(sandbox: Sandbox, port: int = 0) -> Iterator[str]:
+    """Serve in a thread of this process; yields the base address. Port 0 takes a free one.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    with _listening(port) as listener:
+        server = uvicorn.Server(_config(sandbox))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)  # uvicorn offers nothing to wait for
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+
+
+def serve_forever(sandbox: Sandbox, port: int) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    with _listening(port) as listener:
+        uvicorn.Server(_config(sandbox)).run(sockets=[listener])
+
+
+def write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
+    """Write a `portals.yaml` for a sandbox, with its tokens in files beside it.
+
+    Returns:
+        The configuration file.
+    """
+    lines = [
+        "# The demo's configuration, written by `planday demo`. See portals.example.yaml for a real one.",
+        f"planday: {{api_url: '{address}', identity_url: '{address}'}}",
+        "defaults:",
+        "  resources: {include: [portal, hr]}",
+        "  retries: {step_delay_seconds: 10}",
+        "  schedules:",
+        "    nightly: {enabled: false}",
+        "    weekly: {enabled: false}",
+        "portals:",
+    ]
+    secrets = folder / ".planday" / "tokens"
+    secrets.mkdir(parents=True, exist_ok=True)
+    for key, portal in sandbox.portals.items():
+        app = next(app for app in sandbox.apps.values() if key in app.refresh_tokens)
+        token = secrets / f"{key}.txt"
+        token.touch(mode=0o600)
+        token.write_text(app.refresh_tokens[key])
+        lines += [
+            f"  {key}:",
+            f"    client_id: {app.client_id}",
+            f"    refresh_token: {{file: .planday/tokens/{key}.txt}}",
+            f"    timezone: {portal.info['timeZone']}",
+        ]
+    path = folder / "portals.yaml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _config(sandbox: Sandbox) -> uvicorn.Config:
+    return uvicorn.Config(asgi_app(sandbox), log_level="warning", access_log=False, lifespan="off")
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} of this machine cannot be used ({error.strerror}): stop what listens there, or give --port"
+            ) from None
+        yield listener
