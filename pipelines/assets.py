@@ -1,7 +1,5 @@
 """One asset per table, all from one factory. Tables that one request fills are refreshed together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import dagster as dg

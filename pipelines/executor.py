@@ -4,8 +4,6 @@ In process because a step costs 0.13 s instead of 2.5 s. The publication itself 
 Dagster only notes an error there and calls the run a success, so the executor looks again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The resource that gives assets a session per portal, and publishes when the run ends."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """Schedules of the configuration: one per portal and name, such as `nightly_oslo`. No tick calls the API."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

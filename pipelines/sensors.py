@@ -1,7 +1,5 @@
 """Two safety nets: ending runs whose process was killed, and publishing what a killed run had written."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from pipelines.liveness import end_dead_runs

@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11 and make only; both set up .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test ui check lint types docs chaos clean
+
+demo: $(READY)
+	$(BIN)/planday demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 tests
+
+ui: $(READY)
+	@if [ -f portals.yaml ]; then DAGSTER_HOME="$(CURDIR)" $(BIN)/dagster dev -h 127.0.0.1 -w workspace.yaml; \
+	else $(BIN)/planday demo --ui; fi
+
+check: lint types test
+	$(BIN)/planday docs --check
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/planday docs
+
+chaos: $(READY)
+	PLANDAY_KILLS=50 $(BIN)/python -m pytest tests/test_chaos.py -s --timeout=1800
+
+clean:
+	rm -rf .venv demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)

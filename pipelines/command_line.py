@@ -1,0 +1,276 @@
+"""The `planday` command. Everything heavy is imported by the command that needs it, so that `--help` is quick.
+
+Exit codes: 0 all complete, 1 something incomplete or refused (everything else was written), 2 usage or configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.sync import Outcome
+    from planday_io.config import Config
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Planday's data in Parquet and DuckDB, complete or not at all.",
+)
+
+Portals = Annotated[list[str] | None, typer.Argument(help="Keys of portals.yaml; none means all.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as hr,scheduling.shifts.")]
+
+_PROJECT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Entry point: errors we know become one message and an exit code."""
+    from planday_io.errors import ConfigError, PlandayError
+
+    try:
+        app()
+    except ConfigError as error:
+        typer.echo(f"planday: {error}", err=True)
+        sys.exit(2)
+    except PlandayError as error:
+        typer.echo(f"planday: {error}", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def sandbox(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8155) -> None:
+    """Serve a local Planday with three demo portals until interrupted."""
+    from planday_io.sandbox.app import demo_sandbox
+    from planday_io.sandbox.serve import serve_forever
+
+    made = demo_sandbox()
+    typer.echo(f"A local Planday listens on http://127.0.0.1:{port} (Ctrl+C ends it).")
+    for client in made.apps.values():
+        for key, token in client.refresh_tokens.items():
+            typer.echo(f"  {key}: client_id {client.client_id}, refresh token {token}")
+    serve_forever(made, port)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo lives; a folder of its own.")] = Path("demo"),
+    ui: Annotated[bool, typer.Option("--ui", help="Open the Dagster UI on the demo instead of syncing it.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
+) -> None:
+    """Sync three made-up portals into a warehouse and query it. Needs no credentials."""
+    from pipelines import demo as demonstration
+
+    raise typer.Exit(
+        demonstration.open_ui(folder.absolute(), _PROJECT, port)
+        if ui
+        else demonstration.run(folder.absolute(), _PROJECT, _console())
+    )
+
+
+@app.command()
+def check(portals: Portals = None, as_json: AsJson = False) -> None:
+    """Try each portal's token, identity and scopes, with one row each."""
+    from dataclasses import asdict
+
+    from pipelines.console import print_rows
+    from pipelines.resources import catalogue
+    from planday_io.check import check as check_portals
+
+    config = _config()
+    findings = check_portals(config, catalogue(), _portals(config, portals))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        rows = [(f.portal, f.subject, "ok" if f.is_good else "FAILED", f.detail) for f in findings]
+        print_rows(_console(), "", ("portal", "what", "", "detail"), rows)
+    raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
+
+
+@app.command()
+def sync(
+    portals: Portals = None,
+    resources: Resources = None,
+    full: Annotated[bool, typer.Option(help="Read everything, also where only changes are due.")] = False,
+    accept_shrink: Annotated[bool, typer.Option(help="Let snapshots shrink suspiciously this once.")] = False,
+    publish: Annotated[bool, typer.Option(help="Renew the warehouse at the end.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Read portals into the lake and publish the warehouse."""
+    from pipelines.console import listening
+    from pipelines.sync import sync as synchronise
+
+    config = _config()
+    chosen = _portals(config, portals)
+    names = _resources(resources)
+    console = _console(err=as_json)
+    with listening(console, chosen) as listener:
+        outcome = synchronise(
+            config,
+            chosen,
+            listener=listener,
+            resources=names,
+            full=full,
+            accept_shrink=accept_shrink,
+            publishes=publish,
+        )
+    if as_json:
+        typer.echo(json.dumps(_summary(outcome), indent=2))
+    else:
+        print_outcome(console, config, outcome)
+    raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+@app.command()
+def publish(
+    rebuild: Annotated[bool, typer.Option(help="Write a new file from the whole lake.")] = False, as_json: AsJson = False
+) -> None:
+    """Bring the warehouse up to date with the lake."""
+    from pipelines.resources import publish_pending
+
+    config = _config()
+    done = publish_pending(config, rebuild=rebuild, compare_all=True)
+    if as_json:
+        typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild}))
+    elif done.slices or done.is_rebuild:
+        typer.echo(f"published {done.slices} slices with {done.rows} rows to {config.warehouse}")
+    else:
+        typer.echo(f"{config.warehouse} already shows all of the lake")
+
+
+@app.command()
+def tables(as_json: AsJson = False) -> None:
+    """List every table with its key, scope and source."""
+    from pipelines.console import print_rows
+    from pipelines.resources import catalogue
+
+    rows = [
+        (table.full_name, ", ".join(("portal", *table.key)), endpoint.scope or "-", endpoint.path)
+        for endpoint in catalogue().endpoints
+        for table in endpoint.tables
+    ]
+    if as_json:
+        names = ("table", "key", "scope", "path")
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+    else:
+        print_rows(_console(), "", ("table", "key", "scope", "path"), rows)
+
+
+@app.command()
+def status(portals: Portals = None, as_json: AsJson = False) -> None:
+    """Show the last complete read of every table and when it is due again."""
+    from pipelines.console import print_rows
+    from pipelines.resources import catalogue
+    from pipelines.status import table_states
+
+    config = _config()
+    states = table_states(config, catalogue(), _portals(config, portals))
+    names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "published")
+    rows = [tuple(getattr(state, name) for name in names) for state in states]
+    if as_json:
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+    else:
+        print_rows(_console(), "", names, rows)
+    raise typer.Exit(0 if all(state.last_complete for state in states if state.next_due) else 1)
+
+
+@app.command(hidden=True)
+def docs(
+    check_only: Annotated[bool, typer.Option("--check", help="Fail when the page is stale.")] = False,
+    folder: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
+) -> None:
+    """Write docs/tables.md from the catalogue."""
+    from pipelines.resources import catalogue
+    from planday_io.documentation import tables_page
+
+    page, wanted = folder / "tables.md", tables_page(catalogue())
+    if check_only:
+        if not page.exists() or page.read_text(encoding="utf-8") != wanted:
+            typer.echo(f"{page} is stale: run `make docs` and commit it", err=True)
+            raise typer.Exit(1)
+        return
+    page.write_text(wanted, encoding="utf-8")
+
+
+def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
+    """The summary at the end of a sync."""
+    from pipelines.console import print_rows
+
+    rows: dict[str, list[int]] = {}
+    for portal, report in outcome.reports:
+        sums = rows.setdefault(portal, [0, 0, 0, 0])
+        for index, value in enumerate((1, report.rows, report.counters.requests, report.counters.retries)):
+            sums[index] += value
+    failed = {portal: sum(key == portal for key, _, _ in outcome.failures) for portal in config.portals}
+    print_rows(
+        console,
+        f"\n{len(outcome.reports)} tables in {outcome.seconds:.1f} s",
+        ("portal", "tables", "rows", "requests", "retries", "failed"),
+        [(portal, *rows.get(portal, [0, 0, 0, 0]), failed[portal]) for portal in config.portals
+         if portal in rows or failed[portal]],
+    )  # fmt: skip
+    for portal, table, error in outcome.failures:
+        console.print(f"\n{portal} {table} is incomplete, its previous data stays: {error}", markup=False, highlight=False)
+    if outcome.publication_error:
+        console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False)
+    elif outcome.publication:
+        console.print(f"\npublished to {config.warehouse}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "complete": outcome.is_complete,
+        "seconds": round(outcome.seconds, 3),
+        "tables": [{"portal": portal, **asdict(report)} for portal, report in outcome.reports],
+        "failures": [{"portal": p, "table": t, "error": error} for p, t, error in outcome.failures],
+        "publication_error": outcome.publication_error or None,
+    }
+
+
+def _config() -> Config:
+    from pipelines.resources import catalogue
+    from planday_io.config import find_config, load_config
+
+    return load_config(find_config(), catalogue())
+
+
+def _portals(config: Config, names: list[str] | None) -> list[str]:
+    return _known(names or list(config.portals), config.portals, "portal")
+
+
+def _resources(text: str | None) -> list[str] | None:
+    from pipelines.resources import catalogue
+
+    if text is None:
+        return None
+    known = [*catalogue().domains(), *(table.full_name for table in catalogue().tables())]
+    return _known([name.strip() for name in text.split(",")], known, "domain or table")
+
+
+def _known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
+    from planday_io.config.model import nearest
+    from planday_io.errors import ConfigError
+
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"there is no {what} '{name}'{nearest(name, known)}")
+    return names
+
+
+def _console(*, err: bool = False) -> Console:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 140
+    return Console(stderr=err, width=width, force_terminal=None, no_color=bool(os.environ.get("NO_COLOR")) or None)

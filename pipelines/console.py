@@ -1,0 +1,79 @@
+"""What commands print: progress bars on a terminal, plain lines elsewhere, tables at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.progress import Listener
+from planday_io.refresh import TableReport
+
+
+class PlainLines:
+    """One line per table, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def reading(self, portal: str, table: str, done: int, expected: int | None) -> None:
+        """Nothing: lines are for what is done."""
+
+    def finished(self, portal: str, report: TableReport) -> None:
+        self._print(f"{portal} {report.table}: {report.rows} rows, {report.counters.requests} requests, {report.verdict}")
+        for warning in report.warnings:
+            self._print(f"{portal} warning: {warning}")
+
+    def failed(self, portal: str, table: str, error: str, *, is_final: bool) -> None:
+        self._print(f"{portal} {table}: {'failed' if is_final else 'failed, tried again'}: {error}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+class Bars:
+    """One bar per portal, with the table it is at."""
+
+    def __init__(self, progress: Progress, portals: Sequence[str]) -> None:
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {key: progress.add_task(key, total=None, table="") for key in portals}
+        self._plain = PlainLines(progress.console)
+
+    def reading(self, portal: str, table: str, done: int, expected: int | None) -> None:
+        self._progress.update(self._bars[portal], table=table, completed=done, total=expected)
+
+    def finished(self, portal: str, report: TableReport) -> None:
+        self._plain.finished(portal, report)
+
+    def failed(self, portal: str, table: str, error: str, *, is_final: bool) -> None:
+        self._plain.failed(portal, table, error, is_final=is_final)
+
+
+@contextmanager
+def listening(console: Console, portals: Sequence[str]) -> Iterator[Listener]:
+    """A listener fit for the console."""
+    if not console.is_terminal:
+        yield PlainLines(console)
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[table]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bars(progress, portals)
+
+
+def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table of texts."""
+    table = Table(title=title, title_justify="left", show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console.print(table, markup=False)

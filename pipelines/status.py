@@ -1,0 +1,61 @@
+"""How fresh every table of every portal is, from the lake's own metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from planday_io.catalogue import Catalogue
+from planday_io.config import Config
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.selection import endpoints_of
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """One table of one portal. Instants are ISO texts, UTC for what was, the portal's zone for what is due."""
+
+    portal: str
+    table: str
+    rows: int | None
+    last_complete: str | None
+    verdict: str | None
+    next_due: str | None
+    published: bool
+
+
+def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> list[TableState]:
+    """The state of every table that the portals have."""
+    lake = Lake(config.lake, config.state)
+    pending = set(lake.pending())
+    states = []
+    for portal in portals:
+        settings = config.portals[portal]
+        now = datetime.now(UTC).astimezone(ZoneInfo(settings.timezone))
+        due: dict[str, datetime] = {}
+        for schedule in settings.schedules.values():
+            if not schedule.enabled:
+                continue
+            tick = croniter(schedule.cron, now).get_next(datetime)
+            for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+                due[endpoint.name] = min(tick, due.get(endpoint.name, tick))
+        for endpoint in endpoints_of(catalogue, settings):
+            for table in endpoint.tables:
+                key = SliceKey.of(table.full_name, portal)
+                origin = lake.origin(key)
+                tick = due.get(endpoint.name)
+                states.append(
+                    TableState(
+                        portal=portal,
+                        table=table.full_name,
+                        rows=origin.kept if origin else None,
+                        last_complete=origin.fetched.isoformat(timespec="seconds") if origin else None,
+                        verdict=origin.verdict if origin else None,
+                        next_due=tick.isoformat(timespec="minutes") if tick else None,
+                        published=origin is not None and key not in pending,
+                    )
+                )
+    return states
