@@ -107,7 +107,7 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Read portals into the lake and publish the warehouse."""
-    from pipelines.console import listening
+    from pipelines.console import listening, print_outcome
     from pipelines.sync import sync as synchronise
 
     config = _config()
@@ -200,31 +200,6 @@ def docs(
             raise typer.Exit(1)
         return
     page.write_text(wanted, encoding="utf-8")
-
-
-def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
-    """The summary at the end of a sync."""
-    from pipelines.console import print_rows
-
-    rows: dict[str, list[int]] = {}
-    for portal, report in outcome.reports:
-        sums = rows.setdefault(portal, [0, 0, 0, 0])
-        for index, value in enumerate((1, report.rows, report.counters.requests, report.counters.retries)):
-            sums[index] += value
-    failed = {portal: sum(key == portal for key, _, _ in outcome.failures) for portal in config.portals}
-    print_rows(
-        console,
-        f"\n{len(outcome.reports)} tables in {outcome.seconds:.1f} s",
-        ("portal", "tables", "rows", "requests", "retries", "failed"),
-        [(portal, *rows.get(portal, [0, 0, 0, 0]), failed[portal]) for portal in config.portals
-         if portal in rows or failed[portal]],
-    )  # fmt: skip
-    for portal, table, error in outcome.failures:
-        console.print(f"\n{portal} {table} is incomplete, its previous data stays: {error}", markup=False, highlight=False)
-    if outcome.publication_error:
-        console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False)
-    elif outcome.publication:
-        console.print(f"\npublished to {config.warehouse}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from pipelines.progress import Listener
+from pipelines.sync import Outcome
+from planday_io.config import Config
 from planday_io.refresh import TableReport
 
 
@@ -31,7 +33,7 @@ class PlainLines:
         self._print(f"{portal} {table}: {'failed' if is_final else 'failed, tried again'}: {error}")
 
     def _print(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
@@ -77,3 +79,26 @@ def print_rows(console: Console, title: str, columns: Sequence[str], rows: Seque
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table, markup=False)
+
+
+def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
+    """The summary at the end of a sync."""
+    rows: dict[str, list[int]] = {}
+    for portal, report in outcome.reports:
+        sums = rows.setdefault(portal, [0, 0, 0, 0])
+        for index, value in enumerate((1, report.rows, report.counters.requests, report.counters.retries)):
+            sums[index] += value
+    failed = {portal: sum(key == portal for key, _, _ in outcome.failures) for portal in config.portals}
+    print_rows(
+        console,
+        f"\n{len(outcome.reports)} tables in {outcome.seconds:.1f} s",
+        ("portal", "tables", "rows", "requests", "retries", "failed"),
+        [(portal, *rows.get(portal, [0, 0, 0, 0]), failed[portal]) for portal in config.portals
+         if portal in rows or failed[portal]],
+    )  # fmt: skip
+    for portal, table, error in outcome.failures:
+        console.print(f"\n{portal} {table} is incomplete, its previous data stays: {error}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.publication_error:
+        console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False, soft_wrap=True)
+    elif outcome.publication:
+        console.print(f"\npublished to {config.warehouse}", markup=False, highlight=False, soft_wrap=True)

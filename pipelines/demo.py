@@ -11,8 +11,7 @@ from pathlib import Path
 import duckdb
 from rich.console import Console
 
-from pipelines.command_line import print_outcome
-from pipelines.console import listening, print_rows
+from pipelines.console import listening, print_outcome, print_rows
 from pipelines.resources import catalogue
 from pipelines.sync import sync
 from planday_io.config import load_config

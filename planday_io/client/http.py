@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 import stamina
+from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from planday_io.addresses import is_loopback
 from planday_io.client.budget import Budget, parse_policy
@@ -89,6 +90,8 @@ class PortalClient:
         self._decoder = msgspec.json.Decoder(float_hook=Decimal)
 
     async def __aenter__(self) -> PortalClient:
+        # Retries are told through the standard library's logging; stamina would print to stdout where structlog is there.
+        set_on_retry_hooks([LoggingOnRetryHook])
         self._http = httpx.AsyncClient(
             timeout=TIMEOUT,
             trust_env=not is_loopback(self._api_url),

@@ -179,17 +179,18 @@ class ListReader(Generic[T]):
             rows = page.rows[: stretch.stop - offset]
             stretch.surplus = len(page.rows) - len(rows)
             stretch.totals.append(page.total)
-            if len(rows) <= (repeated if offset == stretch.start else 0):
+            if not rows:
                 stretch.fault = f"the page at offset {offset} ends too early"
                 return
-            if offset == stretch.start:
-                stretch.first = self._identify(rows[0])
-                rows = rows[repeated:]
-                offset += repeated
+            is_first = offset == stretch.start
             offset += len(rows)
             stretch.last = self._identify(rows[-1])
-            stretch.received += len(rows)
-            stretch.parts.append(self._keep(rows))
+            if is_first:
+                stretch.first = self._identify(rows[0])
+                rows = rows[repeated:]
+            if rows:
+                stretch.received += len(rows)
+                stretch.parts.append(self._keep(rows))
 
     async def _until_empty(self, first: Page) -> _Attempt[T]:
         """Page after page, because nobody says how many there are."""

@@ -17,7 +17,8 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.world import ALL_SCOPES, SENSITIVE_SCOPES, Json, Portal, demo_portals
@@ -73,6 +74,7 @@ class Sandbox:
     rotates: bool = False
     faults: list[Fault] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
+    queries: list[str] = field(default_factory=list)
     exchanges: int = 0
     page_size: int = 50
     _access: dict[str, tuple[str, str, float]] = field(default_factory=dict)
@@ -114,14 +116,34 @@ def demo_sandbox(**settings: Any) -> Sandbox:  # noqa: ANN401 - passed on to San
     return Sandbox(portals=portals, apps={app.client_id: app for app in (first, second)}, **settings)
 
 
-def asgi_app(sandbox: Sandbox) -> Starlette:
-    """The app that serves a sandbox."""
+def asgi_app(sandbox: Sandbox, more: list[Route] | None = None) -> Starlette:
+    """The app that serves a sandbox; `more` routes come first and may be added to later."""
     routes = [
         Route("/connect/token", _identity(sandbox, _token), methods=["POST"]),
         Route("/connect/revocation", _identity(sandbox, _revocation), methods=["POST"]),
         *(Route(path, _api(sandbox, scope, handler)) for path, scope, handler in _ENDPOINTS),
     ]
-    return Starlette(routes=routes)
+    return Starlette(routes=[_Live([] if more is None else more), *routes])
+
+
+class _Live(BaseRoute):
+    """Routes that may be added to while the app is served."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._routes = routes
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """The first full match among the routes there are now."""
+        for route in self._routes:
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                scope["live"] = route
+                return match, child
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the matching route answer."""
+        await scope["live"].handle(scope, receive, send)
 
 
 def _identity(sandbox: Sandbox, handler: Callable[[Sandbox, dict[str, str]], Response]) -> Callable[[Request], Any]:
@@ -173,6 +195,7 @@ def _api(sandbox: Sandbox, scope: str | None, handler: Handler) -> Callable[[Req
         if not verdict.passes:
             return Response(status_code=429, headers=verdict.headers)
         sandbox.requests[f"{portal.key} {request.url.path}"] += 1
+        sandbox.queries.append(request.url.query)
         status, document = _answer(sandbox, app, portal, request, scope, handler)
         faulty = _faulty(sandbox, request, status, document)
         response = faulty or JSONResponse(document, status, media_type="application/json")

@@ -10,20 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from starlette.routing import Route
 
 from planday_io.errors import ConfigError
 from planday_io.sandbox.app import Sandbox, asgi_app
 
 
 @contextmanager
-def served(sandbox: Sandbox, port: int = 0) -> Iterator[str]:
+def served(sandbox: Sandbox, port: int = 0, routes: list[Route] | None = None) -> Iterator[str]:
     """Serve in a thread of this process; yields the base address. Port 0 takes a free one.
+
+    `routes` are answered before the sandbox's own, and may be added to while it is served.
 
     Raises:
         ConfigError: the port is taken.
     """
     with _listening(port) as listener:
-        server = uvicorn.Server(_config(sandbox))
+        server = uvicorn.Server(_config(sandbox, routes))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():
@@ -80,8 +83,8 @@ def write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
     return path
 
 
-def _config(sandbox: Sandbox) -> uvicorn.Config:
-    return uvicorn.Config(asgi_app(sandbox), log_level="warning", access_log=False, lifespan="off")
+def _config(sandbox: Sandbox, routes: list[Route] | None = None) -> uvicorn.Config:
+    return uvicorn.Config(asgi_app(sandbox, routes), log_level="warning", access_log=False, lifespan="off")
 
 
 @contextmanager

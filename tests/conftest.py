@@ -1,0 +1,127 @@
+"""A local Planday on a real socket, small enough to be read in a second, and an installation beside it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+import stamina
+from starlette.routing import Route
+
+from planday_io.catalogue import CATALOGUE, Catalogue
+from planday_io.config import Config, load_config
+from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.refresh import PortalSession, TableReport
+from planday_io.sandbox.app import Sandbox, demo_sandbox
+from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.serve import served, write_config
+from planday_io.sandbox.world import demo_portals
+from planday_io.warehouse import publish
+
+FAST = ((100_000, 1.0), (1_000_000, 60.0))
+
+
+@dataclass
+class Installation:
+    """A folder with a configuration, and the sandbox it points at."""
+
+    folder: Path
+    sandbox: Sandbox
+    address: str
+    catalogue: Catalogue = CATALOGUE
+    routes: list[Route] = field(default_factory=list)
+    config_path: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config_path = write_config(self.sandbox, self.folder, self.address)
+
+    def serve(self, route: Route) -> None:
+        """Let the running sandbox answer one more path."""
+        self.routes.append(route)
+
+    @property
+    def config(self) -> Config:
+        return load_config(self.config_path, self.catalogue)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.config.lake, self.config.state)
+
+    def edit_config(self, old: str, new: str) -> None:
+        text = self.config_path.read_text()
+        assert old in text
+        self.config_path.write_text(text.replace(old, new))
+
+    def session(self, portal: str = "oslo") -> PortalSession:
+        return PortalSession(self.config, self.catalogue, portal, run_id=f"run-{secrets.token_hex(3)}")
+
+    def refresh(self, table: str, portal: str = "oslo", **how: Any) -> list[TableReport]:
+        return self.session(portal).refresh(table, **how)
+
+    def rows(self, table: str, portal: str = "oslo") -> list[dict[str, Any]]:
+        return self.lake.read(SliceKey.of(table, portal)).to_pylist()
+
+    def frame(self, table: str, portal: str = "oslo") -> pa.Table:
+        return self.lake.read(SliceKey.of(table, portal))
+
+    def origin(self, table: str, portal: str = "oslo") -> Origin | None:
+        return self.lake.origin(SliceKey.of(table, portal))
+
+    def bytes_of(self, table: str, portal: str = "oslo") -> bytes:
+        return self.lake.path(SliceKey.of(table, portal)).read_bytes()
+
+    def publish(self, **how: Any) -> Any:
+        config = self.config
+        return publish(
+            self.lake,
+            config.warehouse,
+            catalogue=self.catalogue,
+            policies=config.privacy,
+            state=config.state,
+            **how,
+        )
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.config.warehouse), read_only=True) as db:
+            return db.execute(sql).fetchall()
+
+
+Make = Callable[..., Installation]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes installations; settings are those of `Sandbox`."""
+    with ExitStack() as stack:
+
+        def build(catalogue: Catalogue = CATALOGUE, people: tuple[int, int, int] = (6, 9, 8), **settings: Any) -> Installation:
+            settings.setdefault("limits", Limits(FAST, FAST))
+            settings.setdefault("portals", demo_portals(people=people))
+            sandbox = demo_sandbox(**settings)
+            routes: list[Route] = []
+            folder = tmp_path / f"installation-{secrets.token_hex(2)}"
+            folder.mkdir()
+            return Installation(folder, sandbox, stack.enter_context(served(sandbox, routes=routes)), catalogue, routes)
+
+        yield build
+
+
+@pytest.fixture
+def planday(make: Make) -> Installation:
+    """The usual installation."""
+    return make()
+
+
+@pytest.fixture(autouse=True)
+def _no_waits() -> Iterator[None]:
+    """Retries happen as in production, three times at most, without waiting in between."""
+    stamina.set_testing(True, attempts=3)
+    yield
+    stamina.set_testing(False)

@@ -1,0 +1,89 @@
+"""The library never imports dagster, layers import downwards only, and there is no circle."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+LAYERS = (
+    ("naming", "addresses", "errors"),
+    ("catalogue",),
+    ("config", "files"),
+    ("client", "selection"),
+    ("frames",),
+    ("reading", "lake"),
+    ("warehouse", "refresh", "documentation"),
+    ("check",),
+    ("__init__",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update(_targets(node.module, [alias.name for alias in node.names]))
+    return found
+
+
+def _targets(module: str, names: list[str]) -> list[str]:
+    """`from package import module` imports the module, `from module import name` the module it stands in."""
+    folder = ROOT.joinpath(*module.split("."))
+    return [f"{module}.{name}" if (folder / f"{name}.py").exists() else module for name in names]
+
+
+def modules(package: str) -> dict[str, set[str]]:
+    names = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        names[dotted] = imports(path)
+    return names
+
+
+def part(module: str) -> str:
+    pieces = module.split(".")
+    return pieces[1] if len(pieces) > 1 else "__init__"
+
+
+def test_the_library_never_imports_dagster_or_the_pipelines() -> None:
+    for module, imported in modules("planday_io").items():
+        assert not [name for name in imported if name.split(".")[0] in ("dagster", "pipelines")], module
+
+
+def test_layers_import_downwards() -> None:
+    for module, imported in modules("planday_io").items():
+        if part(module) == "sandbox":
+            continue
+        for name in imported:
+            if name.startswith("planday_io") and part(name) != part(module):
+                assert LEVEL[part(name)] < LEVEL[part(module)], f"{module} imports {name}, which is no lower layer"
+
+
+def test_the_sandbox_knows_nothing_of_the_pipeline() -> None:
+    for module, imported in modules("planday_io.sandbox".replace(".", "/")).items():
+        strangers = [n for n in imported if n.startswith("planday_io") and part(n) not in ("sandbox", "errors")]
+        assert not strangers, module
+
+
+def test_there_is_no_circle() -> None:
+    graph = {**modules("planday_io"), **modules("pipelines")}
+    edges = {module: {name for name in imported if name in graph} for module, imported in graph.items()}
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path, module))
+        for name in edges[module]:
+            visit(name, (*path, module))
+
+    for module in edges:
+        visit(module, ())
+
+
+def test_pipelines_speak_dagster_only() -> None:
+    for module, imported in modules("pipelines").items():
+        strangers = {name.split(".")[0] for name in imported} & {"httpx", "pandas", "pyarrow"}
+        assert not strangers, module

@@ -1,0 +1,99 @@
+"""The budget in simulated time: never more than a window allows, also with several processes, and no waste."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from planday_io.client.budget import Budget, RateWindow, parse_policy, split_policy
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sends(budgets: list[Budget], clock: Clock, count: int) -> list[float]:
+    """Instants at which `count` requests went out, handles taking turns."""
+    sent: list[float] = []
+    while len(sent) < count:
+        wait = budgets[len(sent) % len(budgets)].take()
+        if wait > 0:
+            clock.now += wait
+        else:
+            sent.append(clock.now)
+    return sent
+
+
+def most_within(sent: list[float], seconds: float) -> int:
+    return max(sum(1 for at in sent if start <= at < start + seconds) for start in sent)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(limit=st.integers(1, 30), minute=st.integers(30, 120), handles=st.integers(1, 3))
+def test_no_window_is_ever_exceeded(tmp_path_factory: object, limit: int, minute: int, handles: int) -> None:
+    folder: Path = tmp_path_factory.mktemp("budget")  # type: ignore[attr-defined]
+    clock = Clock()
+    budgets = [Budget(folder / "b.sqlite", client="c", portal="p", clock=clock) for _ in range(handles)]
+    budgets[0].learn({"x-ratelimit-limit": f"{limit}, {limit};w=1, {minute};w=60"})
+    sent = sends(budgets, clock, 150)
+    assert most_within(sent, 1.0) <= limit
+    assert most_within(sent, 60.0) <= minute
+    for budget in budgets:
+        budget.close()
+
+
+def test_the_rate_is_used_and_portals_of_one_app_share_it(tmp_path: Path) -> None:
+    clock = Clock()
+    one = Budget(tmp_path / "b.sqlite", client="c", portal="one", clock=clock)
+    two = Budget(tmp_path / "b.sqlite", client="c", portal="two", clock=clock)
+    for budget in (one, two):
+        budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 30;w=1, 2000;w=60"})
+    sent = sends([one, two], clock, 300)
+    assert most_within(sent, 1.0) <= 30
+    assert 300 / (sent[-1] - sent[0]) > 27
+    one.close()
+    two.close()
+
+
+def test_it_begins_carefully(tmp_path: Path) -> None:
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    assert most_within(sends([budget], clock, 40), 1.0) <= 10
+    budget.close()
+
+
+def test_a_429_holds_every_process_until_the_reset(tmp_path: Path) -> None:
+    clock = Clock()
+    first = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    second = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    first.hold(33.0)
+    assert second.take() > 32.9
+    clock.now += 33.0
+    assert second.take() == 0.0
+    first.close()
+    second.close()
+
+
+def test_requests_of_others_slow_us_down(tmp_path: Path) -> None:
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.learn({"x-ratelimit-limit": "750, 20;w=1, 750;w=60", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "40"})
+    assert len(sends([budget], clock, 3)) == 3
+    assert budget.take() > 10
+    budget.close()
+
+
+def test_policies_are_read_leniently() -> None:
+    assert parse_policy("") == (None, ())
+    assert parse_policy("nonsense, ;w=, 0;w=1") == (None, ())
+    closest, windows = parse_policy("100, 20;w=1, 750;w=60, 100;w=1, 2000;w=60")
+    assert closest == 100
+    portal, client = split_policy(windows)
+    assert set(portal) == {RateWindow(20, 1.0), RateWindow(750, 60.0)}
+    assert set(client) == {RateWindow(100, 1.0), RateWindow(2000, 60.0)}

@@ -1,0 +1,105 @@
+"""Every catalogue entry is read from the sandbox; contradictions are refused when they are declared."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from starlette.routing import Route
+
+from planday_io.catalogue import CATALOGUE, Catalogue, ContradictionError, Endpoint, Table
+from planday_io.catalogue.hr import DEPARTMENTS, EMPLOYEE_DETAILS
+from planday_io.catalogue.model import Column, Feed, Pages
+from planday_io.frames.types import arrow_schema, duckdb_columns
+from planday_io.naming import camel_case, snake_case
+from planday_io.sandbox import app as sandbox_app
+from tests.conftest import Installation, Make
+
+
+@pytest.mark.parametrize("endpoint", CATALOGUE.endpoints, ids=lambda endpoint: endpoint.name)
+def test_each_endpoint_lands_in_the_lake_as_declared(planday: Installation, endpoint: Endpoint) -> None:
+    reports = planday.refresh(endpoint.name, "london")
+    for report, table in zip(reports, endpoint.tables, strict=True):
+        frame = planday.frame(table.full_name, "london")
+        assert report.rows == frame.num_rows > 0
+        assert frame.schema.equals(arrow_schema(table, planday.config.privacy))
+        assert set(frame.column("portal").to_pylist()) == {"london"}
+        assert set(frame.column("portal_id").to_pylist()) == {90210}
+        assert not report.warnings
+        origin = planday.origin(table.full_name, "london")
+        assert origin is not None
+        assert (origin.kept, origin.verdict) == (frame.num_rows, report.verdict)
+
+
+@pytest.mark.parametrize("table", list(CATALOGUE.tables()), ids=lambda table: table.full_name)
+def test_each_table_names_what_the_api_names(table: Table) -> None:
+    for column in table.columns:
+        assert snake_case(camel_case(column.name)) == column.name
+        assert column.doc.endswith(".")
+
+
+def column(name: str, **more: object) -> Column:
+    return Column(name, "BIGINT", "A column.", **more)  # type: ignore[arg-type]
+
+
+def table(**changes: object) -> Table:
+    plain: dict[str, object] = {"domain": "hr", "name": "things", "doc": "Things.", "key": ("id",)}
+    return Table(**{**plain, "columns": (column("id"),), **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: column("Id"), "snake_case"),
+        (lambda: column("portal"), "reserved"),
+        (lambda: Column("x", "BIGINT", ""), "no doc"),
+        (lambda: table(key=("nope",)), "is no column"),
+        (lambda: table(key=()), "needs a key"),
+        (lambda: table(columns=(column("id"), column("id"))), "declared twice"),
+        (lambda: table(columns=(column("id"), column("x", member="@nope"))), "do not provide"),
+        (lambda: dataclasses.replace(DEPARTMENTS, path="/x/{id}"), "holes"),
+        (lambda: dataclasses.replace(EMPLOYEE_DETAILS, fan_out=None), "holes"),
+        (lambda: dataclasses.replace(EMPLOYEE_DETAILS, tables=EMPLOYEE_DETAILS.tables[1:]), "child without a parent"),
+        (lambda: Feed(since_param="x", overlap_days=0), "overlaps"),
+        (lambda: Pages(limit=0), "at least one row"),
+        (lambda: Catalogue(endpoints=(DEPARTMENTS, DEPARTMENTS)), "declared twice"),
+        (lambda: Catalogue(endpoints=(EMPLOYEE_DETAILS,)), "which is no table"),
+    ],
+)
+def test_contradictions(build: object, says: str) -> None:
+    with pytest.raises(ContradictionError, match=says):
+        build()  # type: ignore[operator]
+
+
+def test_a_new_endpoint_is_data(make: Make) -> None:
+    """An endpoint nobody knew is declared and arrives in the warehouse; no mechanism changes."""
+    lockers = Endpoint(
+        path="/hr/v1.0/lockers",
+        scope="employee:read",
+        docs="lockers",
+        pages=Pages(limit=50),
+        tables=(
+            Table(
+                domain="hr",
+                name="lockers",
+                doc="Lockers.",
+                key=("id",),
+                columns=(
+                    column("id"),
+                    Column("label", "VARCHAR", "What is written on it."),
+                    Column("size_litres", "DECIMAL", "Volume in litres.", member="size.litres"),
+                ),
+            ),
+        ),
+    )
+    planday = make(catalogue=Catalogue(endpoints=(*CATALOGUE.endpoints, lockers)))
+    rows = [{"id": n, "label": f"00{n}", "size": {"litres": n + 0.5}} for n in range(120)]
+
+    async def answer(request: sandbox_app.Request) -> sandbox_app.Response:
+        return sandbox_app.JSONResponse(sandbox_app._paged(planday.sandbox, request, rows))
+
+    planday.serve(Route("/hr/v1.0/lockers", answer))
+    planday.refresh("hr.lockers")
+    planday.publish()
+    assert planday.query("SELECT count(*), sum(size_litres), min(label) FROM hr.lockers") == [(120, 7200, "000")]
+    assert ("size_litres", "DECIMAL(18,4)") in duckdb_columns(lockers.tables[0], planday.config.privacy)

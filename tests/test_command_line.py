@@ -1,0 +1,136 @@
+"""The commands as their users run them: exit codes, texts, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Installation, Make
+
+PLANDAY = str(Path(sys.executable).with_name("planday"))
+
+
+def environment(planday: Installation) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "PLANDAY_CONFIG")}
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (planday.folder / name).write_text((Path(__file__).parents[1] / name).read_text())
+    return {**kept, "PLANDAY_CONFIG": str(planday.config_path)}
+
+
+def planday_command(planday: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PLANDAY, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(planday),
+        cwd=planday.folder,
+        timeout=240,
+    )
+
+
+def summary(done: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(done.stdout)
+
+
+def test_check_sync_status_publish(planday: Installation) -> None:
+    checked = planday_command(planday, "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "Planday portal 4711" in checked.stdout
+    synced = planday_command(planday, "sync", "oslo", "london", "--resources", "portal,hr.departments", "--json")
+    assert synced.returncode == 0, synced.stderr
+    result = summary(synced)
+    assert result["complete"]
+    assert {(row["portal"], row["table"]) for row in result["tables"]} == {
+        (portal, table) for portal in ("oslo", "london") for table in ("portal.portals", "hr.departments")
+    }
+    assert planday.query("SELECT portal, count(*) FROM hr.departments GROUP BY 1 ORDER BY 1") == [("london", 2), ("oslo", 2)]
+    states = summary(planday_command(planday, "status", "oslo", "--json"))
+    fresh = next(state for state in states if state["table"] == "hr.departments")
+    assert (fresh["rows"], fresh["verdict"], fresh["published"]) == (2, "total_matched", True)
+    assert "already shows all" in planday_command(planday, "publish").stdout
+    assert planday_command(planday, "publish", "--rebuild").returncode == 0
+
+
+def test_one_portal_that_fails_leaves_the_others_alone(planday: Installation) -> None:
+    (planday.folder / ".planday/tokens/london.txt").unlink()
+    done = planday_command(planday, "sync", "--resources", "hr.departments")
+    assert done.returncode == 1
+    assert "the refresh token of portal 'london' cannot be read" in done.stdout
+    assert {row[0] for row in planday.query("SELECT DISTINCT portal FROM hr.departments")} == {"oslo", "copenhagen"}
+    checked = planday_command(planday, "check")
+    assert checked.returncode == 1
+    assert "FAILED" in checked.stdout
+
+
+def test_a_missing_scope_costs_its_tables_only(planday: Installation) -> None:
+    for app in planday.sandbox.apps.values():
+        app.scopes -= {"employee:read"}
+    done = planday_command(planday, "sync", "oslo", "--json")
+    assert done.returncode == 1
+    failures = {row["table"]: row["error"] for row in summary(done)["failures"]}
+    assert "lacks scope employee:read" in failures["hr.employees"]
+    assert failures["hr.employee_details"] == "left out, because the table it is read from failed"
+    assert "hr.departments" in {row["table"] for row in summary(done)["tables"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("sync", "olso"), "there is no portal 'olso'; did you mean 'oslo'?"),
+        (("sync", "--resources", "hr.employes"), "there is no domain or table 'hr.employes'; did you mean"),
+    ],
+)
+def test_usage_mistakes(planday: Installation, arguments: tuple[str, ...], says: str) -> None:
+    done = planday_command(planday, *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_an_unknown_key_of_the_configuration(planday: Installation) -> None:
+    planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
+    before = planday.config.warehouse.read_bytes()
+    warehouse = planday.config.warehouse
+    planday.edit_config("defaults:", "defalts:")
+    done = planday_command(planday, "sync")
+    assert done.returncode == 2
+    assert "portals.yaml, line 3: defalts: found a key that is not known; expected a known key; did you mean 'defaults'?" in (
+        done.stderr
+    )
+    assert warehouse.read_bytes() == before
+
+
+def test_a_warehouse_folder_that_cannot_be_written(planday: Installation) -> None:
+    """Root may write everywhere, so the folder is a file: the same error on every machine."""
+    (planday.folder / "published").write_text("in the way")
+    planday.edit_config("defaults:", "warehouse: published/warehouse.duckdb\ndefaults:")
+    done = planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
+    assert done.returncode == 1
+    assert "cannot renew the warehouse" in done.stdout
+    assert "What was there before is untouched" in done.stdout
+    assert len(planday.rows("hr.departments")) == 2
+
+
+def test_no_configuration(tmp_path: Path) -> None:
+    kept = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "PLANDAY_CONFIG")}
+    done = subprocess.run([PLANDAY, "sync"], capture_output=True, text=True, check=False, env=kept, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no portals.yaml" in done.stderr
+
+
+def test_every_command_explains_itself(make: Make) -> None:
+    for command in ("sandbox", "demo", "check", "sync", "publish", "tables", "status"):
+        done = subprocess.run([PLANDAY, command, "--help"], capture_output=True, text=True, check=True)
+        assert "Usage:" in done.stdout
+
+
+def test_tables_and_docs_are_current() -> None:
+    listed = json.loads(subprocess.run([PLANDAY, "tables", "--json"], capture_output=True, text=True, check=True).stdout)
+    assert "hr.employees" in {row["table"] for row in listed}
+    subprocess.run([PLANDAY, "docs", "--check"], check=True, cwd=Path(__file__).parents[1])

@@ -1,0 +1,364 @@
+"""What goes wrong between the API and the lake, one row each: the text, and the previous slice untouched.
+
+Network and server faults, broken answers, lists that change while they are read, members that change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from planday_io.errors import (
+    AccessRevokedError,
+    BrokenBodyError,
+    ConnectionFailedError,
+    IncompleteReadError,
+    MissingScopeError,
+    PlandayError,
+    PortalIdentityError,
+    RateLimitedError,
+    SecretError,
+    ServerError,
+    ShrunkSnapshotError,
+    TokenRejectedError,
+    UnexpectedShapeError,
+)
+from planday_io.sandbox.app import Fault, as_json
+from planday_io.sandbox.limits import Limits
+from tests.conftest import FAST, Installation, Make
+
+DEPARTMENTS = "/hr/v1.0/departments"
+EMPLOYEES = "/hr/v1.0/employees"
+
+
+def html(_: Request, __: int, ___: Any) -> Response:
+    return HTMLResponse("<h1>Down for maintenance</h1>")
+
+
+def truncated(_: Request, __: int, document: Any) -> Response:
+    body = as_json(document).body
+    return Response(bytes(body)[: len(body) // 2], media_type="application/json")
+
+
+def server_error(_: Request, __: int, ___: Any) -> Response:
+    return Response(status_code=503)
+
+
+def too_many_with_headers(_: Request, __: int, ___: Any) -> Response:
+    headers = {"x-ratelimit-limit": "20, 20;w=1", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"}
+    return Response(status_code=429, headers=headers)
+
+
+def too_many_without_headers(_: Request, __: int, ___: Any) -> Response:
+    return Response(status_code=429)
+
+
+def short_body(_: Request, __: int, ___: Any) -> Response:
+    """Promises more bytes than it sends: the connection breaks under the reader."""
+    return Response(b'{"data": [', headers={"content-length": "5000"})
+
+
+def refused(planday: Installation, error: type[PlandayError], table: str = "hr.departments", **how: Any) -> str:
+    """Refresh a table that must fail, and check that its slice is byte for byte what it was."""
+    before = planday.bytes_of(table)
+    with pytest.raises(error) as caught:
+        planday.refresh(table, **how)
+    assert planday.bytes_of(table) == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("respond", [html, truncated, server_error, too_many_with_headers, short_body])
+def test_a_passing_fault_is_retried_and_the_slice_is_complete(planday: Installation, respond: Any) -> None:
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, respond, times=2))
+    (report,) = planday.refresh("hr.departments")
+    assert report.counters.retries == 2
+    assert {row["id"] for row in planday.rows("hr.departments")} == {
+        row["id"] for row in planday.sandbox.portals["oslo"].departments
+    }
+
+
+@pytest.mark.parametrize(
+    ("respond", "error", "says"),
+    [
+        (html, BrokenBodyError, "text/html"),
+        (truncated, BrokenBodyError, "expected a JSON document"),
+        (server_error, ServerError, "GET /hr/v1.0/departments (portal 'oslo') answered 503"),
+        (too_many_with_headers, RateLimitedError, "too many requests"),
+        (short_body, ConnectionFailedError, "the connection broke"),
+    ],
+)
+def test_a_lasting_fault_keeps_what_was_there(planday: Installation, respond: Any, error: Any, says: str) -> None:
+    planday.refresh("hr.departments")
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, respond, times=None))
+    assert says in refused(planday, error)
+    assert error.retryable
+
+
+def test_429_without_headers_closes_the_gate_and_is_survived(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, too_many_without_headers, times=1))
+    (report,) = planday.refresh("hr.departments")
+    assert report.counters.retries == 1
+    assert report.counters.throttled_seconds > 1
+
+
+def test_nobody_listens(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    planday.edit_config(planday.address + "', identity", "http://127.0.0.1:9', identity")
+    assert "no connection" in refused(planday, ConnectionFailedError)
+
+
+def test_wrong_refresh_token(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    (planday.folder / ".planday/tokens/oslo.txt").write_text("not-the-token")
+    text = refused(planday, TokenRejectedError)
+    assert "Settings > Integrations > API Access" in text
+    assert "not-the-token" not in text
+
+
+def test_missing_secret_fails_its_portal_only(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    (planday.folder / ".planday/tokens/oslo.txt").unlink()
+    assert "the refresh token of portal 'oslo' cannot be read from" in refused(planday, SecretError)
+    planday.refresh("hr.departments", "london")
+
+
+def test_revoked_in_the_middle(make: Make) -> None:
+    planday = make(people=(70, 3, 3))
+    planday.refresh("hr.employees")
+
+    def revoke(_: Request, __: int, ___: Any) -> None:
+        planday.sandbox.revoke("oslo")
+
+    planday.sandbox.faults.append(Fault(EMPLOYEES, revoke, times=1))
+    assert "refused the refresh token of portal 'oslo'" in refused(planday, TokenRejectedError, "hr.employees")
+
+
+def test_access_refused_again_after_a_new_exchange(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: Response(status_code=401), times=None))
+    before = planday.sandbox.exchanges
+    assert "administrator" in refused(planday, AccessRevokedError)
+    assert planday.sandbox.exchanges - before == 2
+
+
+def test_an_expired_access_token_is_exchanged_once(planday: Installation) -> None:
+    session = planday.session()
+    session.refresh("hr.departments")
+    planday.sandbox.expire_access_tokens()
+    session.refresh("hr.departments")
+    assert planday.sandbox.exchanges == 2
+
+
+def test_missing_scope(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    for app in planday.sandbox.apps.values():
+        app.scopes -= {"department:read"}
+    text = refused(planday, MissingScopeError)
+    assert "lacks scope department:read" in text
+    assert "exclude" in text
+
+
+def test_another_portals_token(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    tokens = planday.folder / ".planday/tokens"
+    (tokens / "oslo.txt").write_text((tokens / "copenhagen.txt").read_text())
+    assert "belongs to Planday portal 815, and until now 'oslo' was portal 4711" in refused(planday, PortalIdentityError)
+
+
+def test_a_server_that_cuts_pages(make: Make) -> None:
+    planday = make(people=(70, 3, 3), page_size=7)
+    (report,) = planday.refresh("hr.employees")
+    assert (report.rows, report.verdict) == (70, "total_matched")
+
+
+def test_a_list_longer_than_a_page(make: Make) -> None:
+    planday = make(people=(230, 3, 3))
+    (report,) = planday.refresh("hr.employees")
+    assert report.rows == 230
+    assert {row["id"] for row in planday.rows("hr.employees")} == {
+        row["id"] for row in planday.sandbox.portals["oslo"].employees
+    }
+
+
+@pytest.mark.parametrize("missing", ["paging", "total"])
+def test_missing_paging_or_total_reads_on_to_an_empty_page(make: Make, missing: str) -> None:
+    planday = make(people=(120, 3, 3))
+
+    def without(_: Request, __: int, document: Any) -> Response:
+        if missing == "paging":
+            return as_json({"data": document["data"]})
+        return as_json({**document, "paging": {"offset": 0, "limit": 50}})
+
+    planday.sandbox.faults.append(Fault(EMPLOYEES, without, times=None))
+    (report,) = planday.refresh("hr.employees")
+    assert (report.rows, report.verdict) == (120, "exhausted")
+
+
+def test_a_total_that_never_agrees(make: Make) -> None:
+    planday = make(people=(120, 3, 3))
+    planday.refresh("hr.employees")
+
+    def more_each_time(request: Request, __: int, document: Any) -> Response:
+        document["paging"]["total"] += int(request.query_params["offset"]) // 40
+        return as_json(document)
+
+    planday.sandbox.faults.append(Fault(EMPLOYEES, more_each_time, times=None))
+    text = refused(planday, IncompleteReadError, "hr.employees")
+    assert "was read 4 times and never completely" in text
+
+
+def test_a_row_inserted_between_pages_is_there_after_a_reread(make: Make) -> None:
+    planday = make(people=(120, 3, 3))
+    portal = planday.sandbox.portals["oslo"]
+
+    def hire(_: Request, __: int, ___: Any) -> None:
+        portal.hire()
+
+    planday.sandbox.faults.append(Fault(EMPLOYEES, hire, times=1))
+    (report,) = planday.refresh("hr.employees")
+    assert (report.rows, report.rereads) == (121, 1)
+
+
+def test_a_row_deleted_behind_the_reader_while_another_is_added(make: Make) -> None:
+    """Every figure agrees, and a row would be missing: only the repeated row between pages tells."""
+    planday = make(people=(120, 3, 3))
+    portal = planday.sandbox.portals["oslo"]
+
+    def swap(_: Request, __: int, ___: Any) -> None:
+        portal.deactivate(portal.employees[3]["id"])
+        portal.hire()
+
+    planday.sandbox.faults.append(Fault(EMPLOYEES, swap, times=1))
+    (report,) = planday.refresh("hr.employees")
+    assert report.rereads == 1
+    assert {row["id"] for row in planday.rows("hr.employees")} == {row["id"] for row in portal.employees}
+
+
+def test_duplicate_keys(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    rows = planday.sandbox.portals["oslo"].departments
+    rows.append(dict(rows[0]))
+    assert "rows have" in refused(planday, IncompleteReadError)
+
+
+def test_an_unknown_member_is_named_and_its_value_dropped(planday: Installation) -> None:
+    planday.sandbox.portals["oslo"].departments[0]["costCentre"] = "secret-cc"
+    (report,) = planday.refresh("hr.departments")
+    extra = [row["_extra"] for row in planday.rows("hr.departments") if row["_extra"]]
+    assert extra == ['{"costCentre":null}']
+    assert "costCentre" in report.warnings[0]
+    assert b"secret-cc" not in planday.bytes_of("hr.departments")
+
+
+def test_an_unknown_member_is_kept_where_the_policy_keeps_it(planday: Installation) -> None:
+    planday.edit_config("defaults:", "privacy: {unknown: keep}\ndefaults:")
+    planday.sandbox.portals["oslo"].departments[0]["costCentre"] = "cc"
+    planday.refresh("hr.departments")
+    assert [row["_extra"] for row in planday.rows("hr.departments") if row["_extra"]] == ['{"costCentre":"cc"}']
+
+
+def test_a_documented_member_that_changes_type_is_fatal_for_its_table(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    planday.sandbox.portals["oslo"].departments[0]["number"] = 17
+    text = refused(planday, UnexpectedShapeError)
+    assert "number is number instead of VARCHAR" in text
+    planday.refresh("hr.employees")
+
+
+def test_an_inferred_shape_fails_softly(planday: Installation) -> None:
+    planday.edit_config("defaults:", "privacy: {unknown: keep}\ndefaults:")
+    portal = planday.sandbox.portals["oslo"]
+    portal.termination_types = [{"id": "abc", "title": "Left"}, "Fired"]  # type: ignore[list-item]
+    (report,) = planday.refresh("hr.termination_types")
+    assert report.rows == 2
+    assert len(report.warnings) >= 2
+    assert {row["_extra"] for row in planday.rows("hr.termination_types")} == {
+        '{"id":"abc","title":"Left"}',
+        '{"@row":"Fired"}',
+    }
+
+
+def test_rows_without_their_key_are_refused(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    del planday.sandbox.portals["oslo"].departments[0]["id"]
+    assert "1 rows came without id" in refused(planday, UnexpectedShapeError)
+
+
+def test_zero_rows_are_typed_and_a_snapshot_that_empties_is_refused(make: Make) -> None:
+    planday = make()
+    portal = planday.sandbox.portals["oslo"]
+    employees, portal.employees = portal.employees, []
+    planday.refresh("hr.employees")
+    typed = planday.frame("hr.employees")
+    assert typed.num_rows == 0
+    assert str(typed.schema.field("departments").type) == "list<element: int64>"
+    portal.employees = employees
+    planday.refresh("hr.employees")
+    portal.employees = []
+    assert "shrank from 6 rows to 0" in refused(planday, ShrunkSnapshotError, "hr.employees")
+    planday.refresh("hr.employees", accept_shrink=True)
+    assert planday.rows("hr.employees") == []
+
+
+def test_gone_between_list_and_detail_is_counted(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+
+    def leave(_: Request, __: int, ___: Any) -> None:
+        portal.deactivate(portal.employees[-1]["id"])
+
+    planday.sandbox.faults.append(Fault(EMPLOYEES, leave, times=1))
+    details, _ = planday.refresh("hr.employee_details")
+    assert (details.gone, details.rows) == (1, 5)
+
+
+def test_only_new_and_modified_employees_are_read_again(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh("hr.employee_details")
+    details, _ = planday.refresh("hr.employee_details")
+    assert (details.counters.requests, details.rows) == (0, 6)
+    changed, gone = portal.employees[0]["id"], portal.employees[1]["id"]
+    portal.edit_employee(changed, jobTitle="Head chef", custom_101={"name": "Shoe size", "type": "Numeric", "value": 47})
+    portal.deactivate(gone)
+    hired = portal.hire()
+    details, _ = planday.refresh("hr.employee_details")
+    assert (details.counters.requests, details.rows) == (2, 6)
+    assert {row["id"] for row in planday.rows("hr.employee_details")} == {row["id"] for row in portal.employees}
+    assert hired in {row["id"] for row in planday.rows("hr.employee_details")}
+    details, _ = planday.refresh("hr.employee_details", full=True)
+    assert details.counters.requests == 6
+
+
+def test_history_is_merged_and_never_shrinks(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh("hr.employee_history")
+    before = len(planday.rows("hr.employee_history"))
+    gone = portal.employees[0]["id"]
+    portal.edit_employee(portal.employees[1]["id"], firstName="Changed", lastName="Twice")
+    portal.deactivate(gone)
+    planday.refresh("hr.employee_history")
+    after = planday.rows("hr.employee_history")
+    assert len(after) == before + 2
+    assert gone in {row["employee_id"] for row in after}
+    planday.refresh("hr.employee_history")
+    assert len(planday.rows("hr.employee_history")) == before + 2
+
+
+def test_the_budget_is_kept_at_scaled_limits(make: Make) -> None:
+    """Windows of a fifth of the real ones. A stall of this machine may bunch a few requests, so next to no 429."""
+    policy = ((20, 1.0), (150, 12.0))
+    planday = make(people=(60, 5, 5), limits=Limits(policy, ((100, 1.0), (400, 12.0))))
+    planday.refresh("hr.employees")
+    planday.refresh("hr.employee_details")
+    assert planday.sandbox.limits.refused <= 3
+    assert len(planday.rows("hr.employee_details")) == 60
+
+
+def test_when_the_server_allows_less_than_it_says_nothing_is_sent_before_the_reset(make: Make) -> None:
+    planday = make(people=(30, 5, 5), limits=Limits(((4, 1.0),), FAST, with_headers=True))
+    details, _ = planday.refresh("hr.employee_details")
+    assert details.rows == 30
+    assert planday.sandbox.limits.sent_before_reset <= planday.sandbox.limits.refused

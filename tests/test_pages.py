@@ -1,0 +1,127 @@
+"""Lists of every kind are read completely or not at all. Generated: length, page size, totals, order, changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planday_io.errors import IncompleteReadError
+from planday_io.reading.pages import ListRead, ListReader, Page
+
+
+def read(fetch: Callable[[int], Page]) -> ListRead[list[Any]]:
+    async def asynchronous(offset: int) -> Page:
+        await asyncio.sleep(0)
+        return fetch(offset)
+
+    def flat(parts: Sequence[list[Any]]) -> list[Any]:
+        return [row for part in parts for row in part]
+
+    reader: ListReader[list[Any]] = ListReader(
+        fetch=asynchronous,
+        identify=lambda row: row,
+        keep=list,
+        count_keys=lambda parts: len(set(flat(parts))),
+        digest_keys=lambda parts: repr(sorted(set(flat(parts)))),
+        name="numbers",
+    )
+    return asyncio.run(reader.read())
+
+
+def rows(result: ListRead[list[Any]]) -> list[Any]:
+    return [row for part in result.parts for row in part]
+
+
+@given(length=st.integers(0, 60), size=st.integers(1, 20), has_total=st.booleans())
+def test_every_list_is_read_whole_and_in_order(length: int, size: int, has_total: bool) -> None:
+    data = list(range(length))
+    result = read(lambda offset: Page(data[offset : offset + size], length if has_total else None))
+    assert rows(result) == data
+    assert (result.received, result.distinct, result.rereads) == (length, length, 0)
+    assert result.verdict == ("total_matched" if has_total else "exhausted")
+
+
+@given(length=st.integers(0, 60), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=7))
+def test_pages_of_changing_size(length: int, sizes: list[int]) -> None:
+    data = list(range(length))
+    calls = iter(sizes * 1000)
+    result = read(lambda offset: Page(data[offset : offset + next(calls)], length))
+    assert rows(result) == data
+
+
+@given(length=st.integers(0, 40))
+def test_a_server_that_ignores_the_offset(length: int) -> None:
+    data = list(range(length))
+    assert rows(read(lambda _: Page(data, None))) == data
+
+
+@given(length=st.integers(21, 60), size=st.integers(2, 10))
+def test_a_server_that_repeats_its_first_page_is_found_out(length: int, size: int) -> None:
+    data = list(range(length))
+    with pytest.raises(IncompleteReadError):
+        read(lambda _: Page(data[:size], length))
+
+
+@given(
+    length=st.integers(2, 50),
+    size=st.integers(2, 12),
+    edits=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 49)), max_size=6),
+)
+def test_a_list_that_changes_while_it_is_read_loses_nothing(length: int, size: int, edits: list[tuple[int, int]]) -> None:
+    """At some calls a row is deleted and another added. The result is the list as it is once it rests, or an error."""
+    data = list(range(length))
+    calls = 0
+    due = dict(edits)
+
+    def fetch(offset: int) -> Page:
+        nonlocal calls
+        page = Page(list(data[offset : offset + size]), len(data))
+        calls += 1
+        if calls in due:
+            data.pop(due[calls] % len(data))
+            data.append(1000 + calls)
+        return page
+
+    try:
+        result = read(fetch)
+    except IncompleteReadError:
+        return
+    last_edit = max((call for call in due if call <= calls), default=0)
+    if last_edit < calls:
+        missing = set(data) - set(rows(result))
+        # A row added behind the last page that was read came after the read; any other must be there.
+        assert all(row >= 1000 for row in missing)
+    assert len(rows(result)) == len(set(rows(result)))
+
+
+def test_a_last_page_that_does_not_confirm_the_total() -> None:
+    data = list(range(25))
+    result = read(lambda offset: Page(data[offset : offset + 10], 25 if offset == 0 else None))
+    assert (rows(result), result.verdict) == (data, "exhausted")
+
+
+def test_rows_behind_the_total_are_refused() -> None:
+    data = list(range(25))
+    with pytest.raises(IncompleteReadError, match="behind the total"):
+        read(lambda offset: Page(data[offset : offset + 10], 20))
+
+
+def test_order_that_changes_with_every_call_is_refused_or_proved() -> None:
+    """Reversed on every second call: no two pages fit, and reads agree only by luck. Never a wrong result."""
+    data = list(range(30))
+    calls = 0
+
+    def fetch(offset: int) -> Page:
+        nonlocal calls
+        calls += 1
+        return Page((data if calls % 2 else data[::-1])[offset : offset + 10], 30)
+
+    try:
+        assert sorted(rows(read(fetch))) == data
+    except IncompleteReadError as error:
+        assert "never completely" in str(error)

@@ -1,0 +1,127 @@
+"""Secrets are in `.planday/tokens` only; personal data is nowhere under the default policy. Bytes, not frames."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.conftest import Installation, Make
+from tests.test_command_line import planday_command
+
+CONTACT = ("email", "cellPhone", "street1", "zip")
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    """Every file under a folder; Parquet and DuckDB files also as plain text, because they compress."""
+    found = {}
+    for path in folder.rglob("*"):
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content += repr(duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()).encode()
+        if path.suffix == ".duckdb":
+            with duckdb.connect(str(path), read_only=True) as db:
+                for schema, table in db.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall():
+                    content += repr(db.execute(f'SELECT t::VARCHAR FROM "{schema}"."{table}" AS t').fetchall()).encode()
+        found[path] = content
+    return found
+
+
+def places(folder: Path, secret: str) -> list[str]:
+    return [str(path.relative_to(folder)) for path, content in files(folder).items() if secret.encode() in content]
+
+
+def test_secrets_and_contact_data_after_a_day_of_work(make: Make) -> None:
+    planday = make(rotates=True)
+    for _ in range(2):
+        done = planday_command(planday, "sync", "oslo", "--resources", "portal,hr,hr.employee_history")
+        assert done.returncode == 0, done.stdout + done.stderr
+    (planday.folder / "stdout.log").write_text(done.stdout + done.stderr)
+    checked = planday_command(planday, "check", "--json")
+    (planday.folder / "check.log").write_text(checked.stdout + checked.stderr)
+    (planday.folder / ".planday/tokens/london.txt").write_text("revoked-token-123")
+    failed = planday_command(planday, "sync", "london")
+    assert failed.returncode == 1
+    (planday.folder / "failed.log").write_text(failed.stdout + failed.stderr)
+
+    everything = files(planday.folder)
+    secrets = [*planday.sandbox._access, *(t for app in planday.sandbox.apps.values() for t in app.refresh_tokens.values())]
+    secrets += ["demo-refresh-token", "revoked-token-123"]
+    for path, content in everything.items():
+        if ".planday/tokens" not in str(path):
+            assert not [secret for secret in secrets if secret.encode() in content], path
+    person = planday.sandbox.portals["oslo"].employees[0]
+    for path, content in everything.items():
+        assert not [member for member in (*CONTACT, "ssn", "birthDate") if str(person[member]).encode() in content
+                    and len(str(person[member])) > 5], path  # fmt: skip
+    kept = json.loads((planday.folder / ".planday/tokens/oslo.json").read_text())
+    assert kept["refresh_token"].startswith("rotated-")
+    assert stat.S_IMODE((planday.folder / ".planday/tokens/oslo.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("policy", ["keep", "drop", "hash", "off"])
+def test_contact_policies_on_bytes(make: Make, policy: str) -> None:
+    planday = make()
+    (planday.folder / "key.txt").write_text("a hash key")
+    planday.edit_config("defaults:", f"privacy: {{contact: {policy}, hash_key: {{file: key.txt}}}}\ndefaults:")
+    planday.refresh("hr.employees")
+    planday.publish()
+    address = planday.sandbox.portals["oslo"].employees[0]["email"]
+    found = [place for place in places(planday.folder, address) if not place.startswith(".planday")]
+    assert bool(found) == (policy == "keep")
+    emails = [row["email"] for row in planday.rows("hr.employees")]
+    if policy == "hash":
+        assert all(len(email) == 64 for email in emails)
+        planday.refresh("hr.employees")
+        assert [row["email"] for row in planday.rows("hr.employees")] == emails
+    elif policy != "keep":
+        assert set(emails) == {None}
+
+
+def test_sensitive_members_need_policy_and_scope(make: Make) -> None:
+    planday = make()
+    planday.refresh("hr.employees")
+    assert all("special" not in query for query in planday.sandbox.queries)
+    planday.edit_config("defaults:", "privacy: {sensitive: keep}\ndefaults:")
+    planday.refresh("hr.employees")
+    assert {row["ssn"] for row in planday.rows("hr.employees")} == {None}
+    for app in planday.sandbox.apps.values():
+        app.scopes |= {"ssn:read", "birthdate:read"}
+    planday.refresh("hr.employees")
+    row = planday.rows("hr.employees")[0]
+    assert row["ssn"]
+    assert row["birth_date"]
+    assert row["bank_account_account_number"] is None
+
+
+def test_a_new_configured_token_wins_over_a_rotated_one(make: Make) -> None:
+    planday = make(rotates=True)
+    planday.refresh("hr.departments")
+    app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
+    assert app.refresh_tokens["oslo"].startswith("rotated-")
+    app.refresh_tokens["oslo"] = "authorized-anew"
+    (planday.folder / ".planday/tokens/oslo.txt").write_text("authorized-anew")
+    planday.refresh("hr.departments")
+
+
+def test_errors_hold_no_values(planday: Installation) -> None:
+    """A retyped member is reported by name and type; the traceback Dagster stores must not hold the value either."""
+    planday.sandbox.portals["oslo"].employees[0]["firstName"] = {"oh": "Gunhild-the-secret"}
+    done = planday_command(planday, "sync", "oslo", "--resources", "hr.employees")
+    assert done.returncode == 1
+    assert "firstName is object instead of VARCHAR" in done.stdout
+    assert not places(planday.folder, "Gunhild-the-secret")
+    assert "Gunhild" not in done.stdout + done.stderr
+
+
+def test_importing_opens_nothing() -> None:
+    code = "import planday_io, planday_io.refresh, pipelines.assets; print('fine')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout == "fine\n"

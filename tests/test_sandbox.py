@@ -1,0 +1,101 @@
+"""The sandbox answers nothing that the OpenAPI document does not allow, and is as unkind as the facts."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+import yaml
+
+from planday_io.sandbox.app import _ENDPOINTS
+from planday_io.sandbox.limits import Limits
+from tests.conftest import FAST, Installation, Make
+
+SPEC = Path(__file__).parents[1] / "planday_io/sandbox/openapi.yaml"
+
+
+@cache
+def spec() -> dict[str, Any]:
+    return json_schema(yaml.load(SPEC.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
+def json_schema(node: Any) -> Any:
+    """OpenAPI 3.0's `nullable` in JSON Schema's words."""
+    if isinstance(node, list):
+        return [json_schema(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {key: json_schema(value) for key, value in node.items()}
+    return {"anyOf": [plain, {"type": "null"}]} if plain.pop("nullable", False) is True else plain
+
+
+def headers(planday: Installation, portal: str = "oslo") -> dict[str, str]:
+    app = next(app for app in planday.sandbox.apps.values() if portal in app.refresh_tokens)
+    token = planday.sandbox.access_token(app.client_id, portal)
+    return {"Authorization": f"Bearer {token}", "X-ClientId": app.client_id}
+
+
+def schema_of(path: str) -> dict[str, Any]:
+    wanted = re.sub(r"\{[^}]+\}", "{}", path)
+    for name, operations in spec()["paths"].items():
+        if re.sub(r"\{[^}]+\}", "{}", name) == wanted:
+            content = operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+            return {**content, "components": spec()["components"]}
+    raise KeyError(path)
+
+
+@pytest.mark.parametrize("portal", ["oslo", "copenhagen", "london"])
+@pytest.mark.parametrize("path", [path for path, _, _ in _ENDPOINTS])
+def test_answers_follow_the_document(planday: Installation, path: str, portal: str) -> None:
+    ids = {"employee_id": planday.sandbox.portals[portal].employees[0]["id"]}
+    kind = "departments" if "departments" in path else "employee_groups"
+    ids["id"] = getattr(planday.sandbox.portals[portal], kind)[0]["id"]
+    url = planday.address + path.replace(":int", "").format_map(ids)
+    response = httpx.get(url, headers=headers(planday, portal))
+    assert response.status_code == 200
+    jsonschema.Draft4Validator(schema_of(path)).validate(response.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "status"),
+    [
+        ("/hr/v1.0/departments", {"X-ClientId": ""}, 401),
+        ("/hr/v1.0/departments", {"Authorization": "Bearer no"}, 401),
+        ("/hr/v1.0/departments?limit=51", {}, 400),
+        ("/hr/v1.0/departments?limit=0", {}, 400),
+        ("/hr/v1.0/employees?special=Ssn", {}, 403),
+        ("/hr/v1.0/employees?special=Skills", {}, 400),
+        ("/hr/v1.0/employees/999999", {}, 400),
+        ("/hr/v1.0/departments/999999", {}, 404),
+    ],
+)
+def test_refusals(planday: Installation, path: str, changed: dict[str, str], status: int) -> None:
+    assert httpx.get(planday.address + path, headers=headers(planday) | changed).status_code == status
+
+
+def test_null_members_are_left_out(planday: Installation) -> None:
+    rows = httpx.get(f"{planday.address}/hr/v1.0/departments", headers=headers(planday)).json()["data"]
+    assert any("number" not in row for row in rows)
+    assert all(value is not None for row in rows for value in row.values())
+
+
+def test_429_with_headers_until_the_window_resets(make: Make) -> None:
+    planday = make(limits=Limits(((3, 60.0),), FAST))
+    auth = headers(planday)
+    answers = [httpx.get(f"{planday.address}/portal/v1.0/info", headers=auth) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    last = answers[-1].headers
+    assert last["x-ratelimit-limit"].startswith("3, 3;w=60")
+    assert last["x-ratelimit-remaining"] == "0"
+    assert 1 <= int(last["x-ratelimit-reset"]) <= 60
+
+
+def test_it_is_deterministic_and_ids_repeat_across_portals(make: Make) -> None:
+    one, two = make().sandbox.portals, make().sandbox.portals
+    assert one == two
+    assert {row["id"] for row in one["oslo"].employees} & {row["id"] for row in one["london"].employees}
