@@ -33,7 +33,7 @@ class PlainLines:
         self._print(f"{portal} {table}: {'failed' if is_final else 'failed, tried again'}: {error}")
 
     def _print(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:

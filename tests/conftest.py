@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -45,6 +46,15 @@ class Installation:
     def serve(self, route: Route) -> None:
         """Let the running sandbox answer one more path."""
         self.routes.append(route)
+
+    def add_portal(self, key: str, number: int) -> str:
+        """Another portal, a copy of oslo, authorized by oslo's app; returns its refresh token."""
+        portal = copy.deepcopy(self.sandbox.portals["oslo"])
+        portal.key, portal.info["id"] = key, number
+        self.sandbox.portals[key] = portal
+        app = next(app for app in self.sandbox.apps.values() if "oslo" in app.refresh_tokens)
+        app.refresh_tokens[key] = f"demo-refresh-token-{key}"
+        return app.refresh_tokens[key]
 
     @property
     def config(self) -> Config:
