@@ -42,7 +42,7 @@ def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsD
     specs = [_spec(endpoint, table, partitions, config) for table in endpoint.tables]
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs)
-    def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult]:
         portal = context.partition_key
         listener = LISTENER.get()
 
@@ -73,14 +73,12 @@ def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsD
                 context.log.warning(warning)
             if listener:
                 listener.finished(portal, report)
-            yield dg.MaterializeResult(
-                asset_key=[*report.table.split(".")], metadata=_metadata(report, planday.config)
-            )
+            yield dg.MaterializeResult(asset_key=[*report.table.split(".")], metadata=_metadata(report, planday.config))
 
     return refresh
 
 
-def _spec(endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition, config: Config) -> dg.AssetSpec:  # type: ignore[type-arg]
+def _spec(endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition, config: Config) -> dg.AssetSpec:
     docs = {**STANDARD_DOCS, **{column.name: column.doc for column in table.columns}}
     schema = dg.TableSchema(
         columns=[
@@ -107,7 +105,7 @@ def _spec(endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition,
     )
 
 
-def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue | int | float | str]:  # type: ignore[type-arg]
+def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue | int | float | str]:
     return {
         "dagster/row_count": report.rows,
         "received": report.received,

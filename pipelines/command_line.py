@@ -133,7 +133,8 @@ def sync(
 
 @app.command()
 def publish(
-    rebuild: Annotated[bool, typer.Option(help="Write a new file from the whole lake.")] = False, as_json: AsJson = False
+    rebuild: Annotated[bool, typer.Option(help="Write a new file from the whole lake.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring the warehouse up to date with the lake."""
     from pipelines.resources import publish_pending

@@ -25,7 +25,9 @@ class PlainLines:
         """Nothing: lines are for what is done."""
 
     def finished(self, portal: str, report: TableReport) -> None:
-        self._print(f"{portal} {report.table}: {report.rows} rows, {report.counters.requests} requests, {report.verdict}")
+        self._print(
+            f"{portal} {report.table}: {report.rows} rows, {report.counters.requests} requests, {report.verdict}"
+        )
         for warning in report.warnings:
             self._print(f"{portal} warning: {warning}")
 
@@ -97,7 +99,12 @@ def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
          if portal in rows or failed[portal]],
     )  # fmt: skip
     for portal, table, error in outcome.failures:
-        console.print(f"\n{portal} {table} is incomplete, its previous data stays: {error}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"\n{portal} {table} is incomplete, its previous data stays: {error}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if outcome.publication_error:
         console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False, soft_wrap=True)
     elif outcome.publication:

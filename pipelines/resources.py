@@ -33,7 +33,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Read the configuration as it is now and mark the run with its process."""
         self._config = load_config(Path(self.config_path), catalogue())
-        self._run_id = context.run_id or ""
+        self._run_id = context.run.run_id if context.run else ""
         if context.instance and context.run:
             context.instance.add_run_tags(context.run.run_id, liveness.process_tags())
             self._publishes = NO_PUBLISH_TAG not in context.run.tags

@@ -46,7 +46,7 @@ def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> li
             for table in endpoint.tables:
                 key = SliceKey.of(table.full_name, portal)
                 origin = lake.origin(key)
-                tick = due.get(endpoint.name)
+                next_tick = due.get(endpoint.name)
                 states.append(
                     TableState(
                         portal=portal,
@@ -54,7 +54,7 @@ def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> li
                         rows=origin.kept if origin else None,
                         last_complete=origin.fetched.isoformat(timespec="seconds") if origin else None,
                         verdict=origin.verdict if origin else None,
-                        next_due=tick.isoformat(timespec="minutes") if tick else None,
+                        next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
                         published=origin is not None and key not in pending,
                     )
                 )

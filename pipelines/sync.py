@@ -121,9 +121,7 @@ def sync(
     return outcome
 
 
-def _note_skipped(
-    outcome: Outcome, portal: str, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult
-) -> None:
+def _note_skipped(outcome: Outcome, portal: str, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult) -> None:
     """A table that neither was written nor failed was left out, because one it is read from failed, or crashed."""
     told = {report.table for key, report in outcome.reports if key == portal}
     told |= {table for key, table, _ in outcome.failures if key == portal}

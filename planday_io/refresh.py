@@ -284,7 +284,10 @@ class PortalSession:
             listed = self.catalogue.endpoint_of(endpoint.fan_out.parent) if endpoint.fan_out else endpoint
             try:
                 await client.get(
-                    listed.path, counters=Counters(), params=[("limit", "1"), (endpoint.opt_in.param, value)], scope=scope
+                    listed.path,
+                    counters=Counters(),
+                    params=[("limit", "1"), (endpoint.opt_in.param, value)],
+                    scope=scope,
                 )
                 granted = True
             except MissingScopeError:

@@ -111,7 +111,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
     """Makes installations; settings are those of `Sandbox`."""
     with ExitStack() as stack:
 
-        def build(catalogue: Catalogue = CATALOGUE, people: tuple[int, int, int] = (6, 9, 8), **settings: Any) -> Installation:
+        def build(
+            catalogue: Catalogue = CATALOGUE, people: tuple[int, int, int] = (6, 9, 8), **settings: Any
+        ) -> Installation:
             settings.setdefault("limits", Limits(FAST, FAST))
             settings.setdefault("portals", demo_portals(people=people))
             sandbox = demo_sandbox(**settings)

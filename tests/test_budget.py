@@ -83,7 +83,9 @@ def test_a_429_holds_every_process_until_the_reset(tmp_path: Path) -> None:
 def test_requests_of_others_slow_us_down(tmp_path: Path) -> None:
     clock = Clock()
     budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.learn({"x-ratelimit-limit": "750, 20;w=1, 750;w=60", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "40"})
+    budget.learn(
+        {"x-ratelimit-limit": "750, 20;w=1, 750;w=60", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "40"}
+    )
     assert len(sends([budget], clock, 3)) == 3
     assert budget.take() > 10
     budget.close()

@@ -50,7 +50,10 @@ def test_check_sync_status_publish(planday: Installation) -> None:
     assert {(row["portal"], row["table"]) for row in result["tables"]} == {
         (portal, table) for portal in ("oslo", "london") for table in ("portal.portals", "hr.departments")
     }
-    assert planday.query("SELECT portal, count(*) FROM hr.departments GROUP BY 1 ORDER BY 1") == [("london", 2), ("oslo", 2)]
+    assert planday.query("SELECT portal, count(*) FROM hr.departments GROUP BY 1 ORDER BY 1") == [
+        ("london", 2),
+        ("oslo", 2),
+    ]
     states = summary(planday_command(planday, "status", "oslo", "--json"))
     fresh = next(state for state in states if state["table"] == "hr.departments")
     assert (fresh["rows"], fresh["verdict"], fresh["published"]) == (2, "total_matched", True)
@@ -100,8 +103,9 @@ def test_an_unknown_key_of_the_configuration(planday: Installation) -> None:
     planday.edit_config("defaults:", "defalts:")
     done = planday_command(planday, "sync")
     assert done.returncode == 2
-    assert "portals.yaml, line 3: defalts: found a key that is not known; expected a known key; did you mean 'defaults'?" in (
-        done.stderr
+    assert (
+        "portals.yaml, line 3: defalts: found a key that is not known; expected a known key; did you mean 'defaults'?"
+        in (done.stderr)
     )
     assert warehouse.read_bytes() == before
 
@@ -131,6 +135,8 @@ def test_every_command_explains_itself(make: Make) -> None:
 
 
 def test_tables_and_docs_are_current() -> None:
-    listed = json.loads(subprocess.run([PLANDAY, "tables", "--json"], capture_output=True, text=True, check=True).stdout)
+    listed = json.loads(
+        subprocess.run([PLANDAY, "tables", "--json"], capture_output=True, text=True, check=True).stdout
+    )
     assert "hr.employees" in {row["table"] for row in listed}
     subprocess.run([PLANDAY, "docs", "--check"], check=True, cwd=Path(__file__).parents[1])

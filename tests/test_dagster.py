@@ -30,7 +30,9 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
         yield made
 
 
-def run(planday: Installation, instance: DagsterInstance, *tables: str, portal: str = "oslo") -> dg.ExecuteInProcessResult:
+def run(
+    planday: Installation, instance: DagsterInstance, *tables: str, portal: str = "oslo"
+) -> dg.ExecuteInProcessResult:
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
         instance=instance,
@@ -50,7 +52,11 @@ def test_one_asset_per_table_described_and_partitioned_by_portal(planday: Instal
     assert node.group_name == "hr"
     assert "Active employees" in (node.description or "")
     assert {"parquet", "duckdb"} <= {tag.removeprefix("dagster/kind/") for tag in node.tags}
-    assert [column.name for column in node.metadata["dagster/column_schema"].columns][:3] == ["portal", "portal_id", "id"]
+    assert [column.name for column in node.metadata["dagster/column_schema"].columns][:3] == [
+        "portal",
+        "portal_id",
+        "id",
+    ]
     assert node.partitions_def is not None
     assert list(node.partitions_def.get_partition_keys()) == ["oslo", "copenhagen", "london"]
 
@@ -105,7 +111,9 @@ def test_a_schedule_launches_its_portal_only_and_calls_no_api(planday: Installat
     schedule = definitions.resolve_schedule_def("nightly_oslo")
     assert schedule.execution_timezone == "Europe/Oslo"
     with dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
+        instance=instance,
+        repository_def=definitions.get_repository_def(),
+        scheduled_execution_time=datetime(2026, 11, 24, 1, 0, tzinfo=UTC),
     ) as context:
         requests = schedule.evaluate_tick(context).run_requests or []
     assert {request.partition_key for request in requests} == {"oslo"}
@@ -139,7 +147,9 @@ def test_the_dead_runs_sensor_is_on_from_the_start(planday: Installation) -> Non
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())  # type: ignore[union-attr]
 
 
-def test_nothing_of_a_frame_reaches_the_instance(planday: Installation, instance: DagsterInstance, tmp_path: Path) -> None:
+def test_nothing_of_a_frame_reaches_the_instance(
+    planday: Installation, instance: DagsterInstance, tmp_path: Path
+) -> None:
     run(planday, instance, "hr.employees")
     person = planday.sandbox.portals["oslo"].employees[0]
     for path in (tmp_path / "home").rglob("*"):

@@ -166,7 +166,9 @@ def test_another_portals_token(planday: Installation) -> None:
     planday.refresh("hr.departments")
     tokens = planday.folder / ".planday/tokens"
     (tokens / "oslo.txt").write_text((tokens / "copenhagen.txt").read_text())
-    assert "belongs to Planday portal 815, and until now 'oslo' was portal 4711" in refused(planday, PortalIdentityError)
+    assert "belongs to Planday portal 815, and until now 'oslo' was portal 4711" in refused(
+        planday, PortalIdentityError
+    )
 
 
 def test_a_server_that_cuts_pages(make: Make) -> None:
@@ -321,7 +323,9 @@ def test_only_new_and_modified_employees_are_read_again(planday: Installation) -
     details, _ = planday.refresh("hr.employee_details")
     assert (details.counters.requests, details.rows) == (0, 6)
     changed, gone = portal.employees[0]["id"], portal.employees[1]["id"]
-    portal.edit_employee(changed, jobTitle="Head chef", custom_101={"name": "Shoe size", "type": "Numeric", "value": 47})
+    portal.edit_employee(
+        changed, jobTitle="Head chef", custom_101={"name": "Shoe size", "type": "Numeric", "value": 47}
+    )
     portal.deactivate(gone)
     hired = portal.hire()
     details, _ = planday.refresh("hr.employee_details")

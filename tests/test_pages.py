@@ -72,7 +72,9 @@ def test_a_server_that_repeats_its_first_page_is_found_out(length: int, size: in
     size=st.integers(2, 12),
     edits=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 49)), max_size=6),
 )
-def test_a_list_that_changes_while_it_is_read_loses_nothing(length: int, size: int, edits: list[tuple[int, int]]) -> None:
+def test_a_list_that_changes_while_it_is_read_loses_nothing(
+    length: int, size: int, edits: list[tuple[int, int]]
+) -> None:
     """At some calls a row is deleted and another added. The result is the list as it is once it rests, or an error."""
     data = list(range(length))
     calls = 0

@@ -52,7 +52,10 @@ def test_secrets_and_contact_data_after_a_day_of_work(make: Make) -> None:
     (planday.folder / "failed.log").write_text(failed.stdout + failed.stderr)
 
     everything = files(planday.folder)
-    secrets = [*planday.sandbox._access, *(t for app in planday.sandbox.apps.values() for t in app.refresh_tokens.values())]
+    secrets = [
+        *planday.sandbox._access,
+        *(t for app in planday.sandbox.apps.values() for t in app.refresh_tokens.values()),
+    ]
     secrets += ["demo-refresh-token", "revoked-token-123"]
     for path, content in everything.items():
         if ".planday/tokens" not in str(path):

@@ -48,7 +48,9 @@ def test_tables_explain_themselves_and_open_in_the_older_format(planday: Install
     assert planday.query(
         "SELECT comment FROM duckdb_columns() WHERE schema_name = 'hr' AND table_name = 'employees' AND column_name = 'zip'"
     ) == [("Postal code.",)]
-    assert planday.query("SELECT tags['storage_version'] LIKE 'v1.2%' FROM duckdb_databases() WHERE NOT internal") == [(True,)]
+    assert planday.query("SELECT tags['storage_version'] LIKE 'v1.2%' FROM duckdb_databases() WHERE NOT internal") == [
+        (True,)
+    ]
     assert not list(planday.folder.glob("*.wal"))
 
 
@@ -164,7 +166,12 @@ def test_twelve_processes_at_once_on_a_fresh_folder_beside_a_reader(make: Make) 
     commands = [[PLANDAY, "sync", f"p{n}", "--resources", "portal,hr.departments,hr.employees"] for n in range(12)]
     running = [
         subprocess.Popen(
-            command, env=environment(planday), cwd=planday.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment(planday),
+            cwd=planday.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for command in commands
     ]

@@ -91,7 +91,9 @@ class Catalogue:
         chosen: set[str] = set()
         for name in names:
             if name in DOMAINS or name in self.domains():
-                chosen.update(t.full_name for t in self.tables() if t.domain == name and (on_request or not t.on_request))
+                chosen.update(
+                    t.full_name for t in self.tables() if t.domain == name and (on_request or not t.on_request)
+                )
             else:
                 chosen.add(self.table(name).full_name)
         return frozenset(chosen)

@@ -197,7 +197,9 @@ class Budget:
         windows = paced(self._windows(bucket))
         longest = max(window.seconds for window in windows)
         # Rows from the future are left by a clock that was set back.
-        self._db.execute("DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now))
+        self._db.execute(
+            "DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now)
+        )
         gate = self._db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
         wait = gate[0] - now if gate else 0.0
         for window in windows:

@@ -172,9 +172,7 @@ class PortalClient:
             raise ServerError("the identity server has a fault", status=response.status_code, **about)
         return response
 
-    async def _send(
-        self, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
-    ) -> httpx.Response:
+    async def _send(self, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters) -> httpx.Response:
         token = await self.authorize()
         response = await self._send_as(token, url, path, params, counters)
         if response.status_code != 401:
@@ -224,9 +222,7 @@ class PortalClient:
         counters.throttled_seconds += clock() - began
         yield
 
-    def _read(
-        self, response: httpx.Response, path: str, scope: str | None, none_statuses: Sequence[int]
-    ) -> Any:  # noqa: ANN401
+    def _read(self, response: httpx.Response, path: str, scope: str | None, none_statuses: Sequence[int]) -> Any:  # noqa: ANN401
         status = response.status_code
         if status in none_statuses:
             return NONE

@@ -156,9 +156,7 @@ class Privacy(Section):
 
     def policy(self, privacy_class: str) -> Literal["keep", "drop", "hash"]:
         """The policy of a class; `none` is always kept."""
-        policy: Literal["keep", "drop", "hash"] = (
-            "keep" if privacy_class == "none" else getattr(self, privacy_class)
-        )
+        policy: Literal["keep", "drop", "hash"] = "keep" if privacy_class == "none" else getattr(self, privacy_class)
         return policy
 
 

@@ -114,7 +114,9 @@ class FrameBuilder:
         ]
         arrays += [self._column(column, objects, extras, holes or {}) for column in self.table.columns]
         arrays.append(pa.array([to_json(extra) if extra else None for extra in extras], pa.string()))
-        arrays.append(pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), len(objects)))
+        arrays.append(
+            pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), len(objects))
+        )
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def finish(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -224,7 +226,8 @@ class FrameBuilder:
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """An Arrow table as a pandas frame of Arrow-backed dtypes, without copying."""
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 def from_frame(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
@@ -238,7 +241,8 @@ def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
     for row in zip(*(table.column(name).is_null().to_pylist() for name in key), strict=True):
         with_null += any(row)
     complete = table.select(key).drop_null()
-    return with_null + complete.group_by(list(key)).aggregate([]).num_rows
+    distinct: int = complete.group_by(list(key)).aggregate([]).num_rows
+    return with_null + distinct
 
 
 def _member_values(column: Column, objects: Sequence[Row]) -> list[Any]:

@@ -85,8 +85,6 @@ def duckdb_columns(table: Table, policies: Policies) -> list[tuple[str, str]]:
     return [*((name, sql) for name, _, sql in HEAD), *own, *((name, sql) for name, _, sql in TAIL)]
 
 
-
-
 def quote(name: str) -> str:
     """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

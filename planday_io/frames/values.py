@@ -80,7 +80,8 @@ def convert(value: Any, kind: ColumnType, zone: ZoneInfo) -> Any:  # noqa: ANN40
                 raise Retyped(json_type(value))
             return [
                 {
-                    field.name: None if (inner := _object(item).get(field.member)) is None
+                    field.name: None
+                    if (inner := _object(item).get(field.member)) is None
                     else convert(inner, field.type, zone)
                     for field in fields
                 }

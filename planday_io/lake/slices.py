@@ -140,7 +140,9 @@ class Lake:
                 )
             return Origin(**stored)
         except (pa.ArrowInvalid, KeyError, TypeError, ValueError, OSError):
-            raise StorageError(f"{path} is no slice of this lake: move it away and sync portal '{key.portal}'") from None
+            raise StorageError(
+                f"{path} is no slice of this lake: move it away and sync portal '{key.portal}'"
+            ) from None
 
     def read(self, key: SliceKey, columns: list[str] | None = None) -> pa.Table:
         """The rows of a slice. Raises StorageError when it cannot be read."""

@@ -152,7 +152,9 @@ class EndpointReader:
             rows, total = rows_of(self._parent, answer), total_of(answer)
             if not holes:
                 self._done += 1
-                self._progress(self._done, None if total is None else max(1, -(-(total - 1) // max(1, pages.limit - 1))))
+                self._progress(
+                    self._done, None if total is None else max(1, -(-(total - 1) // max(1, pages.limit - 1)))
+                )
             return Page(rows, total)
 
         reader: ListReader[_Batches] = ListReader(

@@ -83,7 +83,7 @@ class Portal:
     def hire(self, now: datetime | None = None) -> int:
         """Add an employee and return the id."""
         stamp = now or datetime.now(UTC)
-        new = max(row["id"] for row in [*self.employees, *self.deactivated]) + 1
+        new: int = max(row["id"] for row in [*self.employees, *self.deactivated]) + 1
         _add_person(self, random.Random(new), new, stamp.date(), stamp)  # noqa: S311
         return new
 
@@ -91,7 +91,9 @@ class Portal:
 def demo_portals(seed: int = 7, people: tuple[int, int, int] = (24, 400, 36)) -> dict[str, Portal]:
     """The three portals of the demo, by key. `people` are active employees of each."""
     oslo = _portal("oslo", 4711, "Fjord & Fisk", "Fjord & Fisk AS", "NO", "Europe/Oslo", people[0], seed)
-    copenhagen = _portal("copenhagen", 815, "Nordhavn Retail", "Nordhavn A/S", "DK", "Europe/Copenhagen", people[1], seed)
+    copenhagen = _portal(
+        "copenhagen", 815, "Nordhavn Retail", "Nordhavn A/S", "DK", "Europe/Copenhagen", people[1], seed
+    )
     london = _portal("london", 90210, "The Crooked Spoon", "Crooked Spoon Ltd", "GB", "Europe/London", people[2], seed)
     london.info["portals"] = [{"id": 90211, "name": "The Crooked Spoon Soho", "aliases": ["soho"]}]
     _make_awkward(london)
@@ -175,7 +177,10 @@ def _add_person(portal: Portal, chance: random.Random, number: int, hired: date,
         "dateTimeCreated": hired.isoformat(),
         "dateTimeModified": stamp,
         "ssn": f"{chance.randrange(10**9, 10**10)}",
-        "bankAccount": {"registrationNumber": f"{chance.randrange(1000, 9999)}", "accountNumber": f"00{number}{digits}"},
+        "bankAccount": {
+            "registrationNumber": f"{chance.randrange(1000, 9999)}",
+            "accountNumber": f"00{number}{digits}",
+        },
         "birthDate": f"{chance.randrange(1960, 2008)}-{chance.randrange(1, 13):02d}-{chance.randrange(1, 29):02d}",
     }
     portal.employees.append(

@@ -13,8 +13,12 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
     ("portal_id", "BIGINT", "Planday's id of the portal."),
     ("month", "VARCHAR", "Month of the slice (YYYY-MM), NULL where a slice covers the whole portal."),
-    ("verdict", "VARCHAR", "total_matched: the API's total, rows and keys agree. exhausted: read to an empty page. "
-     "document: one unpaged answer."),
+    (
+        "verdict",
+        "VARCHAR",
+        "total_matched: the API's total, rows and keys agree. exhausted: read to an empty page. "
+        "document: one unpaged answer.",
+    ),
     ("expected_total", "BIGINT", "Rows the API said there are, where it says so."),
     ("received", "BIGINT", "Rows that came with this read."),
     ("distinct_keys", "BIGINT", "Different keys among them."),

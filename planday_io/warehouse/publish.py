@@ -250,9 +250,7 @@ def _normal(db: duckdb.DuckDBPyConnection, kind: str) -> str:
     return str(row[0]) if row else kind
 
 
-def _comment(
-    db: duckdb.DuckDBPyConnection, name: str, doc: str, columns: Iterable[tuple[str, str]]
-) -> None:
+def _comment(db: duckdb.DuckDBPyConnection, name: str, doc: str, columns: Iterable[tuple[str, str]]) -> None:
     db.execute(f"COMMENT ON TABLE {name} IS {_literal(doc)}")
     for column, text in columns:
         db.execute(f"COMMENT ON COLUMN {name}.{quote(column)} IS {_literal(text)}")
