@@ -42,7 +42,7 @@ def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsD
     specs = [_spec(endpoint, table, partitions, config) for table in endpoint.tables]
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs)
-    def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult]:
+    def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult[None]]:
         portal = context.partition_key
         listener = LISTENER.get()
 
@@ -66,7 +66,7 @@ def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsD
             if is_final:
                 raise dg.Failure(description=str(error), allow_retries=False) from None
             delay = min(retries.step_delay_seconds, int(tags.get(DELAY_CAP_TAG, retries.step_delay_seconds)))
-            context.log.warning(f"{error} (tried again in {delay} s)")
+            context.log.warning("%s (tried again in %s s)", error, delay)
             raise dg.RetryRequested(max_retries=retries.step, seconds_to_wait=delay) from None
         for report in reports:
             for warning in report.warnings:

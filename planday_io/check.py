@@ -49,8 +49,8 @@ async def _check_portal(config: Config, catalogue: Catalogue, portal: str) -> li
             findings.append(Finding(portal, "token", is_good=True, detail="exchanged for an access token"))
             portal_id = await session.identify(client, remember=False)
             findings.append(Finding(portal, "portal", is_good=True, detail=f"Planday portal {portal_id}"))
-            for endpoint in endpoints_of(catalogue, config.portals[portal]):
-                findings.append(await _probe(endpoint, catalogue, client, portal))
+            endpoints = endpoints_of(catalogue, config.portals[portal])
+            findings += [await _probe(endpoint, catalogue, client, portal) for endpoint in endpoints]
     except PlandayError as error:
         findings.append(Finding(portal, "portal" if findings else "token", is_good=False, detail=str(error)))
     return findings

@@ -99,7 +99,7 @@ def storage_errors(place: Path, doing: str) -> Iterator[None]:
 
 
 def _remedy(error: OSError) -> str:
-    import errno  # noqa: PLC0415 - only needed when something is wrong already
+    import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The disk is full: free some space and run the same command again."

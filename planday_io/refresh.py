@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,11 +30,10 @@ from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import MissingScopeError, UnexpectedShapeError
 from planday_io.frames.build import FrameContext, from_frame, to_frame
 from planday_io.frames.privacy import PrivacyFilter
-from planday_io.frames.types import arrow_schema
 from planday_io.lake.guard import check_shrink
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.slices import Lake, Origin, SliceKey
-from planday_io.reading.read import EndpointRead, EndpointReader, Progress, TableRead
+from planday_io.reading.read import EndpointRead, EndpointReader, Progress, TableRead, untold
 
 _SETTLED = timedelta(minutes=2)
 """A row whose stamp is younger than this when it was read may have changed again within the same second."""
@@ -138,7 +136,7 @@ class PortalSession:
         *,
         full: bool = False,
         accept_shrink: bool = False,
-        progress: Progress = lambda done, expected: None,
+        progress: Progress = untold,
     ) -> list[TableReport]:
         """Refresh a table and those that share its endpoint.
 
@@ -223,7 +221,7 @@ class PortalSession:
             else:
                 parents = await self._parents_of(endpoint, client, context)
                 read = await reader.read_each(plan.due(parents))
-        self._remember_parents(endpoint, read)
+        self._remember_parents(read)
         reports = []
         # Children first: the parent's stamps say what is up to date, so it must never be ahead of them.
         for table in reversed(endpoint.tables):
@@ -254,7 +252,7 @@ class PortalSession:
         context: FrameContext,
         *,
         since: str | None = None,
-        progress: Progress = lambda done, expected: None,
+        progress: Progress = untold,
     ) -> EndpointReader:
         opt_in = [value for value in self._wanted_opt_in(endpoint) if await self._is_granted(endpoint, value, client)]
         return EndpointReader(endpoint, client, context, opt_in=opt_in, since=since, progress=progress)
@@ -301,10 +299,10 @@ class PortalSession:
         name = endpoint.fan_out.parent
         if name not in self._parents:
             parent = self.catalogue.endpoint_of(name)
-            self._remember_parents(parent, await EndpointReader(parent, client, context).read())
+            self._remember_parents(await EndpointReader(parent, client, context).read())
         return self._parents[name]
 
-    def _remember_parents(self, endpoint: Endpoint, read: EndpointRead) -> None:
+    def _remember_parents(self, read: EndpointRead) -> None:
         for child in self.catalogue.endpoints:
             fan_out = child.fan_out
             if fan_out is None or fan_out.parent not in read.tables:
@@ -325,7 +323,7 @@ class PortalSession:
         key = SliceKey.of(table.full_name, self.portal)
         with self.lake.locked(key):
             before = self.lake.origin(key)
-            merged = plan.merged(table, part, read)
+            merged = plan.merged(table, part)
             superseded = before is not None and before.fetched > plan.fetched_at
             if not superseded:
                 if before is not None and endpoint.is_snapshot and not accept_shrink:
@@ -417,7 +415,7 @@ class _Plan:
         self.window = f"{len(due)} new or modified of {len(everyone)}"
         return due
 
-    def merged(self, table: Table, part: TableRead, read: EndpointRead) -> pa.Table:
+    def merged(self, table: Table, part: TableRead) -> pa.Table:
         """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
         if not self._is_partial or self._origins[table.full_name] is None:
             return part.table
@@ -462,11 +460,6 @@ def policies_of(table: Table, config: Config) -> dict[str, str]:
     """The policy of each privacy class that a table has, `unknown` included."""
     classes = {column.privacy for column in table.columns} | {"unknown"}
     return {name: config.privacy.policy(name) for name in sorted(classes)}
-
-
-def empty(table: Table, config: Config) -> pa.Table:
-    """A table's schema without rows."""
-    return arrow_schema(table, config.privacy).empty_table()
 
 
 def _is_incremental(endpoint: Endpoint) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -89,7 +89,7 @@ class PortalClient:
         self._tries = tries
         self._decoder = msgspec.json.Decoder(float_hook=Decimal)
 
-    async def __aenter__(self) -> PortalClient:
+    async def __aenter__(self) -> Self:
         # Retries are told through the standard library's logging; stamina would print to stdout where structlog is there.
         set_on_retry_hooks([LoggingOnRetryHook])
         self._http = httpx.AsyncClient(
@@ -216,7 +216,7 @@ class PortalClient:
         clock = asyncio.get_running_loop().time
         began = clock()
         async with self._turn:
-            while (wait := self.budget.take()) > 0:
+            while (wait := self.budget.take()) > 0:  # noqa: ASYNC110 - other processes give no event to wait for
                 # Other processes wait for the same place: a little jitter keeps them from arriving together.
                 await asyncio.sleep(min(wait, 5.0) + random.random() * 0.002)  # noqa: S311
         counters.throttled_seconds += clock() - began

@@ -151,7 +151,7 @@ def _parse(path: Path) -> CommentedMap:
 
 
 def _plain(node: Any) -> Any:  # noqa: ANN401 - outside data
-    """ruamel's node without comments; dates become text, because 2025-01-01 is one to YAML and not to us."""
+    """A node of ruamel.yaml without comments; dates become text, because 2025-01-01 is one to YAML and not to us."""
     if isinstance(node, Mapping):
         return {_plain(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):

@@ -182,12 +182,12 @@ def _stamp(value: object) -> datetime | None:
             day.year,
             day.month,
             day.day,
-            hour % 24 if hour == 24 else hour,  # noqa: PLR2004 - ISO 8601 allows 24:00
+            hour % 24 if hour == 24 else hour,
             int(parts.get("minute", 0)),
             int(parts.get("second", 0)),
             int(fraction),
         )
-        if hour == 24:  # noqa: PLR2004
+        if hour == 24:
             stamp += timedelta(days=1)
         return stamp.replace(tzinfo=_offset(parts["zone"])) if "zone" in parts else stamp
     except (ValueError, OverflowError):

@@ -4,7 +4,7 @@ A slice is one table of one portal (and, for facts, one month). An empty slice i
 means "never pulled". The origin travels in the Parquet file's key-value metadata, so that the ledger `sync.slices` can be
 rebuilt from the lake alone.
 
-Not here: whether a read was complete (`planday_io.reading`), whether a slice may shrink (`guard`), DuckDB (`planday_io.warehouse`).
+Not here: whether a read was complete (`planday_io.reading`), whether it may shrink (`guard`), DuckDB.
 """
 
 from __future__ import annotations
@@ -154,6 +154,7 @@ class Lake:
         """Replace a slice, all or nothing. Call it within `locked(key)`.
 
         Args:
+            key: which slice.
             table: exactly the declared columns.
             origin: `kept` and `slice_id` are filled in here.
 
@@ -193,11 +194,11 @@ class Lake:
             if origin is None or origin.slice_id == slice_id:
                 (self._pending / str(key)).unlink(missing_ok=True)
 
-    def keys(self) -> list[SliceKey]:
+    def slices(self) -> list[SliceKey]:
         """Every slice there is."""
         found = []
         for path in self.root.glob(f"*/*/portal=*/**/{_FILE}"):
             parts = path.relative_to(self.root).parts
-            month = parts[3].partition("=")[2] if len(parts) > 4 else None  # noqa: PLR2004 - domain/table/portal/month
+            month = parts[3].partition("=")[2] if len(parts) > 4 else None
             found.append(SliceKey(parts[0], parts[1], parts[2].partition("=")[2], month))
         return sorted(found, key=str)

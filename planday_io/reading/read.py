@@ -18,13 +18,18 @@ from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import ApiError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, Oddities, distinct_keys
 from planday_io.reading.pages import MAX_REREADS, ListReader, Page, Verdict
-from planday_io.reading.workers import each
 from planday_io.reading.rows import children_of, identity, primary, rows_of, total_of
+from planday_io.reading.workers import each
 
 FAN_OUT_AT_ONCE = 16
 
 Progress = Callable[[int, int | None], None]
 """Called with units done so far and units expected, or None while unknown. A unit is a page or a fanned-out row."""
+
+
+def untold(done: int, expected: int | None) -> None:
+    """Tell nobody."""
+
 
 _WORST_FIRST: tuple[Verdict, ...] = ("exhausted", "total_matched", "document")
 
@@ -82,7 +87,7 @@ class EndpointReader:
         *,
         opt_in: Sequence[str] = (),
         since: str | None = None,
-        progress: Progress = lambda done, expected: None,
+        progress: Progress = untold,
     ) -> None:
         self._endpoint = endpoint
         self._client = client

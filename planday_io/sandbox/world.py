@@ -114,7 +114,7 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
     portal = Portal(key=key, info=info)
     places = max(2, min(14, people // 12))
     portal.departments = [
-        {"id": 100 + n, "name": f"{name.split()[0]} {place}", "number": f"{n:03d}" if n % 3 else None}
+        {"id": 100 + n, "name": f"{name.split(maxsplit=1)[0]} {place}", "number": f"{n:03d}" if n % 3 else None}
         for n, place in enumerate(_places(chance, places))
     ]
     portal.employee_groups = [{"id": 200 + n, "name": group} for n, group in enumerate(_GROUPS)]

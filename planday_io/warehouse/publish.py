@@ -78,7 +78,7 @@ def publish(
         with locked(state / "locks" / "publish.lock"):
             rebuild = rebuild or not warehouse.exists()
             known = {table.full_name for table in catalogue.tables()}
-            candidates = lake.keys() if rebuild or compare_all else lake.pending()
+            candidates = lake.slices() if rebuild or compare_all else lake.pending()
             slices = [(key, origin) for key in candidates if key.full_name in known and (origin := lake.origin(key))]
             if not rebuild:
                 slices = _unpublished(warehouse, slices) if compare_all else slices
@@ -161,7 +161,7 @@ def _ensure_tables(db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalog
             db.execute(f"DROP TABLE {name}")
             db.execute(f"DELETE FROM {slices} WHERE table_name = ?", [table.full_name])
             there = {}
-            reload = [key for key in lake.keys() if key.full_name == table.full_name]
+            reload = [key for key in lake.slices() if key.full_name == table.full_name]
         else:
             reload = []
         if not there:
