@@ -15,7 +15,7 @@ from planday_io.selection import endpoints_of
 
 FULL_TAG = "planday/full"
 ACCEPT_SHRINK_TAG = "planday/accept_shrink"
-DELAY_CAP_TAG = "planday/step_delay_cap_seconds"
+DELAY_CAP_TAG = ".dagster/planday_step_delay_cap_seconds"
 
 
 def portals_of(endpoint: Endpoint, catalogue: Catalogue, config: Config) -> list[str]:

@@ -12,7 +12,8 @@ import socket
 import dagster as dg
 import psutil
 
-HOST, PID, STARTED = "planday/host", "planday/pid", "planday/pid_started"
+# Tags that begin with .dagster/ are kept out of the UI: they are for machines.
+HOST, PID, STARTED = ".dagster/planday_host", ".dagster/planday_pid", ".dagster/planday_pid_started"
 _ACTIVE = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 
 

@@ -12,7 +12,7 @@ from planday_io.lake.slices import Lake
 from planday_io.refresh import PortalSession
 from planday_io.warehouse import Publication, publish
 
-NO_PUBLISH_TAG = "planday/no_publish"
+NO_PUBLISH_TAG = ".dagster/planday_no_publish"
 
 
 class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -69,7 +69,7 @@ def test_a_materialization_tells_what_it_did_and_is_published(planday: Installat
     assert (told["dagster/row_count"], told["requests"], told["verdict"]) == (2, 1, "total_matched")
     assert {"retries", "throttled_seconds", "seconds", "window", "path"} <= told.keys()
     assert planday.query("SELECT run_id FROM sync.slices") == [(result.run_id,)]
-    assert instance.get_run_by_id(result.run_id).tags["planday/pid"] == str(os.getpid())  # type: ignore[union-attr]
+    assert instance.get_run_by_id(result.run_id).tags[".dagster/planday_pid"] == str(os.getpid())  # type: ignore[union-attr]
 
 
 def test_what_a_failed_run_had_written_is_published(planday: Installation, instance: DagsterInstance) -> None:
@@ -133,9 +133,9 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance) 
         return instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags).run_id
 
     living = started(process_tags())
-    dead = started({**process_tags(), "planday/pid": str(max(psutil.pids()) + 100_000)})
-    reused = started({**process_tags(), "planday/pid_started": "1.00"})
-    elsewhere = started({**process_tags(), "planday/host": "another", "planday/pid": "1"})
+    dead = started({**process_tags(), ".dagster/planday_pid": str(max(psutil.pids()) + 100_000)})
+    reused = started({**process_tags(), ".dagster/planday_pid_started": "1.00"})
+    elsewhere = started({**process_tags(), ".dagster/planday_host": "another", ".dagster/planday_pid": "1"})
     assert set(end_dead_runs(instance)) == {dead, reused}
     alive = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))}
     assert alive == {living, elsewhere}
