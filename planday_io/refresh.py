@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from planday_io.catalogue import VERSION, Catalogue, Endpoint, Table
 from planday_io.client.budget import Budget
@@ -28,17 +27,13 @@ from planday_io.client.tokens import RefreshTokenStore, TokenSource
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import MissingScopeError, UnexpectedShapeError
-from planday_io.frames.build import FrameContext, from_frame, to_frame
+from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.guard import check_shrink
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.plan import Parents, Plan, instants, policies_of
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, TableRead, untold
-
-_SETTLED = timedelta(minutes=2)
-"""A row whose stamp is younger than this when it was read may have changed again within the same second."""
-_SAFE = timedelta(days=1)
-"""Zones of stamps are unknown, so a modification counts as seen only when it is this much older than the read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +73,6 @@ class TableReport:
     superseded: bool = False
 
 
-@dataclass(slots=True)
-class _Parents:
-    """Ids to fan out over, and when each was last modified."""
-
-    modified: dict[int, datetime | None] = field(default_factory=dict)
-
-
 class PortalSession:
     """One portal during one run.
 
@@ -115,7 +103,7 @@ class PortalSession:
         self._identities = PortalIdentities(config.lake, config.state)
         self._portal_id: int | None = None
         self._opt_in: dict[str, bool] = {}
-        self._parents: dict[str, _Parents] = {}
+        self._parents: dict[str, Parents] = {}
         home = config.home
         self._tokens = TokenSource(
             identity_url=config.planday.identity_url,
@@ -214,7 +202,7 @@ class PortalSession:
         fetched_at = self._clock()
         async with self.client() as client:
             context = await self._context(client, fetched_at)
-            plan = _Plan(self, endpoint, fetched_at, full=full)
+            plan = Plan(endpoint, self.lake, self.portal, self.config.privacy, fetched_at, full=full)
             reader = await self._reader(endpoint, client, context, since=plan.since, progress=progress)
             if endpoint.fan_out is None:
                 read = await reader.read()
@@ -293,7 +281,7 @@ class PortalSession:
         self._opt_in[value] = granted
         return granted
 
-    async def _parents_of(self, endpoint: Endpoint, client: PortalClient, context: FrameContext) -> _Parents:
+    async def _parents_of(self, endpoint: Endpoint, client: PortalClient, context: FrameContext) -> Parents:
         """What to fan out over: read in this run already, or read now."""
         assert endpoint.fan_out is not None  # noqa: S101
         name = endpoint.fan_out.parent
@@ -309,14 +297,12 @@ class PortalSession:
                 continue
             table = read.tables[fan_out.parent].table
             ids = table.column(fan_out.column).to_pylist()
-            stamps = _instants(table, fan_out.changed_by) if fan_out.changed_by else [None] * len(ids)
-            known = self._parents.setdefault(fan_out.parent, _Parents())
+            stamps = instants(table, fan_out.changed_by) if fan_out.changed_by else [None] * len(ids)
+            known = self._parents.setdefault(fan_out.parent, Parents())
             for parent, stamp in zip(ids, stamps, strict=True):
                 known.modified[parent] = stamp or known.modified.get(parent)
 
-    def _write(
-        self, plan: _Plan, table: Table, read: EndpointRead, began: float, *, accept_shrink: bool
-    ) -> TableReport:
+    def _write(self, plan: Plan, table: Table, read: EndpointRead, began: float, *, accept_shrink: bool) -> TableReport:
         endpoint = plan.endpoint
         part = read.tables[table.full_name]
         is_first = table is endpoint.tables[0]
@@ -353,7 +339,7 @@ class PortalSession:
             superseded=superseded,
         )
 
-    def _origin(self, plan: _Plan, table: Table, part: TableRead, read: EndpointRead, *, is_first: bool) -> Origin:
+    def _origin(self, plan: Plan, table: Table, part: TableRead, read: EndpointRead, *, is_first: bool) -> Origin:
         assert self._portal_id is not None  # noqa: S101 - verified before anything is read
         return Origin(
             run_id=self.run_id,
@@ -367,124 +353,6 @@ class PortalSession:
             kept=0,
             verdict=part.verdict,
             catalogue_version=VERSION,
-            policies=policies_of(table, self.config),
+            policies=policies_of(table, self.config.privacy),
             answered=plan.answered(read),
         )
-
-
-class _Plan:
-    """What of an endpoint is due, and how it is joined with what is there."""
-
-    def __init__(self, session: PortalSession, endpoint: Endpoint, fetched_at: datetime, *, full: bool) -> None:
-        self.endpoint = endpoint
-        self.fetched_at = fetched_at
-        self._session = session
-        self._origins = {
-            table.full_name: session.lake.origin(SliceKey.of(table.full_name, session.portal))
-            for table in endpoint.tables
-        }
-        # What was read under another policy or catalogue cannot be carried over.
-        comparable = all(
-            origin is not None
-            and origin.policies == policies_of(table, session.config)
-            and origin.catalogue_version == VERSION
-            for table in endpoint.tables
-            for origin in (self._origins[table.full_name],)
-        )
-        self._is_partial = comparable and not full and (endpoint.feed is not None or _is_incremental(endpoint))
-        self.since: str | None = None
-        first = self._origins[endpoint.name]
-        if endpoint.feed and self._is_partial and first:
-            self.since = (first.fetched - timedelta(days=endpoint.feed.overlap_days)).date().isoformat()
-        self.window = "all"
-        self._kept: set[int] = set()
-
-    def due(self, parents: _Parents) -> dict[int, bool]:
-        """Parents to read -> whether everything of them is wanted."""
-        everyone = dict.fromkeys(parents.modified, True)
-        if not self._is_partial:
-            return everyone
-        if self.endpoint.feed:
-            origin = self._origins[self.endpoint.name]
-            known = set(origin.answered) if origin else set()
-            self.window = f"since {self.since}"
-            return {parent: parent not in known for parent in everyone}
-        current = self._up_to_date(parents)
-        self._kept = current & everyone.keys()
-        due = {parent: True for parent in everyone if parent not in current}
-        self.window = f"{len(due)} new or modified of {len(everyone)}"
-        return due
-
-    def merged(self, table: Table, part: TableRead) -> pa.Table:
-        """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
-        if not self._is_partial or self._origins[table.full_name] is None:
-            return part.table
-        key = SliceKey.of(table.full_name, self._session.portal)
-        previous = _aligned(self._session.lake.read(key), part.table.schema)
-        if self.endpoint.feed:
-            return _merged_feed(table, previous, part.table)
-        carried = previous.filter(pc.is_in(previous.column(table.key[0]), pa.array(self._kept, pa.int64())))
-        return pa.concat_tables([carried, part.table])
-
-    def answered(self, read: EndpointRead) -> list[int]:
-        """Parents whose rows the new slice holds completely."""
-        if not self.endpoint.feed:
-            return []
-        origin = self._origins[self.endpoint.name]
-        before = set(origin.answered) if origin and self._is_partial else set()
-        return sorted(before | set(read.answered))
-
-    def _up_to_date(self, parents: _Parents) -> set[int]:
-        """Parents whose previous row was read after their last modification."""
-        fan_out = self.endpoint.fan_out
-        assert fan_out is not None and fan_out.changed_by is not None  # noqa: S101, PT018 - see _is_incremental
-        table = self.endpoint.tables[0]
-        columns = [table.key[0], "_fetched_at"]
-        has_stamp = any(column.name == fan_out.changed_by for column in table.columns)
-        slice_key = SliceKey.of(table.full_name, self._session.portal)
-        previous = self._session.lake.read(slice_key, [*columns, fan_out.changed_by] if has_stamp else columns)
-        stamps = _instants(previous, fan_out.changed_by) if has_stamp else [None] * previous.num_rows
-        current = set()
-        rows = zip(previous.column(columns[0]).to_pylist(), stamps, _instants(previous, "_fetched_at"), strict=True)
-        for parent, stamp, fetched in rows:
-            modified = parents.modified.get(parent)
-            if modified is None or fetched is None:
-                continue
-            same = stamp == modified and fetched - modified > _SETTLED
-            if same or modified < fetched - _SAFE:
-                current.add(parent)
-        return current
-
-
-def policies_of(table: Table, config: Config) -> dict[str, str]:
-    """The policy of each privacy class that a table has, `unknown` included."""
-    classes = {column.privacy for column in table.columns} | {"unknown"}
-    return {name: config.privacy.policy(name) for name in sorted(classes)}
-
-
-def _is_incremental(endpoint: Endpoint) -> bool:
-    return endpoint.fan_out is not None and endpoint.fan_out.changed_by is not None
-
-
-def _instants(table: pa.Table, column: str) -> list[datetime | None]:
-    stamps: list[datetime | None] = table.column(column).to_pylist()
-    return stamps
-
-
-def _aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """An older slice in today's columns: new ones are null, dropped ones are left out."""
-    columns = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.schema.names
-        else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _merged_feed(table: Table, previous: pa.Table, new: pa.Table) -> pa.Table:
-    """Both, one row per key; where both have a key the new row stands. Nothing is taken away."""
-    keys: Iterable[str] = ["portal", *table.key]
-    joined = to_frame(pa.concat_tables([previous, new]))
-    latest = joined.drop_duplicates(subset=list(keys), keep="last")
-    return from_frame(latest, previous.schema)

@@ -14,7 +14,8 @@ LAYERS = (
     ("client", "selection"),
     ("frames",),
     ("reading", "lake"),
-    ("warehouse", "refresh", "documentation"),
+    ("warehouse", "plan", "documentation"),
+    ("refresh",),
     ("check",),
     ("__init__",),
 )
