@@ -99,12 +99,11 @@ class Plan:
         return pa.concat_tables([carried, part.table])
 
     def answered(self, read: EndpointRead) -> list[int]:
-        """Parents whose rows the new slice holds completely."""
-        if not self.endpoint.feed:
-            return []
-        origin = self._origins[self.endpoint.name]
-        before = set(origin.answered) if origin and self._is_partial else set()
-        return sorted(before | set(read.answered))
+        """Parents that a feed's slice covers up to this read.
+
+        Those of earlier reads only do not count: who was off the list in between is read whole on return.
+        """
+        return read.answered if self.endpoint.feed else []
 
     def _up_to_date(self, parents: Parents) -> set[int]:
         """Parents whose previous row was read after their last modification."""

@@ -5,6 +5,7 @@ Network and server faults, broken answers, lists that change while they are read
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -366,3 +367,16 @@ def test_when_the_server_allows_less_than_it_says_nothing_is_sent_before_the_res
     details, _ = planday.refresh("hr.employee_details")
     assert details.rows == 30
     assert planday.sandbox.limits.sent_before_reset <= planday.sandbox.limits.refused
+
+
+def test_history_of_somebody_who_was_away_is_read_whole_when_they_return(planday: Installation) -> None:
+    """What changed while a person was off the list is older than the last read, and must not be missed."""
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh("hr.employee_history")
+    person = portal.employees.pop(0)
+    planday.refresh("hr.employee_history")
+    portal.employees.append(person)
+    portal.edit_employee(person["id"], now=datetime(2024, 5, 1, tzinfo=UTC), firstName="Renamed while away")
+    planday.refresh("hr.employee_history")
+    stamps = {row["modification_date_time"] for row in planday.rows("hr.employee_history")}
+    assert datetime(2024, 5, 1) in stamps  # noqa: DTZ001 - the API gives no zone
