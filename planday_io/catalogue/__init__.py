@@ -6,11 +6,12 @@ To add an endpoint: declare it in the module of its domain and name it in that m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from planday_io.catalogue import hr, portal
-from planday_io.catalogue.model import ContradictionError, Endpoint, Table
+from planday_io.catalogue import absence, contract_rules, hr, pay, payroll, portal, punchclock, revenue, scheduling
+from planday_io.catalogue.endpoint import Endpoint, FanOut
+from planday_io.catalogue.model import ContradictionError, Table
 
 __all__ = ["CATALOGUE", "DOMAINS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
 
@@ -27,7 +28,7 @@ DOMAINS = (
 )
 """Domains a configuration may name. One without tables in the catalogue stands for none."""
 
-VERSION = 1
+VERSION = 2
 """Of the declarations as a whole; written into every slice. Raise it when a column changes type or meaning."""
 
 
@@ -41,19 +42,13 @@ class Catalogue:
         names = [table.full_name for table in self.tables()]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ContradictionError(f"declared twice: {sorted(repeated)}")
-        by_name = {table.full_name: table for table in self.tables()}
+        declared: dict[str, tuple[Endpoint, Table]] = {}
         for endpoint in self.endpoints:
-            fan_out = endpoint.fan_out
-            if fan_out is None:
-                continue
-            if fan_out.parent not in by_name:
-                raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, which is no table")
-            columns = {column.name for column in by_name[fan_out.parent].columns}
-            wanted = {fan_out.column} | ({fan_out.changed_by} if fan_out.changed_by else set())
-            if missing := wanted - columns:
-                raise ContradictionError(f"{fan_out.parent} has no {sorted(missing)} for {endpoint.path}")
-            if self.endpoint_of(fan_out.parent).fan_out is not None:
-                raise ContradictionError(f"{endpoint.path} fans out over a fan-out")
+            if endpoint.fan_out:
+                _check_fan_out(endpoint, endpoint.fan_out, declared)
+            if endpoint.watch and not (endpoint.watch.table in names and self.table(endpoint.watch.table).is_monthly):
+                raise ContradictionError(f"{endpoint.path} watches {endpoint.watch.table}, which has no months")
+            declared |= {table.full_name: (endpoint, table) for table in endpoint.tables}
 
     def tables(self) -> Iterator[Table]:
         """All tables, in the order declared."""
@@ -99,4 +94,28 @@ class Catalogue:
         return frozenset(chosen)
 
 
-CATALOGUE = Catalogue(endpoints=(*portal.ENDPOINTS, *hr.ENDPOINTS))
+def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, tuple[Endpoint, Table]]) -> None:
+    if fan_out.parent not in declared:
+        raise ContradictionError(
+            f"{endpoint.path} fans out over {fan_out.parent}, which is no table declared before it"
+        )
+    source, parent = declared[fan_out.parent]
+    columns = {column.name for column in parent.columns}
+    wanted = {*fan_out.columns, *({fan_out.changed_by} - {None, "*"}), *({fan_out.open_while_null} - {None})}
+    if fan_out.today:
+        wanted.add(fan_out.today[1])
+    if missing := wanted - columns:
+        raise ContradictionError(f"{fan_out.parent} has no {sorted(map(str, missing))} for {endpoint.path}")
+    if source.feed or source.is_incremental:
+        raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, which is never read whole")
+    if parent.is_monthly and endpoint.grid == "portal":
+        raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, of which it would need all months")
+
+
+CATALOGUE = Catalogue(
+    endpoints=tuple(
+        endpoint
+        for domain in (portal, hr, scheduling, punchclock, absence, payroll, pay, revenue, contract_rules)
+        for endpoint in domain.ENDPOINTS
+    )
+)

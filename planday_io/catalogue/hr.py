@@ -6,21 +6,12 @@ attachments of custom fields (base64 documents, of no use in a warehouse).
 
 from __future__ import annotations
 
-from planday_io.catalogue.model import (
-    ChildMembers,
-    Column,
-    Document,
-    Endpoint,
-    FanOut,
-    Feed,
-    ObjectMap,
-    OptIn,
-    Pages,
-    ScalarList,
-    Table,
-)
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, OptIn, Pages
+from planday_io.catalogue.model import ChildMembers, Column, Document, ObjectMap, ScalarList, Table
 
 _PAGES = Pages(limit=50)
+_EACH_EMPLOYEE = (("employee_id", "id"),)
+_GONE = (400, 404)
 
 _SENSITIVE = OptIn(
     param="special",
@@ -286,7 +277,7 @@ EMPLOYEE_DETAILS = Endpoint(
     scope="employee:read",
     docs="employee-details",
     opt_in=_SENSITIVE,
-    fan_out=FanOut(parent="hr.employees", column="id", hole="employee_id", changed_by="date_time_modified"),
+    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=_GONE, changed_by="date_time_modified"),
     tables=(
         Table(
             domain="hr",
@@ -316,7 +307,7 @@ EMPLOYEE_DETAILS = Endpoint(
             key=("employee_id", "field"),
             rows=ChildMembers(pattern=r"^custom_[0-9]+$"),
             columns=(
-                Column("employee_id", "BIGINT", "Employee the field belongs to.", member="id"),
+                Column("employee_id", "BIGINT", "Employee the field belongs to.", member="@parent"),
                 Column("field", "VARCHAR", "Member name, `custom_<number>`; differs per portal.", member="@member"),
                 Column("name", "VARCHAR", "Display name of the field."),
                 Column("type", "VARCHAR", "Text, Numeric, Boolean, Date, Dropdown or Image."),
@@ -332,7 +323,7 @@ EMPLOYEE_HISTORY = Endpoint(
     scope="employee:history",
     docs="employee-history",
     pages=_PAGES,
-    fan_out=FanOut(parent="hr.employees", column="id", hole="employee_id"),
+    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=_GONE),
     feed=Feed(since_param="startDateTime"),
     tables=(
         Table(

@@ -1,7 +1,7 @@
-"""What an endpoint is: values, refused at construction when they contradict themselves.
+"""What a table is: values, refused at construction when they contradict themselves.
 
-Belongs here: the vocabulary of the catalogue. Does not belong here: any table (see the modules beside this one)
-and anything that reads, types or writes data (client, frames, lake: each is a function of these values).
+Belongs here: the vocabulary of tables. Does not belong here: any table itself (see the modules of the domains), how rows
+are asked for (`endpoint`), and anything that reads, types or writes data: each is a function of these values.
 
 Source: shared facts on the Planday API, summarised in `docs/tables.md`; the machine form is
 `planday_io/sandbox/openapi.yaml`.
@@ -21,17 +21,16 @@ Privacy = Literal["none", "identity", "contact", "sensitive", "pay", "free_text"
 Confidence = Literal["documented", "observed", "inferred", "unknown"]
 """How well the shape is known. A retyped member is fatal for the first two, soft for the others."""
 
-ScalarType = Literal["BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL", "JSON"]
-"""DuckDB's names. DECIMAL is DECIMAL(18,4). TEXT is a VARCHAR column that takes any scalar, written as text
-(custom field values); VARCHAR takes strings only."""
-
-Grid = Literal["portal"]
-"""What one slice of a table covers: one portal."""
+ScalarType = Literal[
+    "BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL", "HOURS", "JSON"
+]
+"""DuckDB's names. DECIMAL is DECIMAL(18,4). HOURS is the same, read from `D:HH:MM` (`0:07:30` is 7.5). TEXT is a VARCHAR
+column that takes any scalar, written as text (custom field values); VARCHAR takes strings only."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-_HOLE = re.compile(r"\{([a-z_]+)\}")
-RESERVED = frozenset({"portal", "portal_id", "_extra", "_fetched_at"})
-"""Columns that every table has and no declaration names."""
+HOLE = re.compile(r"\{([a-z_]+)\}")
+RESERVED = frozenset({"portal", "portal_id", "month", "_extra", "_fetched_at"})
+"""Columns that every table has and no declaration names; `month` only those with a slice per month."""
 
 
 class ContradictionError(ValueError):
@@ -69,8 +68,8 @@ class Column:
         doc: one sentence; units and zones included.
         privacy: class of the values.
         member: where the value stands in a row: dotted JSON path, by default the name in camelCase.
-            `{hole}` takes the value of the path's hole, for rows that do not repeat their parent's id.
-            `@name` takes a value that the row source itself provides (`ordinal`, the key of a map).
+            `{hole}` takes the value of the request's hole, for rows that do not repeat their parent's id.
+            `@name` takes a value that the row source itself provides (`@parent`, the key of a map).
         confidence: how well type and meaning are known; None inherits the table's.
     """
 
@@ -92,7 +91,7 @@ class Column:
     @property
     def hole(self) -> str | None:
         """The path hole this column is filled from, or None."""
-        match = _HOLE.fullmatch(self.member)
+        match = HOLE.fullmatch(self.member)
         return match.group(1) if match else None
 
     @property
@@ -105,10 +104,16 @@ class Column:
 class Document:
     """Rows stand in a member of the answer: an array, one object, or the answer itself.
 
-    The answer is taken leniently: a bare array where `data` was expected, and the reverse, are both read.
+    The answer is taken leniently: a bare array where `data` was expected, and the reverse, are both read. An empty
+    object, or null, means that there is none.
+
+    Args:
+        member: dotted path of the rows.
+        around: `@name` -> dotted path of a value that stands once in the answer and belongs to each row (a currency).
     """
 
     member: str = "data"
+    around: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +133,20 @@ class ObjectMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildMembers:
-    """Rows are the object-valued members of each parent row whose names match; the name is `@member`."""
+    """Rows are the object-valued members of each parent row whose names match; the name is `@member`.
+
+    `@parent` is the parent's id.
+    """
 
     pattern: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildArray:
-    """Rows are the objects of an array member of each parent row; their position is `@ordinal`."""
+    """Rows are the objects of an array member of each parent row. `@parent` is the parent's id.
+
+    They have no order that could be relied on, so the table counts them itself (`Table.ordinal`).
+    """
 
     member: str
 
@@ -150,10 +161,14 @@ class Table:
     Args:
         key: the natural key within a portal; `portal` is always in front of it and not repeated here.
         rows: where its rows stand in the answer. Children take `ChildArray` or `ChildMembers`, and their first key
-            column repeats the parent's key.
+            column is the parent's id (`@parent`).
         confidence: of the whole shape.
         on_request: read only where a schedule or a command names it.
-        ordinal: the key column that counts equal keys from 0 in the order received, or None.
+        ordinal: the key column that counts rows whose key is otherwise equal, from 0. Rows are put in an order that
+            follows from their content first, so that it is the same however the API sorts them.
+        month_by: None for tables with one slice per portal. For those with a slice per month, the date columns that
+            say which month a row belongs to (the first that is not null); with none, or where all are null, it is
+            the month that was asked for.
     """
 
     domain: str
@@ -165,6 +180,7 @@ class Table:
     confidence: Confidence = "documented"
     on_request: bool = False
     ordinal: str | None = None
+    month_by: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         where = f"table {self.full_name}"
@@ -175,7 +191,8 @@ class Table:
             raise ContradictionError(f"{where}: columns {sorted(repeated)} are declared twice")
         if not self.key:
             raise ContradictionError(f"{where}: it needs a key")
-        if missing := [name for name in self.key if name not in names]:
+        known = {*names, "month"} if self.is_monthly else set(names)
+        if missing := [name for name in (*self.key, *(self.month_by or ())) if name not in known]:
             raise ContradictionError(f"{where}: key {missing} is no column")
         if self.ordinal is not None and self.ordinal not in self.key:
             raise ContradictionError(f"{where}: ordinal {self.ordinal!r} is not in the key")
@@ -189,6 +206,11 @@ class Table:
     def full_name(self) -> str:
         """`domain.name`."""
         return f"{self.domain}.{self.name}"
+
+    @property
+    def is_monthly(self) -> bool:
+        """True when the table has a slice per month."""
+        return self.month_by is not None
 
     @property
     def is_child(self) -> bool:
@@ -213,138 +235,8 @@ def provided_names(rows: RowSource) -> tuple[str, ...]:
         case ObjectMap():
             return ("@key", *(name for name, _ in rows.flags), *(name for name, _ in rows.lookups))
         case ChildMembers():
-            return ("@member",)
-        case _:
-            return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pages:
-    """Offset paging: `limit` rows at most are asked for, and stepping follows the rows received."""
-
-    limit: int
-    limit_param: str = "limit"
-    offset_param: str = "offset"
-
-    def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise ContradictionError("a page holds at least one row")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptIn:
-    """Values of one query parameter that ask for sensitive members.
-
-    Sent only for columns that the privacy policy does not drop, and only where the token has the scope.
-
-    Args:
-        param: the query parameter; several values are joined by commas (observed).
-        values: value -> (scope, columns it fills).
-    """
-
-    param: str
-    values: tuple[tuple[str, str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FanOut:
-    """One read per row of another table.
-
-    Args:
-        parent: full name of the table whose rows are fanned out over.
-        column: its column that fills the hole.
-        hole: the hole in the path.
-        gone: statuses that mean the parent vanished between the list and this call; counted, not fatal.
-        changed_by: parent column that tells when a row was last modified; then only new and modified rows are
-            read and the others are carried over from the previous slice. None reads all of them.
-    """
-
-    parent: str
-    column: str
-    hole: str
-    gone: tuple[int, ...] = (400, 404)
-    changed_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
-    """Rows are only ever added: reads are merged by key into what is there, and nothing is taken away.
-
-    Args:
-        since_param: query parameter for the earliest row wanted, a date.
-        overlap_days: how far before the last complete read the next one begins, because zones are unknown.
-    """
-
-    since_param: str
-    overlap_days: int = 1
-
-    def __post_init__(self) -> None:
-        if self.overlap_days < 1:
-            raise ContradictionError("a feed overlaps by a day at least: the zone of its stamps is unknown")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One GET operation and the tables that its answers fill. Several tables share one request.
-
-    Args:
-        path: with `{holes}` that `fan_out` fills.
-        scope: the scope a token needs, or None where none is documented.
-        tables: the first is the parent of the others, where they are children.
-        docs: anchor in the API documentation.
-        pages: None reads one unpaged document.
-        params: fixed query parameters.
-        opt_in: sensitive members on request.
-        none_statuses: statuses that mean "no rows", not an error.
-    """
-
-    path: str
-    scope: str | None
-    tables: tuple[Table, ...]
-    docs: str
-    pages: Pages | None = None
-    params: tuple[tuple[str, str], ...] = ()
-    opt_in: OptIn | None = None
-    fan_out: FanOut | None = None
-    feed: Feed | None = None
-    none_statuses: tuple[int, ...] = ()
-    grid: Grid = "portal"
-
-    def __post_init__(self) -> None:
-        where = f"endpoint {self.path}"
-        if not self.path.startswith("/"):
-            raise ContradictionError(f"{where}: a path starts with /")
-        if not self.tables:
-            raise ContradictionError(f"{where}: it fills no table")
-        holes = set(_HOLE.findall(self.path))
-        filled = {self.fan_out.hole} if self.fan_out else set()
-        if holes != filled:
-            raise ContradictionError(f"{where}: holes {sorted(holes)} but the fan-out fills {sorted(filled)}")
-        for table in self.tables:
-            for column in table.columns:
-                if column.hole is not None and column.hole not in holes:
-                    raise ContradictionError(f"{where}: {table.full_name}.{column.name} reads a hole the path has not")
-        parent = self.tables[0]
-        if parent.is_child:
-            raise ContradictionError(f"{where}: its first table is a child without a parent")
-        for child in (table for table in self.tables if table.is_child):
-            link, target = child.columns[0], parent.columns[0]
-            if link.name != child.key[0] or link.member != target.member or link.type != target.type:
-                raise ContradictionError(f"{where}: {child.full_name} must begin with its parent's key")
-        if self.feed and any(table.is_child for table in self.tables):
-            raise ContradictionError(f"{where}: a feed has no child tables")
-        if self.opt_in:
-            names = {column.name for table in self.tables for column in table.columns}
-            for value, _, columns in self.opt_in.values:
-                if strange := set(columns) - names:
-                    raise ContradictionError(f"{where}: {value} fills {sorted(strange)}, which are no columns")
-
-    @property
-    def name(self) -> str:
-        """Full name of its first table, which names the endpoint in logs and commands."""
-        return self.tables[0].full_name
-
-    @property
-    def is_snapshot(self) -> bool:
-        """True when a complete read is the whole truth, so that rows missing from it are gone."""
-        return self.feed is None
+            return ("@parent", "@member")
+        case ChildArray():
+            return ("@parent",)
+        case Document():
+            return tuple(name for name, _ in rows.around)

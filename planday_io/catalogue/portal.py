@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planday_io.catalogue.model import Column, Document, Endpoint, ScalarList, StructList, Table
+from planday_io.catalogue.endpoint import Endpoint
+from planday_io.catalogue.model import Column, Document, ScalarList, StructList, Table
 
 PORTALS = Endpoint(
     path="/portal/v1.0/info",

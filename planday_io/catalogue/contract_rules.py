@@ -1,0 +1,53 @@
+"""Contract rules: how much people may and must work. Facts: section 9.9. Hours stand in the names only."""
+
+from __future__ import annotations
+
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages
+from planday_io.catalogue.model import Column, Table
+
+CONTRACT_RULES = Endpoint(
+    path="/contractrules/v1.0/contractrules",
+    scope="contractrules:read",
+    docs="contract-rules",
+    pages=Pages(limit=50),
+    none_statuses=(204, 404),
+    tables=(
+        Table(
+            domain="contract_rules",
+            name="contract_rules",
+            doc="The rules there are.",
+            key=("id",),
+            confidence="observed",
+            columns=(
+                Column("id", "BIGINT", "Contract rule id, unique within the portal."),
+                Column("name", "VARCHAR", "Name of the rule, often with its hours."),
+                Column("description", "VARCHAR", "Description, as typed.", "free_text"),
+            ),
+        ),
+    ),
+)
+
+EMPLOYEE_CONTRACT_RULES = Endpoint(
+    path="/contractrules/v1.0/employees/{employee_id}",
+    scope="contractrules:read",
+    docs="employee-contract-rules",
+    fan_out=FanOut(parent="hr.employees", fills=(("employee_id", "id"),), gone=(400,)),
+    none_statuses=(204, 404),
+    tables=(
+        Table(
+            domain="contract_rules",
+            name="employee_contract_rules",
+            doc="The rule of each employee; those without one have no row. One call per active employee.",
+            key=("employee_id",),
+            confidence="observed",
+            columns=(
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}"),
+                Column("id", "BIGINT", "Id in `contract_rules.contract_rules`."),
+                Column("name", "VARCHAR", "Name of the rule."),
+                Column("description", "VARCHAR", "Description, as typed.", "free_text", confidence="inferred"),
+            ),
+        ),
+    ),
+)
+
+ENDPOINTS = (CONTRACT_RULES, EMPLOYEE_CONTRACT_RULES)

@@ -1,0 +1,242 @@
+"""How rows are asked for: values, refused at construction when they contradict themselves.
+
+Belongs here: the vocabulary of requests. Does not belong here: any endpoint itself (see the modules of the domains), what
+a table is (`model`), and anything that sends a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from planday_io.catalogue.model import HOLE, ContradictionError, Table
+
+Grid = Literal["portal", "month"]
+"""What one slice of a table covers: one portal, or one month of one portal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """Offset paging: `limit` rows at most are asked for, and stepping follows the rows received."""
+
+    limit: int
+    limit_param: str = "limit"
+    offset_param: str = "offset"
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ContradictionError("a page holds at least one row")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptIn:
+    """Values of one query parameter that ask for sensitive members.
+
+    Sent only for columns that the privacy policy does not drop, and only where the token has the scope.
+
+    Args:
+        param: the query parameter; several values are joined by commas (observed).
+        values: value -> (scope, columns it fills).
+    """
+
+    param: str
+    values: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A range of days that is asked for.
+
+    Where the API's idea of a range is not known (which of a row's dates it tests, in which zone) more is asked for and
+    what belongs to another slice is cut off afterwards (design decision 17).
+
+    Args:
+        start_param: query parameter of the first day.
+        end_param: query parameter of the last day.
+        wider_days: how many days more are asked for at either end.
+        longest_days: the longest range that the API takes; a longer one is split into ranges that share a day.
+        is_instant: the parameters are `yyyy-mm-ddT00:00`, and the last one is where the range ends, itself excluded.
+            Otherwise they are dates, both included.
+        begins: for tables with one slice per portal: the first day is that of `history_start`, or long ago.
+    """
+
+    start_param: str
+    end_param: str
+    wider_days: int = 1
+    longest_days: int | None = None
+    is_instant: bool = False
+    begins: Literal["history_start", "long_ago"] = "history_start"
+
+    def __post_init__(self) -> None:
+        if self.wider_days < 0 or (self.longest_days is not None and self.longest_days < 2):
+            raise ContradictionError("a window is not narrower than the slice, and two days at least can be asked for")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FanOut:
+    """One read per row of another table.
+
+    Args:
+        parent: full name of the table whose rows are fanned out over.
+        fills: hole in the path or in a parameter -> the parent's column that fills it; ids.
+        gone: statuses that mean the parent vanished between the list and this call; counted, not fatal. 400 is one of
+            them for employees only: elsewhere it means that a parameter is wrong.
+        changed_by: the parent's column that tells when a row was last modified, or `*`: any of its columns differs. Then
+            only new and modified rows are read, and what belongs to the others is carried over from the previous
+            slice. None reads all of them.
+        open_while_null: a column of the parent; while it is null the parent is read every time.
+        today: (hole, column): the hole is filled with the day of the read in the portal's zone, or with the column's
+            date where that is earlier.
+        at_once: one call for all rows of the parent, their ids joined by commas.
+    """
+
+    parent: str
+    fills: tuple[tuple[str, str], ...]
+    gone: tuple[int, ...]
+    changed_by: str | None = None
+    open_while_null: str | None = None
+    today: tuple[str, str] | None = None
+    at_once: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The parent's columns that identify what is fanned out over."""
+        return tuple(column for _, column in self.fills)
+
+    @property
+    def holes(self) -> frozenset[str]:
+        """The holes that are filled."""
+        return frozenset({hole for hole, _ in self.fills} | ({self.today[0]} if self.today else set()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Rows are only ever added: reads are merged by key into what is there, and nothing is taken away.
+
+    Args:
+        since_param: query parameter for the earliest row wanted, or None where there is none.
+        overlap_days: how far before the last complete read the next one begins, because zones are unknown.
+        is_instant: the parameter is `yyyy-mm-ddThh:mm:ssZ`, not a date.
+    """
+
+    since_param: str | None
+    overlap_days: int = 1
+    is_instant: bool = False
+
+    def __post_init__(self) -> None:
+        if self.overlap_days < 1:
+            raise ContradictionError("a feed overlaps by a day at least: the zone of its stamps is unknown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Reading the endpoint also finds the months whose rows were changed since it was last read.
+
+    Args:
+        table: the watched table, with a slice per month.
+        since_param: its endpoint's query parameter for rows modified since an instant.
+        deleted_by: column of the endpoint's own table that holds the id of a deleted row.
+    """
+
+    table: str
+    since_param: str
+    deleted_by: str = "id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One GET operation and the tables that its answers fill. Several tables share one request.
+
+    Args:
+        path: with `{holes}` that `fan_out` fills.
+        scope: the scope a token needs, or None where none is documented.
+        tables: the first is the parent of those that are children.
+        docs: anchor in the API documentation.
+        pages: None reads one unpaged document.
+        params: fixed query parameters; their values may hold holes.
+        also: further reads of the same with these parameters added, joined by key with the first.
+        opt_in: sensitive members on request.
+        window: the range of days to ask for.
+        watch: what else is found out by reading it.
+        none_statuses: statuses that mean "no rows", not an error.
+    """
+
+    path: str
+    scope: str | None
+    tables: tuple[Table, ...]
+    docs: str
+    pages: Pages | None = None
+    params: tuple[tuple[str, str], ...] = ()
+    also: tuple[tuple[tuple[str, str], ...], ...] = ()
+    opt_in: OptIn | None = None
+    fan_out: FanOut | None = None
+    feed: Feed | None = None
+    window: Window | None = None
+    watch: Watch | None = None
+    none_statuses: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"endpoint {self.path}"
+        if not self.path.startswith("/"):
+            raise ContradictionError(f"{where}: a path starts with /")
+        if not self.tables:
+            raise ContradictionError(f"{where}: it fills no table")
+        self._check_holes(where)
+        self._check_tables(where)
+        if self.opt_in:
+            names = {column.name for table in self.tables for column in table.columns}
+            for value, _, columns in self.opt_in.values:
+                if strange := set(columns) - names:
+                    raise ContradictionError(f"{where}: {value} fills {sorted(strange)}, which are no columns")
+
+    def _check_holes(self, where: str) -> None:
+        holes = {hole for text in (self.path, *(value for _, value in self.params)) for hole in HOLE.findall(text)}
+        filled = self.fan_out.holes if self.fan_out else frozenset()
+        if holes != filled:
+            raise ContradictionError(f"{where}: holes {sorted(holes)} but the fan-out fills {sorted(filled)}")
+        for table in self.tables:
+            for column in table.columns:
+                if column.hole is not None and column.hole not in holes:
+                    raise ContradictionError(f"{where}: {table.full_name}.{column.name} reads a hole it has not")
+
+    def _check_tables(self, where: str) -> None:
+        parent = self.tables[0]
+        if parent.is_child:
+            raise ContradictionError(f"{where}: its first table is a child without a parent")
+        if len({table.is_monthly for table in self.tables}) > 1:
+            raise ContradictionError(f"{where}: some of its tables have a slice per month and some have not")
+        for child in (table for table in self.tables if table.is_child):
+            link = child.columns[0]
+            if link.name != child.key[0] or link.member != "@parent" or link.type != parent.columns[0].type:
+                raise ContradictionError(f"{where}: {child.full_name} must begin with its parent's key")
+        if self.feed and any(table.is_child for table in self.tables):
+            raise ContradictionError(f"{where}: a feed has no child tables")
+        if self.pages and sum(not table.is_child for table in self.tables) > 1:
+            raise ContradictionError(f"{where}: pages hold the rows of one table")
+        is_repeated = bool(self.also) or (self.window is not None and self.window.longest_days is not None)
+        if is_repeated and any(table.ordinal or table.is_child for table in self.tables):
+            raise ContradictionError(f"{where}: rows that are read twice need an id and no children")
+        if self.fan_out and self.fan_out.changed_by not in (None, "*"):
+            parent.column(str(self.fan_out.changed_by))
+        if self.watch and not self.feed:
+            raise ContradictionError(f"{where}: only a feed knows since when it watches")
+
+    @property
+    def name(self) -> str:
+        """Full name of its first table, which names the endpoint in logs and commands."""
+        return self.tables[0].full_name
+
+    @property
+    def grid(self) -> Grid:
+        """What a slice of its tables covers."""
+        return "month" if self.tables[0].is_monthly else "portal"
+
+    @property
+    def is_snapshot(self) -> bool:
+        """True when a complete read is the whole truth, so that rows missing from it are gone."""
+        return self.feed is None
+
+    @property
+    def is_incremental(self) -> bool:
+        """True when rows of unchanged parents are carried over from the previous slice."""
+        return self.fan_out is not None and self.fan_out.changed_by is not None

@@ -1,0 +1,179 @@
+"""Pay: rates and salaries of people. Facts: section 9.7. Shapes come from working clients, so they are observed at best.
+
+Not here: period salaries and salary identifiers of departments (their paths are not known).
+"""
+
+from __future__ import annotations
+
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
+from planday_io.catalogue.model import Column, StructList, Table
+
+_EACH_EMPLOYEE = (("employee_id", "id"),)
+_NONE = (204, 404)
+_EMPLOYEE_ID = Column("employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}")
+_RATE = (
+    Column("wage_type", "VARCHAR", "HourlyRate or ShiftRate."),
+    Column("rate", "DECIMAL", "Rate per hour or shift, in the portal's currency.", "pay"),
+    Column("salary_code", "VARCHAR", "Payroll code; a text that may begin with zeros.", confidence="inferred"),
+)
+
+PAY_RATES = Endpoint(
+    path="/pay/v1.0/payrates/employees/{employee_id}",
+    scope="payrates:read",
+    docs="pay-rates",
+    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=(400,)),
+    none_statuses=_NONE,
+    tables=(
+        Table(
+            domain="pay",
+            name="pay_rates",
+            doc="Current rate of each employee in each group. One call per active employee.",
+            key=("employee_id", "employee_group_id"),
+            confidence="observed",
+            columns=(
+                _EMPLOYEE_ID,
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
+                *_RATE,
+                Column("valid_from", "DATE", "First day of the rate, where it is sent.", confidence="inferred"),
+            ),
+        ),
+    ),
+)
+
+PAY_RATE_HISTORY = Endpoint(
+    path="/pay/v1.0/payrates/employeeGroups/{employee_group_id}/employees/{employee_id}/history",
+    scope="payrates:read",
+    docs="pay-rate-history",
+    fan_out=FanOut(
+        parent="pay.pay_rates",
+        fills=(("employee_id", "employee_id"), ("employee_group_id", "employee_group_id")),
+        gone=(400,),
+    ),
+    none_statuses=_NONE,
+    tables=(
+        Table(
+            domain="pay",
+            name="pay_rate_history",
+            doc="Earlier and coming rates of each employee in each group. One call per row of `pay.pay_rates`.",
+            key=("employee_id", "employee_group_id", "valid_from", "ordinal"),
+            ordinal="ordinal",
+            confidence="observed",
+            columns=(
+                _EMPLOYEE_ID,
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", member="{employee_group_id}"),
+                Column("valid_from", "DATE", "First day of the rate."),
+                Column("ordinal", "BIGINT", "Counts rates of one day.", member="@ordinal"),
+                *_RATE,
+            ),
+        ),
+    ),
+)
+
+DEFAULT_PAY_RATES = Endpoint(
+    path="/pay/v1.0/payrates/employeeGroups/default",
+    scope="payrates:read",
+    docs="default-pay-rates",
+    none_statuses=_NONE,
+    tables=(
+        Table(
+            domain="pay",
+            name="default_pay_rates",
+            doc="Rates that employee groups have by default. Only the path is documented: members that differ from those of "
+            "pay rates land in `_extra`.",
+            key=("ordinal",),
+            ordinal="ordinal",
+            confidence="unknown",
+            columns=(
+                Column("ordinal", "BIGINT", "Counts the rows.", member="@ordinal"),
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
+                *_RATE,
+            ),
+        ),
+    ),
+)
+
+SALARIES = Endpoint(
+    path="/pay/v1.0/salaries/employees/{employee_id}",
+    scope="salaries:read",
+    docs="salaries",
+    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=(400,)),
+    none_statuses=_NONE,
+    tables=(
+        Table(
+            domain="pay",
+            name="salaries",
+            doc="Salaries of salaried employees; those without one have no row. One call per active employee.",
+            key=("employee_id",),
+            confidence="observed",
+            columns=(
+                _EMPLOYEE_ID,
+                Column("salary_type_id", "BIGINT", "Id in `pay.salary_types`."),
+                Column("hours", "DECIMAL", "Hours of the period."),
+                Column("salary", "DECIMAL", "Amount of the period, in the portal's currency.", "pay"),
+                Column("salary_code", "VARCHAR", "Payroll code."),
+                Column("valid_from", "DATE", "First day of the salary."),
+            ),
+        ),
+    ),
+)
+
+SALARY_TYPES = Endpoint(
+    path="/pay/v1.0/salaries/types",
+    scope="salaries:read",
+    docs="salary-types",
+    # Whether it is paged is unknown: asking for pages reads it completely either way.
+    pages=Pages(limit=50),
+    none_statuses=_NONE,
+    tables=(
+        Table(
+            domain="pay",
+            name="salary_types",
+            doc="Periods of salaries: Monthly, Fortnightly, Weekly, Annual, FourWeekly.",
+            key=("id",),
+            confidence="observed",
+            columns=(
+                Column("id", "BIGINT", "Salary type id."),
+                Column("name", "VARCHAR", "Name of the type."),
+            ),
+        ),
+    ),
+)
+
+SALARY_ALLOCATIONS = Endpoint(
+    path="/pay/v1.0/salaries/scheduling/timeandcost/allocations/{employee_id}/history",
+    scope="salaries:read",
+    docs="salary-allocations",
+    fan_out=FanOut(parent="pay.salaries", fills=(("employee_id", "employee_id"),), gone=(400,)),
+    window=Window(start_param="from", end_param="to", begins="long_ago"),
+    none_statuses=_NONE,
+    tables=(
+        Table(
+            domain="pay",
+            name="salary_allocations",
+            doc="How a salary is spread over departments and weekdays in time and cost, from when to when. The mode's member "
+            "name is not known, so it lands in `_extra`. One call per salaried employee.",
+            key=("employee_id", "valid_from", "ordinal"),
+            ordinal="ordinal",
+            confidence="inferred",
+            columns=(
+                _EMPLOYEE_ID,
+                Column("valid_from", "DATE", "First day."),
+                Column("ordinal", "BIGINT", "Counts allocations of one day.", member="@ordinal"),
+                Column("valid_to", "DATE", "Last day; NULL is open."),
+                Column(
+                    "department_distributions",
+                    StructList(
+                        fields=(
+                            Column("department_id", "BIGINT", "Id in `hr.departments`.", member="department.id"),
+                            Column("department_weight", "DECIMAL", "Share; may be 0 where weekdays have weights."),
+                            Column("week_days_weight", "JSON", "Share per weekday."),
+                        )
+                    ),
+                    "Shares of departments.",
+                ),
+            ),
+        ),
+    ),
+)
+
+ENDPOINTS = (PAY_RATES, PAY_RATE_HISTORY, DEFAULT_PAY_RATES, SALARIES, SALARY_TYPES, SALARY_ALLOCATIONS)

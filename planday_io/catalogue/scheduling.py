@@ -1,0 +1,342 @@
+"""The scheduling domain: the roster, what it consists of, what it costs, what was deleted. Facts: section 9.3.
+
+Not here: `reports` (needs the right to change shifts), shifts by id (the list has everything).
+"""
+
+from __future__ import annotations
+
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, Pages, Watch, Window
+from planday_io.catalogue.model import Column, Document, ScalarList, StructList, Table
+
+_PAGES = Pages(limit=50)
+_MONTH = Window(start_param="from", end_param="to")
+_EACH_DEPARTMENT = (("department_id", "id"),)
+
+_DRAFTS = ((("shiftStatus", "Draft"),),)
+"""Whether the list has drafts without being asked for them is unknown, so they are asked for as well."""
+
+_SHIFT = (
+    Column("id", "BIGINT", "Shift id, unique within the portal."),
+    Column("department_id", "BIGINT", "Id in `hr.departments`."),
+    Column("employee_id", "BIGINT", "Id in `hr.employees`; NULL is an open shift."),
+    Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
+    Column("position_id", "BIGINT", "Id in `scheduling.positions`."),
+    Column("shift_type_id", "BIGINT", "Id in `scheduling.shift_types`; NULL is an ordinary shift."),
+    Column("date", "DATE", "Day the shift begins."),
+    Column("start_date_time", "TIMESTAMP", "Begin, wall clock in `time_zone`, to the minute."),
+    Column(
+        "end_date_time", "TIMESTAMP", "End, wall clock in `time_zone`; at most 24 hours later, so often the next day."
+    ),
+    Column("time_zone", "VARCHAR", "IANA time zone of the two times.", confidence="observed"),
+    Column(
+        "status",
+        "VARCHAR",
+        "Open, Assigned, Approved (for payroll), ForSale, Draft, OnDuty, PendingSwapAcceptance, PendingApproval, "
+        "PunchclockStarted, PunchclockFinished or PunchclockApproved.",
+    ),
+    Column("comment", "VARCHAR", "Comment, as typed.", "free_text"),
+    Column("date_time_created", "TIMESTAMPTZ", "When it was made; the zone is not documented and taken as UTC."),
+    Column("date_time_modified", "TIMESTAMPTZ", "When it was last changed; the zone is not documented."),
+)
+
+SHIFT_TYPES = Endpoint(
+    path="/scheduling/v1.0/shifttypes",
+    scope="shifttype:read",
+    docs="shift-types",
+    pages=_PAGES,
+    tables=(
+        Table(
+            domain="scheduling",
+            name="shift_types",
+            doc="Types of shifts (ordinary work, course, sick) and how they are paid.",
+            key=("id",),
+            columns=(
+                Column("id", "BIGINT", "Shift type id, unique within the portal."),
+                Column("name", "VARCHAR", "Name of the type."),
+                Column("color", "VARCHAR", "Colour in the schedule."),
+                Column("salary_code", "VARCHAR", "Payroll code; a text that may begin with zeros."),
+                Column("is_active", "BOOLEAN", "Whether it can still be chosen."),
+                Column("pay_percentage", "DECIMAL", "Percentage of the ordinary pay.", "pay"),
+                Column("pay_monetary", "DECIMAL", "Amount in the portal's currency.", "pay"),
+                Column("allows_breaks", "BOOLEAN", "Whether breaks are taken off."),
+                Column("allow_booking", "BOOLEAN", "Whether employees can book it."),
+                Column("payment_type", "VARCHAR", "Percentage, Monetary, MonetaryReplacement; others may come."),
+                Column("include_in_schedule_print", "BOOLEAN", "Whether printed schedules show it."),
+            ),
+        ),
+    ),
+)
+
+SHIFT_STATUSES = Endpoint(
+    path="/scheduling/v1.0/shifts/shiftstatus/all",
+    scope="shift:read",
+    docs="shift-statuses",
+    tables=(
+        Table(
+            domain="scheduling",
+            name="shift_statuses",
+            doc="The statuses that the API numbers. Shifts name them instead, and have more.",
+            key=("id",),
+            columns=(
+                Column("id", "BIGINT", "Number of the status."),
+                Column("name", "VARCHAR", "Name of the status."),
+            ),
+        ),
+    ),
+)
+
+POSITIONS = Endpoint(
+    path="/scheduling/v1.0/positions",
+    scope="shiftposition:read",
+    docs="positions",
+    pages=_PAGES,
+    tables=(
+        Table(
+            domain="scheduling",
+            name="positions",
+            doc="Positions of departments that shifts are planned for.",
+            key=("id",),
+            columns=(
+                Column("id", "BIGINT", "Position id, unique within the portal."),
+                Column("name", "VARCHAR", "Name of the position."),
+                Column("start_date", "DATE", "First day it is used."),
+                Column("end_date", "DATE", "Last day it is used."),
+                Column("is_active", "BOOLEAN", "Whether it can still be chosen."),
+                Column("department_id", "BIGINT", "Id in `hr.departments`."),
+                Column("section_id", "BIGINT", "Id in `scheduling.sections`."),
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
+                Column("affect_revenue", "BOOLEAN", "Whether it counts in revenue figures."),
+                Column("revenue_unit_id", "BIGINT", "Id in `revenue.revenue_units`."),
+                Column("skill_ids", ScalarList(of="BIGINT"), "Ids in `scheduling.skills`."),
+                Column("color", "VARCHAR", "Colour in the schedule.", confidence="inferred"),
+            ),
+        ),
+    ),
+)
+
+SECTIONS = Endpoint(
+    path="/scheduling/v1.0/sections",
+    scope="shiftposition:read",
+    docs="sections",
+    pages=_PAGES,
+    tables=(
+        Table(
+            domain="scheduling",
+            name="sections",
+            doc="Sections of departments, which group positions.",
+            key=("id",),
+            columns=(
+                Column("id", "BIGINT", "Section id, unique within the portal."),
+                Column("name", "VARCHAR", "Name of the section."),
+                Column("department_id", "BIGINT", "Id in `hr.departments`."),
+            ),
+        ),
+    ),
+)
+
+SKILLS = Endpoint(
+    path="/scheduling/v1.0/skills",
+    scope="shifttype:read",
+    docs="scheduling-skills",
+    pages=_PAGES,
+    params=(("departmentId", "{department_id}"),),
+    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,)),
+    tables=(
+        Table(
+            domain="scheduling",
+            name="skills",
+            doc="Skills that shifts of a department may require. Not the skills of people (`hr.skills`).",
+            key=("department_id", "id"),
+            columns=(
+                Column("department_id", "BIGINT", "Department that was asked for.", member="{department_id}"),
+                Column("id", "BIGINT", "Skill id; the same skill may stand at several departments."),
+                Column("name", "VARCHAR", "Name of the skill."),
+                Column("is_removed", "BOOLEAN", "Whether it was taken from the department."),
+                Column("is_deleted", "BOOLEAN", "Whether it was deleted."),
+                Column("description", "VARCHAR", "Description, as typed.", "free_text"),
+                Column("employee_group_ids", ScalarList(of="BIGINT"), "Ids in `hr.employee_groups`."),
+                Column("all_employee_groups", "BOOLEAN", "Whether it is for every group."),
+            ),
+        ),
+    ),
+)
+
+SHIFTS = Endpoint(
+    path="/scheduling/v1.0/shifts",
+    scope="shift:read",
+    docs="shifts",
+    pages=Pages(limit=5000),
+    window=_MONTH,
+    also=_DRAFTS,
+    tables=(
+        Table(
+            domain="scheduling",
+            name="shifts",
+            doc="The roster: every shift of the month, open and draft ones included (see `status`). Hours between two "
+            "local times: `hours_between(start_date_time, end_date_time, time_zone)`.",
+            key=("id",),
+            month_by=("date",),
+            columns=(
+                *_SHIFT,
+                Column("punch_clock_shift_id", "BIGINT", "Id in `punchclock.punch_clock_shifts`."),
+                Column("skill_ids", ScalarList(of="BIGINT"), "Ids in `scheduling.skills`."),
+            ),
+        ),
+    ),
+)
+
+SCHEDULE_DAYS = Endpoint(
+    path="/scheduling/v1.0/scheduleDay",
+    scope="shift:read",
+    docs="schedule-days",
+    pages=_PAGES,
+    params=(("departmentId", "{department_id}"),),
+    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,)),
+    window=Window(start_param="from", end_param="to", wider_days=0),
+    tables=(
+        Table(
+            domain="scheduling",
+            name="schedule_days",
+            doc="Days of each department's schedule: notes, holidays, and whether the day is locked. SalaryLocked is the "
+            "best sign there is that a period is closed.",
+            key=("department_id", "date"),
+            month_by=("date",),
+            columns=(
+                Column("department_id", "BIGINT", "Id in `hr.departments`."),
+                Column("date", "DATE", "The day."),
+                Column("id", "BIGINT", "Schedule day id."),
+                Column("title", "VARCHAR", "Title of the day, as typed.", "free_text"),
+                Column("description", "VARCHAR", "Notes of the manager.", "free_text"),
+                Column("is_visible", "BOOLEAN", "Whether employees see the day."),
+                Column(
+                    "holiday",
+                    StructList(
+                        fields=(
+                            Column("title", "VARCHAR", "Name of the holiday."),
+                            Column("calendar_name", "VARCHAR", "Calendar it comes from."),
+                        )
+                    ),
+                    "Holidays on that day.",
+                ),
+                Column("lock_state", "VARCHAR", "Unlocked, ManagerLocked or SalaryLocked."),
+            ),
+        ),
+    ),
+)
+
+TIME_AND_COSTS = Endpoint(
+    path="/scheduling/v1.0/timeandcost/{department_id}",
+    scope="timeandcost:read",
+    docs="time-and-cost",
+    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,)),
+    window=Window(start_param="from", end_param="to", wider_days=0),
+    tables=(
+        Table(
+            domain="scheduling",
+            name="time_and_costs",
+            doc="Planned hours and cost per shift, as Planday computes them: breaks are left out of the hours, paid ones "
+            "are in the cost. Rows without a shift are supplements. Open shifts, and types that do not count in payroll, "
+            "are left out. This is planned cost: never add it to payroll.",
+            key=("department_id", "date", "shift_id", "ordinal"),
+            ordinal="ordinal",
+            month_by=("date",),
+            rows=Document(
+                member="data.costs",
+                around=(
+                    ("@currency_symbol", "data.currencySymbol"),
+                    ("@currency_format_string", "data.currencyFormatString"),
+                ),
+            ),
+            columns=(
+                Column("department_id", "BIGINT", "Department that was asked for.", member="{department_id}"),
+                Column("date", "DATE", "Day the cost belongs to."),
+                Column("shift_id", "BIGINT", "Id in `scheduling.shifts`; NULL for supplements."),
+                Column("ordinal", "BIGINT", "Counts rows alike in all of the above.", member="@ordinal"),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
+                Column("shift_type_id", "BIGINT", "Id in `scheduling.shift_types`."),
+                Column("position_id", "BIGINT", "Id in `scheduling.positions`."),
+                Column("duration", "VARCHAR", "Hours as Planday writes them, `D:HH:MM`, breaks left out."),
+                Column("duration_hours", "HOURS", "The same in hours: `0:07:30` is 7.5.", member="duration"),
+                Column("cost", "DECIMAL", "Cost in the portal's currency, paid breaks included.", "pay"),
+                Column(
+                    "currency_symbol",
+                    "VARCHAR",
+                    "Symbol the portal shows; not a reliable currency code.",
+                    member="@currency_symbol",
+                ),
+                Column(
+                    "currency_format_string",
+                    "VARCHAR",
+                    "How the portal writes amounts.",
+                    member="@currency_format_string",
+                ),
+            ),
+        ),
+    ),
+)
+
+DELETED_SHIFTS = Endpoint(
+    path="/scheduling/v1.0/shifts/deleted",
+    scope="shift:read",
+    docs="deleted-shifts",
+    pages=Pages(limit=1000),
+    feed=Feed(since_param="deletedFrom", is_instant=True),
+    watch=Watch(table="scheduling.shifts", since_param="modifiedFrom"),
+    tables=(
+        Table(
+            domain="scheduling",
+            name="deleted_shifts",
+            doc="Shifts that were deleted. A feed: rows are added and never taken away, because it is not documented how "
+            "long Planday keeps them. Reading it also asks which shifts were modified, and marks the months that have to "
+            "be read again.",
+            key=("id",),
+            columns=(
+                *_SHIFT,
+                Column("date_time_deleted", "TIMESTAMPTZ", "When it was deleted; the zone is not documented."),
+                Column("deleted_by", "BIGINT", "User who deleted it."),
+            ),
+        ),
+    ),
+)
+
+SHIFT_HISTORY = Endpoint(
+    path="/scheduling/v1.0/shifts/{shift_id}/history",
+    scope="shift:read",
+    docs="shift-history",
+    pages=_PAGES,
+    fan_out=FanOut(parent="scheduling.shifts", fills=(("shift_id", "id"),), gone=(404,), changed_by="*"),
+    feed=Feed(since_param=None),
+    tables=(
+        Table(
+            domain="scheduling",
+            name="shift_history",
+            doc="What was changed about each shift, in Planday's sentences. One call per shift that is new or changed, so "
+            "it is read on request only. A feed: rows are never taken away.",
+            key=("shift_id", "modified_at", "ordinal"),
+            ordinal="ordinal",
+            on_request=True,
+            month_by=(),
+            columns=(
+                Column("shift_id", "BIGINT", "Id in `scheduling.shifts`.", member="{shift_id}"),
+                Column("modified_at", "TIMESTAMP", "When; without offset, the zone is not documented."),
+                Column("ordinal", "BIGINT", "Counts changes of one moment.", member="@ordinal"),
+                Column("modified_by_id", "BIGINT", "User who made the change.", member="modifiedBy.id"),
+                Column("modified_by_name", "VARCHAR", "Name of that user.", "identity", member="modifiedBy.name"),
+                Column("changes", ScalarList(of="VARCHAR"), "Sentences, with names in them.", "free_text"),
+            ),
+        ),
+    ),
+)
+
+ENDPOINTS = (
+    SHIFT_TYPES,
+    SHIFT_STATUSES,
+    POSITIONS,
+    SECTIONS,
+    SKILLS,
+    DELETED_SHIFTS,
+    SHIFTS,
+    SCHEDULE_DAYS,
+    TIME_AND_COSTS,
+    SHIFT_HISTORY,
+)
