@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +20,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
+from planday_io.sandbox import hr, money, work
+from planday_io.sandbox.answers import Handler, RefusedError, problem
 from planday_io.sandbox.limits import Limits
-from planday_io.sandbox.world import ALL_SCOPES, SENSITIVE_SCOPES, Json, Portal, demo_portals
+from planday_io.sandbox.roster import Json
+from planday_io.sandbox.world import ALL_SCOPES, SENSITIVE_SCOPES, Portal, demo_portals
 
-Handler = Callable[["Sandbox", Portal, Request], Any]
+ENDPOINTS = (*hr.ENDPOINTS, *work.ENDPOINTS, *money.ENDPOINTS)
+"""Path, scope and handler of every GET."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ class Sandbox:
         limits: rate limits.
         token_seconds: lifetime of access tokens.
         sends_expires_in, sends_scope, rotates: what token answers hold, all three undocumented.
+        page_size: rows that a page holds at most, where the limit is 50.
+        lists_drafts: whether draft shifts come without being asked for; not known of the real one.
     """
 
     portals: dict[str, Portal]
@@ -77,6 +83,7 @@ class Sandbox:
     queries: list[str] = field(default_factory=list)
     exchanges: int = 0
     page_size: int = 50
+    lists_drafts: bool = True
     _access: dict[str, tuple[str, str, float]] = field(default_factory=dict)
 
     def access_token(self, client_id: str, portal: str) -> str:
@@ -121,7 +128,7 @@ def asgi_app(sandbox: Sandbox, more: list[Route] | None = None) -> Starlette:
     routes = [
         Route("/connect/token", _identity(sandbox, _token), methods=["POST"]),
         Route("/connect/revocation", _identity(sandbox, _revocation), methods=["POST"]),
-        *(Route(path, _api(sandbox, scope, handler)) for path, scope, handler in _ENDPOINTS),
+        *(Route(path, _api(sandbox, scope, handler)) for path, scope, handler in ENDPOINTS),
     ]
     return Starlette(routes=[_Live([] if more is None else more), *routes])
 
@@ -198,7 +205,8 @@ def _api(sandbox: Sandbox, scope: str | None, handler: Handler) -> Callable[[Req
         sandbox.queries.append(request.url.query)
         status, document = _answer(sandbox, app, portal, request, scope, handler)
         faulty = _faulty(sandbox, request, status, document)
-        response = faulty or JSONResponse(document, status, media_type="application/json")
+        plain = Response(status_code=status) if status == 204 else JSONResponse(document, status)
+        response = faulty or plain
         response.headers.update(verdict.headers)
         return response
 
@@ -213,23 +221,13 @@ def _answer(
     special = {"Ssn": "ssn:read", "BankAccount": "bankaccount:read", "BirthDate": "birthdate:read"}
     asked = [value for text in request.query_params.getlist("special") for value in text.split(",") if value]
     if any(value not in special for value in asked):
-        return 400, _problem("special")
+        return 400, problem("special")
     if any(special[value] not in app.scopes for value in asked):
         return 403, {"title": "Forbidden", "status": 403}
     try:
         return 200, handler(sandbox, portal, request)
-    except _RefusedError as refused:
-        return refused.status, _problem(refused.why)
-
-
-class _RefusedError(Exception):
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status, self.why = status, why
-
-
-def _problem(why: str) -> Json:
-    return {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": f"invalid {why}"}
+    except RefusedError as refused:
+        return refused.status, problem(refused.why) if refused.status >= 400 else None
 
 
 def _faulty(sandbox: Sandbox, request: Request, status: int, document: Any) -> Response | None:  # noqa: ANN401
@@ -246,115 +244,6 @@ def _faulty(sandbox: Sandbox, request: Request, status: int, document: Any) -> R
         if response := fault.respond(request, status, document):
             return response
     return None
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name)
-    try:
-        return default if text is None else int(text)
-    except ValueError:
-        raise _RefusedError(400, name) from None
-
-
-def _paged(sandbox: Sandbox, request: Request, rows: Sequence[Json], largest: int = 50) -> Json:
-    limit, offset = _number(request, "limit", largest), _number(request, "offset", 0)
-    if not 1 <= limit <= largest or offset < 0:
-        raise _RefusedError(400, "limit")
-    limit = min(limit, sandbox.page_size)
-    page = [_sent(row) for row in rows[offset : offset + limit]]
-    return {"paging": {"offset": offset, "limit": limit, "total": len(rows)}, "data": page}
-
-
-def _sent(row: Json) -> Json:
-    """Null members are left out, as on live portals."""
-    return {key: _sent(value) if isinstance(value, dict) else value for key, value in row.items() if value is not None}
-
-
-def _person(row: Json, request: Request) -> Json:
-    asked = {value for text in request.query_params.getlist("special") for value in text.split(",")}
-    hidden = {"Ssn": "ssn", "BankAccount": "bankAccount", "BirthDate": "birthDate"}
-    left_out = {member for value, member in hidden.items() if value not in asked}
-    return {key: value for key, value in row.items() if key not in left_out}
-
-
-def _changed(rows: Sequence[Json], request: Request, **filters: str) -> list[Json]:
-    kept = list(rows)
-    for param, member in {"modifiedFrom": "dateTimeModified", "createdFrom": "dateTimeCreated", **filters}.items():
-        if since := request.query_params.get(param):
-            kept = [row for row in kept if (row.get(member) or "") > since]
-    return kept
-
-
-def _employees(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
-    return _paged(sandbox, request, [_person(row, request) for row in _changed(portal.employees, request)])
-
-
-def _deactivated(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
-    rows = _changed(portal.deactivated, request, deactivatedFrom="dateTimeDeleted")
-    return _paged(sandbox, request, [_person(row, request) for row in rows])
-
-
-def _active(portal: Portal, request: Request) -> int:
-    number = int(request.path_params["employee_id"])
-    if all(row["id"] != number for row in portal.employees):
-        raise _RefusedError(400, "employee id")
-    return number
-
-
-def _details(_: Sandbox, portal: Portal, request: Request) -> Json:
-    return {"data": _sent(_person(portal.details[_active(portal, request)], request))}
-
-
-def _history(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
-    log = portal.history.get(_active(portal, request), [])
-    since = request.query_params.get("startDateTime", "")
-    return _paged(sandbox, request, [entry for entry in log if entry["modificationDateTime"] >= since])
-
-
-def _members(kind: str) -> Handler:
-    def handler(_: Sandbox, portal: Portal, request: Request) -> Json:
-        number = int(request.path_params["id"])
-        return {"data": [{"employeeId": row["id"]} for row in portal.employees if number in (row.get(kind) or [])]}
-
-    return handler
-
-
-def _list(name: str) -> Handler:
-    return lambda sandbox, portal, request: _paged(sandbox, request, getattr(portal, name))
-
-
-def _one(name: str) -> Handler:
-    def handler(_: Sandbox, portal: Portal, request: Request) -> Json:
-        for row in getattr(portal, name):
-            if row["id"] == int(request.path_params["id"]):
-                return {"data": _sent(row)}
-        raise _RefusedError(404, "id")
-
-    return handler
-
-
-_ENDPOINTS: tuple[tuple[str, str | None, Handler], ...] = (
-    ("/portal/v1.0/info", None, lambda _, portal, __: {"data": _sent(portal.info)}),
-    ("/hr/v1.0/departments", "department:read", _list("departments")),
-    ("/hr/v1.0/departments/{id:int}", "department:read", _one("departments")),
-    ("/hr/v1.0/departments/{id:int}/employees", "employee:read", _members("departments")),
-    ("/hr/v1.0/employeegroups", "employeegroup:read", _list("employee_groups")),
-    ("/hr/v1.0/employeegroups/{id:int}", "employeegroup:read", _one("employee_groups")),
-    ("/hr/v1.0/employeegroups/{id:int}/employees", "employee:read", _members("employeeGroups")),
-    ("/hr/v1.0/employeetypes", "employeetype:read", _list("employee_types")),
-    ("/hr/v1.0/terminationtypes", None, lambda _, portal, __: {"data": portal.termination_types}),
-    ("/hr/v1.0/skills", "skill:read", lambda _, portal, __: [_sent(row) for row in portal.skills]),
-    ("/hr/v1.0/employees", "employee:read", _employees),
-    ("/hr/v1.0/employees/deactivated", "employee:read", _deactivated),
-    ("/hr/v1.0/employees/supervisors", "employee:read", _list("supervisors")),
-    (
-        "/hr/v1.0/employees/fielddefinitions",
-        "employee:read",
-        lambda _, portal, __: {"data": portal.field_definitions},
-    ),
-    ("/hr/v1.0/employees/{employee_id:int}", "employee:read", _details),
-    ("/hr/v1.0/employees/{employee_id:int}/history", "employee:history", _history),
-)
 
 
 def as_json(document: Any, status: int = 200) -> Response:  # noqa: ANN401

@@ -2,7 +2,7 @@
 
 Three portals: `oslo` (a small restaurant), `copenhagen` (about 400 people in shops and restaurants), `london` (another
 time zone and awkward data: apostrophes, emoji, zeros in front, dates without times, names that look like SQL).
-Ids repeat across portals on purpose. Everything follows from the seed; nothing from the clock.
+Ids repeat across portals on purpose. People follow from the seed, rosters and absences from the seed and from today.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-Json = dict[str, Any]
+from planday_io.sandbox.labour import Pay, pay_of
+from planday_io.sandbox.leave import Leave, leave_of
+from planday_io.sandbox.roster import Json, Roster, roster_of
 
 ALL_SCOPES = frozenset(
     {
@@ -25,6 +27,18 @@ ALL_SCOPES = frozenset(
         "ssn:read",
         "bankaccount:read",
         "birthdate:read",
+        "shift:read",
+        "shifttype:read",
+        "shiftposition:read",
+        "timeandcost:read",
+        "punchclockshift:read",
+        "absence:read",
+        "absencesettings:read",
+        "payroll:read",
+        "payrates:read",
+        "salaries:read",
+        "revenue:read",
+        "contractrules:read",
     }
 )
 SENSITIVE_SCOPES = frozenset({"ssn:read", "bankaccount:read", "birthdate:read"})
@@ -44,10 +58,16 @@ _REASONS = ("Resigned", "End of contract", "Dismissed", "Moved to another portal
 
 @dataclass(slots=True)
 class Portal:
-    """One portal's data. Lists hold raw objects; a member that is null is left out when it is sent."""
+    """One portal's data. Lists hold raw objects; a member that is null is left out when it is sent.
+
+    Rosters, pay and absences are made up when they are first asked for.
+    """
 
     key: str
     info: Json
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    shifts_each: float = 7.0
+    punching: int = 3
     departments: list[Json] = field(default_factory=list)
     employee_groups: list[Json] = field(default_factory=list)
     employee_types: list[Json] = field(default_factory=list)
@@ -59,6 +79,30 @@ class Portal:
     details: dict[int, Json] = field(default_factory=dict)
     history: dict[int, list[Json]] = field(default_factory=dict)
     field_definitions: Json = field(default_factory=dict)
+    _roster: Roster | None = None
+    _pay: Pay | None = None
+    _leave: Leave | None = None
+
+    @property
+    def roster(self) -> Roster:
+        """Shifts, punches and what belongs to them."""
+        if self._roster is None:
+            self._roster = roster_of(self, shifts_each=self.shifts_each, punching=self.punching, today=self.today)
+        return self._roster
+
+    @property
+    def pay(self) -> Pay:
+        """Rates and salaries."""
+        if self._pay is None:
+            self._pay = pay_of(self)
+        return self._pay
+
+    @property
+    def leave(self) -> Leave:
+        """Absences."""
+        if self._leave is None:
+            self._leave = leave_of(self, self.today)
+        return self._leave
 
     def edit_employee(self, employee_id: int, now: datetime | None = None, **members: Any) -> None:  # noqa: ANN401
         """Change members of an active employee, as a manager would in the portal."""
@@ -95,6 +139,7 @@ def demo_portals(seed: int = 7, people: tuple[int, int, int] = (24, 400, 36)) ->
         "copenhagen", 815, "Nordhavn Retail", "Nordhavn A/S", "DK", "Europe/Copenhagen", people[1], seed
     )
     london = _portal("london", 90210, "The Crooked Spoon", "Crooked Spoon Ltd", "GB", "Europe/London", people[2], seed)
+    copenhagen.shifts_each, copenhagen.punching = 3.0, 1
     london.info["portals"] = [{"id": 90211, "name": "The Crooked Spoon Soho", "aliases": ["soho"]}]
     _make_awkward(london)
     return {portal.key: portal for portal in (oslo, copenhagen, london)}

@@ -1,0 +1,251 @@
+"""What the roster costs and pays, computed from the shifts as they are: time and cost, payroll, rates and salaries.
+
+The same shift has the same hours and rate everywhere, as in a real portal.
+"""
+
+from __future__ import annotations
+
+import calendar
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from planday_io.sandbox.roster import UNPAID_TYPE, Json, Roster
+
+if TYPE_CHECKING:
+    from planday_io.sandbox.world import Portal
+
+SALARY_TYPES = ("Monthly", "Fortnightly", "Weekly", "Annual", "FourWeekly")
+_PAUSE_HOURS = 0.5
+CURRENCY = {"currencySymbol": "kr", "currencyFormatString": "{0:N2} kr"}
+
+
+@dataclass(slots=True)
+class Pay:
+    """Rates and salaries of one portal.
+
+    Args:
+        rates: (employee, group) -> rates, the current one last.
+        salaries: employee -> salary, for the salaried.
+        allocations: employee -> how the salary is spread over departments.
+    """
+
+    rates: dict[tuple[int, int], list[Json]] = field(default_factory=dict)
+    salaries: dict[int, Json] = field(default_factory=dict)
+    allocations: dict[int, list[Json]] = field(default_factory=dict)
+
+    def rate(self, employee: int, group: int) -> float | None:
+        """The current rate, or None where there is no pay data."""
+        rows = self.rates.get((employee, group))
+        rate: float | None = rows[-1]["rate"] if rows else None
+        return rate
+
+
+def pay_of(portal: Portal) -> Pay:
+    """Make up the pay of a portal. Every seventh person has no pay data, full-time people have a salary."""
+    chance = random.Random(f"pay {portal.key}")  # noqa: S311 - the same pay every time is the point
+    pay = Pay()
+    for row in sorted([*portal.employees, *portal.deactivated], key=lambda row: row["id"]):
+        number = row["id"]
+        if row.get("employeeTypeId") == 300:
+            pay.salaries[number] = {
+                "salaryTypeId": 1001,
+                "hours": 160.33,
+                "salary": 28_000 + number % 9 * 500,
+                "salaryCode": "0100",
+                "validFrom": "2024-01-01",
+            }
+            share: Json = {"departmentWeight": 1, "weekDaysWeight": {"monday": 1, "sunday": 0}}
+            department = (row.get("departments") or [100])[0]
+            pay.allocations[number] = [
+                {
+                    "validFrom": "2024-01-01",
+                    "validTo": None,
+                    "departmentDistributions": [{"department": {"id": department}, **share}],
+                    "allocationMode": "BusinessDays",
+                }
+            ]
+            continue
+        for group in row.get("employeeGroups") or []:
+            if number % 7 == 0:
+                continue
+            base = 140 + chance.randrange(80)
+            kind = "ShiftRate" if number % 13 == 0 else "HourlyRate"
+            pay.rates[number, group] = [
+                {"validFrom": "2023-01-01", "rate": base * 1.0, "wageType": kind, "salaryCode": "0010"},
+                {"validFrom": "2025-03-01", "rate": base * 1.04, "wageType": kind, "salaryCode": "0010"},
+            ]
+    return pay
+
+
+def hours(shift: Json) -> float:
+    """Hours between begin and end, on the clock of the zone: 7 or 9 on the nights when clocks change."""
+    zone = ZoneInfo(shift["timeZone"])
+    begin, end = (datetime.fromisoformat(shift[name]).replace(tzinfo=zone) for name in ("startDateTime", "endDateTime"))
+    return (end.astimezone(UTC) - begin.astimezone(UTC)) / timedelta(hours=1)
+
+
+def paid_hours(shift: Json) -> float:
+    """The same without the unpaid break of long shifts."""
+    length = hours(shift)
+    return length - _PAUSE_HOURS if length > 6 else length
+
+
+def counts(shift: Json) -> bool:
+    """Whether a shift is in payroll at all."""
+    return bool(shift["employeeId"]) and shift["shiftTypeId"] != UNPAID_TYPE and shift["status"] != "Draft"
+
+
+def span(length: float) -> str:
+    """Hours as Planday writes them: `0:07:30`."""
+    minutes = round(length * 60)
+    return f"{minutes // 1440}:{minutes // 60 % 24:02d}:{minutes % 60:02d}"
+
+
+def time_and_cost(roster: Roster, pay: Pay, department: int, first: date, last: date) -> Json:
+    """The document of one department."""
+    rows: list[Json] = []
+    for shift in roster.on(first, last):
+        if shift["departmentId"] != department or not counts(shift):
+            continue
+        wage, cost = _paid(pay, shift)
+        common = {"employeeId": shift["employeeId"], "date": shift["date"]}
+        rows.append(
+            {
+                **common,
+                "shiftId": shift["id"],
+                "duration": span(paid_hours(shift)),
+                "cost": cost,
+                "shiftTypeId": shift["shiftTypeId"],
+                "positionId": shift["positionId"],
+            }
+        )
+        if wage is not None and shift["startDateTime"][11:] >= "22:00":
+            # Two equal rows are two supplements.
+            rows += [{**common, "duration": "0:00:00", "cost": 35.5}] * 2
+    return {"costs": rows, **CURRENCY}
+
+
+def payroll(
+    roster: Roster, pay: Pay, departments: set[int], first: date, last: date, status: str | None, *, full: bool
+) -> Json:
+    """The document of a range of days."""
+    shifts = [
+        _payroll_shift(pay, shift)
+        for shift in roster.on(first, last)
+        if shift["departmentId"] in departments and counts(shift) and shift["date"] <= roster.today.isoformat()
+        and (status is None or (shift["status"] in ("Approved", "PunchclockApproved")) == (status == "Approved"))
+    ]  # fmt: skip
+    salaried = [
+        {
+            "employeeId": employee,
+            "date": last.isoformat(),
+            "start": first.isoformat(),
+            "end": last.isoformat(),
+            "salaryCode": row["salaryCode"],
+            "units": row["hours"],
+            "wage": round(row["salary"] / row["hours"], 2),
+            "salary": row["salary"] if full else _prorated(row["salary"], first, last),
+        }
+        for employee, row in sorted(pay.salaries.items())
+    ]
+    return {
+        "shiftsPayroll": shifts,
+        "supplementsPayroll": [row for shift in shifts for row in _meals(shift)],
+        "salariedPayroll": salaried,
+        **CURRENCY,
+    }
+
+
+def _paid(pay: Pay, shift: Json) -> tuple[float | None, float]:
+    rate = pay.rate(shift["employeeId"], shift["employeeGroupId"])
+    rows = pay.rates.get((shift["employeeId"], shift["employeeGroupId"]))
+    if rate is None or not rows:
+        return None, 0
+    return rate, round(rate if rows[-1]["wageType"] == "ShiftRate" else rate * paid_hours(shift), 2)
+
+
+def _payroll_shift(pay: Pay, shift: Json) -> Json:
+    wage, salary = _paid(pay, shift)
+    rows = pay.rates.get((shift["employeeId"], shift["employeeGroupId"])) or [{"wageType": "HourlyRate"}]
+    begin = datetime.fromisoformat(shift["startDateTime"])
+    evening = begin.replace(hour=18, minute=0)
+    end = datetime.fromisoformat(shift["endDateTime"])
+    supplements: list[Json] = []
+    if end > evening:
+        late = (end - max(begin, evening)) / timedelta(hours=1)
+        entry = {"name": "Evening", "duration": late, "salaryCode": "0020", "modification": 22.5}
+        supplements = [{**entry, "id": 41, "start": _text(max(begin, evening)), "end": _text(end)}]
+        if end.date() != begin.date():
+            # The same supplement twice on one shift, once for either day.
+            supplements.append({**supplements[0]})
+    pause = begin + timedelta(hours=4)
+    breaks: list[Json] = []
+    if hours(shift) > 6:
+        breaks = [
+            {
+                "id": shift["id"] + 70_000,
+                "start": _text(pause),
+                "end": _text(pause + timedelta(hours=_PAUSE_HOURS)),
+                "duration": _PAUSE_HOURS,
+                "title": "Lunch",
+                "amount": 0,
+                "modification": 0,
+                "isPaid": False,
+            }
+        ]
+    return {
+        "id": shift["id"],
+        "employeeId": shift["employeeId"],
+        "departmentId": shift["departmentId"],
+        "employeeGroupId": shift["employeeGroupId"],
+        "positionId": shift["positionId"],
+        "shiftTypeId": shift["shiftTypeId"],
+        "date": shift["date"],
+        "start": _text(begin),
+        "end": _text(end),
+        "shiftDuration": span(hours(shift)),
+        "salaryCode": "0010",
+        "salary": salary,
+        "wage": {"rate": wage, "type": rows[-1]["wageType"].removesuffix("Rate")},
+        "supplements": supplements,
+        "breaks": breaks,
+    }
+
+
+def _meals(shift: Json) -> list[Json]:
+    if shift["id"] % 5:
+        return []
+    day = date.fromisoformat(shift["date"])
+    row = {
+        "employeeId": shift["employeeId"],
+        "date": shift["date"],
+        "start": f"{day}T00:00:00",
+        "end": f"{day + timedelta(days=1)}T00:00:00",
+        "salaryCode": "0900",
+        "units": 1,
+        "wage": -25,
+        "salary": -25,
+        "name": "Meal",
+    }
+    return [row, {**row}] if shift["id"] % 10 == 0 else [row]
+
+
+def _prorated(salary: float, first: date, last: date) -> float:
+    """By calendar days of the month the range begins in, so that a range across a month end comes out differently."""
+    days = calendar.monthrange(first.year, first.month)[1]
+    return round(salary * ((last - first).days + 1) / days, 2)
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def turnover_of(roster: Roster, unit: Json, day: str) -> float:
+    """What a unit turned over on a day, unless it was set."""
+    known: Any = roster.turnover.get((unit["id"], day))
+    chance = random.Random(f"turnover {unit['id']} {day}")  # noqa: S311 - the same figure every time is the point
+    made: float = known if known is not None else round(4000 + chance.random() * 9000, 2)
+    return made
