@@ -11,6 +11,7 @@ from planday_io.config import Config
 from planday_io.errors import PlandayError
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.refresh import TableReport
+from planday_io.refresh import refresh as refresh_endpoint
 from planday_io.selection import endpoints_of
 
 FULL_TAG = "planday/full"
@@ -52,7 +53,8 @@ def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsD
 
         tags = context.run.tags
         try:
-            reports = planday.session(portal).refresh(
+            reports = refresh_endpoint(
+                planday.session(portal),
                 endpoint.name,
                 full=tags.get(FULL_TAG) == "true",
                 accept_shrink=tags.get(ACCEPT_SHRINK_TAG) == "true",

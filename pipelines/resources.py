@@ -9,7 +9,7 @@ from pipelines import liveness
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
 from planday_io.lake.slices import Lake
-from planday_io.refresh import PortalSession
+from planday_io.session import PortalSession
 from planday_io.warehouse import Publication, publish
 
 NO_PUBLISH_TAG = ".dagster/planday_no_publish"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from planday_io.calls import Call, Params, Parent, calls_of
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.config.model import Config
 from planday_io.errors import ApiError, PlandayError
+from planday_io.frames.build import Hole
+from planday_io.months import first_day, last_day, month_of
 from planday_io.reading.rows import primary, rows_of
-from planday_io.refresh import PortalSession
 from planday_io.selection import endpoints_of
+from planday_io.session import PortalSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,43 +55,81 @@ async def _check_portal(config: Config, catalogue: Catalogue, portal: str) -> li
             findings.append(Finding(portal, "token", is_good=True, detail="exchanged for an access token"))
             portal_id = await session.identify(client, remember=False)
             findings.append(Finding(portal, "portal", is_good=True, detail=f"Planday portal {portal_id}"))
-            endpoints = endpoints_of(catalogue, config.portals[portal])
-            findings += [await _probe(endpoint, catalogue, client, portal) for endpoint in endpoints]
+            probe = _Probe(session, client)
+            findings += [await probe.finding(one) for one in endpoints_of(catalogue, config.portals[portal])]
     except PlandayError as error:
         findings.append(Finding(portal, "portal" if findings else "token", is_good=False, detail=str(error)))
     return findings
 
 
-async def _probe(endpoint: Endpoint, catalogue: Catalogue, client: PortalClient, portal: str) -> Finding:
-    """Ask for one row."""
-    try:
-        holes: dict[str, object] = {}
+class _Probe:
+    """Asks each endpoint of a portal for one row.
+
+    Args:
+        session: of the portal.
+        client: of the session.
+    """
+
+    def __init__(self, session: PortalSession, client: PortalClient) -> None:
+        self._session = session
+        self._client = client
+        self._rows: dict[str, dict[str, Any] | None] = {}
+
+    async def finding(self, endpoint: Endpoint) -> Finding:
+        """Whether the endpoint answers."""
+        portal = self._session.portal
+        try:
+            call = await self._call(endpoint)
+            if call is None:
+                assert endpoint.fan_out is not None  # noqa: S101 - without one there always is a call
+                return Finding(
+                    portal, endpoint.name, is_good=True, detail=f"no {endpoint.fan_out.parent} to try it with"
+                )
+            await self._get(endpoint, call)
+        except PlandayError as error:
+            gone = endpoint.fan_out.gone if endpoint.fan_out else ()
+            if not (isinstance(error, ApiError) and error.status in gone):
+                return Finding(portal, endpoint.name, is_good=False, detail=str(error))
+        return Finding(portal, endpoint.name, is_good=True, detail=endpoint.scope or "no scope documented")
+
+    async def _call(self, endpoint: Endpoint) -> Call | None:
+        """The first call of an endpoint, or None when there is nothing to fan out over."""
+        parents = None
+        today = datetime.now(ZoneInfo(self._session.settings.timezone)).date()
         if fan_out := endpoint.fan_out:
-            parent = catalogue.endpoint_of(fan_out.parent)
-            rows = await _rows(parent, client, {})
-            first = rows[0] if rows else None
-            member = primary(parent).column(fan_out.column).member
-            if not isinstance(first, dict) or member not in first:
-                return Finding(portal, endpoint.name, is_good=True, detail=f"no {fan_out.parent} to try it with")
-            holes = {fan_out.hole: first[member]}
-        await _rows(endpoint, client, holes)
-    except PlandayError as error:
-        gone = endpoint.fan_out.gone if endpoint.fan_out else ()
-        if not (isinstance(error, ApiError) and error.status in gone):
-            return Finding(portal, endpoint.name, is_good=False, detail=str(error))
-    return Finding(portal, endpoint.name, is_good=True, detail=endpoint.scope or "no scope documented")
+            row = await self._first_row(fan_out.parent)
+            if row is None or any(row.get(column) is None for column in fan_out.columns):
+                return None
+            holes: dict[str, Hole] = {hole: row[column] for hole, column in fan_out.fills}
+            holes |= {fan_out.today[0]: today} if fan_out.today else {}
+            parents = [Parent(tuple(row[column] for column in fan_out.columns), holes)]
+        month = month_of(today)
+        days = (first_day(month), last_day(month)) if endpoint.window else None
+        return calls_of(endpoint, days=days, parents=parents)[0]
 
+    async def _first_row(self, table: str) -> dict[str, Any] | None:
+        """The columns of one row, as far as they stand in the row or in its call."""
+        if table not in self._rows:
+            endpoint = self._session.catalogue.endpoint_of(table)
+            call = await self._call(endpoint)
+            rows = await self._get(endpoint, call) if call else []
+            first = rows[0] if rows and isinstance(rows[0], dict) else None
+            self._rows[table] = first and {
+                column.name: call.holes.get(column.hole) if call and column.hole else first.get(column.member)
+                for column in endpoint.tables[0].columns
+            }
+        return self._rows[table]
 
-async def _rows(endpoint: Endpoint, client: PortalClient, holes: dict[str, object]) -> list[object]:
-    params = list(endpoint.params)
-    if endpoint.pages:
-        params += [(endpoint.pages.limit_param, "1"), (endpoint.pages.offset_param, "0")]
-    answer = await client.get(
-        endpoint.path,
-        counters=Counters(),
-        holes=holes,
-        params=params,
-        scope=endpoint.scope,
-        none_statuses=endpoint.none_statuses,
-    )
-    return [] if answer is NONE else rows_of(primary(endpoint), answer)
+    async def _get(self, endpoint: Endpoint, call: Call) -> list[object]:
+        page: Params = ()
+        if endpoint.pages:
+            page = ((endpoint.pages.limit_param, "1"), (endpoint.pages.offset_param, "0"))
+        answer = await self._client.get(
+            endpoint.path,
+            counters=Counters(),
+            holes=call.holes,
+            params=(*call.params, *page),
+            scope=endpoint.scope,
+            none_statuses=endpoint.none_statuses,
+        )
+        return [] if answer is NONE else rows_of(primary(endpoint), answer)

@@ -3,17 +3,18 @@
 A snapshot is read whole. A fan-out that knows when its parents changed reads the new and modified ones and carries the
 others over. A feed reads what came since, and never loses a row.
 
-Not here: requests, guards, writing (`planday_io.refresh`).
+Not here: how calls are laid out (`planday_io.calls`), requests, guards, writing (`planday_io.refresh`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from planday_io.calls import Call, Params, Parent, ParentKey, calls_of
 from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.config.model import Privacy
 from planday_io.frames.build import from_frame, to_frame
@@ -26,13 +27,6 @@ _SAFE = timedelta(days=1)
 """Zones of stamps are unknown, so a modification counts as seen only when it is this much older than the read."""
 
 
-@dataclass(slots=True)
-class Parents:
-    """Ids to fan out over, and when each was last modified."""
-
-    modified: dict[int, datetime | None] = field(default_factory=dict)
-
-
 class Plan:
     """The plan of one read of one endpoint.
 
@@ -40,21 +34,29 @@ class Plan:
         endpoint: its declaration.
         lake: where the previous slices are.
         portal: config key.
+        month: of the slices, or None where they cover the portal.
         policies: privacy policy in force; what was read under another one is not carried over.
         fetched_at: UTC instant the read begins.
         full: read everything all the same.
     """
 
     def __init__(
-        self, endpoint: Endpoint, lake: Lake, portal: str, policies: Privacy, fetched_at: datetime, *, full: bool
+        self,
+        endpoint: Endpoint,
+        lake: Lake,
+        portal: str,
+        month: str | None,
+        policies: Privacy,
+        fetched_at: datetime,
+        *,
+        full: bool,
     ) -> None:
         self.endpoint = endpoint
+        self.month = month
         self.fetched_at = fetched_at
         self._lake = lake
         self._portal = portal
-        self._origins = {
-            table.full_name: lake.origin(SliceKey.of(table.full_name, portal)) for table in endpoint.tables
-        }
+        self._origins = {table.full_name: lake.origin(self.key(table)) for table in endpoint.tables}
         # What was read under another policy or catalogue cannot be carried over.
         comparable = all(
             origin is not None
@@ -63,68 +65,125 @@ class Plan:
             for table in endpoint.tables
             for origin in (self._origins[table.full_name],)
         )
-        self._is_partial = comparable and not full and (endpoint.feed is not None or _is_incremental(endpoint))
-        self.since: str | None = None
-        first = self._origins[endpoint.name]
-        if endpoint.feed and self._is_partial and first:
-            self.since = (first.fetched - timedelta(days=endpoint.feed.overlap_days)).date().isoformat()
+        self._is_partial = comparable and not full and (endpoint.feed is not None or endpoint.is_incremental)
         self.window = "all"
-        self._kept: set[int] = set()
+        self._kept: dict[ParentKey, str] = {}
+        self._digests: dict[ParentKey, str] = {}
 
-    def due(self, parents: Parents) -> dict[int, bool]:
-        """Parents to read -> whether everything of them is wanted."""
-        everyone = dict.fromkeys(parents.modified, True)
-        if not self._is_partial:
-            return everyone
-        if self.endpoint.feed:
-            origin = self._origins[self.endpoint.name]
-            known = set(origin.answered) if origin else set()
-            self.window = f"since {self.since}"
-            return {parent: parent not in known for parent in everyone}
-        current = self._up_to_date(parents)
-        self._kept = current & everyone.keys()
-        due = {parent: True for parent in everyone if parent not in current}
-        self.window = f"{len(due)} new or modified of {len(everyone)}"
-        return due
+    def key(self, table: Table) -> SliceKey:
+        """The slice of one of the endpoint's tables."""
+        return SliceKey.of(table.full_name, self._portal, self.month)
+
+    @property
+    def since(self) -> datetime | None:
+        """For a feed, the instant from which rows are wanted; None for all of them."""
+        feed, origin = self.endpoint.feed, self._origins[self.endpoint.name]
+        if feed is None or origin is None or not self._is_partial:
+            return None
+        return origin.fetched - timedelta(days=feed.overlap_days)
+
+    def calls(
+        self, *, days: tuple[date, date] | None = None, parents: Sequence[Parent] | None = None, extra: Params = ()
+    ) -> list[Call]:
+        """The calls of this read.
+
+        Args:
+            days: first and last day wanted, where the endpoint has a window.
+            parents: what there is to fan out over, where it fans out.
+            extra: parameters of every call.
+        """
+        if days and self.endpoint.window:
+            self.window = f"{days[0]} to {days[1]}"
+        since = self._since_params()
+        if parents is None:
+            if since:
+                self.window = f"since {since[0][1]}"
+            return calls_of(self.endpoint, days=days, extra=(*extra, *since))
+        self._digests = {parent.key: parent.digest for parent in parents}
+        due = list(parents)
+        known: list[Parent] = []
+        if self._is_partial and self.endpoint.is_incremental:
+            current = self._up_to_date(parents)
+            covered = self._covered()
+            self._kept = {parent.key: covered.get(parent.key, "") for parent in parents if parent.key in current}
+            due = [parent for parent in parents if parent.key not in current]
+            self.window = f"{len(due)} new or modified of {len(parents)}"
+        elif since:
+            covered = self._covered()
+            known = [parent for parent in parents if parent.key in covered]
+            due = [parent for parent in parents if parent.key not in covered]
+            self.window = f"since {since[0][1]}"
+        return [
+            *calls_of(self.endpoint, days=days, parents=due, extra=extra),
+            *calls_of(self.endpoint, days=days, parents=known, extra=(*extra, *since)),
+        ]
 
     def merged(self, table: Table, part: TableRead) -> pa.Table:
         """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
         if not self._is_partial or self._origins[table.full_name] is None:
             return part.table
-        key = SliceKey.of(table.full_name, self._portal)
-        previous = _aligned(self._lake.read(key), part.table.schema)
+        previous = aligned(self._lake.read(self.key(table)), part.table.schema)
         if self.endpoint.feed:
             return _merged_feed(table, previous, part.table)
-        carried = previous.filter(pc.is_in(previous.column(table.key[0]), pa.array(self._kept, pa.int64())))
+        kept = pa.array([ids[0] for ids in self._kept], pa.int64())
+        carried = previous.filter(pc.is_in(previous.column(self._link(table)), kept))
         return pa.concat_tables([carried, part.table])
 
-    def answered(self, read: EndpointRead) -> list[int]:
-        """Parents that a feed's slice covers up to this read.
+    def covers(self, read: EndpointRead) -> dict[str, str]:
+        """Parents that the slice covers up to this read, and what they were then.
 
         Those of earlier reads only do not count: who was off the list in between is read whole on return.
         """
-        return read.answered if self.endpoint.feed else []
-
-    def _up_to_date(self, parents: Parents) -> set[int]:
-        """Parents whose previous row was read after their last modification."""
         fan_out = self.endpoint.fan_out
-        assert fan_out is not None and fan_out.changed_by is not None  # noqa: S101, PT018 - see _is_incremental
+        if fan_out is None or not (self.endpoint.feed or fan_out.changed_by == "*"):
+            return {}
+        covered = self._kept | {key: self._digests[key] for key in read.answered}
+        return {"/".join(map(str, key)): digest for key, digest in sorted(covered.items())}
+
+    def _since_params(self) -> Params:
+        feed, since = self.endpoint.feed, self.since
+        if feed is None or feed.since_param is None or since is None:
+            return ()
+        text = since.strftime("%Y-%m-%dT%H:%M:%SZ") if feed.is_instant else since.date().isoformat()
+        return ((feed.since_param, text),)
+
+    def _covered(self) -> dict[ParentKey, str]:
+        origin = self._origins[self.endpoint.name]
+        covered = origin.covered if origin else {}
+        return {tuple(map(int, key.split("/"))): digest for key, digest in covered.items()}
+
+    def _up_to_date(self, parents: Sequence[Parent]) -> set[ParentKey]:
+        """Parents whose rows were read after they were last modified."""
+        fan_out = self.endpoint.fan_out
+        assert fan_out is not None and fan_out.changed_by is not None  # noqa: S101, PT018 - it is incremental
+        if fan_out.changed_by == "*":
+            covered = self._covered()
+            return {row.key for row in parents if not row.is_open and covered.get(row.key) == row.digest}
+        return self._read_since_modified(parents, fan_out.changed_by)
+
+    def _read_since_modified(self, parents: Sequence[Parent], changed_by: str) -> set[ParentKey]:
         table = self.endpoint.tables[0]
-        columns = [table.key[0], "_fetched_at"]
-        has_stamp = any(column.name == fan_out.changed_by for column in table.columns)
-        slice_key = SliceKey.of(table.full_name, self._portal)
-        previous = self._lake.read(slice_key, [*columns, fan_out.changed_by] if has_stamp else columns)
-        stamps = instants(previous, fan_out.changed_by) if has_stamp else [None] * previous.num_rows
-        current = set()
-        rows = zip(previous.column(columns[0]).to_pylist(), stamps, instants(previous, "_fetched_at"), strict=True)
-        for parent, stamp, fetched in rows:
-            modified = parents.modified.get(parent)
+        modified_of = {parent.key: parent.modified for parent in parents}
+        previous = self._lake.read(self.key(table), [self._link(table), "_fetched_at", changed_by])
+        current: set[ParentKey] = set()
+        columns = (previous.column(name).to_pylist() for name in previous.schema.names)
+        named = dict(zip(previous.schema.names, columns, strict=True))
+        for parent, stamp, fetched in zip(
+            named[self._link(table)], named[changed_by], named["_fetched_at"], strict=True
+        ):
+            modified = modified_of.get((parent,))
             if modified is None or fetched is None:
                 continue
             same = stamp == modified and fetched - modified > _SETTLED
             if same or modified < fetched - _SAFE:
-                current.add(parent)
+                current.add((parent,))
         return current
+
+    def _link(self, table: Table) -> str:
+        """The column of a table that holds the parent it was fanned out over."""
+        fan_out = self.endpoint.fan_out
+        holes = {column.hole: column.name for column in table.columns}
+        return holes.get(fan_out.fills[0][0], table.key[0]) if fan_out else table.key[0]
 
 
 def policies_of(table: Table, policies: Privacy) -> dict[str, str]:
@@ -133,17 +192,7 @@ def policies_of(table: Table, policies: Privacy) -> dict[str, str]:
     return {name: policies.policy(name) for name in sorted(classes)}
 
 
-def _is_incremental(endpoint: Endpoint) -> bool:
-    return endpoint.fan_out is not None and endpoint.fan_out.changed_by is not None
-
-
-def instants(table: pa.Table, column: str) -> list[datetime | None]:
-    """A column of instants as Python values."""
-    stamps: list[datetime | None] = table.column(column).to_pylist()
-    return stamps
-
-
-def _aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """An older slice in today's columns: new ones are null, dropped ones are left out."""
     columns = [
         table.column(field.name).cast(field.type)

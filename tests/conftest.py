@@ -19,11 +19,12 @@ from starlette.routing import Route
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
 from planday_io.lake.slices import Lake, Origin, SliceKey
-from planday_io.refresh import PortalSession, TableReport
+from planday_io.refresh import TableReport, refresh
 from planday_io.sandbox.app import Sandbox, demo_sandbox
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served, write_config
 from planday_io.sandbox.world import demo_portals
+from planday_io.session import PortalSession
 from planday_io.warehouse import publish
 
 FAST = ((100_000, 1.0), (1_000_000, 60.0))
@@ -73,19 +74,19 @@ class Installation:
         return PortalSession(self.config, self.catalogue, portal, run_id=f"run-{secrets.token_hex(3)}")
 
     def refresh(self, table: str, portal: str = "oslo", **how: Any) -> list[TableReport]:
-        return self.session(portal).refresh(table, **how)
+        return refresh(self.session(portal), table, **how)
 
-    def rows(self, table: str, portal: str = "oslo") -> list[dict[str, Any]]:
-        return self.lake.read(SliceKey.of(table, portal)).to_pylist()
+    def rows(self, table: str, portal: str = "oslo", month: str | None = None) -> list[dict[str, Any]]:
+        return self.frame(table, portal, month).to_pylist()
 
-    def frame(self, table: str, portal: str = "oslo") -> pa.Table:
-        return self.lake.read(SliceKey.of(table, portal))
+    def frame(self, table: str, portal: str = "oslo", month: str | None = None) -> pa.Table:
+        return self.lake.read(SliceKey.of(table, portal, month))
 
-    def origin(self, table: str, portal: str = "oslo") -> Origin | None:
-        return self.lake.origin(SliceKey.of(table, portal))
+    def origin(self, table: str, portal: str = "oslo", month: str | None = None) -> Origin | None:
+        return self.lake.origin(SliceKey.of(table, portal, month))
 
-    def bytes_of(self, table: str, portal: str = "oslo") -> bytes:
-        return self.lake.path(SliceKey.of(table, portal)).read_bytes()
+    def bytes_of(self, table: str, portal: str = "oslo", month: str | None = None) -> bytes:
+        return self.lake.path(SliceKey.of(table, portal, month)).read_bytes()
 
     def publish(self, **how: Any) -> Any:
         config = self.config

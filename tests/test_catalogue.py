@@ -8,11 +8,13 @@ import pytest
 from starlette.routing import Route
 
 from planday_io.catalogue import CATALOGUE, Catalogue, ContradictionError, Endpoint, Table
+from planday_io.catalogue.endpoint import Feed, Pages
 from planday_io.catalogue.hr import DEPARTMENTS, EMPLOYEE_DETAILS
-from planday_io.catalogue.model import Column, Feed, Pages
+from planday_io.catalogue.model import Column
 from planday_io.frames.types import arrow_schema, duckdb_columns
 from planday_io.naming import camel_case, snake_case
 from planday_io.sandbox import app as sandbox_app
+from planday_io.sandbox.answers import paged
 from tests.conftest import Installation, Make
 
 
@@ -96,7 +98,7 @@ def test_a_new_endpoint_is_data(make: Make) -> None:
     rows = [{"id": n, "label": f"00{n}", "size": {"litres": n + 0.5}} for n in range(120)]
 
     async def answer(request: sandbox_app.Request) -> sandbox_app.Response:
-        return sandbox_app.JSONResponse(sandbox_app._paged(planday.sandbox, request, rows))
+        return sandbox_app.JSONResponse(paged(planday.sandbox, request, rows))
 
     planday.serve(Route("/hr/v1.0/lockers", answer))
     planday.refresh("hr.lockers")

@@ -27,6 +27,7 @@ from planday_io.errors import (
     TokenRejectedError,
     UnexpectedShapeError,
 )
+from planday_io.refresh import refresh
 from planday_io.sandbox.app import Fault, as_json
 from planday_io.sandbox.limits import Limits
 from tests.conftest import FAST, Installation, Make
@@ -148,9 +149,9 @@ def test_access_refused_again_after_a_new_exchange(planday: Installation) -> Non
 
 def test_an_expired_access_token_is_exchanged_once(planday: Installation) -> None:
     session = planday.session()
-    session.refresh("hr.departments")
+    refresh(session, "hr.departments")
     planday.sandbox.expire_access_tokens()
-    session.refresh("hr.departments")
+    refresh(session, "hr.departments")
     assert planday.sandbox.exchanges == 2
 
 

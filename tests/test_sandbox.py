@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from planday_io.sandbox.app import _ENDPOINTS
+from planday_io.sandbox.app import ENDPOINTS
 from planday_io.sandbox.limits import Limits
 from tests.conftest import FAST, Installation, Make
 
@@ -50,7 +50,7 @@ def schema_of(path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("portal", ["oslo", "copenhagen", "london"])
-@pytest.mark.parametrize("path", [path for path, _, _ in _ENDPOINTS])
+@pytest.mark.parametrize("path", [path for path, _, _ in ENDPOINTS])
 def test_answers_follow_the_document(planday: Installation, path: str, portal: str) -> None:
     ids = {"employee_id": planday.sandbox.portals[portal].employees[0]["id"]}
     kind = "departments" if "departments" in path else "employee_groups"

@@ -59,6 +59,13 @@ class Counters:
     bytes: int = 0
     throttled_seconds: float = 0.0
 
+    def add(self, other: Counters) -> None:
+        """Count another read's cost as well."""
+        self.requests += other.requests
+        self.retries += other.retries
+        self.bytes += other.bytes
+        self.throttled_seconds += other.throttled_seconds
+
 
 class PortalClient:
     """Calls the API as one portal. Use as an async context manager, within one event loop.

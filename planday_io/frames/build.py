@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,12 +23,14 @@ import pyarrow as pa
 from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ScalarList, StructList, Table
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.privacy import PrivacyFilter
-from planday_io.frames.types import arrow_schema, arrow_type
+from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of
 from planday_io.frames.values import Retyped, convert, json_type, to_json
 
 _INTEGERS = {int, type(None)}
 _STRICT = ("documented", "observed")
 Row = dict[str, Any]
+Hole = int | str | date
+"""A value of a request's hole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class FrameContext:
         zone: of the portal; rows with a `timeZone` of their own use that.
         fetched_at: UTC instant of the read.
         privacy: the policies.
+        month: of the slice (`YYYY-MM`), for tables that have one per month.
     """
 
     portal: str
@@ -48,6 +51,7 @@ class FrameContext:
     zone: ZoneInfo
     fetched_at: datetime
     privacy: PrivacyFilter
+    month: str | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class Oddities:
 
     unknown: Counter[str] = field(default_factory=Counter)
     retyped: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
 
     def warnings(self, table: str) -> list[str]:
         """One line per kind of oddity."""
@@ -65,12 +70,12 @@ class Oddities:
             lines.append(f"{table}: members that the catalogue does not know went to _extra: {names}")
         for what, rows in sorted(self.retyped.items()):
             lines.append(f"{table}: {what} in {rows} rows; the shape is not documented, so it went to _extra")
+        if self.repeated:
+            lines.append(
+                f"{table}: {self.repeated} rows came with the answers to several calls; the last of each is kept, because it "
+                "is not documented what a call covers"
+            )
         return lines
-
-    def add(self, other: Oddities) -> None:
-        """Count another builder's oddities as well."""
-        self.unknown.update(other.unknown)
-        self.retyped.update(other.retyped)
 
 
 class FrameBuilder:
@@ -96,21 +101,23 @@ class FrameBuilder:
         needs_key = hashed or context.privacy.policies.policy("unknown") == "hash"
         self._hash: Callable[[str], str] | None = context.privacy.hasher() if needs_key else None
 
-    def batch(self, rows: Sequence[object], holes: Mapping[str, int] | None = None) -> pa.RecordBatch:
+    def batch(self, rows: Sequence[object], holes: Mapping[str, Hole] | None = None) -> pa.RecordBatch:
         """Type some rows.
 
         Args:
             rows: JSON objects, `@names` of the row source included.
-            holes: values of the path's holes.
+            holes: values of the request's holes.
 
         Raises:
             UnexpectedShapeError: a documented member, or a row, has another type.
         """
         objects, extras = self._objects(rows)
         self._collect_unknown(objects, extras)
+        constants: list[str | int | None] = [self._context.portal, self._context.portal_id]
+        constants += [self._context.month] if self.table.is_monthly else []
         arrays: list[pa.Array] = [
-            pa.repeat(pa.scalar(self._context.portal, pa.string()), len(objects)),
-            pa.repeat(pa.scalar(self._context.portal_id, pa.int64()), len(objects)),
+            pa.repeat(pa.scalar(value, kind), len(objects))
+            for value, (_, kind, _) in zip(constants, head_of(self.table), strict=True)
         ]
         arrays += [self._column(column, objects, extras, holes or {}) for column in self.table.columns]
         arrays.append(pa.array([to_json(extra) if extra else None for extra in extras], pa.string()))
@@ -123,12 +130,14 @@ class FrameBuilder:
         """All batches as one table, ordinals counted, keys checked for nulls.
 
         Raises:
-            UnexpectedShapeError: rows of a documented table lack a key column.
+            UnexpectedShapeError: rows of a documented table lack a key column, and no ordinal tells them apart.
         """
         table = pa.Table.from_batches(batches, schema=self.schema)
         if self.table.ordinal:
-            table = _with_ordinals(table, self.table)
+            return _with_ordinals(table, self.table, self.table.ordinal)
         for name in self.table.key:
+            if name == MONTH[0]:
+                continue
             missing = table.column(name).null_count
             if missing and self.table.confidence_of(self.table.column(name)) in _STRICT:
                 raise UnexpectedShapeError(
@@ -182,7 +191,7 @@ class FrameBuilder:
         return self._hash(text)
 
     def _column(
-        self, column: Column, objects: Sequence[Row], extras: Sequence[Row], holes: Mapping[str, int]
+        self, column: Column, objects: Sequence[Row], extras: Sequence[Row], holes: Mapping[str, Hole]
     ) -> pa.Array:
         target = self.schema.field(column.name).type
         if column.hole is not None:
@@ -301,7 +310,7 @@ def _nested_members(columns: Sequence[Column]) -> dict[str, frozenset[str]]:
         if dot:
             nested.setdefault(head, set()).add(rest.partition(".")[0])
         elif isinstance(column.type, StructList):
-            nested.setdefault(head, set()).update(field.member for field in column.type.fields)
+            nested.setdefault(head, set()).update(field.member.partition(".")[0] for field in column.type.fields)
     return {member: frozenset(known) for member, known in nested.items()}
 
 
@@ -318,9 +327,13 @@ def _strangers(value: object, member: str, known: frozenset[str]) -> list[tuple[
     return []
 
 
-def _with_ordinals(table: pa.Table, declaration: Table) -> pa.Table:
-    others = ["portal", *(name for name in declaration.key if name != declaration.ordinal)]
-    frame = to_frame(table.select(others))
-    counted = frame.groupby(others, dropna=False, sort=False).cumcount()
-    index = table.schema.get_field_index(declaration.ordinal)
+def _with_ordinals(table: pa.Table, declaration: Table, ordinal: str) -> pa.Table:
+    """Rows in an order that follows from their content, those with otherwise equal keys counted from 0."""
+    others = ["portal", *(name for name in declaration.key if name != ordinal)]
+    rest = [name for name in table.schema.names if name not in (*others, ordinal, "_fetched_at")]
+    rows = zip(*(table.column(name).to_pylist() for name in (*others, *rest)), strict=True)
+    ranks = [tuple((value is not None, str(value)) for value in row) for row in rows]
+    table = table.take(pa.array(sorted(range(len(ranks)), key=ranks.__getitem__), pa.int64()))
+    counted = to_frame(table.select(others)).groupby(others, dropna=False, sort=False).cumcount()
+    index = table.schema.get_field_index(ordinal)
     return table.set_column(index, table.schema.field(index), pa.array(counted.to_numpy(), pa.int64()))

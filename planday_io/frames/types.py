@@ -20,6 +20,7 @@ _ARROW: dict[str, pa.DataType] = {
     "TIMESTAMP": pa.timestamp("us"),
     "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
     "DECIMAL": pa.decimal128(18, 4),
+    "HOURS": pa.decimal128(18, 4),
     "JSON": pa.string(),
 }
 
@@ -27,18 +28,21 @@ _DUCKDB: dict[str, str] = {
     "TEXT": "VARCHAR",
     "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
     "DECIMAL": "DECIMAL(18,4)",
+    "HOURS": "DECIMAL(18,4)",
 }
 
 HEAD = (("portal", pa.string(), "VARCHAR"), ("portal_id", pa.int64(), "BIGINT"))
+MONTH = ("month", pa.string(), "VARCHAR")
 TAIL = (
     ("_extra", pa.string(), "JSON"),
     ("_fetched_at", pa.timestamp("us", tz="UTC"), "TIMESTAMP WITH TIME ZONE"),
 )
-"""Columns every table has, before and after its own."""
+"""Columns every table has, before and after its own; `MONTH` follows the head where there is a slice per month."""
 
 STANDARD_DOCS = {
     "portal": "Key of the portal in portals.yaml.",
     "portal_id": "Planday's id of the portal.",
+    "month": "Month of the slice (YYYY-MM) the row is in: what is read, replaced and backfilled as one.",
     "_extra": "JSON object of members that the catalogue does not know; their values are null where the privacy "
     "policy drops unknown members.",
     "_fetched_at": "When the row was read from the API (UTC).",
@@ -73,16 +77,23 @@ def stored_type(column: Column, policies: Policies) -> ColumnType:
     return "VARCHAR" if policies.policy(column.privacy) == "hash" else column.type
 
 
+def head_of(table: Table) -> tuple[tuple[str, pa.DataType, str], ...]:
+    """The columns before a table's own: name, Arrow type, SQL type."""
+    return (*HEAD, MONTH) if table.is_monthly else HEAD
+
+
 def arrow_schema(table: Table, policies: Policies) -> pa.Schema:
     """The schema of a table's slices under a privacy policy."""
     own = [(column.name, arrow_type(stored_type(column, policies))) for column in table.columns]
-    return pa.schema([*((name, kind) for name, kind, _ in HEAD), *own, *((name, kind) for name, kind, _ in TAIL)])
+    return pa.schema(
+        [*((name, kind) for name, kind, _ in head_of(table)), *own, *((name, kind) for name, kind, _ in TAIL)]
+    )
 
 
 def duckdb_columns(table: Table, policies: Policies) -> list[tuple[str, str]]:
     """Name and SQL type of every column, in order."""
     own = [(column.name, duckdb_type(stored_type(column, policies))) for column in table.columns]
-    return [*((name, sql) for name, _, sql in HEAD), *own, *((name, sql) for name, _, sql in TAIL)]
+    return [*((name, sql) for name, _, sql in head_of(table)), *own, *((name, sql) for name, _, sql in TAIL)]
 
 
 def quote(name: str) -> str:

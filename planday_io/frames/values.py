@@ -23,6 +23,7 @@ _STAMP = re.compile(
     r"(?:[T ](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?"
     r"\s?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?)?"
 )
+_SPAN = re.compile(r"(?P<sign>-)?(?:(?P<days>\d{1,5}):)?(?P<hours>\d{1,3}):(?P<minutes>[0-5]\d)")
 _PLACES = Decimal("0.0001")
 _DECIMAL_LIMIT = Decimal(10) ** 14
 _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
@@ -81,7 +82,7 @@ def convert(value: Any, kind: ColumnType, zone: ZoneInfo) -> Any:  # noqa: ANN40
             return [
                 {
                     field.name: None
-                    if (inner := _object(item).get(field.member)) is None
+                    if (inner := _inner(_object(item), field.member)) is None
                     else convert(inner, field.type, zone)
                     for field in fields
                 }
@@ -95,6 +96,16 @@ def _object(item: object) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise Retyped(f"array of {json_type(item)}")
     return item
+
+
+def _inner(item: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
+    """What stands at a dotted path of an object, or None."""
+    found: Any = item
+    for part in path.split("."):
+        if found is None:
+            return None
+        found = _object(found).get(part)
+    return found
 
 
 def _bigint(value: object, _: ZoneInfo) -> int:
@@ -133,6 +144,15 @@ def _decimal(value: object, _: ZoneInfo) -> Decimal:
     if abs(rounded) >= _DECIMAL_LIMIT:
         raise Retyped("number beyond DECIMAL(18,4)")
     return rounded
+
+
+def _hours(value: object, zone: ZoneInfo) -> Decimal:
+    """`D:HH:MM` in hours; without the days it is `HH:MM`."""
+    match = _SPAN.fullmatch(_varchar(value, zone).strip())
+    if match is None:
+        raise Retyped("string that is no D:HH:MM")
+    minutes = int(match["days"] or 0) * 1440 + int(match["hours"]) * 60 + int(match["minutes"])
+    return _decimal(Decimal(-minutes if match["sign"] else minutes) / 60, zone)
 
 
 def _date(value: object, _: ZoneInfo) -> date | None:
@@ -210,5 +230,6 @@ _SCALARS: dict[str, Callable[[Any, ZoneInfo], Any]] = {
     "TIMESTAMP": _timestamp,
     "TIMESTAMPTZ": _timestamptz,
     "DECIMAL": _decimal,
+    "HOURS": _hours,
     "JSON": lambda value, _: to_json(value),
 }

@@ -13,11 +13,12 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from planday_io.errors import StorageError
@@ -71,7 +72,8 @@ class Origin:
         verdict: total_matched, exhausted or document.
         catalogue_version: of the declarations.
         policies: privacy policy in force, per class that the table has.
-        answered: fan-out: parents this slice covers.
+        covered: fan-out: parents this slice covers, as `id` or `id/id`, and a digest of what they were, where the
+            endpoint goes by that.
         slice_id: differs for every write.
     """
 
@@ -87,7 +89,7 @@ class Origin:
     verdict: str
     catalogue_version: int
     policies: dict[str, str] = field(default_factory=dict)
-    answered: list[int] = field(default_factory=list)
+    covered: dict[str, str] = field(default_factory=dict)
     slice_id: str = ""
     format: int = FORMAT
 
@@ -95,6 +97,9 @@ class Origin:
     def fetched(self) -> datetime:
         """`fetched_at` as an instant."""
         return datetime.fromisoformat(self.fetched_at)
+
+
+_ORIGIN_FIELDS = frozenset(member.name for member in fields(Origin))
 
 
 class Lake:
@@ -138,7 +143,7 @@ class Lake:
                     f"{path} was written by a later version of this program (lake format {stored['format']}, this one "
                     f"reads {FORMAT}): upgrade, nothing was changed"
                 )
-            return Origin(**stored)
+            return Origin(**{name: value for name, value in stored.items() if name in _ORIGIN_FIELDS})
         except (pa.ArrowInvalid, KeyError, TypeError, ValueError, OSError):
             raise StorageError(
                 f"{path} is no slice of this lake: move it away and sync portal '{key.portal}'"
@@ -149,6 +154,12 @@ class Lake:
         with storage_errors(self.path(key), "read the slice"):
             table = pq.ParquetFile(self.path(key)).read(columns=columns)
         return table.replace_schema_metadata(None)
+
+    def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
+        """The rows of a slice whose column has one of some values. Raises StorageError when it cannot be read."""
+        found = self.read(key, [column]).column(column)
+        mask = pc.is_in(found, values.cast(found.type))
+        return self.read(key).filter(mask) if pc.any(mask).as_py() else self.read(key).slice(0, 0)
 
     def write(self, key: SliceKey, table: pa.Table, origin: Origin) -> Origin:
         """Replace a slice, all or nothing. Call it within `locked(key)`.
@@ -194,10 +205,10 @@ class Lake:
             if origin is None or origin.slice_id == slice_id:
                 (self._pending / str(key)).unlink(missing_ok=True)
 
-    def slices(self) -> list[SliceKey]:
-        """Every slice there is."""
+    def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
+        """Every slice there is, or those of a table (full name), or of a portal."""
         found = []
-        for path in self.root.glob(f"*/*/portal=*/**/{_FILE}"):
+        for path in self.root.glob(f"{table.replace('.', '/') if table else '*/*'}/portal={portal or '*'}/**/{_FILE}"):
             parts = path.relative_to(self.root).parts
             month = parts[3].partition("=")[2] if len(parts) > 4 else None
             found.append(SliceKey(parts[0], parts[1], parts[2].partition("=")[2], month))

@@ -1,7 +1,8 @@
 """One endpoint of one portal, read completely, typed as it arrives.
 
-Belongs here: how pages, fan-outs and documents become one typed table per catalogue table. Not here: what is done with
-the tables (`planday_io.refresh`), what makes a list complete (`pages`), requests (`planday_io.client`).
+Belongs here: how the answers to a list of calls become one typed table per catalogue table. Not here: which calls those
+are (`planday_io.calls`), what is done with the tables (`planday_io.refresh`), what makes a list complete (`pages`),
+requests (`planday_io.client`).
 """
 
 from __future__ import annotations
@@ -12,19 +13,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from planday_io.catalogue.model import Endpoint
+from planday_io.calls import Call, ParentKey
+from planday_io.catalogue import Table
+from planday_io.catalogue.endpoint import Endpoint
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import ApiError, DuplicateKeyError, IncompleteReadError
-from planday_io.frames.build import FrameBuilder, FrameContext, Oddities, distinct_keys
+from planday_io.frames.build import FrameBuilder, FrameContext, Hole, Oddities, distinct_keys
+from planday_io.months import first_day, last_day
 from planday_io.reading.pages import MAX_REREADS, ListReader, Page, Verdict
 from planday_io.reading.rows import children_of, identity, primary, rows_of, total_of
 from planday_io.reading.workers import each
 
-FAN_OUT_AT_ONCE = 16
+CALLS_AT_ONCE = 16
+_MANY = 3
+"""So many parents do not all vanish between the list and the calls: then the call itself is wrong."""
 
 Progress = Callable[[int, int | None], None]
-"""Called with units done so far and units expected, or None while unknown. A unit is a page or a fanned-out row."""
+"""Called with units done so far and units expected, or None while unknown. A unit is a page, or a call where there are
+several."""
 
 
 def untold(done: int, expected: int | None) -> None:
@@ -39,8 +47,9 @@ class TableRead:
     """One table as read.
 
     Args:
-        table: typed rows, keys distinct.
-        total: what the API stated, summed over lists; None where it stated none.
+        table: typed rows, keys distinct, those of other months cut off.
+        total: what the API stated, summed over lists; None where it stated none. What two calls both returned counts
+            once, here and below.
         received: rows that came, overlaps left out.
         distinct: different keys among them.
         verdict: why the read counts as complete.
@@ -63,7 +72,7 @@ class EndpointRead:
     counters: Counters
     rereads: int = 0
     gone: int = 0
-    answered: list[int] = field(default_factory=list)
+    answered: set[ParentKey] = field(default_factory=set)
     """Fan-out: the parents that were read (those that are gone are not among them)."""
 
 
@@ -73,9 +82,7 @@ class EndpointReader:
     Args:
         endpoint: its declaration.
         client: of the portal.
-        context: portal, zone, privacy and the time of the read.
-        opt_in: values of the endpoint's opt-in parameter to send.
-        since: for a feed, the first day wanted (`yyyy-mm-dd`), or None for all.
+        context: portal, zone, privacy, month and the time of the read.
         progress: told about each answer.
     """
 
@@ -85,77 +92,70 @@ class EndpointReader:
         client: PortalClient,
         context: FrameContext,
         *,
-        opt_in: Sequence[str] = (),
-        since: str | None = None,
         progress: Progress = untold,
     ) -> None:
         self._endpoint = endpoint
         self._client = client
+        self._month = context.month
         self._parent = primary(endpoint)
         self._children = [table for table in endpoint.tables if table.is_child]
+        self._tops = [table for table in endpoint.tables if not table.is_child]
         self._builders = {
             table.full_name: FrameBuilder(table, context, self._children if table is self._parent else ())
             for table in endpoint.tables
         }
-        self._params = list(endpoint.params)
-        if endpoint.opt_in and opt_in:
-            self._params.append((endpoint.opt_in.param, ",".join(opt_in)))
-        self._feed_params = [(endpoint.feed.since_param, since)] if endpoint.feed and since else []
         self._progress = progress
         self._done = 0
         self.counters = Counters()
 
-    async def read(self) -> EndpointRead:
-        """Read the whole list or document.
+    async def read(self, calls: Sequence[Call]) -> EndpointRead:
+        """Read all calls.
 
         Raises:
-            PlandayError: see `PortalClient.get`, `ListReader.read` and `FrameBuilder`.
+            PlandayError: see `PortalClient.get`, `ListReader.read` and `FrameBuilder`. A parent of a fan-out that is gone
+                by now is counted and no error.
         """
-        parts = await self._one({})
-        return self._assemble([parts], EndpointRead({}, self.counters, rereads=parts.rereads))
-
-    async def read_each(self, parents: Mapping[int, bool]) -> EndpointRead:
-        """Fan out: read once per parent.
-
-        Args:
-            parents: ids to read -> whether everything is wanted (True) or only what came since (False).
-
-        Raises:
-            PlandayError: as `read`. A parent that is gone by now is counted and no error.
-        """
-        fan_out = self._endpoint.fan_out
-        assert fan_out is not None, "only endpoints with a fan-out are read for each parent"  # noqa: S101
         result = EndpointRead({}, self.counters)
-        collected: dict[int, _Parts] = {}
+        answers: dict[int, _Parts] = {}
+        gone: dict[ParentKey, ApiError] = {}
+        is_single = len(calls) == 1
 
-        async def read_one(parent: int) -> None:
+        async def read_one(number: int) -> None:
+            call = calls[number]
             try:
-                collected[parent] = await self._one({fan_out.hole: parent}, everything=parents[parent])
+                answers[number] = await self._one(call, tells=is_single)
             except ApiError as error:
-                if error.status not in fan_out.gone:
+                if call.parent is None or self._endpoint.fan_out is None:
                     raise
-                result.gone += 1
-            self._done += 1
-            self._progress(self._done, len(parents))
+                if error.status not in self._endpoint.fan_out.gone:
+                    raise
+                gone[call.parent] = error
+            if not is_single:
+                self._done += 1
+                self._progress(self._done, len(calls))
 
-        await each(parents, read_one, at_once=FAN_OUT_AT_ONCE)
-        result.answered = sorted(collected)
-        result.rereads = sum(parts.rereads for parts in collected.values())
-        return self._assemble([collected[parent] for parent in result.answered], result)
+        await each(range(len(calls)), read_one, at_once=CALLS_AT_ONCE)
+        parents = {call.parent for call in calls if call.parent is not None}
+        result.answered = parents - gone.keys()
+        if len(gone) >= _MANY and not result.answered:
+            raise next(iter(gone.values()))
+        result.gone = len(gone)
+        result.rereads = sum(parts.rereads for parts in answers.values())
+        kept = [answers[number] for number in sorted(answers) if calls[number].parent not in gone]
+        return self._assemble(kept, result)
 
-    async def _one(self, holes: Mapping[str, int], *, everything: bool = True) -> _Parts:
-        params = self._params + ([] if holes and everything else self._feed_params)
+    async def _one(self, call: Call, *, tells: bool) -> _Parts:
         if self._endpoint.pages is None:
-            return await self._document(params, holes)
+            return await self._document(call, tells=tells)
         pages = self._endpoint.pages
 
         async def fetch(offset: int) -> Page:
             where = [(pages.limit_param, str(pages.limit)), (pages.offset_param, str(offset))]
-            answer = await self._get([*params, *where], holes)
+            answer = await self._get([*call.params, *where], call.holes)
             if answer is NONE:
                 return Page((), 0)
             rows, total = rows_of(self._parent, answer), total_of(answer)
-            if not holes:
+            if tells:
                 self._done += 1
                 self._progress(
                     self._done, None if total is None else max(1, -(-(total - 1) // max(1, pages.limit - 1)))
@@ -165,7 +165,7 @@ class EndpointReader:
         reader: ListReader[_Batches] = ListReader(
             fetch=fetch,
             identify=identity(self._parent),
-            keep=lambda rows: self._batches(rows, holes),
+            keep=lambda rows: self._batches(self._parent, rows, call.holes),
             count_keys=self._count_keys,
             digest_keys=self._digest_keys,
             name=self._name,
@@ -173,26 +173,30 @@ class EndpointReader:
         read = await reader.read()
         return _Parts(read.parts, read.total, read.verdict, read.rereads)
 
-    async def _document(self, params: Sequence[tuple[str, str]], holes: Mapping[str, int]) -> _Parts:
+    async def _document(self, call: Call, *, tells: bool) -> _Parts:
         """An unpaged answer. Some state a total all the same, and then it has to agree."""
         for rereads in range(MAX_REREADS + 1):
-            answer = await self._get(params, holes)
-            rows = [] if answer is NONE else rows_of(self._parent, answer)
-            total = total_of(answer)
-            if not holes:
+            answer = await self._get(call.params, call.holes)
+            tops = {} if answer is NONE else {table.full_name: rows_of(table, answer) for table in self._tops}
+            total, came = total_of(answer), len(tops.get(self._parent.full_name, ()))
+            if tells:
                 self._progress(1, 1)
-            if total is None or total == len(rows):
-                return _Parts([self._batches(rows, holes)], total, "document", rereads)
+            if total is None or total == came:
+                batches: _Batches = {}
+                for table in self._tops:
+                    batches |= self._batches(table, tops.get(table.full_name, []), call.holes)
+                return _Parts([batches], total, "document", rereads)
         raise IncompleteReadError(
-            f"{self._name} was read {MAX_REREADS + 1} times and never completely: {len(rows)} rows came where the total "
+            f"{self._name} was read {MAX_REREADS + 1} times and never completely: {came} rows came where the total "
             f"is {total}. Nothing was written and the previous data stays"
         )
 
     @property
     def _name(self) -> str:
-        return f"{self._parent.full_name} of portal '{self._client.portal}'"
+        month = f" in {self._month}" if self._month else ""
+        return f"{self._parent.full_name} of portal '{self._client.portal}'{month}"
 
-    async def _get(self, params: Sequence[tuple[str, str]], holes: Mapping[str, int]) -> Any:  # noqa: ANN401
+    async def _get(self, params: Sequence[tuple[str, str]], holes: Mapping[str, Hole]) -> Any:  # noqa: ANN401
         return await self._client.get(
             self._endpoint.path,
             counters=self.counters,
@@ -202,10 +206,11 @@ class EndpointReader:
             none_statuses=self._endpoint.none_statuses,
         )
 
-    def _batches(self, rows: Sequence[object], holes: Mapping[str, int]) -> _Batches:
-        batches = {self._parent.full_name: self._builders[self._parent.full_name].batch(rows, holes)}
-        for child in self._children:
-            batches[child.full_name] = self._builders[child.full_name].batch(children_of(child, rows), holes)
+    def _batches(self, table: Table, rows: Sequence[object], holes: Mapping[str, Hole]) -> _Batches:
+        batches = {table.full_name: self._builders[table.full_name].batch(rows, holes)}
+        for child in self._children if table is self._parent else ():
+            inner = children_of(child, rows, table.columns[0].member)
+            batches[child.full_name] = self._builders[child.full_name].batch(inner, holes)
         return batches
 
     def _keys(self, parts: Sequence[_Batches]) -> pa.Table:
@@ -225,26 +230,70 @@ class EndpointReader:
         for table in self._endpoint.tables:
             builder = self._builders[table.full_name]
             frame = builder.finish([part[table.full_name] for read in reads for part in read.parts])
-            distinct = distinct_keys(frame, table.key)
-            if distinct != frame.num_rows:
-                raise DuplicateKeyError(
-                    f"{table.full_name} of portal '{self._client.portal}': {frame.num_rows} rows have {distinct} "
-                    f"distinct keys ({', '.join(table.key)}). Nothing was written and the previous data stays"
-                )
+            frame, repeated = self._once(table, frame, builder.oddities)
             totals = [read.total for read in reads]
             known = table is self._parent and totals and None not in totals
             result.tables[table.full_name] = TableRead(
                 table=frame,
-                total=sum(total for total in totals if total is not None) if known else None,
+                total=sum(total for total in totals if total is not None) - repeated if known else None,
                 received=frame.num_rows,
-                distinct=distinct,
+                distinct=frame.num_rows,
                 verdict=min((read.verdict for read in reads), key=_WORST_FIRST.index, default="document"),
                 oddities=builder.oddities,
             )
+        self._cut(result)
         return result
+
+    def _once(self, table: Table, frame: pa.Table, oddities: Oddities) -> tuple[pa.Table, int]:
+        """One row per key, the one read last; and how many more there were.
+
+        Calls of one endpoint overlap where windows are split or variants joined. Elsewhere two rows with one key are an
+        error, unless it is not documented what a call covers.
+        """
+        repeated: int = frame.num_rows - distinct_keys(frame, table.key)
+        if not repeated:
+            return frame, 0
+        endpoint = self._endpoint
+        overlaps = bool(endpoint.also) or (endpoint.window is not None and endpoint.window.longest_days is not None)
+        if not overlaps:
+            if table.confidence in ("documented", "observed"):
+                raise DuplicateKeyError(
+                    f"{table.full_name} of portal '{self._client.portal}': {frame.num_rows} rows have "
+                    f"{frame.num_rows - repeated} distinct keys ({', '.join(table.key)}). Nothing was written and the "
+                    "previous data stays"
+                )
+            oddities.repeated += repeated
+        return last_of_each(frame, table.key), repeated
+
+    def _cut(self, result: EndpointRead) -> None:
+        """Cut off what belongs to other months; children go where their parents go."""
+        for table in self._tops:
+            if not table.month_by or self._month is None:
+                continue
+            read = result.tables[table.full_name]
+            day = pc.coalesce(*(read.table.column(name).cast(pa.date32()) for name in table.month_by))
+            first, last = pa.scalar(first_day(self._month)), pa.scalar(last_day(self._month))
+            inside = pc.and_kleene(pc.greater_equal(day, first), pc.less_equal(day, last))
+            # A row without a date belongs to the month that was asked for.
+            read.table = read.table.filter(pc.fill_null(inside, fill_value=True))
+            if table is not self._parent:
+                continue
+            ids = read.table.column(table.key[0])
+            for child in self._children:
+                part = result.tables[child.full_name]
+                part.table = part.table.filter(pc.is_in(part.table.column(child.key[0]), ids.combine_chunks()))
 
 
 _Batches = dict[str, pa.RecordBatch]
+
+
+def last_of_each(table: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The last row of each key, in the order received. Rows with a null in their key all stay."""
+    rows = zip(*(table.column(name).to_pylist() for name in key), strict=True)
+    last: dict[object, int] = {}
+    for number, row in enumerate(rows):
+        last[(number,) if None in row else row] = number
+    return table.take(pa.array(sorted(last.values()), pa.int64()))
 
 
 @dataclass(frozen=True, slots=True)

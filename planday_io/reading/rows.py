@@ -11,7 +11,8 @@ import re
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from planday_io.catalogue.model import ChildArray, ChildMembers, Document, Endpoint, ObjectMap, Table
+from planday_io.catalogue.endpoint import Endpoint
+from planday_io.catalogue.model import ChildArray, ChildMembers, Document, ObjectMap, Table
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.values import json_type, to_json
 
@@ -23,20 +24,22 @@ def rows_of(table: Table, answer: object) -> list[object]:
         UnexpectedShapeError: the answer holds no rows of this table in any known form.
     """
     match table.rows:
-        case Document(member=member):
+        case Document(member=member, around=around):
             found = _inside(answer, member)
+            if found == {} or (found is None and _is_none(answer, member)):
+                return []
             if isinstance(found, list):
-                return found
+                return _surrounded(found, answer, around)
             if isinstance(found, dict):
-                return [found]
+                return _surrounded([found], answer, around)
         case ObjectMap(member=member) as source:
             found = _inside(answer, member)
             if isinstance(found, dict):
                 return [_mapped(source, answer, key, value) for key, value in found.items()]
+            if found is None and _is_none(answer, member):
+                return []
         case _:
             raise ValueError(f"{table.full_name} is a child table")
-    if found is None and isinstance(answer, dict) and not answer:
-        return []
     if table.confidence in ("documented", "observed"):
         raise UnexpectedShapeError(
             f"{table.full_name}: the answer is {_describe(answer)} where {_wanted(table)} is documented. Nothing was "
@@ -45,9 +48,14 @@ def rows_of(table: Table, answer: object) -> list[object]:
     return [answer]
 
 
-def children_of(table: Table, parents: Iterable[object]) -> list[object]:
-    """The rows of a child table inside its parent's rows. Each begins with its parent's key."""
-    link = table.columns[0].member
+def children_of(table: Table, parents: Iterable[object], key: str) -> list[object]:
+    """The rows of a child table inside its parent's rows.
+
+    Args:
+        table: the child.
+        parents: raw rows, as `rows_of` gives them.
+        key: the member that identifies a parent.
+    """
     rows: list[object] = []
     for parent in parents:
         if not isinstance(parent, dict):
@@ -60,11 +68,11 @@ def children_of(table: Table, parents: Iterable[object]) -> list[object]:
                     if re.match(pattern, name) and isinstance(value, dict)
                 ]
             case ChildArray(member=member):
-                items = parent.get(member) or []
-                found = [{**item, "@ordinal": n} for n, item in enumerate(items) if isinstance(item, dict)]
+                items = parent.get(member)
+                found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
             case _:
                 raise ValueError(f"{table.full_name} is no child table")
-        rows += [{**row, link: parent.get(link)} for row in found]
+        rows += [{**row, "@parent": parent.get(key)} for row in found]
     return rows
 
 
@@ -79,7 +87,7 @@ def total_of(answer: object) -> int | None:
 
 def identity(table: Table) -> Any:  # noqa: ANN401 - a function from a row to something hashable
     """What tells rows of a list apart: their key members, or the whole row where the key counts equal rows."""
-    members = [table.column(name).member for name in table.key]
+    members = [] if table.ordinal else [table.column(name).member for name in table.key]
     plain = [member for member in members if not member.startswith(("@", "{")) and "." not in member]
 
     def identify(row: object) -> Hashable:
@@ -111,6 +119,20 @@ def _inside(answer: object, path: str) -> object:
             continue
         found = found.get(part)
     return found
+
+
+def _is_none(answer: object, path: str) -> bool:
+    """Whether an answer says that there is nothing: an empty object, or null where the rows would be."""
+    if not isinstance(answer, dict):
+        return answer is None
+    return not answer or path.partition(".")[0] in answer
+
+
+def _surrounded(rows: list[object], answer: object, around: tuple[tuple[str, str], ...]) -> list[object]:
+    if not around:
+        return rows
+    values = {name: _inside(answer, path) for name, path in around}
+    return [{**row, **values} if isinstance(row, dict) else row for row in rows]
 
 
 def _mapped(source: ObjectMap, answer: object, key: str, value: object) -> object:

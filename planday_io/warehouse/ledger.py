@@ -27,12 +27,17 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("run_id", "VARCHAR", "Dagster run that wrote the slice."),
     ("requests", "BIGINT", "Calls the read took; 0 for tables that share another one's calls."),
     ("request_window", "VARCHAR", "What was asked for."),
+    (
+        "elsewhere",
+        "BIGINT",
+        "Rows of the slice that are not published, because a later read found them in another month.",
+    ),
     ("catalogue_version", "BIGINT", "Version of the table declarations."),
     ("slice_id", "VARCHAR", "Differs for every write of the slice."),
 )
 
 
-def values(key: SliceKey, origin: Origin) -> tuple[object, ...]:
+def values(key: SliceKey, origin: Origin, elsewhere: int) -> tuple[object, ...]:
     """The ledger row of a slice, in the order of `COLUMNS`."""
     return (
         key.full_name,
@@ -48,6 +53,7 @@ def values(key: SliceKey, origin: Origin) -> tuple[object, ...]:
         origin.run_id,
         origin.requests,
         origin.window,
+        elsewhere,
         origin.catalogue_version,
         origin.slice_id,
     )

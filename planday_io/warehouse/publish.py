@@ -19,15 +19,17 @@ from pathlib import Path
 
 import duckdb
 
-from planday_io.catalogue import Catalogue, Table
+from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config.model import Privacy as Policies
 from planday_io.errors import PublicationError, StorageError
 from planday_io.files import locked, replacing, storage_errors, sweep
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, quote
 from planday_io.lake.slices import Lake, Origin, SliceKey
-from planday_io.warehouse import ledger
+from planday_io.warehouse import ledger, months
 
 STORAGE_VERSION = "v1.2.0"
+INSTANTS = Path(__file__).with_name("instants.sql")
+_LEDGER = f"{ledger.SCHEMA}.{ledger.TABLE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,7 @@ def _renew(
                 shutil.copyfile(warehouse, temporary)
             wal = temporary.with_name(temporary.name + ".wal")
             try:
-                _write(temporary, lake, catalogue, policies, slices)
-                _check(temporary, slices)
+                _check(temporary, _write(temporary, lake, catalogue, policies, slices))
                 if wal.exists():
                     raise PublicationError(f"{warehouse} was not renewed: a write-ahead log remained")
             except duckdb.Error as error:
@@ -130,38 +131,60 @@ def _write(
     catalogue: Catalogue,
     policies: Policies,
     slices: Sequence[tuple[SliceKey, Origin]],
-) -> None:
+) -> list[tuple[SliceKey, Origin, int]]:
+    """Write into the new file. Returns each slice written with the number of its rows that another month has."""
     with duckdb.connect(":memory:") as db:
         db.execute("SET TimeZone = 'UTC'")
         db.execute(f"ATTACH {_literal(str(file))} AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
         db.execute("USE warehouse")
         db.execute("BEGIN")
         _ensure_tables(db, lake, catalogue, policies)
-        for key, origin in slices:
+        written = dict(slices)
+        for endpoint, portal in dict.fromkeys((catalogue.endpoint_of(key.full_name), key.portal) for key in written):
+            if endpoint.grid == "month":
+                written |= _doubled_before(db, lake, endpoint, portal)
+        for key in written:
             _replace(db, lake, catalogue.table(key.full_name), policies, key)
-            _record(db, key, origin)
+        elsewhere = months.keep_latest(db, catalogue, list(written))
+        done = [(key, origin, elsewhere.get(key, 0)) for key, origin in written.items()]
+        for key, origin, count in done:
+            _record(db, key, origin, count)
         db.execute("COMMIT")
         db.execute("CHECKPOINT warehouse")
         db.execute("USE memory")
         db.execute("DETACH warehouse")
+    return done
+
+
+def _doubled_before(
+    db: duckdb.DuckDBPyConnection, lake: Lake, endpoint: Endpoint, portal: str
+) -> dict[SliceKey, Origin]:
+    """Slices of which rows were left out for those of another month: they may be wanted again now."""
+    found = {}
+    for table in endpoint.tables:
+        for (month,) in db.execute(
+            f"SELECT month FROM {_LEDGER} WHERE table_name = ? AND portal = ? AND elsewhere > 0",
+            [table.full_name, portal],
+        ).fetchall():
+            key = SliceKey.of(table.full_name, portal, month)
+            if origin := lake.origin(key):
+                found[key] = origin
+    return found
 
 
 def _ensure_tables(db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalogue, policies: Policies) -> None:
     """Create what is missing, add new columns, and load a table anew whose column changed its type."""
-    db.execute(f"CREATE SCHEMA IF NOT EXISTS {ledger.SCHEMA}")
-    slices = f"{ledger.SCHEMA}.{ledger.TABLE}"
-    if not _columns(db, ledger.SCHEMA, ledger.TABLE):
-        db.execute(f"CREATE TABLE {slices} ({', '.join(f'{name} {kind}' for name, kind, _ in ledger.COLUMNS)})")
-        _comment(db, slices, ledger.DOC, ((name, doc) for name, _, doc in ledger.COLUMNS))
+    _ensure_ledger(db)
+    db.execute(INSTANTS.read_text(encoding="utf-8"))
     for table in catalogue.tables():
         wanted = duckdb_columns(table, policies)
         there = _columns(db, table.domain, table.name)
         name = _name(table)
         if there and any(column in there and there[column] != _normal(db, kind) for column, kind in wanted):
             db.execute(f"DROP TABLE {name}")
-            db.execute(f"DELETE FROM {slices} WHERE table_name = ?", [table.full_name])
+            db.execute(f"DELETE FROM {_LEDGER} WHERE table_name = ?", [table.full_name])
             there = {}
-            reload = [key for key in lake.slices() if key.full_name == table.full_name]
+            reload = lake.slices(table.full_name)
         else:
             reload = []
         if not there:
@@ -177,7 +200,19 @@ def _ensure_tables(db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalog
         for key in reload:
             if origin := lake.origin(key):
                 _replace(db, lake, table, policies, key)
-                _record(db, key, origin)
+                _record(db, key, origin, 0)
+
+
+def _ensure_ledger(db: duckdb.DuckDBPyConnection) -> None:
+    db.execute(f"CREATE SCHEMA IF NOT EXISTS {ledger.SCHEMA}")
+    there = _columns(db, ledger.SCHEMA, ledger.TABLE)
+    if not there:
+        db.execute(f"CREATE TABLE {_LEDGER} ({', '.join(f'{name} {kind}' for name, kind, _ in ledger.COLUMNS)})")
+    for name, kind, _ in ledger.COLUMNS:
+        if there and name not in there:
+            db.execute(f"ALTER TABLE {_LEDGER} ADD COLUMN {name} {kind}")
+    if len(there) < len(ledger.COLUMNS):
+        _comment(db, _LEDGER, ledger.DOC, ((name, doc) for name, _, doc in ledger.COLUMNS))
 
 
 def _replace(db: duckdb.DuckDBPyConnection, lake: Lake, table: Table, policies: Policies, key: SliceKey) -> None:
@@ -186,37 +221,40 @@ def _replace(db: duckdb.DuckDBPyConnection, lake: Lake, table: Table, policies: 
     source = f"read_parquet({_literal(str(lake.path(key)))}, hive_partitioning = false)"
     stored = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     columns = ", ".join(quote(column) for column, _ in duckdb_columns(table, policies) if column in stored)
-    db.execute(f"DELETE FROM {name} WHERE portal = ?", [key.portal])
+    month, values = (" AND month = ?", [key.month]) if table.is_monthly else ("", [])
+    db.execute(f"DELETE FROM {name} WHERE portal = ?{month}", [key.portal, *values])
     db.execute(f"INSERT INTO {name} BY NAME SELECT {columns} FROM {source}")
 
 
-def _record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin) -> None:
-    slices = f"{ledger.SCHEMA}.{ledger.TABLE}"
+def _record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhere: int) -> None:
     db.execute(
-        f"DELETE FROM {slices} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
+        f"DELETE FROM {_LEDGER} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
         [key.full_name, key.portal, key.month],
     )
+    names = ", ".join(name for name, _, _ in ledger.COLUMNS)
     marks = ", ".join("?" for _ in ledger.COLUMNS)
-    db.execute(f"INSERT INTO {slices} VALUES ({marks})", ledger.values(key, origin))
+    db.execute(f"INSERT INTO {_LEDGER} ({names}) VALUES ({marks})", ledger.values(key, origin, elsewhere))
 
 
-def _check(file: Path, slices: Iterable[tuple[SliceKey, Origin]]) -> None:
+def _check(file: Path, written: Iterable[tuple[SliceKey, Origin, int]]) -> None:
     """Open the new file as a reader would and count what was just written."""
     with duckdb.connect(str(file), read_only=True) as db:
-        for key, origin in slices:
+        for key, origin, elsewhere in written:
             name = f"{quote(key.domain)}.{quote(key.table)}"
-            row = db.execute(f"SELECT count(*) FROM {name} WHERE portal = ?", [key.portal]).fetchone()
-            if row is None or row[0] != origin.kept:
+            month, values = (" AND month = ?", [key.month]) if key.month else ("", [])
+            query = f"SELECT count(*) FROM {name} WHERE portal = ?{month}"
+            row = db.execute(query, [key.portal, *values]).fetchone()
+            if row is None or row[0] != origin.kept - elsewhere:
                 raise PublicationError(
-                    f"the new warehouse has {row and row[0]} rows of {key} where its slice has {origin.kept}; the "
-                    "previous warehouse stays"
+                    f"the new warehouse has {row and row[0]} rows of {key} where its slice has {origin.kept}, "
+                    f"{elsewhere} of them in another month; the previous warehouse stays"
                 )
 
 
 def _unpublished(warehouse: Path, slices: list[tuple[SliceKey, Origin]]) -> list[tuple[SliceKey, Origin]]:
     try:
         with duckdb.connect(str(warehouse), read_only=True) as db:
-            rows = db.execute(f"SELECT slice_id FROM {ledger.SCHEMA}.{ledger.TABLE}").fetchall()
+            rows = db.execute(f"SELECT slice_id FROM {_LEDGER}").fetchall()
     except duckdb.Error as error:
         raise _explained(error, warehouse) from None
     published = {row[0] for row in rows}

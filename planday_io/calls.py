@@ -1,0 +1,159 @@
+"""Which calls read an endpoint: fan-outs, windows and variants laid out as a plain list.
+
+A call is one list or one document. Reading runs through the list (`planday_io.reading`), `planday plan` counts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import pyarrow as pa
+
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Window
+from planday_io.frames.build import Hole
+
+ParentKey = tuple[int, ...]
+"""What a call is fanned out over: the parent's ids."""
+
+Params = tuple[tuple[str, str], ...]
+
+_LONG_AGO = date(2000, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A row to fan out over.
+
+    Args:
+        key: its ids.
+        holes: values of the holes it fills.
+        modified: when it was last changed, where the endpoint goes by that.
+        digest: differs when any of its columns does, where the endpoint goes by that.
+        is_open: it may still change without showing it.
+    """
+
+    key: ParentKey
+    holes: Mapping[str, Hole]
+    modified: datetime | None = None
+    digest: str = ""
+    is_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One list or document to read.
+
+    Args:
+        params: query parameters, those of pages left out.
+        holes: values of the path's holes.
+        parent: what it is fanned out over, or None.
+    """
+
+    params: Params = ()
+    holes: Mapping[str, Hole] = field(default_factory=dict)
+    parent: ParentKey | None = None
+
+
+def parents_in(fan_out: FanOut, table: pa.Table, today: date) -> list[Parent]:
+    """The rows of a table to fan out over, each once. Rows without the ids they need are left out.
+
+    Args:
+        fan_out: how.
+        table: the parent's rows.
+        today: in the portal's zone.
+    """
+    ids = [table.column(name).to_pylist() for name in fan_out.columns]
+    count = table.num_rows
+    stamped = fan_out.changed_by not in (None, "*")
+    modified = table.column(fan_out.changed_by).to_pylist() if stamped else [None] * count
+    digests = _digests(table) if fan_out.changed_by == "*" else [""] * count
+    ends = table.column(fan_out.open_while_null).to_pylist() if fan_out.open_while_null else [True] * count
+    days = table.column(fan_out.today[1]).to_pylist() if fan_out.today else [None] * count
+    found: dict[ParentKey, Parent] = {}
+    for key, stamp, digest, end, day in zip(zip(*ids, strict=True), modified, digests, ends, days, strict=True):
+        if None in key:
+            continue
+        holes: dict[str, Hole] = dict(zip((hole for hole, _ in fan_out.fills), key, strict=True))
+        if fan_out.today:
+            holes[fan_out.today[0]] = today if day is None else min(today, day)
+        found[key] = Parent(key, holes, stamp, digest, is_open=end is None)
+    return list(found.values())
+
+
+def calls_of(
+    endpoint: Endpoint,
+    *,
+    days: tuple[date, date] | None = None,
+    parents: Sequence[Parent] | None = None,
+    extra: Params = (),
+) -> list[Call]:
+    """Every call that reads an endpoint.
+
+    Args:
+        endpoint: its declaration.
+        days: first and last day wanted, where it has a window.
+        parents: what to fan out over, where it does.
+        extra: further parameters of every call.
+    """
+    windows = list(window_params(endpoint.window, *days)) if endpoint.window and days else [()]
+    calls = []
+    for parent in _merged(endpoint.fan_out, parents):
+        holes = parent.holes if parent else {}
+        fixed = tuple((name, value.format_map(holes) if parent else value) for name, value in endpoint.params)
+        calls += [
+            Call((*fixed, *extra, *window, *more), holes, parent.key if parent else None)
+            for window in windows
+            for more in ((), *endpoint.also)
+        ]
+    return calls
+
+
+def days_of(window: Window, *, month: tuple[date, date] | None, history_start: date, today: date) -> tuple[date, date]:
+    """First and last day that a slice wants: those of its month, else all of history and 18 months ahead."""
+    if month is not None:
+        return month
+    begin = _LONG_AGO if window.begins == "long_ago" else history_start
+    return begin, today + timedelta(days=548)
+
+
+def window_params(window: Window, first: date, last: date) -> Iterator[Params]:
+    """The parameters that ask for a range of days, in ranges that the API takes.
+
+    Ranges of a split window share a day, because it is not known on which side of midnight a bound is.
+    """
+    wider = timedelta(days=window.wider_days)
+    begin, end = first - wider, last + wider + timedelta(days=1)  # the end is excluded
+    count = 1
+    if window.longest_days is not None and (end - begin).days > window.longest_days:
+        count = math.ceil(((end - begin).days - 1) / (window.longest_days - 1))
+    length = math.ceil(((end - begin).days + count - 1) / count)
+    for n in range(count):
+        start = begin + timedelta(days=n * (length - 1))
+        stop = min(start + timedelta(days=length), end)
+        if window.is_instant:
+            yield (window.start_param, f"{start}T00:00"), (window.end_param, f"{stop}T00:00")
+        else:
+            yield (window.start_param, str(start)), (window.end_param, str(stop - timedelta(days=1)))
+
+
+def _merged(fan_out: FanOut | None, parents: Sequence[Parent] | None) -> list[Parent | None]:
+    """The parents, or one that stands for all of them where they share a call."""
+    if fan_out is None:
+        return [None]
+    rows = list(parents or ())
+    if not fan_out.at_once:
+        return [*rows]
+    if not rows:
+        return []
+    ((hole, _),) = fan_out.fills
+    return [Parent((), {hole: ",".join(str(row.holes[hole]) for row in sorted(rows, key=lambda row: row.key))})]
+
+
+def _digests(table: pa.Table) -> list[str]:
+    """A short text per row that differs when the row does. When it was read makes no difference."""
+    rows = table.drop_columns(["_fetched_at"]).to_pylist()
+    return [hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest()[:16] for row in rows]

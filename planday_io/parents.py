@@ -1,0 +1,89 @@
+"""What fan-outs run over: rows of other tables that were read in this run, or by a run started together with it.
+
+A backfill of two years is two dozen runs, and each of them needs the departments. Runs that were started together (one
+backfill, one tick of a schedule, one `planday sync`) share the ids that the first of them read, for an hour at most; a
+run that stands alone reads its own.
+
+Not here: reading them (`planday_io.refresh`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from planday_io.catalogue import Catalogue
+from planday_io.files import replacing, storage_errors
+
+_SHARED_SECONDS = 3600
+_KEPT_SECONDS = 86_400
+
+
+class ParentTables:
+    """Parents of one portal during one run.
+
+    Args:
+        catalogue: the endpoints there are.
+        state: folder of the shared ids.
+        portal: config key.
+        batch: name of the group of runs started together, or None for a run that stands alone.
+    """
+
+    def __init__(self, catalogue: Catalogue, state: Path, portal: str, batch: str | None) -> None:
+        self._catalogue = catalogue
+        self._portal = portal
+        self._root = state / "batches"
+        self._folder = self._root / batch if batch else None
+        self._tables: dict[tuple[str, str | None], pa.Table] = {}
+
+    def find(self, table: str, month: str | None) -> pa.Table | None:
+        """The rows of a table as this group of runs read them, or None."""
+        if (known := self._tables.get((table, month))) is not None:
+            return known
+        path = self._path(table)
+        if month is not None or path is None or not path.exists():
+            return None
+        if time.time() - path.stat().st_mtime > _SHARED_SECONDS:
+            return None
+        found = self._tables[table, None] = pq.read_table(path)
+        return found
+
+    def remember(self, table: str, month: str | None, rows: pa.Table) -> None:
+        """Keep what was read, if something is fanned out over it."""
+        if not any(endpoint.fan_out and endpoint.fan_out.parent == table for endpoint in self._catalogue.endpoints):
+            return
+        self._tables[table, month] = rows
+        columns = self._shared_columns(table)
+        path = self._path(table)
+        if month is None and columns and path is not None:
+            with storage_errors(path, "write"):
+                if not path.parent.exists():
+                    self._sweep()
+                with replacing(path, mode=0o600) as temporary:
+                    pq.write_table(rows.select(columns), temporary)
+
+    def _shared_columns(self, table: str) -> Sequence[str]:
+        """The ids that tables with a slice per month need of it: only those runs come in groups."""
+        wanted = {
+            column
+            for endpoint in self._catalogue.endpoints
+            if endpoint.grid == "month" and endpoint.fan_out and endpoint.fan_out.parent == table
+            for column in endpoint.fan_out.columns
+        }
+        return sorted(wanted)
+
+    def _path(self, table: str) -> Path | None:
+        return (
+            self._folder / f"{self._portal}.{table}.parquet" if self._folder and self._shared_columns(table) else None
+        )
+
+    def _sweep(self) -> None:
+        """Remove what groups of earlier days left."""
+        for folder in self._root.glob("*"):
+            if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

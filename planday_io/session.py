@@ -1,0 +1,250 @@
+"""One portal during one run: its tokens, its identity, its HTTP client, what is fanned out over, complete reads.
+
+Not here: the lake (`planday_io.refresh` writes what a session reads), schedules, step retries, publication.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from planday_io.calls import Params, Parent, calls_of, days_of, parents_in
+from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.client.budget import Budget
+from planday_io.client.http import Counters, PortalClient
+from planday_io.client.tokens import RefreshTokenStore, TokenSource
+from planday_io.config.model import Config
+from planday_io.config.secrets import read_client_id, read_secret
+from planday_io.errors import MissingScopeError, UnexpectedShapeError
+from planday_io.frames.build import FrameContext
+from planday_io.frames.privacy import PrivacyFilter
+from planday_io.lake.identity import PortalIdentities
+from planday_io.lake.slices import Lake
+from planday_io.months import first_day, last_day
+from planday_io.parents import ParentTables
+from planday_io.reading.read import EndpointRead, EndpointReader
+
+
+class PortalSession:
+    """One portal during one run.
+
+    Args:
+        config: of the installation.
+        catalogue: the endpoints there are.
+        portal: config key.
+        run_id: written into every slice.
+        batch: name of the runs that this one was started together with; see `planday_io.parents`.
+        clock: the current UTC instant.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        catalogue: Catalogue,
+        portal: str,
+        *,
+        run_id: str,
+        batch: str | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.config = config
+        self.catalogue = catalogue
+        self.portal = portal
+        self.run_id = run_id
+        self.lake = Lake(config.lake, config.state)
+        self.clock = clock
+        self.settings = config.portals[portal]
+        self._identities = PortalIdentities(config.lake, config.state)
+        self.portal_id: int | None = None
+        self._overhead = Counters()
+        self._opt_in: dict[str, bool] = {}
+        self._parents = ParentTables(catalogue, config.state, portal, batch)
+        home = config.home
+        self._tokens = TokenSource(
+            identity_url=config.planday.identity_url,
+            client_id=lambda: read_client_id(self.settings.client_id, home=home, portal=portal),
+            store=RefreshTokenStore(
+                config.state / "tokens",
+                portal,
+                lambda: read_secret(
+                    self.settings.refresh_token, home=home, what=f"the refresh token of portal '{portal}'"
+                ),
+            ),
+            portal=portal,
+        )
+
+    def read(self, table: str, month: str | None = None) -> pa.Table:
+        """Read a table from the API, typed and under the privacy policy, without writing anything."""
+        endpoint = self.endpoint_of(table, month)
+        return asyncio.run(self._read_only(endpoint, month)).tables[table].table
+
+    @asynccontextmanager
+    async def client(self) -> Any:  # noqa: ANN401 - an async context of PortalClient
+        """An HTTP client within the shared budget, its portal's identity verified."""
+        budget = Budget(
+            self.config.state / "budget.sqlite",
+            client=f"{self.config.planday.api_url} {self._tokens.client_id()}",
+            portal=f"{self.config.planday.api_url} {self.portal}",
+        )
+        try:
+            async with PortalClient(
+                portal=self.portal,
+                api_url=self.config.planday.api_url,
+                tokens=self._tokens,
+                budget=budget,
+                tries=self.settings.retries.requests,
+            ) as client:
+                yield client
+        finally:
+            budget.close()
+
+    async def identify(self, client: PortalClient, *, remember: bool = True) -> int:
+        """The portal's id, verified against the one this key had before.
+
+        Raises:
+            PortalIdentityError: it is another one. Nothing was written.
+        """
+        if self.portal_id is None:
+            answer = await client.get("/portal/v1.0/info", counters=self._overhead)
+            found = answer.get("data", answer) if isinstance(answer, dict) else None
+            portal_id = found.get("id") if isinstance(found, dict) else None
+            if isinstance(portal_id, bool) or not isinstance(portal_id, int):
+                raise UnexpectedShapeError(
+                    f"/portal/v1.0/info told no portal id for portal '{self.portal}'; without it rows of two portals "
+                    "could be mixed, so nothing was read"
+                )
+            if remember or self._identities.known(self.portal) is not None:
+                self._identities.verify(self.portal, portal_id)
+            self.portal_id = portal_id
+        return self.portal_id
+
+    def endpoint_of(self, table: str, month: str | None) -> Endpoint:
+        """The endpoint of a table. Raises ValueError when a month is given and there are none, or the reverse."""
+        endpoint = self.catalogue.endpoint_of(table)
+        if (endpoint.grid == "month") != (month is not None):
+            raise ValueError(f"{table} has {'a slice per month' if month is None else 'no months'}")
+        return endpoint
+
+    def take_overhead(self) -> Counters:
+        """What identity, scopes and parents cost since this was last asked."""
+        taken, self._overhead = self._overhead, Counters()
+        return taken
+
+    async def _read_only(self, endpoint: Endpoint, month: str | None) -> EndpointRead:
+        async with self.client() as client:
+            context = await self.context(client, self.clock(), month, remember=False)
+            return await self.read_whole(endpoint, client, context)
+
+    async def read_whole(self, endpoint: Endpoint, client: PortalClient, context: FrameContext) -> EndpointRead:
+        """Everything of an endpoint, without a look at previous slices."""
+        parents = await self.parents_of(endpoint, client, context)
+        calls = calls_of(
+            endpoint,
+            days=self.days(endpoint, context),
+            parents=parents,
+            extra=await self.opt_in_params(endpoint, client),
+        )
+        return await EndpointReader(endpoint, client, context).read(calls)
+
+    def days(self, endpoint: Endpoint, context: FrameContext) -> tuple[date, date] | None:
+        """First and last day that a slice of the endpoint wants, or None where it has no window."""
+        if endpoint.window is None:
+            return None
+        month = context.month
+        return days_of(
+            endpoint.window,
+            month=(first_day(month), last_day(month)) if month else None,
+            history_start=first_day(self.config.history_start),
+            today=_today(context),
+        )
+
+    async def context(
+        self, client: PortalClient, fetched_at: datetime, month: str | None, *, remember: bool = True
+    ) -> FrameContext:
+        """What all rows of one read share. See `identify` for what it raises."""
+        portal_id = await self.identify(client, remember=remember)
+        key = self.config.privacy.hash_key
+
+        def hash_key() -> str:
+            assert key is not None, "the configuration is refused when something is hashed without a key"  # noqa: S101
+            return read_secret(key, home=self.config.home, what="privacy.hash_key")
+
+        return FrameContext(
+            portal=self.portal,
+            portal_id=portal_id,
+            zone=ZoneInfo(self.settings.timezone),
+            fetched_at=fetched_at,
+            privacy=PrivacyFilter(self.config.privacy, portal_id, hash_key),
+            month=month,
+        )
+
+    async def opt_in_params(self, endpoint: Endpoint, client: PortalClient) -> Params:
+        """The parameter that asks for the sensitive members that are wanted and granted."""
+        granted = [value for value in self._wanted_opt_in(endpoint) if await self._is_granted(endpoint, value, client)]
+        return ((endpoint.opt_in.param, ",".join(granted)),) if endpoint.opt_in and granted else ()
+
+    def _wanted_opt_in(self, endpoint: Endpoint) -> list[str]:
+        """Sensitive members the policy wants; the API is not even asked for the others."""
+        if endpoint.opt_in is None:
+            return []
+        classes = {column.name: column.privacy for table in endpoint.tables for column in table.columns}
+        policy = self.config.privacy.policy
+        return [
+            value
+            for value, _, columns in endpoint.opt_in.values
+            if any(policy(classes[column]) != "drop" for column in columns)
+        ]
+
+    async def _is_granted(self, endpoint: Endpoint, value: str, client: PortalClient) -> bool:
+        """Whether the token may ask for a sensitive member: its scopes say so, or one row is tried."""
+        if value in self._opt_in:
+            return self._opt_in[value]
+        assert endpoint.opt_in is not None  # noqa: S101 - values come from it
+        scope = next(scope for name, scope, _ in endpoint.opt_in.values if name == value)
+        token = await client.authorize()
+        if token.scopes is not None:
+            granted = scope in token.scopes
+        else:
+            listed = self.catalogue.endpoint_of(endpoint.fan_out.parent) if endpoint.fan_out else endpoint
+            try:
+                await client.get(
+                    listed.path,
+                    counters=self._overhead,
+                    params=[("limit", "1"), (endpoint.opt_in.param, value)],
+                    scope=scope,
+                )
+                granted = True
+            except MissingScopeError:
+                granted = False
+        self._opt_in[value] = granted
+        return granted
+
+    async def parents_of(self, endpoint: Endpoint, client: PortalClient, context: FrameContext) -> list[Parent] | None:
+        """What to fan out over: read already, or read now. None where the endpoint does not fan out."""
+        if endpoint.fan_out is None:
+            return None
+        name = endpoint.fan_out.parent
+        month = context.month if self.catalogue.table(name).is_monthly else None
+        rows = self._parents.find(name, month)
+        if rows is None:
+            read = await self.read_whole(self.catalogue.endpoint_of(name), client, replace(context, month=month))
+            self._overhead.add(read.counters)
+            self.remember(read, month)
+            rows = read.tables[name].table
+        return parents_in(endpoint.fan_out, rows, _today(context))
+
+    def remember(self, read: EndpointRead, month: str | None) -> None:
+        """Keep what was read for the fan-outs of this run."""
+        for name, part in read.tables.items():
+            self._parents.remember(name, month, part.table)
+
+
+def _today(context: FrameContext) -> date:
+    return context.fetched_at.astimezone(context.zone).date()

@@ -1,0 +1,67 @@
+"""One row per key where slices are months.
+
+A row that was moved from one month to another may stand in both slices until both are read again. The one that was read
+last is published, the others are counted (design decision 4). Children go where their parents go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import duckdb
+
+from planday_io.catalogue import Catalogue, Endpoint, Table
+from planday_io.frames.types import quote
+from planday_io.lake.slices import SliceKey
+
+
+def keep_latest(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, written: Sequence[SliceKey]) -> Counter[SliceKey]:
+    """Delete rows that a later read found in another month.
+
+    Args:
+        db: the new warehouse, in a transaction.
+        catalogue: the tables there are.
+        written: slices that were just written.
+
+    Returns:
+        How many rows were deleted, by slice.
+    """
+    deleted: Counter[SliceKey] = Counter()
+    touched: dict[tuple[Endpoint, str], set[str]] = {}
+    for key in written:
+        if key.month:
+            touched.setdefault((catalogue.endpoint_of(key.full_name), key.portal), set()).add(key.month)
+    for (endpoint, portal), months in touched.items():
+        for table in endpoint.tables:
+            if table.is_child or "month" in table.key:
+                continue
+            _find(db, table, portal, sorted(months))
+            children = [child for child in endpoint.tables if child.is_child] if table is endpoint.tables[0] else []
+            for child in children:
+                deleted.update(_delete(db, child, child.key[0], table.key[0], portal))
+            deleted.update(_delete(db, table, "rowid", "row_number", portal))
+    return deleted
+
+
+def _find(db: duckdb.DuckDBPyConnection, table: Table, portal: str, months: list[str]) -> None:
+    """The rows to delete, of keys that stand in one of the months, into the temporary table `doubled`."""
+    name = f"{quote(table.domain)}.{quote(table.name)}"
+    keys = ", ".join(quote(column) for column in table.key)
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE doubled AS SELECT * FROM (SELECT rowid AS row_number, month, {keys}, "
+        f"first_value(month) OVER (PARTITION BY {keys} ORDER BY _fetched_at DESC, month DESC) AS latest "
+        f"FROM {name} WHERE portal = ? AND ({keys}) IN "
+        f"(SELECT ({keys}) FROM {name} WHERE portal = ? AND list_contains(?, month))) WHERE month <> latest",
+        [portal, portal, months],
+    )
+
+
+def _delete(db: duckdb.DuckDBPyConnection, table: Table, column: str, by: str, portal: str) -> dict[SliceKey, int]:
+    name = f"{quote(table.domain)}.{quote(table.name)}"
+    rows = db.execute(
+        f"DELETE FROM {name} WHERE portal = ? AND ({column}, month) IN (SELECT ({quote(by)}, month) FROM doubled) "
+        "RETURNING month",
+        [portal],
+    ).fetchall()
+    return {SliceKey.of(table.full_name, portal, month): count for month, count in Counter(m for (m,) in rows).items()}
