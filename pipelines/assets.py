@@ -1,4 +1,7 @@
-"""One asset per table, all from one factory. Tables that one request fills are refreshed together."""
+"""One asset per table, all from one factory. Tables that one request fills are refreshed together.
+
+Snapshots have a partition per portal, facts one per month and portal (`2026-09|oslo`).
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,7 +30,7 @@ def portals_of(endpoint: Endpoint, catalogue: Catalogue, config: Config) -> list
 def build_assets(catalogue: Catalogue, config: Config) -> list[dg.AssetsDefinition]:
     """Assets for every table that a portal has."""
     return [
-        _asset(endpoint, portals, config)
+        _asset(endpoint, portals, catalogue, config)
         for endpoint in catalogue.endpoints
         if (portals := portals_of(endpoint, catalogue, config))
     ]
@@ -38,24 +41,48 @@ def asset_keys(endpoints: Sequence[Endpoint]) -> list[dg.AssetKey]:
     return [dg.AssetKey([table.domain, table.name]) for endpoint in endpoints for table in endpoint.tables]
 
 
-def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsDefinition:
-    partitions = dg.StaticPartitionsDefinition(portals)
-    specs = [_spec(endpoint, table, partitions, config) for table in endpoint.tables]
+def partition_of(portal: str, month: str | None) -> str | dg.MultiPartitionKey:
+    """The partition key of a portal, or of one of its months."""
+    return dg.MultiPartitionKey({"portal": portal, "month": month}) if month else portal
+
+
+def _partitions(endpoint: Endpoint, portals: list[str], config: Config) -> dg.PartitionsDefinition[str]:
+    by_portal = dg.StaticPartitionsDefinition(portals)
+    if endpoint.grid == "portal":
+        return by_portal
+    months = dg.MonthlyPartitionsDefinition(
+        start_date=config.history_start,
+        fmt="%Y-%m",
+        end_offset=1 + max(portal.window.future_months for portal in config.portals.values()),
+    )
+    return dg.MultiPartitionsDefinition({"portal": by_portal, "month": months})
+
+
+def _portal_and_month(key: str) -> tuple[str, str | None]:
+    if isinstance(key, dg.MultiPartitionKey):
+        return key.keys_by_dimension["portal"], key.keys_by_dimension["month"]
+    return key, None
+
+
+def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config: Config) -> dg.AssetsDefinition:
+    partitions = _partitions(endpoint, portals, config)
+    specs = [_spec(endpoint, table, partitions, catalogue, config) for table in endpoint.tables]
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs)
     def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult[None]]:
-        portal = context.partition_key
+        portal, month = _portal_and_month(context.partition_key)
         listener = LISTENER.get()
 
         def progress(done: int, expected: int | None) -> None:
             if listener:
-                listener.reading(portal, endpoint.name, done, expected)
+                listener.reading(portal, endpoint.name, month, done, expected)
 
         tags = context.run.tags
         try:
             reports = refresh_endpoint(
                 planday.session(portal),
                 endpoint.name,
+                month=month,
                 full=tags.get(FULL_TAG) == "true",
                 accept_shrink=tags.get(ACCEPT_SHRINK_TAG) == "true",
                 progress=progress,
@@ -64,7 +91,7 @@ def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsD
             retries = planday.config.portals[portal].retries
             is_final = not error.retryable or context.retry_number >= retries.step
             if listener:
-                listener.failed(portal, endpoint.name, str(error), is_final=is_final)
+                listener.failed(portal, endpoint.name, month, str(error), is_final=is_final)
             if is_final:
                 raise dg.Failure(description=str(error), allow_retries=False) from None
             delay = min(retries.step_delay_seconds, int(tags.get(DELAY_CAP_TAG, retries.step_delay_seconds)))
@@ -80,7 +107,9 @@ def _asset(endpoint: Endpoint, portals: list[str], config: Config) -> dg.AssetsD
     return refresh
 
 
-def _spec(endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition, config: Config) -> dg.AssetSpec:
+def _spec(
+    endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition[str], catalogue: Catalogue, config: Config
+) -> dg.AssetSpec:
     docs = {**STANDARD_DOCS, **{column.name: column.doc for column in table.columns}}
     schema = dg.TableSchema(
         columns=[
@@ -91,7 +120,7 @@ def _spec(endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition,
     tags = {"planday/domain": table.domain, "planday/confidence": table.confidence}
     return dg.AssetSpec(
         key=[table.domain, table.name],
-        deps=[dg.AssetKey(endpoint.fan_out.parent.split("."))] if endpoint.fan_out else [],
+        deps=_deps(endpoint, catalogue),
         description=f"{table.doc}\n\nSource: `GET {endpoint.path}`, scope `{endpoint.scope or 'none documented'}`. "
         f"Key: portal, {', '.join(table.key)}.",
         group_name=table.domain,
@@ -105,6 +134,14 @@ def _spec(endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition,
             "scope": endpoint.scope or "none documented",
         },
     )
+
+
+def _deps(endpoint: Endpoint, catalogue: Catalogue) -> list[dg.AssetDep]:
+    if endpoint.fan_out is None:
+        return []
+    parent = catalogue.endpoint_of(endpoint.fan_out.parent)
+    mapping = dg.MultiToSingleDimensionPartitionMapping("portal") if parent.grid != endpoint.grid else None
+    return [dg.AssetDep(dg.AssetKey(endpoint.fan_out.parent.split(".")), partition_mapping=mapping)]
 
 
 def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue | int | float | str]:
@@ -121,5 +158,6 @@ def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue
         "verdict": report.verdict,
         "rereads": report.rereads,
         "gone": report.gone,
+        "months_marked": ", ".join(report.marked) or "none",
         "path": dg.MetadataValue.path(str(config.lake / report.path)),
     }

@@ -51,8 +51,8 @@ def main() -> None:
 @app.command()
 def sandbox(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8155) -> None:
     """Serve a local Planday with three demo portals until interrupted."""
-    from planday_io.sandbox.app import demo_sandbox
     from planday_io.sandbox.serve import serve_forever
+    from planday_io.sandbox.state import demo_sandbox
 
     made = demo_sandbox()
     typer.echo(f"A local Planday listens on http://127.0.0.1:{port} (Ctrl+C ends it).")
@@ -103,16 +103,24 @@ def sync(
     resources: Resources = None,
     full: Annotated[bool, typer.Option(help="Read everything, also where only changes are due.")] = False,
     accept_shrink: Annotated[bool, typer.Option(help="Let snapshots shrink suspiciously this once.")] = False,
+    months: Annotated[
+        str | None,
+        typer.Option(help="Read these months of facts, such as 2026-08..2026-10 (both included) or 2026-09."),
+    ] = None,
     publish: Annotated[bool, typer.Option(help="Renew the warehouse at the end.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Read portals into the lake and publish the warehouse."""
+    """Read portals into the lake and publish the warehouse.
+
+    Without --months: the window of each portal and, where shifts were edited or a month was never read, those months too.
+    """
     from pipelines.console import listening, print_outcome
     from pipelines.sync import sync as synchronise
 
     config = _config()
     chosen = _portals(config, portals)
     names = _resources(resources)
+    wanted = _months(config, chosen, months)
     console = _console(err=as_json)
     with listening(console, chosen) as listener:
         outcome = synchronise(
@@ -120,6 +128,7 @@ def sync(
             chosen,
             listener=listener,
             resources=names,
+            months=wanted,
             full=full,
             accept_shrink=accept_shrink,
             publishes=publish,
@@ -129,6 +138,52 @@ def sync(
     else:
         print_outcome(console, config, outcome)
     raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+@app.command()
+def plan(
+    portals: Portals = None,
+    resources: Resources = None,
+    months: Annotated[
+        str | None, typer.Option(help="Of these months of facts, such as 2026-08..2026-10 (both included).")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="Of one tick of this schedule, such as nightly.")] = None,
+    full: Annotated[bool, typer.Option(help="As if everything were read.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
+    from dataclasses import asdict
+
+    from pipelines.console import print_forecasts
+    from pipelines.resources import catalogue
+    from pipelines.sync import planned_runs, scheduled_runs
+    from planday_io.errors import ConfigError
+    from planday_io.forecast import forecast
+    from planday_io.session import PortalSession
+
+    config = _config()
+    chosen = _portals(config, portals)
+    if schedule and (resources or months):
+        raise ConfigError("--schedule says what is read: leave out --resources and --months")
+    names, wanted = _resources(resources), _months(config, chosen, months)
+    found = []
+    for portal in chosen:
+        if schedule:
+            _known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
+            runs = scheduled_runs(config, portal, config.portals[portal].schedules[schedule])
+        else:
+            runs = planned_runs(config, portal, resources=names, months=wanted)
+        session = PortalSession(config, catalogue(), portal, run_id="plan")
+        found.append(forecast(session, runs, full=full))
+    if as_json:
+        rows = [
+            {**asdict(one), "requests": one.requests, "tables": [asdict(t) for t in one.tables.values()]}
+            for one in found
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        print_forecasts(_console(), found)
+    raise typer.Exit(1 if any(table.error for one in found for table in one.tables.values()) else 0)
 
 
 @app.command()
@@ -210,7 +265,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "complete": outcome.is_complete,
         "seconds": round(outcome.seconds, 3),
         "tables": [{"portal": portal, **asdict(report)} for portal, report in outcome.reports],
-        "failures": [{"portal": p, "table": t, "error": error} for p, t, error in outcome.failures],
+        "failures": [asdict(failure) for failure in outcome.failures],
         "publication_error": outcome.publication_error or None,
     }
 
@@ -233,6 +288,32 @@ def _resources(text: str | None) -> list[str] | None:
         return None
     known = [*catalogue().domains(), *(table.full_name for table in catalogue().tables())]
     return _known([name.strip() for name in text.split(",")], known, "domain or table")
+
+
+def _months(config: Config, portals: list[str], text: str | None) -> list[str] | None:
+    from datetime import UTC, datetime
+
+    from planday_io.errors import ConfigError
+    from planday_io.grid import grid_months
+    from planday_io.months import is_month, months_between
+
+    if text is None:
+        return None
+    first, dots, last = text.partition("..")
+    last = last if dots else first
+    if not (is_month(first) and is_month(last)):
+        raise ConfigError(f"--months {text!r} is no month: write 2026-09, or 2026-08..2026-10 with both included")
+    found = months_between(first, last)
+    if not found:
+        raise ConfigError(f"--months {text!r} ends before it begins")
+    for portal in portals:
+        grid = grid_months(config, portal, datetime.now(UTC))
+        if first < grid[0] or last > grid[-1]:
+            raise ConfigError(
+                f"--months {text!r} reaches beyond {grid[0]}..{grid[-1]}, which portal '{portal}' has: history_start and "
+                "window.future_months in portals.yaml are its limits"
+            )
+    return found
 
 
 def _known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names

@@ -12,7 +12,13 @@ from rich.table import Table
 from pipelines.progress import Listener
 from pipelines.sync import Outcome
 from planday_io.config import Config
+from planday_io.forecast import Forecast
 from planday_io.refresh import TableReport
+
+
+def named(table: str, month: str | None) -> str:
+    """A table and its month, as lines show them."""
+    return f"{table} {month}" if month else table
 
 
 class PlainLines:
@@ -21,18 +27,19 @@ class PlainLines:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def reading(self, portal: str, table: str, done: int, expected: int | None) -> None:
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         """Nothing: lines are for what is done."""
 
     def finished(self, portal: str, report: TableReport) -> None:
         self._print(
-            f"{portal} {report.table}: {report.rows} rows, {report.counters.requests} requests, {report.verdict}"
+            f"{portal} {named(report.table, report.month)}: {report.rows} rows, {report.counters.requests} requests, "
+            f"{report.verdict}"
         )
         for warning in report.warnings:
             self._print(f"{portal} warning: {warning}")
 
-    def failed(self, portal: str, table: str, error: str, *, is_final: bool) -> None:
-        self._print(f"{portal} {table}: {'failed' if is_final else 'failed, tried again'}: {error}")
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
+        self._print(f"{portal} {named(table, month)}: {'failed' if is_final else 'failed, tried again'}: {error}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -46,14 +53,14 @@ class Bars:
         self._bars: dict[str, TaskID] = {key: progress.add_task(key, total=None, table="") for key in portals}
         self._plain = PlainLines(progress.console)
 
-    def reading(self, portal: str, table: str, done: int, expected: int | None) -> None:
-        self._progress.update(self._bars[portal], table=table, completed=done, total=expected)
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
+        self._progress.update(self._bars[portal], table=named(table, month), completed=done, total=expected)
 
     def finished(self, portal: str, report: TableReport) -> None:
         self._plain.finished(portal, report)
 
-    def failed(self, portal: str, table: str, error: str, *, is_final: bool) -> None:
-        self._plain.failed(portal, table, error, is_final=is_final)
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
+        self._plain.failed(portal, table, month, error, is_final=is_final)
 
 
 @contextmanager
@@ -83,6 +90,30 @@ def print_rows(console: Console, title: str, columns: Sequence[str], rows: Seque
     console.print(table, markup=False)
 
 
+def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
+    """What each table and each portal will cost."""
+    rows: list[tuple[object, ...]] = []
+    for one in forecasts:
+        rows += [(one.portal, table.table, table.slices, table.requests, table.error) for table in one.tables.values()]
+    print_rows(console, "", ("portal", "table", "slices", "requests", ""), rows)
+    print_rows(
+        console,
+        "\nIn all",
+        ("portal", "slices", "requests", "minutes", "share of an hour's budget", "requests spent on looking"),
+        [
+            (
+                one.portal,
+                sum(table.slices for table in one.tables.values()),
+                one.requests,
+                f"{one.seconds / 60:.1f}",
+                f"{one.share:.1%}",
+                one.asked,
+            )
+            for one in forecasts
+        ],
+    )
+
+
 def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
     """The summary at the end of a sync."""
     rows: dict[str, list[int]] = {}
@@ -90,17 +121,17 @@ def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
         sums = rows.setdefault(portal, [0, 0, 0, 0])
         for index, value in enumerate((1, report.rows, report.counters.requests, report.counters.retries)):
             sums[index] += value
-    failed = {portal: sum(key == portal for key, _, _ in outcome.failures) for portal in config.portals}
+    failed = {portal: sum(one.portal == portal for one in outcome.failures) for portal in config.portals}
     print_rows(
         console,
-        f"\n{len(outcome.reports)} tables in {outcome.seconds:.1f} s",
-        ("portal", "tables", "rows", "requests", "retries", "failed"),
+        f"\n{len(outcome.reports)} slices in {outcome.seconds:.1f} s",
+        ("portal", "slices", "rows", "requests", "retries", "failed"),
         [(portal, *rows.get(portal, [0, 0, 0, 0]), failed[portal]) for portal in config.portals
          if portal in rows or failed[portal]],
     )  # fmt: skip
-    for portal, table, error in outcome.failures:
+    for one in outcome.failures:
         console.print(
-            f"\n{portal} {table} is incomplete, its previous data stays: {error}",
+            f"\n{one.portal} {named(one.table, one.month)} is incomplete, its previous data stays: {one.error}",
             markup=False,
             highlight=False,
             soft_wrap=True,

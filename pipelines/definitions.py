@@ -24,7 +24,7 @@ def build_definitions(path: Path) -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(catalogue(), config),
         schedules=build_schedules(catalogue(), config),
-        sensors=build_sensors(config),
+        sensors=build_sensors(catalogue(), config),
         resources={"planday": PlandayPortals(config_path=str(config.file))},
         executor=publishing_executor(str(config.file)),
     )

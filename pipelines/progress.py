@@ -15,13 +15,13 @@ from planday_io.refresh import TableReport
 class Listener(Protocol):
     """What `planday sync` wants to hear."""
 
-    def reading(self, portal: str, table: str, done: int, expected: int | None) -> None:
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         """An answer came; expected is None while unknown."""
 
     def finished(self, portal: str, report: TableReport) -> None:
         """A table was written."""
 
-    def failed(self, portal: str, table: str, error: str, *, is_final: bool) -> None:
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
         """A table failed; not final when the step is tried again."""
 
 

@@ -13,6 +13,8 @@ from planday_io.session import PortalSession
 from planday_io.warehouse import Publication, publish
 
 NO_PUBLISH_TAG = ".dagster/planday_no_publish"
+BATCH_TAG = "planday/batch"
+BACKFILL_TAG = "dagster/backfill"
 
 
 class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -27,6 +29,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     config_path: str
     _config: Config = PrivateAttr()
     _run_id: str = PrivateAttr()
+    _batch: str | None = PrivateAttr(default=None)
     _publishes: bool = PrivateAttr(default=True)
     _sessions: dict[str, PortalSession] = PrivateAttr(default_factory=dict)
 
@@ -36,6 +39,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._run_id = context.run.run_id if context.run else ""
         if context.instance and context.run:
             context.instance.add_run_tags(context.run.run_id, liveness.process_tags())
+            # Runs of one backfill, of one tick or of one command share what they fan out over.
+            self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
             self._publishes = NO_PUBLISH_TAG not in context.run.tags
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
@@ -46,7 +51,9 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def session(self, portal: str) -> PortalSession:
         """The session of a portal in this run."""
         if portal not in self._sessions:
-            self._sessions[portal] = PortalSession(self._config, catalogue(), portal, run_id=self._run_id)
+            self._sessions[portal] = PortalSession(
+                self._config, catalogue(), portal, run_id=self._run_id, batch=self._batch
+            )
         return self._sessions[portal]
 
     @property

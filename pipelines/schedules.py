@@ -1,12 +1,19 @@
-"""Schedules of the configuration: one per portal and name, such as `nightly_oslo`. No tick calls the API."""
+"""Schedules of the configuration: one per portal and name. No tick calls the API.
 
-from collections.abc import Iterator
+A run holds assets with equal partitions only, so a schedule that is due snapshots and facts becomes two: `nightly_oslo` for
+the portal's snapshots and `nightly_oslo_months` for the months of its window, at the same time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 import dagster as dg
 
-from pipelines.assets import asset_keys, portals_of
+from pipelines.assets import asset_keys, partition_of, portals_of
+from pipelines.resources import BATCH_TAG
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, Schedule
+from planday_io.grid import window_months
 from planday_io.selection import endpoints_of
 
 # Dagster's job over all assets. A job of our own could not hold assets whose partitions differ, which they do as soon
@@ -16,43 +23,77 @@ SCHEDULE_TAG = "planday/schedule"
 
 
 def build_schedules(catalogue: Catalogue, config: Config) -> list[dg.ScheduleDefinition]:
-    """A schedule for each portal and each of its schedules that is due anything."""
+    """Schedules for each portal and each of its schedules that is due anything."""
     return [
-        _schedule(catalogue, config, portal, name, schedule, due)
+        schedule
         for portal, settings in config.portals.items()
-        for name, schedule in settings.schedules.items()
-        if (due := endpoints_of(catalogue, settings, schedule.resources))
+        for name, configured in settings.schedules.items()
+        for schedule in _schedules(catalogue, config, portal, name, configured)
     ]
 
 
-def same_partitions(endpoints: list[Endpoint], catalogue: Catalogue, config: Config) -> list[list[Endpoint]]:
+def same_partitions(endpoints: Sequence[Endpoint], catalogue: Catalogue, config: Config) -> list[list[Endpoint]]:
     """Endpoints in groups that one run can hold, in order."""
     groups: dict[tuple[str, ...], list[Endpoint]] = {}
     for endpoint in endpoints:
-        groups.setdefault(tuple(portals_of(endpoint, catalogue, config)), []).append(endpoint)
+        groups.setdefault((endpoint.grid, *portals_of(endpoint, catalogue, config)), []).append(endpoint)
     return list(groups.values())
 
 
+def _schedules(
+    catalogue: Catalogue, config: Config, portal: str, name: str, schedule: Schedule
+) -> Iterator[dg.ScheduleDefinition]:
+    due = endpoints_of(catalogue, config.portals[portal], schedule.resources)
+    snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
+    facts = [endpoint for endpoint in due if endpoint.grid == "month"]
+
+    def whole_portal(_: datetime) -> list[str | None]:
+        return [None]
+
+    def months(at: datetime) -> list[str | None]:
+        return [*window_months(config, portal, at)]
+
+    what = ", ".join(schedule.resources)
+    if snapshots:
+        groups = same_partitions(snapshots, catalogue, config)
+        about = f"Reads the snapshots of portal {portal}: {what}."
+        yield _schedule(config, portal, f"{name}_{portal}", "", schedule, groups, whole_portal, about)
+    if facts:
+        groups = same_partitions(facts, catalogue, config)
+        window = config.portals[portal].window
+        about = f"Reads {window.past_months} months back and {window.future_months} ahead of portal {portal}: {what}."
+        yield _schedule(config, portal, f"{name}_{portal}", "_months", schedule, groups, months, about)
+
+
 def _schedule(
-    catalogue: Catalogue, config: Config, portal: str, name: str, schedule: Schedule, due: list[Endpoint]
+    config: Config,
+    portal: str,
+    base: str,
+    suffix: str,
+    schedule: Schedule,
+    groups: list[list[Endpoint]],
+    months: Callable[[datetime], list[str | None]],
+    about: str,
 ) -> dg.ScheduleDefinition:
-    groups = same_partitions(due, catalogue, config)
+    name = base + suffix
 
     @dg.schedule(
-        name=f"{name}_{portal}",
+        name=name,
         job_name=ASSET_JOB,
         cron_schedule=schedule.cron,
         execution_timezone=config.portals[portal].timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if schedule.enabled else dg.DefaultScheduleStatus.STOPPED,
-        description=f"Reads {', '.join(schedule.resources)} of portal {portal}.",
+        description=about,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        for number, group in enumerate(groups):
-            yield dg.RunRequest(
-                run_key=f"{name}_{portal} {context.scheduled_execution_time.isoformat()} {number}",
-                partition_key=portal,
-                asset_selection=asset_keys(group),
-                tags={SCHEDULE_TAG: f"{name}_{portal}"},
-            )
+        at = context.scheduled_execution_time
+        for month in months(at):
+            for number, group in enumerate(groups):
+                yield dg.RunRequest(
+                    run_key=f"{name} {at.isoformat()} {month or ''} {number}",
+                    partition_key=partition_of(portal, month),
+                    asset_selection=asset_keys(group),
+                    tags={SCHEDULE_TAG: name, BATCH_TAG: f"{base}-{at:%Y%m%d%H%M}"},
+                )
 
     return tick

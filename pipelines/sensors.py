@@ -1,16 +1,37 @@
-"""Two safety nets: ending runs whose process was killed, and publishing what a killed run had written."""
+"""Safety nets, and the months that have to be read again. No tick calls the API."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
+from pipelines.assets import asset_keys, partition_of
 from pipelines.liveness import end_dead_runs
-from pipelines.resources import publish_pending
+from pipelines.resources import BATCH_TAG, publish_pending
+from pipelines.schedules import ASSET_JOB, same_partitions
+from planday_io.catalogue import Catalogue
+from planday_io.changes import ChangedMonths
 from planday_io.config import Config
 from planday_io.lake.slices import Lake
+from planday_io.selection import endpoints_of
+
+CHANGES_TAG = "planday/changes"
+MARK_TAG = "planday/mark"
+_NOT_ENDED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+_AT_ONCE = 12
+"""Runs of changed months waiting at a time, so that a new portal's two years do not push others out of the queue."""
 
 
-def build_sensors(config: Config) -> list[dg.SensorDefinition]:
-    """The sensors; both are on from the start."""
+def build_sensors(catalogue: Catalogue, config: Config) -> list[dg.SensorDefinition]:
+    """The sensors; all are on from the start."""
+    return [_dead_runs(), _unpublished_slices(config), _changed_months(catalogue, config)]
 
+
+def _dead_runs() -> dg.SensorDefinition:
     @dg.sensor(
         name="dead_runs",
         minimum_interval_seconds=30,
@@ -21,6 +42,10 @@ def build_sensors(config: Config) -> list[dg.SensorDefinition]:
         ended = end_dead_runs(context.instance)
         return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
 
+    return dead_runs
+
+
+def _unpublished_slices(config: Config) -> dg.SensorDefinition:
     @dg.sensor(
         name="unpublished_slices",
         minimum_interval_seconds=60,
@@ -38,4 +63,42 @@ def build_sensors(config: Config) -> list[dg.SensorDefinition]:
         done = publish_pending(config)
         return dg.SkipReason(f"published {done.slices} slices")
 
-    return [dead_runs, unpublished_slices]
+    return unpublished_slices
+
+
+def _changed_months(catalogue: Catalogue, config: Config) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="changed_months",
+        job_name=ASSET_JOB,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Reads again the months in which the last changes run found edited, deleted or moved shifts, and those "
+        "never read.",
+    )
+    def changed_months(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        room = _AT_ONCE - context.instance.get_runs_count(
+            dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED)
+        )
+        marks = ChangedMonths(config.state).settle(Lake(config.lake, config.state), catalogue, config)
+        for mark in reversed(marks):
+            key = f"{mark.portal} {mark.month} {mark.at.isoformat()}"
+            # What failed is tried again when a later changes run marks it again.
+            if room <= 0 or context.instance.get_runs_count(dg.RunsFilter(tags={MARK_TAG: key})):
+                continue
+            endpoints = endpoints_of(catalogue, config.portals[mark.portal], mark.tables)
+            for number, group in enumerate(same_partitions(endpoints, catalogue, config)):
+                room -= 1
+                yield dg.RunRequest(
+                    run_key=f"{key} {number}",
+                    partition_key=partition_of(mark.portal, mark.month),
+                    asset_selection=asset_keys(group),
+                    tags={
+                        CHANGES_TAG: "true",
+                        MARK_TAG: key,
+                        BATCH_TAG: f"changes-{mark.portal}-{mark.at:%Y%m%d%H%M%S}",
+                    },
+                )
+        if not marks:
+            yield dg.SkipReason("every month is as the last changes run found it")
+
+    return changed_months

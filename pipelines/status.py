@@ -10,13 +10,18 @@ from croniter import croniter
 
 from planday_io.catalogue import Catalogue
 from planday_io.config import Config
+from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
 
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """One table of one portal. Instants are ISO texts, UTC for what was, the portal's zone for what is due."""
+    """One table of one portal. Instants are ISO texts, UTC for what was, the portal's zone for what is due.
+
+    Where a table has a slice per month: the rows of all of them, and the oldest read of those in the portal's window, or
+    None where one of these was never read.
+    """
 
     portal: str
     table: str
@@ -44,18 +49,22 @@ def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> li
                 due[endpoint.name] = min(tick, due.get(endpoint.name, tick))
         for endpoint in endpoints_of(catalogue, settings):
             for table in endpoint.tables:
-                key = SliceKey.of(table.full_name, portal)
-                origin = lake.origin(key)
+                months = window_months(config, portal, now) if table.is_monthly else [None]
+                keys = [SliceKey.of(table.full_name, portal, month) for month in months]
+                origins = {key: lake.origin(key) for key in lake.slices(table.full_name, portal)}
+                current = [origins.get(key) for key in keys]
+                known = [origin for origin in current if origin is not None]
+                oldest = min(known, key=lambda origin: origin.fetched) if len(known) == len(keys) else None
                 next_tick = due.get(endpoint.name)
                 states.append(
                     TableState(
                         portal=portal,
                         table=table.full_name,
-                        rows=origin.kept if origin else None,
-                        last_complete=origin.fetched.isoformat(timespec="seconds") if origin else None,
-                        verdict=origin.verdict if origin else None,
+                        rows=sum(origin.kept for origin in origins.values() if origin) if origins else None,
+                        last_complete=oldest.fetched.isoformat(timespec="seconds") if oldest else None,
+                        verdict=oldest.verdict if oldest else None,
                         next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
-                        published=origin is not None and key not in pending,
+                        published=oldest is not None and pending.isdisjoint(keys),
                     )
                 )
     return states

@@ -6,27 +6,42 @@ share the budget and take turns at publishing.
 """
 
 import os
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys
+from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
 from pipelines.definitions import build_definitions
 from pipelines.liveness import end_dead_runs
 from pipelines.progress import LISTENER, Listener
-from pipelines.resources import NO_PUBLISH_TAG, catalogue, publish_pending
+from pipelines.resources import BATCH_TAG, NO_PUBLISH_TAG, catalogue, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import Endpoint
-from planday_io.config import Config
+from planday_io.changes import ChangedMonths, never_read
+from planday_io.config import Config, Schedule
 from planday_io.errors import PlandayError
 from planday_io.files import locked
+from planday_io.grid import grid_months, window_months
+from planday_io.lake.slices import Lake
 from planday_io.refresh import TableReport
 from planday_io.selection import endpoints_of
 from planday_io.warehouse import Publication
 
 _DELAY_CAP_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A table that was not written; its previous slice stays."""
+
+    portal: str
+    table: str
+    month: str | None
+    error: str
 
 
 @dataclass(slots=True)
@@ -35,14 +50,14 @@ class Outcome:
 
     Args:
         reports: (portal, report) of each table that was written.
-        failures: (portal, table, error) of each that was not.
+        failures: of those that were not.
         publication: of the warehouse; None when it was left out or failed.
         publication_error: why it failed.
         seconds: it took.
     """
 
     reports: list[tuple[str, TableReport]] = field(default_factory=list)
-    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     publication: Publication | None = None
     publication_error: str = ""
     seconds: float = 0.0
@@ -74,6 +89,7 @@ def sync(
     *,
     listener: Listener,
     resources: Sequence[str] | None = None,
+    months: Sequence[str] | None = None,
     full: bool = False,
     accept_shrink: bool = False,
     publishes: bool = True,
@@ -84,7 +100,8 @@ def sync(
         config: of the installation.
         portals: keys.
         listener: told what happens.
-        resources: domains and tables; None is each portal's default tables.
+        resources: domains and tables; None is each portal's default tables, or its facts where months are given.
+        months: to read; None is each portal's window, and what is marked as changed or never read.
         full: read everything, also where only changes are due.
         accept_shrink: let snapshots shrink this once.
         publishes: renew the warehouse at the end.
@@ -94,24 +111,24 @@ def sync(
     recorder = _Recorder(outcome, listener)
     job = build_definitions(config.file).resolve_implicit_global_asset_job_def()
     tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), NO_PUBLISH_TAG: "true", "planday/started_by": "planday sync"}
+    tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
     with open_instance(config) as instance:
         end_dead_runs(instance)
         LISTENER.set(recorder)
         for portal in portals:
-            names = resources if resources is not None else catalogue().domains()
-            due = endpoints_of(catalogue(), config.portals[portal], names)
-            for group in same_partitions(due, catalogue(), config):
+            for month, group in _runs(config, portal, resources, months):
                 result = job.execute_in_process(
                     instance=instance,
-                    partition_key=portal,
+                    partition_key=partition_of(portal, month),
                     asset_selection=asset_keys(group),
                     tags=tags,
                     raise_on_error=False,
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
-                _note_skipped(outcome, portal, group, result)
+                _note_skipped(outcome, portal, month, group, result)
+            ChangedMonths(config.state).settle(Lake(config.lake, config.state), catalogue(), config, portal)
     if publishes:
         try:
             outcome.publication = publish_pending(config)
@@ -121,10 +138,70 @@ def sync(
     return outcome
 
 
-def _note_skipped(outcome: Outcome, portal: str, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult) -> None:
+def _runs(
+    config: Config, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
+) -> Iterator[tuple[str | None, list[Endpoint]]]:
+    """The runs of a portal, one after the other: snapshots, then the latest month first.
+
+    What is marked is looked up when the snapshots are done, because reading them is what marks it.
+    """
+    settings = config.portals[portal]
+    names = resources if resources is not None else catalogue().domains()
+    due = endpoints_of(catalogue(), settings, names)
+    facts = [endpoint for endpoint in due if endpoint.grid == "month"]
+    snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
+    if resources is not None or months is None:
+        for group in same_partitions(snapshots, catalogue(), config):
+            yield None, group
+    wanted = dict.fromkeys(months or window_months(config, portal, datetime.now(UTC)), facts)
+    if months is None and any(endpoint.watch for endpoint in snapshots):
+        lake = Lake(config.lake, config.state)
+        for mark in ChangedMonths(config.state).settle(lake, catalogue(), config, portal):
+            marked = endpoints_of(catalogue(), settings, mark.tables)
+            both = [*wanted.get(mark.month, []), *marked]
+            wanted[mark.month] = [one for one in catalogue().endpoints if one in both]
+    for month in sorted(wanted, reverse=True):
+        for group in same_partitions(wanted[month], catalogue(), config):
+            yield month, group
+
+
+def planned_runs(
+    config: Config,
+    portal: str,
+    *,
+    resources: Sequence[str] | None = None,
+    months: Sequence[str] | None = None,
+) -> list[tuple[str | None, list[Endpoint]]]:
+    """The runs that `sync` would make now, as far as it can be told before the API is asked what changed."""
+    now = datetime.now(UTC)
+    runs = list(_runs(config, portal, resources, months))
+    facts = [
+        one for one in endpoints_of(catalogue(), config.portals[portal], catalogue().domains()) if one.grid == "month"
+    ]
+    if months is None and any(one.watch for _, group in runs for one in group):
+        lake, grid = Lake(config.lake, config.state), grid_months(config, portal, now)
+        due = {(month, one.name) for month, group in runs for one in group}
+        for month, names in never_read(lake, portal, grid, facts, [], now).items():
+            missing = [one for one in facts if one.name in names and (month, one.name) not in due]
+            runs += [(month, group) for group in same_partitions(missing, catalogue(), config)]
+    return runs
+
+
+def scheduled_runs(config: Config, portal: str, schedule: Schedule) -> list[tuple[str | None, list[Endpoint]]]:
+    """The runs of one tick of a schedule."""
+    due = endpoints_of(catalogue(), config.portals[portal], schedule.resources)
+    groups = same_partitions(due, catalogue(), config)
+    months = window_months(config, portal, datetime.now(UTC))
+    snapshots: list[tuple[str | None, list[Endpoint]]] = [(None, one) for one in groups if one[0].grid == "portal"]
+    return snapshots + [(month, one) for month in months for one in groups if one[0].grid == "month"]
+
+
+def _note_skipped(
+    outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult
+) -> None:
     """A table that neither was written nor failed was left out, because one it is read from failed, or crashed."""
-    told = {report.table for key, report in outcome.reports if key == portal}
-    told |= {table for key, table, _ in outcome.failures if key == portal}
+    told = {report.table for key, report in outcome.reports if key == portal and report.month == month}
+    told |= {failure.table for failure in outcome.failures if failure.portal == portal and failure.month == month}
     for endpoint in group:
         if endpoint.name in told:
             continue
@@ -135,7 +212,7 @@ def _note_skipped(outcome: Outcome, portal: str, group: Sequence[Endpoint], resu
             why = f"{crash.step_failure_data.error.cls_name}: a fault of this program; see run {result.run_id}"
         elif not endpoint.fan_out:
             why = f"did not run; see run {result.run_id} of {ASSET_JOB}"
-        outcome.failures.append((portal, endpoint.name, why))
+        outcome.failures.append(Failure(portal, endpoint.name, month, why))
 
 
 class _Recorder:
@@ -145,14 +222,14 @@ class _Recorder:
         self._outcome = outcome
         self._listener = listener
 
-    def reading(self, portal: str, table: str, done: int, expected: int | None) -> None:
-        self._listener.reading(portal, table, done, expected)
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
+        self._listener.reading(portal, table, month, done, expected)
 
     def finished(self, portal: str, report: TableReport) -> None:
         self._outcome.reports.append((portal, report))
         self._listener.finished(portal, report)
 
-    def failed(self, portal: str, table: str, error: str, *, is_final: bool) -> None:
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
         if is_final:
-            self._outcome.failures.append((portal, table, error))
-        self._listener.failed(portal, table, error, is_final=is_final)
+            self._outcome.failures.append(Failure(portal, table, month, error))
+        self._listener.failed(portal, table, month, error, is_final=is_final)

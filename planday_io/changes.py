@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from planday_io.catalogue import Endpoint, Table
+from planday_io.catalogue import Catalogue, Endpoint, Table
+from planday_io.config.model import Config
 from planday_io.files import locked, storage_errors, write_text
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
 from planday_io.plan import aligned
+from planday_io.selection import endpoints_of
 
 _TRIED_AGAIN = timedelta(days=1)
 """A month that never was read, because its run failed, is marked again after so long."""
@@ -80,20 +82,31 @@ class ChangedMonths:
         """Whether a month of a portal has a mark."""
         return month is not None and self._path(portal, month).exists()
 
-    def settle(self, lake: Lake, portal: str | None = None) -> list[Mark]:
-        """Take away the marks of months that were read since. Returns those that stay."""
+    def settle(self, lake: Lake, catalogue: Catalogue, config: Config, portal: str | None = None) -> list[Mark]:
+        """Take away the marks of what was read since, or is no longer among a portal's resources.
+
+        Returns:
+            The marks that stay, oldest month first, with the endpoints that are still to be read.
+        """
         with locked(self._lock), storage_errors(self._folder, "read"):
             left = []
             for mark in self.marks(portal):
-                origins = [lake.origin(SliceKey.of(name, mark.portal, mark.month)) for name in mark.tables]
-                if all(origin is not None and origin.fetched >= mark.at for origin in origins):
-                    self._path(mark.portal, mark.month).unlink(missing_ok=True)
+                settings = config.portals.get(mark.portal)
+                has = {one.name for one in endpoints_of(catalogue, settings)} if settings else set()
+                tables = tuple(name for name in mark.tables if name in has and not _is_read(lake, mark, name))
+                if tables:
+                    left.append(replace(mark, tables=tables))
                 else:
-                    left.append(mark)
-            return left
+                    self._path(mark.portal, mark.month).unlink(missing_ok=True)
+            return sorted(left, key=lambda mark: (mark.month, mark.portal))
 
     def _path(self, portal: str, month: str) -> Path:
         return self._folder / f"{portal}.{month}.json"
+
+
+def _is_read(lake: Lake, mark: Mark, endpoint: str) -> bool:
+    origin = lake.origin(SliceKey.of(endpoint, mark.portal, mark.month))
+    return origin is not None and origin.fetched >= mark.at
 
 
 def touched_months(lake: Lake, portal: str, table: Table, changed: pa.Table, deleted: Iterable[int]) -> set[str]:

@@ -1,8 +1,8 @@
 """What fan-outs run over: rows of other tables that were read in this run, or by a run started together with it.
 
 A backfill of two years is two dozen runs, and each of them needs the departments. Runs that were started together (one
-backfill, one tick of a schedule, one `planday sync`) share the ids that the first of them read, for an hour at most; a
-run that stands alone reads its own.
+backfill, one tick of a schedule, one `planday sync`) share what the first of them read, for an hour at most: its slice, or
+where the table is none of the portal's resources, the ids. A run that stands alone reads its own.
 
 Not here: reading them (`planday_io.refresh`).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from planday_io.catalogue import Catalogue
 from planday_io.files import replacing, storage_errors
+from planday_io.lake.slices import Lake, SliceKey
 
 _SHARED_SECONDS = 3600
 _KEPT_SECONDS = 86_400
@@ -29,13 +31,16 @@ class ParentTables:
 
     Args:
         catalogue: the endpoints there are.
+        lake: slices of runs that were started together with this one.
         state: folder of the shared ids.
         portal: config key.
         batch: name of the group of runs started together, or None for a run that stands alone.
     """
 
-    def __init__(self, catalogue: Catalogue, state: Path, portal: str, batch: str | None) -> None:
+    def __init__(self, catalogue: Catalogue, lake: Lake, state: Path, portal: str, batch: str | None) -> None:
         self._catalogue = catalogue
+        self._lake = lake
+        self._batch = batch
         self._portal = portal
         self._root = state / "batches"
         self._folder = self._root / batch if batch else None
@@ -45,6 +50,9 @@ class ParentTables:
         """The rows of a table as this group of runs read them, or None."""
         if (known := self._tables.get((table, month))) is not None:
             return known
+        if (found := self._in_lake(table, month)) is not None:
+            self._tables[table, month] = found
+            return found
         path = self._path(table)
         if month is not None or path is None or not path.exists():
             return None
@@ -66,6 +74,15 @@ class ParentTables:
                     self._sweep()
                 with replacing(path, mode=0o600) as temporary:
                     pq.write_table(rows.select(columns), temporary)
+
+    def _in_lake(self, table: str, month: str | None) -> pa.Table | None:
+        key = SliceKey.of(table, self._portal, month)
+        origin = self._lake.origin(key) if self._batch else None
+        if origin is None or origin.batch != self._batch:
+            return None
+        if datetime.now(UTC) - origin.fetched > timedelta(seconds=_SHARED_SECONDS):
+            return None
+        return self._lake.read(key)
 
     def _shared_columns(self, table: str) -> Sequence[str]:
         """The ids that tables with a slice per month need of it: only those runs come in groups."""

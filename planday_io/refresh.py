@@ -146,10 +146,11 @@ async def _watch(
         touched = touched_months(session.lake, session.portal, table, changed.tables[watch.table].table, deleted)
         found = {month: [one.name for one in months] for month in sorted(touched)}
     grid = grid_months(session.config, session.portal, context.fetched_at)
-    marks = ChangedMonths(session.config.state).settle(session.lake, session.portal)
+    changed_months = ChangedMonths(session.config.state)
+    marks = changed_months.settle(session.lake, session.catalogue, session.config, session.portal)
     found = never_read(session.lake, session.portal, grid, months, marks, context.fetched_at) | found
     found = {month: names for month, names in found.items() if month in grid}
-    ChangedMonths(session.config.state).mark(session.portal, found, context.fetched_at)
+    changed_months.mark(session.portal, found, context.fetched_at)
     return tuple(sorted(found))
 
 
@@ -213,4 +214,5 @@ def _origin(session: PortalSession, plan: Plan, table: Table, part: TableRead, r
         catalogue_version=VERSION,
         policies=policies_of(table, session.config.privacy),
         covered=plan.covers(read),
+        batch=session.batch or "",
     )

@@ -65,7 +65,8 @@ class PortalSession:
         self.portal_id: int | None = None
         self._overhead = Counters()
         self._opt_in: dict[str, bool] = {}
-        self._parents = ParentTables(catalogue, config.state, portal, batch)
+        self.batch = batch
+        self._parents = ParentTables(catalogue, self.lake, config.state, portal, batch)
         home = config.home
         self._tokens = TokenSource(
             identity_url=config.planday.identity_url,

@@ -20,9 +20,9 @@ from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
 from planday_io.lake.slices import Lake, Origin, SliceKey
 from planday_io.refresh import TableReport, refresh
-from planday_io.sandbox.app import Sandbox, demo_sandbox
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served, write_config
+from planday_io.sandbox.state import Sandbox, demo_sandbox
 from planday_io.sandbox.world import demo_portals
 from planday_io.session import PortalSession
 from planday_io.warehouse import publish
@@ -39,10 +39,11 @@ class Installation:
     address: str
     catalogue: Catalogue = CATALOGUE
     routes: list[Route] = field(default_factory=list)
+    resources: str = "resources: {include: [portal, hr]}"
     config_path: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        self.config_path = write_config(self.sandbox, self.folder, self.address)
+        self.config_path = write_config(self.sandbox, self.folder, self.address, defaults=[self.resources])
 
     def serve(self, route: Route) -> None:
         """Let the running sandbox answer one more path."""
@@ -113,7 +114,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
     with ExitStack() as stack:
 
         def build(
-            catalogue: Catalogue = CATALOGUE, people: tuple[int, int, int] = (6, 9, 8), **settings: Any
+            catalogue: Catalogue = CATALOGUE,
+            people: tuple[int, int, int] = (6, 9, 8),
+            resources: str = "resources: {include: [portal, hr]}",
+            **settings: Any,
         ) -> Installation:
             settings.setdefault("limits", Limits(FAST, FAST))
             settings.setdefault("portals", demo_portals(people=people))
@@ -121,7 +125,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
             routes: list[Route] = []
             folder = tmp_path / f"installation-{secrets.token_hex(2)}"
             folder.mkdir()
-            return Installation(folder, sandbox, stack.enter_context(served(sandbox, routes=routes)), catalogue, routes)
+            address = stack.enter_context(served(sandbox, routes=routes))
+            return Installation(folder, sandbox, address, catalogue, routes, resources)
 
         yield build
 

@@ -8,14 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("naming", "addresses", "errors"),
+    ("naming", "addresses", "errors", "months"),
     ("catalogue",),
     ("config", "files"),
-    ("client", "selection"),
+    ("client", "selection", "grid"),
     ("frames",),
-    ("reading", "lake"),
+    ("calls", "lake"),
+    ("reading", "parents"),
     ("warehouse", "plan", "documentation"),
-    ("refresh",),
+    ("changes", "session"),
+    ("refresh", "forecast"),
     ("check",),
     ("__init__",),
 )

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from pipelines.definitions import build_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from planday_io.catalogue import CATALOGUE
-from planday_io.sandbox.app import Fault
+from planday_io.sandbox.state import Fault
 from tests.conftest import Installation
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -28,8 +28,9 @@ from planday_io.errors import (
     UnexpectedShapeError,
 )
 from planday_io.refresh import refresh
-from planday_io.sandbox.app import Fault, as_json
+from planday_io.sandbox.app import as_json
 from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.state import Fault
 from tests.conftest import FAST, Installation, Make
 
 DEPARTMENTS = "/hr/v1.0/departments"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 
 from planday_io.sandbox.app import ENDPOINTS
 from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.world import Portal
 from tests.conftest import FAST, Installation, Make
 
 SPEC = Path(__file__).parents[1] / "planday_io/sandbox/openapi.yaml"
@@ -40,24 +42,56 @@ def headers(planday: Installation, portal: str = "oslo") -> dict[str, str]:
     return {"Authorization": f"Bearer {token}", "X-ClientId": app.client_id}
 
 
-def schema_of(path: str) -> dict[str, Any]:
+def operation(path: str) -> dict[str, Any]:
     wanted = re.sub(r"\{[^}]+\}", "{}", path)
-    for name, operations in spec()["paths"].items():
-        if re.sub(r"\{[^}]+\}", "{}", name) == wanted:
-            content = operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-            return {**content, "components": spec()["components"]}
-    raise KeyError(path)
+    return next(found for name, found in spec()["paths"].items() if re.sub(r"\{[^}]+\}", "{}", name) == wanted)
+
+
+def schema_of(path: str) -> dict[str, Any]:
+    content = operation(path)["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    return {**content, "components": spec()["components"]}
+
+
+def ids_of(portal: Portal, path: str) -> dict[str, int]:
+    """Ids for which the path has something to answer."""
+    person, group = next(iter(portal.pay.rates))
+    if "salaries" in path:
+        active = {row["id"] for row in portal.employees}
+        person = next(employee for employee in portal.pay.salaries if employee in active)
+    if "contractrules" in path:
+        person = next(number for number, row in portal.details.items() if row["contractRulesRuleId"])
+    return {
+        "employee_id": person,
+        "group_id": group,
+        "id": portal.departments[0]["id"] if "departments" in path else portal.employee_groups[0]["id"],
+        "department_id": portal.departments[0]["id"],
+        "shift_id": next(iter(portal.roster.shifts)),
+        "punch_id": next(iter(portal.roster.breaks)),
+        "account_id": portal.leave.accounts[1]["id"],
+    }
+
+
+def required_params(planday: Installation, portal: str, path: str) -> dict[str, Any]:
+    """The parameters that the document requires."""
+    department = planday.sandbox.portals[portal].departments[0]["id"]
+    today = planday.sandbox.portals[portal].today
+    values = {"from": f"{today - timedelta(days=20)}", "to": f"{today}"}
+    values |= {"departmentId": department, "departmentIds": department}
+    return {p["name"]: values[p["name"]] for p in parameters(path) if p.get("required") and p["in"] == "query"}
+
+
+def parameters(path: str) -> list[dict[str, Any]]:
+    found = operation(path)["get"].get("parameters", []) + operation(path).get("parameters", [])
+    known = spec()["components"]["parameters"]
+    return [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in found]
 
 
 @pytest.mark.parametrize("portal", ["oslo", "copenhagen", "london"])
 @pytest.mark.parametrize("path", [path for path, _, _ in ENDPOINTS])
 def test_answers_follow_the_document(planday: Installation, path: str, portal: str) -> None:
-    ids = {"employee_id": planday.sandbox.portals[portal].employees[0]["id"]}
-    kind = "departments" if "departments" in path else "employee_groups"
-    ids["id"] = getattr(planday.sandbox.portals[portal], kind)[0]["id"]
-    url = planday.address + path.replace(":int", "").format_map(ids)
-    response = httpx.get(url, headers=headers(planday, portal))
-    assert response.status_code == 200
+    url = planday.address + path.replace(":int", "").format_map(ids_of(planday.sandbox.portals[portal], path))
+    response = httpx.get(url, headers=headers(planday, portal), params=required_params(planday, portal, path))
+    assert response.status_code == 200, response.text
     jsonschema.Draft4Validator(schema_of(path)).validate(response.json())
 
 

@@ -34,7 +34,12 @@ BUILT_IN_DEFAULTS: dict[str, Any] = {
         },
         "weekly": {
             "cron": "0 4 * * 0",
-            "resources": ["pay", "contract_rules", "hr.employee_history"],
+            "resources": ["pay", "contract_rules", "hr.employee_history", "absence.account_balances"],
+            "enabled": True,
+        },
+        "changes": {
+            "cron": "30 * * * *",
+            "resources": ["scheduling.deleted_shifts"],
             "enabled": True,
         },
     },

@@ -72,6 +72,7 @@ class Origin:
         verdict: total_matched, exhausted or document.
         catalogue_version: of the declarations.
         policies: privacy policy in force, per class that the table has.
+        batch: name of the runs it was started together with, or empty.
         covered: fan-out: parents this slice covers, as `id` or `id/id`, and a digest of what they were, where the
             endpoint goes by that.
         slice_id: differs for every write.
@@ -90,6 +91,7 @@ class Origin:
     catalogue_version: int
     policies: dict[str, str] = field(default_factory=dict)
     covered: dict[str, str] = field(default_factory=dict)
+    batch: str = ""
     slice_id: str = ""
     format: int = FORMAT
 

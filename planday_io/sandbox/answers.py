@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 
-from planday_io.sandbox.roster import Json
+from planday_io.sandbox.people import Json
+from planday_io.sandbox.state import Sandbox
 from planday_io.sandbox.world import Portal
 
-if TYPE_CHECKING:
-    from planday_io.sandbox.app import Sandbox
-
-Handler = Callable[["Sandbox", Portal, Request], Any]
+Handler = Callable[[Sandbox, Portal, Request], Any]
 """From a request to the JSON document. Raises `RefusedError`."""
 
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,105 +19,12 @@ from starlette.types import Receive, Scope, Send
 
 from planday_io.sandbox import hr, money, work
 from planday_io.sandbox.answers import Handler, RefusedError, problem
-from planday_io.sandbox.limits import Limits
-from planday_io.sandbox.roster import Json
-from planday_io.sandbox.world import ALL_SCOPES, SENSITIVE_SCOPES, Portal, demo_portals
+from planday_io.sandbox.people import Json
+from planday_io.sandbox.state import App, Sandbox
+from planday_io.sandbox.world import Portal
 
 ENDPOINTS = (*hr.ENDPOINTS, *work.ENDPOINTS, *money.ENDPOINTS)
 """Path, scope and handler of every GET."""
-
-
-@dataclass(slots=True)
-class App:
-    """An app of Planday: its client id, its scopes, and the refresh token of each portal that authorized it."""
-
-    client_id: str
-    scopes: frozenset[str]
-    refresh_tokens: dict[str, str]
-
-
-@dataclass(slots=True)
-class Fault:
-    """Something that goes wrong with answers to some paths.
-
-    Args:
-        path: part of the path it concerns.
-        respond: what is sent instead; given the true answer (status, document), it returns a Response, or None to
-            send the true one.
-        times: how often; None is for ever.
-        after: how many answers are let through first.
-    """
-
-    path: str
-    respond: Callable[[Request, int, Any], Response | None]
-    times: int | None = 1
-    after: int = 0
-
-
-@dataclass(slots=True)
-class Sandbox:
-    """State of one local Planday.
-
-    Args:
-        portals: by key.
-        apps: by client id.
-        limits: rate limits.
-        token_seconds: lifetime of access tokens.
-        sends_expires_in, sends_scope, rotates: what token answers hold, all three undocumented.
-        page_size: rows that a page holds at most, where the limit is 50.
-        lists_drafts: whether draft shifts come without being asked for; not known of the real one.
-    """
-
-    portals: dict[str, Portal]
-    apps: dict[str, App]
-    limits: Limits = field(default_factory=Limits)
-    token_seconds: float = 3600.0
-    sends_expires_in: bool = True
-    sends_scope: bool = False
-    rotates: bool = False
-    faults: list[Fault] = field(default_factory=list)
-    requests: Counter[str] = field(default_factory=Counter)
-    queries: list[str] = field(default_factory=list)
-    exchanges: int = 0
-    page_size: int = 50
-    lists_drafts: bool = True
-    _access: dict[str, tuple[str, str, float]] = field(default_factory=dict)
-
-    def access_token(self, client_id: str, portal: str) -> str:
-        """Issue an access token."""
-        token = f"at-{secrets.token_urlsafe(24)}"
-        self._access[token] = (client_id, portal, time.monotonic() + self.token_seconds)
-        return token
-
-    def expire_access_tokens(self) -> None:
-        """Make every access token worthless, as an hour does."""
-        self._access.clear()
-
-    def revoke(self, portal: str) -> None:
-        """Withdraw the access of every app to a portal."""
-        for app in self.apps.values():
-            app.refresh_tokens.pop(portal, None)
-        self._access = {token: held for token, held in self._access.items() if held[1] != portal}
-
-    def bearer(self, request: Request) -> tuple[App, Portal] | None:
-        """App and portal behind a request's two headers, or None."""
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        client_id, portal, expires = self._access.get(token, ("", "", 0.0))
-        if not client_id or request.headers.get("x-clientid") != client_id or time.monotonic() > expires:
-            return None
-        return self.apps[client_id], self.portals[portal]
-
-
-def demo_sandbox(**settings: Any) -> Sandbox:  # noqa: ANN401 - passed on to Sandbox
-    """The three demo portals: oslo and copenhagen authorized one app, london another."""
-    portals = settings.pop("portals", None) or demo_portals()
-    scopes = ALL_SCOPES - SENSITIVE_SCOPES
-    first = App("11111111-aaaa-4bbb-8ccc-000000000001", scopes, {})
-    second = App("22222222-aaaa-4bbb-8ccc-000000000002", scopes, {})
-    for n, key in enumerate(portals):
-        app = second if key == "london" else first
-        app.refresh_tokens[key] = f"demo-refresh-token-{n}-{key}"
-    return Sandbox(portals=portals, apps={app.client_id: app for app in (first, second)}, **settings)
 
 
 def asgi_app(sandbox: Sandbox, more: list[Route] | None = None) -> Starlette:

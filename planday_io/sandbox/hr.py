@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.requests import Request
 
 from planday_io.sandbox.answers import Handler, RefusedError, paged, sent, since
-from planday_io.sandbox.roster import Json
+from planday_io.sandbox.people import Json
+from planday_io.sandbox.state import Sandbox
 from planday_io.sandbox.world import Portal
-
-if TYPE_CHECKING:
-    from planday_io.sandbox.app import Sandbox
 
 
 def _person(row: Json, request: Request) -> Json:

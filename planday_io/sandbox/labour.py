@@ -9,13 +9,11 @@ import calendar
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from planday_io.sandbox.roster import UNPAID_TYPE, Json, Roster
-
-if TYPE_CHECKING:
-    from planday_io.sandbox.world import Portal
+from planday_io.sandbox.people import Json, People
+from planday_io.sandbox.roster import UNPAID_TYPE, Roster
 
 SALARY_TYPES = ("Monthly", "Fortnightly", "Weekly", "Annual", "FourWeekly")
 _PAUSE_HOURS = 0.5
@@ -43,11 +41,11 @@ class Pay:
         return rate
 
 
-def pay_of(portal: Portal) -> Pay:
+def pay_of(people: People) -> Pay:
     """Make up the pay of a portal. Every seventh person has no pay data, full-time people have a salary."""
-    chance = random.Random(f"pay {portal.key}")  # noqa: S311 - the same pay every time is the point
+    chance = random.Random(f"pay {people.portal}")  # noqa: S311 - the same pay every time is the point
     pay = Pay()
-    for row in sorted([*portal.employees, *portal.deactivated], key=lambda row: row["id"]):
+    for row in people.everyone:
         number = row["id"]
         if row.get("employeeTypeId") == 300:
             pay.salaries[number] = {

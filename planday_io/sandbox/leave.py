@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from planday_io.sandbox.world import Portal
-
-Json = dict[str, Any]
+from planday_io.sandbox.people import Json, People
 
 TYPES = (
     {"id": 71, "name": "Vacation", "paid": True},
@@ -60,11 +56,10 @@ class Leave:
         return [{"value": earned + moved, "unit": {"type": unit}}]
 
 
-def leave_of(portal: Portal, today: date) -> Leave:
+def leave_of(people: People, today: date) -> Leave:
     """Make up the absences of a portal: about a third of the people have some, one of them across a month end."""
     leave = Leave()
-    people = sorted(portal.employees, key=lambda row: row["id"])
-    for n, person in enumerate(people[::3]):
+    for n, person in enumerate(sorted(people.employees, key=lambda row: int(row["id"]))[::3]):
         account = 3000 + 2 * n
         year = today.year
         leave.accounts += [

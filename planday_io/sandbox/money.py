@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 
 from planday_io.sandbox.answers import Handler, RefusedError, day, paged, sent
 from planday_io.sandbox.labour import SALARY_TYPES, payroll
 from planday_io.sandbox.leave import ACCOUNT_TYPES, TYPES
-from planday_io.sandbox.roster import Json
+from planday_io.sandbox.people import Json
+from planday_io.sandbox.state import Sandbox
 from planday_io.sandbox.world import Portal
-
-if TYPE_CHECKING:
-    from planday_io.sandbox.app import Sandbox
 
 CONTRACT_RULES = (
     {"id": 7, "name": "37 hours a week", "description": "Full time"},

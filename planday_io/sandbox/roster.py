@@ -11,13 +11,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
-if TYPE_CHECKING:
-    from planday_io.sandbox.world import Portal
-
-Json = dict[str, Any]
+from planday_io.sandbox.people import Json, People
 
 SHIFT_TYPES = (
     {"id": 601, "name": "Course", "salaryCode": "0601", "paymentType": "Percentage", "payPercentage": 100},
@@ -107,40 +104,40 @@ class Roster:
         return (shift for shift in self.shifts.values() if begin <= shift["date"] <= end)
 
 
-def roster_of(portal: Portal, *, shifts_each: float, punching: int, today: date) -> Roster:
+def roster_of(people: People, *, shifts_each: float, punching: int, today: date) -> Roster:
     """Make up the roster of a portal.
 
     Args:
-        portal: its people and departments.
+        people: of the portal.
         shifts_each: shifts per person and month.
         punching: departments whose people punch in and out.
         today: rosters are approved before it and planned after it.
     """
-    roster = Roster(zone=portal.info["timeZone"], today=today)
-    chance = random.Random(f"roster {portal.key}")  # noqa: S311 - the same roster every time is the point
-    _furnish(roster, portal, chance)
-    people = _people_by_department(portal)
-    punchers = {row["id"] for row in sorted(portal.departments, key=lambda row: row["id"])[:punching]}
-    per_day = len(portal.employees) * shifts_each / 30
+    roster = Roster(zone=people.zone, today=today)
+    chance = random.Random(f"roster {people.portal}")  # noqa: S311 - the same roster every time is the point
+    _furnish(roster, people, chance)
+    staff = _by_department(people)
+    punchers = {row["id"] for row in sorted(people.departments, key=lambda row: row["id"])[:punching]}
+    per_day = len(people.employees) * shifts_each / 30
     day = (today - timedelta(days=BACK_MONTHS * 31)).replace(day=1)
     numbers = iter(range(10_000, 10_000_000))
     while day <= today + timedelta(days=AHEAD_DAYS):
         count = int(per_day) + (chance.random() < per_day % 1)
         for _ in range(count):
             start, hours = chance.choice(_HOURS)
-            _add(roster, chance, next(numbers), day, start, hours, people, punchers)
+            _add(roster, chance, next(numbers), day, start, hours, staff, punchers)
         if _clocks_change(roster.zone, day + timedelta(days=1)):
-            _add(roster, chance, next(numbers), day, time(22), 8.0, people, punchers)
-            _add(roster, chance, next(numbers), day, time(18, 30), 8.0, people, punchers)
+            _add(roster, chance, next(numbers), day, time(22), 8.0, staff, punchers)
+            _add(roster, chance, next(numbers), day, time(18, 30), 8.0, staff, punchers)
         day += timedelta(days=1)
     _misfits(roster, next(numbers))
     return roster
 
 
-def _furnish(roster: Roster, portal: Portal, chance: random.Random) -> None:
+def _furnish(roster: Roster, people: People, chance: random.Random) -> None:
     common: Json = {"color": "#3366CC", "isActive": True, "allowsBreaks": True, "allowBooking": False}
     roster.shift_types = [{**common, "includeInSchedulePrint": True, **row} for row in SHIFT_TYPES]
-    for n, department in enumerate(sorted(portal.departments, key=lambda row: row["id"])):
+    for n, department in enumerate(sorted(people.departments, key=lambda row: row["id"])):
         number = department["id"]
         roster.revenue_units.append({"id": 900 + n, "name": f"Till {n + 1}", "departmentId": number})
         roster.sections.append({"id": 700 + n, "name": "Floor", "departmentId": number})
@@ -167,13 +164,13 @@ def _furnish(roster: Roster, portal: Portal, chance: random.Random) -> None:
         chance.shuffle(rows)
 
 
-def _people_by_department(portal: Portal) -> dict[int, list[Json]]:
+def _by_department(people: People) -> dict[int, list[Json]]:
     """People who may work in a department: also those who left, until they did."""
-    people: dict[int, list[Json]] = {row["id"]: [] for row in portal.departments}
-    for row in sorted([*portal.employees, *portal.deactivated], key=lambda row: row["id"]):
+    staff: dict[int, list[Json]] = {row["id"]: [] for row in people.departments}
+    for row in people.everyone:
         for number in row.get("departments") or []:
-            people.get(number, []).append(row)
-    return {number: rows for number, rows in people.items() if rows}
+            staff.get(number, []).append(row)
+    return {number: rows for number, rows in staff.items() if rows}
 
 
 def _add(
@@ -183,11 +180,11 @@ def _add(
     day: date,
     start: time,
     hours: float,
-    people: dict[int, list[Json]],
+    staff: dict[int, list[Json]],
     punchers: set[int],
 ) -> None:
-    department = chance.choice(sorted(people))
-    person = chance.choice(people[department])
+    department = chance.choice(sorted(staff))
+    person = chance.choice(staff[department])
     left = person.get("deactivationDate")
     is_future = day >= roster.today
     luck = chance.random()

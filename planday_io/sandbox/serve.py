@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import uvicorn
 from starlette.routing import Route
 
 from planday_io.errors import ConfigError
-from planday_io.sandbox.app import Sandbox, asgi_app
+from planday_io.sandbox.app import asgi_app
+from planday_io.sandbox.state import Sandbox
 
 
 @contextmanager
@@ -48,8 +49,24 @@ def serve_forever(sandbox: Sandbox, port: int) -> None:
         uvicorn.Server(_config(sandbox)).run(sockets=[listener])
 
 
-def write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
+def write_config(
+    sandbox: Sandbox,
+    folder: Path,
+    address: str,
+    *,
+    history_start: str = "2025-01",
+    defaults: Sequence[str] = (),
+    portals: Mapping[str, Sequence[str]] | None = None,
+) -> Path:
     """Write a `portals.yaml` for a sandbox, with its tokens in files beside it.
+
+    Args:
+        sandbox: its portals and apps.
+        folder: of the file.
+        address: of the sandbox.
+        history_start: first month of facts.
+        defaults: further lines of `defaults`.
+        portals: further lines of single portals.
 
     Returns:
         The configuration file.
@@ -57,12 +74,14 @@ def write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
     lines = [
         "# The demo's configuration, written by `planday demo`. See portals.example.yaml for a real one.",
         f"planday: {{api_url: '{address}', identity_url: '{address}'}}",
+        f"history_start: {history_start}",
         "defaults:",
-        "  resources: {include: [portal, hr]}",
+        *(f"  {line}" for line in defaults),
         "  retries: {step_delay_seconds: 10}",
         "  schedules:",
         "    nightly: {enabled: false}",
         "    weekly: {enabled: false}",
+        "    changes: {enabled: false}",
         "portals:",
     ]
     secrets = folder / ".planday" / "tokens"
@@ -77,6 +96,7 @@ def write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
             f"    client_id: {app.client_id}",
             f"    refresh_token: {{file: .planday/tokens/{key}.txt}}",
             f"    timezone: {portal.info['timeZone']}",
+            *(f"    {line}" for line in (portals or {}).get(key, ())),
         ]
     path = folder / "portals.yaml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

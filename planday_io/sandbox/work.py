@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from planday_io.sandbox.answers import Handler, RefusedError, day, number, paged, sent, since
 from planday_io.sandbox.labour import time_and_cost, turnover_of
-from planday_io.sandbox.roster import STATUSES, Json, Roster
+from planday_io.sandbox.people import Json
+from planday_io.sandbox.roster import STATUSES, Roster
+from planday_io.sandbox.state import Sandbox
 from planday_io.sandbox.world import Portal
-
-if TYPE_CHECKING:
-    from planday_io.sandbox.app import Sandbox
 
 _HOLIDAYS = {"12-24": "Christmas Eve", "12-25": "Christmas Day", "01-01": "New Year's Day"}
 
@@ -141,10 +139,11 @@ def _breaks(_: Sandbox, portal: Portal, request: Request) -> Json:
 
 
 def _revenue(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
-    department = _department(portal, request.query_params.get("departmentId"))
-    first, last = day(request, "from"), day(request, "to")
-    last = min(last, portal.roster.today)
-    worked = sorted({row["date"] for row in portal.roster.on(first, last) if row["departmentId"] == department})
+    wanted = request.query_params.get("departmentId")
+    departments = [_department(portal, wanted)] if wanted else [row["id"] for row in portal.departments]
+    today = portal.roster.today
+    first, last = day(request, "from", today - timedelta(days=30)), min(day(request, "to", today), today)
+    worked = sorted({(row["departmentId"], row["date"]) for row in portal.roster.on(first, last)})
     rows = [
         {
             "revenueUnitId": unit["id"],
@@ -154,8 +153,8 @@ def _revenue(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
             "description": None,
         }
         for unit in portal.roster.revenue_units
-        if unit["departmentId"] == department
-        for at in worked
+        for department, at in worked
+        if unit["departmentId"] == department and department in departments
     ]
     return paged(sandbox, request, rows)
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from planday_io.sandbox.labour import Pay, pay_of
 from planday_io.sandbox.leave import Leave, leave_of
-from planday_io.sandbox.roster import Json, Roster, roster_of
+from planday_io.sandbox.people import Json, People
+from planday_io.sandbox.roster import Roster, roster_of
 
 ALL_SCOPES = frozenset(
     {
@@ -84,24 +85,30 @@ class Portal:
     _leave: Leave | None = None
 
     @property
+    def _people(self) -> People:
+        return People(self.key, self.info["timeZone"], self.departments, self.employees, self.deactivated)
+
+    @property
     def roster(self) -> Roster:
         """Shifts, punches and what belongs to them."""
         if self._roster is None:
-            self._roster = roster_of(self, shifts_each=self.shifts_each, punching=self.punching, today=self.today)
+            self._roster = roster_of(
+                self._people, shifts_each=self.shifts_each, punching=self.punching, today=self.today
+            )
         return self._roster
 
     @property
     def pay(self) -> Pay:
         """Rates and salaries."""
         if self._pay is None:
-            self._pay = pay_of(self)
+            self._pay = pay_of(self._people)
         return self._pay
 
     @property
     def leave(self) -> Leave:
         """Absences."""
         if self._leave is None:
-            self._leave = leave_of(self, self.today)
+            self._leave = leave_of(self._people, self.today)
         return self._leave
 
     def edit_employee(self, employee_id: int, now: datetime | None = None, **members: Any) -> None:  # noqa: ANN401

@@ -195,8 +195,8 @@ def _ensure_tables(db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalog
                 if column not in there:
                     db.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {kind}")
         if len(there) < len(wanted):
-            own = ((column.name, column.doc) for column in table.columns)
-            _comment(db, name, table.doc, (*STANDARD_DOCS.items(), *own))
+            docs = STANDARD_DOCS | {column.name: column.doc for column in table.columns}
+            _comment(db, name, table.doc, ((column, docs[column]) for column, _ in wanted))
         for key in reload:
             if origin := lake.origin(key):
                 _replace(db, lake, table, policies, key)
