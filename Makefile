@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test ui check lint types docs chaos clean
+.PHONY: demo test ui check lint types docs chaos backfill clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -30,6 +30,9 @@ docs: $(READY)
 
 chaos: $(READY)
 	PLANDAY_KILLS=50 $(BIN)/python -m pytest tests/test_chaos.py -s --timeout=1800
+
+backfill: $(READY)
+	PLANDAY_MONTHS=24 $(BIN)/python -m pytest tests/test_months.py tests/test_forecast.py -k backfill -s --timeout=1800
 
 clean:
 	rm -rf .venv demo .pytest_cache .ruff_cache .mypy_cache .hypothesis

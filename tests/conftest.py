@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,9 @@ from planday_io.sandbox.state import Sandbox, demo_sandbox
 from planday_io.sandbox.world import demo_portals
 from planday_io.session import PortalSession
 from planday_io.warehouse import publish
+
+EVERYTHING = "timezone: Europe/Copenhagen"
+"""A line of `defaults` that leaves all resources in."""
 
 FAST = ((100_000, 1.0), (1_000_000, 60.0))
 
@@ -88,6 +91,31 @@ class Installation:
 
     def bytes_of(self, table: str, portal: str = "oslo", month: str | None = None) -> bytes:
         return self.lake.path(SliceKey.of(table, portal, month)).read_bytes()
+
+    def fresh(self) -> Installation:
+        """Another installation of the same sandbox, with nothing in it."""
+        folder = self.folder.with_name(f"{self.folder.name}-{secrets.token_hex(2)}")
+        folder.mkdir()
+        made = Installation(folder, self.sandbox, self.address, self.catalogue, self.routes, self.resources)
+        made.config_path.write_text(self.config_path.read_text())
+        return made
+
+    def read_months(self, months: Iterable[str], portal: str = "oslo") -> None:
+        """Read the facts of months as runs started together do, and publish."""
+        for month in months:
+            session = PortalSession(self.config, self.catalogue, portal, run_id=f"run {month}", batch="test")
+            for endpoint in self.catalogue.endpoints:
+                if endpoint.grid == "month" and not endpoint.tables[0].on_request:
+                    refresh(session, endpoint.name, month=month)
+        self.publish()
+
+    def content(self, portal: str = "oslo", tables: Iterable[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:
+        """All published rows of the facts, or of some tables, without the time they were read."""
+        names = tables or [table.full_name for table in self.catalogue.tables() if table.is_monthly]
+        return {
+            name: self.query(f"SELECT * EXCLUDE (_fetched_at) FROM {name} WHERE portal = '{portal}' ORDER BY ALL")
+            for name in names
+        }
 
     def publish(self, **how: Any) -> Any:
         config = self.config

@@ -13,11 +13,13 @@ import pytest
 from dagster import DagsterInstance
 from starlette.responses import Response
 
+from pipelines.assets import partition_of
 from pipelines.definitions import build_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from planday_io.catalogue import CATALOGUE
+from planday_io.grid import grid_months
 from planday_io.sandbox.state import Fault
-from tests.conftest import Installation
+from tests.conftest import EVERYTHING, Installation, Make
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -43,7 +45,8 @@ def run(
     )
 
 
-def test_one_asset_per_table_described_and_partitioned_by_portal(planday: Installation) -> None:
+def test_one_asset_per_table_described_and_partitioned(make: Make) -> None:
+    planday = make(resources=EVERYTHING)
     graph = build_definitions(planday.config_path).resolve_asset_graph()
     assert {key.to_user_string().replace("/", ".") for key in graph.get_all_asset_keys()} == {
         table.full_name for table in CATALOGUE.tables()
@@ -59,6 +62,12 @@ def test_one_asset_per_table_described_and_partitioned_by_portal(planday: Instal
     ]
     assert node.partitions_def is not None
     assert list(node.partitions_def.get_partition_keys()) == ["oslo", "copenhagen", "london"]
+    facts = graph.get(dg.AssetKey(["scheduling", "shifts"])).partitions_def
+    assert facts is not None
+    months = grid_months(planday.config, "oslo", datetime.now(UTC))
+    assert set(facts.get_partition_keys()) == {
+        f"{month}|{portal}" for month in months for portal in planday.config.portals
+    }
 
 
 def test_a_materialization_tells_what_it_did_and_is_published(planday: Installation, instance: DagsterInstance) -> None:
@@ -66,7 +75,7 @@ def test_a_materialization_tells_what_it_did_and_is_published(planday: Installat
     assert result.success
     (event,) = result.asset_materializations_for_node("hr__departments")
     told = {key: value.value for key, value in event.metadata.items()}
-    assert (told["dagster/row_count"], told["requests"], told["verdict"]) == (2, 1, "total_matched")
+    assert (told["dagster/row_count"], told["requests"], told["verdict"]) == (2, 2, "total_matched")
     assert {"retries", "throttled_seconds", "seconds", "window", "path"} <= told.keys()
     assert planday.query("SELECT run_id FROM sync.slices") == [(result.run_id,)]
     assert instance.get_run_by_id(result.run_id).tags[".dagster/planday_pid"] == str(os.getpid())  # type: ignore[union-attr]
@@ -143,7 +152,7 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance) 
 
 def test_the_dead_runs_sensor_is_on_from_the_start(planday: Installation) -> None:
     sensors = {sensor.name: sensor for sensor in build_definitions(planday.config_path).sensors or []}  # type: ignore[union-attr]
-    assert {"dead_runs", "unpublished_slices"} <= sensors.keys()
+    assert {"dead_runs", "unpublished_slices", "changed_months"} <= sensors.keys()
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())  # type: ignore[union-attr]
 
 
@@ -156,3 +165,129 @@ def test_nothing_of_a_frame_reaches_the_instance(
         if path.is_file():
             assert person["email"].encode() not in path.read_bytes()
             assert person["lastName"].encode() + b" " not in path.read_bytes()
+
+
+def months_of(planday: Installation) -> list[str]:
+    return grid_months(planday.config, "oslo", datetime.now(UTC))
+
+
+def test_a_month_of_a_portal_is_one_run(make: Make, instance: DagsterInstance) -> None:
+    planday = make(people=(4, 4, 4), resources=EVERYTHING)
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    month = months_of(planday)[-4]
+    facts = [table.full_name for table in CATALOGUE.tables() if table.is_monthly and not table.on_request]
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=partition_of("oslo", month),
+        asset_selection=[dg.AssetKey(table.split(".")) for table in facts],
+        run_config=QUIET,
+    )
+    assert result.success
+    tags = instance.get_run_by_id(result.run_id).tags  # type: ignore[union-attr]
+    assert (tags["dagster/partition"], tags["dagster/partition/portal"]) == (f"{month}|oslo", "oslo")
+    assert planday.query("SELECT DISTINCT portal, month, run_id FROM sync.slices") == [("oslo", month, result.run_id)]
+    assert {table for (table,) in planday.query("SELECT table_name FROM sync.slices")} == set(facts)
+    (event,) = result.asset_materializations_for_node("scheduling__shifts")
+    assert event.partition == f"{month}|oslo"
+    told = {key: value.value for key, value in event.metadata.items()}
+    assert told["dagster/row_count"] > 0
+    assert "1 of" not in told["window"]
+    # Departments were read once for all that fan out over them, punches once for their breaks.
+    asked = {key.split("?")[0]: n for key, n in planday.sandbox.requests.items()}
+    assert asked["oslo /hr/v1.0/departments"] == 1
+    assert asked["oslo /portal/v1.0/info"] == 1
+
+
+def test_runs_started_together_read_what_they_fan_out_over_once(make: Make, instance: DagsterInstance) -> None:
+    planday = make(people=(4, 4, 4), resources=EVERYTHING)
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    for backfill in ("first", "first", "second"):
+        for month in months_of(planday)[:2]:
+            job.execute_in_process(
+                instance=instance,
+                partition_key=partition_of("oslo", month),
+                asset_selection=[dg.AssetKey(["scheduling", "time_and_costs"])],
+                run_config=QUIET,
+                tags={"dagster/backfill": backfill},
+            )
+    assert planday.sandbox.requests["oslo /hr/v1.0/departments"] == 2
+
+
+def tick(planday: Installation, instance: DagsterInstance, name: str, at: datetime) -> list[dg.RunRequest]:
+    definitions = build_definitions(planday.config_path)
+    with dg.build_schedule_context(
+        instance=instance, repository_def=definitions.get_repository_def(), scheduled_execution_time=at
+    ) as context:
+        return list(definitions.resolve_schedule_def(name).evaluate_tick(context).run_requests or [])
+
+
+def test_a_schedule_reads_the_months_of_its_window(make: Make, instance: DagsterInstance) -> None:
+    planday = make(resources=EVERYTHING)
+    planday.edit_config("  london:\n", "  london:\n    window: {past_months: 1, future_months: 0}\n")
+    # Half past midnight of the first in London is still the month before in UTC when clocks are an hour ahead.
+    at = datetime(2026, 9, 30, 23, 30, tzinfo=UTC)
+    requests = tick(planday, instance, "nightly_london_months", at)
+    assert [request.partition_key for request in requests] == ["2026-09|london", "2026-10|london"]
+    assert len({request.run_key for request in requests}) == 2
+    asked = {key.to_user_string() for request in requests for key in request.asset_selection or []}
+    assert {"scheduling/shifts", "payroll/shifts", "punchclock/punch_clock_breaks", "revenue/revenue"} <= asked
+    assert not asked & {"scheduling/shift_history", "hr/employees"}
+    snapshots = tick(planday, instance, "nightly_london", at)
+    assert {request.partition_key for request in snapshots} == {"london"}
+    batches = {request.tags["planday/batch"] for request in (*requests, *snapshots)}
+    assert len(batches) == 1, "the two runs of one tick share what they fan out over"
+    assert not planday.sandbox.requests
+
+
+def test_the_changes_schedule_reads_the_feed_every_hour(make: Make, instance: DagsterInstance) -> None:
+    planday = make(resources=EVERYTHING)
+    schedule = build_definitions(planday.config_path).resolve_schedule_def("changes_oslo")
+    assert schedule.cron_schedule == "30 * * * *"
+    (request,) = tick(planday, instance, "changes_oslo", datetime(2026, 11, 24, 1, 30, tzinfo=UTC))
+    assert [key.to_user_string() for key in request.asset_selection or []] == ["scheduling/deleted_shifts"]
+
+
+def test_a_portal_without_payroll_has_no_payroll_partitions(make: Make, instance: DagsterInstance) -> None:
+    planday = make(resources=EVERYTHING)
+    planday.edit_config("  london:\n", "  london:\n    resources: {exclude: [payroll]}\n")
+    graph = build_definitions(planday.config_path).resolve_asset_graph()
+    partitions = graph.get(dg.AssetKey(["payroll", "shifts"])).partitions_def
+    assert partitions is not None
+    assert not [key for key in partitions.get_partition_keys() if key.endswith("|london")]
+    assert [key for key in partitions.get_partition_keys() if key.endswith("|oslo")]
+    requests = tick(planday, instance, "nightly_london_months", datetime(2026, 9, 15, tzinfo=UTC))
+    asked = {key.to_user_string() for request in requests for key in request.asset_selection or []}
+    assert asked
+    assert not [key for key in asked if key.startswith("payroll")]
+
+
+def test_marked_months_are_launched_once(make: Make, instance: DagsterInstance) -> None:
+    planday = make(people=(4, 4, 4), resources=EVERYTHING)
+    months = months_of(planday)
+    planday.edit_config("history_start: 2025-01", f"history_start: {months[-3]}")
+    planday.refresh("scheduling.deleted_shifts")
+    before = sum(planday.sandbox.requests.values())
+    definitions = build_definitions(planday.config_path)
+    (sensor,) = [one for one in definitions.sensors or [] if one.name == "changed_months"]
+
+    def look() -> list[dg.RunRequest]:
+        with dg.build_sensor_context(instance=instance, repository_def=definitions.get_repository_def()) as context:
+            return list(sensor.evaluate_tick(context).run_requests or [])  # type: ignore[union-attr]
+
+    requests = look()
+    assert [request.partition_key for request in requests] == [f"{month}|oslo" for month in reversed(months[-3:])]
+    assert sum(planday.sandbox.requests.values()) == before, "no tick calls the API"
+    job = definitions.resolve_implicit_global_asset_job_def()
+    for request in requests[:2]:
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=request.partition_key,
+            asset_selection=list(request.asset_selection or []),
+            tags=request.tags,
+            run_config=QUIET,
+        )
+        assert result.success
+    assert [request.partition_key for request in look()] == [f"{months[-3]}|oslo"]
+    # A run that failed is not launched again before the month is marked again.
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE, tags=dict(requests[2].tags))
+    assert look() == []

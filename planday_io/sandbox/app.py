@@ -106,7 +106,7 @@ def _api(sandbox: Sandbox, scope: str | None, handler: Handler) -> Callable[[Req
         if not verdict.passes:
             return Response(status_code=429, headers=verdict.headers)
         sandbox.requests[f"{portal.key} {request.url.path}"] += 1
-        sandbox.queries.append(request.url.query)
+        sandbox.queries[f"{portal.key} {request.url.path}?{request.url.query}"] += 1
         status, document = _answer(sandbox, app, portal, request, scope, handler)
         faulty = _faulty(sandbox, request, status, document)
         plain = Response(status_code=status) if status == 204 else JSONResponse(document, status)

@@ -66,7 +66,7 @@ class Sandbox:
     rotates: bool = False
     faults: list[Fault] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
-    queries: list[str] = field(default_factory=list)
+    queries: Counter[str] = field(default_factory=Counter)
     exchanges: int = 0
     page_size: int = 50
     lists_drafts: bool = True

@@ -146,9 +146,15 @@ def _write(
         for key in written:
             _replace(db, lake, catalogue.table(key.full_name), policies, key)
         elsewhere = months.keep_latest(db, catalogue, list(written))
-        done = [(key, origin, elsewhere.get(key, 0)) for key, origin in written.items()]
+        done = [(key, origin, elsewhere.pop(key, 0)) for key, origin in written.items()]
         for key, origin, count in done:
             _record(db, key, origin, count)
+        # What remains are slices that were not written now: until now all of their rows were published.
+        for key, count in elsewhere.items():
+            db.execute(
+                f"UPDATE {_LEDGER} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
+                [count, key.full_name, key.portal, key.month],
+            )
         db.execute("COMMIT")
         db.execute("CHECKPOINT warehouse")
         db.execute("USE memory")

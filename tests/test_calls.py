@@ -1,0 +1,182 @@
+"""Calls laid out: windows that cover their days in ranges the API takes, fan-outs, and slices that add up to the source."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planday_io.calls import calls_of, parents_in, window_params
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
+from planday_io.catalogue.model import Column, ContradictionError, Table
+from planday_io.catalogue.scheduling import SHIFTS
+from planday_io.config.model import Privacy
+from planday_io.frames.build import FrameContext
+from planday_io.frames.privacy import PrivacyFilter
+from planday_io.months import first_day, last_day, month_of, months_between, shifted
+from planday_io.reading.read import EndpointReader
+
+DAYS = st.dates(date(2024, 1, 1), date(2027, 12, 31))
+
+
+def spans(window: Window, first: date, last: date) -> list[tuple[date, date]]:
+    """First and last day asked for, both included."""
+    found = []
+    for (_, start), (_, stop) in window_params(window, first, last):
+        end = date.fromisoformat(stop[:10]) - timedelta(days=1 if window.is_instant else 0)
+        found.append((date.fromisoformat(start[:10]), end))
+    return found
+
+
+@given(DAYS, st.integers(0, 400), st.integers(0, 3), st.integers(2, 40), st.booleans())
+def test_windows_cover_their_days_and_are_never_too_long(
+    first: date, length: int, wider: int, longest: int, is_instant: bool
+) -> None:
+    window = Window(start_param="a", end_param="b", wider_days=wider, longest_days=longest, is_instant=is_instant)
+    last = first + timedelta(days=length)
+    found = spans(window, first, last)
+    assert found[0][0] == first - timedelta(days=wider)
+    assert found[-1][1] == last + timedelta(days=wider)
+    for start, end in found:
+        assert 1 <= (end - start).days + 1 <= longest
+    for (_, end), (start, _) in pairwise(found):
+        assert start <= end, "neighbours share a day, so that nothing falls between them"
+
+
+@pytest.mark.parametrize(("month", "calls"), [("2026-01", 2), ("2026-02", 1), ("2026-04", 2), ("2024-02", 1)])
+def test_a_month_of_punches_a_day_wider_takes_two_calls_where_31_days_are_not_enough(month: str, calls: int) -> None:
+    window = Window(start_param="from", end_param="to", longest_days=31, is_instant=True)
+    params = list(window_params(window, first_day(month), last_day(month)))
+    assert len(params) == calls
+    for (_, start), (_, stop) in params:
+        assert timedelta() < datetime.fromisoformat(stop) - datetime.fromisoformat(start) <= timedelta(days=31)
+
+
+@given(st.dates(date(1990, 1, 1), date(2060, 1, 1)), st.integers(-400, 400))
+def test_months(day: date, by: int) -> None:
+    month = month_of(day)
+    assert first_day(month) <= day <= last_day(month)
+    assert shifted(shifted(month, by), -by) == month
+    assert len(months_between(month, shifted(month, abs(by)))) == abs(by) + 1
+    assert months_between(shifted(month, 1), month) == []
+
+
+def test_a_window_that_cannot_be_split() -> None:
+    with pytest.raises(ContradictionError, match="two days"):
+        Window(start_param="a", end_param="b", longest_days=1)
+
+
+def test_all_parents_in_one_call_and_none_without_parents() -> None:
+    fan_out = FanOut(parent="hr.departments", fills=(("ids", "id"),), gone=(), at_once=True)
+    table = Table(domain="x", name="y", doc="Y.", key=("id",), columns=(Column("id", "BIGINT", "Id."),))
+    endpoint = Endpoint(
+        path="/x", scope=None, docs="x", tables=(table,), fan_out=fan_out, params=(("departmentIds", "{ids}"),)
+    )
+    rows = pa.table({"id": pa.array([3, 1, 2, None], pa.int64())})
+    (call,) = calls_of(endpoint, parents=parents_in(fan_out, rows, date(2026, 1, 1)))
+    assert call.params == (("departmentIds", "1,2,3"),)
+    assert calls_of(endpoint, parents=[]) == []
+
+
+def test_the_day_of_a_balance_is_today_or_the_last_day_of_the_account() -> None:
+    fan_out = FanOut(parent="absence.accounts", fills=(("account", "id"),), gone=(), today=("day", "until"))
+    rows = pa.table({"id": [1, 2, 3], "until": pa.array([None, date(2026, 3, 31), date(2027, 1, 1)], pa.date32())})
+    found = [parent.holes["day"] for parent in parents_in(fan_out, rows, date(2026, 11, 24))]
+    assert found == [date(2026, 11, 24), date(2026, 3, 31), date(2026, 11, 24)]
+
+
+class Source:
+    """Answers for one list, the way an API might: what a window tests, page sizes, totals and drafts vary."""
+
+    portal = "test"
+
+    def __init__(self, rows: Sequence[dict[str, Any]], *, page: int, totals: bool, drafts: bool, overlap: bool) -> None:
+        self.rows, self.page, self.totals, self.drafts, self.overlap = rows, page, totals, drafts, overlap
+        self.asked = 0
+
+    async def get(self, _: str, *, params: Sequence[tuple[str, str]], **__: object) -> object:
+        self.asked += 1
+        query = dict(params)
+        begin = 1 if self.overlap else 0
+        found = [
+            row
+            for row in self.rows
+            if query["from"] <= (date.fromisoformat(row["date"]) + timedelta(days=begin)).isoformat()
+            and row["date"] <= query["to"]
+            and (
+                row["status"] == query["shiftStatus"]
+                if "shiftStatus" in query
+                else self.drafts or row["status"] != "Draft"
+            )
+        ]
+        offset, limit = int(query["offset"]), min(int(query["limit"]), self.page)
+        return {"paging": {"total": len(found)} if self.totals else {}, "data": found[offset : offset + limit]}
+
+
+def context(month: str) -> FrameContext:
+    return FrameContext(
+        portal="test",
+        portal_id=1,
+        zone=ZoneInfo("UTC"),
+        fetched_at=datetime(2026, 1, 1, tzinfo=UTC),
+        privacy=PrivacyFilter(Privacy(), 1, lambda: ""),
+        month=month,
+    )
+
+
+def read(endpoint: Endpoint, source: Source, month: str) -> Mapping[str, pa.Table]:
+    calls = calls_of(endpoint, days=(first_day(month), last_day(month)))
+    result = asyncio.run(EndpointReader(endpoint, source, context(month)).read(calls))  # type: ignore[arg-type]
+    return {name: part.table for name, part in result.tables.items()}
+
+
+@settings(deadline=None)
+@given(
+    days=st.lists(st.integers(0, 120), max_size=60),
+    statuses=st.randoms(use_true_random=False),
+    page=st.integers(1, 50),
+    longest=st.one_of(st.none(), st.integers(2, 31)),
+    wider=st.integers(0, 2),
+    totals=st.booleans(),
+    drafts=st.booleans(),
+    overlap=st.booleans(),
+)
+def test_the_union_of_the_slices_is_the_source(
+    days: list[int],
+    statuses: random.Random,
+    page: int,
+    longest: int | None,
+    wider: int,
+    totals: bool,
+    drafts: bool,
+    overlap: bool,
+) -> None:
+    """No row twice and none lost, whatever the API's window tests and however it pages."""
+    begin = date(2026, 1, 1)
+    rows = [
+        {
+            "id": number,
+            "date": (begin + timedelta(days=day)).isoformat(),
+            "status": statuses.choice(["Assigned", "Open", "Draft"]),
+            "timeZone": "UTC",
+        }
+        for number, day in enumerate(days)
+    ]
+    window = Window(start_param="from", end_param="to", wider_days=wider, longest_days=longest)
+    endpoint = replace(SHIFTS, window=window, pages=Pages(limit=20))
+    source = Source(rows, page=page, totals=totals, drafts=drafts, overlap=overlap)
+    slices = [read(endpoint, source, month)["scheduling.shifts"] for month in months_between("2026-01", "2026-05")]
+    union = [number for part in slices for number in part.column("id").to_pylist()]
+    assert sorted(union) == list(range(len(rows)))
+    for month, part in zip(months_between("2026-01", "2026-05"), slices, strict=True):
+        assert {month_of(day) for day in part.column("date").to_pylist()} <= {month}

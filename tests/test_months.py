@@ -1,0 +1,351 @@
+"""Months: slices that add up, one row per key, backfills that change nothing, and what people edit afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from planday_io.catalogue import CATALOGUE
+from planday_io.changes import ChangedMonths
+from planday_io.errors import ShrunkSnapshotError
+from planday_io.grid import grid_months, window_months
+from planday_io.lake.slices import SliceKey
+from planday_io.months import first_day, last_day, month_of, shifted
+from planday_io.sandbox.roster import Roster
+from tests.conftest import EVERYTHING, Installation, Make
+from tests.test_command_line import planday_command
+
+THIS = month_of(datetime.now(UTC).date())
+FACTS = [table.full_name for table in CATALOGUE.tables() if table.is_monthly and not table.on_request]
+
+
+@pytest.fixture
+def planday(make: Make) -> Installation:
+    return make(people=(5, 5, 5), resources=EVERYTHING)
+
+
+def a_shift(roster: Roster, month: str, *, status: str = "Approved") -> int:
+    """Some shift of a month that somebody worked and that payroll counts."""
+    return next(
+        shift["id"]
+        for shift in roster.on(first_day(month), last_day(month))
+        if shift["status"] == status and shift["employeeId"] and not shift["shiftTypeId"]
+    )
+
+
+def ids(planday: Installation, month: str) -> set[int]:
+    return {row["id"] for row in planday.rows("scheduling.shifts", month=month)}
+
+
+def test_each_shift_is_in_exactly_one_month(planday: Installation) -> None:
+    months = [shifted(THIS, by) for by in (-2, -1, 0, 1)]
+    planday.read_months(months)
+    found = Counter(number for month in months for number in ids(planday, month))
+    roster = planday.sandbox.portals["oslo"].roster
+    assert set(found.values()) == {1}
+    assert found.keys() == {shift["id"] for shift in roster.on(first_day(months[0]), last_day(months[-1]))}
+    punched = {row["id"] for month in months for row in planday.rows("punchclock.punch_clock_shifts", month=month)}
+    begin = first_day(months[0]).isoformat()
+    assert punched == {number for number, row in roster.punches.items() if row["startDateTime"] >= begin}
+
+
+def test_the_same_shift_tells_the_same_everywhere(planday: Installation) -> None:
+    planday.read_months([shifted(THIS, -1)])
+    (strays,) = planday.query(
+        "SELECT count(*) FROM payroll.shifts AS p LEFT JOIN scheduling.shifts AS s USING (portal, id) "
+        "WHERE s.id IS NULL OR s.start_date_time <> p.start OR s.employee_id <> p.employee_id"
+    )[0]
+    assert strays == 0
+    differing = planday.query(
+        "SELECT p.id FROM payroll.shifts AS p JOIN scheduling.time_and_costs AS c ON c.shift_id = p.id "
+        "WHERE c.cost <> p.salary"
+    )
+    assert not differing
+    (lost,) = planday.query(
+        "SELECT count(*) FROM punchclock.punch_clock_breaks AS b LEFT JOIN punchclock.punch_clock_shifts AS p "
+        "ON p.portal = b.portal AND p.id = b.punch_clock_shift_id WHERE p.id IS NULL"
+    )[0]
+    assert lost == 0
+
+
+def test_reading_twice_changes_nothing(planday: Installation) -> None:
+    months = [shifted(THIS, by) for by in (-1, 0)]
+    planday.read_months(months)
+    before = planday.content()
+    assert all(before[name] for name in FACTS)
+    planday.read_months(months)
+    assert planday.content() == before
+    fresh = planday.fresh()
+    fresh.read_months(months)
+    assert fresh.content() == before
+    planday.publish(rebuild=True)
+    assert planday.content() == before
+
+
+def test_a_month_read_again_after_edits_equals_a_fresh_load(planday: Installation) -> None:
+    month = shifted(THIS, -1)
+    planday.read_months([month])
+    roster, punches = planday.sandbox.portals["oslo"].roster, planday.sandbox.portals["oslo"].roster.punches
+    roster.edit_shift(a_shift(roster, month), comment="later", employeeId=1001)
+    roster.delete_shift(a_shift(roster, month))
+    roster.add_shift(a_shift(roster, month), first_day(month))
+    # A punch that was corrected, and one of its breaks that is gone.
+    number = next(
+        iter(number for number, row in punches.items() if row["startDateTime"][:7] == month and number in roster.breaks)
+    )
+    punches[number]["isApproved"] = not punches[number]["isApproved"]
+    roster.breaks[number] = roster.breaks[number][:1]
+    roster.turnover[roster.revenue_units[0]["id"], first_day(month).isoformat()] = 1.5
+    planday.read_months([month])
+    fresh = planday.fresh()
+    fresh.read_months([month])
+    assert planday.content() == fresh.content()
+
+
+def test_breaks_are_asked_for_new_changed_and_open_punches_only(planday: Installation) -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    month = month_of(yesterday)
+    planday.refresh("punchclock.punch_clock_breaks", month=month)
+    roster = planday.sandbox.portals["oslo"].roster
+    punches = {n: row for n, row in roster.punches.items() if row["startDateTime"][:7] == month}
+    is_open = [number for number, row in punches.items() if row.get("endDateTime") is None]
+    planday.sandbox.requests.clear()
+    planday.refresh("punchclock.punch_clock_breaks", month=month)
+    asked = [key for key in planday.sandbox.requests if key.endswith("/breaks")]
+    assert [key for key in asked if not any(f"/{number}/" in key for number in is_open)] == []
+    assert len(asked) == len(is_open) >= 1
+    changed = next(number for number in punches if number in roster.breaks)
+    roster.punches[changed]["description"] = "forgot"
+    roster.punches[changed]["shiftEndDateTime"] = f"{month}-02T12:00"
+    planday.sandbox.requests.clear()
+    planday.refresh("punchclock.punch_clock_breaks", month=month)
+    asked = [key for key in planday.sandbox.requests if key.endswith("/breaks")]
+    assert len(asked) == len(is_open) + 1
+    assert {row["punch_clock_shift_id"] for row in planday.rows("punchclock.punch_clock_breaks", month=month)} == {
+        number for number in punches if number in roster.breaks
+    }
+
+
+def test_history_of_shifts_is_read_for_changed_ones_and_never_shrinks(planday: Installation) -> None:
+    month = shifted(THIS, -1)
+    planday.refresh("scheduling.shift_history", month=month)
+    roster = planday.sandbox.portals["oslo"].roster
+    before = planday.rows("scheduling.shift_history", month=month)
+    edited, deleted = a_shift(roster, month), a_shift(roster, month, status="PunchclockApproved")
+    roster.edit_shift(edited, comment="swapped")
+    roster.delete_shift(deleted)
+    planday.sandbox.requests.clear()
+    planday.refresh("scheduling.shift_history", month=month)
+    assert [key for key in planday.sandbox.requests if "/history" in key] == [
+        f"oslo /scheduling/v1.0/shifts/{edited}/history"
+    ]
+    after = planday.rows("scheduling.shift_history", month=month)
+    assert len(after) == len(before) + 1
+    assert deleted in {row["shift_id"] for row in after}
+
+
+def test_a_moved_shift_is_never_there_twice(planday: Installation) -> None:
+    """Its old month still has it when the new one is read; the later read is published, the other is counted."""
+    old, new = shifted(THIS, -3), shifted(THIS, -2)
+    planday.read_months([old, new])
+    roster = planday.sandbox.portals["oslo"].roster
+    shift = a_shift(roster, old)
+    roster.edit_shift(shift, date=first_day(new).isoformat())
+    planday.read_months([new])
+    where = f"SELECT month FROM {{}} WHERE {{}} = {shift}"
+    assert planday.query(where.format("scheduling.shifts", "id")) == [(new,)]
+    assert planday.query(where.format("payroll.shifts", "id")) == [(new,)]
+    for child in ("payroll.shift_supplements", "payroll.shift_breaks"):
+        assert {month for (month,) in planday.query(where.format(child, "shift_id"))} <= {new}
+    ledger = f"SELECT kept, elsewhere FROM sync.slices WHERE table_name = 'scheduling.shifts' AND month = '{old}'"
+    ((kept, elsewhere),) = planday.query(ledger)
+    assert (kept, elsewhere) == (len(ids(planday, old)), 1)
+    # Back again, while the new month is not read: the later read of the old month decides.
+    roster.edit_shift(shift, date=first_day(old).isoformat())
+    planday.read_months([old])
+    assert planday.query(where.format("scheduling.shifts", "id")) == [(old,)]
+    # The new month without it: what was left out for its sake is whole again.
+    planday.read_months([new])
+    assert planday.query(where.format("scheduling.shifts", "id")) == [(old,)]
+    assert planday.query("SELECT sum(elsewhere) FROM sync.slices") == [(0,)]
+    planday.publish(rebuild=True)
+    assert planday.query(where.format("scheduling.shifts", "id")) == [(old,)]
+
+
+def test_a_month_that_emptied_is_refused_unless_deletions_explain_it(planday: Installation) -> None:
+    month = shifted(THIS, -1)
+    planday.read_months([month])
+    roster = planday.sandbox.portals["oslo"].roster
+    for shift in list(roster.on(first_day(month), last_day(month))):
+        roster.delete_shift(shift["id"])
+    with pytest.raises(ShrunkSnapshotError, match=f"scheduling.shifts of portal 'oslo' in {month} shrank"):
+        planday.refresh("scheduling.shifts", month=month)
+    planday.refresh("scheduling.deleted_shifts")
+    (report,) = planday.refresh("scheduling.shifts", month=month)
+    assert report.rows == 0
+
+
+def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(make: Make) -> None:
+    """Edits, deletions, moves across months, eight months back: `planday sync` of the feed reads what was touched only."""
+    planday = make(people=(4, 4, 4), resources=EVERYTHING)
+    start = shifted(THIS, -9)
+    planday.edit_config("history_start: 2025-01", f"history_start: {start}")
+    planday.edit_config("  oslo:\n", "  oslo:\n    window: {past_months: 1, future_months: 1}\n")
+    first = planday_command(planday, "sync", "oslo", "--resources", "scheduling,punchclock,payroll,revenue")
+    assert first.returncode == 0, first.stdout + first.stderr
+    months = grid_months(planday.config, "oslo", datetime.now(UTC))
+    assert {key.month for key in planday.lake.slices("scheduling.shifts")} == set(months)
+    assert not ChangedMonths(planday.config.state).marks()
+
+    roster = planday.sandbox.portals["oslo"].roster
+    long_ago, later, other = shifted(THIS, -8), shifted(THIS, -6), shifted(THIS, -4)
+    edited = a_shift(roster, long_ago)
+    roster.edit_shift(edited, endDateTime=f"{roster.shifts[edited]['date']}T23:45")
+    moved = a_shift(roster, later)
+    roster.edit_shift(moved, date=first_day(other).isoformat())
+    deleted = a_shift(roster, shifted(THIS, -3))
+    roster.delete_shift(deleted)
+    added = roster.add_shift(edited, first_day(shifted(THIS, -7)))
+    touched = {long_ago, later, other, shifted(THIS, -3), shifted(THIS, -7)}
+
+    planday.sandbox.queries.clear()
+    done = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = json.loads(done.stdout)["tables"]
+    assert {report["month"] for report in reports} == {None, *touched}
+    looked = [key for key in planday.sandbox.queries if "modifiedFrom" in key or "deletedFrom" in key]
+    assert len(looked) == 3, "a handful of requests: modified, modified drafts, deleted"
+    fresh = planday.fresh()
+    fresh.read_months(months)
+    assert planday.content() == fresh.content()
+    shifts = dict(planday.query("SELECT id, month FROM scheduling.shifts"))
+    assert (shifts[edited], shifts[moved], shifts[added], deleted in shifts) == (
+        long_ago, other, shifted(THIS, -7), False,
+    )  # fmt: skip
+    # Nothing is left to do.
+    planday.sandbox.requests.clear()
+    again = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts", "--json")
+    assert {report["month"] for report in json.loads(again.stdout)["tables"]} == {None}
+    assert sum(planday.sandbox.requests.values()) == 4
+
+
+def test_marks_outlive_a_failed_run_and_go_when_the_month_is_read(planday: Installation) -> None:
+    old = shifted(THIS, -4)
+    planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
+    planday.refresh("scheduling.deleted_shifts")
+    changed = ChangedMonths(planday.config.state)
+    assert not changed.settle(planday.lake, CATALOGUE, planday.config)
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == (old,)
+    (mark,) = changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert (mark.portal, mark.month, "scheduling.shifts" in mark.tables) == ("oslo", old, True)
+    planday.refresh("scheduling.shifts", month=old)
+    (mark,) = changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert "scheduling.shifts" not in mark.tables
+    planday.read_months([old])
+    assert not changed.settle(planday.lake, CATALOGUE, planday.config)
+
+
+def test_months_never_read_are_marked_once_a_day_and_a_refused_table_does_not_count(planday: Installation) -> None:
+    start = shifted(THIS, -2)
+    planday.edit_config("history_start: 2025-01", f"history_start: {start}")
+    months = grid_months(planday.config, "oslo", datetime.now(UTC))
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == tuple(months)
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == ()
+    for app in planday.sandbox.apps.values():
+        app.scopes -= {"payroll:read"}
+    for name in ("scheduling.shifts", "revenue.revenue"):
+        for month in months:
+            planday.refresh(name, month=month)
+    for mark in ChangedMonths(planday.config.state).marks():
+        (planday.config.state / "changed" / f"{mark.portal}.{mark.month}.json").unlink()
+    planday.lake.path(SliceKey.of("revenue.revenue", "oslo", months[0])).unlink()
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == (months[0],)
+    (mark,) = ChangedMonths(planday.config.state).marks()
+    assert mark.tables == ("revenue.revenue",)
+
+
+def test_the_window_is_inside_the_grid(planday: Installation) -> None:
+    now = datetime.now(UTC)
+    planday.edit_config("history_start: 2025-01", f"history_start: {THIS}")
+    assert window_months(planday.config, "oslo", now)[0] == THIS == grid_months(planday.config, "oslo", now)[0]
+    assert window_months(planday.config, "oslo", now)[-1] == shifted(THIS, 2)
+
+
+@pytest.mark.parametrize(
+    ("months", "says"),
+    [
+        ("2026", "is no month: write 2026-09"),
+        ("2026-13", "is no month"),
+        ("2026-10..2026-08", "ends before it begins"),
+        ("2019-01..2026-08", "reaches beyond 2025-01.."),
+        ("2026-08..2099-01", "reaches beyond 2025-01.."),
+    ],
+)
+def test_months_that_cannot_be_read(planday: Installation, months: str, says: str) -> None:
+    done = planday_command(planday, "sync", "oslo", "--months", months)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert not planday.sandbox.requests
+
+
+def test_a_backfill_asks_nothing_twice_and_every_slice_is_complete(make: Make) -> None:
+    """Some months of three portals by `planday sync --months`; two years by `make backfill`."""
+    count = int(os.environ.get("PLANDAY_MONTHS", "4"))
+    planday = make(people=(3, 3, 3), resources=EVERYTHING)
+    first, last = shifted(THIS, 2 - count), shifted(THIS, 1)
+    planday.edit_config("history_start: 2025-01", f"history_start: {first}")
+    done = planday_command(planday, "sync", "--months", f"{first}..{last}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    slices = planday.query(
+        "SELECT portal, table_name, count(DISTINCT month), "
+        "bool_and(distinct_keys = received AND coalesce(expected_total = received, true)) FROM sync.slices GROUP BY ALL"
+    )
+    assert {(portal, table) for portal, table, _, _ in slices} == {
+        (portal, table) for portal in planday.config.portals for table in FACTS
+    }
+    assert {(count, whole) for _, _, count, whole in slices} == {(count, True)}
+    twice = {key: n for key, n in planday.sandbox.queries.items() if n > 1 and "/portal/v1.0/info" not in key}
+    assert not twice
+    assert planday.sandbox.limits.refused == 0
+    for key, portal in planday.sandbox.portals.items():
+        shifts = {row[0] for row in planday.query(f"SELECT id FROM scheduling.shifts WHERE portal = '{key}'")}
+        assert shifts == {shift["id"] for shift in portal.roster.on(first_day(first), last_day(last))}
+
+
+def test_a_portal_without_the_payroll_scope(make: Make) -> None:
+    planday = make(people=(4, 4, 4), resources=EVERYTHING)
+    for app in planday.sandbox.apps.values():
+        app.scopes -= {"payroll:read"}
+    month = shifted(THIS, -1)
+    done = planday_command(planday, "sync", "oslo", "--months", month, "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    ((portal, table, failed, error),) = [tuple(failure.values()) for failure in told["failures"]]
+    assert (portal, table, failed) == ("oslo", "payroll.shifts", month)
+    assert "lacks scope payroll:read" in error
+    assert "exclude the tables it fills from the resources of portal 'oslo'" in error
+    assert planday.query("SELECT count(*) > 0 FROM scheduling.time_and_costs") == [(True,)]
+    assert planday.query("SELECT count(*) FROM sync.slices WHERE table_name LIKE 'payroll%'") == [(0,)]
+    planday.edit_config("  oslo:\n", "  oslo:\n    resources: {exclude: [payroll]}\n")
+    done = planday_command(planday, "sync", "oslo", "--months", month)
+    assert done.returncode == 0, done.stdout
+
+
+def test_people_who_left_worked_before(planday: Installation) -> None:
+    """The sandbox has people who left, and shifts they worked before."""
+    portal = planday.sandbox.portals["oslo"]
+    left = {row["id"]: date.fromisoformat(row["deactivationDate"]) for row in portal.deactivated}
+    worked = [shift for shift in portal.roster.shifts.values() if shift["employeeId"] in left]
+    assert worked
+    assert all(date.fromisoformat(shift["date"]) < left[shift["employeeId"]] for shift in worked)

@@ -1,0 +1,156 @@
+"""Local times to instants, in SQL and in the file that analysts open; durations as Planday writes them.
+
+The oracle is Python's zoneinfo, which knows folds and gaps by PEP 495.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planday_io.frames.values import Retyped, convert
+from planday_io.warehouse.publish import INSTANTS
+from tests.conftest import EVERYTHING, Make
+
+ZONES = ("Europe/Copenhagen", "Europe/London", "Africa/Lagos")
+
+
+@pytest.fixture(scope="module")
+def db() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute(INSTANTS.read_text())
+    return connection
+
+
+def ask(db: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
+    row = db.execute(f"SELECT {sql}", [*values]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "instant"),
+    [
+        # Clocks go back: 02:00 to 03:00 happens twice in Copenhagen, 01:00 to 02:00 in London; never in Lagos.
+        ("Europe/Copenhagen", "2026-10-25 01:59", "2026-10-24 23:59"),
+        ("Europe/Copenhagen", "2026-10-25 02:30", "2026-10-25 00:30"),
+        ("Europe/Copenhagen", "2026-10-25 03:00", "2026-10-25 02:00"),
+        ("Europe/London", "2026-10-25 01:30", "2026-10-25 00:30"),
+        ("Europe/London", "2026-10-25 02:30", "2026-10-25 02:30"),
+        ("Africa/Lagos", "2026-10-25 02:30", "2026-10-25 01:30"),
+        # Clocks go forward: 02:30 does not exist in Copenhagen, 01:30 not in London.
+        ("Europe/Copenhagen", "2026-03-29 01:59", "2026-03-29 00:59"),
+        ("Europe/Copenhagen", "2026-03-29 02:30", "2026-03-29 01:30"),
+        ("Europe/Copenhagen", "2026-03-29 03:00", "2026-03-29 01:00"),
+        ("Europe/London", "2026-03-29 01:30", "2026-03-29 01:30"),
+        ("Africa/Lagos", "2026-03-29 02:30", "2026-03-29 01:30"),
+    ],
+)
+def test_begins_on_the_nights_when_clocks_change(
+    db: duckdb.DuckDBPyConnection, zone: str, local: str, instant: str
+) -> None:
+    assert ask(db, f"first_instant(TIMESTAMP '{local}', '{zone}')") == utc(instant)
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "end", "hours"),
+    [
+        ("Europe/Copenhagen", "2026-10-24 22:00", "2026-10-25 06:00", "9"),
+        ("Europe/Copenhagen", "2026-10-24 18:30", "2026-10-25 02:30", "8"),
+        ("Europe/Copenhagen", "2026-10-25 02:45", "2026-10-25 02:15", "0.5"),
+        ("Europe/Copenhagen", "2026-03-28 22:00", "2026-03-29 06:00", "7"),
+        ("Europe/London", "2026-10-24 22:00", "2026-10-25 06:00", "9"),
+        ("Europe/London", "2026-03-28 22:00", "2026-03-29 06:00", "7"),
+        ("Africa/Lagos", "2026-10-24 22:00", "2026-10-25 06:00", "8"),
+        ("Africa/Lagos", "2026-03-28 22:00", "2026-03-29 06:00", "8"),
+    ],
+)
+def test_hours_of_night_shifts(db: duckdb.DuckDBPyConnection, zone: str, start: str, end: str, hours: str) -> None:
+    found = ask(db, f"hours_between(TIMESTAMP '{start}', TIMESTAMP '{end}', '{zone}')")
+    assert found == Decimal(hours)
+
+
+@given(
+    local=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1)).map(lambda at: at.replace(microsecond=0)),  # noqa: DTZ001
+    zone=st.sampled_from([*ZONES, "Australia/Lord_Howe", "America/New_York"]),
+)
+def test_begins_are_what_zoneinfo_says(db: duckdb.DuckDBPyConnection, local: datetime, zone: str) -> None:
+    expected = local.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
+    assert ask(db, f"first_instant(TIMESTAMP '{local}', '{zone}')") == expected
+
+
+@given(
+    start=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1)).map(lambda at: at.replace(microsecond=0)),  # noqa: DTZ001
+    minutes=st.integers(1, 1440),
+    zone=st.sampled_from(ZONES),
+)
+def test_no_shift_ends_before_it_begins(
+    db: duckdb.DuckDBPyConnection, start: datetime, minutes: int, zone: str
+) -> None:
+    begin = start.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    end = (begin + timedelta(minutes=minutes)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    found = ask(db, f"end_instant(TIMESTAMP '{start}', TIMESTAMP '{end}', '{zone}')")
+    assert isinstance(found, datetime)
+    assert found > begin
+    # Only an end in the repeated hour has two meanings.
+    assert found in {end.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("0:07:30", "7.5"),
+        ("0:09:00", "9"),
+        ("1:00:00", "24"),
+        ("2:03:20", "51.3333"),
+        ("07:30", "7.5"),
+        ("0:00:00", "0"),
+    ],
+)
+def test_durations_are_days_hours_minutes(text: str, hours: str) -> None:
+    assert convert(text, "HOURS", ZoneInfo("UTC")) == Decimal(hours)
+
+
+@pytest.mark.parametrize("value", ["7.5", "0:07:75", "soon", 7.5, ""])
+def test_what_is_no_duration(value: object) -> None:
+    with pytest.raises(Retyped):
+        convert(value, "HOURS", ZoneInfo("UTC"))
+
+
+@given(st.integers(0, 99 * 1440))
+def test_every_duration_comes_out_in_minutes(minutes: int) -> None:
+    text = f"{minutes // 1440}:{minutes // 60 % 24:02d}:{minutes % 60:02d}"
+    found = convert(text, "HOURS", ZoneInfo("UTC"))
+    assert abs(found * 60 - minutes) < Decimal("0.01")
+
+
+def test_local_times_stay_local_and_the_zone_is_beside_them(make: Make) -> None:
+    planday = make(resources=EVERYTHING)
+    roster = planday.sandbox.portals["london"].roster
+    day = next(shift["date"] for shift in roster.shifts.values() if shift["startDateTime"].endswith("T18:30"))
+    planday.read_months([day[:7]], "london")
+    night = next(s for s in roster.shifts.values() if s["startDateTime"] == f"{day}T22:00" and s["date"] == day)
+    (found,) = planday.query(
+        f"SELECT start_date_time, end_date_time, time_zone FROM scheduling.shifts WHERE id = {night['id']}"
+    )
+    assert found == (
+        datetime.fromisoformat(night["startDateTime"]),
+        datetime.fromisoformat(night["endDateTime"]),
+        "Europe/London",
+    )
+    # Time and cost of the same night, without the unpaid half hour: the two ways to count agree.
+    (differing,) = planday.query(
+        "SELECT count(*) FROM scheduling.time_and_costs AS c JOIN scheduling.shifts AS s ON s.id = c.shift_id "
+        "WHERE abs(hours_between(s.start_date_time, s.end_date_time, s.time_zone) - c.duration_hours) NOT IN (0, 0.5)"
+    )[0]
+    assert differing == 0
