@@ -349,3 +349,29 @@ def test_people_who_left_worked_before(planday: Installation) -> None:
     worked = [shift for shift in portal.roster.shifts.values() if shift["employeeId"] in left]
     assert worked
     assert all(date.fromisoformat(shift["date"]) < left[shift["employeeId"]] for shift in worked)
+
+
+def test_a_portal_with_nothing_in_it(planday: Installation) -> None:
+    """Every table is there with no rows: read, and found empty."""
+    portal = planday.sandbox.portals["oslo"]
+    roster, pay, leave = portal.roster, portal.pay, portal.leave
+    for rows in (portal.departments, portal.employees, portal.deactivated, portal.employee_groups, portal.supervisors):
+        rows.clear()
+    for facts in (roster.shifts, roster.punches, roster.breaks, roster.deleted, pay.rates, pay.salaries):
+        facts.clear()
+    for rows in (
+        roster.revenue_units,
+        roster.positions,
+        roster.sections,
+        leave.accounts,
+        leave.records,
+        leave.requests,
+    ):
+        rows.clear()
+    for endpoint in CATALOGUE.endpoints:
+        planday.refresh(endpoint.name, month=THIS if endpoint.grid == "month" else None)
+    planday.publish()
+    published = dict(planday.query("SELECT table_name, kept FROM sync.slices"))
+    assert published.keys() == {table.full_name for table in CATALOGUE.tables()}
+    assert not any(published[name] for name in FACTS)
+    assert planday.query("SELECT count(*) FROM payroll.salaried") == [(0,)]

@@ -121,7 +121,7 @@ def test_durations_are_days_hours_minutes(text: str, hours: str) -> None:
     assert convert(text, "HOURS", ZoneInfo("UTC")) == Decimal(hours)
 
 
-@pytest.mark.parametrize("value", ["7.5", "0:07:75", "soon", 7.5, ""])
+@pytest.mark.parametrize("value", ["7.5", "0:07:75", "07:30:00", "soon", 7.5, ""])
 def test_what_is_no_duration(value: object) -> None:
     with pytest.raises(Retyped):
         convert(value, "HOURS", ZoneInfo("UTC"))

@@ -23,7 +23,7 @@ _STAMP = re.compile(
     r"(?:[T ](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?"
     r"\s?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?)?"
 )
-_SPAN = re.compile(r"(?P<sign>-)?(?:(?P<days>\d{1,5}):)?(?P<hours>\d{1,3}):(?P<minutes>[0-5]\d)")
+_SPAN = re.compile(r"(?P<sign>-)?(?:(?P<days>\d{1,5}):)?(?P<hours>[01]?\d|2[0-4]):(?P<minutes>[0-5]\d)")
 _PLACES = Decimal("0.0001")
 _DECIMAL_LIMIT = Decimal(10) ** 14
 _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
