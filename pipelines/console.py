@@ -94,18 +94,29 @@ def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
     """What each table and each portal will cost."""
     rows: list[tuple[object, ...]] = []
     for one in forecasts:
-        rows += [(one.portal, table.table, table.slices, table.requests, table.error) for table in one.tables.values()]
-    print_rows(console, "", ("portal", "table", "slices", "requests", ""), rows)
+        rows += [
+            (
+                one.portal,
+                table.table,
+                table.slices,
+                table.requests,
+                f"{table.seconds:.1f}",
+                f"{table.share:.2%}",
+                table.error,
+            )
+            for table in one.tables.values()
+        ]
+    print_rows(console, "", ("portal", "table", "slices", "requests", "seconds", "of an hour's budget", ""), rows)
     print_rows(
         console,
         "\nIn all",
-        ("portal", "slices", "requests", "minutes", "share of an hour's budget", "requests spent on looking"),
+        ("portal", "slices", "requests", "seconds", "of an hour's budget", "requests spent on looking"),
         [
             (
                 one.portal,
                 sum(table.slices for table in one.tables.values()),
                 one.requests,
-                f"{one.seconds / 60:.1f}",
+                f"{one.seconds:.0f}",
                 f"{one.share:.1%}",
                 one.asked,
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -44,12 +45,16 @@ class TableForecast:
         table: first table of the endpoint.
         slices: how many will be written.
         requests: how many will be made.
+        seconds: at the rate that the API allows, as far as it is known.
+        share: of what the portal may ask in an hour.
         error: why it cannot be told.
     """
 
     table: str
     slices: int = 0
     requests: int = 0
+    seconds: float = 0.0
+    share: float = 0.0
     error: str = ""
 
 
@@ -118,7 +123,7 @@ class _Forecaster:
 
     async def of(self, runs: Sequence[Run]) -> Forecast:
         result = Forecast(self._session.portal)
-        steps = 0
+        steps: Counter[str] = Counter()
         async with self._session.client() as client:
             self._client: PortalClient = client
             for month, endpoints in runs:
@@ -126,7 +131,7 @@ class _Forecaster:
                 for endpoint in endpoints:
                     entry = result.tables.setdefault(endpoint.name, TableForecast(endpoint.name))
                     entry.slices += len(endpoint.tables)
-                    steps += 1
+                    steps[endpoint.name] += 1
                     try:
                         entry.requests += identity + await self._cost(endpoint, month)
                     except PlandayError as error:
@@ -135,8 +140,12 @@ class _Forecaster:
             windows = client.budget.windows()
         portal = next(rates for bucket, rates in windows.items() if bucket.startswith("portal"))
         result.asked = self._counters.requests
-        result.seconds = seconds_for(result.requests, portal) + steps * STEP_SECONDS
-        result.share = result.requests / min(window.limit * 3600 / window.seconds for window in portal)
+        hourly = min(window.limit * 3600 / window.seconds for window in portal)
+        for entry in result.tables.values():
+            entry.seconds = seconds_for(entry.requests, portal) + steps[entry.table] * STEP_SECONDS
+            entry.share = entry.requests / hourly
+        result.seconds = seconds_for(result.requests, portal) + steps.total() * STEP_SECONDS
+        result.share = result.requests / hourly
         return result
 
     async def _cost(self, endpoint: Endpoint, month: str | None) -> int:
