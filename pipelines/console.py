@@ -102,11 +102,15 @@ def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
                 table.requests,
                 f"{table.seconds:.1f}",
                 f"{table.share:.2%}",
-                table.error,
             )
             for table in one.tables.values()
         ]
-    print_rows(console, "", ("portal", "table", "slices", "requests", "seconds", "of an hour's budget", ""), rows)
+    print_rows(console, "", ("portal", "table", "slices", "requests", "seconds", "of an hour's budget"), rows)
+    for one in forecasts:
+        for table in one.tables.values():
+            if table.error:
+                text = f"\n{one.portal} {table.table} cannot be told: {table.error}"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
     print_rows(
         console,
         "\nIn all",
