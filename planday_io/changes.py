@@ -78,9 +78,12 @@ class ChangedMonths:
                 text = json.dumps({"tables": sorted(old | set(tables)), "at": at.isoformat()})
                 write_text(self._path(portal, month), text)
 
-    def is_marked(self, portal: str, month: str | None) -> bool:
-        """Whether a month of a portal has a mark."""
-        return month is not None and self._path(portal, month).exists()
+    def is_due(self, portal: str, month: str | None, endpoint: str, read_at: datetime) -> bool:
+        """Whether an endpoint of a month, last read at an instant, was marked since."""
+        if month is None or not self._path(portal, month).exists():
+            return False
+        marks = [mark for mark in self.marks(portal) if mark.month == month]
+        return any(endpoint in mark.tables and mark.at > read_at for mark in marks)
 
     def settle(self, lake: Lake, catalogue: Catalogue, config: Config, portal: str | None = None) -> list[Mark]:
         """Take away the marks of what was read since, or is no longer among a portal's resources.

@@ -167,8 +167,13 @@ def _write(
         superseded = before is not None and before.fetched > plan.fetched_at
         if not superseded:
             # Where a month is marked, deletions were seen there: that explains a smaller slice.
-            is_explained = accept_shrink or ChangedMonths(session.config.state).is_marked(session.portal, plan.month)
-            if before is not None and endpoint.is_snapshot and not is_explained:
+            changed = ChangedMonths(session.config.state)
+            if (
+                before is not None
+                and endpoint.is_snapshot
+                and not accept_shrink
+                and not changed.is_due(session.portal, plan.month, endpoint.name, before.fetched)
+            ):
                 guards = session.settings.guards
                 check_shrink(
                     f"{table.full_name} of portal '{session.portal}'" + (f" in {plan.month}" if plan.month else ""),
