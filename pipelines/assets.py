@@ -54,6 +54,8 @@ def _partitions(endpoint: Endpoint, portals: list[str], config: Config) -> dg.Pa
     months = dg.MonthlyPartitionsDefinition(
         start_date=config.history_start,
         fmt="%Y-%m",
+        # Where a month begins first: a portal east of Greenwich must not wait for its month.
+        timezone="Etc/GMT-14",
         end_offset=1 + max(portal.window.future_months for portal in config.portals.values()),
     )
     return dg.MultiPartitionsDefinition({"portal": by_portal, "month": months})
@@ -138,6 +140,7 @@ def _spec(
 
 
 def _deps(endpoint: Endpoint, catalogue: Catalogue) -> list[dg.AssetDep]:
+    """What has to succeed first. `also_in` is none of it: where it fails, listed parents are read all the same."""
     if endpoint.fan_out is None:
         return []
     parent = catalogue.endpoint_of(endpoint.fan_out.parent)

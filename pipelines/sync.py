@@ -21,7 +21,7 @@ from pipelines.progress import LISTENER, Listener
 from pipelines.resources import BATCH_TAG, NO_PUBLISH_TAG, catalogue, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import Endpoint
-from planday_io.changes import ChangedMonths, never_read
+from planday_io.changes import ChangedMonths, months_to_read
 from planday_io.config import Config, Schedule
 from planday_io.errors import PlandayError
 from planday_io.files import locked
@@ -181,7 +181,7 @@ def planned_runs(
     if months is None and any(one.watch for _, group in runs for one in group):
         lake, grid = Lake(config.lake, config.state), grid_months(config, portal, now)
         due = {(month, one.name) for month, group in runs for one in group}
-        for month, names in never_read(lake, portal, grid, facts, [], now).items():
+        for month, names in months_to_read(lake, portal, grid, facts, (), (), now).items():
             missing = [one for one in facts if one.name in names and (month, one.name) not in due]
             runs += [(month, group) for group in same_partitions(missing, catalogue(), config)]
     return runs

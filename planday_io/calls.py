@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
@@ -34,6 +34,7 @@ class Parent:
         modified: when it was last changed, where the endpoint goes by that.
         digest: differs when any of its columns does, where the endpoint goes by that.
         is_open: it may still change without showing it.
+        is_listed: the parent's table has it; otherwise the API may not know it any more.
     """
 
     key: ParentKey
@@ -41,6 +42,7 @@ class Parent:
     modified: datetime | None = None
     digest: str = ""
     is_open: bool = False
+    is_listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,23 @@ class Call:
         params: query parameters, those of pages left out.
         holes: values of the path's holes.
         parent: what it is fanned out over, or None.
+        is_listed: its parent is listed. Where one is not, a refusal means that it is gone.
+        instead: the call to make where this one is refused, because not all of its ids are listed.
     """
 
     params: Params = ()
     holes: Mapping[str, Hole] = field(default_factory=dict)
     parent: ParentKey | None = None
+    is_listed: bool = True
+    instead: Call | None = None
+
+
+def more_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> list[Parent]:
+    """Parents that stand in rows of `fan_out.also_in` and are not listed."""
+    assert fan_out.also_in is not None  # noqa: S101 - the caller looked
+    ids = set(rows.column(fan_out.also_in[1]).to_pylist()) - {None, *(parent.key[0] for parent in listed)}
+    ((hole, _),) = fan_out.fills
+    return [Parent((number,), {hole: number}, is_listed=False) for number in sorted(ids)]
 
 
 def parents_in(fan_out: FanOut, table: pa.Table, today: date) -> list[Parent]:
@@ -101,15 +115,25 @@ def calls_of(
     """
     windows = list(window_params(endpoint.window, *days)) if endpoint.window and days else [()]
     calls = []
-    for parent in _merged(endpoint.fan_out, parents):
-        holes = parent.holes if parent else {}
-        fixed = tuple((name, value.format_map(holes) if parent else value) for name, value in endpoint.params)
-        calls += [
-            Call((*fixed, *extra, *window, *more), holes, parent.key if parent else None)
-            for window in windows
-            for more in ((), *endpoint.also)
-        ]
+    listed = [parent for parent in parents or () if parent.is_listed]
+    for window in windows:
+        for more in ((), *endpoint.also):
+            params = (*extra, *window, *more)
+            if endpoint.fan_out is None:
+                calls.append(Call((*endpoint.params, *params)))
+            elif not endpoint.fan_out.at_once:
+                calls += [_call(endpoint, parent, params) for parent in parents or ()]
+            elif parents:
+                call = _call(endpoint, _joined(endpoint.fan_out, parents), params)
+                if len(listed) < len(parents) and listed:
+                    call = replace(call, instead=_call(endpoint, _joined(endpoint.fan_out, listed), params))
+                calls.append(call)
     return calls
+
+
+def _call(endpoint: Endpoint, parent: Parent, params: Params) -> Call:
+    fixed = tuple((name, value.format_map(parent.holes)) for name, value in endpoint.params)
+    return Call((*fixed, *params), parent.holes, parent.key, is_listed=parent.is_listed)
 
 
 def days_of(window: Window, *, month: tuple[date, date] | None, history_start: date, today: date) -> tuple[date, date]:
@@ -140,17 +164,10 @@ def window_params(window: Window, first: date, last: date) -> Iterator[Params]:
             yield (window.start_param, str(start)), (window.end_param, str(stop - timedelta(days=1)))
 
 
-def _merged(fan_out: FanOut | None, parents: Sequence[Parent] | None) -> list[Parent | None]:
-    """The parents, or one that stands for all of them where they share a call."""
-    if fan_out is None:
-        return [None]
-    rows = list(parents or ())
-    if not fan_out.at_once:
-        return [*rows]
-    if not rows:
-        return []
+def _joined(fan_out: FanOut, parents: Sequence[Parent]) -> Parent:
+    """One that stands for all of them."""
     ((hole, _),) = fan_out.fills
-    return [Parent((), {hole: ",".join(str(row.holes[hole]) for row in sorted(rows, key=lambda row: row.key))})]
+    return Parent((), {hole: ",".join(str(row.holes[hole]) for row in sorted(parents, key=lambda row: row.key))})
 
 
 def _digests(table: pa.Table) -> list[str]:

@@ -26,8 +26,8 @@ from planday_io.months import month_of
 from planday_io.plan import aligned
 from planday_io.selection import endpoints_of
 
-_TRIED_AGAIN = timedelta(days=1)
-"""A month that never was read, because its run failed, is marked again after so long."""
+_TRIED_AGAIN = timedelta(hours=6)
+"""What is still marked after so long, because its run failed, is marked anew and so launched again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ class Mark:
         month: `YYYY-MM`.
         tables: endpoints by name.
         at: UTC instant; what was read later is up to date.
+        gone: share of the month's rows that were found deleted or moved to another month.
     """
 
     portal: str
     month: str
     tables: tuple[str, ...]
     at: datetime
+    gone: float = 0.0
 
 
 class ChangedMonths:
@@ -67,23 +69,32 @@ class ChangedMonths:
         for name, text in texts:
             key, month, _ = name.split(".")
             stored = json.loads(text)
-            found.append(Mark(key, month, tuple(stored["tables"]), datetime.fromisoformat(stored["at"])))
+            at = datetime.fromisoformat(stored["at"])
+            found.append(Mark(key, month, tuple(stored["tables"]), at, stored.get("gone", 0.0)))
         return found
 
-    def mark(self, portal: str, months: Mapping[str, Iterable[str]], at: datetime) -> None:
-        """Mark months: month -> endpoints. What is marked already stays marked."""
-        with locked(self._lock), storage_errors(self._folder, "mark months in"):
-            for month, tables in months.items():
-                old = {name for mark in self.marks(portal) if mark.month == month for name in mark.tables}
-                text = json.dumps({"tables": sorted(old | set(tables)), "at": at.isoformat()})
-                write_text(self._path(portal, month), text)
+    def mark(self, portal: str, months: Mapping[str, Iterable[str]], gone: Mapping[str, float], at: datetime) -> None:
+        """Mark months. What is marked already stays marked.
 
-    def is_due(self, portal: str, month: str | None, endpoint: str, read_at: datetime) -> bool:
-        """Whether an endpoint of a month, last read at an instant, was marked since."""
+        Args:
+            portal: config key.
+            months: month -> endpoints.
+            gone: month -> share of its rows that are gone.
+            at: UTC instant.
+        """
+        with locked(self._lock), storage_errors(self._folder, "mark months in"):
+            old = {mark.month: mark for mark in self.marks(portal)}
+            for month, tables in months.items():
+                before = old.get(month, Mark(portal, month, (), at))
+                everything = tuple(sorted({*before.tables, *tables}))
+                self._write(Mark(portal, month, everything, at, max(before.gone, gone.get(month, 0.0))))
+
+    def share_gone(self, portal: str, month: str | None, read_at: datetime) -> float:
+        """The share of a month's rows that were found gone since a read of it; 0 where nothing was."""
         if month is None or not self._path(portal, month).exists():
-            return False
-        marks = [mark for mark in self.marks(portal) if mark.month == month]
-        return any(endpoint in mark.tables and mark.at > read_at for mark in marks)
+            return 0.0
+        marks = [mark for mark in self.marks(portal) if mark.month == month and mark.at > read_at]
+        return max([0.0, *(mark.gone for mark in marks)])
 
     def settle(self, lake: Lake, catalogue: Catalogue, config: Config, portal: str | None = None) -> list[Mark]:
         """Take away the marks of what was read since, or is no longer among a portal's resources.
@@ -99,9 +110,15 @@ class ChangedMonths:
                 tables = tuple(name for name in mark.tables if name in has and not _is_read(lake, mark, name))
                 if tables:
                     left.append(replace(mark, tables=tables))
+                    if tables != mark.tables:
+                        self._write(left[-1])
                 else:
                     self._path(mark.portal, mark.month).unlink(missing_ok=True)
             return sorted(left, key=lambda mark: (mark.month, mark.portal))
+
+    def _write(self, mark: Mark) -> None:
+        stored = {"tables": mark.tables, "at": mark.at.isoformat(), "gone": mark.gone}
+        write_text(self._path(mark.portal, mark.month), json.dumps(stored))
 
     def _path(self, portal: str, month: str) -> Path:
         return self._folder / f"{portal}.{month}.json"
@@ -112,55 +129,86 @@ def _is_read(lake: Lake, mark: Mark, endpoint: str) -> bool:
     return origin is not None and origin.fetched >= mark.at
 
 
-def touched_months(lake: Lake, portal: str, table: Table, changed: pa.Table, deleted: Iterable[int]) -> set[str]:
+def touched_months(
+    lake: Lake, portal: str, table: Table, changed: pa.Table, deleted: Iterable[int]
+) -> dict[str, float]:
     """Months of a table whose slices are not as the API has them now.
 
     Args:
         lake: the slices.
         portal: config key.
-        table: with a slice per month, `id` first in its key.
+        table: with a slice per month, its id the only key.
         changed: rows as they are now, typed.
         deleted: ids that are gone.
+
+    Returns:
+        Month -> share of its rows that are gone from it.
     """
     (key,) = table.key
     dates = zip(*(changed.column(name).to_pylist() for name in table.month_by or ()), strict=True)
     days = [next((day for day in row if day is not None), None) for row in dates]
     now = {row[key]: (month_of(day) if day else None, row) for row, day in zip(_comparable(changed), days, strict=True)}
-    gone = set(deleted) - now.keys()
-    if not now and not gone:
-        return set()
-    touched: set[str] = set()
-    ids = pa.array(sorted({*now, *gone}), pa.int64())
-    slices = {slice_key.month: slice_key for slice_key in lake.slices(table.full_name, portal) if slice_key.month}
+    ids = {*deleted, *now}
+    if not ids:
+        return {}
+    touched: dict[str, float] = {}
     seen: set[tuple[str, int]] = set()
+    slices = {slice_key.month: slice_key for slice_key in lake.slices(table.full_name, portal) if slice_key.month}
     for month, slice_key in slices.items():
-        for row in _comparable(aligned(lake.rows_with(slice_key, key, ids), changed.schema)):
+        gone = 0
+        for row in _comparable(
+            aligned(lake.rows_with(slice_key, key, pa.array(sorted(ids), pa.int64())), changed.schema)
+        ):
             seen.add((month, row[key]))
-            expected = now.get(row[key])
+            current = now.get(row[key])
             # A row without a date stands in the month it was asked for, so only its content can tell.
-            if expected is None or expected[0] not in (None, month) or expected[1] != row:
-                touched.add(month)
-    touched |= {month for number, (month, _) in now.items() if month in slices and (month, number) not in seen}
+            is_gone = current is None or current[0] not in (None, month)
+            gone += is_gone
+            if is_gone or (current and current[1] != row):
+                touched.setdefault(month, 0.0)
+        origin = lake.origin(slice_key)
+        if gone and origin:
+            touched[month] = min(1.0, gone / max(1, origin.kept))
+    for number, (at, _) in now.items():
+        if at in slices and (at, number) not in seen:
+            touched.setdefault(at, 0.0)
     return touched
 
 
-def never_read(
-    lake: Lake, portal: str, months: Sequence[str], endpoints: Sequence[Endpoint], marks: Sequence[Mark], now: datetime
+def months_to_read(
+    lake: Lake,
+    portal: str,
+    grid: Sequence[str],
+    endpoints: Sequence[Endpoint],
+    touched: Iterable[str],
+    marks: Sequence[Mark],
+    now: datetime,
 ) -> dict[str, list[str]]:
-    """Months of the grid without a slice, and the endpoints that lack it.
+    """What has to be marked: months that were touched, or never read, or whose run seems to have failed.
 
-    An endpoint that never gave a slice, while others did, is refused by the API (a missing scope): its months are left
-    to the schedules. A month that is marked already is marked again only after a day.
+    An endpoint that never gave a slice, while others did, is refused by the API (a missing scope): it is left to the
+    schedules.
+
+    Args:
+        lake: the slices.
+        portal: config key.
+        grid: months of the portal.
+        endpoints: those with a slice per month that the portal has.
+        touched: months whose slices are not as the API has them.
+        marks: what is marked already.
+        now: UTC instant.
+
+    Returns:
+        Month -> endpoints.
     """
-    have = {e.name: {key.month for key in lake.slices(e.name, portal)} for e in endpoints}
+    have = {one.name: {key.month for key in lake.slices(one.name, portal)} for one in endpoints}
     fresh = not any(have.values())
-    recent = {mark.month for mark in marks if now - mark.at < _TRIED_AGAIN}
-    missing = {
-        month: [e.name for e in endpoints if month not in have[e.name] and (fresh or have[e.name])]
-        for month in months
-        if month not in recent
-    }
-    return {month: names for month, names in missing.items() if names}
+    able = [one.name for one in endpoints if fresh or have[one.name]]
+    marked = {mark.month for mark in marks}
+    found = {month: [name for name in able if month not in have[name]] for month in grid if month not in marked}
+    found |= {mark.month: [n for n in mark.tables if n in able] for mark in marks if now - mark.at > _TRIED_AGAIN}
+    found |= dict.fromkeys(touched, able)
+    return {month: names for month, names in found.items() if names and month in grid}
 
 
 def _comparable(rows: pa.Table) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from planday_io.lake.slices import Origin, SliceKey
 from planday_io.months import first_day, last_day
 from planday_io.plan import Plan
 from planday_io.reading.rows import primary, rows_of, total_of
+from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
 
 Run = tuple[str | None, Sequence[Endpoint]]
@@ -119,6 +120,7 @@ class _Forecaster:
         self._today = self._now.astimezone(ZoneInfo(session.settings.timezone)).date()
         self._counters = Counters()
         self._known: set[tuple[str, str | None]] = set()
+        self._ahead: set[tuple[str, str | None]] = set()
         self._totals: dict[tuple[str, str | None], int | None] = {}
 
     async def of(self, runs: Sequence[Run]) -> Forecast:
@@ -128,6 +130,7 @@ class _Forecaster:
             self._client: PortalClient = client
             for month, endpoints in runs:
                 identity = 1
+                self._ahead.clear()
                 for endpoint in endpoints:
                     entry = result.tables.setdefault(endpoint.name, TableForecast(endpoint.name))
                     entry.slices += len(endpoint.tables)
@@ -149,6 +152,8 @@ class _Forecaster:
         return result
 
     async def _cost(self, endpoint: Endpoint, month: str | None) -> int:
+        if (endpoint.name, month) in self._ahead:
+            return 0
         requests = await self._overhead(endpoint, month)
         self._known.update((table.full_name, month) for table in endpoint.tables)
         requests += await self._calls(endpoint, month)
@@ -160,10 +165,17 @@ class _Forecaster:
         """Reading the parents, where no run before this one read them."""
         if endpoint.fan_out is None:
             return 0
-        name, at = self._parent_of(endpoint, month)
-        if (name, at) in self._known:
-            return 0
-        return await self._cost(self._session.catalogue.endpoint_of(name), at)
+        wanted = [self._parent_of(endpoint, month)]
+        if endpoint.fan_out.also_in:
+            wanted.append((endpoint.fan_out.also_in[0], month))
+        requests = 0
+        for name, at in wanted:
+            source = self._session.catalogue.endpoint_of(name)
+            is_there = source in endpoints_of(self._session.catalogue, self._session.settings)
+            if (name, at) not in self._known and (is_there or name == endpoint.fan_out.parent):
+                requests += await self._cost(source, at)
+                self._ahead.add((name, at))
+        return requests
 
     async def _calls(self, endpoint: Endpoint, month: str | None) -> int:
         """Requests of the endpoint itself."""

@@ -63,7 +63,8 @@ class ParentTables:
 
     def remember(self, table: str, month: str | None, rows: pa.Table) -> None:
         """Keep what was read, if something is fanned out over it."""
-        if not any(endpoint.fan_out and endpoint.fan_out.parent == table for endpoint in self._catalogue.endpoints):
+        fan_outs = [endpoint.fan_out for endpoint in self._catalogue.endpoints if endpoint.fan_out]
+        if not any(table == one.parent or (one.also_in and table == one.also_in[0]) for one in fan_outs):
             return
         self._tables[table, month] = rows
         columns = self._shared_columns(table)

@@ -18,8 +18,8 @@ from planday_io.calls import Call, Params, Parent, ParentKey, calls_of
 from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.config.model import Privacy
 from planday_io.frames.build import from_frame, to_frame
-from planday_io.lake.slices import Lake, SliceKey
-from planday_io.reading.read import EndpointRead, TableRead
+from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.reading.read import EndpointRead
 
 _SETTLED = timedelta(minutes=2)
 """A row whose stamp is younger than this when it was read may have changed again within the same second."""
@@ -56,6 +56,7 @@ class Plan:
         self.fetched_at = fetched_at
         self._lake = lake
         self._portal = portal
+        self._policies = policies
         self._origins = {table.full_name: lake.origin(self.key(table)) for table in endpoint.tables}
         # What was read under another policy or catalogue cannot be carried over.
         comparable = all(
@@ -118,16 +119,20 @@ class Plan:
             *calls_of(self.endpoint, days=days, parents=known, extra=(*extra, *since)),
         ]
 
-    def merged(self, table: Table, part: TableRead) -> pa.Table:
+    def merged(self, table: Table, read: EndpointRead) -> pa.Table:
         """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
-        if not self._is_partial or self._origins[table.full_name] is None:
-            return part.table
-        previous = aligned(self._lake.read(self.key(table)), part.table.schema)
+        new, origin = read.tables[table.full_name].table, self._origins[table.full_name]
+        # A parent that the API does not answer for any more keeps its rows, where they say whose they are.
+        kept = {ids[0] for ids in (*self._kept, *(read.unknown if self._parent_column(table) else ()))}
+        if origin is None or not (kept or self.endpoint.feed):
+            return new
+        previous = under_policy(self._lake.read(self.key(table)), table, origin, self._policies)
         if self.endpoint.feed:
-            return _merged_feed(table, previous, part.table)
-        kept = pa.array([ids[0] for ids in self._kept], pa.int64())
-        carried = previous.filter(pc.is_in(previous.column(self._link(table)), kept))
-        return pa.concat_tables([carried, part.table])
+            # Also where everything was read: nobody knows how long the API keeps what it sends.
+            return _merged_feed(table, previous, new)
+        previous = aligned(previous, new.schema)
+        carried = previous.filter(pc.is_in(previous.column(self._link(table)), pa.array(sorted(kept), pa.int64())))
+        return pa.concat_tables([carried, new])
 
     def covers(self, read: EndpointRead) -> dict[str, str]:
         """Parents that the slice covers up to this read, and what they were then.
@@ -181,9 +186,12 @@ class Plan:
 
     def _link(self, table: Table) -> str:
         """The column of a table that holds the parent it was fanned out over."""
+        return self._parent_column(table) or table.key[0]
+
+    def _parent_column(self, table: Table) -> str | None:
         fan_out = self.endpoint.fan_out
-        holes = {column.hole: column.name for column in table.columns}
-        return holes.get(fan_out.fills[0][0], table.key[0]) if fan_out else table.key[0]
+        hole = fan_out.fills[0][0] if fan_out else None
+        return next((column.name for column in table.columns if hole in (column.hole, column.name)), None)
 
 
 def policies_of(table: Table, policies: Privacy) -> dict[str, str]:
@@ -196,15 +204,29 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """An older slice in today's columns: new ones are null, dropped ones are left out."""
     columns = [
         table.column(field.name).cast(field.type)
-        if field.name in table.schema.names
+        if field.name in table.schema.names and table.column(field.name).null_count < table.num_rows
         else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def under_policy(rows: pa.Table, table: Table, origin: Origin, policies: Privacy) -> pa.Table:
+    """Rows read earlier, without what a stricter policy hides by now. It is lost: a hash needs the value itself."""
+    now = policies_of(table, policies)
+    hidden = {name for name, policy in now.items() if origin.policies.get(name, "keep") not in ("drop", policy)}
+    classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
+    for name in rows.schema.names:
+        if classes.get(name) in hidden:
+            index = rows.schema.get_field_index(name)
+            kind = rows.schema.field(index).type
+            rows = rows.set_column(index, pa.field(name, kind), pa.nulls(rows.num_rows, kind))
+    return rows
+
+
 def _merged_feed(table: Table, previous: pa.Table, new: pa.Table) -> pa.Table:
     """Both, one row per key; where both have a key the new row stands. Nothing is taken away."""
+    previous = aligned(previous, new.schema)
     joined = to_frame(pa.concat_tables([previous, new]))
     latest = joined.drop_duplicates(subset=["portal", *table.key], keep="last")
     return from_frame(latest, previous.schema)

@@ -8,21 +8,23 @@ Dagster's assets, `planday sync` and tests all go through it. Not here: requests
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from planday_io.calls import calls_of
 from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.catalogue.endpoint import Watch
-from planday_io.changes import ChangedMonths, never_read, touched_months
+from planday_io.changes import ChangedMonths, months_to_read, touched_months
 from planday_io.client.http import Counters, PortalClient
 from planday_io.frames.build import FrameContext
 from planday_io.grid import grid_months
 from planday_io.lake.guard import check_shrink
 from planday_io.lake.slices import Origin
 from planday_io.plan import Plan, policies_of
-from planday_io.reading.read import EndpointRead, EndpointReader, Progress, TableRead, untold
+from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
 
@@ -106,6 +108,11 @@ async def _refresh(
     marked: tuple[str, ...] = ()
     async with session.client() as client:
         context = await session.context(client, fetched_at, month)
+        if ahead := session.take_ahead(endpoint, month):
+            read, plan.fetched_at = ahead
+            days = session.days(endpoint, context)
+            plan.window = f"{days[0]} to {days[1]}" if days else plan.window
+            return _finish(session, plan, read, began, marked, accept_shrink=accept_shrink)
         parents = await session.parents_of(endpoint, client, context)
         extra = await session.opt_in_params(endpoint, client)
         calls = plan.calls(days=session.days(endpoint, context), parents=parents, extra=extra)
@@ -114,12 +121,30 @@ async def _refresh(
             marked = await _watch(session, plan, endpoint.watch, read, client, context)
     read.counters.add(session.take_overhead())
     session.remember(read, month)
-    reports = []
-    # Children first: the parent's stamps say what is up to date, so it must never be ahead of them.
-    for table in reversed(endpoint.tables):
-        report = _write(session, plan, table, read, began, accept_shrink=accept_shrink)
-        reports.append(replace(report, marked=marked))
-    return reports[::-1]
+    return _finish(session, plan, read, began, marked, accept_shrink=accept_shrink)
+
+
+def _finish(
+    session: PortalSession,
+    plan: Plan,
+    read: EndpointRead,
+    began: float,
+    marked: tuple[str, ...],
+    *,
+    accept_shrink: bool,
+) -> list[TableReport]:
+    """Merge, guard and write all tables of an endpoint, or none."""
+    endpoint = plan.endpoint
+    with ExitStack() as locks:
+        for table in endpoint.tables:
+            locks.enter_context(session.lake.locked(plan.key(table)))
+        news = {table.full_name: _New(session, plan, table, read) for table in endpoint.tables}
+        for new in news.values():
+            new.guard(accept_shrink=accept_shrink)
+        # Children first: the parent's stamps say what is up to date, so it must never be ahead of them.
+        for new in reversed(news.values()):
+            new.write()
+    return [replace(new.report(began), marked=marked) for new in news.values()]
 
 
 async def _watch(
@@ -133,9 +158,9 @@ async def _watch(
         for key in session.lake.slices(watch.table, session.portal)
         if (origin := session.lake.origin(key)) is not None
     ]
-    found: dict[str, list[str]] = {}
     due = endpoints_of(session.catalogue, session.settings, session.catalogue.domains())
     months = [one for one in due if one.grid == "month"]
+    touched: dict[str, float] = {}
     if fetched and endpoint in months:
         since = plan.since or min(fetched) - timedelta(days=1)
         extra = ((watch.since_param, since.strftime("%Y-%m-%dT%H:%M:%SZ")),)
@@ -144,80 +169,88 @@ async def _watch(
         read.counters.add(reader.counters)
         deleted = read.tables[plan.endpoint.name].table.column(watch.deleted_by).to_pylist()
         touched = touched_months(session.lake, session.portal, table, changed.tables[watch.table].table, deleted)
-        found = {month: [one.name for one in months] for month in sorted(touched)}
-    grid = grid_months(session.config, session.portal, context.fetched_at)
     changed_months = ChangedMonths(session.config.state)
-    marks = changed_months.settle(session.lake, session.catalogue, session.config, session.portal)
-    found = never_read(session.lake, session.portal, grid, months, marks, context.fetched_at) | found
-    found = {month: names for month, names in found.items() if month in grid}
-    changed_months.mark(session.portal, found, context.fetched_at)
+    left = changed_months.settle(session.lake, session.catalogue, session.config, session.portal)
+    grid = grid_months(session.config, session.portal, context.fetched_at)
+    found = months_to_read(session.lake, session.portal, grid, months, touched, left, context.fetched_at)
+    changed_months.mark(session.portal, found, touched, context.fetched_at)
     return tuple(sorted(found))
 
 
-def _write(
-    session: PortalSession, plan: Plan, table: Table, read: EndpointRead, began: float, *, accept_shrink: bool
-) -> TableReport:
-    endpoint = plan.endpoint
-    part = read.tables[table.full_name]
-    is_first = table is endpoint.tables[0]
-    key = plan.key(table)
-    with session.lake.locked(key):
-        before = session.lake.origin(key)
-        merged = plan.merged(table, part)
-        superseded = before is not None and before.fetched > plan.fetched_at
-        if not superseded:
-            # Where a month is marked, deletions were seen there: that explains a smaller slice.
-            changed = ChangedMonths(session.config.state)
-            if (
-                before is not None
-                and endpoint.is_snapshot
-                and not accept_shrink
-                and not changed.is_due(session.portal, plan.month, endpoint.name, before.fetched)
-            ):
-                guards = session.settings.guards
-                check_shrink(
-                    f"{table.full_name} of portal '{session.portal}'" + (f" in {plan.month}" if plan.month else ""),
-                    before_rows=before.kept,
-                    after_rows=merged.num_rows,
-                    min_ratio=guards.min_ratio,
-                    max_lost_rows=guards.max_lost_rows,
-                )
-            session.lake.write(key, merged, _origin(session, plan, table, part, read))
-    return TableReport(
-        table=table.full_name,
-        rows=before.kept if superseded and before else merged.num_rows,
-        received=part.received,
-        previous_rows=before.kept if before else None,
-        expected_total=part.total,
-        verdict=part.verdict,
-        window=plan.window,
-        counters=read.counters if is_first else Counters(),
-        seconds=time.monotonic() - began,
-        rereads=read.rereads if is_first else 0,
-        gone=read.gone if is_first else 0,
-        path=str(session.lake.path(key).relative_to(session.config.lake)),
-        month=plan.month,
-        warnings=tuple(part.oddities.warnings(table.full_name)),
-        superseded=superseded,
-    )
+class _New:
+    """The slice of one table that is about to be written. Make and use it within the lock of the slice."""
 
+    def __init__(self, session: PortalSession, plan: Plan, table: Table, read: EndpointRead) -> None:
+        self._session = session
+        self._plan = plan
+        self._table = table
+        self._read = read
+        self._is_first = table is plan.endpoint.tables[0]
+        self._part = read.tables[table.full_name]
+        self._before = session.lake.origin(plan.key(table))
+        self._rows = plan.merged(table, read)
+        self._is_superseded = self._before is not None and self._before.fetched > plan.fetched_at
 
-def _origin(session: PortalSession, plan: Plan, table: Table, part: TableRead, read: EndpointRead) -> Origin:
-    portal_id = session.portal_id
-    assert portal_id is not None  # noqa: S101 - verified before anything is read
-    return Origin(
-        run_id=session.run_id,
-        portal_id=portal_id,
-        fetched_at=plan.fetched_at.isoformat(),
-        window=plan.window,
-        requests=read.counters.requests if table is plan.endpoint.tables[0] else 0,
-        expected_total=part.total,
-        received=part.received,
-        distinct_keys=part.distinct,
-        kept=0,
-        verdict=part.verdict,
-        catalogue_version=VERSION,
-        policies=policies_of(table, session.config.privacy),
-        covered=plan.covers(read),
-        batch=session.batch or "",
-    )
+    def guard(self, *, accept_shrink: bool) -> None:
+        """Refuse a suspicious snapshot. Raises ShrunkSnapshotError; then nothing of the endpoint may be written."""
+        before, plan, session = self._before, self._plan, self._session
+        if before is None or self._is_superseded or accept_shrink or not plan.endpoint.is_snapshot:
+            return
+        # Deletions and moves that were seen in the month explain as large a part of every table.
+        gone = ChangedMonths(session.config.state).share_gone(session.portal, plan.month, before.fetched)
+        guards = session.settings.guards
+        check_shrink(
+            f"{self._table.full_name} of portal '{session.portal}'" + (f" in {plan.month}" if plan.month else ""),
+            before_rows=math.floor(before.kept * (1 - gone)),
+            after_rows=self._rows.num_rows,
+            min_ratio=guards.min_ratio,
+            max_lost_rows=guards.max_lost_rows,
+        )
+
+    def write(self) -> None:
+        """Write it, unless a later read was written meanwhile. Raises StorageError."""
+        if not self._is_superseded:
+            self._session.lake.write(self._plan.key(self._table), self._rows, self._origin())
+
+    def report(self, began: float) -> TableReport:
+        """What was done."""
+        before, part, read = self._before, self._part, self._read
+        lake = self._session.lake
+        return TableReport(
+            table=self._table.full_name,
+            rows=before.kept if self._is_superseded and before else self._rows.num_rows,
+            received=part.received,
+            previous_rows=before.kept if before else None,
+            expected_total=part.total,
+            verdict=part.verdict,
+            window=self._plan.window,
+            counters=read.counters if self._is_first else Counters(),
+            seconds=time.monotonic() - began,
+            rereads=read.rereads if self._is_first else 0,
+            gone=read.gone if self._is_first else 0,
+            path=str(lake.path(self._plan.key(self._table)).relative_to(lake.root)),
+            month=self._plan.month,
+            warnings=tuple(part.oddities.warnings(self._table.full_name)),
+            superseded=self._is_superseded,
+        )
+
+    def _origin(self) -> Origin:
+        session, part = self._session, self._part
+        portal_id = session.portal_id
+        assert portal_id is not None  # noqa: S101 - verified before anything is read
+        return Origin(
+            run_id=session.run_id,
+            portal_id=portal_id,
+            fetched_at=self._plan.fetched_at.isoformat(),
+            window=self._plan.window,
+            requests=self._read.counters.requests if self._is_first else 0,
+            expected_total=part.total,
+            received=part.received,
+            distinct_keys=part.distinct,
+            kept=0,
+            verdict=part.verdict,
+            catalogue_version=VERSION,
+            policies=policies_of(self._table, session.config.privacy),
+            covered=self._plan.covers(self._read),
+            batch=session.batch or "",
+        )

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from planday_io.calls import Params, Parent, calls_of, days_of, parents_in
+from planday_io.calls import Params, Parent, calls_of, days_of, more_parents, parents_in
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.budget import Budget
 from planday_io.client.http import Counters, PortalClient
@@ -30,6 +30,7 @@ from planday_io.lake.slices import Lake
 from planday_io.months import first_day, last_day
 from planday_io.parents import ParentTables
 from planday_io.reading.read import EndpointRead, EndpointReader
+from planday_io.selection import endpoints_of
 
 
 class PortalSession:
@@ -65,6 +66,7 @@ class PortalSession:
         self.portal_id: int | None = None
         self._overhead = Counters()
         self._opt_in: dict[str, bool] = {}
+        self._ahead: dict[tuple[str, str | None], tuple[EndpointRead, datetime]] = {}
         self.batch = batch
         self._parents = ParentTables(catalogue, self.lake, config.state, portal, batch)
         home = config.home
@@ -236,10 +238,41 @@ class PortalSession:
         rows = self._parents.find(name, month)
         if rows is None:
             read = await self.read_whole(self.catalogue.endpoint_of(name), client, replace(context, month=month))
-            self._overhead.add(read.counters)
-            self.remember(read, month)
+            self._keep(self.catalogue.endpoint_of(name), read, replace(context, month=month))
             rows = read.tables[name].table
-        return parents_in(endpoint.fan_out, rows, _today(context))
+        parents = parents_in(endpoint.fan_out, rows, _today(context))
+        if endpoint.fan_out.also_in:
+            more = await self._rows_with_more(endpoint.fan_out.also_in[0], client, context)
+            parents += more_parents(endpoint.fan_out, parents, more) if more is not None else []
+        return parents
+
+    async def _rows_with_more(self, table: str, client: PortalClient, context: FrameContext) -> pa.Table | None:
+        """Rows of the month with parents that may not be listed any more; None where the portal does not give them."""
+        endpoint = self.catalogue.endpoint_of(table)
+        if endpoint not in endpoints_of(self.catalogue, self.settings):
+            return None
+        if (rows := self._parents.find(table, context.month)) is not None:
+            return rows
+        try:
+            read = await self.read_whole(endpoint, client, context)
+        except MissingScopeError:
+            # That table's own read says so.
+            return None
+        self._keep(endpoint, read, context)
+        return read.tables[table].table
+
+    def _keep(self, endpoint: Endpoint, read: EndpointRead, context: FrameContext) -> None:
+        """Keep a whole read that was made for the sake of another table, so that it is not made again."""
+        self._overhead.add(read.counters)
+        self._ahead[endpoint.name, context.month] = (replace(read, counters=Counters()), context.fetched_at)
+        self.remember(read, context.month)
+
+    def take_ahead(self, endpoint: Endpoint, month: str | None) -> tuple[EndpointRead, datetime] | None:
+        """What this run read of an endpoint already, for the sake of another table, and when; once.
+
+        Its requests were counted there.
+        """
+        return self._ahead.pop((endpoint.name, month), None)
 
     def remember(self, read: EndpointRead, month: str | None) -> None:
         """Keep what was read for the fan-outs of this run."""

@@ -102,8 +102,9 @@ class Installation:
 
     def read_months(self, months: Iterable[str], portal: str = "oslo") -> None:
         """Read the facts of months as runs started together do, and publish."""
+        batch = f"test-{secrets.token_hex(3)}"
         for month in months:
-            session = PortalSession(self.config, self.catalogue, portal, run_id=f"run {month}", batch="test")
+            session = PortalSession(self.config, self.catalogue, portal, run_id=f"run {month}", batch=batch)
             for endpoint in self.catalogue.endpoints:
                 if endpoint.grid == "month" and not endpoint.tables[0].on_request:
                     refresh(session, endpoint.name, month=month)

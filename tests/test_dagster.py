@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -237,6 +237,19 @@ def test_a_schedule_reads_the_months_of_its_window(make: Make, instance: Dagster
     batches = {request.tags["planday/batch"] for request in (*requests, *snapshots)}
     assert len(batches) == 1, "the two runs of one tick share what they fan out over"
     assert not planday.sandbox.requests
+
+
+@pytest.mark.parametrize("zone", ["Europe/Helsinki", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_there_is_a_partition_for_every_month_that_is_due(make: Make, zone: str) -> None:
+    """Also in the hours in which a month has begun there and not yet in UTC, or the reverse."""
+    planday = make(resources=EVERYTHING)
+    planday.edit_config("timezone: Europe/Oslo", f"timezone: {zone}")
+    facts = build_definitions(planday.config_path).resolve_asset_graph().get(dg.AssetKey(["scheduling", "shifts"]))
+    assert facts.partitions_def is not None
+    for hour in range(0, 60, 3):
+        at = datetime(2026, 9, 30, tzinfo=UTC) + timedelta(hours=hour)
+        keys = facts.partitions_def.get_partition_keys(current_time=at)
+        assert {f"{month}|oslo" for month in grid_months(planday.config, "oslo", at)} <= set(keys)
 
 
 def test_the_changes_schedule_reads_the_feed_every_hour(make: Make, instance: DagsterInstance) -> None:

@@ -8,6 +8,9 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.changes import ChangedMonths
@@ -15,7 +18,9 @@ from planday_io.errors import ShrunkSnapshotError
 from planday_io.grid import grid_months, window_months
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day, last_day, month_of, shifted
+from planday_io.refresh import refresh
 from planday_io.sandbox.roster import Roster
+from planday_io.session import PortalSession
 from tests.conftest import EVERYTHING, Installation, Make
 from tests.test_command_line import planday_command
 
@@ -273,6 +278,112 @@ def test_months_never_read_are_marked_once_a_day_and_a_refused_table_does_not_co
     assert report.marked == (months[0],)
     (mark,) = ChangedMonths(planday.config.state).marks()
     assert mark.tables == ("revenue.revenue",)
+
+
+def test_what_failed_in_a_marked_month_is_marked_anew(planday: Installation) -> None:
+    """Shifts were read, payroll was not: later changes runs find no difference, and still the month has to come."""
+    old = shifted(THIS, -4)
+    planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
+    planday.refresh("scheduling.deleted_shifts")
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
+    planday.refresh("scheduling.deleted_shifts")
+    for endpoint in CATALOGUE.endpoints:
+        if endpoint.name in FACTS and endpoint.name != "payroll.shifts":
+            planday.refresh(endpoint.name, month=old)
+    changed = ChangedMonths(planday.config.state)
+    (first,) = changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert first.tables == ("payroll.shifts",)
+    planday.refresh("scheduling.deleted_shifts")
+    assert changed.marks() == [first], "not while its run may still be under way"
+    later = PortalSession(
+        planday.config, CATALOGUE, "oslo", run_id="later", clock=lambda: datetime.now(UTC) + timedelta(hours=7)
+    )
+    refresh(later, "scheduling.deleted_shifts")
+    (again,) = changed.marks()
+    assert again.at > first.at
+    assert again.tables == ("payroll.shifts",)
+
+
+def test_an_edit_does_not_explain_an_empty_answer(planday: Installation) -> None:
+    """One shift of the month was edited; then payroll answers with nothing, and with rows of its own in one array."""
+    month = shifted(THIS, -1)
+    planday.read_months([month])
+    planday.refresh("scheduling.deleted_shifts")
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, month), comment="x")
+    planday.refresh("scheduling.deleted_shifts")
+    assert planday.origin("payroll.shifts", month=month).kept >= 5  # type: ignore[union-attr]
+    before = {table: planday.bytes_of(table, month=month) for table in FACTS if table.startswith("payroll")}
+    meal = {"employeeId": 1, "date": f"{month}-01", "name": "Meal", "salary": -25}
+
+    async def empty(_: Request) -> Response:
+        return JSONResponse({"shiftsPayroll": [], "supplementsPayroll": [meal] * 9, "salariedPayroll": []})
+
+    planday.serve(Route("/payroll/v1.0/payroll", empty))
+    with pytest.raises(ShrunkSnapshotError):
+        planday.refresh("payroll.shifts", month=month)
+    assert {table: planday.bytes_of(table, month=month) for table in before} == before, "all of its tables, or none"
+
+
+def test_a_department_that_was_closed_keeps_its_history(planday: Installation) -> None:
+    month = shifted(THIS, -1)
+    planday.read_months([month])
+    before = planday.content()
+    portal = planday.sandbox.portals["oslo"]
+    closed = portal.departments.pop()["id"]
+    assert any(shift["departmentId"] == closed for shift in portal.roster.on(first_day(month), last_day(month)))
+    planday.read_months([month])
+    after = planday.content()
+    # Payroll still answers for its id; cost and schedule days do not, so what was read before stays.
+    for table in FACTS:
+        if table != "revenue.revenue":
+            assert after[table] == before[table], table
+
+    async def strict(request: Request) -> Response:
+        if str(closed) in request.query_params["departmentIds"].split(","):
+            return JSONResponse({"title": "unknown department"}, 400)
+        return JSONResponse({"shiftsPayroll": [], "supplementsPayroll": [], "salariedPayroll": []})
+
+    planday.serve(Route("/payroll/v1.0/payroll", strict))
+    assert planday.refresh("payroll.shifts", month=month, accept_shrink=True)[0].rows == 0
+
+
+def test_rows_without_a_whole_key_are_nobodys_double(planday: Installation) -> None:
+    """Revenue's members are inferred: where they are called otherwise, all rows land in _extra and all are published."""
+    months = [shifted(THIS, -2), shifted(THIS, -1)]
+
+    async def renamed(_: Request) -> Response:
+        return JSONResponse({"paging": {"total": 2}, "data": [{"unit": 1, "sum": 5}, {"unit": 2, "sum": 6}]})
+
+    planday.serve(Route("/revenue/v1.0/revenue", renamed))
+    for month in months:
+        planday.refresh("revenue.revenue", month=month)
+    planday.publish()
+    kept = sum(len(planday.rows("revenue.revenue", month=month)) for month in months)
+    assert planday.query("SELECT count(*), count(_extra) FROM revenue.revenue") == [(kept, kept)]
+    assert planday.query("SELECT sum(elsewhere) FROM sync.slices") == [(0,)]
+
+
+def test_a_changed_type_does_not_bring_a_moved_shift_back(planday: Installation) -> None:
+    old, new = shifted(THIS, -3), shifted(THIS, -2)
+    planday.read_months([old, new])
+    roster = planday.sandbox.portals["oslo"].roster
+    shift = a_shift(roster, old)
+    roster.edit_shift(shift, date=first_day(new).isoformat())
+    planday.read_months([new])
+    planday.edit_config("defaults:", "privacy: {pay: hash, hash_key: {file: key.txt}}\ndefaults:")
+    (planday.folder / "key.txt").write_text("a key for hashes")
+    planday.refresh("revenue.revenue", month=new)
+    planday.publish()
+    assert planday.query(f"SELECT month FROM payroll.shifts WHERE id = {shift}") == [(new,)]
+    plain = planday.query("SELECT count(salary), count(wage_rate) FROM payroll.shifts")
+    assert plain == [(0, 0)], "amounts that were read before are not shown where hashes are wanted"
+    planday.refresh("payroll.shifts", month=new)
+    planday.publish()
+    hashes = planday.query(f"SELECT DISTINCT length(salary) FROM payroll.shifts WHERE month = '{new}'")
+    assert hashes == [(64,)]
 
 
 def test_the_window_is_inside_the_grid(planday: Installation) -> None:

@@ -14,7 +14,7 @@ from planday_io.errors import IncompleteReadError
 from planday_io.reading.pages import ListRead, ListReader, Page
 
 
-def read(fetch: Callable[[int], Page]) -> ListRead[list[Any]]:
+def read(fetch: Callable[[int], Page], *, has_equal_rows: bool = False) -> ListRead[list[Any]]:
     async def asynchronous(offset: int) -> Page:
         await asyncio.sleep(0)
         return fetch(offset)
@@ -26,9 +26,10 @@ def read(fetch: Callable[[int], Page]) -> ListRead[list[Any]]:
         fetch=asynchronous,
         identify=lambda row: row,
         keep=list,
-        count_keys=lambda parts: len(set(flat(parts))),
+        count_keys=lambda parts: len(flat(parts)) if has_equal_rows else len(set(flat(parts))),
         digest_keys=lambda parts: repr(sorted(set(flat(parts)))),
         name="numbers",
+        has_equal_rows=has_equal_rows,
     )
     return asyncio.run(reader.read())
 
@@ -44,6 +45,19 @@ def test_every_list_is_read_whole_and_in_order(length: int, size: int, has_total
     assert rows(result) == data
     assert (result.received, result.distinct, result.rereads) == (length, length, 0)
     assert result.verdict == ("total_matched" if has_total else "exhausted")
+
+
+@given(data=st.lists(st.integers(0, 3), max_size=40), size=st.integers(2, 9), has_total=st.booleans())
+def test_equal_rows_are_all_read_or_the_read_fails(data: list[int], size: int, has_total: bool) -> None:
+    """Where rows have no id, an equal one is another one."""
+
+    def fetch(offset: int) -> Page:
+        return Page(data[offset : offset + size], len(data) if has_total else None)
+
+    try:
+        assert rows(read(fetch, has_equal_rows=True)) == data
+    except IncompleteReadError as error:
+        assert "came twice" in str(error)
 
 
 @given(length=st.integers(0, 60), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=7))

@@ -356,6 +356,34 @@ def test_the_deleted_feed_is_inclusive_overlaps_and_never_shrinks(planday: Insta
     assert timedelta(days=1) <= datetime.now(UTC) - since < timedelta(days=1, minutes=5)
 
 
+def test_no_feed_loses_a_row_when_everything_is_read_or_less_is_allowed(planday: Installation) -> None:
+    planday.edit_config("defaults:", "privacy: {free_text: keep}\ndefaults:")
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.deleted[0]["comment"] = "Anna has the key"
+    planday.refresh("scheduling.deleted_shifts")
+    before = planday.rows("scheduling.deleted_shifts")
+    assert [row["comment"] for row in before if row["comment"]]
+    roster.deleted.clear()
+    planday.refresh("scheduling.deleted_shifts", full=True)
+    assert planday.rows("scheduling.deleted_shifts") == before
+    planday.edit_config("free_text: keep", "free_text: drop")
+    planday.refresh("scheduling.deleted_shifts")
+    after = planday.rows("scheduling.deleted_shifts")
+    assert {row["id"] for row in after} == {row["id"] for row in before}
+    assert {row["comment"] for row in after} == {None}
+    assert b"Anna has the key" not in planday.bytes_of("scheduling.deleted_shifts")
+
+
+def test_an_array_of_payroll_that_is_left_out_is_empty(planday: Installation) -> None:
+    answer(planday, "/payroll/v1.0/payroll", {"shiftsPayroll": [], "supplementsPayroll": [], "currencySymbol": "kr"})
+    reports = planday.refresh("payroll.shifts", month=LAST)
+    assert [report.rows for report in reports] == [0] * 5
+    answer(planday, "/payroll/v1.0/payroll", {"rows": []})
+    planday.routes.reverse()
+    with pytest.raises(UnexpectedShapeError):
+        planday.refresh("payroll.shifts", month=LAST)
+
+
 @pytest.mark.parametrize(
     ("table", "path", "document"),
     [

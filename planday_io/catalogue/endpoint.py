@@ -88,6 +88,8 @@ class FanOut:
         today: (hole, column): the hole is filled with the day of the read in the portal's zone, or with the column's
             date where that is earlier.
         at_once: one call for all rows of the parent, their ids joined by commas.
+        also_in: (table, column) with more ids of the same kind: rows of the month may belong to a parent that is no longer
+            listed (a closed department). Where the API refuses such an id, it is left out.
     """
 
     parent: str
@@ -97,6 +99,7 @@ class FanOut:
     open_while_null: str | None = None
     today: tuple[str, str] | None = None
     at_once: bool = False
+    also_in: tuple[str, str] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

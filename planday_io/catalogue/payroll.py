@@ -26,7 +26,13 @@ PAYROLL = Endpoint(
     scope="payroll:read",
     docs="payroll",
     params=(("departmentIds", "{department_ids}"),),
-    fan_out=FanOut(parent="hr.departments", fills=(("department_ids", "id"),), gone=(), at_once=True),
+    fan_out=FanOut(
+        parent="hr.departments",
+        fills=(("department_ids", "id"),),
+        gone=(),
+        at_once=True,
+        also_in=("scheduling.shifts", "department_id"),
+    ),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
         Table(
@@ -49,13 +55,10 @@ PAYROLL = Endpoint(
                 Column("date", "DATE", "Day the shift begins."),
                 Column("start", "TIMESTAMP", "Begin, local wall clock of the shift's time zone."),
                 Column("end", "TIMESTAMP", "End, local wall clock of the shift's time zone."),
-                Column("shift_duration", "VARCHAR", "Length as Planday writes it."),
                 Column(
-                    "shift_duration_hours",
-                    "HOURS",
-                    "The same in hours, read as `D:HH:MM`.",
-                    member="shiftDuration",
-                    confidence="inferred",
+                    "shift_duration",
+                    "VARCHAR",
+                    "Length as Planday writes it; the format is not documented, so take the two times.",
                 ),
                 Column("salary_code", "VARCHAR", "Payroll code; a text that may begin with zeros."),
                 Column("salary", "DECIMAL", "Amount in the portal's currency.", "pay"),

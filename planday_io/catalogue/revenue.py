@@ -35,7 +35,12 @@ REVENUE = Endpoint(
     docs="revenue",
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
-    fan_out=FanOut(parent="hr.departments", fills=(("department_id", "id"),), gone=()),
+    fan_out=FanOut(
+        parent="hr.departments",
+        fills=(("department_id", "id"),),
+        gone=(),
+        also_in=("scheduling.shifts", "department_id"),
+    ),
     # Whether the two days are included is not documented.
     window=Window(start_param="from", end_param="to"),
     none_statuses=(204, 404),

@@ -11,6 +11,7 @@ from planday_io.catalogue.model import Column, Document, ScalarList, StructList,
 _PAGES = Pages(limit=50)
 _MONTH = Window(start_param="from", end_param="to")
 _EACH_DEPARTMENT = (("department_id", "id"),)
+_CLOSED = ("scheduling.shifts", "department_id")
 
 _DRAFTS = ((("shiftStatus", "Draft"),),)
 """Whether the list has drafts without being asked for them is unknown, so they are asked for as well."""
@@ -191,7 +192,7 @@ SCHEDULE_DAYS = Endpoint(
     docs="schedule-days",
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
-    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,)),
+    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,), also_in=_CLOSED),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
         Table(
@@ -228,7 +229,7 @@ TIME_AND_COSTS = Endpoint(
     path="/scheduling/v1.0/timeandcost/{department_id}",
     scope="timeandcost:read",
     docs="time-and-cost",
-    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,)),
+    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,), also_in=_CLOSED),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
         Table(

@@ -151,6 +151,9 @@ def _hours(value: object, zone: ZoneInfo) -> Decimal:
     match = _SPAN.fullmatch(_varchar(value, zone).strip())
     if match is None:
         raise Retyped("string that is no D:HH:MM")
+    if int(match["days"] or 0) > 1:
+        # No shift is that long: it is another format, such as HH:MM:SS.
+        raise Retyped("string that is no D:HH:MM of a shift")
     minutes = int(match["days"] or 0) * 1440 + int(match["hours"]) * 60 + int(match["minutes"])
     return _decimal(Decimal(-minutes if match["sign"] else minutes) / 60, zone)
 

@@ -26,6 +26,7 @@ from planday_io.reading.workers import each
 
 MAX_REREADS = 3
 PAGES_AT_ONCE = 8
+_FAR = 100_000_000
 
 Verdict = Literal["total_matched", "exhausted", "document"]
 """total_matched: the API's total, the rows and the distinct keys agree. exhausted: no total, read to an empty page.
@@ -85,6 +86,7 @@ class ListReader(Generic[T]):
         count_keys: how many different keys kept parts have.
         digest_keys: a text that is equal for equal sets of keys.
         name: of the list, for errors.
+        has_equal_rows: rows that cannot be told apart are legitimate, so that only an empty page is the end.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class ListReader(Generic[T]):
         count_keys: Callable[[Sequence[T]], int],
         digest_keys: Callable[[Sequence[T]], str],
         name: str,
+        has_equal_rows: bool = False,
     ) -> None:
         self._fetch = fetch
+        self._has_equal_rows = has_equal_rows
         self._identify = identify
         self._keep = keep
         self._count_keys = count_keys
@@ -192,21 +196,31 @@ class ListReader(Generic[T]):
                 stretch.received += len(rows)
                 stretch.parts.append(self._keep(rows))
 
+    async def _ignores_offset(self) -> bool:
+        """Whether far behind any list there are rows all the same. Only equal rows leave it open."""
+        return not self._has_equal_rows or bool((await self._fetch(_FAR)).rows)
+
     async def _until_empty(self, first: Page) -> _Attempt[T]:
         """Page after page, because nobody says how many there are."""
         attempt = _Attempt[T](parts=[self._keep(first.rows)], received=len(first.rows), verdict="exhausted")
         seen = {self._identify(row) for row in first.rows}
         last = self._identify(first.rows[-1]) if first.rows else None
         overlap = 1 if len(first.rows) > 1 else 0
+        before: list[Hashable] = []
         while first.rows:
             rows = (await self._fetch(attempt.received - overlap)).rows
             names = [self._identify(row) for row in rows]
-            if len(names) == attempt.received and set(names) == seen:
-                # The offset is ignored: each answer is the whole list, and it came twice.
+            if len(names) == attempt.received and set(names) == seen and await self._ignores_offset():
+                # Each answer is the whole list, and it came twice.
                 return attempt
             if overlap and names and names[0] != last:
                 attempt.doubt = "rows moved between pages"
-            if seen.issuperset(names[overlap:]):
+            if self._has_equal_rows and names[overlap:] and names == before:
+                attempt.fault = "one page came twice"
+                return attempt
+            is_end = not names[overlap:] if self._has_equal_rows else seen.issuperset(names[overlap:])
+            before = names
+            if is_end:
                 # Nothing new. Unless the rows are in doubt anyway, an empty page proves that this is the end.
                 if overlap and not attempt.doubt and (await self._fetch(attempt.received)).rows:
                     attempt.fault = "rows came behind a page that had no more"

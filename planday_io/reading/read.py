@@ -23,12 +23,14 @@ from planday_io.errors import ApiError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, Hole, Oddities, distinct_keys
 from planday_io.months import first_day, last_day
 from planday_io.reading.pages import MAX_REREADS, ListReader, Page, Verdict
-from planday_io.reading.rows import children_of, identity, primary, rows_of, total_of
+from planday_io.reading.rows import children_of, identity, primary, rows_of, tables_in, total_of
 from planday_io.reading.workers import each
 
 CALLS_AT_ONCE = 16
 _MANY = 3
 """So many parents do not all vanish between the list and the calls: then the call itself is wrong."""
+
+_UNKNOWN_ID = (400, 404)
 
 Progress = Callable[[int, int | None], None]
 """Called with units done so far and units expected, or None while unknown. A unit is a page, or a call where there are
@@ -74,6 +76,8 @@ class EndpointRead:
     gone: int = 0
     answered: set[ParentKey] = field(default_factory=set)
     """Fan-out: the parents that were read (those that are gone are not among them)."""
+    unknown: set[ParentKey] = field(default_factory=set)
+    """Fan-out: parents that are no longer listed and that the API does not answer for any more."""
 
 
 class EndpointReader:
@@ -125,23 +129,30 @@ class EndpointReader:
             try:
                 answers[number] = await self._one(call, tells=is_single)
             except ApiError as error:
-                if call.parent is None or self._endpoint.fan_out is None:
+                if call.instead and error.status in _UNKNOWN_ID:
+                    answers[number] = await self._one(call.instead, tells=is_single)
+                elif call.parent is None or self._endpoint.fan_out is None:
                     raise
-                if error.status not in self._endpoint.fan_out.gone:
+                elif not call.is_listed and error.status in _UNKNOWN_ID:
+                    result.unknown.add(call.parent)
+                elif error.status in self._endpoint.fan_out.gone:
+                    gone[call.parent] = error
+                else:
                     raise
-                gone[call.parent] = error
             if not is_single:
                 self._done += 1
                 self._progress(self._done, len(calls))
 
         await each(range(len(calls)), read_one, at_once=CALLS_AT_ONCE)
         parents = {call.parent for call in calls if call.parent is not None}
-        result.answered = parents - gone.keys()
+        result.answered = parents - gone.keys() - result.unknown
         if len(gone) >= _MANY and not result.answered:
             raise next(iter(gone.values()))
-        result.gone = len(gone)
+        result.gone = len(gone) + len(result.unknown)
         result.rereads = sum(parts.rereads for parts in answers.values())
-        kept = [answers[number] for number in sorted(answers) if calls[number].parent not in gone]
+        kept = [
+            answers[number] for number in sorted(answers) if calls[number].parent not in gone.keys() | result.unknown
+        ]
         return self._assemble(kept, result)
 
     async def _one(self, call: Call, *, tells: bool) -> _Parts:
@@ -169,6 +180,7 @@ class EndpointReader:
             count_keys=self._count_keys,
             digest_keys=self._digest_keys,
             name=self._name,
+            has_equal_rows=self._parent.ordinal is not None,
         )
         read = await reader.read()
         return _Parts(read.parts, read.total, read.verdict, read.rereads)
@@ -177,7 +189,7 @@ class EndpointReader:
         """An unpaged answer. Some state a total all the same, and then it has to agree."""
         for rereads in range(MAX_REREADS + 1):
             answer = await self._get(call.params, call.holes)
-            tops = {} if answer is NONE else {table.full_name: rows_of(table, answer) for table in self._tops}
+            tops = {} if answer is NONE else tables_in(self._tops, answer)
             total, came = total_of(answer), len(tops.get(self._parent.full_name, ()))
             if tells:
                 self._progress(1, 1)

@@ -8,7 +8,7 @@ documented.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from planday_io.catalogue.endpoint import Endpoint
@@ -46,6 +46,21 @@ def rows_of(table: Table, answer: object) -> list[object]:
             "written; if the API changed, the catalogue has to follow"
         )
     return [answer]
+
+
+def tables_in(tables: Sequence[Table], answer: object) -> dict[str, list[object]]:
+    """The rows of each table of a document. Where it has the members of some, those it leaves out are empty.
+
+    Raises:
+        UnexpectedShapeError: as `rows_of`.
+    """
+    members = {table.full_name: table.rows.member for table in tables if isinstance(table.rows, Document)}
+    present = {name for name, member in members.items() if isinstance(answer, dict) and member in answer}
+    several = len(tables) > 1 and present
+    return {
+        table.full_name: [] if several and table.full_name not in present else rows_of(table, answer)
+        for table in tables
+    }
 
 
 def children_of(table: Table, parents: Iterable[object], key: str) -> list[object]:

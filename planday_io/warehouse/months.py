@@ -48,10 +48,12 @@ def _find(db: duckdb.DuckDBPyConnection, table: Table, portal: str, months: list
     """The rows to delete, of keys that stand in one of the months, into the temporary table `doubled`."""
     name = f"{quote(table.domain)}.{quote(table.name)}"
     keys = ", ".join(quote(column) for column in table.key)
+    # A row without a whole key is no other row's double.
+    complete = " AND ".join(f"{quote(column)} IS NOT NULL" for column in table.key)
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE doubled AS SELECT * FROM (SELECT rowid AS row_number, month, {keys}, "
         f"first_value(month) OVER (PARTITION BY {keys} ORDER BY _fetched_at DESC, month DESC) AS latest "
-        f"FROM {name} WHERE portal = ? AND ({keys}) IN "
+        f"FROM {name} WHERE portal = ? AND {complete} AND ({keys}) IN "
         f"(SELECT ({keys}) FROM {name} WHERE portal = ? AND list_contains(?, month))) WHERE month <> latest",
         [portal, portal, months],
     )

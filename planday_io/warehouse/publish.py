@@ -138,13 +138,12 @@ def _write(
         db.execute(f"ATTACH {_literal(str(file))} AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
         db.execute("USE warehouse")
         db.execute("BEGIN")
-        _ensure_tables(db, lake, catalogue, policies)
-        written = dict(slices)
+        written = dict(slices) | _ensure_tables(db, lake, catalogue, policies)
         for endpoint, portal in dict.fromkeys((catalogue.endpoint_of(key.full_name), key.portal) for key in written):
             if endpoint.grid == "month":
                 written |= _doubled_before(db, lake, endpoint, portal)
-        for key in written:
-            _replace(db, lake, catalogue.table(key.full_name), policies, key)
+        for key, origin in written.items():
+            _replace(db, lake, catalogue.table(key.full_name), policies, key, origin)
         elsewhere = months.keep_latest(db, catalogue, list(written))
         done = [(key, origin, elsewhere.pop(key, 0)) for key, origin in written.items()]
         for key, origin, count in done:
@@ -178,8 +177,15 @@ def _doubled_before(
     return found
 
 
-def _ensure_tables(db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalogue, policies: Policies) -> None:
-    """Create what is missing, add new columns, and load a table anew whose column changed its type."""
+def _ensure_tables(
+    db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalogue, policies: Policies
+) -> dict[SliceKey, Origin]:
+    """Create what is missing, add new columns, drop a table whose column changed its type.
+
+    Returns:
+        The slices of tables that were dropped: they have to be loaded anew.
+    """
+    reload: dict[SliceKey, Origin] = {}
     _ensure_ledger(db)
     db.execute(INSTANTS.read_text(encoding="utf-8"))
     for table in catalogue.tables():
@@ -190,9 +196,7 @@ def _ensure_tables(db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalog
             db.execute(f"DROP TABLE {name}")
             db.execute(f"DELETE FROM {_LEDGER} WHERE table_name = ?", [table.full_name])
             there = {}
-            reload = lake.slices(table.full_name)
-        else:
-            reload = []
+            reload |= {key: origin for key in lake.slices(table.full_name) if (origin := lake.origin(key))}
         if not there:
             db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.domain)}")
             db.execute(f"CREATE TABLE {name} ({', '.join(f'{quote(column)} {kind}' for column, kind in wanted)})")
@@ -203,10 +207,7 @@ def _ensure_tables(db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalog
         if len(there) < len(wanted):
             docs = STANDARD_DOCS | {column.name: column.doc for column in table.columns}
             _comment(db, name, table.doc, ((column, docs[column]) for column, _ in wanted))
-        for key in reload:
-            if origin := lake.origin(key):
-                _replace(db, lake, table, policies, key)
-                _record(db, key, origin, 0)
+    return reload
 
 
 def _ensure_ledger(db: duckdb.DuckDBPyConnection) -> None:
@@ -221,15 +222,35 @@ def _ensure_ledger(db: duckdb.DuckDBPyConnection) -> None:
         _comment(db, _LEDGER, ledger.DOC, ((name, doc) for name, _, doc in ledger.COLUMNS))
 
 
-def _replace(db: duckdb.DuckDBPyConnection, lake: Lake, table: Table, policies: Policies, key: SliceKey) -> None:
-    """Put a slice in the place of its former rows."""
+def _replace(
+    db: duckdb.DuckDBPyConnection, lake: Lake, table: Table, policies: Policies, key: SliceKey, origin: Origin
+) -> None:
+    """Put a slice in the place of its former rows.
+
+    Values that a stricter policy hides by now are NULL until the slice is read again.
+    """
     name = _name(table)
     source = f"read_parquet({_literal(str(lake.path(key)))}, hive_partitioning = false)"
     stored = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-    columns = ", ".join(quote(column) for column, _ in duckdb_columns(table, policies) if column in stored)
+    hidden = _hidden(table, policies, origin)
+    columns = ", ".join(
+        f"NULL AS {quote(column)}" if column in hidden else quote(column)
+        for column, _ in duckdb_columns(table, policies)
+        if column in stored
+    )
     month, values = (" AND month = ?", [key.month]) if table.is_monthly else ("", [])
     db.execute(f"DELETE FROM {name} WHERE portal = ?{month}", [key.portal, *values])
     db.execute(f"INSERT INTO {name} BY NAME SELECT {columns} FROM {source}")
+
+
+def _hidden(table: Table, policies: Policies, origin: Origin) -> set[str]:
+    """Columns that a slice holds in a form that is not allowed any more."""
+    classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
+    return {
+        name
+        for name, privacy in classes.items()
+        if origin.policies.get(privacy, "keep") not in ("drop", policies.policy(privacy))
+    }
 
 
 def _record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhere: int) -> None:
