@@ -50,9 +50,8 @@ QUERIES = (
             SELECT portal, department_id, date, 'planned', NULL, cost FROM scheduling.time_and_costs
             UNION ALL
             SELECT p.portal, p.department_id, p.start_date_time::DATE, 'punched',
-                   hours_between(p.start_date_time, p.end_date_time, coalesce(s.time_zone, o.time_zone)), NULL
+                   hours_between(p.start_date_time, p.end_date_time, coalesce(s.time_zone, p.time_zone)), NULL
             FROM punchclock.punch_clock_shifts AS p
-            JOIN portal.portals AS o USING (portal)
             LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
             UNION ALL
             SELECT s.portal, s.department_id, s.date, 'paid', hours_between(p.start, p.end, s.time_zone), p.salary

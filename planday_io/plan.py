@@ -121,12 +121,14 @@ class Plan:
 
     def merged(self, table: Table, read: EndpointRead) -> pa.Table:
         """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
-        new, origin = read.tables[table.full_name].table, self._origins[table.full_name]
+        new, key = read.tables[table.full_name].table, self.key(table)
+        # Another process may have added to a feed since this read began; what is carried over was looked at then.
+        origin = self._lake.origin(key) if self.endpoint.feed else self._origins[table.full_name]
         # A parent that the API does not answer for any more keeps its rows, where they say whose they are.
         kept = {ids[0] for ids in (*self._kept, *(read.unknown if self._parent_column(table) else ()))}
         if origin is None or not (kept or self.endpoint.feed):
             return new
-        previous = under_policy(self._lake.read(self.key(table)), table, origin, self._policies)
+        previous = under_policy(self._lake.read(key), table, origin, self._policies)
         if self.endpoint.feed:
             # Also where everything was read: nobody knows how long the API keeps what it sends.
             return _merged_feed(table, previous, new)

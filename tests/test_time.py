@@ -148,6 +148,7 @@ def test_local_times_stay_local_and_the_zone_is_beside_them(make: Make) -> None:
         datetime.fromisoformat(night["endDateTime"]),
         "Europe/London",
     )
+    assert planday.query("SELECT DISTINCT time_zone FROM punchclock.punch_clock_shifts") == [("Europe/London",)]
     # Time and cost of the same night, without the unpaid half hour: the two ways to count agree.
     (differing,) = planday.query(
         "SELECT count(*) FROM scheduling.time_and_costs AS c JOIN scheduling.shifts AS s ON s.id = c.shift_id "

@@ -69,7 +69,8 @@ class Column:
         privacy: class of the values.
         member: where the value stands in a row: dotted JSON path, by default the name in camelCase.
             `{hole}` takes the value of the request's hole, for rows that do not repeat their parent's id.
-            `@name` takes a value that the row source itself provides (`@parent`, the key of a map).
+            `@name` takes a value that the row source itself provides (`@parent`, the key of a map); `@zone` is the
+            portal's time zone, for rows that do not say theirs.
         confidence: how well type and meaning are known; None inherits the table's.
     """
 
@@ -196,7 +197,7 @@ class Table:
             raise ContradictionError(f"{where}: key {missing} is no column")
         if self.ordinal is not None and self.ordinal not in self.key:
             raise ContradictionError(f"{where}: ordinal {self.ordinal!r} is not in the key")
-        provided = {"@ordinal", *provided_names(self.rows)}
+        provided = {"@ordinal", "@zone", *provided_names(self.rows)}
         if strange := [column.name for column in self.columns if column.is_provided and column.member not in provided]:
             raise ContradictionError(f"{where}: its rows do not provide {strange}")
         if not self.doc:

@@ -8,6 +8,13 @@ from __future__ import annotations
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
 from planday_io.catalogue.model import Column, Table
 
+_ZONE = Column(
+    "time_zone",
+    "VARCHAR",
+    "Zone the times are taken to be in: the portal's, because the API names none. Where the shift has another, take that.",
+    member="@zone",
+)
+
 PUNCH_CLOCK_SHIFTS = Endpoint(
     path="/punchclock/v1.0/punchclockshifts",
     scope="punchclockshift:read",
@@ -30,6 +37,7 @@ PUNCH_CLOCK_SHIFTS = Endpoint(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`."),
                 Column("start_date_time", "TIMESTAMP", "Punched in, local wall clock."),
                 Column("end_date_time", "TIMESTAMP", "Punched out, local wall clock; NULL is open, maybe forgotten."),
+                _ZONE,
                 Column("shift_start_date_time", "TIMESTAMP", "Begin as scheduled, or as approved."),
                 Column("shift_end_date_time", "TIMESTAMP", "End as scheduled, or as approved."),
                 Column("description", "VARCHAR", "Note, as typed.", "free_text"),
@@ -69,6 +77,7 @@ PUNCH_CLOCK_BREAKS = Endpoint(
                 Column("punch_clocks_shift_id", "BIGINT", "The same as the API repeats it, in its own spelling."),
                 Column("start_date_time", "TIMESTAMP", "Begin of the break, local wall clock."),
                 Column("end_date_time", "TIMESTAMP", "End of the break, local wall clock; NULL is open."),
+                _ZONE,
                 Column(
                     "duration",
                     "VARCHAR",

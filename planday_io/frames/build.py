@@ -196,6 +196,8 @@ class FrameBuilder:
         target = self.schema.field(column.name).type
         if column.hole is not None:
             return pa.repeat(pa.scalar(holes[column.hole], target), len(objects))
+        if column.member == "@zone":
+            return pa.repeat(pa.scalar(self._context.zone.key, target), len(objects))
         policy = self._context.privacy.policy(column.privacy)
         if policy == "drop":
             return pa.nulls(len(objects), target)
