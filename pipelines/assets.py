@@ -96,10 +96,12 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
             if listener:
                 listener.failed(portal, endpoint.name, month, str(error), is_final=is_final)
             if is_final:
+                planday.note_failure(portal, month, endpoint.name, str(error))
                 raise dg.Failure(description=str(error), allow_retries=False) from None
             delay = min(retries.step_delay_seconds, int(tags.get(DELAY_CAP_TAG, retries.step_delay_seconds)))
             context.log.warning("%s (tried again in %s s)", error, delay)
             raise dg.RetryRequested(max_retries=retries.step, seconds_to_wait=delay) from None
+        planday.note(portal, month, reports)
         for report in reports:
             for warning in report.warnings:
                 context.log.warning(warning)

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
 
-from pipelines.resources import NO_PUBLISH_TAG, catalogue, publish_pending
+from pipelines.resources import WRITER_TAG, catalogue, publish_pending
 from planday_io.config import load_config
 from planday_io.errors import PlandayError
 
@@ -30,7 +30,7 @@ class PublishingExecutor(InProcessExecutor):
     def execute(self, plan_context, execution_plan) -> Iterator[dg.DagsterEvent]:  # type: ignore[no-untyped-def]  # noqa: ANN001
         """Execute the plan; raises dagster.Failure when the warehouse could not be renewed."""
         yield from super().execute(plan_context, execution_plan)
-        if NO_PUBLISH_TAG in plan_context.dagster_run.tags:
+        if WRITER_TAG in plan_context.dagster_run.tags:
             return
         try:
             publish_pending(load_config(Path(self._config_path), catalogue()))

@@ -10,7 +10,8 @@ import os
 import socket
 
 import dagster as dg
-import psutil
+
+from planday_io.files import process_started
 
 # Tags that begin with .dagster/ are kept out of the UI: they are for machines.
 HOST, PID, STARTED = ".dagster/planday_host", ".dagster/planday_pid", ".dagster/planday_pid_started"
@@ -19,7 +20,7 @@ _ACTIVE = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.Dagster
 
 def process_tags() -> dict[str, str]:
     """The tags of a run in this process."""
-    return {HOST: socket.gethostname(), PID: str(os.getpid()), STARTED: _started(os.getpid()) or ""}
+    return {HOST: socket.gethostname(), PID: str(os.getpid()), STARTED: process_started(os.getpid()) or ""}
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -31,18 +32,10 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     ended = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_ACTIVE)):
         pid = run.tags.get(PID)
-        if pid is None or run.tags.get(HOST) != socket.gethostname() or _started(int(pid)) == run.tags.get(STARTED):
+        if pid is None or run.tags.get(HOST) != socket.gethostname() or process_started(int(pid)) == run.tags.get(STARTED):
             continue
         instance.report_run_failed(
             run, f"The process {pid} of this run was killed. What it had read completely is kept; run it again."
         )
         ended.append(run.run_id)
     return ended
-
-
-def _started(pid: int) -> str | None:
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return None

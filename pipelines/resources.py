@@ -1,5 +1,7 @@
 """The resource that gives assets a session per portal, and publishes when the run ends."""
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -8,11 +10,16 @@ from pydantic import PrivateAttr
 from pipelines import liveness
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
+from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
+from planday_io.refresh import TableReport
 from planday_io.session import PortalSession
 from planday_io.warehouse import Publication, publish
 
-NO_PUBLISH_TAG = ".dagster/planday_no_publish"
+WRITER_TAG = ".dagster/planday_writer"
+"""Names the writer that the run belongs to, which publishes when it ends; a run without is a writer of its own."""
+STARTED_BY_TAG = "planday/started_by"
+SCHEDULE_TAG = "planday/schedule"
 BATCH_TAG = "planday/batch"
 BACKFILL_TAG = "dagster/backfill"
 
@@ -30,29 +37,73 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     _config: Config = PrivateAttr()
     _run_id: str = PrivateAttr()
     _batch: str | None = PrivateAttr(default=None)
-    _publishes: bool = PrivateAttr(default=True)
+    _started_by: str = PrivateAttr(default="")
+    _started_at: datetime = PrivateAttr()
+    _writer: str = PrivateAttr(default="")
+    _is_own_writer: bool = PrivateAttr(default=True)
+    _runs: dict[str, Run] = PrivateAttr(default_factory=dict)
     _sessions: dict[str, PortalSession] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Read the configuration as it is now and mark the run with its process."""
         self._config = load_config(Path(self.config_path), catalogue())
         self._run_id = context.run.run_id if context.run else ""
+        self._started_at = datetime.now(UTC)
         if context.instance and context.run:
             context.instance.add_run_tags(context.run.run_id, liveness.process_tags())
             # Runs of one backfill, of one tick or of one command share what they fan out over.
             self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
-            self._publishes = NO_PUBLISH_TAG not in context.run.tags
+            self._started_by = _started_by(context.run.tags)
+            self._writer = context.run.tags.get(WRITER_TAG, "")
+        self._is_own_writer = not self._writer
+        if self._is_own_writer:
+            self._writer = self._lake().writers.begin()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Publish what the run wrote, also when part of it failed."""
-        if self._publishes:
+        """Log the run, and publish what it wrote, also when part of it failed."""
+        for run in self._runs.values():
+            log_run(self._lake(), run, datetime.now(UTC))
+        if self._is_own_writer:
+            self._lake().writers.end(self._writer)
             publish_pending(self._config)
+
+    def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
+        """Take down for the log of runs what was written."""
+        run = self._run_of(portal, month)
+        run.portal_id = self.session(portal).portal_id
+        for report in reports:
+            run.written.append(report.table)
+            run.rows += report.rows
+            run.requests += report.counters.requests
+            run.retries += report.counters.retries
+            run.throttled_seconds += report.counters.throttled_seconds
+
+    def note_failure(self, portal: str, month: str | None, table: str, error: str) -> None:
+        """Take down for the log of runs what failed for good."""
+        run = self._run_of(portal, month)
+        run.portal_id = self.session(portal).portal_id
+        run.failures[table] = error
+
+    def _run_of(self, portal: str, month: str | None) -> Run:
+        return self._runs.setdefault(
+            portal,
+            Run(
+                run_id=self._run_id,
+                portal=portal,
+                of_month=month,
+                started_by=self._started_by,
+                started_at=self._started_at,
+            ),
+        )
+
+    def _lake(self) -> Lake:
+        return Lake(self._config.lake, self._config.state, self._writer)
 
     def session(self, portal: str) -> PortalSession:
         """The session of a portal in this run."""
         if portal not in self._sessions:
             self._sessions[portal] = PortalSession(
-                self._config, catalogue(), portal, run_id=self._run_id, batch=self._batch
+                self._config, catalogue(), portal, run_id=self._run_id, batch=self._batch, writer=self._writer
             )
         return self._sessions[portal]
 
@@ -60,6 +111,14 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def config(self) -> Config:
         """The configuration this run began with."""
         return self._config
+
+
+def _started_by(tags: Mapping[str, str]) -> str:
+    """What launched a run, in words for the log."""
+    if BACKFILL_TAG in tags:
+        return f"backfill {tags[BACKFILL_TAG]}"
+    named = tags.get(STARTED_BY_TAG) or tags.get(SCHEDULE_TAG) or tags.get("dagster/sensor_name")
+    return named or "by hand"
 
 
 def catalogue() -> Catalogue:

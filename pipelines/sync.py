@@ -18,7 +18,7 @@ from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_k
 from pipelines.definitions import build_definitions
 from pipelines.liveness import end_dead_runs
 from pipelines.progress import LISTENER, Listener
-from pipelines.resources import BATCH_TAG, NO_PUBLISH_TAG, catalogue, publish_pending
+from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG, catalogue, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import Endpoint
 from planday_io.changes import ChangedMonths, months_to_read
@@ -110,11 +110,14 @@ def sync(
     outcome = Outcome()
     recorder = _Recorder(outcome, listener)
     job = build_definitions(config.file).resolve_implicit_global_asset_job_def()
-    tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), NO_PUBLISH_TAG: "true", "planday/started_by": "planday sync"}
+    tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), STARTED_BY_TAG: "planday sync"}
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
-    with open_instance(config) as instance:
+    lake = Lake(config.lake, config.state)
+    # All that a sync writes is published as one.
+    with open_instance(config) as instance, lake.writers.writing() as writer:
+        tags[WRITER_TAG] = writer
         end_dead_runs(instance)
         LISTENER.set(recorder)
         for portal in portals:
@@ -128,7 +131,7 @@ def sync(
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
                 _note_skipped(outcome, portal, month, group, result)
-            ChangedMonths(config.state).settle(Lake(config.lake, config.state), catalogue(), config, portal)
+            ChangedMonths(config.state).settle(lake, catalogue(), config, portal)
     if publishes:
         try:
             outcome.publication = publish_pending(config)

@@ -35,6 +35,11 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` that tells whose it is; see `sweep`."""
+    return path.with_name(f"{path.name}{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
+
+
 @contextmanager
 def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Write a file all or nothing.
@@ -42,7 +47,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     Yields the path of a temporary file beside `path`. When the block ends well it is flushed to disk and renamed to
     `path`; when the block raises it is removed and `path` is as it was.
     """
-    temporary = path.with_name(f"{path.name}{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
@@ -71,19 +76,34 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep(folder: Path) -> int:
-    """Remove temporary files that killed processes left directly in `folder`; those of running ones stay.
+def sweep(folder: Path, *, deep: bool = False) -> int:
+    """Remove temporary files that killed processes left in `folder`; those of running ones stay.
+
+    Args:
+        folder: where to look.
+        deep: in the folders inside it as well.
 
     Returns:
         How many were removed.
     """
     removed = 0
-    for leftover in folder.glob(f"*{_TEMPORARY}*"):
+    for leftover in folder.glob(f"{'**/' if deep else ''}*{_TEMPORARY}*"):
         pid = leftover.name.rpartition(_TEMPORARY)[2].partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             leftover.unlink(missing_ok=True)
             removed += 1
     return removed
+
+
+def process_started(pid: int) -> str | None:
+    """When a process began, as a text to compare; None when there is none, or a zombie is left of it."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
 
 
 @contextmanager

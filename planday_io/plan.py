@@ -18,7 +18,8 @@ from planday_io.calls import Call, Params, Parent, ParentKey, calls_of
 from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.config.model import Privacy
 from planday_io.frames.build import from_frame, to_frame
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.policies import aligned, policies_of, under_policy
+from planday_io.lake.slices import Lake, SliceKey
 from planday_io.reading.read import EndpointRead
 
 _SETTLED = timedelta(minutes=2)
@@ -194,36 +195,6 @@ class Plan:
         fan_out = self.endpoint.fan_out
         hole = fan_out.fills[0][0] if fan_out else None
         return next((column.name for column in table.columns if hole in (column.hole, column.name)), None)
-
-
-def policies_of(table: Table, policies: Privacy) -> dict[str, str]:
-    """The policy of each privacy class that a table has, `unknown` included."""
-    classes = {column.privacy for column in table.columns} | {"unknown"}
-    return {name: policies.policy(name) for name in sorted(classes)}
-
-
-def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """An older slice in today's columns: new ones are null, dropped ones are left out."""
-    columns = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.schema.names and table.column(field.name).null_count < table.num_rows
-        else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def under_policy(rows: pa.Table, table: Table, origin: Origin, policies: Privacy) -> pa.Table:
-    """Rows read earlier, without what a stricter policy hides by now. It is lost: a hash needs the value itself."""
-    now = policies_of(table, policies)
-    hidden = {name for name, policy in now.items() if origin.policies.get(name, "keep") not in ("drop", policy)}
-    classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
-    for name in rows.schema.names:
-        if classes.get(name) in hidden:
-            index = rows.schema.get_field_index(name)
-            kind = rows.schema.field(index).type
-            rows = rows.set_column(index, pa.field(name, kind), pa.nulls(rows.num_rows, kind))
-    return rows
 
 
 def _merged_feed(table: Table, previous: pa.Table, new: pa.Table) -> pa.Table:

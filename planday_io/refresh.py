@@ -22,9 +22,11 @@ from planday_io.client.http import Counters, PortalClient
 from planday_io.frames.build import FrameContext
 from planday_io.grid import grid_months
 from planday_io.lake.guard import check_shrink
+from planday_io.lake.history import Histories
+from planday_io.lake.policies import policies_of
 from planday_io.lake.slices import Origin
-from planday_io.plan import Plan, policies_of
-from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
+from planday_io.plan import Plan
+from planday_io.reading.read import EndpointRead, Progress, untold
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
 
@@ -116,7 +118,7 @@ async def _refresh(
         parents = await session.parents_of(endpoint, client, context)
         extra = await session.opt_in_params(endpoint, client)
         calls = plan.calls(days=session.days(endpoint, context), parents=parents, extra=extra)
-        read = await EndpointReader(endpoint, client, context, progress=progress).read(calls)
+        read = await session.read_calls(endpoint, client, context, calls, progress)
         if endpoint.watch:
             marked = await _watch(session, plan, endpoint.watch, read, client, context)
     read.counters.add(session.take_overhead())
@@ -164,9 +166,8 @@ async def _watch(
     if fetched and endpoint in months:
         since = plan.since or min(fetched) - timedelta(days=1)
         extra = ((watch.since_param, since.strftime("%Y-%m-%dT%H:%M:%SZ")),)
-        reader = EndpointReader(endpoint, client, context)
-        changed = await reader.read(calls_of(endpoint, extra=extra))
-        read.counters.add(reader.counters)
+        changed = await session.read_calls(endpoint, client, context, calls_of(endpoint, extra=extra))
+        read.counters.add(changed.counters)
         deleted = read.tables[plan.endpoint.name].table.column(watch.deleted_by).to_pylist()
         touched = touched_months(session.lake, session.portal, table, changed.tables[watch.table].table, deleted)
     changed_months = ChangedMonths(session.config.state)
@@ -188,7 +189,11 @@ class _New:
         self._is_first = table is plan.endpoint.tables[0]
         self._part = read.tables[table.full_name]
         self._before = session.lake.origin(plan.key(table))
-        self._rows = plan.merged(table, read)
+        # Somebody may have been forgotten since this read began.
+        people = session.forgotten.of(session.portal)
+        parents = session.forgotten_parents(table, plan.month, people, read)
+        self._rows = people.applied(plan.merged(table, read), table, parents)
+        self._histories = Histories(session.lake, session.config.state, session.catalogue, session.config.privacy)
         self._is_superseded = self._before is not None and self._before.fetched > plan.fetched_at
 
     def guard(self, *, accept_shrink: bool) -> None:
@@ -198,19 +203,31 @@ class _New:
             return
         # Deletions and moves that were seen in the month explain as large a part of every table.
         gone = ChangedMonths(session.config.state).share_gone(session.portal, plan.month, before.fetched)
-        guards = session.settings.guards
+        guard = session.settings.guards.of(self._table.full_name)
         check_shrink(
             f"{self._table.full_name} of portal '{session.portal}'" + (f" in {plan.month}" if plan.month else ""),
             before_rows=math.floor(before.kept * (1 - gone)),
             after_rows=self._rows.num_rows,
-            min_ratio=guards.min_ratio,
-            max_lost_rows=guards.max_lost_rows,
+            min_ratio=guard.min_ratio,
+            max_lost_rows=guard.max_lost_rows,
+            explain=self._vanished,
         )
+
+    def _vanished(self) -> str:
+        """How the new rows differ from the previous ones, in counts."""
+        key = ["portal", *self._table.key]
+        previous = self._session.lake.read(self._plan.key(self._table), key)
+        before, after = (set(zip(*(t.column(n).to_pylist() for n in key), strict=True)) for t in (previous, self._rows))
+        return f"of {len(before)} keys {len(before - after)} vanished, {len(before & after)} stayed, {len(after - before)} are new"
 
     def write(self) -> None:
         """Write it, unless a later read was written meanwhile. Raises StorageError."""
-        if not self._is_superseded:
-            self._session.lake.write(self._plan.key(self._table), self._rows, self._origin())
+        if self._is_superseded:
+            return
+        key = self._plan.key(self._table)
+        self._histories.begin(key)
+        self._session.lake.write(key, self._rows, self._origin())
+        self._histories.follow(key, self._rows)
 
     def report(self, began: float) -> TableReport:
         """What was done."""

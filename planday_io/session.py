@@ -6,7 +6,7 @@ Not here: the lake (`planday_io.refresh` writes what a session reads), schedules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from planday_io.calls import Params, Parent, calls_of, days_of, more_parents, parents_in
-from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.calls import Call, Params, Parent, calls_of, days_of, more_parents, parents_in
+from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.client.budget import Budget
 from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import RefreshTokenStore, TokenSource
@@ -25,11 +25,12 @@ from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import MissingScopeError, UnexpectedShapeError
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
+from planday_io.lake.forgotten import Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.slices import Lake
 from planday_io.months import first_day, last_day
 from planday_io.parents import ParentTables
-from planday_io.reading.read import EndpointRead, EndpointReader
+from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
 from planday_io.selection import endpoints_of
 
 
@@ -42,6 +43,7 @@ class PortalSession:
         portal: config key.
         run_id: written into every slice.
         batch: name of the runs that this one was started together with; see `planday_io.parents`.
+        writer: what it writes is published when this has ended; see `planday_io.lake.writers`.
         clock: the current UTC instant.
     """
 
@@ -53,13 +55,15 @@ class PortalSession:
         *,
         run_id: str,
         batch: str | None = None,
+        writer: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.config = config
         self.catalogue = catalogue
         self.portal = portal
         self.run_id = run_id
-        self.lake = Lake(config.lake, config.state)
+        self.lake = Lake(config.lake, config.state, writer)
+        self.forgotten = ForgottenPeople(config.lake, config.state)
         self.clock = clock
         self.settings = config.portals[portal]
         self._identities = PortalIdentities(config.lake, config.state)
@@ -154,7 +158,33 @@ class PortalSession:
             parents=parents,
             extra=await self.opt_in_params(endpoint, client),
         )
-        return await EndpointReader(endpoint, client, context).read(calls)
+        return await self.read_calls(endpoint, client, context, calls)
+
+    async def read_calls(
+        self,
+        endpoint: Endpoint,
+        client: PortalClient,
+        context: FrameContext,
+        calls: Sequence[Call],
+        progress: Progress = untold,
+    ) -> EndpointRead:
+        """Read some calls of an endpoint, without the people who are to be forgotten."""
+        read = await EndpointReader(endpoint, client, context, progress=progress).read(calls)
+        people = self.forgotten.of(self.portal)
+        for table in endpoint.tables if people.pseudonyms else ():
+            part = read.tables[table.full_name]
+            part.table = people.applied(part.table, table, self.forgotten_parents(table, context.month, people, read))
+        return read
+
+    def forgotten_parents(self, table: Table, month: str | None, people: Forgotten, read: EndpointRead) -> set[int]:
+        """For rows that belong to another table's rows: ids there whose people are forgotten."""
+        link = owner_link(table) if people.pseudonyms else None
+        if link is None:
+            return set()
+        parent = self.catalogue.table(link[1])
+        own = read.tables.get(parent.full_name)
+        rows = own.table if own else self._parents.find(parent.full_name, month if parent.is_monthly else None)
+        return parents_of_forgotten(self.catalogue, parent, rows, people) if rows is not None else set()
 
     def days(self, endpoint: Endpoint, context: FrameContext) -> tuple[date, date] | None:
         """First and last day that a slice of the endpoint wants, or None where it has no window."""

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planday_io.frames.values import Retyped, convert
-from planday_io.warehouse.publish import INSTANTS
+from planday_io.warehouse.definitions import INSTANTS
 from tests.conftest import EVERYTHING, Make
 
 ZONES = ("Europe/Copenhagen", "Europe/London", "Africa/Lagos")

@@ -36,7 +36,7 @@ def test_rebuild_gives_the_same_content(planday: Installation) -> None:
 def test_only_what_changed_is_published(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.refresh("hr.skills")
-    assert planday.publish().slices == 2
+    assert planday.publish().slices == 4, "two tables and their histories"
     planday.refresh("hr.skills")
     assert planday.publish().slices == 1
     assert planday.publish().slices == 0

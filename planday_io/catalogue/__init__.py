@@ -7,13 +7,14 @@ To add an endpoint: declare it in the module of its domain and name it in that m
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from planday_io.catalogue import absence, contract_rules, hr, pay, payroll, portal, punchclock, revenue, scheduling
 from planday_io.catalogue.endpoint import Endpoint, FanOut
+from planday_io.catalogue.history import RUNS, has_history, history_of
 from planday_io.catalogue.model import ContradictionError, Table
 
-__all__ = ["CATALOGUE", "DOMAINS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
+__all__ = ["CATALOGUE", "DOMAINS", "RUNS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
 
 DOMAINS = (
     "portal",
@@ -34,9 +35,17 @@ VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A set of endpoints whose tables do not clash and whose fan-outs find their parents."""
+    """A set of endpoints whose tables do not clash and whose fan-outs find their parents.
+
+    Args:
+        endpoints: parents of a fan-out before what is fanned out over them.
+        histories: the history of each table that has one, by the table's full name.
+        lake_tables: every table with slices in the lake, by full name: those of endpoints, histories, the log of runs.
+    """
 
     endpoints: tuple[Endpoint, ...]
+    histories: Mapping[str, Table] = field(init=False, repr=False, compare=False)
+    lake_tables: Mapping[str, Table] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [table.full_name for table in self.tables()]
@@ -49,6 +58,21 @@ class Catalogue:
             if endpoint.watch and not (endpoint.watch.table in names and self.table(endpoint.watch.table).is_monthly):
                 raise ContradictionError(f"{endpoint.path} watches {endpoint.watch.table}, which has no months")
             declared |= {table.full_name: (endpoint, table) for table in endpoint.tables}
+        for table in self.tables():
+            for column in table.columns:
+                if column.references and column.references not in names:
+                    raise ContradictionError(f"{table.full_name}.{column.name} refers to {column.references}, no table")
+        histories = {
+            table.full_name: history_of(table)
+            for endpoint in self.endpoints
+            for table in endpoint.tables
+            if has_history(endpoint, table)
+        }
+        object.__setattr__(self, "histories", histories)
+        every = [*self.tables(), *histories.values(), RUNS]
+        if clash := {table.full_name for table in every if [t.full_name for t in every].count(table.full_name) > 1}:
+            raise ContradictionError(f"a history is called like another table: {sorted(clash)}")
+        object.__setattr__(self, "lake_tables", {table.full_name: table for table in every})
 
     def tables(self) -> Iterator[Table]:
         """All tables, in the order declared."""

@@ -7,7 +7,7 @@ documented. Statuses are not filtered: what is returned without a filter is all 
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
-from planday_io.catalogue.model import ChildArray, Column, Document, StructList, Table
+from planday_io.catalogue.model import ChildArray, Column, Document, Person, StructList, Table
 
 _PAGES = Pages(limit=50, limit_param="Limit", offset_param="Offset")
 _EVER = Window(start_param="startDate", end_param="endDate")
@@ -80,11 +80,18 @@ ACCOUNTS = Endpoint(
             name="accounts",
             doc="Absence accounts: one per employee, type and holiday year.",
             key=("id",),
+            people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
             columns=(
                 Column("id", "BIGINT", "Account id, unique within the portal."),
-                Column("employee_id", "BIGINT", "Id in `hr.employees`; may be missing.", confidence="unknown"),
-                Column("type_id", "BIGINT", "Id in `absence.account_types`."),
+                Column(
+                    "employee_id",
+                    "BIGINT",
+                    "Id in `hr.employees`; may be missing.",
+                    confidence="unknown",
+                    references="hr.employees",
+                ),
+                Column("type_id", "BIGINT", "Id in `absence.account_types`.", references="absence.account_types"),
                 Column("name", "VARCHAR", "Name of the account."),
                 Column("status", "VARCHAR", "Active or Inactive."),
                 Column("validity_period_start", "DATE", "First day it is valid.", member="validityPeriod.start"),
@@ -106,10 +113,11 @@ ABSENCE_RECORDS = Endpoint(
             name="absence_records",
             doc="Absences that were decided on, from `history_start` to 18 months ahead.",
             key=("id",),
+            people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
             columns=(
                 Column("id", "BIGINT", "Absence record id, unique within the portal."),
-                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("status", "VARCHAR", "Approved or Declined."),
                 Column("note", "VARCHAR", "Note, as typed.", "free_text"),
                 *_PERIOD,
@@ -124,12 +132,24 @@ ABSENCE_RECORDS = Endpoint(
             confidence="observed",
             rows=ChildArray(member="registrations"),
             columns=(
-                Column("absence_record_id", "BIGINT", "Id in `absence.absence_records`.", member="@parent"),
+                Column(
+                    "absence_record_id",
+                    "BIGINT",
+                    "Id in `absence.absence_records`.",
+                    member="@parent",
+                    references="absence.absence_records",
+                ),
                 Column("ordinal", "BIGINT", "Counts the record's registrations.", member="@ordinal"),
                 Column("date", "DATE", "Day of absence."),
                 Column("time_start", "VARCHAR", "Begin, where it is not the whole day.", member="time.start"),
                 Column("time_end", "VARCHAR", "End, where it is not the whole day.", member="time.end"),
-                Column("account_id", "BIGINT", "Id in `absence.accounts`.", member="account.id"),
+                Column(
+                    "account_id",
+                    "BIGINT",
+                    "Id in `absence.accounts`.",
+                    member="account.id",
+                    references="absence.accounts",
+                ),
                 Column("account_costs", _AMOUNTS, "What it costs the account.", member="account.costs"),
             ),
         ),
@@ -148,10 +168,11 @@ ABSENCE_REQUESTS = Endpoint(
             name="absence_requests",
             doc="Absences that people asked for, from `history_start` to 18 months ahead.",
             key=("id",),
+            people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
             columns=(
                 Column("id", "BIGINT", "Absence request id, unique within the portal."),
-                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("status", "VARCHAR", "Approved; Submitted, Declined and Cancelled are modelled."),
                 Column("note", "VARCHAR", "Note, as typed.", "free_text"),
                 *_PERIOD,
@@ -166,9 +187,20 @@ ABSENCE_REQUESTS = Endpoint(
             confidence="observed",
             rows=ChildArray(member="requestedAccounts"),
             columns=(
-                Column("absence_request_id", "BIGINT", "Id in `absence.absence_requests`.", member="@parent"),
+                Column(
+                    "absence_request_id",
+                    "BIGINT",
+                    "Id in `absence.absence_requests`.",
+                    member="@parent",
+                    references="absence.absence_requests",
+                ),
                 Column("ordinal", "BIGINT", "Counts the request's accounts.", member="@ordinal"),
-                Column("id", "BIGINT", "Id in `absence.accounts`, whose `type_id` leads to the type."),
+                Column(
+                    "id",
+                    "BIGINT",
+                    "Id in `absence.accounts`, whose `type_id` leads to the type.",
+                    references="absence.accounts",
+                ),
                 Column("name", "VARCHAR", "Name of the account."),
                 Column("cost", _AMOUNTS, "What it would cost the account."),
             ),
@@ -197,7 +229,13 @@ ACCOUNT_BALANCES = Endpoint(
             confidence="observed",
             rows=Document(member="data.balance"),
             columns=(
-                Column("account_id", "BIGINT", "Id in `absence.accounts`.", member="{account_id}"),
+                Column(
+                    "account_id",
+                    "BIGINT",
+                    "Id in `absence.accounts`.",
+                    member="{account_id}",
+                    references="absence.accounts",
+                ),
                 Column("balance_date", "DATE", "Day of the balance.", member="{balance_date}"),
                 Column("unit_type", "VARCHAR", "Days, Hours and the like.", member="unit.type"),
                 Column("value", "DECIMAL", "The balance, in that unit."),
@@ -224,7 +262,13 @@ ACCOUNT_TRANSACTIONS = Endpoint(
             on_request=True,
             confidence="observed",
             columns=(
-                Column("account_id", "BIGINT", "Id in `absence.accounts`.", member="{account_id}"),
+                Column(
+                    "account_id",
+                    "BIGINT",
+                    "Id in `absence.accounts`.",
+                    member="{account_id}",
+                    references="absence.accounts",
+                ),
                 Column("ordinal", "BIGINT", "Counts the account's transactions, oldest first.", member="@ordinal"),
                 Column("date", "DATE", "Day of the transaction."),
                 Column("type", "VARCHAR", "Entry or Adjustment."),
@@ -255,7 +299,13 @@ ACCOUNT_ADJUSTMENTS = Endpoint(
             on_request=True,
             confidence="inferred",
             columns=(
-                Column("account_id", "BIGINT", "Id in `absence.accounts`.", member="{account_id}"),
+                Column(
+                    "account_id",
+                    "BIGINT",
+                    "Id in `absence.accounts`.",
+                    member="{account_id}",
+                    references="absence.accounts",
+                ),
                 Column("ordinal", "BIGINT", "Counts the account's adjustments, oldest first.", member="@ordinal"),
                 Column("effective_date", "DATE", "Day from which it counts."),
                 Column("value", "DECIMAL", "By how much."),

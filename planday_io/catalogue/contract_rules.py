@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages
-from planday_io.catalogue.model import Column, Table
+from planday_io.catalogue.model import Column, Person, Table
 
 CONTRACT_RULES = Endpoint(
     path="/contractrules/v1.0/contractrules",
@@ -39,10 +39,15 @@ EMPLOYEE_CONTRACT_RULES = Endpoint(
             name="employee_contract_rules",
             doc="The rule of each employee; those without one have no row. One call per active employee.",
             key=("employee_id",),
+            people=(Person(column="employee_id", role="owner"),),
             confidence="observed",
             columns=(
-                Column("employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}"),
-                Column("id", "BIGINT", "Id in `contract_rules.contract_rules`."),
+                Column(
+                    "employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}", references="hr.employees"
+                ),
+                Column(
+                    "id", "BIGINT", "Id in `contract_rules.contract_rules`.", references="contract_rules.contract_rules"
+                ),
                 Column("name", "VARCHAR", "Name of the rule."),
                 Column("description", "VARCHAR", "Description, as typed.", "free_text", confidence="inferred"),
             ),

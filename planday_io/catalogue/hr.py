@@ -7,7 +7,7 @@ attachments of custom fields (base64 documents, of no use in a warehouse).
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, OptIn, Pages
-from planday_io.catalogue.model import ChildMembers, Column, Document, ObjectMap, ScalarList, Table
+from planday_io.catalogue.model import ChildMembers, Column, Document, ObjectMap, Person, ScalarList, Table
 
 _PAGES = Pages(limit=50)
 _EACH_EMPLOYEE = (("employee_id", "id"),)
@@ -40,12 +40,12 @@ _PERSON = (
     Column("city", "VARCHAR", "City.", "contact"),
     Column("departments", ScalarList(of="BIGINT"), "Ids of the departments the person belongs to."),
     Column("employee_groups", ScalarList(of="BIGINT"), "Ids of the employee groups the person belongs to."),
-    Column("employee_type_id", "BIGINT", "Id in `hr.employee_types`."),
+    Column("employee_type_id", "BIGINT", "Id in `hr.employee_types`.", references="hr.employee_types"),
     Column("salary_identifier", "VARCHAR", "Payroll code of the person; a text that may begin with zeros.", "identity"),
     Column("is_public", "BOOLEAN", "Whether colleagues see the contact details."),
     Column("deactivation_date", "DATE", "Day the person leaves; may lie in the future."),
     Column("deactivation_reason", "VARCHAR", "Why the person left, as typed.", "free_text"),
-    Column("termination_type_id", "BIGINT", "Id in `hr.termination_types`."),
+    Column("termination_type_id", "BIGINT", "Id in `hr.termination_types`.", references="hr.termination_types"),
     Column("termination_type_name", "VARCHAR", "Name of the termination type."),
     Column("date_time_created", "TIMESTAMPTZ", "When the record was made; lists may give the date only."),
     Column("date_time_modified", "TIMESTAMPTZ", "When the record was last changed."),
@@ -70,7 +70,12 @@ _LISTED = (
 
 _SUPERVISED = (
     Column("primary_department_id", "BIGINT", "Id of the main department."),
-    Column("supervisor_id", "BIGINT", "Id in `hr.supervisors`: a supervisor record, not an employee."),
+    Column(
+        "supervisor_id",
+        "BIGINT",
+        "Id in `hr.supervisors`: a supervisor record, not an employee.",
+        references="hr.supervisors",
+    ),
     Column("security_groups", ScalarList(of="BIGINT"), "Ids of security groups, where the API sends them."),
 )
 
@@ -189,6 +194,7 @@ SUPERVISORS = Endpoint(
             name="supervisors",
             doc="People who can be chosen as a supervisor; translates `supervisor_id` into an employee.",
             key=("id",),
+            people=(Person(column="employee_id", role="owner"),),
             columns=(
                 Column("id", "BIGINT", "Supervisor record id, unique within the portal."),
                 Column("employee_id", "BIGINT", "Employee behind the record."),
@@ -250,6 +256,7 @@ EMPLOYEES = Endpoint(
             name="employees",
             doc="Active employees, as the list gives them.",
             key=("id",),
+            people=(Person(column="id", role="owner"),),
             columns=_PERSON + _LISTED + _SUPERVISED,
         ),
     ),
@@ -267,6 +274,7 @@ DEACTIVATED_EMPLOYEES = Endpoint(
             name="deactivated_employees",
             doc="Employees who left.",
             key=("id",),
+            people=(Person(column="id", role="owner"),),
             columns=_PERSON + _LISTED,
         ),
     ),
@@ -285,6 +293,7 @@ EMPLOYEE_DETAILS = Endpoint(
             doc="What the list of employees leaves out, one row per active employee. Read anew for new and modified "
             "employees only; `--full` reads all.",
             key=("id",),
+            people=(Person(column="id", role="owner"),),
             rows=Document(member="data"),
             columns=(
                 *_PERSON,
@@ -297,7 +306,7 @@ EMPLOYEE_DETAILS = Endpoint(
                 Column("work_hours", "DECIMAL", "Contracted hours per month."),
                 Column("contract_rules_rule_id", "BIGINT", "Id of the contract rule."),
                 Column("supervisor_employee_id", "BIGINT", "Employee id of the supervisor."),
-                Column("skill_ids", ScalarList(of="BIGINT"), "Ids in `hr.skills`."),
+                Column("skill_ids", ScalarList(of="BIGINT"), "Ids in `hr.skills`.", references="hr.skills"),
             ),
         ),
         Table(
@@ -305,6 +314,7 @@ EMPLOYEE_DETAILS = Endpoint(
             name="employee_custom_fields",
             doc="Custom fields of active employees, one row per person and filled field.",
             key=("employee_id", "field"),
+            people=(Person(column="employee_id", role="owner"),),
             rows=ChildMembers(pattern=r"^custom_[0-9]+$"),
             columns=(
                 Column("employee_id", "BIGINT", "Employee the field belongs to.", member="@parent"),
@@ -332,6 +342,10 @@ EMPLOYEE_HISTORY = Endpoint(
             doc="What was changed about each employee and when. A feed: rows are added and never taken away, also "
             "when the person leaves.",
             key=("employee_id", "modification_date_time", "path", "op", "ordinal"),
+            people=(
+                Person(column="employee_id", role="owner"),
+                Person(column="modified_by", role="actor", texts=("modified_by_user_guid",)),
+            ),
             ordinal="ordinal",
             on_request=True,
             columns=(

@@ -72,6 +72,7 @@ class Column:
             `@name` takes a value that the row source itself provides (`@parent`, the key of a map); `@zone` is the
             portal's time zone, for rows that do not say theirs.
         confidence: how well type and meaning are known; None inherits the table's.
+        references: full name of the table whose ids these are, or empty.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Column:
     privacy: Privacy = "none"
     member: str = ""
     confidence: Confidence | None = None
+    references: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name) or self.name in RESERVED:
@@ -156,6 +158,23 @@ RowSource = Document | ObjectMap | ChildMembers | ChildArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A column with the id of an employee, and what it makes of the row. Forgetting a person goes by it.
+
+    Args:
+        column: holds the employee's id.
+        role: `owner`: the row is about the person alone (a record, a rate) and goes. `worker`: what happened with the person
+            (a shift, a payment): the row stays for the sums, its id becomes a pseudonym and what else is personal in it
+            is taken out. `actor`: somebody who changed another's row: the row and the id stay, `texts` are taken out.
+        texts: for an actor, the columns that tell about the person.
+    """
+
+    column: str
+    role: Literal["owner", "worker", "actor"]
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One table: asset key, lake folder, DuckDB table and docs anchor are all `domain.name`.
 
@@ -170,6 +189,8 @@ class Table:
         month_by: None for tables with one slice per portal. For those with a slice per month, the date columns that
             say which month a row belongs to (the first that is not null); with none, or where all are null, it is
             the month that was asked for.
+        people: whose rows these are. A table without any belongs to nobody, or to whom its parent's rows belong.
+        logs_changes: for tables with a slice per month: a history is kept. Snapshots always have one.
     """
 
     domain: str
@@ -182,6 +203,8 @@ class Table:
     on_request: bool = False
     ordinal: str | None = None
     month_by: tuple[str, ...] | None = None
+    people: tuple[Person, ...] = ()
+    logs_changes: bool = False
 
     def __post_init__(self) -> None:
         where = f"table {self.full_name}"
@@ -202,6 +225,9 @@ class Table:
             raise ContradictionError(f"{where}: its rows do not provide {strange}")
         if not self.doc:
             raise ContradictionError(f"{where}: it has no doc")
+        told = [name for person in self.people for name in (person.column, *person.texts)]
+        if missing := [name for name in told if name not in names]:
+            raise ContradictionError(f"{where}: {missing}, which tell of people, are no columns")
 
     @property
     def full_name(self) -> str:

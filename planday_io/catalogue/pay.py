@@ -6,11 +6,13 @@ Not here: period salaries and salary identifiers of departments (their paths are
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
-from planday_io.catalogue.model import Column, StructList, Table
+from planday_io.catalogue.model import Column, Person, StructList, Table
 
 _EACH_EMPLOYEE = (("employee_id", "id"),)
 _NONE = (204, 404)
-_EMPLOYEE_ID = Column("employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}")
+_EMPLOYEE_ID = Column(
+    "employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}", references="hr.employees"
+)
 _RATE = (
     Column("wage_type", "VARCHAR", "HourlyRate or ShiftRate."),
     Column("rate", "DECIMAL", "Rate per hour or shift, in the portal's currency.", "pay"),
@@ -29,10 +31,11 @@ PAY_RATES = Endpoint(
             name="pay_rates",
             doc="Current rate of each employee in each group. One call per active employee.",
             key=("employee_id", "employee_group_id"),
+            people=(Person(column="employee_id", role="owner"),),
             confidence="observed",
             columns=(
                 _EMPLOYEE_ID,
-                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", references="hr.employee_groups"),
                 *_RATE,
                 Column("valid_from", "DATE", "First day of the rate, where it is sent.", confidence="inferred"),
             ),
@@ -56,11 +59,18 @@ PAY_RATE_HISTORY = Endpoint(
             name="pay_rate_history",
             doc="Earlier and coming rates of each employee in each group. One call per row of `pay.pay_rates`.",
             key=("employee_id", "employee_group_id", "valid_from", "ordinal"),
+            people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
             confidence="observed",
             columns=(
                 _EMPLOYEE_ID,
-                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", member="{employee_group_id}"),
+                Column(
+                    "employee_group_id",
+                    "BIGINT",
+                    "Id in `hr.employee_groups`.",
+                    member="{employee_group_id}",
+                    references="hr.employee_groups",
+                ),
                 Column("valid_from", "DATE", "First day of the rate."),
                 Column("ordinal", "BIGINT", "Counts rates of one day.", member="@ordinal"),
                 *_RATE,
@@ -85,7 +95,7 @@ DEFAULT_PAY_RATES = Endpoint(
             confidence="unknown",
             columns=(
                 Column("ordinal", "BIGINT", "Counts the rows.", member="@ordinal"),
-                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", references="hr.employee_groups"),
                 *_RATE,
             ),
         ),
@@ -104,10 +114,11 @@ SALARIES = Endpoint(
             name="salaries",
             doc="Salaries of salaried employees; those without one have no row. One call per active employee.",
             key=("employee_id",),
+            people=(Person(column="employee_id", role="owner"),),
             confidence="observed",
             columns=(
                 _EMPLOYEE_ID,
-                Column("salary_type_id", "BIGINT", "Id in `pay.salary_types`."),
+                Column("salary_type_id", "BIGINT", "Id in `pay.salary_types`.", references="pay.salary_types"),
                 Column("hours", "DECIMAL", "Hours of the period."),
                 Column("salary", "DECIMAL", "Amount of the period, in the portal's currency.", "pay"),
                 Column("salary_code", "VARCHAR", "Payroll code."),
@@ -153,6 +164,7 @@ SALARY_ALLOCATIONS = Endpoint(
             doc="How a salary is spread over departments and weekdays in time and cost, from when to when. The mode's member "
             "name is not known, so it lands in `_extra`. One call per salaried employee.",
             key=("employee_id", "valid_from", "ordinal"),
+            people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
             confidence="inferred",
             columns=(
@@ -164,7 +176,13 @@ SALARY_ALLOCATIONS = Endpoint(
                     "department_distributions",
                     StructList(
                         fields=(
-                            Column("department_id", "BIGINT", "Id in `hr.departments`.", member="department.id"),
+                            Column(
+                                "department_id",
+                                "BIGINT",
+                                "Id in `hr.departments`.",
+                                member="department.id",
+                                references="hr.departments",
+                            ),
                             Column("department_weight", "DECIMAL", "Share; may be 0 where weekdays have weights."),
                             Column("week_days_weight", "JSON", "Share per weekday."),
                         )

@@ -8,7 +8,7 @@ are asked for: all shifts come, and a salary is the share of the month.
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Window
-from planday_io.catalogue.model import ChildArray, Column, Document, Table
+from planday_io.catalogue.model import ChildArray, Column, Document, Person, Table
 
 _AROUND = (("@currency_symbol", "currencySymbol"), ("@currency_format_string", "currencyFormatString"))
 _CURRENCY = (
@@ -42,16 +42,19 @@ PAYROLL = Endpoint(
             "there is no pay data, and a salary of 0 beside it is not a real zero. Some shift types are neither here nor "
             "in time and cost.",
             key=("id",),
+            people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
             month_by=(),
             rows=Document(member="shiftsPayroll", around=_AROUND),
             columns=(
-                Column("id", "BIGINT", "Id in `scheduling.shifts`."),
-                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
-                Column("department_id", "BIGINT", "Id in `hr.departments`."),
-                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
-                Column("position_id", "BIGINT", "Id in `scheduling.positions`."),
-                Column("shift_type_id", "BIGINT", "Id in `scheduling.shift_types`."),
+                Column("id", "BIGINT", "Id in `scheduling.shifts`.", references="scheduling.shifts"),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
+                Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", references="hr.employee_groups"),
+                Column("position_id", "BIGINT", "Id in `scheduling.positions`.", references="scheduling.positions"),
+                Column(
+                    "shift_type_id", "BIGINT", "Id in `scheduling.shift_types`.", references="scheduling.shift_types"
+                ),
                 Column("date", "DATE", "Day the shift begins."),
                 Column("start", "TIMESTAMP", "Begin, local wall clock of the shift's time zone."),
                 Column("end", "TIMESTAMP", "End, local wall clock of the shift's time zone."),
@@ -83,7 +86,7 @@ PAYROLL = Endpoint(
             month_by=(),
             rows=ChildArray(member="supplements"),
             columns=(
-                Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent"),
+                Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
                 Column("ordinal", "BIGINT", "Counts the shift's supplements.", member="@ordinal"),
                 Column("id", "BIGINT", "Id of the supplement, as far as there is one."),
                 Column("name", "VARCHAR", "Name of the supplement."),
@@ -104,7 +107,7 @@ PAYROLL = Endpoint(
             month_by=(),
             rows=ChildArray(member="breaks"),
             columns=(
-                Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent"),
+                Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
                 Column("ordinal", "BIGINT", "Counts the shift's breaks.", member="@ordinal"),
                 Column("id", "BIGINT", "Id of the break, as far as there is one."),
                 Column("title", "VARCHAR", "Name of the kind of break."),
@@ -122,12 +125,13 @@ PAYROLL = Endpoint(
             doc="Supplements of the month that belong to no shift and no department. Equal rows are legitimate and all are "
             "kept; amounts may be negative (meals).",
             key=("month", "employee_id", "date", "ordinal"),
+            people=(Person(column="employee_id", role="worker"),),
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
             rows=Document(member="supplementsPayroll", around=_AROUND),
             columns=(
-                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),
                 Column("ordinal", "BIGINT", "Counts rows of one employee and day.", member="@ordinal"),
                 Column("name", "VARCHAR", "Name of the supplement."),
@@ -145,12 +149,13 @@ PAYROLL = Endpoint(
             name="salaried",
             doc="Salaries of the month, which have no department. They come whether shifts are approved or not.",
             key=("month", "employee_id", "date", "ordinal"),
+            people=(Person(column="employee_id", role="worker"),),
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
             rows=Document(member="salariedPayroll", around=_AROUND),
             columns=(
-                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),
                 Column("ordinal", "BIGINT", "Counts rows of one employee and day.", member="@ordinal"),
                 Column("salary_code", "VARCHAR", "Payroll code."),

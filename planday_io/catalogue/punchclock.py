@@ -6,7 +6,7 @@ Not here: `byShift`, `employeeshifts/today` (the list has everything), `breakacc
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
-from planday_io.catalogue.model import Column, Table
+from planday_io.catalogue.model import Column, Person, Table
 
 _ZONE = Column(
     "time_zone",
@@ -29,12 +29,18 @@ PUNCH_CLOCK_SHIFTS = Endpoint(
             doc="Punches: begin and end as punched, and as scheduled or approved. Approving may round the latter, so the "
             "two differ for most. Times are local and come without a zone: that of the shift, or of the portal.",
             key=("id",),
+            people=(Person(column="employee_id", role="worker"),),
             month_by=("start_date_time", "shift_start_date_time"),
             columns=(
                 Column("id", "BIGINT", "Punch id, unique within the portal."),
-                Column("shift_id", "BIGINT", "Id in `scheduling.shifts`; NULL until an unscheduled punch is approved."),
-                Column("department_id", "BIGINT", "Id in `hr.departments`."),
-                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
+                Column(
+                    "shift_id",
+                    "BIGINT",
+                    "Id in `scheduling.shifts`; NULL until an unscheduled punch is approved.",
+                    references="scheduling.shifts",
+                ),
+                Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("start_date_time", "TIMESTAMP", "Punched in, local wall clock."),
                 Column("end_date_time", "TIMESTAMP", "Punched out, local wall clock; NULL is open, maybe forgotten."),
                 _ZONE,
@@ -73,6 +79,7 @@ PUNCH_CLOCK_BREAKS = Endpoint(
                     "BIGINT",
                     "Id in `punchclock.punch_clock_shifts`.",
                     member="{punch_clock_shift_id}",
+                    references="punchclock.punch_clock_shifts",
                 ),
                 Column("punch_clocks_shift_id", "BIGINT", "The same as the API repeats it, in its own spelling."),
                 Column("start_date_time", "TIMESTAMP", "Begin of the break, local wall clock."),

@@ -23,7 +23,7 @@ REVENUE_UNITS = Endpoint(
             columns=(
                 Column("id", "BIGINT", "Revenue unit id, unique within the portal."),
                 Column("name", "VARCHAR", "Name of the unit."),
-                Column("department_id", "BIGINT", "Id in `hr.departments`."),
+                Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
             ),
         ),
     ),
@@ -54,7 +54,12 @@ REVENUE = Endpoint(
             confidence="inferred",
             month_by=("date",),
             columns=(
-                Column("revenue_unit_id", "BIGINT", "Id in `revenue.revenue_units`, which has the department."),
+                Column(
+                    "revenue_unit_id",
+                    "BIGINT",
+                    "Id in `revenue.revenue_units`, which has the department.",
+                    references="revenue.revenue_units",
+                ),
                 Column("date", "DATE", "The day."),
                 Column("day_schedule_id", "BIGINT", "Id of the schedule day."),
                 Column("turnover", "DECIMAL", "Turnover in the portal's currency."),

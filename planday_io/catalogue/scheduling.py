@@ -6,7 +6,7 @@ Not here: `reports` (needs the right to change shifts), shifts by id (the list h
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, Pages, Watch, Window
-from planday_io.catalogue.model import Column, Document, ScalarList, StructList, Table
+from planday_io.catalogue.model import Column, Document, Person, ScalarList, StructList, Table
 
 _PAGES = Pages(limit=50)
 _MONTH = Window(start_param="from", end_param="to")
@@ -18,11 +18,16 @@ _DRAFTS = ((("shiftStatus", "Draft"),),)
 
 _SHIFT = (
     Column("id", "BIGINT", "Shift id, unique within the portal."),
-    Column("department_id", "BIGINT", "Id in `hr.departments`."),
-    Column("employee_id", "BIGINT", "Id in `hr.employees`; NULL is an open shift."),
-    Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
-    Column("position_id", "BIGINT", "Id in `scheduling.positions`."),
-    Column("shift_type_id", "BIGINT", "Id in `scheduling.shift_types`; NULL is an ordinary shift."),
+    Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
+    Column("employee_id", "BIGINT", "Id in `hr.employees`; NULL is an open shift.", references="hr.employees"),
+    Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", references="hr.employee_groups"),
+    Column("position_id", "BIGINT", "Id in `scheduling.positions`.", references="scheduling.positions"),
+    Column(
+        "shift_type_id",
+        "BIGINT",
+        "Id in `scheduling.shift_types`; NULL is an ordinary shift.",
+        references="scheduling.shift_types",
+    ),
     Column("date", "DATE", "Day the shift begins."),
     Column("start_date_time", "TIMESTAMP", "Begin, wall clock in `time_zone`, to the minute."),
     Column(
@@ -103,12 +108,16 @@ POSITIONS = Endpoint(
                 Column("start_date", "DATE", "First day it is used."),
                 Column("end_date", "DATE", "Last day it is used."),
                 Column("is_active", "BOOLEAN", "Whether it can still be chosen."),
-                Column("department_id", "BIGINT", "Id in `hr.departments`."),
-                Column("section_id", "BIGINT", "Id in `scheduling.sections`."),
-                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`."),
+                Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
+                Column("section_id", "BIGINT", "Id in `scheduling.sections`.", references="scheduling.sections"),
+                Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", references="hr.employee_groups"),
                 Column("affect_revenue", "BOOLEAN", "Whether it counts in revenue figures."),
-                Column("revenue_unit_id", "BIGINT", "Id in `revenue.revenue_units`."),
-                Column("skill_ids", ScalarList(of="BIGINT"), "Ids in `scheduling.skills`."),
+                Column(
+                    "revenue_unit_id", "BIGINT", "Id in `revenue.revenue_units`.", references="revenue.revenue_units"
+                ),
+                Column(
+                    "skill_ids", ScalarList(of="BIGINT"), "Ids in `scheduling.skills`.", references="scheduling.skills"
+                ),
                 Column("color", "VARCHAR", "Colour in the schedule.", confidence="inferred"),
             ),
         ),
@@ -129,7 +138,7 @@ SECTIONS = Endpoint(
             columns=(
                 Column("id", "BIGINT", "Section id, unique within the portal."),
                 Column("name", "VARCHAR", "Name of the section."),
-                Column("department_id", "BIGINT", "Id in `hr.departments`."),
+                Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
             ),
         ),
     ),
@@ -155,7 +164,12 @@ SKILLS = Endpoint(
                 Column("is_removed", "BOOLEAN", "Whether it was taken from the department."),
                 Column("is_deleted", "BOOLEAN", "Whether it was deleted."),
                 Column("description", "VARCHAR", "Description, as typed.", "free_text"),
-                Column("employee_group_ids", ScalarList(of="BIGINT"), "Ids in `hr.employee_groups`."),
+                Column(
+                    "employee_group_ids",
+                    ScalarList(of="BIGINT"),
+                    "Ids in `hr.employee_groups`.",
+                    references="hr.employee_groups",
+                ),
                 Column("all_employee_groups", "BOOLEAN", "Whether it is for every group."),
             ),
         ),
@@ -176,11 +190,20 @@ SHIFTS = Endpoint(
             doc="The roster: every shift of the month, open and draft ones included (see `status`). Hours between two "
             "local times: `hours_between(start_date_time, end_date_time, time_zone)`.",
             key=("id",),
+            people=(Person(column="employee_id", role="worker"),),
             month_by=("date",),
+            logs_changes=True,
             columns=(
                 *_SHIFT,
-                Column("punch_clock_shift_id", "BIGINT", "Id in `punchclock.punch_clock_shifts`."),
-                Column("skill_ids", ScalarList(of="BIGINT"), "Ids in `scheduling.skills`."),
+                Column(
+                    "punch_clock_shift_id",
+                    "BIGINT",
+                    "Id in `punchclock.punch_clock_shifts`.",
+                    references="punchclock.punch_clock_shifts",
+                ),
+                Column(
+                    "skill_ids", ScalarList(of="BIGINT"), "Ids in `scheduling.skills`.", references="scheduling.skills"
+                ),
             ),
         ),
     ),
@@ -203,7 +226,7 @@ SCHEDULE_DAYS = Endpoint(
             key=("department_id", "date"),
             month_by=("date",),
             columns=(
-                Column("department_id", "BIGINT", "Id in `hr.departments`."),
+                Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
                 Column("date", "DATE", "The day."),
                 Column("id", "BIGINT", "Schedule day id."),
                 Column("title", "VARCHAR", "Title of the day, as typed.", "free_text"),
@@ -239,6 +262,7 @@ TIME_AND_COSTS = Endpoint(
             "are in the cost. Rows without a shift are supplements. Open shifts, and types that do not count in payroll, "
             "are left out. This is planned cost: never add it to payroll.",
             key=("department_id", "date", "shift_id", "ordinal"),
+            people=(Person(column="employee_id", role="worker"),),
             ordinal="ordinal",
             month_by=("date",),
             rows=Document(
@@ -251,11 +275,18 @@ TIME_AND_COSTS = Endpoint(
             columns=(
                 Column("department_id", "BIGINT", "Department that was asked for.", member="{department_id}"),
                 Column("date", "DATE", "Day the cost belongs to."),
-                Column("shift_id", "BIGINT", "Id in `scheduling.shifts`; NULL for supplements."),
+                Column(
+                    "shift_id",
+                    "BIGINT",
+                    "Id in `scheduling.shifts`; NULL for supplements.",
+                    references="scheduling.shifts",
+                ),
                 Column("ordinal", "BIGINT", "Counts rows alike in all of the above.", member="@ordinal"),
-                Column("employee_id", "BIGINT", "Id in `hr.employees`."),
-                Column("shift_type_id", "BIGINT", "Id in `scheduling.shift_types`."),
-                Column("position_id", "BIGINT", "Id in `scheduling.positions`."),
+                Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
+                Column(
+                    "shift_type_id", "BIGINT", "Id in `scheduling.shift_types`.", references="scheduling.shift_types"
+                ),
+                Column("position_id", "BIGINT", "Id in `scheduling.positions`.", references="scheduling.positions"),
                 Column("duration", "VARCHAR", "Hours as Planday writes them, `D:HH:MM`, breaks left out."),
                 Column("duration_hours", "HOURS", "The same in hours: `0:07:30` is 7.5.", member="duration"),
                 Column("cost", "DECIMAL", "Cost in the portal's currency, paid breaks included.", "pay"),
@@ -291,6 +322,7 @@ DELETED_SHIFTS = Endpoint(
             "long Planday keeps them. Reading it also asks which shifts were modified, and marks the months that have to "
             "be read again.",
             key=("id",),
+            people=(Person(column="employee_id", role="worker"),),
             columns=(
                 *_SHIFT,
                 Column("date_time_deleted", "TIMESTAMPTZ", "When it was deleted; the zone is not documented."),
@@ -314,11 +346,18 @@ SHIFT_HISTORY = Endpoint(
             doc="What was changed about each shift, in Planday's sentences. One call per shift that is new or changed, so "
             "it is read on request only. A feed: rows are never taken away.",
             key=("shift_id", "modified_at", "ordinal"),
+            people=(Person(column="modified_by_id", role="actor", texts=("modified_by_name", "changes")),),
             ordinal="ordinal",
             on_request=True,
             month_by=(),
             columns=(
-                Column("shift_id", "BIGINT", "Id in `scheduling.shifts`.", member="{shift_id}"),
+                Column(
+                    "shift_id",
+                    "BIGINT",
+                    "Id in `scheduling.shifts`.",
+                    member="{shift_id}",
+                    references="scheduling.shifts",
+                ),
                 Column("modified_at", "TIMESTAMP", "When; without offset, the zone is not documented."),
                 Column("ordinal", "BIGINT", "Counts changes of one moment.", member="@ordinal"),
                 Column("modified_by_id", "BIGINT", "User who made the change.", member="modifiedBy.id"),

@@ -198,11 +198,32 @@ class Retries(Section):
     step_delay_seconds: int = Field(default=300, ge=0, le=86_400)
 
 
-class Guards(Section):
+class Guard(Section):
     """When a smaller snapshot is refused: below `min_ratio` of the previous and by more than `max_lost_rows`."""
 
     min_ratio: float = Field(default=0.8, ge=0, le=1, strict=False)
     max_lost_rows: int = Field(default=20, ge=0)
+
+
+class GuardOverride(Section):
+    """A guard of one table: what is left out is that of the portal."""
+
+    min_ratio: float | None = Field(default=None, ge=0, le=1, strict=False)
+    max_lost_rows: int | None = Field(default=None, ge=0)
+
+
+class Guards(Guard):
+    """The guard of a portal's tables, and of single ones by name."""
+
+    tables: dict[Annotated[str, AfterValidator(_resource)], GuardOverride] = Field(default_factory=dict)
+
+    def of(self, table: str) -> Guard:
+        """The guard of a table (full name): its own, that of its domain, that of the portal, in this order."""
+        found = Guard(min_ratio=self.min_ratio, max_lost_rows=self.max_lost_rows)
+        for name in (table.partition(".")[0], table):
+            if own := self.tables.get(name):
+                found = found.model_copy(update=own.model_dump(exclude_none=True))
+        return found
 
 
 class Overrides(Section):

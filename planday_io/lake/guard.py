@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from planday_io.errors import ShrunkSnapshotError
 
 _NONE_LEFT_ROWS = 5
 
 
-def check_shrink(name: str, *, before_rows: int, after_rows: int, min_ratio: float, max_lost_rows: int) -> None:
+def check_shrink(
+    name: str,
+    *,
+    before_rows: int,
+    after_rows: int,
+    min_ratio: float,
+    max_lost_rows: int,
+    explain: Callable[[], str] = str,
+) -> None:
     """Refuse a snapshot that lost a suspicious share of its rows (design decision 19).
 
     Args:
@@ -16,6 +26,7 @@ def check_shrink(name: str, *, before_rows: int, after_rows: int, min_ratio: flo
         after_rows: of the new one.
         min_ratio: smallest share of the previous rows that passes, when more than `max_lost_rows` are gone.
         max_lost_rows: so many may always go, unless nothing is left of five or more.
+        explain: tells what vanished, in counts; asked only when the snapshot is refused.
 
     Raises:
         ShrunkSnapshotError: it is refused. Nothing was written.
@@ -23,8 +34,9 @@ def check_shrink(name: str, *, before_rows: int, after_rows: int, min_ratio: flo
     lost = before_rows - after_rows
     emptied = after_rows == 0 and before_rows >= _NONE_LEFT_ROWS
     if emptied or (after_rows < before_rows * min_ratio and lost > max_lost_rows):
+        details = f" ({told})" if (told := explain()) else ""
         raise ShrunkSnapshotError(
-            f"{name} shrank from {before_rows} rows to {after_rows}: {lost} vanished. Nothing was written and the "
+            f"{name} shrank from {before_rows} rows to {after_rows}: {lost} vanished{details}. Nothing was written and the "
             "previous data stays. If that is the truth, run it once with --accept-shrink (in the Dagster UI: tag "
-            "planday/accept_shrink=true)"
+            "planday/accept_shrink=true); what is usual for a table can be set under `guards` in portals.yaml"
         )

@@ -10,8 +10,10 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -22,7 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from planday_io.errors import StorageError
-from planday_io.files import locked, replacing, storage_errors, sweep
+from planday_io.files import locked, replacing, storage_errors, sweep, temporary_name
+from planday_io.lake.writers import Writers
 
 FORMAT = 1
 """Of the lake's layout. A slice of a later format is refused."""
@@ -110,10 +113,13 @@ class Lake:
     Args:
         root: folder of the files.
         state: folder of locks and of the list of slices that are not published yet.
+        writer: what writes; see `planday_io.lake.writers`. What it wrote is published when it has ended.
     """
 
-    def __init__(self, root: Path, state: Path) -> None:
+    def __init__(self, root: Path, state: Path, writer: str = "") -> None:
         self.root = root
+        self.writers = Writers(state)
+        self._writer = writer
         self._locks = state / "locks"
         self._pending = state / "pending"
 
@@ -135,8 +141,33 @@ class Lake:
             StorageError: the file is no slice, or of a later format.
         """
         path = self.path(key)
-        if not path.exists():
-            return None
+        return self._origin_in(path, key) if path.exists() else None
+
+    @contextmanager
+    def frozen(self, keys: Iterable[SliceKey]) -> Iterator[dict[SliceKey, tuple[Origin, Path]]]:
+        """Slices as they are now, whoever replaces them meanwhile: second names of their files, for as long as the block lasts.
+
+        Keys of slices that were never pulled are left out. Raises StorageError.
+        """
+        names: dict[SliceKey, Path] = {}
+        try:
+            for key in keys:
+                path = self.path(key)
+                name = temporary_name(path)
+                with storage_errors(path, "read the slice"):
+                    try:
+                        os.link(path, name)
+                    except FileNotFoundError:
+                        continue
+                    except OSError:  # a file system without links
+                        shutil.copyfile(path, name)
+                names[key] = name
+            yield {key: (self._origin_in(name, key), name) for key, name in names.items()}
+        finally:
+            for name in names.values():
+                name.unlink(missing_ok=True)
+
+    def _origin_in(self, path: Path, key: SliceKey) -> Origin:
         try:
             metadata = pq.read_schema(path).metadata or {}
             stored = json.loads(metadata[_META])
@@ -183,7 +214,7 @@ class Lake:
         with storage_errors(path, "write the slice"):
             # Marked before it is there: a kill in between costs one needless publication, never a forgotten one.
             self._pending.mkdir(parents=True, exist_ok=True)
-            (self._pending / str(key)).touch()
+            (self._pending / str(key)).write_text(self._writer)
             if path.parent.exists():
                 sweep(path.parent)
             with replacing(path) as temporary:
@@ -191,14 +222,40 @@ class Lake:
         return stored
 
     def pending(self) -> list[SliceKey]:
-        """Slices written since they were last published."""
+        """Slices written since they were last published, those of runs in progress left out."""
         if not self._pending.exists():
             return []
         keys = []
+        is_active: dict[str, bool] = {}
         for marker in sorted(self._pending.iterdir()):
+            try:
+                writer = marker.read_text()
+            except FileNotFoundError:
+                continue
+            if writer and is_active.setdefault(writer, self.writers.is_active(writer)):
+                continue
             domain, table, portal, *month = marker.name.split(".")
             keys.append(SliceKey(domain, table, portal, month[0] if month else None))
         return keys
+
+    def is_held(self, key: SliceKey) -> bool:
+        """Whether a run in progress wrote a slice: it is published together with what else that run writes."""
+        marker = self._pending / str(key)
+        try:
+            writer = marker.read_text()
+        except FileNotFoundError:
+            return False
+        return bool(writer) and self.writers.is_active(writer)
+
+    def remove(self, key: SliceKey) -> None:
+        """Take a slice away. Call it within `locked(key)`."""
+        path = self.path(key)
+        with storage_errors(path, "remove the slice"):
+            path.unlink(missing_ok=True)
+            for folder in (path.parent, path.parent.parent):
+                if folder.exists() and not any(folder.iterdir()):
+                    folder.rmdir()
+            (self._pending / str(key)).unlink(missing_ok=True)
 
     def published(self, key: SliceKey, slice_id: str) -> None:
         """Strike a slice off the pending ones, unless it was written again since."""

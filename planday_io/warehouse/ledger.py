@@ -1,14 +1,24 @@
-"""`sync.slices`: what each published slice is, from its own metadata. The proof behind the numbers."""
+"""The schema `sync`: what each published slice is, and what was published. The proof behind the numbers.
+
+`sync.slices` and `sync.derived` come from the slices' own metadata, so that a rebuild finds them. `sync.runs` is a table of
+the lake like all others (`planday_io.lake.runs`).
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+
+import duckdb
+
+from planday_io.config.model import Privacy as Policies
 from planday_io.lake.slices import Origin, SliceKey
 
-TABLE = "slices"
-SCHEMA = "sync"
-DOC = "One row per slice of the lake: what was asked for, what came, and why it counts as complete."
+SLICES, DERIVED, PUBLICATION = "sync.slices", "sync.derived", "sync.publication"
 
-COLUMNS: tuple[tuple[str, str, str], ...] = (
+Columns = tuple[tuple[str, str, str], ...]
+
+_SLICES: Columns = (
     ("table_name", "VARCHAR", "Table, as domain.table."),
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
     ("portal_id", "BIGINT", "Planday's id of the portal."),
@@ -36,9 +46,98 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("slice_id", "VARCHAR", "Differs for every write of the slice."),
 )
 
+_DERIVED: Columns = (
+    ("table_name", "VARCHAR", "Table, as domain.table."),
+    ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
+    ("month", "VARCHAR", "Month of the slice (YYYY-MM), NULL where a slice covers the whole portal."),
+    ("kept", "BIGINT", "Rows of the slice."),
+    ("changed_at", "TIMESTAMP WITH TIME ZONE", "The last read that changed it (UTC)."),
+    ("run_id", "VARCHAR", "Dagster run of that read."),
+    ("slice_id", "VARCHAR", "Differs for every write of the slice."),
+)
 
-def values(key: SliceKey, origin: Origin, elsewhere: int) -> tuple[object, ...]:
-    """The ledger row of a slice, in the order of `COLUMNS`."""
+_PUBLICATION: Columns = (
+    ("definitions", "VARCHAR", "Fingerprint of tables, macros and marts."),
+    ("privacy", "JSON", "What is done with each privacy class in this file: keep, drop or hash."),
+    ("forgotten", "VARCHAR", "Fingerprint of the lists of forgotten people; empty where there are none."),
+)
+
+TABLES: dict[str, tuple[str, Columns]] = {
+    SLICES: ("One row per slice of the lake: what was asked for, what came, and why it counts as complete.", _SLICES),
+    DERIVED: ("One row per slice that follows from others: histories and the log of runs.", _DERIVED),
+    PUBLICATION: ("One row: how this file was made.", _PUBLICATION),
+}
+"""Name -> what it is, and its columns with type and meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How a file was made.
+
+    Args:
+        definitions: fingerprint of tables, macros and marts.
+        privacy: policy of each class.
+        forgotten: fingerprint of the lists of forgotten people.
+    """
+
+    definitions: str
+    privacy: dict[str, str]
+    forgotten: str
+
+    def is_looser_than(self, policies: Policies) -> bool:
+        """Whether it may hold values that the policies do not allow in that form any more."""
+        now = privacy_of(policies)
+        return any(policy not in ("drop", now.get(name)) for name, policy in self.privacy.items())
+
+
+def privacy_of(policies: Policies) -> dict[str, str]:
+    """The policy of each class that has one."""
+    return {name: policies.policy(name) for name in type(policies).model_fields if name != "hash_key"}
+
+
+def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
+    """How the connected file was made, or None when it does not say so: an earlier version wrote it."""
+    try:
+        row = db.execute(f"SELECT definitions, privacy, forgotten FROM {PUBLICATION}").fetchone()
+    except duckdb.CatalogException:
+        return None
+    return Published(row[0], json.loads(row[1]), row[2]) if row else None
+
+
+def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
+    """Note how the file was made."""
+    db.execute(f"DELETE FROM {PUBLICATION}")
+    db.execute(f"INSERT INTO {PUBLICATION} VALUES (?, ?, ?)", [made.definitions, json.dumps(made.privacy), made.forgotten])
+
+
+def record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhere: int, *, is_derived: bool) -> None:
+    """Write the row of a slice in place of its former one.
+
+    Args:
+        db: the new file, in a transaction.
+        key: the slice.
+        origin: of the slice.
+        elsewhere: rows that a later read found in another month.
+        is_derived: whether it is a history, or the log of runs.
+    """
+    name = DERIVED if is_derived else SLICES
+    db.execute(
+        f"DELETE FROM {name} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
+        [key.full_name, key.portal, key.month],
+    )
+    row = _derived_values(key, origin) if is_derived else _values(key, origin, elsewhere)
+    columns = TABLES[name][1]
+    db.execute(
+        f"INSERT INTO {name} ({', '.join(column for column, _, _ in columns)}) VALUES ({', '.join('?' * len(columns))})", row
+    )
+
+
+def _derived_values(key: SliceKey, origin: Origin) -> tuple[object, ...]:
+    return (key.full_name, key.portal, key.month, origin.kept, origin.fetched_at, origin.run_id, origin.slice_id)
+
+
+def _values(key: SliceKey, origin: Origin, elsewhere: int) -> tuple[object, ...]:
+    """The ledger row of a slice, in the order of its columns."""
     return (
         key.full_name,
         key.portal,

@@ -3,9 +3,11 @@
 Why not write into the file: DuckDB lets one process write, and a reader blocks it (of twelve concurrent writers eleven
 failed). Readers keep the file they opened until they connect again, so nobody ever sees half a publication.
 
-The file is created in the storage format of DuckDB 1.2, which older clients read; a copy keeps its format.
+What one run wrote appears together: slices of runs in progress are left for later. A file is written anew, from the whole
+lake, where a copy could keep in its free blocks what must be gone: when the privacy policy became stricter, or when
+somebody was forgotten. The file is created in the storage format of DuckDB 1.2, which older clients read; a copy keeps it.
 
-Not here: what a slice is (`planday_io.lake`), the ledger's columns (`ledger`).
+Not here: what a slice is (`planday_io.lake`), tables and marts (`definitions`), the ledger (`ledger`).
 """
 
 from __future__ import annotations
@@ -13,23 +15,28 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from planday_io.catalogue import Catalogue, Endpoint, Table
+from planday_io.catalogue import Catalogue, Table
 from planday_io.config.model import Privacy as Policies
 from planday_io.errors import PublicationError, StorageError
 from planday_io.files import locked, replacing, storage_errors, sweep
-from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, quote
+from planday_io.frames.types import duckdb_columns, quote
+from planday_io.lake.forgotten import ForgottenPeople
+from planday_io.lake.history import Histories
+from planday_io.lake.policies import tighten
 from planday_io.lake.slices import Lake, Origin, SliceKey
 from planday_io.warehouse import ledger, months
+from planday_io.warehouse.definitions import define, fingerprint, literal, retyped, sql_name
 
 STORAGE_VERSION = "v1.2.0"
-INSTANTS = Path(__file__).with_name("instants.sql")
-_LEDGER = f"{ledger.SCHEMA}.{ledger.TABLE}"
+
+Slices = Mapping[SliceKey, tuple[Origin, Path]]
+"""Slices with their origin and the file to read them from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,9 @@ def publish(
         lake: the record.
         warehouse: the file to renew.
         catalogue: the tables there are; slices of other tables are left alone.
-        policies: they decide the types of hashed columns.
+        policies: what is stricter than a slice allows is taken out of it first.
         state: folder of locks.
-        rebuild: write a new file from the whole lake.
+        rebuild: write a new file from the whole lake, also with what runs in progress wrote so far.
         compare_all: look at every slice instead of those known to have changed.
 
     Raises:
@@ -78,214 +85,202 @@ def publish(
     began = time.monotonic()
     try:
         with locked(state / "locks" / "publish.lock"):
-            rebuild = rebuild or not warehouse.exists()
-            known = {table.full_name for table in catalogue.tables()}
-            candidates = lake.slices() if rebuild or compare_all else lake.pending()
-            slices = [(key, origin) for key in candidates if key.full_name in known and (origin := lake.origin(key))]
-            if not rebuild:
-                slices = _unpublished(warehouse, slices) if compare_all else slices
-                if not slices:
-                    return Publication(0, 0, time.monotonic() - began, is_rebuild=False)
-            _renew(lake, warehouse, catalogue, policies, slices, rebuild=rebuild)
-            for key, origin in slices:
-                lake.published(key, origin.slice_id)
+            publisher = _Publisher(lake, warehouse, catalogue, policies, state)
+            return publisher.publish(began, rebuild=rebuild, compare_all=compare_all)
     except PublicationError:
         raise
     except StorageError as error:
         raise PublicationError(f"{warehouse} was not renewed: {error}") from None
-    rows = sum(origin.kept for _, origin in slices)
-    return Publication(len(slices), rows, time.monotonic() - began, is_rebuild=rebuild)
 
 
-def _renew(
-    lake: Lake,
-    warehouse: Path,
-    catalogue: Catalogue,
-    policies: Policies,
-    slices: Sequence[tuple[SliceKey, Origin]],
-    *,
-    rebuild: bool,
-) -> None:
-    with storage_errors(warehouse, "renew the warehouse"):
-        warehouse.parent.mkdir(parents=True, exist_ok=True)
-        sweep(warehouse.parent)
-        with replacing(warehouse) as temporary:
-            if rebuild:
-                temporary.unlink()
-            else:
-                shutil.copyfile(warehouse, temporary)
-            wal = temporary.with_name(temporary.name + ".wal")
-            try:
-                _check(temporary, _write(temporary, lake, catalogue, policies, slices))
-                if wal.exists():
-                    raise PublicationError(f"{warehouse} was not renewed: a write-ahead log remained")
-            except duckdb.Error as error:
-                raise _explained(error, warehouse) from None
-            finally:
-                wal.unlink(missing_ok=True)
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """What the file that is there now tells.
 
-
-def _write(
-    file: Path,
-    lake: Lake,
-    catalogue: Catalogue,
-    policies: Policies,
-    slices: Sequence[tuple[SliceKey, Origin]],
-) -> list[tuple[SliceKey, Origin, int]]:
-    """Write into the new file. Returns each slice written with the number of its rows that another month has."""
-    with duckdb.connect(":memory:") as db:
-        db.execute("SET TimeZone = 'UTC'")
-        db.execute(f"ATTACH {_literal(str(file))} AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
-        db.execute("USE warehouse")
-        db.execute("BEGIN")
-        written = dict(slices) | _ensure_tables(db, lake, catalogue, policies)
-        for endpoint, portal in dict.fromkeys((catalogue.endpoint_of(key.full_name), key.portal) for key in written):
-            if endpoint.grid == "month":
-                written |= _doubled_before(db, lake, endpoint, portal)
-        for key, origin in written.items():
-            _replace(db, lake, catalogue.table(key.full_name), policies, key, origin)
-        elsewhere = months.keep_latest(db, catalogue, list(written))
-        done = [(key, origin, elsewhere.pop(key, 0)) for key, origin in written.items()]
-        for key, origin, count in done:
-            _record(db, key, origin, count)
-        # What remains are slices that were not written now: until now all of their rows were published.
-        for key, count in elsewhere.items():
-            db.execute(
-                f"UPDATE {_LEDGER} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
-                [count, key.full_name, key.portal, key.month],
-            )
-        db.execute("COMMIT")
-        db.execute("CHECKPOINT warehouse")
-        db.execute("USE memory")
-        db.execute("DETACH warehouse")
-    return done
-
-
-def _doubled_before(
-    db: duckdb.DuckDBPyConnection, lake: Lake, endpoint: Endpoint, portal: str
-) -> dict[SliceKey, Origin]:
-    """Slices of which rows were left out for those of another month: they may be wanted again now."""
-    found = {}
-    for table in endpoint.tables:
-        for (month,) in db.execute(
-            f"SELECT month FROM {_LEDGER} WHERE table_name = ? AND portal = ? AND elsewhere > 0",
-            [table.full_name, portal],
-        ).fetchall():
-            key = SliceKey.of(table.full_name, portal, month)
-            if origin := lake.origin(key):
-                found[key] = origin
-    return found
-
-
-def _ensure_tables(
-    db: duckdb.DuckDBPyConnection, lake: Lake, catalogue: Catalogue, policies: Policies
-) -> dict[SliceKey, Origin]:
-    """Create what is missing, add new columns, drop a table whose column changed its type.
-
-    Returns:
-        The slices of tables that were dropped: they have to be loaded anew.
+    Args:
+        made: how it was made, or None when it does not say so.
+        is_retyped: a column has another type than it should have.
+        slice_ids: of the slices in it.
+        doubled: slices of which rows were left out for those of another month.
     """
-    reload: dict[SliceKey, Origin] = {}
-    _ensure_ledger(db)
-    db.execute(INSTANTS.read_text(encoding="utf-8"))
-    for table in catalogue.tables():
-        wanted = duckdb_columns(table, policies)
-        there = _columns(db, table.domain, table.name)
-        name = _name(table)
-        if there and any(column in there and there[column] != _normal(db, kind) for column, kind in wanted):
-            db.execute(f"DROP TABLE {name}")
-            db.execute(f"DELETE FROM {_LEDGER} WHERE table_name = ?", [table.full_name])
-            there = {}
-            reload |= {key: origin for key in lake.slices(table.full_name) if (origin := lake.origin(key))}
-        if not there:
-            db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.domain)}")
-            db.execute(f"CREATE TABLE {name} ({', '.join(f'{quote(column)} {kind}' for column, kind in wanted)})")
-        else:
-            for column, kind in wanted:
-                if column not in there:
-                    db.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {kind}")
-        if len(there) < len(wanted):
-            docs = STANDARD_DOCS | {column.name: column.doc for column in table.columns}
-            _comment(db, name, table.doc, ((column, docs[column]) for column, _ in wanted))
-    return reload
+
+    made: ledger.Published | None
+    is_retyped: bool
+    slice_ids: frozenset[str]
+    doubled: frozenset[SliceKey]
 
 
-def _ensure_ledger(db: duckdb.DuckDBPyConnection) -> None:
-    db.execute(f"CREATE SCHEMA IF NOT EXISTS {ledger.SCHEMA}")
-    there = _columns(db, ledger.SCHEMA, ledger.TABLE)
-    if not there:
-        db.execute(f"CREATE TABLE {_LEDGER} ({', '.join(f'{name} {kind}' for name, kind, _ in ledger.COLUMNS)})")
-    for name, kind, _ in ledger.COLUMNS:
-        if there and name not in there:
-            db.execute(f"ALTER TABLE {_LEDGER} ADD COLUMN {name} {kind}")
-    if len(there) < len(ledger.COLUMNS):
-        _comment(db, _LEDGER, ledger.DOC, ((name, doc) for name, _, doc in ledger.COLUMNS))
+class _Publisher:
+    """One publication. Make and use it within the lock of publications."""
+
+    def __init__(self, lake: Lake, warehouse: Path, catalogue: Catalogue, policies: Policies, state: Path) -> None:
+        self._lake = lake
+        self._warehouse = warehouse
+        self._catalogue = catalogue
+        self._policies = policies
+        self._histories = Histories(lake, state, catalogue, policies)
+        self._wanted = ledger.Published(
+            fingerprint(catalogue, policies), ledger.privacy_of(policies), ForgottenPeople(lake.root, state).fingerprint()
+        )
+
+    def publish(self, began: float, *, rebuild: bool, compare_all: bool) -> Publication:
+        for key in self._histories.owed():
+            with self._lake.locked(key):
+                self._histories.follow(key)
+        current = None if rebuild or not self._warehouse.exists() else self._current()
+        is_anew = current is None or self._must_be_anew(current)
+        candidates = self._lake.slices() if is_anew or compare_all else self._lake.pending()
+        keys = [key for key in candidates if key.full_name in self._catalogue.lake_tables]
+        # What a run in progress replaced is nowhere else any more, so a file that is made anew takes it.
+        takes_held = rebuild or (is_anew and current is not None)
+        keys = [key for key in keys if takes_held or not self._lake.is_held(key)]
+        tighten(self._lake, self._catalogue, self._policies, keys)
+        if current is not None and not is_anew:
+            # A row that was left out for that of another month may be wanted again when either is replaced.
+            touched = {(self._endpoint(key), key.portal) for key in keys if key.month}
+            keys += [key for key in current.doubled - set(keys) if (self._endpoint(key), key.portal) in touched]
+        with self._lake.frozen(keys) as frozen:
+            slices = {key: one for key, one in frozen.items() if takes_held or not self._lake.is_held(key)}
+            if current is not None and not is_anew:
+                if compare_all:
+                    slices = {key: one for key, one in slices.items() if one[0].slice_id not in current.slice_ids}
+                if not slices and current.made == self._wanted:
+                    return Publication(0, 0, time.monotonic() - began, is_rebuild=False)
+            defines = is_anew or current is None or current.made != self._wanted
+            self._renew(slices, is_anew=is_anew, defines=defines)
+            for key, (origin, _) in slices.items():
+                self._lake.published(key, origin.slice_id)
+        rows = sum(origin.kept for origin, _ in slices.values())
+        return Publication(len(slices), rows, time.monotonic() - began, is_rebuild=is_anew)
+
+    def _current(self) -> _Current:
+        try:
+            with duckdb.connect(str(self._warehouse), read_only=True) as db:
+                made = ledger.read_publication(db)
+                if made is None:
+                    return _Current(None, is_retyped=True, slice_ids=frozenset(), doubled=frozenset())
+                is_retyped = made.definitions != self._wanted.definitions and retyped(db, self._catalogue, self._policies)
+                ids = db.execute(
+                    f"SELECT slice_id FROM {ledger.SLICES} UNION ALL SELECT slice_id FROM {ledger.DERIVED}"
+                ).fetchall()
+                doubled = db.execute(
+                    f"SELECT table_name, portal, month FROM {ledger.SLICES} WHERE elsewhere > 0"
+                ).fetchall()
+        except duckdb.Error as error:
+            raise _explained(error, self._warehouse) from None
+        return _Current(
+            made,
+            is_retyped,
+            frozenset(one for (one,) in ids),
+            frozenset(SliceKey.of(table, portal, month) for table, portal, month in doubled),
+        )
+
+    def _must_be_anew(self, current: _Current) -> bool:
+        made = current.made
+        return (
+            made is None
+            or current.is_retyped
+            or made.is_looser_than(self._policies)
+            or made.forgotten != self._wanted.forgotten
+        )
+
+    def _endpoint(self, key: SliceKey) -> str:
+        """What months of the same rows have in common; a history's versions stand in several of them rightly."""
+        if key.full_name in self._catalogue.lake_tables and self._is_derived(key):
+            return key.full_name
+        return self._catalogue.endpoint_of(key.full_name).name
+
+    def _is_derived(self, key: SliceKey) -> bool:
+        return all(table.full_name != key.full_name for table in self._catalogue.tables())
+
+    def _renew(self, slices: Slices, *, is_anew: bool, defines: bool) -> None:
+        warehouse = self._warehouse
+        with storage_errors(warehouse, "renew the warehouse"):
+            warehouse.parent.mkdir(parents=True, exist_ok=True)
+            sweep(warehouse.parent)
+            with replacing(warehouse) as temporary:
+                if is_anew:
+                    temporary.unlink()
+                else:
+                    shutil.copyfile(warehouse, temporary)
+                wal = temporary.with_name(temporary.name + ".wal")
+                try:
+                    self._check(temporary, self._write(temporary, slices, is_anew=is_anew, defines=defines))
+                    if wal.exists():
+                        raise PublicationError(f"{warehouse} was not renewed: a write-ahead log remained")
+                except duckdb.Error as error:
+                    raise _explained(error, warehouse) from None
+                finally:
+                    wal.unlink(missing_ok=True)
+
+    def _write(
+        self, file: Path, slices: Slices, *, is_anew: bool, defines: bool
+    ) -> list[tuple[SliceKey, Origin, int]]:
+        """Write into the new file. Returns each slice written with the number of its rows that another month has."""
+        with duckdb.connect(":memory:") as db:
+            db.execute("SET TimeZone = 'UTC'")
+            db.execute(f"ATTACH {literal(str(file))} AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
+            db.execute("USE warehouse")
+            db.execute("BEGIN")
+            if defines:
+                define(db, self._catalogue, self._policies)
+                ledger.write_publication(db, self._wanted)
+            for key, (_, path) in slices.items():
+                table = self._catalogue.lake_tables[key.full_name]
+                _replace(db, table, duckdb_columns(table, self._policies), key, path, is_empty=is_anew)
+            facts = [key for key in slices if key.month and not self._is_derived(key)]
+            elsewhere = months.keep_latest(db, self._catalogue, facts)
+            done = [(key, origin, elsewhere.pop(key, 0)) for key, (origin, _) in slices.items()]
+            for key, origin, count in done:
+                ledger.record(db, key, origin, count, is_derived=self._is_derived(key))
+            # What remains are slices that were not written now: until now all of their rows were published.
+            for key, count in elsewhere.items():
+                db.execute(
+                    f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
+                    [count, key.full_name, key.portal, key.month],
+                )
+            db.execute("COMMIT")
+            db.execute("CHECKPOINT warehouse")
+            db.execute("USE memory")
+            db.execute("DETACH warehouse")
+        return done
+
+    def _check(self, file: Path, written: Iterable[tuple[SliceKey, Origin, int]]) -> None:
+        """Open the new file as a reader would and count what was just written."""
+        with duckdb.connect(str(file), read_only=True) as db:
+            for key, origin, elsewhere in written:
+                where, values = _of_slice(key)
+                name = sql_name(self._catalogue.lake_tables[key.full_name])
+                row = db.execute(f"SELECT count(*) FROM {name} WHERE {where}", values).fetchone()
+                if row is None or row[0] != origin.kept - elsewhere:
+                    raise PublicationError(
+                        f"the new warehouse has {row and row[0]} rows of {key} where its slice has {origin.kept}, "
+                        f"{elsewhere} of them in another month; the previous warehouse stays"
+                    )
 
 
 def _replace(
-    db: duckdb.DuckDBPyConnection, lake: Lake, table: Table, policies: Policies, key: SliceKey, origin: Origin
+    db: duckdb.DuckDBPyConnection,
+    table: Table,
+    wanted: Sequence[tuple[str, str]],
+    key: SliceKey,
+    path: Path,
+    *,
+    is_empty: bool,
 ) -> None:
-    """Put a slice in the place of its former rows.
-
-    Values that a stricter policy hides by now are NULL until the slice is read again.
-    """
-    name = _name(table)
-    source = f"read_parquet({_literal(str(lake.path(key)))}, hive_partitioning = false)"
+    """Put a slice in the place of its former rows, of which there are none in an empty file."""
+    source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
     stored = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-    hidden = _hidden(table, policies, origin)
-    columns = ", ".join(
-        f"NULL AS {quote(column)}" if column in hidden else quote(column)
-        for column, _ in duckdb_columns(table, policies)
-        if column in stored
-    )
-    month, values = (" AND month = ?", [key.month]) if table.is_monthly else ("", [])
-    db.execute(f"DELETE FROM {name} WHERE portal = ?{month}", [key.portal, *values])
-    db.execute(f"INSERT INTO {name} BY NAME SELECT {columns} FROM {source}")
+    columns = ", ".join(quote(column) for column, _ in wanted if column in stored)
+    if not is_empty:
+        where, values = _of_slice(key)
+        db.execute(f"DELETE FROM {sql_name(table)} WHERE {where}", values)
+    db.execute(f"INSERT INTO {sql_name(table)} BY NAME SELECT {columns} FROM {source}")
 
 
-def _hidden(table: Table, policies: Policies, origin: Origin) -> set[str]:
-    """Columns that a slice holds in a form that is not allowed any more."""
-    classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
-    return {
-        name
-        for name, privacy in classes.items()
-        if origin.policies.get(privacy, "keep") not in ("drop", policies.policy(privacy))
-    }
-
-
-def _record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhere: int) -> None:
-    db.execute(
-        f"DELETE FROM {_LEDGER} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
-        [key.full_name, key.portal, key.month],
-    )
-    names = ", ".join(name for name, _, _ in ledger.COLUMNS)
-    marks = ", ".join("?" for _ in ledger.COLUMNS)
-    db.execute(f"INSERT INTO {_LEDGER} ({names}) VALUES ({marks})", ledger.values(key, origin, elsewhere))
-
-
-def _check(file: Path, written: Iterable[tuple[SliceKey, Origin, int]]) -> None:
-    """Open the new file as a reader would and count what was just written."""
-    with duckdb.connect(str(file), read_only=True) as db:
-        for key, origin, elsewhere in written:
-            name = f"{quote(key.domain)}.{quote(key.table)}"
-            month, values = (" AND month = ?", [key.month]) if key.month else ("", [])
-            query = f"SELECT count(*) FROM {name} WHERE portal = ?{month}"
-            row = db.execute(query, [key.portal, *values]).fetchone()
-            if row is None or row[0] != origin.kept - elsewhere:
-                raise PublicationError(
-                    f"the new warehouse has {row and row[0]} rows of {key} where its slice has {origin.kept}, "
-                    f"{elsewhere} of them in another month; the previous warehouse stays"
-                )
-
-
-def _unpublished(warehouse: Path, slices: list[tuple[SliceKey, Origin]]) -> list[tuple[SliceKey, Origin]]:
-    try:
-        with duckdb.connect(str(warehouse), read_only=True) as db:
-            rows = db.execute(f"SELECT slice_id FROM {_LEDGER}").fetchall()
-    except duckdb.Error as error:
-        raise _explained(error, warehouse) from None
-    published = {row[0] for row in rows}
-    return [(key, origin) for key, origin in slices if origin.slice_id not in published]
+def _of_slice(key: SliceKey) -> tuple[str, list[str]]:
+    """The condition that a slice's rows fulfil, and its values."""
+    return ("portal = ? AND month = ?", [key.portal, key.month]) if key.month else ("portal = ?", [key.portal])
 
 
 def _explained(error: duckdb.Error, warehouse: Path) -> StorageError:
@@ -298,32 +293,3 @@ def _explained(error: duckdb.Error, warehouse: Path) -> StorageError:
         f"{warehouse} was not renewed ({kind}). The previous file is untouched; if it is damaged, write a new one from the "
         "lake with `planday publish --rebuild`"
     )
-
-
-def _columns(db: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
-    rows = db.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = 'warehouse' AND schema_name = ? AND table_name = ?",
-        [schema, table],
-    ).fetchall()
-    return dict(rows)
-
-
-def _normal(db: duckdb.DuckDBPyConnection, kind: str) -> str:
-    """A type as DuckDB itself spells it."""
-    row = db.execute(f"SELECT typeof(CAST(NULL AS {kind}))").fetchone()
-    return str(row[0]) if row else kind
-
-
-def _comment(db: duckdb.DuckDBPyConnection, name: str, doc: str, columns: Iterable[tuple[str, str]]) -> None:
-    db.execute(f"COMMENT ON TABLE {name} IS {_literal(doc)}")
-    for column, text in columns:
-        db.execute(f"COMMENT ON COLUMN {name}.{quote(column)} IS {_literal(text)}")
-
-
-def _name(table: Table) -> str:
-    return f"{quote(table.domain)}.{quote(table.name)}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

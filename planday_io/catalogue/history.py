@@ -1,0 +1,82 @@
+"""The tables that are derived from others: each snapshot's history, and the log of runs.
+
+They have slices in the lake and tables in the warehouse like all others, and no endpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planday_io.catalogue.endpoint import Endpoint
+from planday_io.catalogue.model import Column, ScalarList, Table
+
+SUFFIX = "_history"
+VERSION_COLUMNS = (
+    Column("valid_from", "TIMESTAMPTZ", "When a read first found the row like this (UTC)."),
+    Column("valid_to", "TIMESTAMPTZ", "When a read first found it otherwise or gone (UTC); NULL is still so."),
+    Column("is_current", "BOOLEAN", "Whether the last read found it like this."),
+    Column(
+        "changed_after",
+        "TIMESTAMPTZ",
+        "The read before `valid_from`, which did not find it like this (UTC): the change lies between the two. NULL where "
+        "there was none.",
+    ),
+)
+
+RUNS = Table(
+    domain="sync",
+    name="runs",
+    doc="One row per run and portal: what it read, what failed and why. A run that was killed has none.",
+    key=("run_id",),
+    month_by=(),
+    columns=(
+        Column("run_id", "VARCHAR", "Dagster's run."),
+        Column("of_month", "VARCHAR", "Month of facts that it read (YYYY-MM), NULL for snapshots."),
+        Column("started_by", "VARCHAR", "Schedule, backfill, sensor or command that launched it."),
+        Column("started_at", "TIMESTAMPTZ", "When it began (UTC)."),
+        Column("ended_at", "TIMESTAMPTZ", "When it ended (UTC)."),
+        Column("is_complete", "BOOLEAN", "Whether nothing failed."),
+        Column("written", ScalarList(of="VARCHAR"), "Tables that were read completely and written."),
+        Column("failed", ScalarList(of="VARCHAR"), "Tables that were not; what they held before stays."),
+        Column("errors", ScalarList(of="VARCHAR"), "Why, in the order of `failed`."),
+        Column("rows_written", "BIGINT", "Rows of the slices written."),
+        Column("requests", "BIGINT", "Calls to the API."),
+        Column("retries", "BIGINT", "Calls among them that were made again."),
+        Column("throttled_seconds", "DECIMAL", "Seconds that were waited for the API's budget."),
+    ),
+)
+
+
+def has_history(endpoint: Endpoint, table: Table) -> bool:
+    """Whether versions of a table's rows are kept: of snapshots, and where the table says so."""
+    return endpoint.is_snapshot and (endpoint.grid == "portal" or table.logs_changes)
+
+
+def history_of(table: Table) -> Table:
+    """The table of a snapshot's versions.
+
+    A column that is called like one of the versions' own (a rate's `valid_from`) is called `planday_valid_from` there.
+    """
+    taken = {column.name for column in VERSION_COLUMNS}
+    columns = [replace(one, name=history_column(one.name)) if one.name in taken else one for one in table.columns]
+    key = tuple(history_column(name) for name in table.key)
+    people = tuple(
+        replace(one, column=history_column(one.column), texts=tuple(map(history_column, one.texts)))
+        for one in table.people
+    )
+    return replace(
+        table,
+        name=table.name + SUFFIX,
+        doc=f"Versions of the rows of `{table.full_name}`, as each read found them: one row per version, deletions included.",
+        key=(*key, "valid_from"),
+        columns=(*columns, *VERSION_COLUMNS),
+        people=people,
+        month_by=() if table.is_monthly else None,
+        ordinal=None,
+        logs_changes=False,
+    )
+
+
+def history_column(name: str) -> str:
+    """What a column of a table is called in its history."""
+    return f"planday_{name}" if name in {column.name for column in VERSION_COLUMNS} else name

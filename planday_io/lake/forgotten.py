@@ -1,0 +1,197 @@
+"""People who are to be forgotten: who they are, without saying it, and what becomes of their rows.
+
+Per portal the lake holds a salt and a list of pseudonyms. An id is forgotten when its pseudonym is listed; the same
+pseudonym stands in place of the id in rows that stay for the sums. It is a negative number, so it is no id of Planday's.
+
+Applied to everything that is read, and once more, under the lock of the slice, to everything that is written: what is
+forgotten while a run is under way is not brought back by it.
+
+Not here: going through what is in the lake already, and the proof (`planday_io.forgetting`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from planday_io.catalogue import Catalogue, Table
+from planday_io.errors import StorageError
+from planday_io.files import locked, storage_errors, write_text
+
+PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
+"""Classes that are taken out of rows that stay. Amounts (`pay`) stay for the sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The forgotten people of one portal.
+
+    Args:
+        salt: hexadecimal; of this portal.
+        pseudonyms: of the forgotten.
+    """
+
+    salt: str = ""
+    pseudonyms: frozenset[int] = field(default_factory=frozenset)
+
+    def pseudonym(self, employee_id: int) -> int:
+        """What stands for an id; negative. A pseudonym stands for itself."""
+        if employee_id < 0:
+            return employee_id
+        digest = hmac.new(bytes.fromhex(self.salt), str(employee_id).encode(), hashlib.sha256).digest()
+        return -1 - int.from_bytes(digest[:7], "big")
+
+    def ids_in(self, column: pa.ChunkedArray) -> dict[int, int]:
+        """The forgotten among the ids of a column, with their pseudonyms."""
+        if not self.pseudonyms:
+            return {}
+        pairs = {number: self.pseudonym(number) for number in pc.unique(column).to_pylist() if number is not None}
+        return {number: stand_in for number, stand_in in pairs.items() if stand_in in self.pseudonyms}
+
+    def applied(self, rows: pa.Table, table: Table, parents: Collection[int] = ()) -> pa.Table:
+        """The rows as they may be kept.
+
+        Args:
+            rows: in the columns of the table.
+            table: the declaration.
+            parents: for a table whose rows belong to another table's, ids there whose people are forgotten.
+        """
+        if not self.pseudonyms:
+            return rows
+        for person in table.people:
+            gone = self.ids_in(rows.column(person.column))
+            if not gone:
+                continue
+            is_theirs = _is_in(rows.column(person.column), gone)
+            match person.role:
+                case "owner":
+                    rows = rows.filter(pc.invert(is_theirs))
+                case "worker":
+                    rows = _blanked(rows, is_theirs, personal_columns(table))
+                    rows = _renumbered(rows, person.column, gone)
+                case "actor":
+                    rows = _blanked(rows, is_theirs, person.texts)
+        if parents and (link := owner_link(table)):
+            rows = _blanked(rows, _is_in(rows.column(link[0]), parents), personal_columns(table))
+        return rows
+
+
+class ForgottenPeople:
+    """The lists of one lake.
+
+    Args:
+        lake: root of the lake; the lists stay with the data they protect.
+        state: folder of locks.
+    """
+
+    def __init__(self, lake: Path, state: Path) -> None:
+        self._folder = lake / "_forgotten"
+        self._locks = state / "locks"
+
+    def of(self, portal: str) -> Forgotten:
+        """The list of a portal. Raises StorageError when it cannot be read: nothing may be written then."""
+        path = self._path(portal)
+        with storage_errors(path, "read the list of forgotten people in"):
+            if not path.exists():
+                return Forgotten()
+            text = path.read_text(encoding="utf-8")
+        try:
+            stored = json.loads(text)
+            return Forgotten(stored["salt"], frozenset(map(int, stored["people"])))
+        except (ValueError, KeyError, TypeError):
+            raise StorageError(
+                f"{path} is damaged: it holds who is to be forgotten. Restore it from a backup; until then nothing of "
+                f"portal '{portal}' is written"
+            ) from None
+
+    def add(self, portal: str, employee_id: int) -> Forgotten:
+        """Forget a person from now on."""
+        with locked(self._locks / f"forgotten.{portal}.lock"):
+            known = self.of(portal)
+            known = known if known.salt else Forgotten(secrets.token_hex(16))
+            return self._write(portal, Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)}))
+
+    def remove(self, portal: str, employee_id: int) -> bool:
+        """Forget a person no longer. Returns whether they were forgotten."""
+        with locked(self._locks / f"forgotten.{portal}.lock"):
+            known = self.of(portal)
+            if not known.salt or known.pseudonym(employee_id) not in known.pseudonyms:
+                return False
+            self._write(portal, Forgotten(known.salt, known.pseudonyms - {known.pseudonym(employee_id)}))
+            return True
+
+    def drop(self, portal: str) -> None:
+        """Take the list of a portal away, with the portal."""
+        self._path(portal).unlink(missing_ok=True)
+
+    def fingerprint(self) -> str:
+        """Differs when somebody was added to or taken from any list."""
+        lists = {path.stem: sorted(self.of(path.stem).pseudonyms) for path in sorted(self._folder.glob("*.json"))}
+        return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:16] if lists else ""
+
+    def _write(self, portal: str, people: Forgotten) -> Forgotten:
+        with storage_errors(self._path(portal), "write the list of forgotten people in"):
+            write_text(self._path(portal), json.dumps({"salt": people.salt, "people": sorted(people.pseudonyms)}))
+        return people
+
+    def _path(self, portal: str) -> Path:
+        return self._folder / f"{portal}.json"
+
+
+def owner_link(table: Table) -> tuple[str, str] | None:
+    """For a table without people of its own: the column that says to which row of which table a row belongs."""
+    if any(person.role != "actor" for person in table.people):
+        return None
+    first = next((column for column in table.columns if column.name == table.key[0]), None)
+    return (first.name, first.references) if first is not None and first.references else None
+
+
+def parents_of_forgotten(catalogue: Catalogue, table: Table, rows: pa.Table, people: Forgotten) -> set[int]:
+    """Ids of rows of a table whose people are forgotten.
+
+    Args:
+        catalogue: to look the table's key up.
+        table: with a worker or an owner.
+        rows: some of its rows.
+        people: the list.
+    """
+    workers = [person.column for person in table.people if person.role != "actor"]
+    if not workers or workers[0] not in rows.schema.names:
+        return set()
+    gone = people.ids_in(rows.column(workers[0]))
+    if not gone:
+        return set()
+    key = catalogue.table(table.full_name).key[0] if table.full_name in catalogue.histories else table.key[0]
+    return set(rows.filter(_is_in(rows.column(workers[0]), gone)).column(key).to_pylist()) - {None}
+
+
+def personal_columns(table: Table) -> list[str]:
+    """Columns that hold more of a person than an id, `_extra` included."""
+    return [*(column.name for column in table.columns if column.privacy in PERSONAL), "_extra"]
+
+
+def _is_in(column: pa.ChunkedArray, ids: Collection[int]) -> pa.ChunkedArray:
+    return pc.is_in(column, pa.array(sorted(ids), pa.int64()))
+
+
+def _blanked(rows: pa.Table, where: pa.ChunkedArray, columns: Collection[str]) -> pa.Table:
+    for name in columns:
+        index = rows.schema.get_field_index(name)
+        field_ = rows.schema.field(index)
+        blank = pc.if_else(where, pa.scalar(None, field_.type), rows.column(index))
+        rows = rows.set_column(index, field_, blank)
+    return rows
+
+
+def _renumbered(rows: pa.Table, name: str, stand_ins: dict[int, int]) -> pa.Table:
+    index = rows.schema.get_field_index(name)
+    numbers = [stand_ins.get(number, number) for number in rows.column(index).to_pylist()]
+    return rows.set_column(index, rows.schema.field(index), pa.array(numbers, pa.int64()))

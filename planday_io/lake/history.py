@@ -1,0 +1,203 @@
+"""What was so, and from when to when: the versions of a snapshot's rows, as each read found them.
+
+The versions of a slice are a slice of their own (`employees_history`). They follow from comparing what they say is current
+with what a read found, so that a read that found nothing new changes nothing, whether it is a second try, a run that came
+late, or the first one after missed nights.
+
+A kill between a slice and its history heals: before a slice is replaced it is noted that its history is to follow, and
+whoever reads or publishes next makes it follow first.
+
+Not here: what a read is (`planday_io.reading`), when one may be written (`planday_io.refresh`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from planday_io.catalogue import Catalogue, Table
+from planday_io.catalogue.history import history_column
+from planday_io.config.model import Privacy
+from planday_io.files import storage_errors, write_text
+from planday_io.frames.types import arrow_schema, quote
+from planday_io.lake.policies import aligned, policies_of, under_policy
+from planday_io.lake.slices import Lake, Origin, SliceKey
+
+VERDICT = "history"
+
+
+class Histories:
+    """The histories of one lake. Call its methods within the lock of the slice.
+
+    Args:
+        lake: of the slices.
+        state: folder where it is noted which history has still to follow.
+        catalogue: says which tables have one.
+        policies: privacy policy in force.
+    """
+
+    def __init__(self, lake: Lake, state: Path, catalogue: Catalogue, policies: Privacy) -> None:
+        self._lake = lake
+        self._owed = state / "history"
+        self._catalogue = catalogue
+        self._policies = policies
+
+    def key(self, key: SliceKey) -> SliceKey | None:
+        """The slice of a slice's versions, or None where its table has no history."""
+        history = self._catalogue.histories.get(key.full_name)
+        return SliceKey.of(history.full_name, key.portal, key.month) if history else None
+
+    def begin(self, key: SliceKey) -> None:
+        """To be called before a slice is replaced: catches up, and notes that the history will be behind."""
+        target = self.key(key)
+        if target is None:
+            return
+        before = self._lake.origin(key)
+        if before and ((self._owed / str(key)).exists() or not self._lake.path(target).exists()):
+            self.follow(key)
+        with storage_errors(self._owed, "write"):
+            write_text(self._owed / str(key), before.fetched_at if before else "")
+
+    def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:
+        """To be called after a slice was replaced: its history follows.
+
+        Args:
+            key: the slice.
+            rows: of it, where they are at hand.
+        """
+        target = self.key(key)
+        if target is None:
+            return
+        origin = self._lake.origin(key)
+        note = self._owed / str(key)
+        if origin is not None:
+            last_read = note.read_text(encoding="utf-8") if note.exists() else ""
+            seen = datetime.fromisoformat(last_read) if last_read else None
+            self._record(key, target, self._lake.read(key) if rows is None else rows, origin, seen)
+        note.unlink(missing_ok=True)
+
+    def owed(self) -> list[SliceKey]:
+        """Slices whose history is behind."""
+        if not self._owed.exists():
+            return []
+        found = []
+        for note in sorted(self._owed.iterdir()):
+            domain, table, portal, *month = note.name.split(".")
+            found.append(SliceKey(domain, table, portal, month[0] if month else None))
+        return found
+
+    def _record(self, key: SliceKey, target: SliceKey, rows: pa.Table, origin: Origin, seen: datetime | None) -> None:
+        table = self._catalogue.table(key.full_name)
+        history = self._catalogue.histories[key.full_name]
+        schema = arrow_schema(history, self._policies)
+        before = self._lake.origin(target)
+        if before is None:
+            versions, compared = schema.empty_table(), []
+        else:
+            stored = under_policy(self._lake.read(target), history, before, self._policies)
+            compared = _compared(table, before, stored, policies_of(table, self._policies))
+            versions = aligned(stored, schema)
+        advanced = advance(versions, rows, table=table, compared=compared, at=origin.fetched, seen=seen)
+        if before is not None and advanced.equals(versions) and before.policies == policies_of(history, self._policies):
+            return
+        self._lake.write(
+            target,
+            advanced,
+            replace(
+                origin,
+                window="versions",
+                requests=0,
+                expected_total=None,
+                received=0,
+                distinct_keys=advanced.num_rows,
+                verdict=VERDICT,
+                policies=policies_of(history, self._policies),
+                covered={},
+            ),
+        )
+
+
+def advance(
+    versions: pa.Table,
+    snapshot: pa.Table,
+    *,
+    table: Table,
+    compared: list[str],
+    at: datetime,
+    seen: datetime | None,
+) -> pa.Table:
+    """The versions after a read.
+
+    Args:
+        versions: before it, in the columns of the table's history.
+        snapshot: what the read found, in the columns of the table.
+        table: the declaration.
+        compared: columns that make a new version when they differ. Others take the value found: they were not kept until
+            now, or are new in the catalogue.
+        at: UTC instant of the read.
+        seen: UTC instant of the read before it, or None.
+
+    Returns:
+        In the columns of `versions`, by key and then by `valid_from`. Rows without a whole key have no versions, because
+        they cannot be found again; where an ordinal is part of the key, they can.
+    """
+    head = ["portal", *(["month"] if table.is_monthly else [])]
+    key = [*head, *(name for name in table.key if name not in head)]
+    own = [name for name in snapshot.schema.names if name != "_fetched_at"]
+    renamed = {name: history_column(name) for name in snapshot.schema.names}
+
+    def pairs(template: str, names: list[str], joint: str) -> str:
+        return joint.join(template.format(n=quote(n), h=quote(renamed[n])) for n in names)
+
+    same_key = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", key, " AND ")
+    same_row = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", compared, " AND ") or "true"
+    whole = "true" if table.ordinal else pairs("s.{n} IS NOT NULL", key, " AND ")
+    columns = versions.schema.names
+    closing = {"valid_to": "$at AS valid_to", "is_current": "false AS is_current"}
+    closed = ", ".join(closing.get(name, quote(name)) for name in columns)
+    # A version that began with this very read never was: the same read is recorded once more.
+    query = f"""
+        WITH open AS (SELECT row_number() OVER () AS number, * FROM versions WHERE is_current),
+        found AS (SELECT row_number() OVER () AS number, * FROM snapshot AS s WHERE {whole}),
+        unchanged AS (
+            SELECT v.number AS open_number, s.number AS found_number
+            FROM open AS v JOIN found AS s ON {same_key} AND {same_row}
+        )
+        SELECT {_quoted(columns)} FROM versions WHERE NOT is_current
+        UNION ALL BY NAME
+        SELECT {pairs("s.{n} AS {h}", own, ", ")}, v._fetched_at, v.valid_from, v.valid_to, v.is_current, v.changed_after
+        FROM unchanged JOIN open AS v ON v.number = open_number JOIN found AS s ON s.number = found_number
+        UNION ALL BY NAME
+        SELECT {closed} FROM open AS v
+        WHERE v.number NOT IN (SELECT open_number FROM unchanged) AND v.valid_from < $at
+        UNION ALL BY NAME
+        SELECT {pairs("s.{n} AS {h}", [*own, "_fetched_at"], ", ")}, $at AS valid_from,
+            NULL::TIMESTAMPTZ AS valid_to, true AS is_current, $seen::TIMESTAMPTZ AS changed_after
+        FROM found AS s WHERE s.number NOT IN (SELECT found_number FROM unchanged)
+    """
+    order = ", ".join(quote(renamed[name]) for name in key)
+    with duckdb.connect(":memory:", config={"threads": 2}) as db:
+        db.execute("SET TimeZone = 'UTC'")
+        db.register("versions", versions)
+        db.register("snapshot", snapshot)
+        result = db.sql(
+            f"SELECT {_quoted(columns)} FROM ({query}) ORDER BY {order}, valid_from", params={"at": at, "seen": seen}
+        ).to_arrow_table()
+    return result.cast(versions.schema)
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(map(quote, names))
+
+
+def _compared(table: Table, before: Origin, versions: pa.Table, now: dict[str, str]) -> list[str]:
+    """Columns whose values were kept the same way then and are now."""
+    alike = {name for name, policy in now.items() if before.policies.get(name) == policy}
+    there = set(versions.schema.names)
+    names = [c.name for c in table.columns if c.privacy in alike and history_column(c.name) in there]
+    # Under `drop`, only the names of unknown members are there.
+    return [*names, "_extra"] if "unknown" in alike and now["unknown"] != "drop" else names

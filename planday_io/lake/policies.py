@@ -1,0 +1,81 @@
+"""Slices of earlier days as today's catalogue and privacy policy want them.
+
+A policy that became stricter is carried out on what was read before: the values are taken out of the files, not only hidden.
+Not here: policies at the time of reading (`planday_io.frames.privacy`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pyarrow as pa
+
+from planday_io.catalogue import Catalogue, Table
+from planday_io.config.model import Privacy
+from planday_io.frames.types import arrow_schema
+from planday_io.lake.slices import Lake, Origin, SliceKey
+
+
+def policies_of(table: Table, policies: Privacy) -> dict[str, str]:
+    """The policy of each privacy class that a table has, `unknown` included."""
+    classes = {column.privacy for column in table.columns} | {"unknown"}
+    return {name: policies.policy(name) for name in sorted(classes)}
+
+
+def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """An older slice in today's columns: new ones are null, dropped ones are left out."""
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.schema.names and table.column(field.name).null_count < table.num_rows
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def under_policy(rows: pa.Table, table: Table, origin: Origin, policies: Privacy) -> pa.Table:
+    """Rows read earlier, without what a stricter policy hides by now. It is lost: a hash needs the value itself."""
+    hidden = hidden_classes(table, origin, policies)
+    classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
+    for name in rows.schema.names:
+        # A member that came with another type stands in _extra, whatever its class.
+        if classes.get(name) in hidden or (hidden and name == "_extra"):
+            index = rows.schema.get_field_index(name)
+            kind = rows.schema.field(index).type
+            rows = rows.set_column(index, pa.field(name, kind), pa.nulls(rows.num_rows, kind))
+    return rows
+
+
+def hidden_classes(table: Table, origin: Origin, policies: Privacy) -> set[str]:
+    """Privacy classes that a slice holds in a form that is not allowed any more."""
+    now = policies_of(table, policies)
+    return {name for name, policy in now.items() if origin.policies.get(name, "keep") not in ("drop", policy)}
+
+
+def tighten(lake: Lake, catalogue: Catalogue, policies: Privacy, keys: Iterable[SliceKey]) -> list[SliceKey]:
+    """Take out of slices what a stricter policy hides by now.
+
+    Returns:
+        The slices that were written anew.
+
+    Raises:
+        StorageError: a slice cannot be read or written.
+    """
+    changed = []
+    for key in keys:
+        table = catalogue.lake_tables.get(key.full_name)
+        if table is None:
+            continue
+        with lake.locked(key):
+            origin = lake.origin(key)
+            if origin is None or not hidden_classes(table, origin, policies):
+                continue
+            rows = aligned(under_policy(lake.read(key), table, origin, policies), arrow_schema(table, policies))
+            now = policies_of(table, policies)
+            hidden = hidden_classes(table, origin, policies)
+            # What was dropped once stays so until it is read again.
+            held = {name: policy if name in hidden else origin.policies.get(name, policy) for name, policy in now.items()}
+            lake.write(key, rows, replace(origin, policies=held))
+            changed.append(key)
+    return changed

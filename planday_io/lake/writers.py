@@ -1,0 +1,60 @@
+"""Who is writing to the lake just now, so that what one run writes is published as one.
+
+A run says that it begins and that it ended. One whose process was killed counts as ended: what it had written is complete,
+slice by slice, and nothing more will come.
+
+Not here: locks (`planday_io.files`): writers do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from planday_io.files import process_started, storage_errors, write_text
+
+
+class Writers:
+    """The writers of one installation on this machine.
+
+    Args:
+        state: folder they are noted in.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "writers"
+
+    def begin(self) -> str:
+        """Note a new writer in this process, and return its name. Raises StorageError."""
+        name = secrets.token_hex(8)
+        with storage_errors(self._folder, "note a run in"):
+            write_text(self._folder / name, f"{os.getpid()} {process_started(os.getpid())}")
+        return name
+
+    def end(self, name: str) -> None:
+        """Strike a writer off. It may have ended already."""
+        (self._folder / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[str]:
+        """A writer for as long as the block lasts."""
+        name = self.begin()
+        try:
+            yield name
+        finally:
+            self.end(name)
+
+    def is_active(self, name: str) -> bool:
+        """Whether a writer has begun and not ended, and its process is alive."""
+        note = self._folder / name
+        try:
+            pid, _, started = note.read_text(encoding="utf-8").partition(" ")
+        except FileNotFoundError:
+            return False
+        if process_started(int(pid)) == started:
+            return True
+        note.unlink(missing_ok=True)
+        return False

@@ -1,0 +1,192 @@
+"""What the warehouse file consists of besides rows: tables, macros, marts, and the comments that explain them.
+
+All of it follows from the catalogue, the privacy policy (it decides the types of hashed columns) and the SQL files beside this
+module. A fingerprint in the file tells whether it is as it should be, so that a publication does not go through it again.
+
+Not here: rows (`publish`), which of them are shown (`months`).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from planday_io.catalogue import Catalogue, Table
+from planday_io.catalogue.history import history_column
+from planday_io.config.model import Privacy as Policies
+from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
+from planday_io.warehouse import ledger
+
+_HERE = Path(__file__).parent
+INSTANTS = _HERE / "instants.sql"
+MARTS = ("employees", "shifts", "absence_days", "hours", "labour_daily", "headcount_monthly")
+"""In the order in which they build on each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that a mart answers, and the query that does."""
+
+    text: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mart:
+    """A view for analysts.
+
+    Args:
+        name: in the schema `marts`.
+        doc: what a row is.
+        columns: name -> meaning.
+        sql: the statement that creates it.
+        questions: that it answers.
+    """
+
+    name: str
+    doc: str
+    columns: dict[str, str]
+    sql: str
+    questions: tuple[Question, ...]
+
+
+@functools.cache
+def marts() -> tuple[Mart, ...]:
+    """All marts, each after those it builds on."""
+    return tuple(_mart(name) for name in MARTS)
+
+
+def _mart(name: str) -> Mart:
+    text = (_HERE / "marts" / f"{name}.sql").read_text(encoding="utf-8")
+    comments = [line.removeprefix("--").strip() for line in text.split("CREATE ")[0].splitlines()]
+    doc, *columns = [line for line in comments if line]
+    asked = (_HERE / "marts" / f"{name}.questions.sql").read_text(encoding="utf-8")
+    questions = []
+    for block in asked.strip().split("\n\n"):
+        first, _, sql = block.partition("\n")
+        questions.append(Question(first.removeprefix("--").strip(), sql.strip()))
+    return Mart(name, doc, dict(line.split(": ", 1) for line in columns), text, tuple(questions))
+
+
+def fingerprint(catalogue: Catalogue, policies: Policies) -> str:
+    """Differs when the file has to be gone through again."""
+    tables = [
+        (table.full_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
+        for table in catalogue.lake_tables.values()
+    ]
+    texts = [INSTANTS.read_text(encoding="utf-8"), *(mart.sql for mart in marts()), repr(ledger.TABLES), repr(STANDARD_DOCS)]
+    texts += as_of_macros(catalogue)
+    return hashlib.sha256(json.dumps([tables, texts]).encode()).hexdigest()[:16]
+
+
+def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Policies) -> None:
+    """Create what is missing in the attached warehouse, add new columns, renew macros, marts and comments."""
+    there = _columns(db)
+    for schema in ("sync", "marts", *catalogue.domains()):
+        db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+    for name, (doc, columns) in ledger.TABLES.items():
+        kinds = [(column, kind) for column, kind, _ in columns]
+        _ensure(db, name, kinds, there.get(name, {}))
+        _comment(db, "TABLE", name, doc, ((column, text) for column, _, text in columns))
+    for table in catalogue.lake_tables.values():
+        wanted = duckdb_columns(table, policies)
+        docs = STANDARD_DOCS | {column.name: column.doc for column in table.columns}
+        _ensure(db, sql_name(table), wanted, there.get(table.full_name, {}))
+        _comment(db, "TABLE", sql_name(table), table.doc, ((column, docs[column]) for column, _ in wanted))
+    db.execute(INSTANTS.read_text(encoding="utf-8"))
+    for macro in as_of_macros(catalogue):
+        db.execute(macro)
+    for mart in marts():
+        db.execute(mart.sql)
+        _comment(db, "VIEW", f"marts.{quote(mart.name)}", mart.doc, mart.columns.items())
+
+
+def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Policies) -> bool:
+    """Whether a column of the connected warehouse has another type than it should have: then the file is made anew."""
+    there = _columns(db)
+    return any(
+        column in there.get(table.full_name, {}) and there[table.full_name][column] != _normal(kind)
+        for table in catalogue.lake_tables.values()
+        for column, kind in duckdb_columns(table, policies)
+    )
+
+
+def as_of_macros(catalogue: Catalogue) -> list[str]:
+    """For each history a table macro `<table>_as_of(ts)`: the rows as a read had found them by then.
+
+    A row that moved to another month may be current in two of them until both are read again; the later one stands.
+    """
+    macros = []
+    for name, history in catalogue.histories.items():
+        table = catalogue.table(name)
+        names = [column.name for column in table.columns]
+        columns = [*(head for head, _, _ in head_of(table)), *names, "_extra", "_fetched_at"]
+        chosen = ", ".join(
+            quote(one) if history_column(one) == one else f"{quote(history_column(one))} AS {quote(one)}" for one in columns
+        )
+        key = ", ".join(quote(history_column(one)) for one in ("portal", *table.key))
+        latest = (
+            f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY valid_from DESC) = 1" if table.is_monthly else ""
+        )
+        macros.append(
+            f"CREATE OR REPLACE MACRO {quote(table.domain)}.{quote(table.name + '_as_of')}(ts) AS TABLE "
+            f"SELECT {chosen} FROM {sql_name(history)} WHERE valid_from <= CAST(ts AS TIMESTAMPTZ) "
+            f"AND (valid_to IS NULL OR valid_to > CAST(ts AS TIMESTAMPTZ)){latest}"
+        )
+    return macros
+
+
+def sql_name(table: Table) -> str:
+    """The quoted name of a table."""
+    return f"{quote(table.domain)}.{quote(table.name)}"
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _ensure(
+    db: duckdb.DuckDBPyConnection, name: str, wanted: Iterable[tuple[str, str]], there: dict[str, str]
+) -> None:
+    if not there:
+        db.execute(f"CREATE TABLE {name} ({', '.join(f'{quote(column)} {kind}' for column, kind in wanted)})")
+        return
+    for column, kind in wanted:
+        if column not in there:
+            db.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {kind}")
+
+
+def _columns(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Columns and types of every table of the current database."""
+    found: dict[str, dict[str, str]] = {}
+    for schema, table, column, kind in db.execute(
+        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND NOT internal"
+    ).fetchall():
+        found.setdefault(f"{schema}.{table}", {})[column] = kind
+    return found
+
+
+@functools.cache
+def _normal(kind: str) -> str:
+    """A type as DuckDB itself spells it."""
+    with duckdb.connect(":memory:") as db:
+        row = db.execute(f"SELECT typeof(CAST(NULL AS {kind}))").fetchone()
+    return str(row[0]) if row else kind
+
+
+def _comment(
+    db: duckdb.DuckDBPyConnection, kind: str, name: str, doc: str, columns: Iterable[tuple[str, str]]
+) -> None:
+    db.execute(f"COMMENT ON {kind} {name} IS {literal(doc)}")
+    for column, text in columns:
+        db.execute(f"COMMENT ON COLUMN {name}.{quote(column)} IS {literal(text)}")
+
+

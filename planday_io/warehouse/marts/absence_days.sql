@@ -1,0 +1,57 @@
+-- One row per employee and day of approved absence.
+--
+-- portal: Key of the portal in portals.yaml.
+-- portal_id: Planday's id of the portal.
+-- employee_id: Id of the employee.
+-- employee: Name of the employee.
+-- date: Day of absence.
+-- absence_record_ids: Ids in `absence.absence_records`.
+-- accounts: Names of the accounts that it is taken from.
+-- absence_types: Types of those accounts (Vacation, Flextime and others).
+-- days: Days it takes from accounts that count days.
+-- hours: Hours it takes from accounts that count hours.
+-- is_whole_day: Whether no times of day are given.
+CREATE OR REPLACE VIEW marts.absence_days AS
+WITH records AS (SELECT * FROM absence.absence_records WHERE status = 'Approved'),
+taken AS (
+    SELECT portal, absence_record_id, ordinal,
+        sum(CAST(cost.value AS DECIMAL(18, 4))) FILTER (WHERE cost.unit_type = 'Days') AS days,
+        sum(CAST(cost.value AS DECIMAL(18, 4))) FILTER (WHERE cost.unit_type = 'Hours') AS hours
+    FROM (SELECT portal, absence_record_id, ordinal, unnest(account_costs) AS cost FROM absence.absence_record_registrations)
+    GROUP BY ALL
+),
+days AS (
+    SELECT r.portal, r.portal_id, r.employee_id, g.date, r.id, a.name AS account, t.absence_type, k.days, k.hours,
+        g.time_start IS NULL AND g.time_end IS NULL AS is_whole
+    FROM records AS r
+    JOIN absence.absence_record_registrations AS g ON g.portal = r.portal AND g.absence_record_id = r.id
+    LEFT JOIN taken AS k ON k.portal = g.portal AND k.absence_record_id = g.absence_record_id AND k.ordinal = g.ordinal
+    LEFT JOIN absence.accounts AS a ON a.portal = g.portal AND a.id = g.account_id
+    LEFT JOIN absence.account_types AS t ON t.portal = a.portal AND t.id = a.type_id
+    WHERE g.date IS NOT NULL
+    UNION ALL
+    -- Records that do not say it day by day.
+    SELECT portal, portal_id, employee_id,
+        CAST(unnest(generate_series(absence_period_start, absence_period_end, INTERVAL 1 DAY)) AS DATE),
+        id, NULL, NULL, NULL, NULL, true
+    FROM records AS r
+    WHERE NOT EXISTS (
+        FROM absence.absence_record_registrations AS g
+        WHERE g.portal = r.portal AND g.absence_record_id = r.id AND g.date IS NOT NULL
+    )
+)
+SELECT
+    d.portal,
+    d.portal_id,
+    d.employee_id,
+    any_value(e.name) AS employee,
+    d.date,
+    list(DISTINCT d.id ORDER BY d.id) AS absence_record_ids,
+    list(DISTINCT d.account ORDER BY d.account) FILTER (WHERE d.account IS NOT NULL) AS accounts,
+    list(DISTINCT d.absence_type ORDER BY d.absence_type) FILTER (WHERE d.absence_type IS NOT NULL) AS absence_types,
+    abs(sum(d.days)) AS days,
+    abs(sum(d.hours)) AS hours,
+    bool_or(d.is_whole) AS is_whole_day
+FROM days AS d
+LEFT JOIN marts.employees AS e ON e.portal = d.portal AND e.employee_id = d.employee_id
+GROUP BY d.portal, d.portal_id, d.employee_id, d.date;

@@ -1,0 +1,90 @@
+-- One row per person that Planday lists, active or left: where they belong, how they are employed and paid. No personal data beyond names.
+--
+-- portal: Key of the portal in portals.yaml.
+-- portal_id: Planday's id of the portal.
+-- employee_id: Id in `hr.employees` or `hr.deactivated_employees`.
+-- first_name: First name.
+-- last_name: Last name.
+-- name: Both names.
+-- is_active: Whether the list of active employees has the person.
+-- hired_date: First day of employment.
+-- deactivation_date: Day the person left or will leave.
+-- tenure_days: Days from the first day to today, or to the last one.
+-- termination_type: Why the person left, as the portal sorts it.
+-- department_ids: Ids in `hr.departments`.
+-- departments: Their names.
+-- primary_department_id: Main department; of people who left the first one, because the API does not tell.
+-- primary_department: Its name.
+-- employee_group_ids: Ids in `hr.employee_groups`.
+-- employee_groups: Their names.
+-- employee_type: How the person is employed.
+-- job_title: Job title.
+-- work_hours: Contracted hours per month.
+-- contract_rule: Name of the contract rule, often with its hours.
+-- pay_type: salaried, hourly, shift (paid per shift), or hourly and shift; NULL where there is no pay data.
+CREATE OR REPLACE VIEW marts.employees AS
+WITH people AS (
+    SELECT portal, portal_id, id, first_name, last_name, departments, primary_department_id, employee_groups,
+        employee_type_id, hired_date, deactivation_date, termination_type_name, true AS is_active
+    FROM hr.employees
+    UNION ALL
+    SELECT portal, portal_id, id, first_name, last_name, departments, departments[1], employee_groups,
+        employee_type_id, hired_date, deactivation_date, termination_type_name, false
+    FROM hr.deactivated_employees AS d
+    WHERE NOT EXISTS (FROM hr.employees AS e WHERE e.portal = d.portal AND e.id = d.id)
+),
+of_departments AS (
+    SELECT p.portal, p.id, list(d.name ORDER BY d.name) AS names
+    FROM (SELECT portal, id, unnest(departments) AS department_id FROM people) AS p
+    JOIN hr.departments AS d ON d.portal = p.portal AND d.id = p.department_id
+    GROUP BY ALL
+),
+of_groups AS (
+    SELECT p.portal, p.id, list(g.name ORDER BY g.name) AS names
+    FROM (SELECT portal, id, unnest(employee_groups) AS group_id FROM people) AS p
+    JOIN hr.employee_groups AS g ON g.portal = p.portal AND g.id = p.group_id
+    GROUP BY ALL
+),
+rates AS (
+    SELECT portal, employee_id, bool_or(wage_type = 'HourlyRate') AS is_hourly, bool_or(wage_type = 'ShiftRate') AS is_shift
+    FROM pay.pay_rates GROUP BY ALL
+)
+SELECT
+    p.portal,
+    p.portal_id,
+    p.id AS employee_id,
+    p.first_name,
+    p.last_name,
+    nullif(trim(concat_ws(' ', p.first_name, p.last_name)), '') AS name,
+    p.is_active,
+    coalesce(p.hired_date, x.hired_from) AS hired_date,
+    p.deactivation_date,
+    date_diff('day', coalesce(p.hired_date, x.hired_from),
+        least(CAST(today() AS DATE), coalesce(p.deactivation_date, CAST(today() AS DATE)))) AS tenure_days,
+    p.termination_type_name AS termination_type,
+    p.departments AS department_ids,
+    d.names AS departments,
+    p.primary_department_id,
+    m.name AS primary_department,
+    p.employee_groups AS employee_group_ids,
+    g.names AS employee_groups,
+    t.name AS employee_type,
+    x.job_title,
+    x.work_hours,
+    coalesce(r.name, c.name) AS contract_rule,
+    CASE
+        WHEN s.employee_id IS NOT NULL THEN 'salaried'
+        WHEN w.is_hourly AND w.is_shift THEN 'hourly and shift'
+        WHEN w.is_hourly THEN 'hourly'
+        WHEN w.is_shift THEN 'shift'
+    END AS pay_type
+FROM people AS p
+LEFT JOIN of_departments AS d ON d.portal = p.portal AND d.id = p.id
+LEFT JOIN of_groups AS g ON g.portal = p.portal AND g.id = p.id
+LEFT JOIN hr.departments AS m ON m.portal = p.portal AND m.id = p.primary_department_id
+LEFT JOIN hr.employee_types AS t ON t.portal = p.portal AND t.id = p.employee_type_id
+LEFT JOIN hr.employee_details AS x ON x.portal = p.portal AND x.id = p.id
+LEFT JOIN contract_rules.employee_contract_rules AS r ON r.portal = p.portal AND r.employee_id = p.id
+LEFT JOIN contract_rules.contract_rules AS c ON c.portal = p.portal AND c.id = x.contract_rules_rule_id
+LEFT JOIN pay.salaries AS s ON s.portal = p.portal AND s.employee_id = p.id
+LEFT JOIN rates AS w ON w.portal = p.portal AND w.employee_id = p.id;

@@ -1,0 +1,78 @@
+-- One row per shift of the roster, open and draft ones included, with names, instants and net planned hours.
+--
+-- portal: Key of the portal in portals.yaml.
+-- portal_id: Planday's id of the portal.
+-- month: Month of the shift (YYYY-MM).
+-- shift_id: Id in `scheduling.shifts`.
+-- date: Day the shift begins.
+-- department_id: Id in `hr.departments`.
+-- department: Its name; NULL where the department was closed.
+-- employee_id: Id of the employee; NULL is an open shift.
+-- employee: Name of the employee.
+-- employee_group: Group the shift is for.
+-- position: Position the shift is for.
+-- shift_type: Type of the shift; NULL is an ordinary one.
+-- status: As Planday calls it.
+-- is_open: Nobody has the shift, and it is no draft.
+-- is_draft: Not published yet.
+-- is_assigned: Somebody has the shift, and it is no draft.
+-- start_local: Begin, wall clock of the time zone.
+-- end_local: End, wall clock of the time zone.
+-- time_zone: Zone of the two, as Planday names it.
+-- start_utc: Begin as an instant; NULL where the zone is not known.
+-- end_utc: End as an instant; NULL where the zone is not known.
+-- hours: Hours from begin to end, right on the nights when clocks change.
+-- break_hours: Breaks that are known, paid or not: by time and cost, or else by payroll.
+-- planned_hours: Hours without those breaks.
+-- planned_cost: What time and cost says the shift costs; never add it to payroll.
+-- is_overnight: Whether the shift ends on a later day.
+CREATE OR REPLACE VIEW marts.shifts AS
+WITH zones AS (SELECT name FROM pg_timezone_names()),
+costed AS (
+    SELECT portal, shift_id, sum(duration_hours) AS net_hours, sum(TRY_CAST(cost AS DECIMAL(18, 4))) AS cost
+    FROM scheduling.time_and_costs WHERE shift_id IS NOT NULL GROUP BY ALL
+),
+paused AS (SELECT portal, shift_id, sum(duration) AS break_hours FROM payroll.shift_breaks GROUP BY ALL),
+timed AS (
+    SELECT s.*, z.name AS zone,
+        coalesce(
+            hours_between(s.start_date_time, s.end_date_time, z.name),
+            CAST(date_diff('second', s.start_date_time, s.end_date_time) / 3600.0 AS DECIMAL(18, 4))
+        ) AS hours
+    FROM scheduling.shifts AS s LEFT JOIN zones AS z ON z.name = s.time_zone
+)
+SELECT
+    s.portal,
+    s.portal_id,
+    s.month,
+    s.id AS shift_id,
+    s.date,
+    s.department_id,
+    d.name AS department,
+    s.employee_id,
+    e.name AS employee,
+    g.name AS employee_group,
+    p.name AS position,
+    t.name AS shift_type,
+    s.status,
+    s.employee_id IS NULL AND s.status IS DISTINCT FROM 'Draft' AS is_open,
+    s.status IS NOT DISTINCT FROM 'Draft' AS is_draft,
+    s.employee_id IS NOT NULL AND s.status IS DISTINCT FROM 'Draft' AS is_assigned,
+    s.start_date_time AS start_local,
+    s.end_date_time AS end_local,
+    s.time_zone,
+    first_instant(s.start_date_time, s.zone) AS start_utc,
+    end_instant(s.start_date_time, s.end_date_time, s.zone) AS end_utc,
+    s.hours,
+    coalesce(s.hours - c.net_hours, b.break_hours, 0) AS break_hours,
+    coalesce(c.net_hours, s.hours - coalesce(b.break_hours, 0)) AS planned_hours,
+    c.cost AS planned_cost,
+    CAST(s.end_date_time - INTERVAL 1 SECOND AS DATE) > CAST(s.start_date_time AS DATE) AS is_overnight
+FROM timed AS s
+LEFT JOIN costed AS c ON c.portal = s.portal AND c.shift_id = s.id
+LEFT JOIN paused AS b ON b.portal = s.portal AND b.shift_id = s.id
+LEFT JOIN hr.departments AS d ON d.portal = s.portal AND d.id = s.department_id
+LEFT JOIN hr.employee_groups AS g ON g.portal = s.portal AND g.id = s.employee_group_id
+LEFT JOIN scheduling.positions AS p ON p.portal = s.portal AND p.id = s.position_id
+LEFT JOIN scheduling.shift_types AS t ON t.portal = s.portal AND t.id = s.shift_type_id
+LEFT JOIN marts.employees AS e ON e.portal = s.portal AND e.employee_id = s.employee_id;
