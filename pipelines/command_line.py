@@ -240,6 +240,43 @@ def status(portals: Portals = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if all(state.last_complete for state in states if state.next_due) else 1)
 
 
+@app.command()
+def forget(
+    portal: Annotated[str, typer.Option(help="Key of the portal.")],
+    employee: Annotated[int | None, typer.Option(help="Id of the employee; without it the whole portal goes.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Forget the employee no longer.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person, or a portal, from the lake, the histories and the warehouse, and prove it."""
+    from pipelines.forget import forget_person, forget_portal, remember_person
+    from planday_io.errors import ConfigError
+
+    config = _config()
+    if undo and employee is None:
+        raise ConfigError("--undo is for a person: give --employee")
+    what = f"employee {employee} of portal '{portal}'" if employee is not None else f"everything of portal '{portal}'"
+    if not (yes or undo) and sys.stdin.isatty():
+        typer.confirm(f"Remove {what} for good?", abort=True)
+    if employee is None:
+        raise typer.Exit(forget_portal(config, portal, _console(), as_json=as_json))
+    act = remember_person if undo else forget_person
+    raise typer.Exit(act(config, portal, employee, _console(), as_json=as_json))
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("planday-report.html"),
+) -> None:
+    """Write one HTML page: how fresh and complete everything is, per portal and month. Open it, or mail it."""
+    from pipelines.resources import catalogue
+    from planday_io.report import write_report
+
+    config = _config()
+    write_report(config, catalogue(), output.absolute())
+    typer.echo(f"wrote {output}")
+
+
 @app.command(hidden=True)
 def docs(
     check_only: Annotated[bool, typer.Option("--check", help="Fail when the page is stale.")] = False,

@@ -342,10 +342,7 @@ EMPLOYEE_HISTORY = Endpoint(
             doc="What was changed about each employee and when. A feed: rows are added and never taken away, also "
             "when the person leaves.",
             key=("employee_id", "modification_date_time", "path", "op", "ordinal"),
-            people=(
-                Person(column="employee_id", role="owner"),
-                Person(column="modified_by", role="actor", texts=("modified_by_user_guid",)),
-            ),
+            people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
             on_request=True,
             columns=(

@@ -1,0 +1,210 @@
+"""Forgetting: nothing of the person is left, nothing of others is lost, sums stay, and later reads bring nothing back."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from planday_io.catalogue import CATALOGUE
+from planday_io.lake.slices import SliceKey
+from planday_io.months import month_of, shifted
+from tests.conftest import EVERYTHING, Installation, Make
+from tests.test_command_line import planday_command
+from tests.test_privacy import files
+
+THIS = month_of(datetime.now(UTC).date())
+KEEP = "privacy: {contact: keep, free_text: keep, sensitive: keep, unknown: keep}"
+SUMS = (
+    "SELECT sum(planned_hours), sum(open_hours), sum(worked_hours), sum(approved_hours), sum(paid_hours), sum(planned_cost), "
+    "sum(labour_cost), sum(revenue) FROM marts.labour_daily WHERE portal = 'oslo'",
+    "SELECT count(*), sum(days), sum(hours) FROM marts.absence_days WHERE portal = 'oslo'",
+    "SELECT count(*), count(punched_gap), count(approved_gap) FROM marts.hours WHERE portal = 'oslo'",
+)
+
+
+def read_everything(planday: Installation, months: list[str]) -> None:
+    for endpoint in CATALOGUE.endpoints:
+        for month in months if endpoint.grid == "month" else [None]:
+            planday.refresh(endpoint.name, month=month)
+    planday.publish()
+
+
+@pytest.fixture
+def planday(make: Make) -> Installation:
+    made = make(people=(7, 5, 5), resources=EVERYTHING)
+    made.edit_config("defaults:", f"{KEEP}\ndefaults:")
+    for app in made.sandbox.apps.values():
+        app.scopes |= {"ssn:read", "birthdate:read", "bankaccount:read"}
+    return made
+
+
+def a_person(planday: Installation) -> int:
+    """Somebody with rows in every table: a supervisor with absences, shifts, rates, custom fields, and talk about them."""
+    portal = planday.sandbox.portals["oslo"]
+    supervisors = {row["employeeId"] for row in portal.supervisors}
+    absent = {row["employeeId"] for row in portal.leave.records if row["status"] == "Approved" and row["employeeId"] in supervisors}
+    person: int = min(absent or supervisors)
+    names = {"firstName": "Gunhildis", "lastName": "Quistgaard", "gender": "Female"}
+    portal.edit_employee(person, **names, jobTitle="Sommelière")
+    for row in portal.supervisors:
+        if row["employeeId"] == person:
+            row["name"] = "Gunhildis Quistgaard"
+    return person
+
+
+def values_of(planday: Installation, person: int) -> list[str]:
+    portal = planday.sandbox.portals["oslo"]
+    row, detail = next(row for row in portal.employees if row["id"] == person), portal.details[person]
+    account = row["bankAccount"]["accountNumber"]
+    custom = [str(value["value"]) for name, value in detail.items() if name.startswith("custom_") and len(str(value["value"])) > 3]
+    return ["Gunhildis", "Quistgaard", row["email"], row["cellPhone"], detail["cellPhone"], row["street1"], row["ssn"], account, *custom]
+
+
+def others(planday: Installation, person: int, months: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """All rows of the lake that belong to other people."""
+    found = {}
+    for table in CATALOGUE.tables():
+        columns = [one.column for one in table.people if one.role != "actor"]
+        if columns:
+            for month in months if table.is_monthly else [None]:
+                rows = planday.rows(table.full_name, month=month)
+                found[f"{table.full_name} {month}"] = [row for row in rows if (row[columns[0]] or 0) > 0 and row[columns[0]] != person]
+    return found
+
+
+def left_over(folder: Path, values: list[str]) -> list[str]:
+    return [f"{path.name}: {value}" for path, content in files(folder).items() for value in values if value.encode() in content]
+
+
+def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
+    months = [shifted(THIS, -2), shifted(THIS, -1)]
+    person = a_person(planday)
+    portal = planday.sandbox.portals["oslo"]
+    spoken_of = next(s["id"] for s in portal.roster.shifts.values() if s["employeeId"] not in (None, person) and s["date"][:7] == months[0])
+    portal.roster.edit_shift(spoken_of, comment="Ask Gunhildis Quistgaard for the key")
+    read_everything(planday, months)
+    # A second version of the person, so that the history has something to forget.
+    portal.edit_employee(person, street1="Blåbærstien 99999")
+    planday.refresh("hr.employees")
+    planday.refresh("hr.employee_details")
+    planday.publish()
+    values = [*values_of(planday, person), "Blåbærstien 99999"]
+    assert left_over(planday.folder, values)
+    ids = {name for name, rows in others(planday, -1, months).items() if any(person in row.values() for row in rows)}
+    assert {name.split()[0] for name in ids} >= {"hr.supervisors", "absence.absence_records", "scheduling.shifts", "payroll.shifts"}
+    before, sums = others(planday, person, months), [planday.query(sql) for sql in SUMS]
+    versions = planday.query("SELECT count(*) FROM hr.employees_history WHERE id <> ?".replace("?", str(person)))
+
+    done = planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["removed"]["hr.employees"] == 1
+    assert told["removed"]["hr.employees_history"] == 2
+    assert told["kept"]["scheduling.shifts"] > 0
+    assert told["mentions"]["scheduling.shifts"] == 1
+    assert told["values"] > 8
+    assert not told["places"]
+    assert not [value for value in values if value in done.stdout]
+
+    def is_forgotten() -> None:
+        assert not left_over(planday.config.lake, values)
+        assert not left_over(planday.config.warehouse.parent, [*values, f"{person}:"])
+        after = others(planday, person, months)
+        for name, rows in before.items():
+            if not name.startswith("scheduling.shifts "):
+                assert [{**row, "_fetched_at": 0} for row in after[name]] == [{**row, "_fetched_at": 0} for row in rows], name
+        for table in CATALOGUE.tables():
+            for one in table.people:
+                if one.role != "actor":
+                    assert planday.query(f'SELECT count(*) FROM {table.full_name} WHERE "{one.column}" = {person} AND portal = \'oslo\'') == [(0,)]
+        assert [planday.query(sql) for sql in SUMS] == sums
+
+    is_forgotten()
+    assert planday.query(f"SELECT count(*) FROM hr.employees_history WHERE id <> {person}") == versions
+    pseudonym = planday.query("SELECT DISTINCT employee_id FROM payroll.shifts WHERE employee_id < 0")
+    assert len(pseudonym) == 1
+
+    # The API still returns the person, and what others typed was taken out of Planday.
+    portal.roster.edit_shift(spoken_of, comment=None)
+    planday.sandbox.requests.clear()
+    read_everything(planday, months)
+    is_forgotten()
+    assert planday.query("SELECT DISTINCT employee_id FROM payroll.shifts WHERE employee_id < 0") == pseudonym
+    assert not [path for path in planday.sandbox.requests if f"/employees/{person}" in path], "nothing is asked about them"
+    planday.refresh("scheduling.deleted_shifts")
+    assert not left_over(planday.config.lake, values)
+
+    undone = planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person), "--undo")
+    assert undone.returncode == 0, undone.stderr
+    read_everything(planday, months)
+    assert planday.query(f"SELECT first_name FROM hr.employees WHERE id = {person} AND portal = 'oslo'") == [("Gunhildis",)]
+    assert planday.query("SELECT count(*) FROM payroll.shifts WHERE employee_id < 0") == [(0,)]
+
+
+def test_who_is_forgotten_while_a_run_is_under_way_is_not_brought_back(planday: Installation) -> None:
+    """The answer was read before the list was written, and the slice is written after it."""
+    from planday_io.lake.forgotten import ForgottenPeople
+
+    person = a_person(planday)
+    session = planday.session()
+    session.clock = lambda: _forget_now(planday, person)
+    from planday_io.refresh import refresh
+
+    refresh(session, "hr.employees")
+    assert person not in {row["id"] for row in planday.rows("hr.employees")}
+    assert ForgottenPeople(planday.config.lake, planday.config.state).of("oslo").pseudonyms
+
+
+def _forget_now(planday: Installation, person: int) -> datetime:
+    from planday_io.forgetting import forget_person
+
+    forget_person(planday.config, CATALOGUE, "oslo", person)
+    return datetime.now(UTC)
+
+
+def test_a_damaged_list_stops_writing(planday: Installation) -> None:
+    person = a_person(planday)
+    planday.refresh("hr.employees")
+    planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person))
+    before = planday.bytes_of("hr.employees")
+    path = planday.config.lake / "_forgotten/oslo.json"
+    path.write_text("{")
+    done = planday_command(planday, "sync", "oslo", "--resources", "hr.employees")
+    assert done.returncode == 1
+    assert "it holds who is to be forgotten" in done.stdout
+    assert planday.bytes_of("hr.employees") == before
+
+
+def test_a_portal_is_forgotten(planday: Installation) -> None:
+    for portal in ("oslo", "london"):
+        for name in ("hr.departments", "hr.employees", "scheduling.deleted_shifts"):
+            planday.refresh(name, portal)
+    planday.publish()
+    done = planday_command(planday, "forget", "--portal", "london")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "still stands in portals.yaml" in done.stdout
+    assert {key.portal for key in planday.lake.slices()} == {"oslo"}
+    assert not list(planday.config.lake.rglob("*london*"))
+    assert not [path for path in (planday.config.state).rglob("*london*") if "tokens" not in str(path) and "locks" not in str(path)]
+    assert not left_over(planday.config.lake, ["london.example"])
+    with duckdb.connect(str(planday.config.warehouse), read_only=True) as db:
+        assert db.execute("SELECT DISTINCT portal FROM sync.slices").fetchall() == [("oslo",)]
+        assert db.execute("SELECT DISTINCT portal FROM hr.employees_history").fetchall() == [("oslo",)]
+    planday.refresh("hr.departments", "london")
+    assert planday.origin("hr.departments", "london") is not None
+
+
+def test_nobody_is_found_and_nothing_is_lost(planday: Installation) -> None:
+    planday.refresh("hr.employees")
+    done = planday_command(planday, "forget", "--portal", "oslo", "--employee", "424242")
+    assert done.returncode == 0
+    assert "No row of employee 424242 was there" in done.stdout
+    assert planday.lake.origin(SliceKey.of("hr.employees", "oslo")) is not None
+    wrong = planday_command(planday, "forget", "--portal", "olso", "--employee", "1")
+    assert wrong.returncode == 2
+    assert "did you mean 'oslo'?" in wrong.stderr
