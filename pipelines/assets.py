@@ -8,24 +8,22 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from pipelines.checks import FRESH, FRESH_DOC, look_at_freshness
 from pipelines.progress import LISTENER
 from pipelines.resources import PlandayPortals
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.errors import PlandayError
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
+from planday_io.lake.quality import NAMES, Verdict, check_slice
+from planday_io.lake.slices import SliceKey
 from planday_io.refresh import TableReport
 from planday_io.refresh import refresh as refresh_endpoint
-from planday_io.selection import endpoints_of
+from planday_io.selection import portals_of
 
 FULL_TAG = "planday/full"
 ACCEPT_SHRINK_TAG = "planday/accept_shrink"
 DELAY_CAP_TAG = ".dagster/planday_step_delay_cap_seconds"
-
-
-def portals_of(endpoint: Endpoint, catalogue: Catalogue, config: Config) -> list[str]:
-    """Portals whose resources include an endpoint."""
-    return [key for key, portal in config.portals.items() if endpoint in endpoints_of(catalogue, portal)]
 
 
 def build_assets(catalogue: Catalogue, config: Config) -> list[dg.AssetsDefinition]:
@@ -71,7 +69,9 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
     partitions = _partitions(endpoint, portals, config)
     specs = [_spec(endpoint, table, partitions, catalogue, config) for table in endpoint.tables]
 
-    @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs)
+    @dg.multi_asset(
+        name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions)
+    )
     def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult[None]]:
         portal, month = _portal_and_month(context.partition_key)
         listener = LISTENER.get()
@@ -107,9 +107,57 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
                 context.log.warning(warning)
             if listener:
                 listener.finished(portal, report)
-            yield dg.MaterializeResult(asset_key=[*report.table.split(".")], metadata=_metadata(report, planday.config))
+            key = SliceKey.of(report.table, portal, month)
+            verdicts = check_slice(planday.session(portal).lake, catalogue, key, report.previous_rows)
+            yield dg.MaterializeResult(
+                asset_key=[*report.table.split(".")],
+                metadata=_metadata(report, planday.config),
+                check_results=[
+                    *(_check_result(report.table, verdict) for verdict in verdicts),
+                    _freshness(endpoint, report.table, catalogue, config),
+                ],
+            )
 
     return refresh
+
+
+def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
+    with warnings.catch_warnings():
+        # Dagster's word for an interface that may still change; the lock pins the version.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                name=name,
+                asset=[table.domain, table.name],
+                description=description,
+                # Freshness is of all portals together.
+                partitions_def=None if name == FRESH else partitions,
+            )
+            for table in endpoint.tables
+            for name, description in {**NAMES, FRESH: FRESH_DOC}.items()
+        ]
+
+
+def _freshness(endpoint: Endpoint, table: str, catalogue: Catalogue, config: Config) -> dg.AssetCheckResult:
+    passed, metadata = look_at_freshness(endpoint, table, catalogue, config)
+    return dg.AssetCheckResult(
+        passed=passed,
+        asset_key=dg.AssetKey(table.split(".")),
+        check_name=FRESH,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+    )
+
+
+def _check_result(table: str, verdict: Verdict) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        asset_key=dg.AssetKey(table.split(".")),
+        check_name=verdict.check,
+        severity=dg.AssetCheckSeverity.ERROR if verdict.is_error else dg.AssetCheckSeverity.WARN,
+        metadata=dict(verdict.counts),
+    )
 
 
 def _spec(

@@ -86,6 +86,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     from pipelines.console import print_rows
     from pipelines.resources import catalogue
     from planday_io.check import check as check_portals
+    from planday_io.check import personal_data
 
     config = _config()
     findings = check_portals(config, catalogue(), _portals(config, portals))
@@ -94,6 +95,12 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     else:
         rows = [(f.portal, f.subject, "ok" if f.is_good else "FAILED", f.detail) for f in findings]
         print_rows(_console(), "", ("portal", "what", "", "detail"), rows)
+        print_rows(
+            _console(),
+            "\nPersonal data: where it will be, by the `privacy` section of portals.yaml",
+            ("class", "policy", "columns", "tables"),
+            personal_data(config, catalogue()),
+        )
     raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
 
 
@@ -282,17 +289,16 @@ def docs(
     check_only: Annotated[bool, typer.Option("--check", help="Fail when the page is stale.")] = False,
     folder: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
 ) -> None:
-    """Write docs/tables.md from the catalogue."""
+    """Write docs/tables.md and docs/marts.md from the catalogue and the marts."""
     from pipelines.resources import catalogue
-    from planday_io.documentation import tables_page
+    from planday_io.documentation import marts_page, tables_page
 
-    page, wanted = folder / "tables.md", tables_page(catalogue())
-    if check_only:
-        if not page.exists() or page.read_text(encoding="utf-8") != wanted:
+    for page, wanted in ((folder / "tables.md", tables_page(catalogue())), (folder / "marts.md", marts_page())):
+        if not check_only:
+            page.write_text(wanted, encoding="utf-8")
+        elif not page.exists() or page.read_text(encoding="utf-8") != wanted:
             typer.echo(f"{page} is stale: run `make docs` and commit it", err=True)
             raise typer.Exit(1)
-        return
-    page.write_text(wanted, encoding="utf-8")
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.assets import build_assets
+from pipelines.checks import build_freshness_sensor
 from pipelines.executor import publishing_executor
 from pipelines.resources import PlandayPortals, catalogue
 from pipelines.schedules import build_schedules
@@ -24,7 +25,7 @@ def build_definitions(path: Path) -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(catalogue(), config),
         schedules=build_schedules(catalogue(), config),
-        sensors=build_sensors(catalogue(), config),
+        sensors=[*build_sensors(catalogue(), config), build_freshness_sensor(catalogue(), config)],
         resources={"planday": PlandayPortals(config_path=str(config.file))},
         executor=publishing_executor(str(config.file)),
     )

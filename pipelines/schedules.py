@@ -9,12 +9,12 @@ from datetime import datetime
 
 import dagster as dg
 
-from pipelines.assets import asset_keys, partition_of, portals_of
+from pipelines.assets import asset_keys, partition_of
 from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, Schedule
 from planday_io.grid import window_months
-from planday_io.selection import endpoints_of
+from planday_io.selection import endpoints_of, portals_of
 
 # Dagster's job over all assets. A job of our own could not hold assets whose partitions differ, which they do as soon
 # as one portal lacks a table; a run can be asked for any assets with the same partitions.

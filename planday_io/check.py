@@ -62,6 +62,32 @@ async def _check_portal(config: Config, catalogue: Catalogue, portal: str) -> li
     return findings
 
 
+def personal_data(config: Config, catalogue: Catalogue) -> list[tuple[str, str, str, str]]:
+    """Which personal data will be where: class, what is done with it, columns, tables that a portal has.
+
+    `sensitive` is asked for only when it is not dropped, and only where the app has the scope.
+    """
+    has = {endpoint.name for portal in config.portals.values() for endpoint in endpoints_of(catalogue, portal)}
+    found = []
+    does = {"keep": "kept as it is", "hash": "kept as a keyed hash", "drop": "dropped: NULL"}
+    for name in type(config.privacy).model_fields:
+        if name == "hash_key":
+            continue
+        columns: dict[str, None] = {}
+        tables: dict[str, None] = {}
+        for endpoint in catalogue.endpoints:
+            for table in endpoint.tables if endpoint.name in has else ():
+                own = [column.name for column in table.columns if column.privacy == name]
+                columns |= dict.fromkeys(own)
+                if own:
+                    tables[table.full_name] = None
+                    tables |= dict.fromkeys([table.full_name + "_history"] if table.full_name in catalogue.histories else [])
+        if name == "unknown":
+            columns, tables = {"_extra": None}, {"every table": None}
+        found.append((name, does[config.privacy.policy(name)], ", ".join(columns), ", ".join(tables)))
+    return found
+
+
 class _Probe:
     """Asks each endpoint of a portal for one row.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from planday_io.catalogue import Catalogue, Endpoint
-from planday_io.config.model import PortalConfig
+from planday_io.config.model import Config, PortalConfig
 
 
 def endpoints_of(catalogue: Catalogue, portal: PortalConfig, names: Iterable[str] | None = None) -> list[Endpoint]:
@@ -25,3 +25,8 @@ def endpoints_of(catalogue: Catalogue, portal: PortalConfig, names: Iterable[str
     if names is not None:
         has &= catalogue.select(names, on_request=False)
     return [endpoint for endpoint in catalogue.endpoints if any(table.full_name in has for table in endpoint.tables)]
+
+
+def portals_of(endpoint: Endpoint, catalogue: Catalogue, config: Config) -> list[str]:
+    """Portals whose resources include an endpoint."""
+    return [key for key, portal in config.portals.items() if endpoint in endpoints_of(catalogue, portal)]

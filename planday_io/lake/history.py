@@ -159,25 +159,26 @@ def advance(
     columns = versions.schema.names
     closing = {"valid_to": "$at AS valid_to", "is_current": "false AS is_current"}
     closed = ", ".join(closing.get(name, quote(name)) for name in columns)
+    # No column of a table begins with _row (see `Column`), so it hides none.
     # A version that began with this very read never was: the same read is recorded once more.
     query = f"""
-        WITH open AS (SELECT row_number() OVER () AS number, * FROM versions WHERE is_current),
-        found AS (SELECT row_number() OVER () AS number, * FROM snapshot AS s WHERE {whole}),
+        WITH open AS (SELECT row_number() OVER () AS _row, * FROM versions WHERE is_current),
+        found AS (SELECT row_number() OVER () AS _row, * FROM snapshot AS s WHERE {whole}),
         unchanged AS (
-            SELECT v.number AS open_number, s.number AS found_number
+            SELECT v._row AS open_number, s._row AS found_number
             FROM open AS v JOIN found AS s ON {same_key} AND {same_row}
         )
         SELECT {_quoted(columns)} FROM versions WHERE NOT is_current
         UNION ALL BY NAME
         SELECT {pairs("s.{n} AS {h}", own, ", ")}, v._fetched_at, v.valid_from, v.valid_to, v.is_current, v.changed_after
-        FROM unchanged JOIN open AS v ON v.number = open_number JOIN found AS s ON s.number = found_number
+        FROM unchanged JOIN open AS v ON v._row = open_number JOIN found AS s ON s._row = found_number
         UNION ALL BY NAME
         SELECT {closed} FROM open AS v
-        WHERE v.number NOT IN (SELECT open_number FROM unchanged) AND v.valid_from < $at
+        WHERE v._row NOT IN (SELECT open_number FROM unchanged) AND v.valid_from < $at
         UNION ALL BY NAME
         SELECT {pairs("s.{n} AS {h}", [*own, "_fetched_at"], ", ")}, $at AS valid_from,
             NULL::TIMESTAMPTZ AS valid_to, true AS is_current, $seen::TIMESTAMPTZ AS changed_after
-        FROM found AS s WHERE s.number NOT IN (SELECT found_number FROM unchanged)
+        FROM found AS s WHERE s._row NOT IN (SELECT found_number FROM unchanged)
     """
     order = ", ".join(quote(renamed[name]) for name in key)
     with duckdb.connect(":memory:", config={"threads": 2}) as db:

@@ -1,0 +1,82 @@
+"""Asset checks: five that each materialization answers for its own slice, and the freshness of each portal.
+
+Freshness is looked at by a sensor, because a table that nothing reads any more has no run that could tell.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.config import Config
+from planday_io.freshness import stale_portals
+from planday_io.selection import portals_of
+
+FRESH = "fresh_per_portal"
+FRESH_DOC = (
+    "Every portal's newest complete read is as young as its schedules allow. A stale portal is not hidden by a fresh one."
+)
+
+
+def look_at_freshness(
+    endpoint: Endpoint, table: str, catalogue: Catalogue, config: Config
+) -> tuple[bool, dict[str, dg.MetadataValue | int | str]]:
+    """Whether no portal is stale, and which are."""
+    stale = stale_portals(config, catalogue, endpoint, table, datetime.now(UTC))
+    return not stale, {
+        "portals": len(portals_of(endpoint, catalogue, config)),
+        "stale": len(stale),
+        "stale_portals": ", ".join(
+            f"{one.portal} ({'never read' if one.last is None else one.last.isoformat(timespec='minutes')})" for one in stale
+        )
+        or "none",
+    }
+
+
+def build_freshness_sensor(catalogue: Catalogue, config: Config) -> dg.SensorDefinition:
+    """Answers the freshness checks from the lake, whenever an answer changes and once a day. No tick calls the API."""
+
+    @dg.sensor(
+        name="freshness",
+        minimum_interval_seconds=300,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells in the asset checks which portals are stale.",
+    )
+    def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        now = datetime.now(UTC)
+        day, _, known = (context.cursor or "").partition(" ")
+        is_new_day = day != now.date().isoformat()
+        answers: list[str] = []
+        events: list[dg.AssetCheckEvaluation] = []
+        before = set(known.split())
+        for endpoint, table in _tables(catalogue, config):
+            passed, metadata = look_at_freshness(endpoint, table, catalogue, config)
+            if not passed:
+                answers.append(table)
+            if is_new_day or passed == (table in before):
+                events.append(
+                    dg.AssetCheckEvaluation(
+                        asset_key=dg.AssetKey(table.split(".")),
+                        check_name=FRESH,
+                        passed=passed,
+                        severity=dg.AssetCheckSeverity.WARN,
+                        metadata=metadata,
+                    )
+                )
+        return dg.SensorResult(
+            asset_events=events,
+            cursor=f"{now.date()} {' '.join(answers)}",
+            skip_reason=f"{len(answers)} tables have a stale portal",
+        )
+
+    return freshness
+
+
+def _tables(catalogue: Catalogue, config: Config) -> Iterator[tuple[Endpoint, str]]:
+    for endpoint in catalogue.endpoints:
+        if portals_of(endpoint, catalogue, config):
+            for table in endpoint.tables:
+                yield endpoint, table.full_name
+
+

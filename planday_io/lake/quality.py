@@ -1,0 +1,137 @@
+"""Whether a slice can be believed: what the asset checks say, from the lake alone. Counts only, no values.
+
+Not here: whether a read was complete before it was written (`planday_io.reading`), the guard against shrinking (`guard`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from planday_io.catalogue import Catalogue, Table
+from planday_io.frames.build import distinct_keys
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.months import shifted
+
+NAMES = {
+    "key_unique": "No two rows of the slice share their key.",
+    "key_not_null": "No row lacks a part of its key.",
+    "references_resolve": "Ids lead to a row of the table they refer to, as far as that table was read.",
+    "complete": "What the API stated agrees with what came and with what is kept.",
+    "row_count_usual": "As many rows as usual: within half and double of the middle of the months around, or of the previous read.",
+}
+"""Check -> what it says."""
+
+_SUCCESSORS = {"hr.employees": ("hr.deactivated_employees",)}
+"""Where rows of a table go when they leave it."""
+_FEW_ROWS = 20
+_AROUND = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one check found.
+
+    Args:
+        check: of `NAMES`.
+        passed: whether it is as it should be.
+        counts: that it goes by.
+        is_error: a failure means that the numbers are wrong, not only unusual.
+    """
+
+    check: str
+    passed: bool
+    counts: dict[str, int] = field(default_factory=dict)
+    is_error: bool = True
+
+
+def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: int | None) -> list[Verdict]:
+    """All checks of one slice that is there.
+
+    Args:
+        lake: of the slice.
+        catalogue: to look tables up.
+        key: the slice.
+        previous_rows: of the slice before, or None.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    table = catalogue.table(key.full_name)
+    names = [*table.key, *(column.name for column in table.columns if column.references)]
+    rows = lake.read(key, [*dict.fromkeys(names)])
+    origin = lake.origin(key)
+    assert origin is not None  # noqa: S101 - it was just read
+    found = distinct_keys(rows, table.key)
+    nulls = sum(rows.column(name).null_count for name in table.key)
+    # Part of the key of rows without an id may be absent rightly; the ordinal tells them apart.
+    soft = bool(table.ordinal) or table.confidence not in ("documented", "observed")
+    agrees = origin.kept == rows.num_rows and origin.distinct_keys == origin.received
+    agrees = agrees and (origin.expected_total is None or origin.expected_total == origin.received or table.is_monthly)
+    return [
+        Verdict("key_unique", found == rows.num_rows, {"rows": rows.num_rows, "distinct": found}),
+        Verdict("key_not_null", nulls == 0 or soft, {"nulls": nulls}),
+        _references(lake, catalogue, table, key, rows),
+        Verdict(
+            "complete",
+            agrees,
+            {"kept": origin.kept, "received": origin.received, "distinct": origin.distinct_keys}
+            | ({} if origin.expected_total is None else {"stated": origin.expected_total}),
+        ),
+        _usual(lake, key, rows.num_rows, previous_rows),
+    ]
+
+
+def _references(lake: Lake, catalogue: Catalogue, table: Table, key: SliceKey, rows: pa.Table) -> Verdict:
+    counts: dict[str, int] = {}
+    missing_rows = 0
+    for column in table.columns:
+        if not column.references:
+            continue
+        known = _ids(lake, catalogue, column.references, key)
+        if known is None:
+            continue
+        values = rows.column(column.name)
+        values = pc.list_flatten(values) if pa.types.is_list(values.type) else values
+        values = pc.drop_null(values)
+        # A pseudonym leads nowhere by intention.
+        values = values.filter(pc.greater_equal(values, 0)) if len(values) else values
+        missing = len(values) - int(pc.sum(pc.is_in(values, known)).as_py() or 0)
+        if missing:
+            counts[column.name] = missing
+            missing_rows += missing
+    return Verdict("references_resolve", not missing_rows, counts or {"missing": 0}, is_error=False)
+
+
+def _ids(lake: Lake, catalogue: Catalogue, name: str, key: SliceKey) -> pa.Array | None:
+    """Ids of a table that a slice may refer to; None where it was not read."""
+    column = "id" if "id" in catalogue.table(name).key else catalogue.table(name).key[-1]
+    parts = []
+    for one in (name, *_SUCCESSORS.get(name, ())):
+        table = catalogue.table(one)
+        # A month's rows refer to that month, or to those beside it.
+        months: Sequence[str | None] = [None]
+        if table.is_monthly:
+            if key.month is None:
+                return None
+            months = [shifted(key.month, by) for by in (-1, 0, 1)]
+        slices = [SliceKey.of(one, key.portal, month) for month in months]
+        parts += [lake.read(there, [column]).column(column) for there in slices if lake.path(there).exists()]
+    return pa.concat_arrays([chunk for part in parts for chunk in part.chunks]) if parts else None
+
+
+def _usual(lake: Lake, key: SliceKey, rows: int, previous_rows: int | None) -> Verdict:
+    middle = previous_rows
+    if key.month is not None:
+        around = [SliceKey.of(key.full_name, key.portal, shifted(key.month, by)) for by in range(-_AROUND, 0)]
+        kept = [origin.kept for one in around if (origin := lake.origin(one))]
+        middle = round(statistics.median(kept)) if kept else None
+    counts = {"rows": rows} | ({} if middle is None else {"usual": middle})
+    unusual = middle is not None and abs(rows - middle) > _FEW_ROWS and not middle / 2 <= rows <= middle * 2
+    return Verdict("row_count_usual", not unusual, counts, is_error=False)
+
+
