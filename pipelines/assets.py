@@ -69,9 +69,7 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
     partitions = _partitions(endpoint, portals, config)
     specs = [_spec(endpoint, table, partitions, catalogue, config) for table in endpoint.tables]
 
-    @dg.multi_asset(
-        name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions)
-    )
+    @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions))
     def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult[None]]:
         portal, month = _portal_and_month(context.partition_key)
         listener = LISTENER.get()

@@ -14,9 +14,7 @@ from planday_io.freshness import stale_portals
 from planday_io.selection import portals_of
 
 FRESH = "fresh_per_portal"
-FRESH_DOC = (
-    "Every portal's newest complete read is as young as its schedules allow. A stale portal is not hidden by a fresh one."
-)
+FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale portal is not hidden by a fresh one."
 
 
 def look_at_freshness(
@@ -28,7 +26,8 @@ def look_at_freshness(
         "portals": len(portals_of(endpoint, catalogue, config)),
         "stale": len(stale),
         "stale_portals": ", ".join(
-            f"{one.portal} ({'never read' if one.last is None else one.last.isoformat(timespec='minutes')})" for one in stale
+            f"{one.portal} ({'never read' if one.last is None else one.last.isoformat(timespec='minutes')})"
+            for one in stale
         )
         or "none",
     }
@@ -78,5 +77,3 @@ def _tables(catalogue: Catalogue, config: Config) -> Iterator[tuple[Endpoint, st
         if portals_of(endpoint, catalogue, config):
             for table in endpoint.tables:
                 yield endpoint, table.full_name
-
-

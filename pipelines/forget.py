@@ -33,8 +33,12 @@ def forget_person(config: Config, portal: str, employee: int, console: Console, 
     )
     lines += [f"  still in {place}" for place in done.places]
     if done.places:
-        lines.append("These are parts of other people's rows, or names. Change them in Planday, sync, and run this again.")
-    lines.append("Later syncs leave the person out until `planday forget --undo`. Connections that are open show the file")
+        lines.append(
+            "These are parts of other people's rows, or names. Change them in Planday, sync, and run this again."
+        )
+    lines.append(
+        "Later syncs leave the person out until `planday forget --undo`. Connections that are open show the file"
+    )
     lines.append("they opened: close them. Backups and copies of the files are yours to deal with.")
     _say(console, lines)
     return 1 if done.places else 0
@@ -50,8 +54,8 @@ def remember_person(config: Config, portal: str, employee: int, console: Console
         _say(
             console,
             [
-                f"Employee {employee} is read again from now on. What was removed comes back with `planday sync {portal} --full`,",
-                "and facts outside the window with `--months`. What Planday no longer has does not come back.",
+                f"Employee {employee} is read again from now on. What was removed comes back with `planday sync {portal} --full`",
+                "and, for facts outside the window with `--months`. What Planday no longer has does not come back.",
             ],
         )
     else:
@@ -68,7 +72,10 @@ def forget_portal(config: Config, portal: str, console: Console, *, as_json: boo
         return 0
     print_rows(console, "", ("table", "slices removed"), sorted(removed.items()))
     if portal in config.portals:
-        _say(console, [f"Portal '{portal}' still stands in {config.file.name}, so the next sync reads it again: take it out."])
+        _say(
+            console,
+            [f"Portal '{portal}' still stands in {config.file.name}, so the next sync reads it again: take it out."],
+        )
     return 0
 
 

@@ -32,7 +32,11 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     ended = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_ACTIVE)):
         pid = run.tags.get(PID)
-        if pid is None or run.tags.get(HOST) != socket.gethostname() or process_started(int(pid)) == run.tags.get(STARTED):
+        if (
+            pid is None
+            or run.tags.get(HOST) != socket.gethostname()
+            or process_started(int(pid)) == run.tags.get(STARTED)
+        ):
             continue
         instance.report_run_failed(
             run, f"The process {pid} of this run was killed. What it had read completely is kept; run it again."

@@ -21,9 +21,9 @@ import pyarrow as pa
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config.model import Config
 from planday_io.files import locked, storage_errors, write_text
+from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
-from planday_io.lake.policies import aligned
 from planday_io.selection import endpoints_of
 
 _TRIED_AGAIN = timedelta(hours=6)

@@ -81,7 +81,9 @@ def personal_data(config: Config, catalogue: Catalogue) -> list[tuple[str, str, 
                 columns |= dict.fromkeys(own)
                 if own:
                     tables[table.full_name] = None
-                    tables |= dict.fromkeys([table.full_name + "_history"] if table.full_name in catalogue.histories else [])
+                    tables |= dict.fromkeys(
+                        [table.full_name + "_history"] if table.full_name in catalogue.histories else []
+                    )
         if name == "unknown":
             columns, tables = {"_extra": None}, {"every table": None}
         found.append((name, does[config.privacy.policy(name)], ", ".join(columns), ", ".join(tables)))

@@ -168,7 +168,8 @@ def _cells_with(path: Path, values: set[str], longer: list[str]) -> Iterator[str
                 continue
             tests = ", ".join(
                 f"coalesce(bool_or(list_contains($values, CAST({quote(one)} AS VARCHAR)) OR "
-                f"len(list_filter($longer, lambda looked_for_text: contains(CAST({quote(one)} AS VARCHAR), looked_for_text))) > 0), false)"
+                f"len(list_filter($longer, lambda _text: "
+                f"contains(CAST({quote(one)} AS VARCHAR), _text))) > 0), false)"
                 for one in columns
             )
             row = db.execute(f"SELECT {tests} FROM {relation}", db_values).fetchone() or ()
@@ -194,7 +195,9 @@ def _is_theirs(rows: pa.Table, table: Table, people: Forgotten, parents: dict[st
     mask = pa.repeat(pa.scalar(value=False), rows.num_rows)
     for person in table.people:
         if person.role != "actor" and (ids := people.ids_in(rows.column(person.column))):
-            mask = pc.or_(mask, pc.is_in(rows.column(person.column), pa.array(sorted(ids), pa.int64())).combine_chunks())
+            mask = pc.or_(
+                mask, pc.is_in(rows.column(person.column), pa.array(sorted(ids), pa.int64())).combine_chunks()
+            )
     if (link := owner_link(table)) and parents[link[1]]:
         owned = pc.is_in(rows.column(link[0]), pa.array(sorted(parents[link[1]]), pa.int64())).combine_chunks()
         mask = pc.or_(mask, owned)
@@ -322,6 +325,4 @@ def _finder(values: list[str]) -> Callable[[Any], bool]:
 def _republish(config: Config, catalogue: Catalogue, lake: Lake) -> None:
     with locked(config.state / "locks" / "publish.lock"):
         sweep(config.warehouse.parent)
-    publish(
-        lake, config.warehouse, catalogue=catalogue, policies=config.privacy, state=config.state, rebuild=True
-    )
+    publish(lake, config.warehouse, catalogue=catalogue, policies=config.privacy, state=config.state, rebuild=True)

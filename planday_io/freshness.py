@@ -39,7 +39,9 @@ class Freshness:
         return self.allowed_since is not None and (self.last is None or self.last < self.allowed_since)
 
 
-def freshness(config: Config, catalogue: Catalogue, portal: str, endpoint: Endpoint, table: str, now: datetime) -> Freshness:
+def freshness(
+    config: Config, catalogue: Catalogue, portal: str, endpoint: Endpoint, table: str, now: datetime
+) -> Freshness:
     """The freshness of one table of one portal. Raises StorageError when the lake cannot be read."""
     lake = Lake(config.lake, config.state)
     months = window_months(config, portal, now) if endpoint.grid == "month" else [None]
@@ -49,7 +51,9 @@ def freshness(config: Config, catalogue: Catalogue, portal: str, endpoint: Endpo
     return Freshness(portal, last, _allowed_since(config, catalogue, portal, endpoint, now))
 
 
-def stale_portals(config: Config, catalogue: Catalogue, endpoint: Endpoint, table: str, now: datetime) -> list[Freshness]:
+def stale_portals(
+    config: Config, catalogue: Catalogue, endpoint: Endpoint, table: str, now: datetime
+) -> list[Freshness]:
     """The portals for which a table is stale."""
     found = [
         freshness(config, catalogue, portal, endpoint, table, now)
@@ -59,7 +63,9 @@ def stale_portals(config: Config, catalogue: Catalogue, endpoint: Endpoint, tabl
     return [one for one in found if one.is_stale]
 
 
-def _allowed_since(config: Config, catalogue: Catalogue, portal: str, endpoint: Endpoint, now: datetime) -> datetime | None:
+def _allowed_since(
+    config: Config, catalogue: Catalogue, portal: str, endpoint: Endpoint, now: datetime
+) -> datetime | None:
     settings = config.portals[portal]
     local = now.astimezone(ZoneInfo(settings.timezone))
     since = []

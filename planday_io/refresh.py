@@ -218,7 +218,8 @@ class _New:
         key = ["portal", *self._table.key]
         previous = self._session.lake.read(self._plan.key(self._table), key)
         before, after = (set(zip(*(t.column(n).to_pylist() for n in key), strict=True)) for t in (previous, self._rows))
-        return f"of {len(before)} keys {len(before - after)} vanished, {len(before & after)} stayed, {len(after - before)} are new"
+        gone, stayed, new = len(before - after), len(before & after), len(after - before)
+        return f"of {len(before)} keys {gone} vanished, {stayed} stayed, {new} are new"
 
     def write(self) -> None:
         """Write it, unless a later read was written meanwhile. Raises StorageError."""

@@ -100,7 +100,10 @@ def _page(config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, a
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"thousands": lambda number: f"{number:,.0f}".replace(",", "\u202f"), "ago": lambda then: _ago(then, at)}
+    environment.filters |= {
+        "thousands": lambda number: f"{number:,.0f}".replace(",", "\u202f"),
+        "ago": lambda then: _ago(then, at),
+    }
     environment.filters |= {"month_name": lambda month: f"{first_day(month):%b %y}"}
     portals = [_portal(config, catalogue, db, key, at) for key in config.portals]
     tables = _rows(
@@ -110,8 +113,8 @@ def _page(config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, a
     )
     runs = _rows(
         db,
-        "SELECT portal, count(*) AS runs, count(*) FILTER (NOT is_complete) AS failed, sum(requests) AS requests, "
-        "sum(retries) AS retries FROM sync.runs WHERE started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY GROUP BY ALL",
+        "SELECT portal, count(*) AS runs, count(*) FILTER (NOT is_complete) AS failed, "
+        "coalesce(sum(requests), 0) AS requests FROM sync.runs WHERE started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY GROUP BY ALL",
         at,
     )
     failures = _rows(
@@ -126,6 +129,7 @@ def _page(config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, a
         portals=portals,
         tables=tables,
         runs=runs,
+        run_of={row["portal"]: row for row in runs},
         failures=failures,
         most_rows=max([1, *(row["kept"] for row in tables)]),
         chart_size=_CHART,
@@ -142,7 +146,9 @@ def _portal(
         for endpoint in endpoints
         for table in endpoint.tables
     }
-    facts = [table.full_name for one in endpoints if one.grid == "month" for table in one.tables if not table.on_request]
+    facts = [
+        table.full_name for one in endpoints if one.grid == "month" for table in one.tables if not table.on_request
+    ]
     read = {
         row["month"]: row["slices"]
         for row in _rows(
@@ -155,7 +161,9 @@ def _portal(
     }
     published = {
         row["table_name"]: row["newest"]
-        for row in _rows(db, "SELECT table_name, max(fetched_at) AS newest FROM sync.slices WHERE portal = ? GROUP BY ALL", portal)
+        for row in _rows(
+            db, "SELECT table_name, max(fetched_at) AS newest FROM sync.slices WHERE portal = ? GROUP BY ALL", portal
+        )
     }
     names = _rows(db, "SELECT company_name, name FROM portal.portals WHERE portal = ?", portal)
     on_request = {table.full_name for table in catalogue.tables() if table.on_request}

@@ -47,7 +47,11 @@ def a_person(planday: Installation) -> int:
     """Somebody with rows in every table: a supervisor with absences, shifts, rates, custom fields, and talk about them."""
     portal = planday.sandbox.portals["oslo"]
     supervisors = {row["employeeId"] for row in portal.supervisors}
-    absent = {row["employeeId"] for row in portal.leave.records if row["status"] == "Approved" and row["employeeId"] in supervisors}
+    absent = {
+        row["employeeId"]
+        for row in portal.leave.records
+        if row["status"] == "Approved" and row["employeeId"] in supervisors
+    }
     person: int = min(absent or supervisors)
     names = {"firstName": "Gunhildis", "lastName": "Quistgaard", "gender": "Female"}
     portal.edit_employee(person, **names, jobTitle="Sommelière")
@@ -61,8 +65,22 @@ def values_of(planday: Installation, person: int) -> list[str]:
     portal = planday.sandbox.portals["oslo"]
     row, detail = next(row for row in portal.employees if row["id"] == person), portal.details[person]
     account = row["bankAccount"]["accountNumber"]
-    custom = [str(value["value"]) for name, value in detail.items() if name.startswith("custom_") and len(str(value["value"])) > 3]
-    return ["Gunhildis", "Quistgaard", row["email"], row["cellPhone"], detail["cellPhone"], row["street1"], row["ssn"], account, *custom]
+    custom = [
+        str(value["value"])
+        for name, value in detail.items()
+        if name.startswith("custom_") and len(str(value["value"])) > 3
+    ]
+    return [
+        "Gunhildis",
+        "Quistgaard",
+        row["email"],
+        row["cellPhone"],
+        detail["cellPhone"],
+        row["street1"],
+        row["ssn"],
+        account,
+        *custom,
+    ]
 
 
 def others(planday: Installation, person: int, months: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -73,19 +91,30 @@ def others(planday: Installation, person: int, months: list[str]) -> dict[str, l
         if columns:
             for month in months if table.is_monthly else [None]:
                 rows = planday.rows(table.full_name, month=month)
-                found[f"{table.full_name} {month}"] = [row for row in rows if (row[columns[0]] or 0) > 0 and row[columns[0]] != person]
+                found[f"{table.full_name} {month}"] = [
+                    row for row in rows if (row[columns[0]] or 0) > 0 and row[columns[0]] != person
+                ]
     return found
 
 
 def left_over(folder: Path, values: list[str]) -> list[str]:
-    return [f"{path.name}: {value}" for path, content in files(folder).items() for value in values if value.encode() in content]
+    return [
+        f"{path.name}: {value}"
+        for path, content in files(folder).items()
+        for value in values
+        if value.encode() in content
+    ]
 
 
 def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
     months = [shifted(THIS, -2), shifted(THIS, -1)]
     person = a_person(planday)
     portal = planday.sandbox.portals["oslo"]
-    spoken_of = next(s["id"] for s in portal.roster.shifts.values() if s["employeeId"] not in (None, person) and s["date"][:7] == months[0])
+    spoken_of = next(
+        s["id"]
+        for s in portal.roster.shifts.values()
+        if s["employeeId"] not in (None, person) and s["date"][:7] == months[0]
+    )
     portal.roster.edit_shift(spoken_of, comment="Ask Gunhildis Quistgaard for the key")
     read_everything(planday, months)
     # A second version of the person, so that the history has something to forget.
@@ -96,7 +125,12 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
     values = [*values_of(planday, person), "Blåbærstien 99999"]
     assert left_over(planday.folder, values)
     ids = {name for name, rows in others(planday, -1, months).items() if any(person in row.values() for row in rows)}
-    assert {name.split()[0] for name in ids} >= {"hr.supervisors", "absence.absence_records", "scheduling.shifts", "payroll.shifts"}
+    assert {name.split()[0] for name in ids} >= {
+        "hr.supervisors",
+        "absence.absence_records",
+        "scheduling.shifts",
+        "payroll.shifts",
+    }
     before, sums = others(planday, person, months), [planday.query(sql) for sql in SUMS]
     versions = planday.query("SELECT count(*) FROM hr.employees_history WHERE id <> ?".replace("?", str(person)))
 
@@ -117,11 +151,15 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
         after = others(planday, person, months)
         for name, rows in before.items():
             if not name.startswith("scheduling.shifts "):
-                assert [{**row, "_fetched_at": 0} for row in after[name]] == [{**row, "_fetched_at": 0} for row in rows], name
+                assert [{**row, "_fetched_at": 0} for row in after[name]] == [
+                    {**row, "_fetched_at": 0} for row in rows
+                ], name
         for table in CATALOGUE.tables():
             for one in table.people:
                 if one.role != "actor":
-                    assert planday.query(f'SELECT count(*) FROM {table.full_name} WHERE "{one.column}" = {person} AND portal = \'oslo\'') == [(0,)]
+                    assert planday.query(
+                        f"SELECT count(*) FROM {table.full_name} WHERE \"{one.column}\" = {person} AND portal = 'oslo'"
+                    ) == [(0,)]
         assert [planday.query(sql) for sql in SUMS] == sums
 
     is_forgotten()
@@ -135,14 +173,18 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
     read_everything(planday, months)
     is_forgotten()
     assert planday.query("SELECT DISTINCT employee_id FROM payroll.shifts WHERE employee_id < 0") == pseudonym
-    assert not [path for path in planday.sandbox.requests if f"/employees/{person}" in path], "nothing is asked about them"
+    assert not [path for path in planday.sandbox.requests if f"/employees/{person}" in path], (
+        "nothing is asked about them"
+    )
     planday.refresh("scheduling.deleted_shifts")
     assert not left_over(planday.config.lake, values)
 
     undone = planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person), "--undo")
     assert undone.returncode == 0, undone.stderr
     read_everything(planday, months)
-    assert planday.query(f"SELECT first_name FROM hr.employees WHERE id = {person} AND portal = 'oslo'") == [("Gunhildis",)]
+    assert planday.query(f"SELECT first_name FROM hr.employees WHERE id = {person} AND portal = 'oslo'") == [
+        ("Gunhildis",)
+    ]
     assert planday.query("SELECT count(*) FROM payroll.shifts WHERE employee_id < 0") == [(0,)]
 
 
@@ -190,7 +232,11 @@ def test_a_portal_is_forgotten(planday: Installation) -> None:
     assert "still stands in portals.yaml" in done.stdout
     assert {key.portal for key in planday.lake.slices()} == {"oslo"}
     assert not list(planday.config.lake.rglob("*london*"))
-    assert not [path for path in (planday.config.state).rglob("*london*") if "tokens" not in str(path) and "locks" not in str(path)]
+    assert not [
+        path
+        for path in (planday.config.state).rglob("*london*")
+        if "tokens" not in str(path) and "locks" not in str(path)
+    ]
     assert not left_over(planday.config.lake, ["london.example"])
     with duckdb.connect(str(planday.config.warehouse), read_only=True) as db:
         assert db.execute("SELECT DISTINCT portal FROM sync.slices").fetchall() == [("oslo",)]

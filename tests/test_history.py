@@ -63,7 +63,12 @@ def test_a_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installatio
     for night in range(30):
         at = FIRST + timedelta(days=night)
         for _ in range(chance.randrange(3)):
-            portal.edit_employee(chance.choice(portal.employees)["id"], at, city=chance.choice(("Oslo", "Moss", "Hamar")), jobTitle=f"t{night}")
+            portal.edit_employee(
+                chance.choice(portal.employees)["id"],
+                at,
+                city=chance.choice(("Oslo", "Moss", "Hamar")),
+                jobTitle=f"t{night}",
+            )
         if night % 6 == 2:
             portal.hire(at)
         if night % 5 == 3:
@@ -84,10 +89,17 @@ def test_a_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installatio
             read(planday, "hr.employees", at + timedelta(hours=1))
         if night == 15:
             # A run that began before the last one and comes late changes nothing.
-            late = PortalSession(planday.config, CATALOGUE, "oslo", run_id="late", clock=lambda at=at: at - timedelta(hours=3))  # type: ignore[misc]
+            late = PortalSession(
+                planday.config, CATALOGUE, "oslo", run_id="late", clock=lambda at=at: at - timedelta(hours=3)
+            )  # type: ignore[misc]
             assert refresh(late, "hr.employees")[0].superseded
     found = [
-        (row["id"], row["valid_from"], row["valid_to"], None if row["date_time_modified"] is None else f"{row['date_time_modified']:%Y-%m-%dT%H:%M:%SZ}")
+        (
+            row["id"],
+            row["valid_from"],
+            row["valid_to"],
+            None if row["date_time_modified"] is None else f"{row['date_time_modified']:%Y-%m-%dT%H:%M:%SZ}",
+        )
         for row in planday.rows("hr.employees_history")
     ]
     assert sorted(found) == model.as_rows()
@@ -114,15 +126,29 @@ def test_versions_are_what_the_reads_saw(reads: list[dict[int, str]], twice: set
     for number, rows in enumerate(reads):
         at = FIRST + timedelta(days=number)
         snapshot = pa.Table.from_pylist(
-            [{"portal": "o", "portal_id": 1, "employee_id": n, "salary_code": text, "valid_from": date(2024, 1, 1), "_fetched_at": at} for n, text in rows.items()],
+            [
+                {
+                    "portal": "o",
+                    "portal_id": 1,
+                    "employee_id": n,
+                    "salary_code": text,
+                    "valid_from": date(2024, 1, 1),
+                    "_fetched_at": at,
+                }
+                for n, text in rows.items()
+            ],
             schema=schema,
         )
         for _ in range(2 if number in twice else 1):
             versions = advance(versions, snapshot, table=table, compared=columns, at=at, seen=None)
         model.saw(at, rows)
-    found = [(row["employee_id"], row["valid_from"], row["valid_to"], row["salary_code"]) for row in versions.to_pylist()]
+    found = [
+        (row["employee_id"], row["valid_from"], row["valid_to"], row["salary_code"]) for row in versions.to_pylist()
+    ]
     assert sorted(found) == model.as_rows()
-    assert [row["is_current"] for row in versions.to_pylist()] == [row["valid_to"] is None for row in versions.to_pylist()]
+    assert [row["is_current"] for row in versions.to_pylist()] == [
+        row["valid_to"] is None for row in versions.to_pylist()
+    ]
 
 
 CUT = """
@@ -139,7 +165,7 @@ def cut_between(config_path: str) -> None:
     from planday_io.lake.history import Histories
 
     class Cut(Histories):
-        def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:
+        def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:  # noqa: ARG002
             os.kill(os.getpid(), signal.SIGKILL)
 
     import planday_io.refresh
@@ -157,7 +183,11 @@ def test_a_kill_between_slice_and_history_heals(planday: Installation, who_heals
     person = portal.employees[0]["id"]
     portal.edit_employee(person, FIRST, zip="0001")
     done = subprocess.run(
-        [sys.executable, "-c", CUT, str(planday.config_path)], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", CUT, str(planday.config_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert planday.origin("hr.employees").run_id == "killed"  # type: ignore[union-attr]
@@ -166,7 +196,9 @@ def test_a_kill_between_slice_and_history_heals(planday: Installation, who_heals
         portal.edit_employee(person, FIRST + timedelta(days=2), zip="0002")
         read(planday, "hr.employees", FIRST + timedelta(days=2))
     planday.publish()
-    versions = planday.query(f"SELECT valid_from, valid_to FROM hr.employees_history WHERE id = {person} AND portal = 'oslo' ORDER BY 1")
+    versions = planday.query(
+        f"SELECT valid_from, valid_to FROM hr.employees_history WHERE id = {person} AND portal = 'oslo' ORDER BY 1"
+    )
     starts = [FIRST + timedelta(days=n) for n in ((0, 1, 2) if who_heals == "the next read" else (0, 1))]
     assert versions == [*zip(starts, [*starts[1:], None], strict=True)]
 
@@ -199,7 +231,11 @@ def test_the_roster_as_it_was(make: Make) -> None:
         at = base + timedelta(days=day)
         for one in (other, month):
             read(planday, "scheduling.shifts", at, one)
-        rows = {s["id"]: (s["startDateTime"], s["status"]) for s in roster.shifts.values() if s["date"][:7] in (month, other)}
+        rows = {
+            s["id"]: (s["startDateTime"], s["status"])
+            for s in roster.shifts.values()
+            if s["date"][:7] in (month, other)
+        }
         states.append((at, rows))
 
     look(0)
@@ -215,9 +251,13 @@ def test_the_roster_as_it_was(make: Make) -> None:
     planday.publish()
     for at, expected in states:
         for moment in (at, at + timedelta(hours=7)):
-            found = planday.query(f"SELECT id, start_date_time, status FROM scheduling.shifts_as_of(TIMESTAMPTZ '{moment.isoformat()}')")
+            found = planday.query(
+                f"SELECT id, start_date_time, status FROM scheduling.shifts_as_of(TIMESTAMPTZ '{moment.isoformat()}')"
+            )
             assert {number: (f"{start:%Y-%m-%dT%H:%M}", status) for number, start, status in found} == expected
-    assert planday.query(f"SELECT count(*) FROM scheduling.shifts_as_of(TIMESTAMPTZ '{base - timedelta(days=1)}')") == [(0,)]
+    assert planday.query(f"SELECT count(*) FROM scheduling.shifts_as_of(TIMESTAMPTZ '{base - timedelta(days=1)}')") == [
+        (0,)
+    ]
     now = planday.query("SELECT * EXCLUDE (_fetched_at) FROM scheduling.shifts_as_of(now()) ORDER BY ALL")
     assert now == planday.query("SELECT * EXCLUDE (_fetched_at) FROM scheduling.shifts ORDER BY ALL")
 
@@ -231,8 +271,8 @@ def test_every_snapshot_has_a_history_that_agrees_with_it(make: Make) -> None:
     planday.publish()
     for name in CATALOGUE.histories:
         if name != "scheduling.shifts":
-            assert planday.query(f"SELECT * EXCLUDE (_fetched_at) FROM {name}_as_of(now()) ORDER BY ALL") == planday.query(
-                f"SELECT * EXCLUDE (_fetched_at) FROM {name} ORDER BY ALL"
-            ), name
+            assert planday.query(
+                f"SELECT * EXCLUDE (_fetched_at) FROM {name}_as_of(now()) ORDER BY ALL"
+            ) == planday.query(f"SELECT * EXCLUDE (_fetched_at) FROM {name} ORDER BY ALL"), name
     total = planday.query("SELECT count(*), sum(kept) FROM sync.derived WHERE table_name = 'hr.employees_history'")
     assert total == [(1, planday.query("SELECT count(*) FROM hr.employees_history")[0][0])]

@@ -1,4 +1,4 @@
-"""Marts against figures that are computed from the sandbox's own state, in plain Python; their questions are run as documented."""
+"""Marts against figures computed from the sandbox's own state, in plain Python; their questions run as documented."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def dst_months() -> list[str]:
     found = []
     for back in range(14):
         month = shifted(THIS, -back)
-        noons = [datetime.combine(day, datetime.min.time(), ZONE).utcoffset() for day in (first_day(month), last_day(month))]
+        noons = [
+            datetime.combine(day, datetime.min.time(), ZONE).utcoffset() for day in (first_day(month), last_day(month))
+        ]
         if noons[0] != noons[1]:
             found.append(month)
     return found[:2]
@@ -65,15 +67,33 @@ def _make_it_odd(portal: Any) -> None:
     worked = [s for s in roster.shifts.values() if s["date"].startswith(month) and s["punchClockShiftId"]]
     first = worked[0]
     split = roster.add_shift(first["id"], date.fromisoformat(first["date"]))
-    roster.edit_shift(split, startDateTime=f"{first['date']}T04:00", endDateTime=f"{first['date']}T06:30", status="Approved")
+    roster.edit_shift(
+        split, startDateTime=f"{first['date']}T04:00", endDateTime=f"{first['date']}T06:30", status="Approved"
+    )
     punch = roster.punches[first["punchClockShiftId"]]
-    again = {**punch, "id": 91_001, "startDateTime": f"{first['date']}T01:00", "endDateTime": f"{first['date']}T02:15", "isApproved": False}
+    again = {
+        **punch,
+        "id": 91_001,
+        "startDateTime": f"{first['date']}T01:00",
+        "endDateTime": f"{first['date']}T02:15",
+        "isApproved": False,
+    }
     roster.punches[91_001] = again
     roster.punches[worked[1]["punchClockShiftId"]]["isApproved"] = False
     roster.edit_shift(worked[1]["id"], status="Assigned")
-    unpunched = next(s for s in roster.shifts.values() if s["date"].startswith(month) and s["employeeId"] and not s["punchClockShiftId"] and not s["shiftTypeId"])
+    unpunched = next(
+        s
+        for s in roster.shifts.values()
+        if s["date"].startswith(month) and s["employeeId"] and not s["punchClockShiftId"] and not s["shiftTypeId"]
+    )
     portal.leave.records.append(
-        {"id": 5900, "employeeId": unpunched["employeeId"], "status": "Approved", "absencePeriod": {"start": unpunched["date"], "end": unpunched["date"]}, "registrations": None}
+        {
+            "id": 5900,
+            "employeeId": unpunched["employeeId"],
+            "status": "Approved",
+            "absencePeriod": {"start": unpunched["date"], "end": unpunched["date"]},
+            "registrations": None,
+        }
     )
 
 
@@ -85,12 +105,15 @@ def between(start: str, end: str) -> Decimal:
     """Hours between two local times; in the repeated hour an end is the first that lies behind the start."""
     begin = datetime.fromisoformat(start).replace(tzinfo=ZONE).astimezone(UTC)
     ends = [datetime.fromisoformat(end).replace(tzinfo=ZONE, fold=fold).astimezone(UTC) for fold in (0, 1)]
-    return Decimal((next((one for one in ends if one > begin), ends[1]) - begin) / timedelta(hours=1)).quantize(Decimal("0.0001"))
+    return Decimal((next((one for one in ends if one > begin), ends[1]) - begin) / timedelta(hours=1)).quantize(
+        Decimal("0.0001")
+    )
 
 
 def test_shifts(planday: Installation) -> None:
     found = {row[0]: row[1:] for row in planday.query(
-        "SELECT shift_id, hours, planned_hours, is_open, is_draft, is_assigned, is_overnight, start_utc, planned_cost FROM marts.shifts"
+        "SELECT shift_id, hours, planned_hours, is_open, is_draft, is_assigned, is_overnight, start_utc, planned_cost "
+        "FROM marts.shifts"
     )}  # fmt: skip
     roster = shifts(planday)
     assert found.keys() == {s["id"] for s in roster}
@@ -103,7 +126,9 @@ def test_shifts(planday: Installation) -> None:
         known = labour.counts(s)
         assert abs(planned - Decimal(labour.paid_hours(s) if known else labour.hours(s))) < Decimal("0.02")
         assert (is_draft, is_open, is_assigned) == (
-            s["status"] == "Draft", s["status"] != "Draft" and not s["employeeId"], s["status"] != "Draft" and bool(s["employeeId"]),
+            s["status"] == "Draft",
+            s["status"] != "Draft" and not s["employeeId"],
+            s["status"] != "Draft" and bool(s["employeeId"]),
         )  # fmt: skip
         assert is_overnight == (s["endDateTime"][:10] > s["startDateTime"][:10] and s["endDateTime"][11:] != "00:00")
         assert start_utc == datetime.fromisoformat(s["startDateTime"]).replace(tzinfo=ZONE).astimezone(UTC)
@@ -115,8 +140,8 @@ def test_shifts(planday: Installation) -> None:
 def test_hours(planday: Installation) -> None:
     portal = planday.sandbox.portals["oslo"]
     rows = planday.query(
-        "SELECT shift_id, punched_hours, approved_hours, paid_hours, paid_cost, punches, punched_gap, approved_gap, paid_gap, status "
-        "FROM marts.hours WHERE row_of = 'shift'"
+        "SELECT shift_id, punched_hours, approved_hours, paid_hours, paid_cost, punches, punched_gap, approved_gap, paid_gap, "
+        "status FROM marts.hours WHERE row_of = 'shift'"
     )
     found = {row[0]: row[1:] for row in rows}
     assert len(rows) == len(found) == len(shifts(planday)), "one row per shift"
@@ -129,7 +154,8 @@ def test_hours(planday: Installation) -> None:
         punched, approved, paid, cost, count, punched_gap, approved_gap, paid_gap, _ = found[s["id"]]
         own = punches[s["id"]]
         expected = sum(
-            between(p["startDateTime"], p["endDateTime"]) - sum(between(b["startDateTime"], b["endDateTime"]) for b in portal.roster.breaks.get(p["id"], []))
+            between(p["startDateTime"], p["endDateTime"])
+            - sum(between(b["startDateTime"], b["endDateTime"]) for b in portal.roster.breaks.get(p["id"], []))
             for p in own
         )  # fmt: skip
         assert (punched or 0, count) == (expected, len(own)), s
@@ -144,14 +170,29 @@ def test_hours(planday: Installation) -> None:
         if labour.counts(s) and s["date"] <= today:
             assert abs(paid - Decimal(labour.paid_hours(s))) < Decimal("0.001")
             assert cost == (Decimal(str(salary)) if wage is not None else None)
-            assert paid_gap == (None if wage is not None else "salaried" if s["employeeId"] in portal.pay.salaries else "no pay data")
+            assert paid_gap == (
+                None if wage is not None else "salaried" if s["employeeId"] in portal.pay.salaries else "no pay data"
+            )
         else:
             assert paid is None
             assert paid_gap
         assert (punched_gap is None) == bool(own)
         gaps |= {punched_gap, approved_gap, paid_gap}
-    assert gaps >= {None, "draft", "open", "not yet", "absent", "not punched", "not approved", "salaried", "no pay data", "not in payroll"}
-    unscheduled = planday.query("SELECT count(*), count(*) FILTER (punched_gap = 'not punched out') FROM marts.hours WHERE row_of = 'punch'")
+    assert gaps >= {
+        None,
+        "draft",
+        "open",
+        "not yet",
+        "absent",
+        "not punched",
+        "not approved",
+        "salaried",
+        "no pay data",
+        "not in payroll",
+    }
+    unscheduled = planday.query(
+        "SELECT count(*), count(*) FILTER (punched_gap = 'not punched out') FROM marts.hours WHERE row_of = 'punch'"
+    )
     assert unscheduled == [(2, 1)]
 
 
@@ -165,26 +206,48 @@ def test_labour_daily_sums_are_the_api_s(planday: Installation) -> None:
     departments = {row["id"] for row in portal.departments}
     expected: dict[str, Decimal] = defaultdict(Decimal)
     for month in MONTHS:
-        document = labour.payroll(portal.roster, portal.pay, departments, first_day(month), last_day(month), None, full=False)
-        for name, rows in (("shift", "shiftsPayroll"), ("supplement", "supplementsPayroll"), ("salary", "salariedPayroll")):
+        document = labour.payroll(
+            portal.roster, portal.pay, departments, first_day(month), last_day(month), None, full=False
+        )
+        for name, rows in (
+            ("shift", "shiftsPayroll"),
+            ("supplement", "supplementsPayroll"),
+            ("salary", "salariedPayroll"),
+        ):
             expected[name] += sum((Decimal(str(row["salary"])) for row in document[rows]), Decimal(0))
         for department in departments:
-            costs = labour.time_and_cost(portal.roster, portal.pay, department, first_day(month), last_day(month))["costs"]
+            costs = labour.time_and_cost(portal.roster, portal.pay, department, first_day(month), last_day(month))[
+                "costs"
+            ]
             expected["planned"] += sum((Decimal(str(row["cost"])) for row in costs), Decimal(0))
-        worked = {(s["departmentId"], s["date"]) for s in portal.roster.on(first_day(month), min(last_day(month), portal.roster.today))}
+        worked = {
+            (s["departmentId"], s["date"])
+            for s in portal.roster.on(first_day(month), min(last_day(month), portal.roster.today))
+        }
         expected["revenue"] += sum(
-            (Decimal(str(labour.turnover_of(portal.roster, unit, day))) for unit in portal.roster.revenue_units for department, day in worked if unit["departmentId"] == department),
+            (
+                Decimal(str(labour.turnover_of(portal.roster, unit, day)))
+                for unit in portal.roster.revenue_units
+                for department, day in worked
+                if unit["departmentId"] == department
+            ),
             Decimal(0),
         )
     assert expected["supplement"] < 0
     (found,) = planday.query(
-        "SELECT sum(shift_cost), sum(supplement_cost), sum(salary_cost), sum(planned_cost), sum(revenue), sum(labour_cost) FROM marts.labour_daily"
+        "SELECT sum(shift_cost), sum(supplement_cost), sum(salary_cost), sum(planned_cost), sum(revenue), "
+        "sum(labour_cost) FROM marts.labour_daily"
     )
     names = ("shift", "supplement", "salary", "planned", "revenue")
-    assert found == (*(expected[name] for name in names), expected["shift"] + expected["supplement"] + expected["salary"])
+    assert found == (
+        *(expected[name] for name in names),
+        expected["shift"] + expected["supplement"] + expected["salary"],
+    )
     hours = planday.query("SELECT sum(worked_hours), sum(paid_hours) FROM marts.labour_daily")
     assert hours == planday.query("SELECT sum(punched_hours), sum(paid_hours) FROM marts.hours")
-    doubled = planday.query("SELECT count(*) FROM (SELECT 1 FROM marts.labour_daily GROUP BY portal, date, department_id HAVING count(*) > 1)")
+    doubled = planday.query(
+        "SELECT count(*) FROM (SELECT 1 FROM marts.labour_daily GROUP BY portal, date, department_id HAVING count(*) > 1)"
+    )
     assert doubled == [(0,)]
 
 
@@ -197,13 +260,20 @@ def test_absence_days(planday: Installation) -> None:
             expected[record["employeeId"], entry["date"]] = abs(Decimal(entry["account"]["costs"][0]["value"]))
         if not record["registrations"]:
             expected[record["employeeId"], record["absencePeriod"]["start"]] = None
-    found = {(row[0], str(row[1])): row[2] for row in planday.query("SELECT employee_id, date, days FROM marts.absence_days")}
+    found = {
+        (row[0], str(row[1])): row[2] for row in planday.query("SELECT employee_id, date, days FROM marts.absence_days")
+    }
     assert found == expected
 
 
 def test_employees_and_headcount(planday: Installation) -> None:
     portal = planday.sandbox.portals["oslo"]
-    found = {row[0]: row[1:] for row in planday.query("SELECT employee_id, is_active, departments, pay_type, tenure_days FROM marts.employees")}
+    found = {
+        row[0]: row[1:]
+        for row in planday.query(
+            "SELECT employee_id, is_active, departments, pay_type, tenure_days FROM marts.employees"
+        )
+    }
     names = {row["id"]: row["name"] for row in portal.departments}
     assert found.keys() == {row["id"] for row in (*portal.employees, *portal.deactivated)}
     for row in portal.employees:
@@ -211,21 +281,33 @@ def test_employees_and_headcount(planday: Installation) -> None:
         assert active
         assert departments == sorted(names[number] for number in row["departments"])
         kinds = {rates[-1]["wageType"] for (person, _), rates in portal.pay.rates.items() if person == row["id"]}
-        assert pay_type == ("salaried" if row["id"] in portal.pay.salaries else {"HourlyRate": "hourly", "ShiftRate": "shift"}.get(next(iter(kinds), "")))
+        assert pay_type == (
+            "salaried"
+            if row["id"] in portal.pay.salaries
+            else {"HourlyRate": "hourly", "ShiftRate": "shift"}.get(next(iter(kinds), ""))
+        )
         assert abs(tenure - (datetime.now(UTC).date() - date.fromisoformat(row["hiredDate"])).days) <= 1
     for month in (shifted(THIS, -5), shifted(THIS, -1)):
         end = last_day(month).isoformat()
-        there = [r for r in portal.employees if r["hiredDate"] <= end] + [r for r in portal.deactivated if r["hiredDate"] <= end < r["deactivationDate"]]
-        (counted,) = planday.query(f"SELECT sum(headcount), sum(hired) FROM marts.headcount_monthly WHERE month = '{month}'")
+        there = [r for r in portal.employees if r["hiredDate"] <= end] + [
+            r for r in portal.deactivated if r["hiredDate"] <= end < r["deactivationDate"]
+        ]
+        (counted,) = planday.query(
+            f"SELECT sum(headcount), sum(hired) FROM marts.headcount_monthly WHERE month = '{month}'"
+        )
         hired = [r for r in (*portal.employees, *portal.deactivated) if r["hiredDate"][:7] == month]
         assert counted == (len(there), len(hired))
 
 
 @pytest.mark.parametrize("mart", marts(), ids=lambda mart: mart.name)
 def test_each_mart_is_documented_and_answers_its_questions(planday: Installation, mart: Any) -> None:
-    columns = planday.query(f"SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = 'marts' AND table_name = '{mart.name}'")
+    columns = planday.query(
+        f"SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = 'marts' AND table_name = '{mart.name}'"
+    )
     assert dict(columns) == mart.columns
-    assert planday.query(f"SELECT comment FROM duckdb_views() WHERE schema_name = 'marts' AND view_name = '{mart.name}'") == [(mart.doc,)]
+    assert planday.query(
+        f"SELECT comment FROM duckdb_views() WHERE schema_name = 'marts' AND view_name = '{mart.name}'"
+    ) == [(mart.doc,)]
     assert len(mart.questions) == 3
     answers = [planday.query(question.sql) for question in mart.questions]
     assert any(answers), "at least one of them has an answer here"
@@ -234,7 +316,9 @@ def test_each_mart_is_documented_and_answers_its_questions(planday: Installation
 @pytest.mark.parametrize("policy", ["hash", "drop"])
 def test_marts_answer_whatever_the_policy(make: Make, policy: str) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
-    every = ", ".join(f"{name}: {policy}" for name in ("sensitive", "contact", "identity", "pay", "free_text", "unknown"))
+    every = ", ".join(
+        f"{name}: {policy}" for name in ("sensitive", "contact", "identity", "pay", "free_text", "unknown")
+    )
     planday.edit_config("defaults:", f"privacy: {{{every}, hash_key: {{file: key.txt}}}}\ndefaults:")
     (planday.folder / "key.txt").write_text("a key for hashes")
     planday.refresh("hr.employees")
@@ -245,4 +329,6 @@ def test_marts_answer_whatever_the_policy(make: Make, policy: str) -> None:
             planday.query(question.sql)
     assert planday.query("SELECT count(*) > 0, count(paid_cost) FROM marts.hours") == [(True, 0)]
     names = json.dumps(planday.query("SELECT DISTINCT name FROM marts.employees"))
-    assert not [row["firstName"] for row in planday.sandbox.portals["oslo"].employees if f'"{row["firstName"]} ' in names]
+    assert not [
+        row["firstName"] for row in planday.sandbox.portals["oslo"].employees if f'"{row["firstName"]} ' in names
+    ]

@@ -75,7 +75,9 @@ def tighten(lake: Lake, catalogue: Catalogue, policies: Privacy, keys: Iterable[
             now = policies_of(table, policies)
             hidden = hidden_classes(table, origin, policies)
             # What was dropped once stays so until it is read again.
-            held = {name: policy if name in hidden else origin.policies.get(name, policy) for name, policy in now.items()}
+            held = {
+                name: policy if name in hidden else origin.policies.get(name, policy) for name, policy in now.items()
+            }
             lake.write(key, rows, replace(origin, policies=held))
             changed.append(key)
     return changed

@@ -22,7 +22,7 @@ NAMES = {
     "key_not_null": "No row lacks a part of its key.",
     "references_resolve": "Ids lead to a row of the table they refer to, as far as that table was read.",
     "complete": "What the API stated agrees with what came and with what is kept.",
-    "row_count_usual": "As many rows as usual: within half and double of the middle of the months around, or of the previous read.",
+    "row_count_usual": "As many rows as usual: within half and double of the middle of the months before, or of the last read.",
 }
 """Check -> what it says."""
 
@@ -133,5 +133,3 @@ def _usual(lake: Lake, key: SliceKey, rows: int, previous_rows: int | None) -> V
     counts = {"rows": rows} | ({} if middle is None else {"usual": middle})
     unusual = middle is not None and abs(rows - middle) > _FEW_ROWS and not middle / 2 <= rows <= middle * 2
     return Verdict("row_count_usual", not unusual, counts, is_error=False)
-
-

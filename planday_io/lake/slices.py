@@ -145,7 +145,7 @@ class Lake:
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[dict[SliceKey, tuple[Origin, Path]]]:
-        """Slices as they are now, whoever replaces them meanwhile: second names of their files, for as long as the block lasts.
+        """Slices as they are now, whoever replaces them meanwhile: second names of their files, until the block ends.
 
         Keys of slices that were never pulled are left out. Raises StorageError.
         """

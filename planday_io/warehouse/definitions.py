@@ -1,7 +1,7 @@
 """What the warehouse file consists of besides rows: tables, macros, marts, and the comments that explain them.
 
-All of it follows from the catalogue, the privacy policy (it decides the types of hashed columns) and the SQL files beside this
-module. A fingerprint in the file tells whether it is as it should be, so that a publication does not go through it again.
+All of it follows from the catalogue, the privacy policy (it decides the types of hashed columns) and the SQL files beside
+this module. A fingerprint in the file tells whether it is as it should be, so that a publication does not go through it again.
 
 Not here: rows (`publish`), which of them are shown (`months`).
 """
@@ -80,7 +80,12 @@ def fingerprint(catalogue: Catalogue, policies: Policies) -> str:
         (table.full_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
         for table in catalogue.lake_tables.values()
     ]
-    texts = [INSTANTS.read_text(encoding="utf-8"), *(mart.sql for mart in marts()), repr(ledger.TABLES), repr(STANDARD_DOCS)]
+    texts = [
+        INSTANTS.read_text(encoding="utf-8"),
+        *(mart.sql for mart in marts()),
+        repr(ledger.TABLES),
+        repr(STANDARD_DOCS),
+    ]
     texts += as_of_macros(catalogue)
     return hashlib.sha256(json.dumps([tables, texts]).encode()).hexdigest()[:16]
 
@@ -128,7 +133,8 @@ def as_of_macros(catalogue: Catalogue) -> list[str]:
         names = [column.name for column in table.columns]
         columns = [*(head for head, _, _ in head_of(table)), *names, "_extra", "_fetched_at"]
         chosen = ", ".join(
-            quote(one) if history_column(one) == one else f"{quote(history_column(one))} AS {quote(one)}" for one in columns
+            quote(one) if history_column(one) == one else f"{quote(history_column(one))} AS {quote(one)}"
+            for one in columns
         )
         key = ", ".join(quote(history_column(one)) for one in ("portal", *table.key))
         latest = (
@@ -152,9 +158,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _ensure(
-    db: duckdb.DuckDBPyConnection, name: str, wanted: Iterable[tuple[str, str]], there: dict[str, str]
-) -> None:
+def _ensure(db: duckdb.DuckDBPyConnection, name: str, wanted: Iterable[tuple[str, str]], there: dict[str, str]) -> None:
     if not there:
         db.execute(f"CREATE TABLE {name} ({', '.join(f'{quote(column)} {kind}' for column, kind in wanted)})")
         return
@@ -182,11 +186,7 @@ def _normal(kind: str) -> str:
     return str(row[0]) if row else kind
 
 
-def _comment(
-    db: duckdb.DuckDBPyConnection, kind: str, name: str, doc: str, columns: Iterable[tuple[str, str]]
-) -> None:
+def _comment(db: duckdb.DuckDBPyConnection, kind: str, name: str, doc: str, columns: Iterable[tuple[str, str]]) -> None:
     db.execute(f"COMMENT ON {kind} {name} IS {literal(doc)}")
     for column, text in columns:
         db.execute(f"COMMENT ON COLUMN {name}.{quote(column)} IS {literal(text)}")
-
-

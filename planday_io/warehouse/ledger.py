@@ -107,7 +107,9 @@ def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
 def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
     """Note how the file was made."""
     db.execute(f"DELETE FROM {PUBLICATION}")
-    db.execute(f"INSERT INTO {PUBLICATION} VALUES (?, ?, ?)", [made.definitions, json.dumps(made.privacy), made.forgotten])
+    db.execute(
+        f"INSERT INTO {PUBLICATION} VALUES (?, ?, ?)", [made.definitions, json.dumps(made.privacy), made.forgotten]
+    )
 
 
 def record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhere: int, *, is_derived: bool) -> None:
@@ -128,7 +130,8 @@ def record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhe
     row = _derived_values(key, origin) if is_derived else _values(key, origin, elsewhere)
     columns = TABLES[name][1]
     db.execute(
-        f"INSERT INTO {name} ({', '.join(column for column, _, _ in columns)}) VALUES ({', '.join('?' * len(columns))})", row
+        f"INSERT INTO {name} ({', '.join(column for column, _, _ in columns)}) VALUES ({', '.join('?' * len(columns))})",
+        row,
     )
 
 

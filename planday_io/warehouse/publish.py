@@ -120,7 +120,9 @@ class _Publisher:
         self._policies = policies
         self._histories = Histories(lake, state, catalogue, policies)
         self._wanted = ledger.Published(
-            fingerprint(catalogue, policies), ledger.privacy_of(policies), ForgottenPeople(lake.root, state).fingerprint()
+            fingerprint(catalogue, policies),
+            ledger.privacy_of(policies),
+            ForgottenPeople(lake.root, state).fingerprint(),
         )
 
     def publish(self, began: float, *, rebuild: bool, compare_all: bool) -> Publication:
@@ -159,7 +161,9 @@ class _Publisher:
                 made = ledger.read_publication(db)
                 if made is None:
                     return _Current(None, is_retyped=True, slice_ids=frozenset(), doubled=frozenset())
-                is_retyped = made.definitions != self._wanted.definitions and retyped(db, self._catalogue, self._policies)
+                is_retyped = made.definitions != self._wanted.definitions and retyped(
+                    db, self._catalogue, self._policies
+                )
                 ids = db.execute(
                     f"SELECT slice_id FROM {ledger.SLICES} UNION ALL SELECT slice_id FROM {ledger.DERIVED}"
                 ).fetchall()
@@ -213,9 +217,7 @@ class _Publisher:
                 finally:
                     wal.unlink(missing_ok=True)
 
-    def _write(
-        self, file: Path, slices: Slices, *, is_anew: bool, defines: bool
-    ) -> list[tuple[SliceKey, Origin, int]]:
+    def _write(self, file: Path, slices: Slices, *, is_anew: bool, defines: bool) -> list[tuple[SliceKey, Origin, int]]:
         """Write into the new file. Returns each slice written with the number of its rows that another month has."""
         with duckdb.connect(":memory:") as db:
             db.execute("SET TimeZone = 'UTC'")
