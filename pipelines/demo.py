@@ -17,6 +17,7 @@ from pipelines.resources import catalogue
 from pipelines.sync import sync
 from planday_io.config import load_config
 from planday_io.months import month_of, shifted
+from planday_io.report import write_report
 from planday_io.sandbox.serve import served, write_config
 from planday_io.sandbox.state import Sandbox, demo_sandbox
 
@@ -40,32 +41,27 @@ QUERIES = (
         """,
     ),
     (
-        "Hours and cost per department and week: planned, punched, paid (the last two full weeks)",
+        "Hours and cost per department and week: planned, punched, paid, and what came in (the last two full weeks)",
         """
-        WITH work AS (
-            SELECT portal, department_id, date AS day, 'planned' AS kind,
-                   hours_between(start_date_time, end_date_time, time_zone) AS hours, NULL AS cost
-            FROM scheduling.shifts WHERE employee_id IS NOT NULL AND status <> 'Draft'
-            UNION ALL
-            SELECT portal, department_id, date, 'planned', NULL, cost FROM scheduling.time_and_costs
-            UNION ALL
-            SELECT p.portal, p.department_id, p.start_date_time::DATE, 'punched',
-                   hours_between(p.start_date_time, p.end_date_time, coalesce(s.time_zone, p.time_zone)), NULL
-            FROM punchclock.punch_clock_shifts AS p
-            LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
-            UNION ALL
-            SELECT s.portal, s.department_id, s.date, 'paid', hours_between(p.start, p.end, s.time_zone), p.salary
-            FROM payroll.shifts AS p JOIN scheduling.shifts AS s USING (portal, id)
-        )
-        SELECT w.portal, coalesce(d.name, '(no name)') AS department, date_trunc('week', day)::DATE AS week,
-               sum(hours) FILTER (kind = 'planned')::DECIMAL(9, 1) AS planned_h,
-               sum(hours) FILTER (kind = 'punched')::DECIMAL(9, 1) AS punched_h,
-               sum(hours) FILTER (kind = 'paid')::DECIMAL(9, 1) AS paid_h,
-               sum(cost) FILTER (kind = 'planned')::DECIMAL(11, 2) AS planned_cost,
-               sum(cost) FILTER (kind = 'paid')::DECIMAL(11, 2) AS paid_cost
-        FROM work AS w LEFT JOIN hr.departments AS d ON d.portal = w.portal AND d.id = w.department_id
-        WHERE day >= date_trunc('week', current_date) - INTERVAL 14 DAY AND day < date_trunc('week', current_date)
-        GROUP BY ALL ORDER BY w.portal, department, week
+        SELECT portal, coalesce(department, '(no name)') AS department, date_trunc('week', date)::DATE AS week,
+               sum(planned_hours)::DECIMAL(9, 1) AS planned_h, sum(worked_hours)::DECIMAL(9, 1) AS punched_h,
+               sum(paid_hours)::DECIMAL(9, 1) AS paid_h, sum(planned_cost)::DECIMAL(11, 2) AS planned_cost,
+               sum(shift_cost)::DECIMAL(11, 2) AS paid_cost, sum(revenue)::DECIMAL(11, 2) AS revenue,
+               round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0), 1) AS cost_percent
+        FROM marts.labour_daily
+        WHERE department_id IS NOT NULL
+          AND date >= date_trunc('week', current_date) - INTERVAL 14 DAY AND date < date_trunc('week', current_date)
+        GROUP BY ALL ORDER BY portal, department, week
+        """,
+    ),
+    (
+        "Why were shifts of the last full month not paid?",
+        """
+        SELECT portal, paid_gap AS reason, count(*) AS shifts, sum(planned_hours)::DECIMAL(9, 1) AS hours
+        FROM marts.hours
+        WHERE paid_gap IS NOT NULL AND date >= date_trunc('month', current_date) - INTERVAL 1 MONTH
+          AND date < date_trunc('month', current_date)
+        GROUP BY ALL ORDER BY portal, shifts DESC
         """,
     ),
     (
@@ -96,6 +92,7 @@ def run(folder: Path, project: Path, console: Console) -> int:
     print_outcome(console, config, more)
     if not (outcome.is_complete and more.is_complete):
         return 1
+    write_report(config, catalogue(), folder / "planday-report.html")
     with duckdb.connect(str(config.warehouse), read_only=True) as db:
         for title, query in QUERIES:
             found = db.execute(query)
@@ -103,7 +100,7 @@ def run(folder: Path, project: Path, console: Console) -> int:
             print_rows(console, f"\n{title}", columns, found.fetchall())
     console.print(
         f"\nAsk it more:  .venv/bin/python -c \"import duckdb; print(duckdb.connect('{config.warehouse.name}', "
-        f"read_only=True).sql('FROM hr.employees LIMIT 5'))\"  (in {folder})\nOr look at it: make ui",
+        f"read_only=True).sql('FROM hr.employees LIMIT 5'))\"  (in {folder})\nOr look at it: make ui, or open {folder / 'planday-report.html'}",
         soft_wrap=True,
         markup=False,
         highlight=False,

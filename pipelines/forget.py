@@ -54,7 +54,7 @@ def remember_person(config: Config, portal: str, employee: int, console: Console
         _say(
             console,
             [
-                f"Employee {employee} is read again from now on. What was removed comes back with `planday sync {portal} --full`",
+                f"Employee {employee} is read again from now on. The rest returns with `planday sync {portal} --full`",
                 "and, for facts outside the window with `--months`. What Planday no longer has does not come back.",
             ],
         )

@@ -114,7 +114,8 @@ def _page(config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, a
     runs = _rows(
         db,
         "SELECT portal, count(*) AS runs, count(*) FILTER (NOT is_complete) AS failed, "
-        "coalesce(sum(requests), 0) AS requests FROM sync.runs WHERE started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY GROUP BY ALL",
+        "coalesce(sum(requests), 0) AS requests "
+        "FROM sync.runs WHERE started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY GROUP BY ALL",
         at,
     )
     failures = _rows(

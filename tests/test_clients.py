@@ -30,7 +30,8 @@ attached = duckdb.connect()
 attached.execute(f"ATTACH '{sys.argv[1]}' AS planday (READ_ONLY)")
 attached.execute("USE planday")
 counts["attached"] = attached.execute("SELECT count(*) FROM marts.hours").fetchone()[0]
-(comment,) = db.execute("SELECT comment FROM duckdb_columns() WHERE table_name = 'employees' AND column_name = 'zip'").fetchone()
+sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'employees' AND column_name = 'zip'"
+(comment,) = db.execute(sql).fetchone()
 print(json.dumps({"version": duckdb.__version__, "counts": counts, "comment": comment}))
 """
 

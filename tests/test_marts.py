@@ -140,8 +140,8 @@ def test_shifts(planday: Installation) -> None:
 def test_hours(planday: Installation) -> None:
     portal = planday.sandbox.portals["oslo"]
     rows = planday.query(
-        "SELECT shift_id, punched_hours, approved_hours, paid_hours, paid_cost, punches, punched_gap, approved_gap, paid_gap, "
-        "status FROM marts.hours WHERE row_of = 'shift'"
+        "SELECT shift_id, punched_hours, approved_hours, paid_hours, paid_cost, punches, punched_gap, approved_gap, "
+        "paid_gap, status FROM marts.hours WHERE row_of = 'shift'"
     )
     found = {row[0]: row[1:] for row in rows}
     assert len(rows) == len(found) == len(shifts(planday)), "one row per shift"

@@ -1,7 +1,7 @@
 """What the warehouse file consists of besides rows: tables, macros, marts, and the comments that explain them.
 
 All of it follows from the catalogue, the privacy policy (it decides the types of hashed columns) and the SQL files beside
-this module. A fingerprint in the file tells whether it is as it should be, so that a publication does not go through it again.
+this module. A fingerprint in the file tells whether it is as it should be, so that a publication need not go through it.
 
 Not here: rows (`publish`), which of them are shown (`months`).
 """
