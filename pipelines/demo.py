@@ -100,7 +100,8 @@ def run(folder: Path, project: Path, console: Console) -> int:
             print_rows(console, f"\n{title}", columns, found.fetchall())
     console.print(
         f"\nAsk it more:  .venv/bin/python -c \"import duckdb; print(duckdb.connect('{config.warehouse.name}', "
-        f"read_only=True).sql('FROM hr.employees LIMIT 5'))\"  (in {folder})\nOr look at it: make ui, or open {folder / 'planday-report.html'}",
+        f"read_only=True).sql('FROM hr.employees LIMIT 5'))\"  (in {folder})\n"
+        f"Or look at it: make ui; or open {folder}/planday-report.html",
         soft_wrap=True,
         markup=False,
         highlight=False,
