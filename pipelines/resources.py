@@ -61,11 +61,15 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """Log the run, and publish what it wrote, also when part of it failed."""
-        for run in self._runs.values():
-            log_run(self._lake(), run, datetime.now(UTC))
-        if self._is_own_writer:
-            self._lake().writers.end(self._writer)
-            publish_pending(self._config)
+        try:
+            for run in self._runs.values():
+                log_run(self._lake(), run, datetime.now(UTC))
+        finally:
+            # A log that cannot be written keeps nothing from being published.
+            if self._is_own_writer:
+                self._lake().writers.end(self._writer)
+                # The configuration as it is by now: a policy may have become stricter since the run began.
+                publish_pending(load_config(Path(self.config_path), catalogue()))
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Take down for the log of runs what was written."""

@@ -40,6 +40,11 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f"{path.name}{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that somebody is writing, or was when the process was killed."""
+    return _TEMPORARY in path.name
+
+
 @contextmanager
 def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Write a file all or nothing.

@@ -10,28 +10,30 @@ there, and told.
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
-from planday_io.catalogue.model import ScalarList
 from planday_io.config.model import Config
 from planday_io.files import locked, sweep
 from planday_io.frames.types import quote
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.warehouse import publish
+from planday_io.warehouse.definitions import literal
 
 _SHORTEST = 3
 _INSIDE_FROM = 6
 """A value of so many characters is looked for inside other texts too; a shorter one would be found by chance."""
+_NAMES = frozenset({"identity", "contact"})
+"""Classes whose cells are one name, address or number each."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
     _republish(config, catalogue, lake)
     everything = values.names | values.notes
     done.values = len(everything)
-    scanned = scan(config, everything)
+    scanned = scan(config, catalogue, everything)
     done.files, done.places = scanned.files, scanned.places
     return done
 
@@ -127,53 +129,66 @@ class Scan:
     places: list[str]
 
 
-def scan(config: Config, values: set[str]) -> Scan:
+def scan(config: Config, catalogue: Catalogue, values: set[str]) -> Scan:
     """Search every file of the lake and every file of the warehouse for values.
 
-    Bytes as they are, and what Parquet and DuckDB pack decoded. A short value counts where it is a whole cell, because inside
-    longer texts it would be found by chance.
+    What Parquet and DuckDB pack is decoded: a value counts where it is a whole cell, a longer one also as words of a text,
+    except in names and addresses of others ("Anders" is no part of "Andersen", nor of "Anders Nielsen"). Bytes as they are
+    are searched for what is unmistakable: more than one word, or not only letters.
     """
-    longer = [value for value in values if len(value) >= _INSIDE_FROM]
+    unmistakable = [value.encode() for value in values if len(value) >= _INSIDE_FROM and not value.isalpha()]
     files = [path for path in config.lake.rglob("*") if path.is_file()]
     files += [path for path in config.warehouse.parent.glob(f"{config.warehouse.name}*") if path.is_file()]
     places = []
     for path in sorted(files):
         name = str(path.relative_to(config.home) if path.is_relative_to(config.home) else path)
         content = path.read_bytes()
-        if any(value.encode() in content for value in longer):
+        if any(value in content for value in unmistakable):
             places.append(f"{name} (bytes)")
-        places += [f"{name} ({column})" for column in _cells_with(path, values, longer)]
+        places += [f"{name} ({column})" for column in _cells_with(config, catalogue, path, values)]
     return Scan(len(files), places)
 
 
-def _cells_with(path: Path, values: set[str], longer: list[str]) -> Iterator[str]:
-    """Columns of a Parquet or DuckDB file with a cell that is a value, or has a longer one inside."""
+def _cells_with(config: Config, catalogue: Catalogue, path: Path, values: set[str]) -> Iterator[str]:
+    """Columns of a Parquet or DuckDB file with a cell that is a value, or tells one."""
     if ".parquet" in path.name:
-        relations = [("", f"read_parquet('{str(path).replace(chr(39), chr(39) * 2)}', hive_partitioning = false)")]
-        source: str = ":memory:"
+        name = ".".join(path.relative_to(config.lake).parts[:2])
+        relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+        source, relations = ":memory:", [(name, relation)]
     elif ".duckdb" in path.name and not path.name.endswith(".wal"):
         source, relations = str(path), []
     else:
         return
+    words = _as_words(values)
     with duckdb.connect(source, read_only=source != ":memory:") as db:
         if not relations:
             tables = db.execute("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
-            relations = [(f"{schema}.{table}.", f"{quote(schema)}.{quote(table)}") for schema, table in tables]
-        db_values = {"values": sorted(values), "longer": longer}
-        for prefix, relation in relations:
+            relations = [(f"{schema}.{table}", f"{quote(schema)}.{quote(table)}") for schema, table in tables]
+        for name, relation in relations:
             described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
             # Numbers and times are no texts of anybody, and the digits of a phone number are found in them by chance.
-            columns = [name for name, kind, *_ in described if "VARCHAR" in kind or kind == "JSON"]
-            if not columns:
-                continue
-            tests = ", ".join(
-                f"coalesce(bool_or(list_contains($values, CAST({quote(one)} AS VARCHAR)) OR "
-                f"len(list_filter($longer, lambda _text: "
-                f"contains(CAST({quote(one)} AS VARCHAR), _text))) > 0), false)"
-                for one in columns
-            )
-            row = db.execute(f"SELECT {tests} FROM {relation}", db_values).fetchone() or ()
-            yield from (f"{prefix}{one}" for one, is_found in zip(columns, row, strict=True) if is_found)
+            columns = [column for column, kind, *_ in described if "VARCHAR" in kind or kind == "JSON"]
+            known = catalogue.lake_tables.get(name)
+            whole = {column.name for column in known.columns if column.privacy in _NAMES} if known else set()
+            for column in columns:
+                cell = f"CAST({quote(column)} AS VARCHAR)"
+                test = f"list_contains($values, {cell})"
+                given: dict[str, object] = {"values": sorted(values)}
+                if words and column not in whole:
+                    test += f" OR regexp_matches({cell}, $words)"
+                    given["words"] = words
+                query = f"SELECT coalesce(bool_or({test}), false) FROM {relation}"
+                if db.execute(query, given).fetchone() == (True,):
+                    yield f"{name}.{column}"
+
+
+def _as_words(values: set[str]) -> str:
+    """A regular expression for the longer values as words of a text; empty where there are none."""
+    longer = sorted((value for value in values if len(value) >= _INSIDE_FROM), key=len, reverse=True)
+    if not longer:
+        return ""
+    joined = "|".join(re.sub(r"([^\w\s])", r"\\\1", value) for value in longer)
+    return rf"(^|[^\pL\pN])({joined})($|[^\pL\pN])"
 
 
 def _parents(lake: Lake, catalogue: Catalogue, keys: list[SliceKey], people: Forgotten) -> dict[str, set[int]]:
@@ -291,35 +306,33 @@ def _clean(
             lake.write(key, rows, replace(origin, covered=covered))
 
 
-def _without_mentions(rows: pa.Table, table: Table, values: set[str]) -> tuple[pa.Table, int]:
-    """Personal texts of others without what names the person. Returns the rows and how many were touched."""
-    longer = sorted(value for value in values if len(value) >= _INSIDE_FROM)
-    if not longer:
+def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa.Table, int]:
+    """Texts of others without what names the person. Returns the rows and how many cells were emptied.
+
+    A typed text goes where it has a longer value as words; a name of others only where it is the value as a whole.
+    """
+    words = _as_words(names)
+    if not words:
         return rows, 0
-    touched = 0
+    emptied = 0
     for column in table.columns:
-        is_list = column.type == ScalarList(of="VARCHAR")
         if column.privacy not in PERSONAL or column.name not in rows.schema.names:
             continue
         index = rows.schema.get_field_index(column.name)
         kind = rows.schema.field(index).type
-        if not (is_list or pa.types.is_string(kind)):
+        is_list = pa.types.is_list(kind)
+        if not pa.types.is_string(kind.value_type if is_list else kind):
             continue
-        cells = rows.column(index).to_pylist()
-        names = _finder(longer)
-        hit = [cell is not None and any(map(names, cell if is_list else [cell])) for cell in cells]
-        if any(hit):
-            touched += sum(hit)
-            cleaned = [None if is_hit else cell for cell, is_hit in zip(cells, hit, strict=True)]
-            rows = rows.set_column(index, rows.schema.field(index), pa.array(cleaned, kind))
-    return rows, touched
-
-
-def _finder(values: list[str]) -> Callable[[Any], bool]:
-    def names(text: Any) -> bool:  # noqa: ANN401 - a cell
-        return isinstance(text, str) and any(value in text for value in values)
-
-    return names
+        texts = pc.binary_join(rows.column(index), "\n") if is_list else rows.column(index)
+        if column.privacy in _NAMES:
+            hit = pc.is_in(texts, pa.array(sorted(one for one in names if len(one) >= _INSIDE_FROM), pa.string()))
+        else:
+            hit = pc.fill_null(pc.match_substring_regex(texts, words), fill_value=False)
+        if count := int(pc.sum(hit).as_py() or 0):
+            emptied += count
+            blank = pc.if_else(hit, pa.scalar(None, kind), rows.column(index))
+            rows = rows.set_column(index, rows.schema.field(index), blank)
+    return rows, emptied
 
 
 def _republish(config: Config, catalogue: Catalogue, lake: Lake) -> None:

@@ -188,6 +188,32 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
     assert planday.query("SELECT count(*) FROM payroll.shifts WHERE employee_id < 0") == [(0,)]
 
 
+def test_a_name_inside_another_s_name_is_left_alone(planday: Installation) -> None:
+    """Anders goes; Andersen, Anders Nielsen's supervisor record and what is said of him stay."""
+    portal = planday.sandbox.portals["oslo"]
+    person, other = portal.employees[0]["id"], portal.employees[1]["id"]
+    for row in (*portal.employees, *portal.deactivated):
+        row["firstName"], row["lastName"] = "Ida", "Andersen"
+        if row["id"] in portal.details:
+            portal.details[row["id"]].update(firstName="Ida", lastName="Andersen")
+    portal.edit_employee(person, firstName="Anders", lastName="Fosse")
+    portal.supervisors[:] = [{"id": 50, "employeeId": other, "name": "Anders Nielsen"}]
+    tables = ("hr.employees", "hr.deactivated_employees", "hr.employee_details", "hr.supervisors")
+    for name in tables:
+        planday.refresh(name)
+    planday.publish()
+    before = {name: [row for row in planday.rows(name) if row["id"] != person] for name in tables}
+    done = planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person), "--json")
+    assert done.returncode == 0, done.stdout
+    assert {name: planday.rows(name) for name in tables} == before
+    assert planday.query("SELECT count(*) FROM hr.employees_history WHERE first_name = 'Anders'") == [(0,)]
+    for name in tables:
+        planday.refresh(name)
+    planday.publish()
+    again = planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person), "--json")
+    assert again.returncode == 0, again.stdout
+
+
 def test_who_is_forgotten_while_a_run_is_under_way_is_not_brought_back(planday: Installation) -> None:
     """The answer was read before the list was written, and the slice is written after it."""
     from planday_io.lake.forgotten import ForgottenPeople

@@ -218,6 +218,32 @@ def test_a_policy_that_changes_makes_no_versions(planday: Installation) -> None:
     assert not any(row["email"] or row["first_name"] for row in rows)
 
 
+def test_a_class_that_is_hashed_from_now_on_makes_no_versions_and_is_read_again(planday: Installation) -> None:
+    """Also where the publication took the values out of the lake before the next read."""
+    for name in ("hr.employees", "hr.employee_details"):
+        read(planday, name, FIRST)
+    planday.publish()
+    planday.edit_config("defaults:", "privacy: {identity: hash, hash_key: {file: key.txt}}\ndefaults:")
+    (planday.folder / "key.txt").write_text("a key for hashes")
+    assert planday.publish().is_rebuild
+    assert {row["first_name"] for row in planday.rows("hr.employee_details_history")} == {None}
+    for name in ("hr.employees", "hr.employee_details"):
+        read(planday, name, FIRST + timedelta(days=1))
+        assert {len(row["first_name"]) for row in planday.rows(name)} == {64}, "nobody is carried over without a hash"
+        rows = planday.rows(f"{name}_history")
+        assert {(row["valid_from"], row["is_current"]) for row in rows} == {(FIRST, True)}
+
+
+def test_a_note_that_is_being_written_is_nobody_s_leftover(planday: Installation) -> None:
+    """Another run is about to say that its history will follow while this one publishes."""
+    planday.refresh("hr.departments")
+    note = planday.config.state / "history" / f"hr.employees.oslo.tmp-{os.getpid()}-abcd1234"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text("")
+    planday.publish()
+    assert note.exists()
+
+
 def test_the_roster_as_it_was(make: Make) -> None:
     """Five known states of a month: as read, edited, deleted and added, moved, and as it is now."""
     planday = make(people=(5, 5, 5), resources=EVERYTHING)

@@ -245,6 +245,12 @@ def test_labour_daily_sums_are_the_api_s(planday: Installation) -> None:
     )
     hours = planday.query("SELECT sum(worked_hours), sum(paid_hours) FROM marts.labour_daily")
     assert hours == planday.query("SELECT sum(punched_hours), sum(paid_hours) FROM marts.hours")
+    assert planday.query("SELECT count(*) > 0 FROM marts.labour_daily WHERE revenue > 0 AND labour_cost IS NULL") == [
+        (True,)
+    ], "days with revenue that payroll says nothing of"
+    assert planday.query(
+        "SELECT count(*) FROM marts.labour_daily WHERE labour_cost IS NULL AND labour_cost_percent IS NOT NULL"
+    ) == [(0,)]
     doubled = planday.query(
         "SELECT count(*) FROM (SELECT 1 FROM marts.labour_daily GROUP BY portal, date, department_id HAVING count(*) > 1)"
     )

@@ -165,6 +165,19 @@ def test_the_log_of_runs(planday: Installation) -> None:
     assert planday.query("FROM sync.runs ORDER BY run_id") == before
 
 
+def test_a_log_that_cannot_be_written_keeps_nothing_from_being_published(
+    planday: Installation,
+    instance: DagsterInstance,
+) -> None:
+    assert run(planday, instance, "hr.departments").success
+    (log,) = planday.lake.slices("sync.runs")
+    planday.lake.path(log).write_bytes(b"not a slice")
+    planday.sandbox.portals["oslo"].departments.pop()
+    run(planday, instance, "hr.departments")
+    assert planday.query("SELECT count(*) FROM hr.departments") == [(1,)]
+    assert not list((planday.config.state / "writers").iterdir())
+
+
 def test_check_tells_where_personal_data_will_be(planday: Installation) -> None:
     done = planday_command(planday, "check", "oslo")
     assert done.returncode == 0, done.stdout

@@ -22,9 +22,9 @@ import pyarrow as pa
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import Privacy
-from planday_io.files import storage_errors, write_text
+from planday_io.files import is_temporary, storage_errors, sweep, write_text
 from planday_io.frames.types import arrow_schema, quote
-from planday_io.lake.policies import aligned, policies_of, under_policy
+from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
 from planday_io.lake.slices import Lake, Origin, SliceKey
 
 VERDICT = "history"
@@ -77,15 +77,18 @@ class Histories:
         if origin is not None:
             last_read = note.read_text(encoding="utf-8") if note.exists() else ""
             seen = datetime.fromisoformat(last_read) if last_read else None
-            self._record(key, target, self._lake.read(key) if rows is None else rows, origin, seen)
+            # Others (a stricter policy, forgetting) rewrite the history under its own lock.
+            with self._lake.locked(target):
+                self._record(key, target, self._lake.read(key) if rows is None else rows, origin, seen)
         note.unlink(missing_ok=True)
 
     def owed(self) -> list[SliceKey]:
         """Slices whose history is behind."""
         if not self._owed.exists():
             return []
+        sweep(self._owed)
         found = []
-        for note in sorted(self._owed.iterdir()):
+        for note in sorted(path for path in self._owed.iterdir() if not is_temporary(path)):
             domain, table, portal, *month = note.name.split(".")
             found.append(SliceKey(domain, table, portal, month[0] if month else None))
         return found
@@ -99,7 +102,8 @@ class Histories:
             versions, compared = schema.empty_table(), []
         else:
             stored = under_policy(self._lake.read(target), history, before, self._policies)
-            compared = _compared(table, before, stored, policies_of(table, self._policies))
+            hides = bool(hidden_classes(history, before, self._policies))
+            compared = _compared(table, before, stored, policies_of(table, self._policies), hides=hides)
             versions = aligned(stored, schema)
         advanced = advance(versions, rows, table=table, compared=compared, at=origin.fetched, seen=seen)
         if before is not None and advanced.equals(versions) and before.policies == policies_of(history, self._policies):
@@ -195,10 +199,11 @@ def _quoted(names: list[str]) -> str:
     return ", ".join(map(quote, names))
 
 
-def _compared(table: Table, before: Origin, versions: pa.Table, now: dict[str, str]) -> list[str]:
+def _compared(table: Table, before: Origin, versions: pa.Table, now: dict[str, str], *, hides: bool) -> list[str]:
     """Columns whose values were kept the same way then and are now."""
     alike = {name for name, policy in now.items() if before.policies.get(name) == policy}
     there = set(versions.schema.names)
     names = [c.name for c in table.columns if c.privacy in alike and history_column(c.name) in there]
-    # Under `drop`, only the names of unknown members are there.
-    return [*names, "_extra"] if "unknown" in alike and now["unknown"] != "drop" else names
+    # Under `drop`, only the names of unknown members are there; where anything is hidden by now, nothing of them.
+    keeps_unknown = "unknown" in alike and now["unknown"] != "drop" and not hides
+    return [*names, "_extra"] if keeps_unknown else names

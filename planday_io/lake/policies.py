@@ -74,10 +74,9 @@ def tighten(lake: Lake, catalogue: Catalogue, policies: Privacy, keys: Iterable[
             rows = aligned(under_policy(lake.read(key), table, origin, policies), arrow_schema(table, policies))
             now = policies_of(table, policies)
             hidden = hidden_classes(table, origin, policies)
-            # What was dropped once stays so until it is read again.
-            held = {
-                name: policy if name in hidden else origin.policies.get(name, policy) for name, policy in now.items()
-            }
+            # What is gone counts as dropped until it is read again, or nothing would read it again; _extra goes with all.
+            gone = {*hidden, "unknown"}
+            held = {name: "drop" if name in gone else origin.policies.get(name, policy) for name, policy in now.items()}
             lake.write(key, rows, replace(origin, policies=held))
             changed.append(key)
     return changed

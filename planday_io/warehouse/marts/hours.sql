@@ -73,7 +73,7 @@ paid AS (
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),
 rows_of AS (
     SELECT s.portal, s.portal_id, 'shift' AS row_of, s.shift_id, s.date, s.month, s.department_id, s.employee_id, s.status,
-        s.is_draft, s.is_open, s.start_utc > now() AS is_ahead, s.planned_hours, s.planned_cost, p.hours AS punched_hours,
+        s.is_draft, s.is_open, coalesce(s.start_utc > now(), s.start_local > CAST(now() AS TIMESTAMP)) AS is_ahead, s.planned_hours, s.planned_cost, p.hours AS punched_hours,
         coalesce(
             p.approved_hours, CASE WHEN s.status IN ('Approved', 'PunchclockApproved') AND s.is_assigned THEN s.planned_hours END
         ) AS approved_hours,

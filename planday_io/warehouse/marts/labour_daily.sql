@@ -16,7 +16,7 @@
 -- salary_cost: Salaries, on the day payroll gives them.
 -- labour_cost: The three together.
 -- revenue: Turnover of the department's revenue units.
--- labour_cost_percent: Labour cost in percent of revenue; NULL without revenue.
+-- labour_cost_percent: Labour cost in percent of revenue; NULL where either is missing.
 CREATE OR REPLACE VIEW marts.labour_daily AS
 WITH parts AS (
     SELECT portal, portal_id, date, department_id,
@@ -70,7 +70,7 @@ SELECT
         THEN coalesce(t.shift_cost, 0) + coalesce(t.supplement_cost, 0) + coalesce(t.salary_cost, 0)
     END AS labour_cost,
     t.revenue,
-    CASE WHEN t.revenue <> 0
+    CASE WHEN t.revenue <> 0 AND coalesce(t.shift_cost, t.supplement_cost, t.salary_cost) IS NOT NULL
         THEN round(100.0 * CAST(coalesce(t.shift_cost, 0) + coalesce(t.supplement_cost, 0) + coalesce(t.salary_cost, 0) AS DOUBLE)
             / CAST(t.revenue AS DOUBLE), 2)
     END AS labour_cost_percent

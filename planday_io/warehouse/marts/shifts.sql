@@ -29,7 +29,8 @@
 CREATE OR REPLACE VIEW marts.shifts AS
 WITH zones AS (SELECT name FROM pg_timezone_names()),
 costed AS (
-    SELECT portal, shift_id, sum(duration_hours) AS net_hours, sum(TRY_CAST(cost AS DECIMAL(18, 4))) AS cost
+    -- By month: the cost of a shift that moved may stand in its former month until that is read again.
+    SELECT portal, month, shift_id, sum(duration_hours) AS net_hours, sum(TRY_CAST(cost AS DECIMAL(18, 4))) AS cost
     FROM scheduling.time_and_costs WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
 paused AS (SELECT portal, shift_id, sum(duration) AS break_hours FROM payroll.shift_breaks GROUP BY ALL),
@@ -69,7 +70,7 @@ SELECT
     c.cost AS planned_cost,
     CAST(s.end_date_time - INTERVAL 1 SECOND AS DATE) > CAST(s.start_date_time AS DATE) AS is_overnight
 FROM timed AS s
-LEFT JOIN costed AS c ON c.portal = s.portal AND c.shift_id = s.id
+LEFT JOIN costed AS c ON c.portal = s.portal AND c.month = s.month AND c.shift_id = s.id
 LEFT JOIN paused AS b ON b.portal = s.portal AND b.shift_id = s.id
 LEFT JOIN hr.departments AS d ON d.portal = s.portal AND d.id = s.department_id
 LEFT JOIN hr.employee_groups AS g ON g.portal = s.portal AND g.id = s.employee_group_id
