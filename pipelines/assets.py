@@ -15,7 +15,7 @@ from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.errors import PlandayError
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
-from planday_io.lake.quality import NAMES, Verdict, check_slice
+from planday_io.lake.quality import NAMES, Verdict, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.refresh import TableReport
 from planday_io.refresh import refresh as refresh_endpoint
@@ -133,7 +133,7 @@ def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -
                 partitions_def=None if name == FRESH else partitions,
             )
             for table in endpoint.tables
-            for name, description in {**NAMES, FRESH: FRESH_DOC}.items()
+            for name, description in (*((name, NAMES[name]) for name in checks_of(table)), (FRESH, FRESH_DOC))
         ]
 
 

@@ -200,9 +200,11 @@ def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(m
     start = shifted(THIS, -9)
     planday.edit_config("history_start: 2025-01", f"history_start: {start}")
     planday.edit_config("  oslo:\n", "  oslo:\n    window: {past_months: 1, future_months: 1}\n")
-    first = planday_command(planday, "sync", "oslo", "--resources", "scheduling,punchclock,payroll,revenue")
-    assert first.returncode == 0, first.stdout + first.stderr
     months = grid_months(planday.config, "oslo", datetime.now(UTC))
+    # All but the oldest two, which were never read: a plain sync finds that out by itself.
+    planday.read_months(months[2:])
+    first = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts")
+    assert first.returncode == 0, first.stdout + first.stderr
     assert {key.month for key in planday.lake.slices("scheduling.shifts")} == set(months)
     assert not ChangedMonths(planday.config.state).marks()
 

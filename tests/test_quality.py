@@ -12,7 +12,7 @@ from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.freshness import stale_portals
-from planday_io.lake.quality import NAMES, check_slice
+from planday_io.lake.quality import NAMES, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.months import month_of, shifted
 from planday_io.refresh import refresh
@@ -31,7 +31,7 @@ def verdicts(
     planday: Installation, table: str, month: str | None = None, previous: int | None = None
 ) -> dict[str, tuple[bool, dict[str, int]]]:
     found = check_slice(planday.lake, CATALOGUE, SliceKey.of(table, "oslo", month), previous)
-    assert [one.check for one in found] == list(NAMES)
+    assert [one.check for one in found] == checks_of(CATALOGUE.table(table))
     return {one.check: (one.passed, one.counts) for one in found}
 
 
@@ -77,9 +77,10 @@ def test_an_unusual_number_of_rows_is_told(make: Make) -> None:
 def test_each_materialization_answers_its_checks(planday: Installation, instance: DagsterInstance) -> None:
     result = run(planday, instance, "hr.departments", "hr.employees")
     found = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
-    assert set(found) == {
+    expected = {
         (f"hr/{table}", name) for table in ("departments", "employees") for name in (*NAMES, "fresh_per_portal")
     }
+    assert set(found) == expected - {("hr/departments", "references_resolve")}, "departments refer to nothing"
     assert all(one.passed for one in found.values())
     assert {one.partition for (_, name), one in found.items() if name in NAMES} == {"oslo"}
     assert result.success
