@@ -5,6 +5,7 @@ Snapshots have a partition per portal, facts one per month and portal (`2026-09|
 
 import warnings
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
@@ -94,7 +95,9 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
             if listener:
                 listener.failed(portal, endpoint.name, month, str(error), is_final=is_final)
             if is_final:
-                planday.note_failure(portal, month, endpoint.name, str(error))
+                tables = [table.full_name for table in endpoint.tables]
+                left_out = _left_out(endpoint, catalogue, context.run.asset_selection or set())
+                planday.note_failure(portal, month, tables, left_out, error)
                 raise dg.Failure(description=str(error), allow_retries=False) from None
             delay = min(retries.step_delay_seconds, int(tags.get(DELAY_CAP_TAG, retries.step_delay_seconds)))
             context.log.warning("%s (tried again in %s s)", error, delay)
@@ -117,6 +120,19 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
             )
 
     return refresh
+
+
+def _left_out(endpoint: Endpoint, catalogue: Catalogue, selected: AbstractSet[dg.AssetKey]) -> list[str]:
+    """Tables of a run that are not read when an endpoint fails, because they fan out over what it gives."""
+    failed = {table.full_name for table in endpoint.tables}
+    found: list[str] = []
+    # Declared in order: parents come before what fans out over them.
+    for other in catalogue.endpoints:
+        if other.fan_out and other.fan_out.parent in failed:
+            own = [table.full_name for table in other.tables if dg.AssetKey(table.full_name.split(".")) in selected]
+            failed.update(own)
+            found += own
+    return found
 
 
 def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:

@@ -231,20 +231,65 @@ def tables(as_json: AsJson = False) -> None:
 
 @app.command()
 def status(portals: Portals = None, as_json: AsJson = False) -> None:
-    """Show the last complete read of every table and when it is due again."""
-    from pipelines.console import print_rows
+    """Show how everything is: every table's last complete read and next run, incidents, budget, disk, daemon.
+
+    For monitoring systems: exit code 0 when all that is due was read in time, 1 when something is stale or failing.
+    """
+    from dataclasses import asdict
+
+    from pipelines.console import print_status
     from pipelines.resources import catalogue
-    from pipelines.status import table_states
+    from pipelines.status import installation_state, table_states
+    from pipelines.sync import open_instance
 
     config = _config()
-    states = table_states(config, catalogue(), _portals(config, portals))
-    names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "published")
-    rows = [tuple(getattr(state, name) for name in names) for state in states]
+    chosen = _portals(config, portals)
+    states = table_states(config, catalogue(), chosen)
+    with open_instance(config) as instance:
+        whole = installation_state(config, catalogue(), instance)
+    incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
     if as_json:
-        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+        typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
     else:
-        print_rows(_console(), "", names, rows)
-    raise typer.Exit(0 if all(state.last_complete for state in states if state.next_due) else 1)
+        print_status(_console(), states, whole, incidents)
+    is_good = all(state.last_complete and not state.stale for state in states if state.next_due) and not incidents
+    raise typer.Exit(0 if is_good else 1)
+
+
+@app.command()
+def alert(
+    test: Annotated[
+        bool, typer.Option("--test", help="Send a test message by every channel, and nothing else.")
+    ] = False,
+) -> None:
+    """Look for incidents now and tell what is new, as the `alerts` sensor does every minute.
+
+    Run it from cron where there is no Dagster daemon, or beside one, to hear when the daemon itself is gone.
+    """
+    from pipelines.alerting import look
+    from pipelines.sync import open_instance
+    from planday_io.errors import ConfigError
+    from planday_io.incidents import send_test
+
+    config = _config()
+    if test:
+        results = send_test(config)
+        if not results:
+            raise ConfigError(
+                f"{config.file.name} names no channel: add `alerts: {{webhook: {{url: {{env: NAME}}}}}}` or `alerts: "
+                "{mail: ...}`, see portals.example.yaml"
+            )
+        for channel, error in results.items():
+            typer.echo(f"{channel}: {error or 'took the message'}")
+        raise typer.Exit(1 if any(results.values()) else 0)
+    with open_instance(config) as instance:
+        found = look(config, instance)
+    for subject in found.sent:
+        typer.echo(f"sent: {subject}")
+    for channel, error in found.failed.items():
+        typer.echo(f"{channel} did not take a message, it is kept for the next look: {error}", err=True)
+    typer.echo(f"{len(found.open)} incidents are open")
+    raise typer.Exit(1 if found.open or found.failed else 0)
 
 
 @app.command()

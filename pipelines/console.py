@@ -10,9 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from pipelines.progress import Listener
+from pipelines.status import InstallationState, TableState
 from pipelines.sync import Outcome
 from planday_io.config import Config
+from planday_io.failures import CAUSES
 from planday_io.forecast import Forecast
+from planday_io.incidents import Incident
 from planday_io.refresh import TableReport
 
 
@@ -88,6 +91,42 @@ def print_rows(console: Console, title: str, columns: Sequence[str], rows: Seque
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table, markup=False)
+
+
+def print_status(
+    console: Console, states: Sequence[TableState], whole: InstallationState, incidents: Sequence[Incident]
+) -> None:
+    """How the tables and the installation are."""
+    names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
+    shown = [[getattr(one, name) for name in names] for one in states]
+    print_rows(console, "", names, [[_word(value) for value in row] for row in shown])
+    lines = [""]
+    for one in incidents:
+        who = one.portal if one.portal in {state.portal for state in states} else "all portals"
+        lines.append(f"INCIDENT {who}, since {one.since}: {CAUSES[one.cause].sentence} {one.error}".rstrip())
+        lines += [f"  {', '.join(one.tables)}"] if one.tables else []
+        lines.append(f"  What to do: {CAUSES[one.cause].remedy.format(portal=one.portal)}")
+    lines += [] if incidents else ["No incident."]
+    lines += [
+        f"{use.bucket}: {use.sent} of {use.limit} requests in the last minute"
+        + (f", closed for {use.closed_seconds:.0f} s" if use.closed_seconds else "")
+        for use in whole.budget
+    ]
+    sizes = (whole.lake_bytes, whole.warehouse_bytes, whole.dagster_bytes, whole.free_bytes)
+    lines.append("MiB: lake {}, warehouse {}, Dagster {}; free {}".format(*(size // 2**20 for size in sizes)))
+    beat = whole.daemon_seconds
+    lines.append(
+        "The Dagster daemon never ran here: schedules do nothing."
+        if beat is None
+        else f"The Dagster daemon gave a sign of life {beat:.0f} s ago."
+        + (" It does not run: schedules do nothing." if beat > 300 else "")
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _word(value: object) -> object:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipelines.alerting import build_alert_sensor
 from pipelines.assets import build_assets
 from pipelines.checks import build_freshness_sensor
 from pipelines.executor import publishing_executor
+from pipelines.housekeeping import build_housekeeping_sensor
 from pipelines.resources import PlandayPortals, catalogue
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
@@ -25,7 +27,12 @@ def build_definitions(path: Path) -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(catalogue(), config),
         schedules=build_schedules(catalogue(), config),
-        sensors=[*build_sensors(catalogue(), config), build_freshness_sensor(catalogue(), config)],
+        sensors=[
+            *build_sensors(catalogue(), config),
+            build_freshness_sensor(catalogue(), config),
+            build_alert_sensor(config),
+            build_housekeeping_sensor(config),
+        ],
         resources={"planday": PlandayPortals(config_path=str(config.file))},
         executor=publishing_executor(str(config.file)),
     )

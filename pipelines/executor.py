@@ -33,7 +33,7 @@ class PublishingExecutor(InProcessExecutor):
         if WRITER_TAG in plan_context.dagster_run.tags:
             return
         try:
-            publish_pending(load_config(Path(self._config_path), catalogue()))
+            publish_pending(load_config(Path(self._config_path), catalogue()), run_id=plan_context.dagster_run.run_id)
         except PlandayError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
 

@@ -10,6 +10,8 @@ from pydantic import PrivateAttr
 from pipelines import liveness
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
+from planday_io.errors import PlandayError, PublicationError
+from planday_io.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
 from planday_io.refresh import TableReport
@@ -69,10 +71,11 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             if self._is_own_writer:
                 self._lake().writers.end(self._writer)
                 # The configuration as it is by now: a policy may have become stricter since the run began.
-                publish_pending(load_config(Path(self.config_path), catalogue()))
+                publish_pending(load_config(Path(self.config_path), catalogue()), run_id=self._run_id)
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
-        """Take down for the log of runs what was written."""
+        """Take down what was written: for the log of runs, and that it fails no longer."""
+        FailureBook(self._config.state).mend(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
         run.portal_id = self.session(portal).portal_id
         for report in reports:
@@ -82,11 +85,26 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             run.retries += report.counters.retries
             run.throttled_seconds += report.counters.throttled_seconds
 
-    def note_failure(self, portal: str, month: str | None, table: str, error: str) -> None:
-        """Take down for the log of runs what failed for good."""
+    def note_failure(
+        self, portal: str, month: str | None, tables: Sequence[str], left_out: Sequence[str], error: PlandayError
+    ) -> None:
+        """Take down what failed for good: for the log of runs, and for alerts.
+
+        Args:
+            portal: config key.
+            month: of facts, or None.
+            tables: that could not be read or written.
+            left_out: that are not read in this run, because these failed.
+            error: why.
+        """
         run = self._run_of(portal, month)
         run.portal_id = self.session(portal).portal_id
-        run.failures[table] = error
+        run.failures[tables[0]] = str(error)
+        now = datetime.now(UTC)
+        FailureBook(self._config.state).note(
+            failure_of(error, portal=portal, table=table, month=month, run_id=self._run_id, now=now)
+            for table in (*tables, *left_out)
+        )
 
     def _run_of(self, portal: str, month: str | None) -> Run:
         return self._runs.setdefault(
@@ -130,14 +148,24 @@ def catalogue() -> Catalogue:
     return CATALOGUE
 
 
-def publish_pending(config: Config, *, rebuild: bool = False, compare_all: bool = False) -> Publication:
-    """Bring the warehouse up to date. Raises PublicationError."""
-    return publish(
-        Lake(config.lake, config.state),
-        config.warehouse,
-        catalogue=catalogue(),
-        policies=config.privacy,
-        state=config.state,
-        rebuild=rebuild,
-        compare_all=compare_all,
-    )
+def publish_pending(
+    config: Config, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
+) -> Publication:
+    """Bring the warehouse up to date, and take down for alerts whether that failed. Raises PublicationError."""
+    book = FailureBook(config.state)
+    try:
+        done = publish(
+            Lake(config.lake, config.state),
+            config.warehouse,
+            catalogue=catalogue(),
+            policies=config.privacy,
+            state=config.state,
+            rebuild=rebuild,
+            compare_all=compare_all,
+        )
+    except PublicationError as error:
+        now = datetime.now(UTC)
+        book.note([failure_of(error, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=now)])
+        raise
+    book.mend(INSTALLATION, [WAREHOUSE])
+    return done

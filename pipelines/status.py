@@ -1,16 +1,25 @@
-"""How fresh every table of every portal is, from the lake's own metadata."""
+"""How an installation is: every table of every portal from the lake's own metadata, incidents, budget, disk, daemon."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 from croniter import croniter
 
 from planday_io.catalogue import Catalogue
+from planday_io.client.budget import BudgetUse, budget_use
 from planday_io.config import Config
+from planday_io.failures import FailureBook
+from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
+from planday_io.incidents import AlertBook, Incident
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
 
@@ -20,7 +29,8 @@ class TableState:
     """One table of one portal. Instants are ISO texts, UTC for what was, the portal's zone for what is due.
 
     Where a table has a slice per month: the rows of all of them, and the oldest read of those in the portal's window, or
-    None where one of these was never read.
+    None where one of these was never read. `failing` is the cause of a failure that is not mended, see
+    `planday_io.failures.CAUSES`.
     """
 
     portal: str
@@ -29,6 +39,8 @@ class TableState:
     last_complete: str | None
     verdict: str | None
     next_due: str | None
+    stale: bool
+    failing: str | None
     published: bool
 
 
@@ -37,7 +49,10 @@ def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> li
     lake = Lake(config.lake, config.state)
     pending = set(lake.pending())
     states = []
+    notes = FailureBook(config.state)
     for portal in portals:
+        fresh = portal_freshness(config, catalogue, portal, datetime.now(UTC))
+        failing: dict[str, str] = {note.table: note.cause for note in notes.of(portal)}
         settings = config.portals[portal]
         now = datetime.now(UTC).astimezone(ZoneInfo(settings.timezone))
         due: dict[str, datetime] = {}
@@ -64,7 +79,58 @@ def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> li
                         last_complete=oldest.fetched.isoformat(timespec="seconds") if oldest else None,
                         verdict=oldest.verdict if oldest else None,
                         next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
-                        published=oldest is not None and pending.isdisjoint(keys),
+                        stale=fresh[table.full_name].is_stale,
+                        failing=failing.get(table.full_name),
+                        published=oldest is not None
+                        and pending.isdisjoint(keys)
+                        and not any(lake.is_held(key) for key in keys),
                     )
                 )
     return states
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationState:
+    """What concerns all portals.
+
+    Args:
+        incidents: that are open.
+        budget: use of the request budget in the last minute.
+        free_bytes: of the disk that the warehouse is on.
+        lake_bytes, warehouse_bytes, dagster_bytes: sizes of the lake, of the warehouse file and of Dagster's own folder.
+        daemon_seconds: since the Dagster daemon's last sign of life, or None when there never was one.
+    """
+
+    incidents: list[Incident]
+    budget: list[BudgetUse]
+    free_bytes: int
+    lake_bytes: int
+    warehouse_bytes: int
+    dagster_bytes: int
+    daemon_seconds: float | None
+
+
+def installation_state(config: Config, catalogue: Catalogue, instance: dg.DagsterInstance) -> InstallationState:
+    """Look at the installation, sending no alert. Raises StorageError."""
+    book = AlertBook(config, catalogue)
+    beats = [beat for status in instance.get_daemon_statuses().values() if (beat := status.last_heartbeat)]
+    newest = max((beat.timestamp for beat in beats), default=None)
+    return InstallationState(
+        incidents=book.found(datetime.now(UTC)),
+        budget=budget_use(config.state / "budget.sqlite", time.time()),
+        free_bytes=shutil.disk_usage(config.warehouse.parent).free,
+        lake_bytes=_size(config.lake),
+        warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
+        dagster_bytes=_size(Path(os.environ.get("DAGSTER_HOME", config.home)) / ".dagster"),
+        daemon_seconds=None if newest is None else max(0.0, time.time() - newest),
+    )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total

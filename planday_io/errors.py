@@ -22,6 +22,7 @@
     │   ├── DuplicateKeyError       two rows of one slice share their key
     │   ├── IncompleteReadError     totals and rows do not agree, three reads in a row (retryable)
     │   └── ShrunkSnapshotError     the new snapshot is suspiciously small
+    ├── AlertError                  a message could not be sent
     └── StorageError                a folder or a file cannot be written or read
         └── PublicationError        the lake is complete, the warehouse file could not be renewed
 
@@ -158,6 +159,12 @@ class IncompleteReadError(DataError):
 
 class ShrunkSnapshotError(DataError):
     """A snapshot lost so many rows that a fault is likelier than the truth."""
+
+
+class AlertError(PlandayError):
+    """A channel of `alerts` did not take a message. It is tried again."""
+
+    retryable = True
 
 
 class StorageError(PlandayError):

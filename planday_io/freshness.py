@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from planday_io.catalogue import Catalogue, Endpoint
-from planday_io.config.model import Config
+from planday_io.config.model import Config, Schedule
 from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
@@ -39,16 +39,39 @@ class Freshness:
         return self.allowed_since is not None and (self.last is None or self.last < self.allowed_since)
 
 
-def freshness(
-    config: Config, catalogue: Catalogue, portal: str, endpoint: Endpoint, table: str, now: datetime
-) -> Freshness:
-    """The freshness of one table of one portal. Raises StorageError when the lake cannot be read."""
+def portal_freshness(
+    config: Config, catalogue: Catalogue, portal: str, now: datetime, endpoints: list[Endpoint] | None = None
+) -> dict[str, Freshness]:
+    """The freshness of the tables of one portal, by full name.
+
+    Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portal: config key.
+        now: UTC instant.
+        endpoints: whose tables; None is all that the portal has.
+
+    Raises:
+        StorageError: the lake cannot be read.
+    """
     lake = Lake(config.lake, config.state)
-    months = window_months(config, portal, now) if endpoint.grid == "month" else [None]
-    origins = [lake.origin(SliceKey.of(table, portal, month)) for month in months]
-    reads = [origin.fetched.astimezone(UTC) for origin in origins if origin is not None]
-    last = min(reads) if len(reads) == len(origins) else None
-    return Freshness(portal, last, _allowed_since(config, catalogue, portal, endpoint, now))
+    settings = config.portals[portal]
+    local = now.astimezone(ZoneInfo(settings.timezone))
+    due: dict[str, datetime] = {}
+    for schedule in settings.schedules.values():
+        if schedule.enabled:
+            since = _allowed_since(schedule, local)
+            for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+                due[endpoint.name] = max(since, due.get(endpoint.name, since))
+    months = [*window_months(config, portal, now)]
+    found = {}
+    for endpoint in endpoints_of(catalogue, settings) if endpoints is None else endpoints:
+        for table in endpoint.tables:
+            keys = [SliceKey.of(table.full_name, portal, month) for month in (months if table.is_monthly else [None])]
+            reads = [read for key in keys if (read := lake.fetched_at(key)) is not None]
+            last = min(reads) if len(reads) == len(keys) else None
+            found[table.full_name] = Freshness(portal, last, due.get(endpoint.name))
+    return found
 
 
 def stale_portals(
@@ -56,25 +79,19 @@ def stale_portals(
 ) -> list[Freshness]:
     """The portals for which a table is stale."""
     found = [
-        freshness(config, catalogue, portal, endpoint, table, now)
+        portal_freshness(config, catalogue, portal, now, [endpoint])[table]
         for portal, settings in config.portals.items()
         if endpoint in endpoints_of(catalogue, settings)
     ]
     return [one for one in found if one.is_stale]
 
 
-def _allowed_since(
-    config: Config, catalogue: Catalogue, portal: str, endpoint: Endpoint, now: datetime
-) -> datetime | None:
-    settings = config.portals[portal]
-    local = now.astimezone(ZoneInfo(settings.timezone))
-    since = []
-    for schedule in settings.schedules.values():
-        if schedule.enabled and endpoint in endpoints_of(catalogue, settings, schedule.resources):
-            ticks = croniter(schedule.cron, local)
-            last = ticks.get_prev(datetime)
-            before = ticks.get_prev(datetime)
-            # The last tick may still be under way for half the time between two.
-            late = (local - last) > (last - before) / 2
-            since.append((last if late else before).astimezone(UTC))
-    return max(since) if since else None
+def _allowed_since(schedule: Schedule, local: datetime) -> datetime:
+    """The UTC instant of the tick whose read has to be there by now."""
+    ticks = croniter(schedule.cron, local)
+    last = ticks.get_prev(datetime)
+    before = ticks.get_prev(datetime)
+    # The last tick may still be under way for half the time between two.
+    late = (local - last) > (last - before) / 2
+    found: datetime = last if late else before
+    return found.astimezone(UTC)

@@ -18,7 +18,7 @@ from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, write_text
-from planday_io.freshness import freshness
+from planday_io.freshness import portal_freshness
 from planday_io.grid import grid_months
 from planday_io.months import first_day
 from planday_io.selection import endpoints_of
@@ -142,11 +142,7 @@ def _portal(
     config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, portal: str, at: datetime
 ) -> PortalState:
     endpoints = endpoints_of(catalogue, config.portals[portal])
-    states = {
-        table.full_name: freshness(config, catalogue, portal, endpoint, table.full_name, at)
-        for endpoint in endpoints
-        for table in endpoint.tables
-    }
+    states = portal_freshness(config, catalogue, portal, at, endpoints)
     facts = [
         table.full_name for one in endpoints if one.grid == "month" for table in one.tables if not table.on_request
     ]

@@ -54,7 +54,7 @@ def test_check_sync_status_publish(planday: Installation) -> None:
         ("london", 2),
         ("oslo", 2),
     ]
-    states = summary(planday_command(planday, "status", "oslo", "--json"))
+    states = summary(planday_command(planday, "status", "oslo", "--json"))["tables"]
     fresh = next(state for state in states if state["table"] == "hr.departments")
     assert (fresh["rows"], fresh["verdict"], fresh["published"]) == (2, "total_matched", True)
     assert "already shows all" in planday_command(planday, "publish").stdout
@@ -129,7 +129,7 @@ def test_no_configuration(tmp_path: Path) -> None:
 
 
 def test_every_command_explains_itself(make: Make) -> None:
-    for command in ("sandbox", "demo", "check", "sync", "publish", "tables", "status"):
+    for command in ("sandbox", "demo", "check", "sync", "publish", "tables", "status", "plan", "alert", "authorize", "revoke", "forget", "report"):
         done = subprocess.run([PLANDAY, command, "--help"], capture_output=True, text=True, check=True)
         assert "Usage:" in done.stdout
 

@@ -227,6 +227,45 @@ class Budget:
                 self._db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now)] * others)
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """What one bucket has used.
+
+    Args:
+        bucket: `portal <address> <key>` or `client <address> <app id>`.
+        sent: requests in the last minute.
+        limit: of a minute, by the policy in force.
+        closed_seconds: until the API takes requests again, after a 429.
+    """
+
+    bucket: str
+    sent: int
+    limit: int
+    closed_seconds: float
+
+
+def budget_use(file: Path, now: float) -> list[BudgetUse]:
+    """The use of each bucket that ever sent something; none where the file is not there or cannot be read."""
+    if not file.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as db:
+            sent = dict(db.execute("SELECT bucket, count(*) FROM send WHERE sent_at > ? GROUP BY 1", (now - 60,)))
+            closed = dict(db.execute("SELECT bucket, closed_until FROM gate"))
+            policies = dict(db.execute("SELECT bucket, windows FROM policy"))
+    except sqlite3.Error:
+        return []
+    found = []
+    for bucket in sorted({*sent, *closed, *policies}):
+        starts = PORTAL_START if bucket.startswith("portal ") else CLIENT_START
+        pairs = [part.split("/") for part in policies.get(bucket, "").split()]
+        windows = [RateWindow(int(limit), float(seconds)) for limit, seconds in pairs] or [*starts]
+        longest = max(windows, key=lambda window: window.seconds)
+        limit = round(longest.limit * 60 / longest.seconds)
+        found.append(BudgetUse(bucket, sent.get(bucket, 0), limit, max(0.0, closed.get(bucket, 0.0) - now)))
+    return found
+
+
 class _Immediate:
     """`BEGIN IMMEDIATE` ... `COMMIT`: takes the write lock at once, so that two processes never read one free place."""
 

@@ -60,7 +60,7 @@ _EXPECTED = {
 }
 """Error types of pydantic in the words of someone who writes YAML."""
 
-_SECRET_KEYS = frozenset({"refresh_token", "client_id", "hash_key"})
+_SECRET_KEYS = frozenset({"refresh_token", "client_id", "hash_key", "password", "url"})
 _SHOWN_MISTAKES = 10
 
 
@@ -120,6 +120,8 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
         warehouse=path.parent / Path(written.warehouse).expanduser(),
         history_start=written.history_start,
         privacy=written.privacy,
+        alerts=written.alerts,
+        retention=written.retention,
         portals=portals,
     )
 

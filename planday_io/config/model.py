@@ -51,6 +51,12 @@ def _zones() -> set[str]:
     return available_timezones()
 
 
+def _link(value: str) -> str:
+    if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+        raise refuse("an address such as https://dagster.example.com")
+    return value.rstrip("/")
+
+
 def _timezone(value: str) -> str:
     zones = _zones()
     if value not in zones:
@@ -76,6 +82,12 @@ def _key(value: str) -> str:
     return value
 
 
+def _mail_address(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
+        raise refuse("a mail address such as data@example.com")
+    return value
+
+
 def _off_is_drop(value: str) -> str:
     return "drop" if value == "off" else value
 
@@ -88,6 +100,7 @@ def _resource(value: str, info: ValidationInfo) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+Link = Annotated[str, AfterValidator(_link)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Month = Annotated[str, AfterValidator(_month)]
@@ -233,6 +246,51 @@ class Guards(Guard):
         return found
 
 
+class Webhook(Section):
+    """An address that takes alerts as JSON. It is a secret itself, as those of Slack and Teams are."""
+
+    url: SecretRef
+    format: Literal["slack", "teams", "json"] = "slack"
+
+
+class Mail(Section):
+    """A mail server and who gets alerts. `security: none` is taken for this machine only."""
+
+    host: Annotated[str, Field(min_length=1)]
+    port: int = Field(default=587, ge=1, le=65_535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: Annotated[str, AfterValidator(_mail_address)]
+    to: Annotated[tuple[Annotated[str, AfterValidator(_mail_address)], ...], Field(min_length=1, strict=False)]
+    user: str | None = None
+    password: SecretRef | None = None
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Mail:
+        if self.security == "none" and not is_loopback(f"smtp://{self.host}"):
+            raise refuse("security: starttls or tls (none is for a mail server on this machine)")
+        if (self.user is None) != (self.password is None):
+            raise refuse("user and password together, or neither")
+        return self
+
+
+class Alerts(Section):
+    """Who is told when something has to be done. `ui_url` is the Dagster UI's address, for links to runs."""
+
+    webhook: Webhook | None = None
+    mail: Mail | None = None
+    ui_url: Link | None = None
+
+
+class Retention(Section):
+    """Days after which Dagster's runs are removed (`changes_days`: those of the schedule `changes`).
+
+    Runs that wrote what the warehouse shows now stay.
+    """
+
+    runs_days: int = Field(default=30, ge=1, le=3650)
+    changes_days: int = Field(default=3, ge=1, le=3650)
+
+
 class Overrides(Section):
     """What `defaults` sets and each portal may set again."""
 
@@ -259,6 +317,8 @@ class ConfigFile(Section):
     warehouse: Annotated[str, Field(min_length=1)] = "warehouse.duckdb"
     history_start: Month = "2025-01"
     privacy: Privacy = Privacy()
+    alerts: Alerts = Alerts()
+    retention: Retention = Retention()
     defaults: Overrides = Overrides()
     portals: Annotated[dict[Key, PortalEntry], Field(min_length=1)]
 
@@ -285,6 +345,8 @@ class Config(Section):
     warehouse: Path
     history_start: Month
     privacy: Privacy
+    alerts: Alerts
+    retention: Retention
     portals: dict[str, PortalConfig]
 
     @property

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,6 +104,9 @@ class Origin:
         return datetime.fromisoformat(self.fetched_at)
 
 
+_FETCHED: dict[Path, tuple[tuple[int, int], datetime]] = {}
+"""When slices were read, by file and what tells that the file is the same: freshness looks at all of them every minute."""
+
 _ORIGIN_FIELDS = frozenset(member.name for member in fields(Origin))
 
 
@@ -142,6 +145,22 @@ class Lake:
         """
         path = self.path(key)
         return self._origin_in(path, key) if path.exists() else None
+
+    def fetched_at(self, key: SliceKey) -> datetime | None:
+        """When the read of a slice began (UTC), or None when it was never pulled. Files that did not change are not opened
+        again in this process. Raises StorageError, see `origin`.
+        """
+        path = self.path(key)
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (stat.st_mtime_ns, stat.st_ino)
+        known = _FETCHED.get(path)
+        if known is None or known[0] != stamp:
+            known = (stamp, self._origin_in(path, key).fetched.astimezone(UTC))
+            _FETCHED[path] = known
+        return known[1]
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[dict[SliceKey, tuple[Origin, Path]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -159,3 +160,14 @@ def _values(key: SliceKey, origin: Origin, elsewhere: int) -> tuple[object, ...]
         origin.catalogue_version,
         origin.slice_id,
     )
+
+
+def runs_shown(warehouse: Path) -> set[str] | None:
+    """Ids of the runs that wrote what a warehouse file shows now, or None where no file tells."""
+    if not warehouse.exists():
+        return None
+    try:
+        with duckdb.connect(str(warehouse), read_only=True) as db:
+            return {run for (run,) in db.execute("SELECT DISTINCT run_id FROM sync.slices").fetchall()}
+    except duckdb.Error:
+        return None

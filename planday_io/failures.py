@@ -1,0 +1,230 @@
+"""What failed for good and has not been read since: one small file per portal in the state folder.
+
+Written where a table's last retry failed, struck off where the table is written again, whoever runs it. Alerts and
+`planday status` tell from it. Texts, names and ids of runs only; no error of this package holds personal data.
+
+Not here: the log of runs for analysts (`planday_io.lake.runs`), who is told (`planday_io.incidents`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from planday_io.errors import (
+    AccessRevokedError,
+    DataError,
+    MissingScopeError,
+    PlandayError,
+    PortalIdentityError,
+    PublicationError,
+    SecretError,
+    ShrunkSnapshotError,
+    StorageError,
+    TokenError,
+    TransientApiError,
+)
+from planday_io.files import locked, storage_errors, write_text
+
+INSTALLATION = "-installation"
+"""Stands for a portal where something concerns all of them; no portal's key can be this."""
+WAREHOUSE = "warehouse"
+"""Stands for a table where the publication failed."""
+
+
+class Cause(NamedTuple):
+    """Why something failed, for people.
+
+    Args:
+        sentence: what happened.
+        remedy: what to do; `{portal}` is the portal's key.
+        per_table: whether each table is an incident of its own; otherwise it is one of the whole portal.
+    """
+
+    sentence: str
+    remedy: str
+    per_table: bool = False
+
+
+CAUSES = {
+    "api": Cause(
+        "Planday's API or identity server did not answer usably, also after all retries.",
+        "Nothing, if Planday is down: the next run reads what is missing. If it lasts, check network, proxy and "
+        "certificates of this machine, and run `planday check {portal}`.",
+    ),
+    "token": Cause(
+        "The identity server refuses the refresh token: it is wrong, or access was revoked.",
+        "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > "
+        "Integrations > API Access and the new token to where portals.yaml reads it.",
+    ),
+    "administrator": Cause(
+        "The API refuses a brand new access token: the administrator who authorized the app was deactivated, or the app "
+        "was revoked.",
+        "Another administrator of the portal authorizes the app: `planday authorize {portal}`.",
+    ),
+    "secret": Cause(
+        "A secret that portals.yaml points at cannot be read.",
+        "Put it where the error says, readable for the account that runs this.",
+    ),
+    "scope": Cause(
+        "The app lacks a scope. Scopes are fixed when an app is created.",
+        "Create a new app with it and authorize it, or leave the tables out: `planday check {portal}` prints the line.",
+    ),
+    "identity": Cause(
+        "The token opens another portal than before. Nothing was written.",
+        "Put the right token back; if the portal really is to be another one, see the error.",
+    ),
+    "shrunk": Cause(
+        "A table lost so many rows that a fault is likelier than the truth. The previous rows were kept.",
+        "Look in Planday. If it is true: `planday sync {portal} --accept-shrink`; `guards` sets what is usual.",
+        per_table=True,
+    ),
+    "data": Cause(
+        "Planday's answer does not fit: pages that disagree, or a member of another type than documented.",
+        "If the next run says the same, Planday changed this table: update this program, or exclude the table until then.",
+        per_table=True,
+    ),
+    "refused": Cause(
+        "The API refuses the call itself.",
+        "Check api_url in portals.yaml with `planday check {portal}`; if others work, Planday changed this call: update this "
+        "program, or exclude the table until then.",
+        per_table=True,
+    ),
+    "storage": Cause(
+        "A file could not be written or read.",
+        "Free some space, or mend the folder's rights or mount; then `planday sync {portal}`, or wait for the next run.",
+    ),
+    "publication": Cause(
+        "The lake is complete, but the warehouse file could not be renewed. Analysts see the previous state.",
+        "Do what the error says, then `planday publish`.",
+    ),
+    "crash": Cause(
+        "The run ended without telling why: its process was killed, the machine stopped, or this program has a fault.",
+        "Look at the run. Its tables are read again by the next run, or by `planday sync {portal}`.",
+    ),
+    "stale": Cause(
+        "Tables were not read when their schedule was due.",
+        "See whether the Dagster daemon runs and whether runs wait in its queue; `planday sync {portal}` reads them now.",
+    ),
+    "disk": Cause(
+        "The disk is nearly full.",
+        "Free some space: renewing the warehouse needs room for another copy of it.",
+    ),
+}
+
+
+def cause_of(error: PlandayError) -> str:
+    """The name in `CAUSES` that an error belongs to."""
+    kinds: tuple[tuple[type[PlandayError], str], ...] = (
+        (TransientApiError, "api"),
+        (AccessRevokedError, "administrator"),
+        (TokenError, "token"),
+        (SecretError, "secret"),
+        (MissingScopeError, "scope"),
+        (PortalIdentityError, "identity"),
+        (ShrunkSnapshotError, "shrunk"),
+        (DataError, "data"),
+        (PublicationError, "publication"),
+        (StorageError, "storage"),
+    )
+    return next((cause for kind, cause in kinds if isinstance(error, kind)), "refused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureNote:
+    """A table, or one of its months, that failed for good.
+
+    Args:
+        portal: config key, or `INSTALLATION`.
+        table: full name, or `WAREHOUSE`.
+        month: of facts, or None.
+        cause: a name in `CAUSES`.
+        error: the error's text.
+        run_id: Dagster's run.
+        since: ISO text of the UTC instant of the first failure in a row.
+    """
+
+    portal: str
+    table: str
+    month: str | None
+    cause: str
+    error: str
+    run_id: str
+    since: str
+
+
+class FailureBook:
+    """The failures of one installation that are not mended.
+
+    Args:
+        state: folder of the files.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "failures"
+
+    def note(self, failures: Iterable[FailureNote]) -> None:
+        """Take down failures of one portal. What fails in a row for the same cause keeps the instant it began.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        failures = list(failures)
+
+        def add(held: dict[tuple[str, str | None], FailureNote]) -> None:
+            for new in failures:
+                before = held.get((new.table, new.month))
+                since = before.since if before and before.cause == new.cause else new.since
+                held[new.table, new.month] = FailureNote(**{**asdict(new), "since": since})
+
+        if failures:
+            self._change(failures[0].portal, add)
+
+    def mend(self, portal: str, tables: Iterable[str], month: str | None = None) -> None:
+        """Strike tables off, because they were written. Raises StorageError."""
+        keys = {(table, month) for table in tables}
+        if keys.isdisjoint((note.table, note.month) for note in self.of(portal)):
+            return
+
+        def remove(held: dict[tuple[str, str | None], FailureNote]) -> None:
+            for key in keys:
+                held.pop(key, None)
+
+        self._change(portal, remove)
+
+    def of(self, portal: str) -> list[FailureNote]:
+        """What is not mended of a portal. A damaged file counts as none: the next failure writes it anew."""
+        try:
+            return [FailureNote(**row) for row in json.loads(self._file(portal).read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return []
+        except (ValueError, TypeError):
+            return []
+
+    def _change(self, portal: str, change: Callable[[dict[tuple[str, str | None], FailureNote]], None]) -> None:
+        with storage_errors(self._folder, "note what failed in"), locked(self._folder / f"{portal}.lock"):
+            held = {(note.table, note.month): note for note in self.of(portal)}
+            change(held)
+            write_text(self._file(portal), json.dumps([asdict(note) for note in held.values()]))
+
+    def _file(self, portal: str) -> Path:
+        return self._folder / f"{portal}.json"
+
+
+def failure_of(
+    error: PlandayError, *, portal: str, table: str, month: str | None, run_id: str, now: datetime
+) -> FailureNote:
+    """A note of an error."""
+    return FailureNote(
+        portal=portal,
+        table=table,
+        month=month,
+        cause=cause_of(error),
+        error=str(error),
+        run_id=run_id,
+        since=now.isoformat(timespec="seconds"),
+    )
