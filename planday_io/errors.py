@@ -4,6 +4,7 @@
     ├── ConfigError                 portals.yaml, or the command line, is wrong
     ├── SecretError                 a secret the config points at cannot be read
     ├── TokenError
+    │   ├── AuthorizationError      the login flow, or taking access back, did not end well
     │   ├── TokenRejectedError      the identity server refuses the refresh token
     │   └── AccessRevokedError      the API refuses an access token that is brand new
     ├── ApiError                    one call: method, path, status, portal
@@ -54,6 +55,10 @@ class SecretError(PlandayError):
 
 class TokenError(PlandayError):
     """No usable access token can be had for a portal."""
+
+
+class AuthorizationError(TokenError):
+    """Authorizing a portal, or revoking it, did not end well. What was there before is as it was."""
 
 
 class TokenRejectedError(TokenError):

@@ -74,16 +74,15 @@ class PortalSession:
         self.batch = batch
         self._parents = ParentTables(catalogue, self.lake, config.state, portal, batch)
         home = config.home
-        self._tokens = TokenSource(
+        self.token_store = RefreshTokenStore(
+            config.state / "tokens",
+            portal,
+            lambda: read_secret(self.settings.refresh_token, home=home, what=f"the refresh token of portal '{portal}'"),
+        )
+        self.tokens = TokenSource(
             identity_url=config.planday.identity_url,
             client_id=lambda: read_client_id(self.settings.client_id, home=home, portal=portal),
-            store=RefreshTokenStore(
-                config.state / "tokens",
-                portal,
-                lambda: read_secret(
-                    self.settings.refresh_token, home=home, what=f"the refresh token of portal '{portal}'"
-                ),
-            ),
+            store=self.token_store,
             portal=portal,
         )
 
@@ -97,14 +96,14 @@ class PortalSession:
         """An HTTP client within the shared budget, its portal's identity verified."""
         budget = Budget(
             self.config.state / "budget.sqlite",
-            client=f"{self.config.planday.api_url} {self._tokens.client_id()}",
+            client=f"{self.config.planday.api_url} {self.tokens.client_id()}",
             portal=f"{self.config.planday.api_url} {self.portal}",
         )
         try:
             async with PortalClient(
                 portal=self.portal,
                 api_url=self.config.planday.api_url,
-                tokens=self._tokens,
+                tokens=self.tokens,
                 budget=budget,
                 tries=self.settings.retries.requests,
             ) as client:

@@ -17,7 +17,7 @@ LAYERS = (
     ("reading", "parents"),
     ("warehouse", "plan", "freshness"),
     ("changes", "session", "documentation", "forgetting", "report", "incidents"),
-    ("refresh", "forecast"),
+    ("refresh", "forecast", "authorize"),
     ("check",),
     ("__init__",),
 )

@@ -129,7 +129,21 @@ def test_no_configuration(tmp_path: Path) -> None:
 
 
 def test_every_command_explains_itself(make: Make) -> None:
-    for command in ("sandbox", "demo", "check", "sync", "publish", "tables", "status", "plan", "alert", "authorize", "revoke", "forget", "report"):
+    for command in (
+        "sandbox",
+        "demo",
+        "check",
+        "sync",
+        "publish",
+        "tables",
+        "status",
+        "plan",
+        "alert",
+        "authorize",
+        "revoke",
+        "forget",
+        "report",
+    ):
         done = subprocess.run([PLANDAY, command, "--help"], capture_output=True, text=True, check=True)
         assert "Usage:" in done.stdout
 

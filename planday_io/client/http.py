@@ -154,7 +154,7 @@ class PortalClient:
             async for attempt in self._attempts():
                 with attempt:
                     # In a thread: it waits for a file lock and for the identity server.
-                    return await asyncio.to_thread(self.tokens.exchange, self._post_form)
+                    return await asyncio.to_thread(self.tokens.exchange, self.post_form)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _attempts(self) -> AsyncIterator[stamina.Attempt]:
@@ -162,8 +162,8 @@ class PortalClient:
             on=_backoff, attempts=self._tries, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
         ).__aiter__()
 
-    def _post_form(self, url: str, form: dict[str, str]) -> httpx.Response:
-        """POST to the identity server. Its limits are unknown, so it has no budget; 429 and 5xx are retried."""
+    def post_form(self, url: str, form: dict[str, str]) -> httpx.Response:
+        """POST to the identity server, once. Its limits are unknown, so it has no budget; `authorize` retries 429 and 5xx."""
         path = urlsplit(url).path
         about: dict[str, Any] = {"method": "POST", "path": path, "portal": self.portal}
         with httpx.Client(timeout=TIMEOUT, trust_env=not is_loopback(url)) as http:

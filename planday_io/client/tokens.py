@@ -110,6 +110,13 @@ class RefreshTokenStore:
             self._file.parent.chmod(0o700)
             write_text(self._file, json.dumps(kept), mode=0o600)
 
+    def forget(self) -> list[str]:
+        """Remove the kept token. Returns where it was."""
+        if not self._file.exists():
+            return []
+        self._file.unlink()
+        return [str(self._file)]
+
 
 class TokenSource:
     """Access tokens of one portal.
@@ -166,9 +173,46 @@ class TokenSource:
                 "grant_type": "refresh_token",
                 "refresh_token": refresh_token,
             }
-            answer = _token_answer(post(self.url, form), self.portal)
+            answer = _token_answer(post(self.url, form), self.portal, _REFUSED_REFRESH)
             if answer.refresh_token and answer.refresh_token != refresh_token:
                 self._store.write(answer.refresh_token)
+        return self._keep(answer)
+
+    def redeem(
+        self, post: Callable[[str, dict[str, str]], httpx.Response], code: str, redirect_url: str, verifier: str | None
+    ) -> str:
+        """Exchange an authorization code; the access token that comes is in hand afterwards.
+
+        Args:
+            post: sends a form to an address and returns the answer. A code is good once, so it must not try again.
+            code: from the redirect.
+            redirect_url: the address it came to.
+            verifier: of PKCE, or None.
+
+        Returns:
+            The refresh token, which is nowhere else.
+
+        Raises:
+            TokenRejectedError: the identity server refused the code.
+            TokenError: it gave no refresh token.
+        """
+        form = {
+            "client_id": self.client_id(),
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_url,
+            **({"code_verifier": verifier} if verifier else {}),
+        }
+        answer = _token_answer(post(self.url, form), self.portal, _REFUSED_CODE)
+        if answer.refresh_token is None:
+            raise TokenError(
+                f"the identity server gave no refresh token for portal '{self.portal}': the scopes have to hold "
+                "offline_access, and the app has to be allowed to ask for it"
+            )
+        self._keep(answer)
+        return answer.refresh_token
+
+    def _keep(self, answer: _TokenAnswer) -> AccessToken:
         lifetime = answer.lifetime_seconds
         early = min(_EARLY_SECONDS, lifetime * _EARLY_SHARE)
         self._current = AccessToken(
@@ -185,7 +229,19 @@ class _TokenAnswer:
     scopes: frozenset[str] | None
 
 
-def _token_answer(response: httpx.Response, portal: str) -> _TokenAnswer:
+_REFUSED_REFRESH = (
+    "the identity server refused the refresh token of portal '{portal}' ({named}). Either the token or the "
+    "client id is wrong, or access was revoked. An administrator of the portal authorizes the app again: "
+    "`planday authorize {portal}`, or Settings > Integrations > API Access and the new token to where portals.yaml reads it"
+)
+_REFUSED_CODE = (
+    "the identity server refused the authorization code of portal '{portal}' ({named}). A code is good once and for a short "
+    "time, and for the redirect address it was asked with: run `planday authorize {portal}` again, and if the answer is "
+    "the same, with --no-pkce"
+)
+
+
+def _token_answer(response: httpx.Response, portal: str, refused: str) -> _TokenAnswer:
     try:
         body = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
@@ -194,11 +250,7 @@ def _token_answer(response: httpx.Response, portal: str) -> _TokenAnswer:
     if response.status_code != 200:
         code = body.get("error")
         named = f"{response.status_code} {code}" if code in _OAUTH_ERRORS else f"{response.status_code}"
-        raise TokenRejectedError(
-            f"the identity server refused the refresh token of portal '{portal}' ({named}). Either the token or the "
-            "client id is wrong, or access was revoked. An administrator of the portal looks under Settings > "
-            "Integrations > API Access, authorizes the app again and copies the new token to where portals.yaml reads it"
-        )
+        raise TokenRejectedError(refused.format(portal=portal, named=named))
     access_token = body.get("access_token")
     if not isinstance(access_token, str) or not access_token:
         raise TokenError(

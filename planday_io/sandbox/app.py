@@ -7,7 +7,6 @@ missing is 403, a limit beyond the maximum is 400, null members are left out, li
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
-from planday_io.sandbox import hr, money, work
+from planday_io.sandbox import hr, identity, money, work
 from planday_io.sandbox.answers import Handler, RefusedError, problem
-from planday_io.sandbox.people import Json
 from planday_io.sandbox.state import App, Sandbox
 from planday_io.sandbox.world import Portal
 
@@ -30,8 +28,7 @@ ENDPOINTS = (*hr.ENDPOINTS, *work.ENDPOINTS, *money.ENDPOINTS)
 def asgi_app(sandbox: Sandbox, more: list[Route] | None = None) -> Starlette:
     """The app that serves a sandbox; `more` routes come first and may be added to later."""
     routes = [
-        Route("/connect/token", _identity(sandbox, _token), methods=["POST"]),
-        Route("/connect/revocation", _identity(sandbox, _revocation), methods=["POST"]),
+        *identity.routes(sandbox, lambda request, status: _faulty(sandbox, request, status, None)),
         *(Route(path, _api(sandbox, scope, handler)) for path, scope, handler in ENDPOINTS),
     ]
     return Starlette(routes=[_Live([] if more is None else more), *routes])
@@ -55,45 +52,6 @@ class _Live(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the matching route answer."""
         await scope["live"].handle(scope, receive, send)
-
-
-def _identity(sandbox: Sandbox, handler: Callable[[Sandbox, dict[str, str]], Response]) -> Callable[[Request], Any]:
-    async def endpoint(request: Request) -> Response:
-        form = {key: str(value) for key, value in (await request.form()).items()}
-        answer = handler(sandbox, form)
-        return _faulty(sandbox, request, answer.status_code, None) or answer
-
-    return endpoint
-
-
-def _token(sandbox: Sandbox, form: dict[str, str]) -> Response:
-    sandbox.exchanges += 1
-    app = sandbox.apps.get(form.get("client_id", ""))
-    if app is None:
-        return JSONResponse({"error": "invalid_client"}, 400)
-    if form.get("grant_type") != "refresh_token":
-        return JSONResponse({"error": "unsupported_grant_type"}, 400)
-    held = {token: portal for portal, token in app.refresh_tokens.items()}
-    portal = held.get(form.get("refresh_token", ""))
-    if portal is None:
-        return JSONResponse({"error": "invalid_grant"}, 400)
-    answer: Json = {"access_token": sandbox.access_token(app.client_id, portal), "token_type": "Bearer"}
-    if sandbox.sends_expires_in:
-        answer["expires_in"] = int(sandbox.token_seconds)
-    if sandbox.sends_scope:
-        answer["scope"] = " ".join(sorted(app.scopes))
-    if sandbox.rotates:
-        answer["refresh_token"] = app.refresh_tokens[portal] = f"rotated-{secrets.token_urlsafe(24)}"
-    return JSONResponse(answer)
-
-
-def _revocation(sandbox: Sandbox, form: dict[str, str]) -> Response:
-    app = sandbox.apps.get(form.get("client_id", ""))
-    portal = next((p for p, t in (app.refresh_tokens.items() if app else ()) if t == form.get("token")), None)
-    if portal is None:
-        return JSONResponse({"error": "invalid_request"}, 400)
-    sandbox.revoke(portal)
-    return Response(status_code=200)
 
 
 def _api(sandbox: Sandbox, scope: str | None, handler: Handler) -> Callable[[Request], Any]:

@@ -18,11 +18,29 @@ from planday_io.sandbox.world import ALL_SCOPES, SENSITIVE_SCOPES, Portal, demo_
 
 @dataclass(slots=True)
 class App:
-    """An app of Planday: its client id, its scopes, and the refresh token of each portal that authorized it."""
+    """An app of Planday: its client id, its scopes, and the refresh token of each portal that authorized it.
+
+    `redirect_urls` are the addresses (up to three) that the authorization-code flow may lead back to.
+    """
 
     client_id: str
     scopes: frozenset[str]
     refresh_tokens: dict[str, str]
+    redirect_urls: tuple[str, ...] = ("http://localhost:8156/callback",)
+
+
+@dataclass(slots=True)
+class Login:
+    """An administrator on the way through the login and consent pages, and then the code that came of it."""
+
+    client_id: str
+    redirect_url: str
+    state: str | None
+    scopes: frozenset[str]
+    challenge: str | None
+    challenge_method: str
+    portal: str = ""
+    expires: float = 0.0
 
 
 @dataclass(slots=True)
@@ -54,6 +72,9 @@ class Sandbox:
         token_seconds: lifetime of access tokens.
         sends_expires_in, sends_scope, rotates: what token answers hold, all three undocumented.
         page_size: rows that a page holds at most, where the limit is 50.
+        takes_pkce: whether discovery offers PKCE, and it is checked; not documented.
+        code_seconds: lifetime of an authorization code.
+        deactivated: portals whose authorizing administrator was deactivated: tokens are given, calls answer 401.
         lists_drafts: whether draft shifts come without being asked for; not known of the real one.
     """
 
@@ -70,6 +91,11 @@ class Sandbox:
     exchanges: int = 0
     page_size: int = 50
     lists_drafts: bool = True
+    takes_pkce: bool = True
+    code_seconds: float = 60.0
+    deactivated: set[str] = field(default_factory=set)
+    logins: dict[str, Login] = field(default_factory=dict)
+    codes: dict[str, Login] = field(default_factory=dict)
     _access: dict[str, tuple[str, str, float]] = field(default_factory=dict)
 
     def access_token(self, client_id: str, portal: str) -> str:
@@ -93,6 +119,8 @@ class Sandbox:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         client_id, portal, expires = self._access.get(token, ("", "", 0.0))
         if not client_id or request.headers.get("x-clientid") != client_id or time.monotonic() > expires:
+            return None
+        if portal in self.deactivated:
             return None
         return self.apps[client_id], self.portals[portal]
 

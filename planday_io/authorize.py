@@ -1,0 +1,316 @@
+"""Connecting a portal: the authorization-code flow, with a redirect to this machine; and taking access back.
+
+    begin: state, PKCE ─► browser: login, consent ─► redirect to this machine ─► state checked ─► code exchanged
+    ─► whose portal is it? ─► refresh token written to where portals.yaml reads it; never shown
+
+Facts: section 3 of the API reference. The redirect address has to be registered with the app, so it is fixed and not a free
+port. PKCE is used where the identity server's discovery offers S256; the documents do not tell of it.
+
+Not here: the refresh grant (`planday_io.client.tokens`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import html
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import dotenv
+import httpx
+
+from planday_io.addresses import is_loopback
+from planday_io.catalogue import Catalogue
+from planday_io.client.http import TIMEOUT
+from planday_io.config.model import Config, SecretRef
+from planday_io.config.secrets import read_client_id
+from planday_io.errors import AuthorizationError, ConfigError, TokenRejectedError
+from planday_io.files import storage_errors, write_text
+from planday_io.selection import endpoints_of
+from planday_io.session import PortalSession
+
+REDIRECT_URL = "http://localhost:8156/callback"
+_ALWAYS = ("openid", "offline_access")
+# RFC 6749 section 4.1.2.1. What else a redirect says is not repeated.
+_REFUSALS = {
+    "access_denied": "it was denied on the consent page",
+    "invalid_scope": "the app does not have every scope that was asked for: give those it has with --scopes",
+    "unauthorized_client": "the app may not use this flow: let it be authorized under Settings > Integrations > API Access",
+    "invalid_request": "the identity server does not take the request: check the redirect address, or try --no-pkce",
+    "unsupported_response_type": "the identity server does not take this flow",
+    "server_error": "the identity server has a fault: try again later",
+    "temporarily_unavailable": "the identity server is not available: try again later",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to authorize.
+
+    Args:
+        url: to open in a browser. No secret.
+        redirect_url: where the answer comes.
+        state: that the answer has to carry.
+        verifier: of PKCE, or None.
+    """
+
+    url: str
+    redirect_url: str
+    state: str = field(repr=False)
+    verifier: str | None = field(repr=False)
+
+
+def needed_scopes(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
+    """The scopes that the portal's tables take, with those for sensitive members that the policy keeps."""
+    found: dict[str, None] = {}
+    for endpoint in endpoints_of(catalogue, config.portals[portal]):
+        found |= dict.fromkeys((endpoint.scope or "").split())
+        classes = {column.name: column.privacy for table in endpoint.tables for column in table.columns}
+        for _, scope, columns in endpoint.opt_in.values if endpoint.opt_in else ():
+            if any(config.privacy.policy(classes[column]) != "drop" for column in columns):
+                found[scope] = None
+    return [*found, *_ALWAYS]
+
+
+def begin(
+    config: Config,
+    portal: str,
+    *,
+    scopes: list[str],
+    redirect_url: str = REDIRECT_URL,
+    pkce: bool | None = None,
+) -> Attempt:
+    """Make an attempt.
+
+    Args:
+        config: of the installation.
+        portal: config key.
+        scopes: to ask for.
+        redirect_url: of this machine, and registered with the app.
+        pkce: whether to use it; None is where discovery offers it.
+
+    Raises:
+        ConfigError: the redirect address is not one of this machine.
+        SecretError: the client id cannot be read.
+    """
+    if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
+        raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
+    identity = config.planday.identity_url
+    if pkce is None:
+        pkce = _offers_pkce(identity)
+    verifier = secrets.token_urlsafe(48) if pkce else None
+    state = secrets.token_urlsafe(24)
+    query = {
+        "client_id": read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
+        "response_type": "code",
+        "redirect_uri": redirect_url,
+        "scope": " ".join(dict.fromkeys([*scopes, *_ALWAYS])),
+        "state": state,
+    }
+    if verifier:
+        digest = hashlib.sha256(verifier.encode()).digest()
+        query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        query["code_challenge_method"] = "S256"
+    return Attempt(f"{identity}/connect/authorize?{urlencode(query)}", redirect_url, state, verifier)
+
+
+def wait_for_code(attempt: Attempt, show: Callable[[], None], seconds: float = 300.0) -> str:
+    """Listen on this machine until the answer comes.
+
+    Args:
+        attempt: of `begin`.
+        show: called when this listens: opens the browser.
+        seconds: to wait.
+
+    Returns:
+        The code.
+
+    Raises:
+        AuthorizationError: denied, another state, no answer, or the port is taken.
+    """
+    parts = urlsplit(attempt.redirect_url)
+    answers: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            asked = urlsplit(self.path)
+            if asked.path != parts.path:
+                self.send_error(404)
+                return
+            answers.append({name: values[0] for name, values in parse_qs(asked.query).items()})
+            fault = _fault(attempt, answers[-1])
+            says = (
+                "Nothing was changed: " + fault if fault else "Planday answered. Look at the terminal for the result."
+            )
+            page = (
+                "<!doctype html><meta charset=utf-8><title>planday</title>"
+                f"<body style='font: 16px sans-serif; margin: 3em'><h1>{'Not authorized' if fault else 'Thank you'}</h1>"
+                f"<p id=result>{html.escape(says)}</p><p>You can close this window.</p>"
+            ).encode()
+            self.send_response(400 if fault else 200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            with suppress(ConnectionError):
+                self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the address holds the code."""
+
+    try:
+        server = _listener(parts.hostname or "", parts.port or 0, Handler)
+    except OSError as error:
+        raise AuthorizationError(
+            f"port {parts.port} of this machine cannot be used ({error.strerror}): end what listens there, or give another "
+            "--redirect-url that is registered with the app"
+        ) from None
+    with server:
+        show()
+        deadline = time.monotonic() + seconds
+        while not answers:
+            server.timeout = deadline - time.monotonic()
+            if server.timeout <= 0:
+                raise AuthorizationError(f"no answer came within {seconds:.0f} s: run it again")
+            server.handle_request()
+    if fault := _fault(attempt, answers[0]):
+        raise AuthorizationError(f"nothing was changed: {fault}")
+    return answers[0]["code"]
+
+
+def _listener(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> HTTPServer:
+    class Server(HTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    return Server(("::1" if ":" in host else "127.0.0.1", port), handler)
+
+
+def _fault(attempt: Attempt, answer: dict[str, str]) -> str:
+    """What is wrong with an answer, or an empty text."""
+    if not secrets.compare_digest(answer.get("state", "").encode(), attempt.state.encode()):
+        return "the answer carries another state than was sent, so it belongs to another attempt. Run it again"
+    if "error" in answer:
+        return _REFUSALS.get(answer["error"], "the identity server refused, for a reason that is not known")
+    return "" if answer.get("code") else "the answer holds no code"
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What came of it.
+
+    Args:
+        portal_id: Planday's id of the portal.
+        place: where the refresh token was written.
+        hidden_by: the environment variable that is set and wins over `.env`, or empty.
+    """
+
+    portal_id: int
+    place: Path
+    hidden_by: str
+
+
+def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, code: str) -> Granted:
+    """Exchange a code, see whose portal it opens, and keep the refresh token where the configuration reads it.
+
+    Raises:
+        TokenError: the code is refused, or gives no refresh token.
+        PortalIdentityError: it opens another portal than this key was until now. Nothing was written.
+        StorageError: the token cannot be written. It is revoked by authorizing again.
+    """
+    session = PortalSession(config, catalogue, portal, run_id="authorize")
+
+    async def exchange() -> tuple[str, int]:
+        async with session.client() as client:
+            token = await asyncio.to_thread(
+                session.tokens.redeem, client.post_form, code, attempt.redirect_url, attempt.verifier
+            )
+            return token, await session.identify(client, remember=False)
+
+    token, portal_id = asyncio.run(exchange())
+    ref = config.portals[portal].refresh_token
+    return Granted(portal_id, _keep(ref, token, config.home), ref.env if ref.env and ref.env in os.environ else "")
+
+
+def _keep(ref: SecretRef, token: str, home: Path) -> Path:
+    if ref.file is not None:
+        place = (home / Path(ref.file).expanduser()).resolve()
+        with storage_errors(place, "write the refresh token to"):
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_text(place, token + "\n", mode=0o600)
+        return place
+    place = home / ".env"
+    with storage_errors(place, "write the refresh token to"):
+        place.touch(mode=0o600)
+        place.chmod(0o600)
+        dotenv.set_key(place, str(ref.env), token)
+    return place
+
+
+def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
+    """Take the app's access to a portal back, see that it is gone, and remove the tokens from this machine.
+
+    Returns:
+        Where tokens were removed.
+
+    Raises:
+        SecretError: there is no token to revoke.
+        AuthorizationError: the identity server did not revoke it. Nothing was removed.
+    """
+    session = PortalSession(config, catalogue, portal, run_id="revoke")
+    url = f"{config.planday.identity_url}/connect/revocation"
+
+    async def take_back() -> None:
+        async with session.client() as client:
+            with session.token_store.lock():
+                token = session.token_store.read()
+            form = {"client_id": session.tokens.client_id(), "token": token}
+            answer = await asyncio.to_thread(client.post_form, url, form)
+            # What it answers is not documented; whether the token still opens the portal is what counts.
+            try:
+                await client.authorize()
+            except TokenRejectedError:
+                return
+            raise AuthorizationError(
+                f"the identity server answered {answer.status_code} and the token of portal '{portal}' still works: "
+                "revoke it in Planday under Settings > Integrations > API Access"
+            )
+
+    asyncio.run(take_back())
+    return session.token_store.forget() + _remove(config.portals[portal].refresh_token, config.home)
+
+
+def _remove(ref: SecretRef, home: Path) -> list[str]:
+    if ref.file is not None:
+        place = home / Path(ref.file).expanduser()
+        place.unlink(missing_ok=True)
+        return [str(place)]
+    name, file = str(ref.env), home / ".env"
+    removed = []
+    if file.exists() and name in dotenv.dotenv_values(file, interpolate=False):
+        dotenv.unset_key(file, name)
+        removed.append(f"{name} in {file}")
+    if name in os.environ:
+        removed.append(f"(the environment variable {name} is yours to unset)")
+    return removed
+
+
+def _offers_pkce(identity_url: str) -> bool:
+    """Whether discovery offers S256. No discovery, no PKCE: it is not documented."""
+    try:
+        with httpx.Client(timeout=TIMEOUT, trust_env=not is_loopback(identity_url)) as http:
+            answer = http.get(f"{identity_url}/.well-known/openid-configuration")
+        methods = answer.json()["code_challenge_methods_supported"] if answer.is_success else []
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return False
+    return isinstance(methods, list) and "S256" in methods
