@@ -14,6 +14,7 @@ from pipelines.progress import LISTENER
 from pipelines.resources import PlandayPortals
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
+from planday_io.config.model import Retries
 from planday_io.errors import PlandayError
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.quality import NAMES, Verdict, check_slice, checks_of
@@ -90,7 +91,8 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
                 progress=progress,
             )
         except PlandayError as error:
-            retries = planday.config.portals[portal].retries
+            settings = planday.config.portals.get(portal)
+            retries = settings.retries if settings else Retries()
             is_final = not error.retryable or context.retry_number >= retries.step
             if listener:
                 listener.failed(portal, endpoint.name, month, str(error), is_final=is_final)

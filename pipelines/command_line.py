@@ -85,8 +85,8 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
 
     from pipelines.console import print_rows
     from pipelines.resources import catalogue
+    from planday_io.check import advice, personal_data
     from planday_io.check import check as check_portals
-    from planday_io.check import personal_data
 
     config = _config()
     findings = check_portals(config, catalogue(), _portals(config, portals))
@@ -95,6 +95,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     else:
         rows = [(f.portal, f.subject, "ok" if f.is_good else "FAILED", f.detail) for f in findings]
         print_rows(_console(), "", ("portal", "what", "", "detail"), rows)
+        typer.echo("".join(f"\n{line}" for line in advice(config, catalogue(), findings)))
         print_rows(
             _console(),
             "\nPersonal data: where it will be, by the `privacy` section of portals.yaml",

@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 from pipelines import liveness
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
-from planday_io.errors import PlandayError, PublicationError
+from planday_io.errors import ConfigError, PlandayError, PublicationError
 from planday_io.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
@@ -98,7 +98,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             error: why.
         """
         run = self._run_of(portal, month)
-        run.portal_id = self.session(portal).portal_id
+        run.portal_id = self._sessions[portal].portal_id if portal in self._sessions else None
         run.failures[tables[0]] = str(error)
         now = datetime.now(UTC)
         FailureBook(self._config.state).note(
@@ -122,7 +122,9 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Lake(self._config.lake, self._config.state, self._writer)
 
     def session(self, portal: str) -> PortalSession:
-        """The session of a portal in this run."""
+        """The session of a portal in this run. Raises ConfigError where it is not configured any more."""
+        if portal not in self._config.portals:
+            raise ConfigError(f"portal '{portal}' is not in {self._config.file.name} any more: nothing was read")
         if portal not in self._sessions:
             self._sessions[portal] = PortalSession(
                 self._config, catalogue(), portal, run_id=self._run_id, batch=self._batch, writer=self._writer

@@ -31,7 +31,7 @@ import httpx
 
 from planday_io.addresses import is_loopback
 from planday_io.catalogue import Catalogue
-from planday_io.client.http import TIMEOUT
+from planday_io.client.http import timeout_of
 from planday_io.config.model import Config, SecretRef
 from planday_io.config.secrets import read_client_id
 from planday_io.errors import AuthorizationError, ConfigError, TokenRejectedError
@@ -107,7 +107,7 @@ def begin(
         raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
     identity = config.planday.identity_url
     if pkce is None:
-        pkce = _offers_pkce(identity)
+        pkce = _offers_pkce(identity, config.planday.timeout_seconds)
     verifier = secrets.token_urlsafe(48) if pkce else None
     state = secrets.token_urlsafe(24)
     query = {
@@ -305,10 +305,10 @@ def _remove(ref: SecretRef, home: Path) -> list[str]:
     return removed
 
 
-def _offers_pkce(identity_url: str) -> bool:
+def _offers_pkce(identity_url: str, seconds: float) -> bool:
     """Whether discovery offers S256. No discovery, no PKCE: it is not documented."""
     try:
-        with httpx.Client(timeout=TIMEOUT, trust_env=not is_loopback(identity_url)) as http:
+        with httpx.Client(timeout=timeout_of(seconds), trust_env=not is_loopback(identity_url)) as http:
             answer = http.get(f"{identity_url}/.well-known/openid-configuration")
         methods = answer.json()["code_challenge_methods_supported"] if answer.is_success else []
     except (httpx.HTTPError, ValueError, KeyError, TypeError):

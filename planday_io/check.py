@@ -12,7 +12,7 @@ from planday_io.calls import Call, Params, Parent, calls_of
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.config.model import Config
-from planday_io.errors import ApiError, PlandayError
+from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError
 from planday_io.frames.build import Hole
 from planday_io.months import first_day, last_day, month_of
 from planday_io.reading.rows import primary, rows_of
@@ -29,12 +29,14 @@ class Finding:
         subject: `token`, `portal`, or a table.
         is_good: whether it works.
         detail: what was found, or what to do.
+        lacks_scope: where that is why it does not work: the scope, or `?` where none is documented.
     """
 
     portal: str
     subject: str
     is_good: bool
     detail: str
+    lacks_scope: str = ""
 
 
 def check(config: Config, catalogue: Catalogue, portals: list[str]) -> list[Finding]:
@@ -58,8 +60,43 @@ async def _check_portal(config: Config, catalogue: Catalogue, portal: str) -> li
             probe = _Probe(session, client)
             findings += [await probe.finding(one) for one in endpoints_of(catalogue, config.portals[portal])]
     except PlandayError as error:
-        findings.append(Finding(portal, "portal" if findings else "token", is_good=False, detail=str(error)))
+        subject = "portal" if findings else "token"
+        if isinstance(error, AccessRevokedError):
+            subject = "administrator"
+        findings.append(Finding(portal, subject, is_good=False, detail=str(error)))
     return findings
+
+
+def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> list[str]:
+    """What to do about missing scopes, per portal: lines to read, with the `resources` line to paste."""
+    lines = []
+    for portal, settings in config.portals.items():
+        lacking = [one for one in findings if one.portal == portal and one.lacks_scope]
+        if not lacking:
+            continue
+        lines.append(f"Portal {portal}: the app lacks scopes, and scopes cannot be added to an app.")
+        lost: list[str] = []
+        for scope in dict.fromkeys(one.lacks_scope for one in lacking):
+            tables = [
+                table.full_name
+                for one in lacking
+                if one.lacks_scope == scope
+                for table in catalogue.endpoint_of(one.subject).tables
+            ]
+            lost += tables
+            lines.append(f"  {scope if scope != '?' else 'a scope that is not documented'}: costs {', '.join(tables)}")
+        own = {table.full_name for one in endpoints_of(catalogue, settings) for table in one.tables}
+        excluded = dict.fromkeys(settings.resources.exclude)
+        for name in lost:
+            domain = name.partition(".")[0]
+            excluded[domain if {n for n in own if n.startswith(f"{domain}.")} <= {*lost} else name] = None
+        include = ", ".join(settings.resources.include)
+        lines += [
+            f"  Either create a new app with all of them and run `planday authorize {portal}`,",
+            f"  or leave the tables out; under {portal} in {config.file.name}:",
+            f"    resources: {{include: [{include}], exclude: [{', '.join(excluded)}]}}",
+        ]
+    return lines
 
 
 def personal_data(config: Config, catalogue: Catalogue) -> list[tuple[str, str, str, str]]:
@@ -117,7 +154,8 @@ class _Probe:
         except PlandayError as error:
             gone = endpoint.fan_out.gone if endpoint.fan_out else ()
             if not (isinstance(error, ApiError) and error.status in gone):
-                return Finding(portal, endpoint.name, is_good=False, detail=str(error))
+                lacks = (endpoint.scope or "?") if isinstance(error, MissingScopeError) else ""
+                return Finding(portal, endpoint.name, is_good=False, detail=str(error), lacks_scope=lacks)
         return Finding(portal, endpoint.name, is_good=True, detail=endpoint.scope or "no scope documented")
 
     async def _call(self, endpoint: Endpoint) -> Call | None:

@@ -106,6 +106,7 @@ class PortalSession:
                 tokens=self.tokens,
                 budget=budget,
                 tries=self.settings.retries.requests,
+                timeout_seconds=self.config.planday.timeout_seconds,
             ) as client:
                 yield client
         finally:

@@ -41,7 +41,6 @@ from planday_io.errors import (
     UnexpectedStatusError,
 )
 
-TIMEOUT = httpx.Timeout(60.0, connect=15.0, pool=None)
 _LONGEST_HINT_SECONDS = 120.0
 """A wait that the server asks for is honoured up to here; a longer one is left to the step's retry."""
 _DEFAULT_RESET_SECONDS = 5.0
@@ -67,6 +66,11 @@ class Counters:
         self.throttled_seconds += other.throttled_seconds
 
 
+def timeout_of(seconds: float) -> httpx.Timeout:
+    """How long one answer may take; connecting a quarter of it. Waiting for a connection of the pool is not limited."""
+    return httpx.Timeout(seconds, connect=max(1.0, seconds / 4), pool=None)
+
+
 class PortalClient:
     """Calls the API as one portal. Use as an async context manager, within one event loop.
 
@@ -76,6 +80,7 @@ class PortalClient:
         tokens: access tokens; may be shared by clients one after the other.
         budget: the shared request budget.
         tries: of one request, the first included.
+        timeout_seconds: that one answer may take.
 
     Proxies and CA bundles come from the usual environment variables, except for an API on this machine.
     """
@@ -88,19 +93,21 @@ class PortalClient:
         tokens: TokenSource,
         budget: Budget,
         tries: int = 5,
+        timeout_seconds: float = 60.0,
     ) -> None:
         self.portal = portal
         self.tokens = tokens
         self.budget = budget
         self._api_url = api_url
         self._tries = tries
+        self._timeout = timeout_of(timeout_seconds)
         self._decoder = msgspec.json.Decoder(float_hook=Decimal)
 
     async def __aenter__(self) -> Self:
         # Retries are told through the standard library's logging; stamina would print to stdout where structlog is there.
         set_on_retry_hooks([LoggingOnRetryHook])
         self._http = httpx.AsyncClient(
-            timeout=TIMEOUT,
+            timeout=self._timeout,
             trust_env=not is_loopback(self._api_url),
             headers={"Accept": "application/json"},
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
@@ -166,7 +173,7 @@ class PortalClient:
         """POST to the identity server, once. Its limits are unknown, so it has no budget; `authorize` retries 429 and 5xx."""
         path = urlsplit(url).path
         about: dict[str, Any] = {"method": "POST", "path": path, "portal": self.portal}
-        with httpx.Client(timeout=TIMEOUT, trust_env=not is_loopback(url)) as http:
+        with httpx.Client(timeout=self._timeout, trust_env=not is_loopback(url)) as http:
             try:
                 response = http.post(url, data=form)
             except httpx.TransportError as error:

@@ -150,10 +150,11 @@ class SecretRef(Section):
 
 
 class PlandayHosts(Section):
-    """Where the API and the identity server are."""
+    """Where the API and the identity server are, and how long one answer may take."""
 
     api_url: Url = "https://openapi.planday.com"
     identity_url: Url = "https://id.planday.com"
+    timeout_seconds: int = Field(default=60, ge=1, le=600)
 
 
 class Privacy(Section):

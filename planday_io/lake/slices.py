@@ -153,7 +153,7 @@ class Lake:
         path = self.path(key)
         try:
             stat = path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         stamp = (stat.st_mtime_ns, stat.st_ino)
         known = _FETCHED.get(path)
@@ -176,7 +176,7 @@ class Lake:
                 with storage_errors(path, "read the slice"):
                     try:
                         os.link(path, name)
-                    except FileNotFoundError:
+                    except (FileNotFoundError, NotADirectoryError):
                         continue
                     except OSError:  # a file system without links
                         shutil.copyfile(path, name)

@@ -1,0 +1,554 @@
+"""Every row of the table in docs/operating.md, by running the real thing: what is told, and the warehouse afterwards.
+
+A row's name is in brackets in the first column of the table. Rows that need processes, a daemon or a disk of their own are in
+`OTHER_ROWS`, with the test that proves them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+import pytest
+from dagster import DagsterInstance
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from pipelines.alerting import look
+from pipelines.definitions import build_definitions
+from pipelines.liveness import end_dead_runs, process_tags
+from planday_io.catalogue import CATALOGUE
+from planday_io.incidents import AlertBook
+from planday_io.sandbox.app import as_json
+from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.state import Fault
+from tests.conftest import FAST, Installation, Make
+from tests.test_command_line import PLANDAY, environment, planday_command
+from tests.test_dagster import QUIET, instance, run  # noqa: F401 - a fixture
+from tests.test_faults import html, server_error, short_body, too_many_with_headers, truncated
+
+DEPARTMENTS, EMPLOYEES = "/hr/v1.0/departments", "/hr/v1.0/employees"
+DOC = Path(__file__).parents[1] / "docs" / "operating.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What goes wrong with hr.departments, or with everything, and what is to be seen.
+
+    Args:
+        arrange: makes it go wrong; returns what mends it, or None where it passes by itself.
+        cause: of the incident, or None where it heals within the run.
+        says: part of the error's text, or of a warning.
+        step_retries: whether the step is tried again.
+        whole_portal: whether the other table fails as well.
+    """
+
+    arrange: Callable[[Installation], Callable[[], None] | None]
+    cause: str | None
+    says: str = ""
+    step_retries: bool = False
+    whole_portal: bool = False
+
+
+def answering(respond: Callable[..., Response | None], path: str = DEPARTMENTS, times: int | None = None) -> Any:
+    """A fault that lasts until it is mended, or that passes after some answers."""
+
+    def arrange(planday: Installation) -> Callable[[], None] | None:
+        fault = Fault(path, respond, times=times)
+        planday.sandbox.faults.append(fault)
+        return (lambda: planday.sandbox.faults.remove(fault)) if times is None else None
+
+    return arrange
+
+
+def status(code: int, **how: Any) -> Any:
+    return answering(lambda *_: Response(status_code=code), **how)
+
+
+def config(old: str, new: str) -> Any:
+    """An edited configuration; `{address}` is the sandbox's."""
+
+    def arrange(planday: Installation) -> Callable[[], None]:
+        text = planday.config_path.read_text()
+        planday.edit_config(old.format(address=planday.address), new.format(port=planday.address.rpartition(":")[2]))
+        return lambda: planday.config_path.write_text(text) and None  # type: ignore[func-returns-value]
+
+    return arrange
+
+
+API = "api_url: '{address}'"
+
+
+def token(text: str | None) -> Any:
+    """Another text in the place of oslo's refresh token; None is copenhagen's token."""
+
+    def arrange(planday: Installation) -> Callable[[], None]:
+        file = planday.folder / ".planday/tokens/oslo.txt"
+        good = file.read_text()
+        file.write_text(text or (file.parent / "copenhagen.txt").read_text())
+        return lambda: file.write_text(good) and None  # type: ignore[func-returns-value]
+
+    return arrange
+
+
+def expired(planday: Installation) -> None:
+    """The access token expires while the run reads."""
+    planday.sandbox.faults.append(
+        Fault("/portal/v1.0/info", lambda *_: planday.sandbox.expire_access_tokens(), times=1)
+    )
+
+
+def scope_missing(planday: Installation) -> Callable[[], None]:
+    for app in planday.sandbox.apps.values():
+        app.scopes -= {"department:read"}
+
+    def mend() -> None:
+        for app in planday.sandbox.apps.values():
+            app.scopes |= {"department:read"}
+
+    return mend
+
+
+def deactivated(planday: Installation) -> Callable[[], None]:
+    planday.sandbox.deactivated.add("oslo")
+    return lambda: planday.sandbox.deactivated.discard("oslo")
+
+
+def revoked(planday: Installation) -> Callable[[], None]:
+    app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
+    was = app.refresh_tokens["oslo"]
+    planday.sandbox.revoke("oslo")
+    return lambda: app.refresh_tokens.update(oslo=was)
+
+
+def rotates(planday: Installation) -> None:
+    planday.sandbox.rotates = True
+
+
+def limited(portal: Any = FAST, client: Any = FAST) -> Any:
+    def arrange(planday: Installation) -> None:
+        planday.sandbox.limits = Limits(portal, client)
+
+    return arrange
+
+
+def maintenance(planday: Installation) -> Callable[[], None]:
+    """Everything, the identity server as well, answers with a page. Two hours are as long as all retries."""
+    fault = Fault("/", lambda *_: HTMLResponse("<h1>Maintenance</h1>", 503), times=None)
+    planday.sandbox.faults.append(fault)
+    return lambda: planday.sandbox.faults.remove(fault)
+
+
+def retyped(planday: Installation) -> Callable[[], None]:
+    row = planday.sandbox.portals["oslo"].departments[0]
+    was, row["number"] = row["number"], 17
+    return lambda: row.update(number=was)
+
+
+def new_member(planday: Installation) -> None:
+    planday.sandbox.portals["oslo"].departments[0]["costCentre"] = "x"
+
+
+def missing_member(planday: Installation) -> None:
+    del planday.sandbox.portals["oslo"].departments[0]["number"]
+
+
+def shrunk(planday: Installation) -> Callable[[], None]:
+    planday.edit_config("  retries:", "  guards: {max_lost_rows: 0}\n  retries:")
+    portal = planday.sandbox.portals["oslo"]
+    was, portal.departments[:] = [*portal.departments], []
+
+    def mend() -> None:
+        portal.departments[:] = was
+
+    return mend
+
+
+def wrong_type(_: Request, __: int, document: Any) -> Response:
+    return Response(as_json(document).body, media_type="text/plain")
+
+
+@contextmanager
+def broken_server(on_accept: Callable[[socket.socket], None]) -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(50)
+        held: list[socket.socket] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                held.append(connection)
+                on_accept(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        for connection in held:
+            connection.close()
+
+
+def reset(connection: socket.socket) -> None:
+    connection.recv(100)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def served_by(on_accept: Callable[[socket.socket], None], more: str = "") -> Any:
+    def arrange(planday: Installation) -> Callable[[], None]:
+        server = broken_server(on_accept)
+        port = server.__enter__()
+        mend = config(API, f"api_url: 'http://127.0.0.1:{port}'{more}")(planday)
+
+        def end() -> None:
+            server.__exit__(None, None, None)
+            mend()
+
+        return end
+
+    return arrange
+
+
+def untrusted(planday: Installation) -> Callable[[], None]:
+    """A certificate that nobody vouches for."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    key, certificate = planday.folder / "key.pem", planday.folder / "certificate.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    subprocess.run([*command.split(), "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def greet(connection: socket.socket) -> None:
+        try:
+            context.wrap_socket(connection, server_side=True)
+        except OSError:
+            return
+
+    server = broken_server(greet)
+    mend = config(API, f"api_url: 'https://localhost:{server.__enter__()}'")(planday)
+
+    def end() -> None:
+        server.__exit__(None, None, None)
+        mend()
+
+    return end
+
+
+def lake_gone(planday: Installation) -> Callable[[], None]:
+    """In the place of the folder of a table is something that is no folder, as where a disk is not mounted."""
+    folder = planday.config.lake / "hr/departments/portal=oslo"
+    aside = planday.folder / "aside"
+    folder.rename(aside)
+    folder.write_text("")
+
+    def mend() -> None:
+        folder.unlink()
+        aside.rename(folder)
+
+    return mend
+
+
+ROWS = {
+    "400": Row(status(400), "refused", "does not take a parameter"),
+    "401 first": Row(expired, None),
+    "401 again": Row(
+        deactivated, "administrator", "administrator who authorized the app was deactivated", whole_portal=True
+    ),
+    "403": Row(scope_missing, "scope", "lacks scope department:read"),
+    "404": Row(status(404), "refused", "nothing is there"),
+    "409": Row(status(409), "refused", "this status is not known for reading"),
+    "429 portal second": Row(limited(portal=((4, 1.0),)), None),
+    "429 portal minute": Row(limited(portal=((100, 1.0), (5, 3.0))), None),
+    "429 app second": Row(limited(client=((4, 1.0),)), None),
+    "429 app minute": Row(limited(client=((100, 1.0), (5, 3.0))), None),
+    "429 lasting": Row(answering(too_many_with_headers), "api", "too many requests", step_retries=True),
+    "5xx once": Row(answering(server_error, times=2), None),
+    "5xx lasting": Row(answering(server_error), "api", "answered 503", step_retries=True),
+    "maintenance": Row(maintenance, "api", "answered 503", step_retries=True, whole_portal=True),
+    "dns": Row(
+        config(API, "api_url: 'https://no-such-host.invalid'"),
+        "api",
+        "no connection",
+        step_retries=True,
+        whole_portal=True,
+    ),
+    "tls": Row(
+        config(API, "api_url: 'https://127.0.0.1:{port}'"), "api", "no connection", step_retries=True, whole_portal=True
+    ),
+    "tls untrusted": Row(untrusted, "api", "certificates", step_retries=True, whole_portal=True),
+    "connection refused": Row(
+        config(API, "api_url: 'http://127.0.0.1:9'"), "api", "no connection", step_retries=True, whole_portal=True
+    ),
+    "reset": Row(served_by(reset), "api", "the connection broke", step_retries=True, whole_portal=True),
+    "read timeout": Row(
+        served_by(lambda _: None, ", timeout_seconds: 1"),
+        "api",
+        "no answer in time",
+        step_retries=True,
+        whole_portal=True,
+    ),
+    "short body": Row(answering(short_body), "api", "the connection broke", step_retries=True),
+    "truncated": Row(answering(truncated), "api", "expected a JSON document", step_retries=True),
+    "html": Row(answering(html), "api", "text/html", step_retries=True),
+    "content type": Row(answering(wrong_type), None),
+    "token endpoint down": Row(
+        status(503, path="/connect/token"), "api", "identity server has a fault", step_retries=True, whole_portal=True
+    ),
+    "token wrong": Row(token("wrong"), "token", "refused the refresh token", whole_portal=True),
+    "token revoked": Row(revoked, "token", "planday authorize oslo", whole_portal=True),
+    "token rotated": Row(rotates, None),
+    "administrator deactivated": Row(deactivated, "administrator", "was deactivated", whole_portal=True),
+    "portal swapped": Row(token(None), "identity", "until now 'oslo' was portal 4711", whole_portal=True),
+    "new member": Row(new_member, None),
+    "missing member": Row(missing_member, None),
+    "retyped member": Row(retyped, "data", "number is number instead of VARCHAR"),
+    "shrunk": Row(shrunk, "shrunk", "shrank from 2 rows to 0"),
+    "folder gone": Row(lake_gone, "storage", "Check that the folder exists", step_retries=True),
+}
+OTHER_ROWS = {
+    "disk full": "test_a_full_disk",
+    "killed process": "test_a_killed_sync_and_the_next_one",
+    "killed machine": "test_a_run_that_a_stopped_machine_left_behind",
+    "two syncs": "test_two_syncs_of_one_portal_at_once",
+    "edited while queued": "test_a_config_edited_while_runs_are_queued",
+    "portal removed and back": "test_a_portal_removed_and_added_again",
+    "daemon restarted": "test_daemon",
+    "two daemons": "test_daemon",
+    "killed and queued behind": "test_daemon",
+}
+
+
+def test_every_row_of_the_table_has_a_test() -> None:
+    named = re.findall(r"^\| .*?\[([a-z0-9 ]+)\] \|", DOC.read_text(encoding="utf-8"), re.MULTILINE)
+    assert named[1:] == [*ROWS, *OTHER_ROWS]
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    for name in OTHER_ROWS.values():
+        assert f"def {name}" in tests or (Path(__file__).parent / f"{name}.py").exists()
+
+
+def departments(planday: Installation) -> list[tuple[Any, ...]]:
+    return planday.query("SELECT id, name, number, _extra FROM hr.departments WHERE portal = 'oslo' ORDER BY id")
+
+
+@pytest.fixture
+def memory() -> Iterator[DagsterInstance]:
+    """An instance that keeps its events in memory: half the time, and these rows are not about its files."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row(make: Make, memory: DagsterInstance, name: str) -> None:
+    row = ROWS[name]
+    planday = make()
+    planday.edit_config("step_delay_seconds: 10", "step: 1, step_delay_seconds: 0")
+    portal = planday.sandbox.portals["oslo"]
+    assert run(planday, memory, "hr.departments", "hr.employees").success
+    before = departments(planday)
+    portal.hire()
+    mend = row.arrange(planday)
+    result = run(planday, memory, "hr.departments", "hr.employees")
+    told = [event.message or "" for event in result.all_events]
+    told += [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+    found = look(planday.config, memory)
+    retried = [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    assert bool(retried) == row.step_retries
+    people = planday.query("SELECT count(*) FROM hr.employees WHERE portal = 'oslo'")[0][0]
+    assert people == len(portal.employees) - row.whole_portal, "what can be read is read"
+    assert result.success is (row.cause is None)
+    assert [one.cause for one in found.open] == ([row.cause] if row.cause else [])
+    assert (planday.sandbox.limits.sent_before_reset, row.says in "\n".join(told)) == (0, True)
+    if row.cause:
+        assert departments(planday) == before, "what was there stays"
+        assert row.says in found.open[0].error
+        assert mend is not None
+        mend()
+        assert run(planday, memory, "hr.departments", "hr.employees").success
+        assert look(planday.config, memory).open == []
+    assert {row[0] for row in departments(planday)} == {row["id"] for row in portal.departments}
+    assert planday.query("SELECT count(*) FROM hr.employees WHERE portal = 'oslo'") == [(len(portal.employees),)]
+    if name == "new member":
+        assert [row[3] for row in departments(planday) if row[3]] == ['{"costCentre":null}']
+    if name == "missing member":
+        assert None in {row[2] for row in departments(planday)}
+    if name == "token rotated":
+        (kept,) = (planday.folder / ".planday/tokens").glob("*.json")
+        assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk(planday: Installation) -> None:
+    """A real one: the lake on a small file system of its own, in a name space of its own."""
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("this machine lets nobody mount a file system")
+    assert planday_command(planday, "sync", "oslo", "--resources", "hr.departments").returncode == 0
+    before = planday.query("SELECT * FROM hr.departments ORDER BY id")
+    planday.sandbox.portals["oslo"].departments[0]["name"] = "New name"
+    script = f"""
+        cp -a lake aside && mount -t tmpfs -o size=256k none lake && cp -a aside/. lake/
+        dd if=/dev/zero of=lake/filler bs=1k 2>/dev/null
+        {PLANDAY} sync oslo --resources hr.departments; echo "exit $?"
+        cmp -s lake/hr/departments/portal=oslo/data.parquet aside/hr/departments/portal=oslo/data.parquet && echo untouched
+        find lake -name '*.tmp-*' | grep . || echo swept
+        rm lake/filler; {PLANDAY} sync oslo --resources hr.departments; echo "then $?"
+    """
+    done = subprocess.run(
+        [*unshare, "sh", "-c", script],
+        cwd=planday.folder,
+        env=environment(planday),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "The disk is full: free some space" in done.stdout, done.stdout + done.stderr
+    assert [line for line in done.stdout.splitlines() if line in ("exit 1", "untouched", "swept", "then 0")] == [
+        "exit 1",
+        "untouched",
+        "swept",
+        "then 0",
+    ]
+    after = planday.query("SELECT * FROM hr.departments ORDER BY id")
+    assert len(after) == len(before)
+    assert "New name" in {row[before and 3] for row in after} | {value for row in after for value in row}
+
+
+def test_a_killed_sync_and_the_next_one(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert planday_command(planday, "sync", "oslo").returncode == 0
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stand_still(*_: Any) -> None:
+        reached.set()
+        go_on.wait(20)
+
+    planday.sandbox.portals["oslo"].hire()
+    planday.sandbox.faults.append(Fault(EMPLOYEES, stand_still, times=1))
+    victim = subprocess.Popen(
+        [PLANDAY, "sync", "oslo"], env=environment(planday), cwd=planday.folder, stdout=subprocess.DEVNULL
+    )
+    assert reached.wait(60)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    go_on.set()
+    assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
+    done = planday_command(planday, "sync", "oslo")
+    assert done.returncode == 0, done.stdout
+    assert planday.query("SELECT count(*) FROM hr.employees") == [(7,)]
+    monkeypatch.chdir(planday.folder)
+    statuses = [run.status for run in DagsterInstance.from_config(str(planday.folder)).get_runs()]
+    assert statuses.count(dg.DagsterRunStatus.FAILURE) == 1, "the killed run is told apart, and blocks nobody"
+    assert dg.DagsterRunStatus.STARTED not in statuses
+
+
+def test_a_run_that_a_stopped_machine_left_behind(planday: Installation, instance: DagsterInstance) -> None:  # noqa: F811
+    assert run(planday, instance, "hr.departments").success
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    instance.create_run_for_job(
+        job,
+        asset_selection=frozenset({dg.AssetKey(["hr", "employees"])}),
+        tags={
+            "dagster/partition": "oslo",
+            **process_tags(),
+            ".dagster/planday_pid": str(max(psutil.pids()) + 100_000),
+        },
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert len(end_dead_runs(instance)) == 1
+    (incident,) = look(planday.config, instance).open
+    assert (incident.cause, incident.tables) == ("crash", ["hr.employees"])
+    assert departments(planday)
+    assert run(planday, instance, "hr.employees").success
+    assert look(planday.config, instance).open == []
+    assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
+
+
+def test_two_syncs_of_one_portal_at_once(planday: Installation) -> None:
+    planday_command(planday, "status", "oslo")
+    both = [
+        subprocess.Popen(
+            [PLANDAY, "sync", "oslo"], env=environment(planday), cwd=planday.folder, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    for one in both:
+        out, _ = one.communicate(timeout=120)
+        assert one.returncode == 0, out
+    for table, kept in planday.query("SELECT table_name, kept FROM sync.slices WHERE portal = 'oslo'"):
+        assert planday.query(f"SELECT count(*) FROM {table} WHERE portal = 'oslo'") == [(kept,)]
+    assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
+    assert AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC)).open == []
+
+
+def test_a_config_edited_while_runs_are_queued(planday: Installation, instance: DagsterInstance) -> None:  # noqa: F811
+    """A run reads the configuration as it is when it begins; one of a portal that is gone reads nothing and says so."""
+    for portal in ("oslo", "london"):
+        assert run(planday, instance, "hr.departments", portal=portal).success
+    before = planday.query("SELECT * FROM hr.departments ORDER BY portal, id")
+    queued = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    text = planday.config_path.read_text()
+    planday.config_path.write_text(text[: text.index("  london:")])
+    asked = sum(planday.sandbox.requests.values())
+
+    def start(portal: str) -> dg.ExecuteInProcessResult:
+        return queued.execute_in_process(
+            instance=instance,
+            partition_key=portal,
+            asset_selection=[dg.AssetKey(["hr", "departments"])],
+            raise_on_error=False,
+            run_config=QUIET,
+        )
+
+    result = start("london")
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "portal 'london' is not in portals.yaml any more" in str(failure.step_failure_data.error)
+    assert sum(planday.sandbox.requests.values()) == asked
+    assert planday.query("SELECT * FROM hr.departments ORDER BY portal, id") == before
+    assert look(planday.config, instance).open == [], "nobody waits for a portal that was taken out"
+    planday.edit_config("defaults:", "privacy: {identity: drop}\ndefaults:")
+    assert start("oslo").success
+    assert planday.query("SELECT count(*) FROM hr.departments WHERE portal = 'oslo'") == [(2,)]
+    text = planday.config_path.read_text()
+    planday.config_path.write_text("portals: [")
+    assert not start("oslo").success, "a file that is half written stops the run before it reads"
+    planday.config_path.write_text(text)
+    assert planday.query("SELECT count(*) FROM hr.departments WHERE portal = 'oslo'") == [(2,)]
+
+
+def test_a_portal_removed_and_added_again(planday: Installation) -> None:
+    assert planday_command(planday, "sync", "--resources", "hr.departments,hr.employees").returncode == 0
+    text = planday.config_path.read_text()
+    planday.config_path.write_text(text[: text.index("  london:")])
+    planday.sandbox.portals["london"].hire()
+    assert planday_command(planday, "sync", "--resources", "hr.departments,hr.employees").returncode == 0
+    assert planday.query("SELECT count(*) FROM hr.employees WHERE portal = 'london'") == [(8,)], "its data stays"
+    assert planday_command(planday, "sync", "london").returncode == 2
+    planday.config_path.write_text(text)
+    done = planday_command(planday, "sync", "london", "--resources", "hr.departments,hr.employees")
+    assert done.returncode == 0, done.stdout
+    assert planday.query("SELECT count(*) FROM hr.employees WHERE portal = 'london'") == [(9,)]
+    assert planday.query("SELECT count(*) FROM hr.employees_history WHERE portal = 'london' AND valid_to IS NULL") == [
+        (9,)
+    ]
