@@ -1,7 +1,7 @@
 """Nights of ten portals with faults, kills, edits, expiring and rotating tokens, at random from a seed.
 
 At the end the warehouse equals a clean full load, no reader ever saw half a slice, alerts told of exactly the incidents that
-were made, the budget was kept, and no secret and nobody's mail address is in what was left behind. Five nights by
+were made, the budget was kept, and no secret and nobody's mail address is in what was left behind. Three nights by
 `make soak-short`, thirty by `make soak`. A night is `planday sync`; schedules are a clock's business and not tried here.
 """
 
@@ -34,10 +34,10 @@ from tests.test_alerts import Hook
 from tests.test_chaos import THIS
 from tests.test_command_line import PLANDAY, environment
 
-NIGHTS = int(os.environ.get("PLANDAY_NIGHTS", "5"))
+NIGHTS = int(os.environ.get("PLANDAY_NIGHTS", "3"))
 SEED = int(os.environ.get("PLANDAY_SEED", "20261124"))
-TABLES = ("hr.departments", "hr.employees", "hr.employee_details", "scheduling.shifts", "scheduling.deleted_shifts")
-RESOURCES = f"resources: {{include: [portal, hr.employee_custom_fields, {', '.join(TABLES)}]}}"
+TABLES = ("hr.departments", "hr.employees", "scheduling.shifts", "scheduling.deleted_shifts")
+RESOURCES = f"resources: {{include: [{', '.join(TABLES)}]}}"
 
 
 class Trouble:
@@ -104,7 +104,7 @@ class Reader(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
-        while not self._enough.wait(0.2):
+        while not self._enough.wait(1):
             if not self._warehouse.exists():
                 continue
             try:
@@ -197,7 +197,7 @@ def test_nights(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
             )
         )
         if chance.random() < 0.4 and night < NIGHTS:
-            killed += sync(planday, kill_after=chance.uniform(3, 12)) is None
+            killed += sync(planday, kill_after=chance.uniform(3, 9)) is None
         code = sync(planday)
         assert code == (1 if troubles else 0)
         with DagsterInstance.get() as instance:
