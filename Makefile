@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test ui check lint types docs chaos backfill daemon backfill-daemon soak soak-short readers clients bench clean
+.PHONY: demo test ui check lint types docs chaos backfill daemon backfill-daemon soak soak-short slow readers clients bench clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -29,10 +29,14 @@ docs: $(READY)
 	$(BIN)/planday docs
 
 chaos: $(READY)
-	PLANDAY_KILLS=50 $(BIN)/python -m pytest tests/test_chaos.py -s --timeout=1800
+	PLANDAY_KILLS=50 $(BIN)/python -m pytest tests/test_chaos.py -m slow -s --timeout=1800
 
 backfill: $(READY)
-	PLANDAY_MONTHS=24 $(BIN)/python -m pytest tests/test_months.py tests/test_forecast.py -k backfill -s --timeout=1800
+	PLANDAY_MONTHS=24 $(BIN)/python -m pytest tests/test_months.py tests/test_forecast.py -k backfill -m slow -s --timeout=1800
+
+# What takes minutes, at its smallest: kills, nights with faults, a daemon with Postgres, backfills, forecasts. CI runs it too.
+slow: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests -m slow --timeout=1200
 
 # A daemon and a web server with Postgres, killed in the middle of a backfill; and the same with 120 partitions.
 daemon: $(READY)
@@ -41,7 +45,7 @@ daemon: $(READY)
 backfill-daemon: $(READY)
 	PLANDAY_BACKFILL_MONTHS=20 $(BIN)/python -m pytest tests/test_daemon.py -m slow -s --timeout=3600
 
-# Thirty nights of ten portals with faults, kills and edits; the short one is CI's.
+# Thirty nights of ten portals with faults, kills and edits; the short one is in `make slow`.
 soak: $(READY)
 	PLANDAY_NIGHTS=30 $(BIN)/python -m pytest tests/test_soak.py -m slow -s --timeout=1800
 

@@ -70,6 +70,7 @@ def _portal_and_month(key: str) -> tuple[str, str | None]:
 def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config: Config) -> dg.AssetsDefinition:
     partitions = _partitions(endpoint, portals, config)
     specs = [_spec(endpoint, table, partitions, catalogue, config) for table in endpoint.tables]
+    lineage = {table.full_name: _lineage(endpoint, table) for table in endpoint.tables}
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions))
     def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult[None]]:
@@ -114,7 +115,7 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
             verdicts = check_slice(planday.session(portal).lake, catalogue, key, report.previous_rows)
             yield dg.MaterializeResult(
                 asset_key=[*report.table.split(".")],
-                metadata=_metadata(report, planday.config),
+                metadata={**_metadata(report, planday.config), **lineage.get(report.table, {})},
                 check_results=[
                     *(_check_result(report.table, verdict) for verdict in verdicts),
                     _freshness(endpoint, report.table, catalogue, config),
@@ -201,8 +202,22 @@ def _spec(
             "dagster/column_schema": schema,
             "dagster/table_name": table.full_name,
             "scope": endpoint.scope or "none documented",
+            "documentation": f"docs/tables.md#{table.full_name}",
         },
     )
+
+
+def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineage]:
+    """Columns that come from the table which the endpoint fans out over."""
+    if endpoint.fan_out is None:
+        return {}
+    parent, filled = dg.AssetKey(endpoint.fan_out.parent.split(".")), dict(endpoint.fan_out.fills)
+    found = {
+        column.name: [dg.TableColumnDep(asset_key=parent, column_name=filled[column.hole])]
+        for column in table.columns
+        if column.hole in filled
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=found)} if found else {}
 
 
 def _deps(endpoint: Endpoint, catalogue: Catalogue) -> list[dg.AssetDep]:

@@ -1,6 +1,6 @@
 """SIGKILL at random moments: no slice and no warehouse is ever half, and the next sync completes everything.
 
-Five kills in the suite; `make chaos` sets PLANDAY_KILLS=50. The moment is drawn over the whole run, start-up included.
+Five kills by `make slow`; `make chaos` sets PLANDAY_KILLS=50. The moment is drawn over the whole run, start-up included.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
+import pytest
 
 from planday_io.lake.slices import SliceKey
 from planday_io.months import month_of, shifted
@@ -22,6 +23,7 @@ THIS = month_of(datetime.now(UTC).date())
 KILLS = int(os.environ.get("PLANDAY_KILLS", "5"))
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(make: Make) -> None:
     planday = make(people=(12, 5, 5), resources=EVERYTHING)
     planday.edit_config("history_start: 2025-01", f"history_start: {shifted(THIS, -1)}")

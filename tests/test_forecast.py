@@ -46,6 +46,7 @@ def close(foretold: int, made: int) -> bool:
     return abs(foretold - made) <= max(2, made * 0.1)
 
 
+@pytest.mark.slow
 def test_nightly_and_weekly_after_a_first_sync(make: Make) -> None:
     planday = make(people=(12, 9, 8), resources=EVERYTHING)
     planday.edit_config("history_start: 2025-01", f"history_start: {shifted(THIS, -1)}")
@@ -64,6 +65,7 @@ def test_nightly_and_weekly_after_a_first_sync(make: Make) -> None:
     assert close(foretold, happened(planday, "oslo", "--resources", "scheduling.deleted_shifts")), "a changes run"
 
 
+@pytest.mark.slow
 def test_a_backfill_of_portals_that_were_never_read(make: Make) -> None:
     count = int(os.environ.get("PLANDAY_MONTHS", "3"))
     planday = make(people=(12, 9, 8), resources=EVERYTHING)

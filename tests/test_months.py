@@ -194,6 +194,7 @@ def test_a_month_that_emptied_is_refused_unless_deletions_explain_it(planday: In
     assert report.rows == 0
 
 
+@pytest.mark.slow
 def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(make: Make) -> None:
     """Edits, deletions, moves across months, eight months back: `planday sync` of the feed reads what was touched only."""
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
@@ -412,6 +413,7 @@ def test_months_that_cannot_be_read(planday: Installation, months: str, says: st
     assert not planday.sandbox.requests
 
 
+@pytest.mark.slow
 def test_a_backfill_asks_nothing_twice_and_every_slice_is_complete(make: Make) -> None:
     """Some months of three portals by `planday sync --months`; two years by `make backfill`."""
     count = int(os.environ.get("PLANDAY_MONTHS", "4"))

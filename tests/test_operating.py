@@ -39,7 +39,7 @@ from planday_io.sandbox.state import Fault
 from tests.conftest import FAST, Installation, Make
 from tests.test_command_line import PLANDAY, environment, planday_command
 from tests.test_dagster import QUIET, instance, run  # noqa: F401 - a fixture
-from tests.test_faults import html, server_error, short_body, too_many_with_headers, truncated
+from tests.test_faults import html, server_error, short_body, truncated
 
 DEPARTMENTS, EMPLOYEES = "/hr/v1.0/departments", "/hr/v1.0/employees"
 DOC = Path(__file__).parents[1] / "docs" / "operating.md"
@@ -178,6 +178,14 @@ def shrunk(planday: Installation) -> Callable[[], None]:
     return mend
 
 
+def too_many(planday: Installation) -> Callable[[], None]:
+    """Without the sandbox's own headers, which would ask to wait for a minute."""
+    planday.sandbox.limits = Limits(FAST, FAST, with_headers=False)
+    fault = Fault(DEPARTMENTS, lambda *_: Response(status_code=429, headers={"x-ratelimit-reset": "1"}), times=None)
+    planday.sandbox.faults.append(fault)
+    return lambda: planday.sandbox.faults.remove(fault)
+
+
 def wrong_type(_: Request, __: int, document: Any) -> Response:
     return Response(as_json(document).body, media_type="text/plain")
 
@@ -281,7 +289,7 @@ ROWS = {
     "429 portal minute": Row(limited(portal=((100, 1.0), (5, 3.0))), None),
     "429 app second": Row(limited(client=((4, 1.0),)), None),
     "429 app minute": Row(limited(client=((100, 1.0), (5, 3.0))), None),
-    "429 lasting": Row(answering(too_many_with_headers), "api", "too many requests", step_retries=True),
+    "429 lasting": Row(too_many, "api", "too many requests", step_retries=True),
     "5xx once": Row(answering(server_error, times=2), None),
     "5xx lasting": Row(answering(server_error), "api", "answered 503", step_retries=True),
     "maintenance": Row(maintenance, "api", "answered 503", step_retries=True, whole_portal=True),
