@@ -34,7 +34,7 @@ chaos: $(READY)
 backfill: $(READY)
 	PLANDAY_MONTHS=24 $(BIN)/python -m pytest tests/test_months.py tests/test_forecast.py -k backfill -m slow -s --timeout=1800
 
-# What takes minutes, at its smallest: kills, nights with faults, a daemon with Postgres, backfills, forecasts. CI runs it too.
+# What takes minutes, at its smallest: kills, nights with faults, a daemon with Postgres, backfills, forecasts.
 slow: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests -m slow --timeout=1200
 
