@@ -279,8 +279,13 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
             # What it answers is not documented; whether the token still opens the portal is what counts.
             try:
                 await client.authorize()
-            except TokenRejectedError:
-                return
+            except TokenRejectedError as error:
+                if answer.is_success:
+                    return
+                # A wrong client id, or another server, refuses a token that still opens the portal elsewhere.
+                raise AuthorizationError(
+                    f"the identity server answered {answer.status_code} to the revocation, so nothing was removed: {error}"
+                ) from None
             raise AuthorizationError(
                 f"the identity server answered {answer.status_code} and the token of portal '{portal}' still works: "
                 "revoke it in Planday under Settings > Integrations > API Access"

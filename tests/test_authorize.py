@@ -236,3 +236,12 @@ def test_a_server_that_does_not_revoke(planday: Installation) -> None:
     done = planday_command(planday, "revoke", "oslo")
     assert (done.returncode, "still works" in done.stderr) == (1, True)
     assert token_file(planday).read_text() == before
+
+
+def test_a_token_that_a_server_merely_refuses_is_kept(planday: Installation) -> None:
+    client_id = next(app.client_id for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
+    planday.edit_config(client_id, "no-such-app")
+    before = token_file(planday).read_text()
+    done = planday_command(planday, "revoke", "oslo")
+    assert (done.returncode, "nothing was removed" in done.stderr) == (1, True)
+    assert token_file(planday).read_text() == before
