@@ -32,10 +32,11 @@ import httpx
 from planday_io.addresses import is_loopback
 from planday_io.catalogue import Catalogue
 from planday_io.client.http import timeout_of
+from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.model import Config, SecretRef
 from planday_io.config.secrets import read_client_id
-from planday_io.errors import AuthorizationError, ConfigError, TokenRejectedError
-from planday_io.files import storage_errors, write_text
+from planday_io.errors import AuthorizationError, ConfigError, TokenRejectedError, TransientApiError
+from planday_io.files import replacing, storage_errors, temporary_name, write_text
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
 
@@ -102,9 +103,11 @@ def begin(
     Raises:
         ConfigError: the redirect address is not one of this machine.
         SecretError: the client id cannot be read.
+        StorageError: the token could not be written where the configuration reads it.
     """
     if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
         raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
+    _try_to_write(_place(config.portals[portal].refresh_token, config.home))
     identity = config.planday.identity_url
     if pkce is None:
         pkce = _offers_pkce(identity, config.planday.timeout_seconds)
@@ -210,12 +213,14 @@ class Granted:
     """What came of it.
 
     Args:
-        portal_id: Planday's id of the portal.
+        portal_id: Planday's id of the portal, or None where it could not be asked for.
+        unasked: why it could not, or empty.
         place: where the refresh token was written.
         hidden_by: the environment variable that is set and wins over `.env`, or empty.
     """
 
-    portal_id: int
+    portal_id: int | None
+    unasked: str
     place: Path
     hidden_by: str
 
@@ -223,38 +228,69 @@ class Granted:
 def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, code: str) -> Granted:
     """Exchange a code, see whose portal it opens, and keep the refresh token where the configuration reads it.
 
+    A code is good once. So where the API cannot be asked whose portal it is, the token is kept all the same: every run asks
+    before it reads anything.
+
     Raises:
-        TokenError: the code is refused, or gives no refresh token.
+        TokenError: the code is refused, gives no refresh token, or one that the API refuses.
         PortalIdentityError: it opens another portal than this key was until now. Nothing was written.
         StorageError: the token cannot be written. It is revoked by authorizing again.
     """
     session = PortalSession(config, catalogue, portal, run_id="authorize")
 
-    async def exchange() -> tuple[str, int]:
+    async def exchange() -> tuple[str, int | None, str]:
         async with session.client() as client:
-            token = await asyncio.to_thread(
-                session.tokens.redeem, client.post_form, code, attempt.redirect_url, attempt.verifier
-            )
-            return token, await session.identify(client, remember=False)
+            held = NewRefreshToken("")
+            # The old token must not answer for the new one when the API says 401.
+            client.tokens = session.tokens.with_store(held)
+            redeem = client.tokens.redeem
+            held.write(await asyncio.to_thread(redeem, client.post_form, code, attempt.redirect_url, attempt.verifier))
+            try:
+                portal_id = await session.identify(client, remember=False)
+            except TransientApiError as error:
+                return held.read(), None, str(error)
+            return held.read(), portal_id, ""
 
-    token, portal_id = asyncio.run(exchange())
+    token, portal_id, unasked = asyncio.run(exchange())
     ref = config.portals[portal].refresh_token
-    return Granted(portal_id, _keep(ref, token, config.home), ref.env if ref.env and ref.env in os.environ else "")
+    with session.token_store.lock():
+        place = _keep(ref, token, config.home)
+        session.token_store.forget()
+    return Granted(portal_id, unasked, place, ref.env if ref.env and ref.env in os.environ else "")
+
+
+def _place(ref: SecretRef, home: Path) -> Path:
+    """The file that holds a secret."""
+    return (home / Path(ref.file).expanduser()).resolve() if ref.file is not None else home / ".env"
 
 
 def _keep(ref: SecretRef, token: str, home: Path) -> Path:
-    if ref.file is not None:
-        place = (home / Path(ref.file).expanduser()).resolve()
-        with storage_errors(place, "write the refresh token to"):
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_text(place, token + "\n", mode=0o600)
-        return place
-    place = home / ".env"
+    place = _place(ref, home)
     with storage_errors(place, "write the refresh token to"):
-        place.touch(mode=0o600)
-        place.chmod(0o600)
-        dotenv.set_key(place, str(ref.env), token)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if ref.env is not None:
+            _change_env(place, lambda copy: dotenv.set_key(copy, str(ref.env), token))
+        else:
+            write_text(place, token + "\n", mode=0o600)
     return place
+
+
+def _change_env(file: Path, change: Callable[[Path], object]) -> None:
+    """Change `.env` all or nothing: dotenv itself moves a file over it that may come from another disk."""
+    with replacing(file, mode=0o600) as copy:
+        if file.exists():
+            copy.write_bytes(file.read_bytes())
+        change(copy)
+        copy.chmod(0o600)
+
+
+def _try_to_write(place: Path) -> None:
+    """Raises StorageError where a file could not be written; better before an administrator consents than after."""
+    with storage_errors(place, "write the refresh token to"):
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = temporary_name(place)
+        probe.touch(mode=0o600)
+        probe.unlink()
 
 
 def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
@@ -266,6 +302,7 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
     Raises:
         SecretError: there is no token to revoke.
         AuthorizationError: the identity server did not revoke it. Nothing was removed.
+        StorageError: access is taken back, and a token could not be removed.
     """
     session = PortalSession(config, catalogue, portal, run_id="revoke")
     url = f"{config.planday.identity_url}/connect/revocation"
@@ -292,19 +329,22 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
             )
 
     asyncio.run(take_back())
-    return session.token_store.forget() + _remove(config.portals[portal].refresh_token, config.home)
+    with session.token_store.lock():
+        return session.token_store.forget() + _remove(config.portals[portal].refresh_token, config.home)
 
 
 def _remove(ref: SecretRef, home: Path) -> list[str]:
-    if ref.file is not None:
-        place = home / Path(ref.file).expanduser()
-        place.unlink(missing_ok=True)
-        return [str(place)]
-    name, file = str(ref.env), home / ".env"
+    file = _place(ref, home)
+    if ref.env is None:
+        with storage_errors(file, "remove the refresh token in"):
+            file.unlink(missing_ok=True)
+        return [str(file)]
+    name = str(ref.env)
     removed = []
-    if file.exists() and name in dotenv.dotenv_values(file, interpolate=False):
-        dotenv.unset_key(file, name)
-        removed.append(f"{name} in {file}")
+    with storage_errors(file, "remove the refresh token in"):
+        if file.exists() and name in dotenv.dotenv_values(file, interpolate=False):
+            _change_env(file, lambda copy: dotenv.unset_key(copy, name))
+            removed.append(f"{name} in {file}")
     if name in os.environ:
         removed.append(f"(the environment variable {name} is yours to unset)")
     return removed

@@ -245,3 +245,56 @@ def test_a_token_that_a_server_merely_refuses_is_kept(planday: Installation) -> 
     done = planday_command(planday, "revoke", "oslo")
     assert (done.returncode, "nothing was removed" in done.stderr) == (1, True)
     assert token_file(planday).read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("times", "code", "says"), [(1, 0, "Planday portal 4711"), (None, 1, "brand new access token")]
+)
+def test_the_old_token_does_not_answer_for_the_new_one(
+    planday: Installation, redirect: str, times: int | None, code: int, says: str
+) -> None:
+    before = token_file(planday).read_text()
+    flow = Authorizing(planday, "oslo", redirect)
+    planday.sandbox.faults.append(Fault("/portal/v1.0/info", lambda *_: Response(status_code=401), times=times))
+    by_requests(flow.url, "oslo", "approve")
+    ended, text = flow.end()
+    assert (ended, says in text) == (code, True), text
+    assert (token_file(planday).read_text() == before) is (code == 1)
+
+
+def test_a_code_is_not_lost_where_the_api_cannot_say_whose_portal_it_is(planday: Installation, redirect: str) -> None:
+    flow = Authorizing(planday, "oslo", redirect)
+    planday.sandbox.faults.append(Fault("/portal/v1.0/info", lambda *_: Response(status_code=503), times=None))
+    planday.edit_config("step_delay_seconds: 10", "requests: 2")
+    by_requests(flow.url, "oslo", "approve")
+    code, text = flow.end()
+    assert (code, "could not be asked" in text, "planday check oslo" in text) == (0, True, True), text
+    assert token_file(planday).read_text().strip() == held(planday)
+
+
+def test_a_rotated_token_goes_when_a_portal_is_authorized_anew(planday: Installation, redirect: str) -> None:
+    planday.sandbox.rotates = True
+    planday.refresh("hr.departments")
+    kept = planday.folder / ".planday/tokens/oslo.json"
+    assert kept.exists()
+    planday.sandbox.rotates = False
+    flow = Authorizing(planday, "oslo", redirect)
+    by_requests(flow.url, "oslo", "approve")
+    assert flow.end()[0] == 0
+    assert not kept.exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anybody_consents(planday: Installation, redirect: str) -> None:
+    planday.edit_config(".planday/tokens/oslo.txt", "portals.yaml/oslo.txt")
+    done = planday_command(planday, "authorize", "oslo", "--no-browser", "--redirect-url", redirect)
+    assert (done.returncode, "cannot write the refresh token to" in done.stderr) == (1, True)
+    assert "opens this address" not in done.stdout
+
+
+def test_revoke_follows_a_link_to_the_token(planday: Installation) -> None:
+    link, real = token_file(planday), planday.folder / "elsewhere.txt"
+    link.rename(real)
+    link.symlink_to(real)
+    done = planday_command(planday, "revoke", "oslo", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert (real.exists(), str(real) in done.stdout) == (False, True)

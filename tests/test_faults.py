@@ -6,12 +6,14 @@ Network and server faults, broken answers, lists that change while they are read
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from planday_io.client.tokens import RefreshTokenStore
 from planday_io.errors import (
     AccessRevokedError,
     BrokenBodyError,
@@ -25,6 +27,7 @@ from planday_io.errors import (
     ServerError,
     ShrunkSnapshotError,
     TokenRejectedError,
+    TransientApiError,
     UnexpectedShapeError,
 )
 from planday_io.refresh import refresh
@@ -120,6 +123,26 @@ def test_wrong_refresh_token(planday: Installation) -> None:
     text = refused(planday, TokenRejectedError)
     assert "Settings > Integrations > API Access" in text
     assert "not-the-token" not in text
+
+
+@pytest.mark.parametrize("status", [302, 403, 404])
+def test_something_that_is_no_identity_server_says_nothing_about_the_token(planday: Installation, status: int) -> None:
+    """A proxy, a firewall: nobody is told to authorize again."""
+    planday.refresh("hr.departments")
+    planday.sandbox.faults.append(Fault("/connect/token", lambda *_: Response(status_code=status), times=None))
+    text = refused(planday, TransientApiError)
+    assert f"POST /connect/token (portal 'oslo') answered {status}" in text
+    assert "check identity_url" in text
+
+
+def test_a_token_that_rotates_while_the_portal_is_authorized_anew(tmp_path: Path) -> None:
+    configured = ["old"]
+    store = RefreshTokenStore(tmp_path, "oslo", lambda: configured[0])
+    with store.lock():
+        assert store.read() == "old"
+        configured[0] = "authorized anew"
+        store.write("rotated from the old one")
+    assert store.read() == "authorized anew"
 
 
 def test_missing_secret_fails_its_portal_only(planday: Installation) -> None:

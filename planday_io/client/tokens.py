@@ -13,14 +13,15 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import msgspec
 
-from planday_io.errors import StorageError, TokenError, TokenRejectedError
+from planday_io.errors import StorageError, TokenError, TokenRejectedError, TransientApiError
 from planday_io.files import locked, storage_errors, write_text
 
 ASSUMED_LIFETIME_SECONDS = 3600.0
@@ -55,6 +56,42 @@ class AccessToken:
     scopes: frozenset[str] | None = None
 
 
+class TokenStore(Protocol):
+    """Where a refresh token is, and where one goes that replaced it."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """One process at a time: hold it from `read` until `write`."""
+
+    def read(self) -> str:
+        """The refresh token in force."""
+
+    def write(self, refresh_token: str) -> None:
+        """Keep a rotated token."""
+
+
+class NewRefreshToken:
+    """A refresh token that was granted a moment ago and is nowhere else yet.
+
+    Args:
+        value: the token; the newest one afterwards.
+    """
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Nobody else has it."""
+        return nullcontext()
+
+    def read(self) -> str:
+        """The newest token."""
+        return self._value
+
+    def write(self, refresh_token: str) -> None:
+        """Keep a rotated token."""
+        self._value = refresh_token
+
+
 class RefreshTokenStore:
     """The refresh token in force for one portal: the configured one, or the newest one that replaced it.
 
@@ -72,6 +109,7 @@ class RefreshTokenStore:
         self._lock = folder / f"{portal}.lock"
         self._portal = portal
         self._configured = configured
+        self._descends_from = ""
 
     def lock(self) -> AbstractContextManager[None]:
         """One process at a time: hold it from `read` until `write`."""
@@ -85,13 +123,14 @@ class RefreshTokenStore:
             StorageError: the kept one cannot be read.
         """
         configured = self._configured()
+        self._descends_from = _sha256(configured)
         with storage_errors(self._file, "read the rotated refresh token in"):
             if not self._file.exists():
                 return configured
             text = self._file.read_text(encoding="utf-8")
         try:
             kept = json.loads(text)
-            if kept["configured_sha256"] == _sha256(configured):
+            if kept["configured_sha256"] == self._descends_from:
                 return str(kept["refresh_token"])
         except (ValueError, KeyError, TypeError):
             raise StorageError(
@@ -100,21 +139,23 @@ class RefreshTokenStore:
         return configured
 
     def write(self, refresh_token: str) -> None:
-        """Keep a rotated token: atomic, 0600.
+        """Keep a token that replaced the one that was read: atomic, 0600.
 
         Raises:
             StorageError: it cannot be written.
         """
-        kept = {"configured_sha256": _sha256(self._configured()), "refresh_token": refresh_token}
+        # Not of what is configured by now: that may have been authorized anew while the server answered.
+        kept = {"configured_sha256": self._descends_from, "refresh_token": refresh_token}
         with storage_errors(self._file, "keep the rotated refresh token in"):
             self._file.parent.chmod(0o700)
             write_text(self._file, json.dumps(kept), mode=0o600)
 
     def forget(self) -> list[str]:
-        """Remove the kept token. Returns where it was."""
-        if not self._file.exists():
-            return []
-        self._file.unlink()
+        """Remove the kept token. Returns where it was. Raises StorageError."""
+        with storage_errors(self._file, "remove the refresh token in"):
+            if not self._file.exists():
+                return []
+            self._file.unlink()
         return [str(self._file)]
 
 
@@ -134,16 +175,27 @@ class TokenSource:
         *,
         identity_url: str,
         client_id: Callable[[], str],
-        store: RefreshTokenStore,
+        store: TokenStore,
         portal: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.url = f"{identity_url}/connect/token"
         self.client_id = client_id
         self.portal = portal
+        self._identity_url = identity_url
         self._store = store
         self._clock = clock
         self._current: AccessToken | None = None
+
+    def with_store(self, store: TokenStore) -> TokenSource:
+        """The same with another refresh token, and none of the access tokens in hand."""
+        return TokenSource(
+            identity_url=self._identity_url,
+            client_id=self.client_id,
+            store=store,
+            portal=self.portal,
+            clock=self._clock,
+        )
 
     def usable(self) -> AccessToken | None:
         """The access token in hand, while it is fresh."""
@@ -164,6 +216,7 @@ class TokenSource:
 
         Raises:
             TokenRejectedError: the identity server refused it.
+            TransientApiError: something answered that is no identity server.
             SecretError, StorageError: see the store.
         """
         with self._store.lock():
@@ -249,8 +302,18 @@ def _token_answer(response: httpx.Response, portal: str, refused: str) -> _Token
     body = body if isinstance(body, dict) else {}
     if response.status_code != 200:
         code = body.get("error")
-        named = f"{response.status_code} {code}" if code in _OAUTH_ERRORS else f"{response.status_code}"
-        raise TokenRejectedError(refused.format(portal=portal, named=named))
+        status = response.status_code
+        if code in _OAUTH_ERRORS or status in (400, 401):
+            named = f"{status} {code}" if code in _OAUTH_ERRORS else f"{status}"
+            raise TokenRejectedError(refused.format(portal=portal, named=named))
+        # A proxy, a firewall, a page of maintenance: nobody said anything about the token.
+        raise TransientApiError(
+            "this is no answer of an identity server: check identity_url in portals.yaml, and proxies",
+            method="POST",
+            path=response.request.url.path,
+            portal=portal,
+            status=status,
+        )
     access_token = body.get("access_token")
     if not isinstance(access_token, str) or not access_token:
         raise TokenError(
