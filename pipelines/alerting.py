@@ -1,18 +1,20 @@
 """Alerts from the Dagster daemon: what only Dagster knows is added to what the library knows, then the library looks.
 
-Not here: what is an incident, who is told (`planday_io.incidents`).
+Not here: what is an incident, who is told (`planday_io.alerts`).
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from pipelines.resources import catalogue
+from planday_io.alerts import AlertBook, Look
 from planday_io.config import Config, load_config
-from planday_io.failures import FailureBook, FailureNote
-from planday_io.incidents import AlertBook, Look
+from planday_io.errors import ConfigError, StorageError
+from planday_io.failures import CONFIGURATION, INSTALLATION, FailureBook, FailureNote, failure_of
 from planday_io.lake.slices import Lake, SliceKey
 
 _UNDER_WAY = [
@@ -22,8 +24,12 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_WILL_RETRY = "dagster/will_retry"
+_WORKING = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_WILL_RETRY, _RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
 _LOOKED_BACK = timedelta(days=1)
+_AGAIN = timedelta(minutes=10)
+"""Of failed runs that were looked at already: Dagster says that it starts one again, and may take a minute or never do it."""
+_RETRY_BEGINS = timedelta(minutes=5)
 
 
 def build_alert_sensor(config: Config) -> dg.SensorDefinition:
@@ -39,11 +45,12 @@ def build_alert_sensor(config: Config) -> dg.SensorDefinition:
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.now(UTC)
         since = datetime.fromisoformat(context.cursor) if context.cursor else now - _LOOKED_BACK
-        found = look(load_config(config.file, catalogue()), context.instance, now, since)
-        # A minute twice: a run may be stored a moment after it ended.
-        context.update_cursor((now - timedelta(minutes=1)).isoformat())
+        found = look(_current(config, now), context.instance, now, since)
+        context.update_cursor((now - _AGAIN).isoformat())
         for channel, error in found.failed.items():
             context.log.error("%s: %s (tried again)", channel, error)
+        if found.unsaved:
+            context.log.error("%s", found.unsaved)
         return dg.SkipReason(
             f"{len(found.open)} incidents open; sent: {'; '.join(found.sent) or 'nothing'}"
             + (f"; not delivered by {', '.join(found.failed)}" if found.failed else "")
@@ -64,17 +71,39 @@ def look(
         since: runs that ended before this UTC instant were looked at already.
     """
     now = now or datetime.now(UTC)
-    note_crashed_runs(config, instance, since or now - _LOOKED_BACK)
-    busy = {
-        portal
+    # Where nothing can be noted, what is known already is told all the same; the look tells that files cannot be written.
+    with suppress(StorageError):
+        FailureBook(config.state).keep_only(config.portals)
+        note_crashed_runs(config, instance, since or now - _LOOKED_BACK, now)
+    active = {
+        run.run_id: (portal, run.status)
         for run in instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
         if (portal := partition_in(run)[0])
     }
-    return AlertBook(config, catalogue()).look(now, busy)
+    busy = {portal for portal, _ in active.values()}
+    working = {portal for portal, status in active.values() if status in _WORKING}
+    return AlertBook(config, catalogue()).look(now, busy, working)
 
 
-def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datetime) -> None:
-    """Take down the tables of failed runs that could not do so themselves, and that Dagster does not start again."""
+def _current(config: Config, now: datetime) -> Config:
+    """The configuration as it is in the file now, or, where that cannot be used, the one this process began with."""
+    try:
+        current = load_config(config.file, catalogue())
+    except ConfigError as error:
+        with suppress(StorageError):
+            note = failure_of(error, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)
+            FailureBook(config.state).note([note])
+        return config
+    with suppress(StorageError):
+        FailureBook(current.state).mend(INSTALLATION, [CONFIGURATION])
+    return current
+
+
+def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
+    """Take down the tables of failed runs that could not do so themselves, and that Dagster does not start again.
+
+    Raises StorageError when they cannot be written.
+    """
     lake, book = Lake(config.lake, config.state), FailureBook(config.state)
     records = instance.get_run_records(
         filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since), limit=500
@@ -82,19 +111,18 @@ def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datet
     for record in records:
         run = record.dagster_run
         portal, month = partition_in(run)
-        if not portal or run.tags.get(_WILL_RETRY) == "true":
-            continue
         ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
-        held = {(note.table, note.month): note for note in book.of(portal)}
-        if any(note.run_id == run.run_id for note in held.values()):
+        if portal not in config.portals or _is_started_again(run, now - ended):
             continue
-        tables = [".".join(key.path) for key in run.asset_selection or ()]
-        lost = []
-        for table in tables:
-            read = lake.origin(SliceKey.of(table, portal, month))
-            is_written = read is not None and (read.run_id == run.run_id or read.fetched > ended)
-            if not is_written and (table, month) not in held:
-                lost.append(table)
+        began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
+        held = {(note.table, note.month) for note in book.of(portal)}
+        same = {run.run_id, run.parent_run_id, run.root_run_id}
+        tables = {".".join(key.path) for key in run.asset_selection or ()}
+        lost = {
+            table
+            for table in tables
+            if (table, month) not in held and not _is_read(lake, SliceKey.of(table, portal, month), same, began)
+        }
         book.note(
             FailureNote(
                 portal=portal,
@@ -107,6 +135,19 @@ def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datet
             )
             for table in sorted(lost)
         )
+
+
+def _is_started_again(run: dg.DagsterRun, ago: timedelta) -> bool:
+    """Whether Dagster's retry decides about a run: it has begun, or is about to. One of `planday sync` never does."""
+    return _RETRIED_BY in run.tags or (run.tags.get(_WILL_RETRY) == "true" and ago < _RETRY_BEGINS)
+
+
+def _is_read(lake: Lake, key: SliceKey, runs: set[str | None], since: datetime) -> bool:
+    try:
+        origin = lake.origin(key)
+    except StorageError:
+        return False
+    return origin is not None and (origin.run_id in runs or origin.fetched > since)
 
 
 def partition_in(run: dg.DagsterRun) -> tuple[str | None, str | None]:

@@ -269,8 +269,8 @@ def alert(
     """
     from pipelines.alerting import look
     from pipelines.sync import open_instance
+    from planday_io.alerts import send_test
     from planday_io.errors import ConfigError
-    from planday_io.incidents import send_test
 
     config = _config()
     if test:
@@ -289,8 +289,10 @@ def alert(
         typer.echo(f"sent: {subject}")
     for channel, error in found.failed.items():
         typer.echo(f"{channel} did not take a message, it is kept for the next look: {error}", err=True)
+    if found.unsaved:
+        typer.echo(f"what was told is told again: {found.unsaved}", err=True)
     typer.echo(f"{len(found.open)} incidents are open")
-    raise typer.Exit(1 if found.open or found.failed else 0)
+    raise typer.Exit(1 if found.open or found.failed or found.unsaved else 0)
 
 
 @app.command()
@@ -330,9 +332,10 @@ def authorize(
 
     code = flow.wait_for_code(attempt, show, timeout)
     done = flow.finish(config, catalogue(), portal, attempt, code)
-    typer.echo(
-        f"Portal '{portal}' is authorized: Planday portal {done.portal_id}. The token was written to {done.place}."
-    )
+    whose = f"Planday portal {done.portal_id}" if done.portal_id else "which Planday portal it is could not be asked"
+    typer.echo(f"Portal '{portal}' is authorized: {whose}. The token was written to {done.place}.")
+    if done.unasked:
+        typer.echo(f"Run `planday check {portal}` when the API answers again: {done.unasked}")
     if done.hidden_by:
         typer.echo(
             f"But the environment variable {done.hidden_by} is set here and wins over .env: unset it, and start anew "

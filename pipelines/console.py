@@ -12,10 +12,10 @@ from rich.table import Table
 from pipelines.progress import Listener
 from pipelines.status import InstallationState, TableState
 from pipelines.sync import Outcome
+from planday_io.alerts import Incident
 from planday_io.config import Config
 from planday_io.failures import CAUSES
 from planday_io.forecast import Forecast
-from planday_io.incidents import Incident
 from planday_io.refresh import TableReport
 
 

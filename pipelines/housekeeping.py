@@ -15,7 +15,7 @@ import dagster as dg
 
 from pipelines.resources import SCHEDULE_TAG, catalogue
 from planday_io.config import Config, load_config
-from planday_io.files import sweep
+from planday_io.files import sweep, sweep_marks
 from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0
@@ -26,7 +26,7 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What was removed: runs, and temporary files of killed processes."""
+    """What was removed: runs, and what processes left behind that are gone."""
 
     runs: int
     files: int
@@ -52,7 +52,7 @@ def build_housekeeping_sensor(config: Config) -> dg.SensorDefinition:
 def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleaned:
     """Remove what nobody needs any more. Raises StorageError."""
     files = sum(sweep(folder, deep=True) for folder in (config.lake, config.state))
-    files += sweep(config.warehouse.parent)
+    files += sweep(config.warehouse.parent) + sweep_marks(config.state / "processes")
     return Cleaned(_old_runs(config, instance, now), files)
 
 

@@ -1,6 +1,7 @@
 """The resource that gives assets a session per portal, and publishes when the run ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydantic import PrivateAttr
 from pipelines import liveness
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
-from planday_io.errors import ConfigError, PlandayError, PublicationError
+from planday_io.errors import ConfigError, PlandayError, PublicationError, StorageError
 from planday_io.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
@@ -52,7 +53,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._run_id = context.run.run_id if context.run else ""
         self._started_at = datetime.now(UTC)
         if context.instance and context.run:
-            context.instance.add_run_tags(context.run.run_id, liveness.process_tags())
+            context.instance.add_run_tags(context.run.run_id, liveness.process_tags(self._config.state))
             # Runs of one backfill, of one tick or of one command share what they fan out over.
             self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
             self._started_by = _started_by(context.run.tags)
@@ -75,7 +76,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Take down what was written: for the log of runs, and that it fails no longer."""
-        FailureBook(self._config.state).mend(portal, [report.table for report in reports], month)
+        with self._noting():
+            FailureBook(self._config.state).mend(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
         run.portal_id = self.session(portal).portal_id
         for report in reports:
@@ -101,10 +103,21 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         run.portal_id = self._sessions[portal].portal_id if portal in self._sessions else None
         run.failures[tables[0]] = str(error)
         now = datetime.now(UTC)
-        FailureBook(self._config.state).note(
-            failure_of(error, portal=portal, table=table, month=month, run_id=self._run_id, now=now)
-            for table in (*tables, *left_out)
-        )
+        # Nobody waits for a portal that was taken out.
+        for_alerts = (*tables, *left_out) if portal in self._config.portals else ()
+        with self._noting():
+            FailureBook(self._config.state).note(
+                failure_of(error, portal=portal, table=table, month=month, run_id=self._run_id, now=now)
+                for table in for_alerts
+            )
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """A note that cannot be written changes nothing about the tables: a failed run is found without it, too."""
+        try:
+            yield
+        except StorageError as error:
+            dg.get_dagster_logger().warning(str(error))
 
     def _run_of(self, portal: str, month: str | None) -> Run:
         return self._runs.setdefault(
@@ -165,9 +178,15 @@ def publish_pending(
             rebuild=rebuild,
             compare_all=compare_all,
         )
-    except PublicationError as error:
-        now = datetime.now(UTC)
-        book.note([failure_of(error, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=now)])
+    except Exception as error:
+        known = PublicationError(
+            f"{config.warehouse} was not renewed ({type(error).__name__}): this program has a fault"
+        )
+        told = error if isinstance(error, PublicationError) else known
+        note = failure_of(told, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=datetime.now(UTC))
+        with suppress(StorageError):
+            book.note([note])
         raise
-    book.mend(INSTALLATION, [WAREHOUSE])
+    with suppress(StorageError):
+        book.mend(INSTALLATION, [WAREHOUSE])
     return done

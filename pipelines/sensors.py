@@ -28,10 +28,10 @@ _AT_ONCE = 12
 
 def build_sensors(catalogue: Catalogue, config: Config) -> list[dg.SensorDefinition]:
     """The sensors; all are on from the start."""
-    return [_dead_runs(), _unpublished_slices(config), _changed_months(catalogue, config)]
+    return [_dead_runs(config), _unpublished_slices(config), _changed_months(catalogue, config)]
 
 
-def _dead_runs() -> dg.SensorDefinition:
+def _dead_runs(config: Config) -> dg.SensorDefinition:
     @dg.sensor(
         name="dead_runs",
         minimum_interval_seconds=30,
@@ -39,7 +39,7 @@ def _dead_runs() -> dg.SensorDefinition:
         description="Fails runs whose process was killed, so that runs of the same portal behind them begin.",
     )
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        ended = end_dead_runs(context.instance)
+        ended = end_dead_runs(context.instance, config.state)
         return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
 
     return dead_runs

@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from croniter import croniter
 
+from planday_io.alerts import AlertBook, Incident
 from planday_io.catalogue import Catalogue
 from planday_io.client.budget import BudgetUse, budget_use
 from planday_io.config import Config
 from planday_io.failures import FailureBook
 from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
-from planday_io.incidents import AlertBook, Incident
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
 

@@ -118,7 +118,7 @@ def sync(
     # All that a sync writes is published as one.
     with open_instance(config) as instance, lake.writers.writing() as writer:
         tags[WRITER_TAG] = writer
-        end_dead_runs(instance)
+        end_dead_runs(instance, config.state)
         LISTENER.set(recorder)
         for portal in portals:
             for month, group in _runs(config, portal, resources, months):

@@ -167,9 +167,18 @@ class ShrunkSnapshotError(DataError):
 
 
 class AlertError(PlandayError):
-    """A channel of `alerts` did not take a message. It is tried again."""
+    """A channel of `alerts` did not take a message. It is tried again.
+
+    Args:
+        message: what happened and what to do.
+        is_refusal: whether it is there, and refuses this message.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, is_refusal: bool = False) -> None:
+        super().__init__(message)
+        self.is_refusal = is_refusal
 
 
 class StorageError(PlandayError):

@@ -3,13 +3,13 @@
 Written where a table's last retry failed, struck off where the table is written again, whoever runs it. Alerts and
 `planday status` tell from it. Texts, names and ids of runs only; no error of this package holds personal data.
 
-Not here: the log of runs for analysts (`planday_io.lake.runs`), who is told (`planday_io.incidents`).
+Not here: the log of runs for analysts (`planday_io.lake.runs`), who is told (`planday_io.alerts`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from planday_io.errors import (
     AccessRevokedError,
+    ConfigError,
     DataError,
     MissingScopeError,
     PlandayError,
@@ -34,6 +35,8 @@ INSTALLATION = "-installation"
 """Stands for a portal where something concerns all of them; no portal's key can be this."""
 WAREHOUSE = "warehouse"
 """Stands for a table where the publication failed."""
+CONFIGURATION = "portals.yaml"
+"""Stands for a table where the configuration is wrong."""
 
 
 class Cause(NamedTuple):
@@ -42,12 +45,14 @@ class Cause(NamedTuple):
     Args:
         sentence: what happened.
         remedy: what to do; `{portal}` is the portal's key.
-        per_table: whether each table is an incident of its own; otherwise it is one of the whole portal.
+        per_table: whether each table is an incident of its own; otherwise those of a portal are one.
+        whole_portal: whether no table of the portal can be read.
     """
 
     sentence: str
     remedy: str
     per_table: bool = False
+    whole_portal: bool = False
 
 
 CAUSES = {
@@ -60,15 +65,18 @@ CAUSES = {
         "The identity server refuses the refresh token: it is wrong, or access was revoked.",
         "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > "
         "Integrations > API Access and the new token to where portals.yaml reads it.",
+        whole_portal=True,
     ),
     "administrator": Cause(
         "The API refuses a brand new access token: the administrator who authorized the app was deactivated, or the app "
         "was revoked.",
         "Another administrator of the portal authorizes the app: `planday authorize {portal}`.",
+        whole_portal=True,
     ),
     "secret": Cause(
         "A secret that portals.yaml points at cannot be read.",
         "Put it where the error says, readable for the account that runs this.",
+        whole_portal=True,
     ),
     "scope": Cause(
         "The app lacks a scope. Scopes are fixed when an app is created.",
@@ -77,6 +85,7 @@ CAUSES = {
     "identity": Cause(
         "The token opens another portal than before. Nothing was written.",
         "Put the right token back; if the portal really is to be another one, see the error.",
+        whole_portal=True,
     ),
     "shrunk": Cause(
         "A table lost so many rows that a fault is likelier than the truth. The previous rows were kept.",
@@ -114,12 +123,25 @@ CAUSES = {
         "The disk is nearly full.",
         "Free some space: renewing the warehouse needs room for another copy of it.",
     ),
+    "config": Cause(
+        "portals.yaml cannot be used as it is now. Runs that begin fail before they read anything.",
+        "Mend what the error says; `planday check` reads the file.",
+    ),
+    "unseen": Cause(
+        "The files of the lake or of .planday cannot be looked at, so nobody knows what else is wrong.",
+        "Do what the error says, then `planday status`.",
+    ),
+    "other": Cause(
+        "Something failed in a way that this version does not know.",
+        "Look at the error and at the run.",
+    ),
 }
 
 
 def cause_of(error: PlandayError) -> str:
     """The name in `CAUSES` that an error belongs to."""
     kinds: tuple[tuple[type[PlandayError], str], ...] = (
+        (ConfigError, "config"),
         (TransientApiError, "api"),
         (AccessRevokedError, "administrator"),
         (TokenError, "token"),
@@ -140,7 +162,7 @@ class FailureNote:
 
     Args:
         portal: config key, or `INSTALLATION`.
-        table: full name, or `WAREHOUSE`.
+        table: full name, or `WAREHOUSE`, or `CONFIGURATION`.
         month: of facts, or None.
         cause: a name in `CAUSES`.
         error: the error's text.
@@ -197,13 +219,29 @@ class FailureBook:
         self._change(portal, remove)
 
     def of(self, portal: str) -> list[FailureNote]:
-        """What is not mended of a portal. A damaged file counts as none: the next failure writes it anew."""
+        """What is not mended of a portal. Raises StorageError where that cannot be read, or is damaged."""
+        file = self._file(portal)
+        with storage_errors(file, "read what failed in"):
+            try:
+                text = file.read_bytes()
+            except FileNotFoundError:
+                return []
         try:
-            return [FailureNote(**row) for row in json.loads(self._file(portal).read_text(encoding="utf-8"))]
-        except FileNotFoundError:
-            return []
-        except (ValueError, TypeError):
-            return []
+            rows = json.loads(text)
+            return [
+                FailureNote(**{**row, "cause": row["cause"] if row["cause"] in CAUSES else "other"}) for row in rows
+            ]
+        except (ValueError, TypeError, KeyError):
+            raise StorageError(
+                f"{file} is damaged: remove it, and sync portal '{portal}' so that what still fails is noted anew"
+            ) from None
+
+    def keep_only(self, portals: Collection[str]) -> None:
+        """Strike off all of portals that are not there any more: nobody waits for them. Raises StorageError."""
+        with storage_errors(self._folder, "remove notes from"):
+            for file in self._folder.glob("*.json"):
+                if file.stem not in portals and file.stem != INSTALLATION:
+                    file.unlink(missing_ok=True)
 
     def _change(self, portal: str, change: Callable[[dict[tuple[str, str | None], FailureNote]], None]) -> None:
         with storage_errors(self._folder, "note what failed in"), locked(self._folder / f"{portal}.lock"):

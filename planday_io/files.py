@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from planday_io.errors import StorageError
 
@@ -100,15 +100,45 @@ def sweep(folder: Path, *, deep: bool = False) -> int:
     return removed
 
 
-def process_started(pid: int) -> str | None:
-    """When a process began, as a text to compare; None when there is none, or a zombie is left of it."""
-    import psutil
+_MARKS: dict[tuple[int, Path], tuple[str, FileLock]] = {}
 
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return None
+
+def mark_process(folder: Path) -> str:
+    """Mark in `folder` that this process lives, and return the mark's name.
+
+    The mark is a locked file, so it holds between containers that share a volume, whose host names and process ids say
+    nothing about each other. Raises StorageError.
+    """
+    place = (os.getpid(), folder)
+    if place not in _MARKS:
+        name = f"{os.getpid()}-{secrets.token_hex(8)}"
+        with storage_errors(folder, "mark a process in"):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / name, thread_local=False)
+            lock.acquire()
+        _MARKS[place] = (name, lock)
+    return _MARKS[place][0]
+
+
+def sweep_marks(folder: Path) -> int:
+    """Remove the marks of processes that ended. Returns how many. Raises StorageError."""
+    return sum(not is_process_alive(folder, file.name) for file in folder.glob("*-*"))
+
+
+def is_process_alive(folder: Path, mark: str) -> bool:
+    """Whether the process of a mark lives; the mark of one that does not is removed. Raises StorageError."""
+    if _MARKS.get((os.getpid(), folder), ("",))[0] == mark:
+        return True
+    file = folder / mark
+    with storage_errors(folder, "look at the marks of processes in"):
+        if not file.exists():
+            return False
+        try:
+            with FileLock(file, blocking=False, thread_local=False):
+                file.unlink(missing_ok=True)
+        except Timeout:
+            return True
+    return False
 
 
 @contextmanager

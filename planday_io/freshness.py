@@ -1,7 +1,7 @@
 """How old each portal's newest complete read of a table is, and how old it may be.
 
 A table may be as old as the time between two ticks of the schedule that reads it, and half as long again. A table that no
-enabled schedule of a portal reads is never stale.
+enabled schedule of a portal reads is never stale, and of months only those count that were in the window at that tick.
 """
 
 from __future__ import annotations
@@ -63,15 +63,35 @@ def portal_freshness(
             since = _allowed_since(schedule, local)
             for endpoint in endpoints_of(catalogue, settings, schedule.resources):
                 due[endpoint.name] = max(since, due.get(endpoint.name, since))
-    months = [*window_months(config, portal, now)]
+    months = window_months(config, portal, now)
     found = {}
     for endpoint in endpoints_of(catalogue, settings) if endpoints is None else endpoints:
+        allowed = due.get(endpoint.name)
+        was_there = months if allowed is None else window_months(config, portal, allowed)
+        counted = [month for month in months if month in was_there]
         for table in endpoint.tables:
-            keys = [SliceKey.of(table.full_name, portal, month) for month in (months if table.is_monthly else [None])]
+            keys = [SliceKey.of(table.full_name, portal, month) for month in (counted if table.is_monthly else [None])]
             reads = [read for key in keys if (read := lake.fetched_at(key)) is not None]
-            last = min(reads) if len(reads) == len(keys) else None
-            found[table.full_name] = Freshness(portal, last, due.get(endpoint.name))
+            last = min(reads) if keys and len(reads) == len(keys) else None
+            found[table.full_name] = Freshness(portal, last, allowed if keys else None)
     return found
+
+
+def reading_plan(config: Config, catalogue: Catalogue, portal: str) -> dict[str, str]:
+    """When schedules read each table of a portal, and which months, as texts to compare; without those that none reads."""
+    settings = config.portals[portal]
+    crons: dict[str, list[str]] = {}
+    for schedule in settings.schedules.values():
+        if schedule.enabled:
+            for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+                crons.setdefault(endpoint.name, []).append(schedule.cron)
+    window = f" {settings.window.past_months}/{settings.window.future_months}"
+    return {
+        table.full_name: "; ".join(crons[endpoint.name]) + (window if table.is_monthly else "")
+        for endpoint in endpoints_of(catalogue, settings)
+        if endpoint.name in crons
+        for table in endpoint.tables
+    }
 
 
 def stale_portals(

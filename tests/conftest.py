@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pytest
 import stamina
+from dagster import DagsterInstance
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
+from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
 from planday_io.lake.slices import Lake, Origin, SliceKey
@@ -29,6 +34,9 @@ from planday_io.warehouse import publish
 
 EVERYTHING = "timezone: Europe/Copenhagen"
 """A line of `defaults` that leaves all resources in."""
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration that keeps Dagster's own log lines off the console."""
 
 FAST = ((100_000, 1.0), (1_000_000, 60.0))
 
@@ -172,3 +180,57 @@ def _no_waits() -> Iterator[None]:
     stamina.set_testing(True, attempts=3)
     yield
     stamina.set_testing(False)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as made:
+        yield made
+
+
+def run(
+    planday: Installation, instance: DagsterInstance, *tables: str, portal: str = "oslo"
+) -> dg.ExecuteInProcessResult:
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        instance=instance,
+        partition_key=portal,
+        asset_selection=[dg.AssetKey(table.split(".")) for table in tables],
+        raise_on_error=False,
+        run_config=QUIET,
+    )
+
+
+class Hook:
+    """A webhook: what it got, and whether it takes anything."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.status = 200
+        self.refuses = ""
+
+    async def __call__(self, request: Request) -> Response:
+        body = await request.json()
+        if self.refuses and self.refuses in {one["cause"] for one in body["incidents"]}:
+            return Response(status_code=400)
+        if self.status == 200:
+            self.got.append(body)
+        return Response(status_code=self.status)
+
+    def take(self) -> list[dict[str, Any]]:
+        got, self.got = self.got, []
+        return got
+
+
+@pytest.fixture
+def hook(planday: Installation) -> Hook:
+    made = Hook()
+    planday.serve(Route("/hook", made.__call__, methods=["POST"]))
+    (planday.folder / "hook.txt").write_text(f"{planday.address}/hook\n")
+    planday.edit_config(
+        "defaults:",
+        "alerts: {webhook: {url: {file: hook.txt}, format: json}, ui_url: 'https://dagster.example.com'}\ndefaults:",
+    )
+    return made

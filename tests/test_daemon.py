@@ -23,8 +23,8 @@ import duckdb
 import httpx
 import pytest
 
+from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
-from planday_io.incidents import AlertBook
 from planday_io.months import first_day, last_day, months_between, shifted
 from tests.conftest import EVERYTHING, Installation, Make
 from tests.test_chaos import THIS

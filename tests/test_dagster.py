@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import pytest
 from dagster import DagsterInstance
 from starlette.responses import Response
 
 from pipelines.assets import partition_of
 from pipelines.definitions import build_definitions
-from pipelines.liveness import end_dead_runs, process_tags
+from pipelines.liveness import PROCESS, end_dead_runs, process_tags
 from planday_io.catalogue import CATALOGUE
 from planday_io.grid import grid_months
 from planday_io.sandbox.state import Fault
-from tests.conftest import EVERYTHING, Installation, Make
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
-    home = tmp_path / "home"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as made:
-        yield made
-
-
-def run(
-    planday: Installation, instance: DagsterInstance, *tables: str, portal: str = "oslo"
-) -> dg.ExecuteInProcessResult:
-    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
-    return job.execute_in_process(
-        instance=instance,
-        partition_key=portal,
-        asset_selection=[dg.AssetKey(table.split(".")) for table in tables],
-        raise_on_error=False,
-        run_config=QUIET,
-    )
+from tests.conftest import EVERYTHING, QUIET, Installation, Make, run
 
 
 def test_one_asset_per_table_described_and_partitioned(make: Make) -> None:
@@ -78,7 +55,7 @@ def test_a_materialization_tells_what_it_did_and_is_published(planday: Installat
     assert (told["dagster/row_count"], told["requests"], told["verdict"]) == (2, 2, "total_matched")
     assert {"retries", "throttled_seconds", "seconds", "window", "path"} <= told.keys()
     assert planday.query("SELECT run_id FROM sync.slices") == [(result.run_id,)]
-    assert instance.get_run_by_id(result.run_id).tags[".dagster/planday_pid"] == str(os.getpid())  # type: ignore[union-attr]
+    assert instance.get_run_by_id(result.run_id).tags[PROCESS].startswith(f"{os.getpid()}-")  # type: ignore[union-attr]
 
 
 def test_what_a_failed_run_had_written_is_published(planday: Installation, instance: DagsterInstance) -> None:
@@ -133,7 +110,7 @@ def test_a_schedule_launches_its_portal_only_and_calls_no_api(planday: Installat
     assert not planday.sandbox.requests
 
 
-def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance) -> None:
+def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance, tmp_path: Path) -> None:
     @dg.job
     def nothing() -> None:
         pass
@@ -141,13 +118,25 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance) 
     def started(tags: dict[str, str]) -> str:
         return instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags).run_id
 
-    living = started(process_tags())
-    dead = started({**process_tags(), ".dagster/planday_pid": str(max(psutil.pids()) + 100_000)})
-    reused = started({**process_tags(), ".dagster/planday_pid_started": "1.00"})
-    elsewhere = started({**process_tags(), ".dagster/planday_host": "another", ".dagster/planday_pid": "1"})
-    assert set(end_dead_runs(instance)) == {dead, reused}
+    script = (
+        "import sys; from pathlib import Path; from planday_io.files import mark_process; "
+        "print(mark_process(Path(sys.argv[1])), flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "processes")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        mark = other.stdout.readline().strip()
+        own = started(process_tags(tmp_path))
+        elsewhere = started({PROCESS: mark})
+        unmarked = started({})
+        assert end_dead_runs(instance, tmp_path) == []
+        # A mark says so whatever host name and process id say: containers are recreated with others, or the same again.
+        other.kill()
+        other.wait()
+    assert end_dead_runs(instance, tmp_path) == [elsewhere]
+    assert not (tmp_path / "processes" / mark).exists()
     alive = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))}
-    assert alive == {living, elsewhere}
+    assert alive == {own, unmarked}
 
 
 def test_the_dead_runs_sensor_is_on_from_the_start(planday: Installation) -> None:

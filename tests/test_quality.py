@@ -19,11 +19,9 @@ from planday_io.refresh import refresh
 from planday_io.report import write_report
 from planday_io.sandbox.roster import Roster
 from planday_io.session import PortalSession
-from tests.conftest import EVERYTHING, Installation, Make
+from tests.conftest import EVERYTHING, Installation, Make, run
 from tests.test_command_line import planday_command
-from tests.test_dagster import instance, run
 
-__all__ = ["instance"]
 THIS = month_of(datetime.now(UTC).date())
 
 

@@ -29,8 +29,7 @@ from pipelines.alerting import look
 from planday_io.months import first_day, last_day
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
-from tests.conftest import Installation, Make
-from tests.test_alerts import Hook
+from tests.conftest import Hook, Installation, Make
 from tests.test_chaos import THIS
 from tests.test_command_line import PLANDAY, environment
 

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,10 +151,11 @@ class Lake:
         again in this process. Raises StorageError, see `origin`.
         """
         path = self.path(key)
-        try:
-            stat = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        with storage_errors(path, "look at the slice"):
+            try:
+                stat = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         stamp = (stat.st_mtime_ns, stat.st_ino)
         known = _FETCHED.get(path)
         if known is None or known[0] != stamp:
@@ -256,6 +257,15 @@ class Lake:
             domain, table, portal, *month = marker.name.split(".")
             keys.append(SliceKey(domain, table, portal, month[0] if month else None))
         return keys
+
+    def pending_since(self) -> datetime | None:
+        """The UTC instant since when the oldest of `pending` waits, or None. Raises StorageError."""
+        with storage_errors(self._pending, "look at the slices to publish in"):
+            stamps = []
+            for key in self.pending():
+                with suppress(FileNotFoundError):
+                    stamps.append((self._pending / str(key)).stat().st_mtime)
+        return datetime.fromtimestamp(min(stamps), UTC) if stamps else None
 
     def is_held(self, key: SliceKey) -> bool:
         """Whether a run in progress wrote a slice: it is published together with what else that run writes."""

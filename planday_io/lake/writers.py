@@ -8,17 +8,16 @@ Not here: locks (`planday_io.files`): writers do not wait for each other.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from planday_io.files import process_started, storage_errors, write_text
+from planday_io.files import is_process_alive, mark_process, storage_errors, write_text
 
 
 class Writers:
-    """The writers of one installation on this machine.
+    """The writers of one installation.
 
     Args:
         state: folder they are noted in.
@@ -26,12 +25,13 @@ class Writers:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / "writers"
+        self._processes = state / "processes"
 
     def begin(self) -> str:
         """Note a new writer in this process, and return its name. Raises StorageError."""
         name = secrets.token_hex(8)
         with storage_errors(self._folder, "note a run in"):
-            write_text(self._folder / name, f"{os.getpid()} {process_started(os.getpid())}")
+            write_text(self._folder / name, mark_process(self._processes))
         return name
 
     def end(self, name: str) -> None:
@@ -51,10 +51,10 @@ class Writers:
         """Whether a writer has begun and not ended, and its process is alive."""
         note = self._folder / name
         try:
-            pid, _, started = note.read_text(encoding="utf-8").partition(" ")
+            mark = note.read_text(encoding="utf-8")
         except FileNotFoundError:
             return False
-        if process_started(int(pid)) == started:
+        if is_process_alive(self._processes, mark):
             return True
         note.unlink(missing_ok=True)
         return False

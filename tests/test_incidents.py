@@ -1,37 +1,22 @@
-"""Who is told what, and when: incidents, recovery, staleness, channels; over a real webhook and a real mail server."""
+"""Who is told what, and when: incidents, their end, staleness, and looks that cannot see everything."""
 
 from __future__ import annotations
 
-import email
-import email.policy
-import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import pytest
-from aiosmtpd.controller import Controller
 from dagster import DagsterInstance
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
-from pipelines.housekeeping import clean
+from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import load_config
-from planday_io.errors import ConfigError
-from planday_io.incidents import AlertBook
 from planday_io.refresh import refresh
 from planday_io.sandbox.state import Fault
 from planday_io.session import PortalSession
-from tests.conftest import Installation, Make
-from tests.test_command_line import planday_command, summary
-from tests.test_dagster import instance, run  # noqa: F401 - a fixture
+from tests.conftest import Hook, Installation, Make, run
+from tests.test_command_line import planday_command
 
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
 
@@ -42,39 +27,10 @@ SNAPSHOTS = [
 ]
 
 
-class Hook:
-    """A webhook: what it got, and whether it takes anything."""
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.status = 200
-
-    async def __call__(self, request: Request) -> Response:
-        if self.status == 200:
-            self.got.append(await request.json())
-        return Response(status_code=self.status)
-
-    def take(self) -> list[dict[str, Any]]:
-        got, self.got = self.got, []
-        return got
-
-
-@pytest.fixture
-def hook(planday: Installation) -> Hook:
-    made = Hook()
-    planday.serve(Route("/hook", made.__call__, methods=["POST"]))
-    (planday.folder / "hook.txt").write_text(f"{planday.address}/hook\n")
-    planday.edit_config(
-        "defaults:",
-        "alerts: {webhook: {url: {file: hook.txt}, format: json}, ui_url: 'https://dagster.example.com'}\ndefaults:",
-    )
-    return made
-
-
 def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
     planday: Installation,
     hook: Hook,
-    instance: DagsterInstance,  # noqa: F811
+    instance: DagsterInstance,
 ) -> None:
     planday.edit_config("step_delay_seconds: 10", "step: 1, step_delay_seconds: 0")
     run(planday, instance, "hr.departments", "hr.employees")
@@ -121,7 +77,7 @@ def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
 def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_changed(
     planday: Installation,
     hook: Hook,
-    instance: DagsterInstance,  # noqa: F811
+    instance: DagsterInstance,
 ) -> None:
     for portal in ("oslo", "london"):
         (planday.folder / f".planday/tokens/{portal}.txt").write_text("wrong")
@@ -190,7 +146,7 @@ def test_who_lacks_a_token_is_not_told_as_well_that_tables_are_old(planday: Inst
 def test_a_crashed_run_that_nobody_starts_again_is_told(
     planday: Installation,
     hook: Hook,
-    instance: DagsterInstance,  # noqa: F811
+    instance: DagsterInstance,
 ) -> None:
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
 
@@ -248,7 +204,7 @@ def test_a_portal_that_is_removed_is_forgotten_without_a_word(planday: Installat
 def test_a_publication_that_fails_is_told_and_its_end(
     planday: Installation,
     hook: Hook,
-    instance: DagsterInstance,  # noqa: F811
+    instance: DagsterInstance,
 ) -> None:
     planday.edit_config("history_start", "warehouse: shown/warehouse.duckdb\nhistory_start")
     broken = planday.config.warehouse
@@ -271,139 +227,11 @@ def test_a_publication_that_fails_is_told_and_its_end(
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 
-class Inbox:
-    def __init__(self) -> None:
-        self.messages: list[EmailMessage] = []
-
-    async def handle_DATA(self, _: Any, __: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.messages.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[arg-type]
-        return "250 OK"
-
-
-@pytest.fixture
-def inbox(planday: Installation) -> Iterator[Inbox]:
-    made = Inbox()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    controller = Controller(made, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        planday.edit_config(
-            "defaults:",
-            f"alerts: {{mail: {{host: 127.0.0.1, port: {port}, security: none, sender: data@example.com, "
-            "to: [ops@example.com, boss@example.com]}}\ndefaults:",
-        )
-        yield made
-    finally:
-        controller.stop()
-
-
-def test_mail(planday: Installation, inbox: Inbox) -> None:
-    done = planday_command(planday, "alert", "--test")
-    assert done.returncode == 0, done.stderr
-    assert "mail: took the message" in done.stdout
-    (message,) = inbox.messages
-    assert (message["Subject"], message["To"]) == ("Planday: a test message", "ops@example.com, boss@example.com")
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
-    planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
-    told = planday_command(planday, "alert")
-    assert (told.returncode, "1 incidents are open" in told.stdout) == (1, True)
-    text = inbox.messages[1].get_content()
-    assert "Portal oslo: hr.departments, since" in text
-    assert "What to do: An administrator of the portal authorizes the app again" in text
-
-
-@pytest.mark.parametrize(
-    ("kind", "where"),
-    [("slack", lambda body: body["text"]), ("teams", lambda body: str(body["attachments"][0]["content"]))],
-)
-def test_formats(planday: Installation, hook: Hook, kind: str, where: Any) -> None:
-    planday.edit_config("format: json", f"format: {kind}")
-    assert planday_command(planday, "alert", "--test").returncode == 0
-    (body,) = hook.take()
-    assert "Planday: a test message" in where(body)
-
-
-def test_alert_test_without_a_channel_says_what_to_write(planday: Installation) -> None:
-    done = planday_command(planday, "alert", "--test")
-    assert done.returncode == 2
-    assert "names no channel" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("alerts", "says"),
-    [
-        (
-            "{webhook: {url: 'https://hooks.example.com/T0/secret'}}",
-            "the place of the secret and never the secret itself",
-        ),
-        ("{mail: {host: smtp.example.com, security: none, sender: a@b.c, to: [a@b.c]}}", "starttls or tls"),
-        ("{mail: {host: smtp.example.com, sender: a@b.c, to: [nobody]}}", "a mail address"),
-        ("{mail: {host: smtp.example.com, sender: a@b.c, to: [a@b.c], user: me}}", "user and password together"),
-        ("{ui_url: dagster}", "an address such as"),
-    ],
-)
-def test_alert_settings_are_checked(planday: Installation, alerts: str, says: str) -> None:
-    planday.edit_config("defaults:", f"alerts: {alerts}\ndefaults:")
-    with pytest.raises(ConfigError, match=says) as caught:
-        load_config(planday.config_path, CATALOGUE)
-    assert "hooks.example.com" not in str(caught.value)
-
-
-def test_a_webhook_in_the_clear_is_refused(planday: Installation, hook: Hook) -> None:
-    (planday.folder / "hook.txt").write_text("http://hooks.example.com/secret")
-    done = planday_command(planday, "alert", "--test")
-    assert done.returncode == 1
-    assert "has to begin with https://" in done.stdout
-    assert "hooks.example.com" not in done.stdout + done.stderr
-
-
-def test_status_for_monitoring_systems(planday: Installation) -> None:
-    done = planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
-    assert done.returncode == 0
-    status = planday_command(planday, "status", "oslo", "--json")
-    assert status.returncode == 0, status.stdout
-    found = summary(status)
-    assert found["incidents"] == []
-    assert found["free_bytes"] > 0 < found["lake_bytes"]
-    assert any(use["sent"] for use in found["budget"])
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
-    planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
-    failing = planday_command(planday, "status", "oslo")
-    assert failing.returncode == 1
-    assert "INCIDENT oslo" in failing.stdout
-    assert "What to do:" in failing.stdout
-    assert planday_command(planday, "status", "london").returncode == 0
-    planday.edit_config(*NIGHTLY)
-    assert planday_command(planday, "status", "london").returncode == 1, "due and never read"
-
-
-def test_old_runs_go_and_those_that_wrote_what_is_shown_stay(
-    planday: Installation,
-    instance: DagsterInstance,  # noqa: F811
-) -> None:
-    first, second = run(planday, instance, "hr.departments"), run(planday, instance, "hr.departments")
-    leftover = planday.config.lake / "hr" / "x.tmp-99999999-ab"
-    leftover.write_text("half")
-    now = datetime.now(UTC)
-    assert clean(planday.config, instance, now).runs == 0
-    assert not leftover.exists()
-    shard = Path(instance.event_log_storage.path_for_shard(first.run_id))  # type: ignore[attr-defined]
-    assert shard.exists()
-    assert clean(planday.config, instance, now + timedelta(days=31)).runs == 1
-    assert {one.run_id for one in instance.get_runs()} == {second.run_id}
-    assert not shard.exists()
-    assert not (Path(instance.root_directory) / "storage" / first.run_id).exists()
-    key = dg.AssetKey(["hr", "departments"])
-    assert instance.get_materialized_partitions(key) == {"oslo"}
-
-
 def test_the_alert_sensor_is_on_and_sends(
     planday: Installation,
     hook: Hook,
     make: Make,
-    instance: DagsterInstance,  # noqa: F811
+    instance: DagsterInstance,
 ) -> None:
     definitions = build_definitions(planday.config_path)
     (sensor,) = [one for one in definitions.sensors or [] if one.name == "alerts"]

@@ -3,7 +3,7 @@
 httpx and the standard library's smtplib do the work. apprise was looked at and left: it speaks to a hundred services, but
 takes addresses with secrets in them, writes its own log lines, and would be the only user of requests here.
 
-Not here: what is worth a message (`planday_io.incidents`).
+Whatever goes wrong with a channel is an AlertError, so that the others are told. Not here: what is worth a message (`book`).
 """
 
 from __future__ import annotations
@@ -11,47 +11,45 @@ from __future__ import annotations
 import smtplib
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from functools import partial
 from typing import Any
 
 import httpx
 
 from planday_io.addresses import is_loopback
+from planday_io.alerts.messages import Message
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret
-from planday_io.errors import AlertError
+from planday_io.errors import AlertError, PlandayError
 
 _TIMEOUT_SECONDS = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is sent. Names, counts, instants, texts of errors and ids of runs; no personal data, no secret.
-
-    Args:
-        event: `failed`, `stale`, `recovered`, `disk` or `test`.
-        subject: one line.
-        text: some lines for people.
-        incidents: the same for programs.
-    """
-
-    event: str
-    subject: str
-    text: str
-    incidents: list[dict[str, Any]] = field(default_factory=list)
 
 
 def channels(config: Config) -> dict[str, Callable[[Message], None]]:
     """How to send a message by each configured channel; each raises AlertError."""
     found: dict[str, Callable[[Message], None]] = {}
-    alerts = config.alerts
-    if webhook := alerts.webhook:
-        found["webhook"] = lambda message: _post(webhook, config, message)
-    if mail := alerts.mail:
-        found["mail"] = lambda message: _send_mail(mail, config, message)
+    if webhook := config.alerts.webhook:
+        found["webhook"] = partial(_send, partial(_post, webhook, config))
+    if mail := config.alerts.mail:
+        found["mail"] = partial(_send, partial(_send_mail, mail, config))
     return found
+
+
+def _send(way: Callable[[Message], None], message: Message) -> None:
+    try:
+        way(message)
+    except AlertError:
+        raise
+    except PlandayError as error:
+        raise AlertError(str(error)) from None
+    except Exception as error:  # noqa: BLE001 - one channel keeps no other from being told
+        # A proxy variable that is no address, a bundle of certificates that is not there, a text that cannot be encoded.
+        # The error's own text may hold an address or a password.
+        raise AlertError(
+            f"it fails with {type(error).__name__}: check the alerts section and the environment"
+        ) from None
 
 
 def _post(webhook: Webhook, config: Config, message: Message) -> None:
@@ -67,7 +65,8 @@ def _post(webhook: Webhook, config: Config, message: Message) -> None:
     if not response.is_success:
         raise AlertError(
             f"the webhook answered {response.status_code}: check alerts.webhook.url, and that format "
-            f"'{webhook.format}' is what it takes"
+            f"'{webhook.format}' is what it takes",
+            is_refusal=400 <= response.status_code < 500,
         )
 
 
@@ -118,6 +117,8 @@ def _send_mail(mail: Mail, config: Config, message: Message) -> None:
             server.send_message(made)
     except smtplib.SMTPAuthenticationError:
         raise AlertError("the mail server refuses user and password: check alerts.mail") from None
+    except smtplib.SMTPDataError as error:
+        raise AlertError(f"the mail server does not take the message ({error.smtp_code})", is_refusal=True) from None
     except (OSError, smtplib.SMTPException) as error:
         raise AlertError(
             f"the mail could not be sent ({type(error).__name__}): check alerts.mail host, port, security, sender and to"

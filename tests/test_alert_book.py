@@ -1,0 +1,330 @@
+"""Alerts when something is wrong with the alerts: files that cannot be written or read, channels that fail, damaged notes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import namedtuple
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterInstance
+
+from pipelines.alerting import look
+from pipelines.definitions import build_definitions
+from pipelines.resources import publish_pending
+from planday_io.alerts import AlertBook
+from planday_io.catalogue import CATALOGUE
+from planday_io.failures import FailureBook, FailureNote
+from planday_io.lake.slices import SliceKey
+from planday_io.sandbox.state import Fault
+from tests.conftest import Hook, Installation, run
+from tests.test_command_line import PLANDAY, environment, planday_command
+from tests.test_staleness import DEPARTMENTS, GROUPS, note, told
+
+
+def test_a_book_that_cannot_be_written_keeps_nobody_from_being_told(planday: Installation, hook: Hook) -> None:
+    """As on a full disk; told once, too, by a process that goes on."""
+    (planday.config.state / "alerts.json").mkdir(parents=True)
+    note(planday, DEPARTMENTS, "storage")
+    now = datetime.now(UTC)
+    found = AlertBook(planday.config, CATALOGUE).look(now)
+    assert "alerts.json" in found.unsaved
+    AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=1))
+    assert told(hook) == [("failed", "storage", [DEPARTMENTS])]
+    (planday.config.state / "alerts.json").rmdir()
+    assert AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=2)).unsaved == ""
+    assert json.loads((planday.config.state / "alerts.json").read_text())["open"]
+    assert told(hook) == []
+
+
+def test_a_portal_that_cannot_be_looked_at_hides_no_other(
+    planday: Installation, hook: Hook, instance: DagsterInstance
+) -> None:
+    planday.refresh(DEPARTMENTS)
+    planday.publish()
+    note(planday, GROUPS, "data")
+    look(planday.config, instance)
+    assert told(hook) == [("failed", "data", [GROUPS])]
+    slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
+    good = slice_file.read_bytes()
+    slice_file.write_bytes(b"damaged")
+    (planday.folder / ".planday/tokens/london.txt").write_text("wrong")
+    run(planday, instance, DEPARTMENTS, portal="london")
+    look(planday.config, instance)
+    assert sorted(told(hook)) == [("failed", "token", [DEPARTMENTS]), ("failed", "unseen", [])], "nothing is over"
+    slice_file.write_bytes(good)
+    look(planday.config, instance)
+    assert told(hook) == [("recovered", "unseen", [])]
+
+
+def test_a_configuration_that_cannot_be_used_is_told_by_what_was_there_before(
+    planday: Installation, hook: Hook, instance: DagsterInstance
+) -> None:
+    (sensor,) = [one for one in build_definitions(planday.config_path).sensors or [] if one.name == "alerts"]
+
+    def tick() -> None:
+        with dg.build_sensor_context(instance=instance) as context:
+            sensor.evaluate_tick(context)  # type: ignore[union-attr]
+
+    text = planday.config_path.read_text()
+    planday.config_path.write_text(text.replace("portals:", "protals:"))
+    tick()
+    tick()
+    (message,) = hook.take()
+    assert (message["incidents"][0]["cause"], message["incidents"][0]["portal"]) == ("config", None)
+    assert "protals" in message["text"]
+    planday.config_path.write_text(text)
+    tick()
+    assert [one["event"] for one in hook.take()] == ["recovered"]
+
+
+def test_a_channel_that_fails_in_its_own_way_repeats_nothing_to_the_other(planday: Installation, hook: Hook) -> None:
+    """A host that no mail server can have raises UnicodeError, which is no error of a connection."""
+    planday.edit_config(
+        "format: json}",
+        "format: json}, mail: {host: 'mail..example', sender: a@example.com, to: [b@example.com]}",
+    )
+    note(planday, DEPARTMENTS, "api")
+    now = datetime.now(UTC)
+    for minutes in range(3):
+        found = AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=minutes))
+        assert "check" in found.failed["mail"]
+    assert told(hook) == [("failed", "api", [DEPARTMENTS])]
+
+
+def test_a_channel_that_is_added_later_is_told_what_is_open(planday: Installation, hook: Hook) -> None:
+    with_hook = planday.config_path.read_text()
+    planday.edit_config("webhook: {url: {file: hook.txt}, format: json}, ", "")
+    note(planday, DEPARTMENTS, "api")
+    now = datetime.now(UTC)
+    assert AlertBook(planday.config, CATALOGUE).look(now - timedelta(days=2)).sent == []
+    planday.config_path.write_text(with_hook)
+    hook.status = 500
+    AlertBook(planday.config, CATALOGUE).look(now - timedelta(days=2))
+    hook.status = 200
+    AlertBook(planday.config, CATALOGUE).look(now)
+    assert told(hook) == [("failed", "api", [DEPARTMENTS])], "two days later it is as true as before"
+
+
+def test_a_message_that_is_refused_keeps_no_other_back(planday: Installation, hook: Hook) -> None:
+    hook.refuses = "api"
+    note(planday, DEPARTMENTS, "api")
+    note(planday, GROUPS, "data")
+    found = AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    assert "answered 400" in found.failed["webhook"]
+    assert told(hook) == [("failed", "data", [GROUPS])]
+
+
+def test_what_begins_again_before_its_end_was_told_is_no_news(planday: Installation, hook: Hook) -> None:
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    note(planday, DEPARTMENTS, "api")
+    book.look(now)
+    hook.status = 500
+    FailureBook(planday.config.state).mend("oslo", [DEPARTMENTS])
+    book.look(now + timedelta(minutes=1))
+    hook.status = 200
+    note(planday, DEPARTMENTS, "api")
+    book.look(now + timedelta(minutes=2))
+    assert told(hook) == [("failed", "api", [DEPARTMENTS])]
+
+
+def test_a_message_has_bounds(planday: Installation, hook: Hook) -> None:
+    made = [
+        FailureNote(
+            portal="oslo",
+            table=table.full_name,
+            month=None,
+            cause="api",
+            error=f"{number} " + "x" * 5000,
+            run_id=f"run-{number}",
+            since="2026-11-01T00:00:00+00:00",
+        )
+        for number, table in enumerate(CATALOGUE.tables())
+    ]
+    FailureBook(planday.config.state).note(made)
+    for portal in ("oslo", "copenhagen", "london"):
+        note(planday, DEPARTMENTS, "data", portal=portal, error=f"{portal} " + "y" * 5000)
+    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    messages = hook.take()
+    assert len(messages) == 2
+    assert all(len(message["text"]) < 4000 for message in messages)
+
+
+def test_months_that_no_schedule_reads_again_come_with_the_command(planday: Installation, hook: Hook) -> None:
+    planday.edit_config("include: [portal, hr]", "include: [scheduling.shifts]")
+    for month in ("2025-03", "2025-05", "2024-01"):
+        note(planday, "scheduling.shifts", "api", month=month)
+    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    (message,) = hook.take()
+    assert message["incidents"][0]["tables"] == ["scheduling.shifts 2025-03", "scheduling.shifts 2025-05"]
+    assert "planday sync oslo --resources scheduling.shifts --months 2025-03..2025-05" in message["text"]
+
+
+def test_a_publication_that_was_killed_is_told_after_an_hour(planday: Installation, hook: Hook) -> None:
+    planday.refresh(DEPARTMENTS)
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book.look(now)
+    assert told(hook) == []
+    book.look(now + timedelta(hours=2))
+    assert told(hook) == [("failed", "publication", ["warehouse"])]
+    planday.publish()
+    book.look(now + timedelta(hours=2))
+    assert told(hook) == [("recovered", "publication", ["warehouse"])]
+
+
+def test_a_fault_of_this_program_while_publishing_is_told(planday: Installation, hook: Hook) -> None:
+    planday.refresh(DEPARTMENTS)
+    history = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
+    history.write_bytes(b"PAR1 not really PAR1")
+    with pytest.raises(Exception, match="no slice of this lake"):
+        publish_pending(planday.config)
+    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    assert ("failed", "publication", ["warehouse"]) in told(hook)
+
+
+def test_a_killed_sync_is_told_when_nothing_reads_its_tables_again(
+    planday: Installation, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster marks it as one that it starts again, and never does: nothing but `planday sync` knows how."""
+    assert planday_command(planday, "sync", "oslo", "--resources", DEPARTMENTS).returncode == 0
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stand_still(*_: Any) -> None:
+        reached.set()
+        go_on.wait(20)
+
+    planday.sandbox.faults.append(Fault("/departments", stand_still, times=1))
+    victim = subprocess.Popen(
+        [PLANDAY, "sync", "oslo", "--resources", DEPARTMENTS],
+        env=environment(planday),
+        cwd=planday.folder,
+        stdout=subprocess.DEVNULL,
+    )
+    assert reached.wait(60)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    go_on.set()
+    assert planday_command(planday, "sync", "oslo", "--resources", GROUPS).returncode == 0, "it ends the dead run"
+    monkeypatch.chdir(planday.folder)
+    monkeypatch.setenv("DAGSTER_HOME", str(planday.folder))
+    with DagsterInstance.get() as instance:
+        now = datetime.now(UTC)
+        look(planday.config, instance, now)
+        assert told(hook) == [], "Dagster may start it again"
+        look(planday.config, instance, now + timedelta(minutes=6))
+        assert told(hook) == [("failed", "crash", [DEPARTMENTS])]
+    assert planday_command(planday, "sync", "oslo", "--resources", DEPARTMENTS).returncode == 0
+    assert planday_command(planday, "alert").returncode == 0
+    assert told(hook) == [("recovered", "crash", [DEPARTMENTS])]
+
+
+def test_a_crash_beside_a_failure_is_told_and_what_a_parent_run_wrote_is_not(
+    planday: Installation, hook: Hook, instance: DagsterInstance
+) -> None:
+    first = run(planday, instance, DEPARTMENTS)
+    planday.sandbox.portals["oslo"].employees[0]["firstName"] = 4
+    run(planday, instance, "hr.employees")
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    crashed = instance.create_run_for_job(
+        job,
+        asset_selection=frozenset(dg.AssetKey(table.split(".")) for table in (DEPARTMENTS, GROUPS, "hr.employees")),
+        tags={"dagster/partition": "oslo"},
+        status=dg.DagsterRunStatus.STARTED,
+        root_run_id=first.run_id,
+        parent_run_id=first.run_id,
+    )
+    note(planday, "hr.employees", "data", run_id=crashed.run_id)
+    instance.report_run_failed(crashed, "killed")
+    look(planday.config, instance)
+    assert sorted(told(hook)) == [("failed", "crash", [GROUPS]), ("failed", "data", ["hr.employees"])]
+
+
+def test_a_nearly_full_disk_does_not_come_and_go(
+    planday: Installation, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planday.refresh(DEPARTMENTS)
+    planday.publish()
+    size = planday.config.warehouse.stat().st_size
+    free = [0]
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024 - what shutil gives
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, free[0]))
+    enough = 2 * size + 256 * 2**20
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    free[0] = enough - size // 2
+    copy = planday.config.warehouse.with_name(f"{planday.config.warehouse.name}.tmp-{os.getpid()}-ab")
+    copy.write_bytes(b"0" * size)
+    book.look(now)
+    assert told(hook) == [], "a publication under way is what takes the space"
+    copy.unlink()
+    book.look(now)
+    assert told(hook) == [("failed", "disk", [])]
+    free[0] = enough + 1
+    book.look(now)
+    assert told(hook) == []
+    free[0] = 2 * enough
+    book.look(now)
+    assert told(hook) == [("recovered", "disk", [])]
+
+
+def test_damaged_notes_and_notes_of_another_version(planday: Installation, hook: Hook) -> None:
+    note(planday, DEPARTMENTS, "api")
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book.look(now)
+    hook.take()
+    file = planday.config.state / "failures" / "oslo.json"
+    good = file.read_text()
+    file.write_text("{")
+    book.look(now)
+    ((event, cause, _),) = told(hook)
+    assert (event, cause) == ("failed", "unseen"), "what is damaged tells nobody that something is over"
+    file.write_text(good.replace('"api"', '"something new"'))
+    book.look(now)
+    assert {(event, cause) for event, cause, _ in told(hook)} == {
+        ("failed", "other"),
+        ("recovered", "unseen"),
+        ("recovered", "api"),
+    }
+
+
+def test_a_damaged_book_is_begun_anew_and_watches_all(planday: Installation, hook: Hook) -> None:
+    planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
+    (planday.config.state / "alerts.json").parent.mkdir(exist_ok=True)
+    (planday.config.state / "alerts.json").write_text('{"watched": 5}')
+    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    assert [event for event, _, _ in told(hook)] == ["stale", "stale", "stale"]
+
+
+def test_notes_of_a_portal_that_was_taken_out_do_not_come_back_with_it(
+    planday: Installation, hook: Hook, instance: DagsterInstance
+) -> None:
+    note(planday, DEPARTMENTS, "api", portal="london")
+    text = planday.config_path.read_text()
+    planday.config_path.write_text(text[: text.index("  london:")])
+    look(planday.config, instance)
+    planday.config_path.write_text(text)
+    assert look(planday.config, instance).open == []
+    assert hook.take() == []
+
+
+def test_two_looks_at_once_tell_once(planday: Installation, hook: Hook) -> None:
+    note(planday, DEPARTMENTS, "api")
+    now = datetime.now(UTC)
+    together = threading.Barrier(2)
+
+    def look_now() -> None:
+        together.wait()
+        AlertBook(planday.config, CATALOGUE).look(now)
+
+    both = [threading.Thread(target=look_now) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert told(hook) == [("failed", "api", [DEPARTMENTS])]

@@ -1,0 +1,55 @@
+"""`planday status` for monitoring systems, and what keeps an installation small."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from dagster import DagsterInstance
+
+from pipelines.housekeeping import clean
+from tests.conftest import Installation, run
+from tests.test_command_line import planday_command, summary
+
+NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
+
+
+def test_status_for_monitoring_systems(planday: Installation) -> None:
+    done = planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
+    assert done.returncode == 0
+    status = planday_command(planday, "status", "oslo", "--json")
+    assert status.returncode == 0, status.stdout
+    found = summary(status)
+    assert found["incidents"] == []
+    assert found["free_bytes"] > 0 < found["lake_bytes"]
+    assert any(use["sent"] for use in found["budget"])
+    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
+    planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
+    failing = planday_command(planday, "status", "oslo")
+    assert failing.returncode == 1
+    assert "INCIDENT oslo" in failing.stdout
+    assert "What to do:" in failing.stdout
+    assert planday_command(planday, "status", "london").returncode == 0
+    planday.edit_config(*NIGHTLY)
+    assert planday_command(planday, "status", "london").returncode == 1, "due and never read"
+
+
+def test_old_runs_go_and_those_that_wrote_what_is_shown_stay(
+    planday: Installation,
+    instance: DagsterInstance,
+) -> None:
+    first, second = run(planday, instance, "hr.departments"), run(planday, instance, "hr.departments")
+    leftover = planday.config.lake / "hr" / "x.tmp-99999999-ab"
+    leftover.write_text("half")
+    now = datetime.now(UTC)
+    assert clean(planday.config, instance, now).runs == 0
+    assert not leftover.exists()
+    shard = Path(instance.event_log_storage.path_for_shard(first.run_id))  # type: ignore[attr-defined]
+    assert shard.exists()
+    assert clean(planday.config, instance, now + timedelta(days=31)).runs == 1
+    assert {one.run_id for one in instance.get_runs()} == {second.run_id}
+    assert not shard.exists()
+    assert not (Path(instance.root_directory) / "storage" / first.run_id).exists()
+    key = dg.AssetKey(["hr", "departments"])
+    assert instance.get_materialized_partitions(key) == {"oslo"}

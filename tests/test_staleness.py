@@ -1,0 +1,127 @@
+"""When tables count as stale, and when not: turns of months, edited configurations, failures beside them, runs under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from planday_io.alerts import AlertBook
+from planday_io.catalogue import CATALOGUE
+from planday_io.failures import FailureBook, FailureNote
+from planday_io.freshness import portal_freshness
+from planday_io.grid import window_months
+from planday_io.refresh import refresh
+from planday_io.session import PortalSession
+from tests.conftest import Hook, Installation
+
+DEPARTMENTS, GROUPS = "hr.departments", "hr.employee_groups"
+
+
+def watch_oslo(planday: Installation, resources: str) -> None:
+    """Nightly reads of these by oslo alone."""
+    planday.edit_config("include: [portal, hr]", f"include: [{resources}]")
+    for portal in ("copenhagen", "london"):
+        planday.edit_config(f"  {portal}:", f"  {portal}:\n    schedules: {{nightly: {{enabled: false}}}}")
+    planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
+
+
+def read(planday: Installation, at: datetime, table: str, months: Iterable[str | None] = (None,)) -> None:
+    session = PortalSession(planday.config, CATALOGUE, "oslo", run_id="x", clock=lambda: at)
+    for month in months:
+        refresh(session, table, month=month)
+
+
+def note(planday: Installation, table: str, cause: str, **members: Any) -> None:
+    given = {"portal": "oslo", "month": None, "error": "it failed", "run_id": "r", "since": "2026-11-01T00:00:00+00:00"}
+    made = FailureNote(table=table, cause=cause, **{**given, **members})
+    FailureBook(planday.config.state).note([made])
+
+
+def told(hook: Hook) -> list[tuple[str, str, list[str]]]:
+    return [(m["event"], one["cause"], one["tables"]) for m in hook.take() for one in m["incidents"]]
+
+
+def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: Installation, hook: Hook) -> None:
+    watch_oslo(planday, f"{DEPARTMENTS}, {GROUPS}")
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book.look(now - timedelta(days=5))
+    read(planday, now - timedelta(days=4), DEPARTMENTS)
+    note(planday, DEPARTMENTS, "api")
+    book.look(now)
+    assert told(hook) == [("failed", "api", [DEPARTMENTS]), ("stale", "stale", [GROUPS])]
+    note(planday, GROUPS, "token")
+    book.look(now + timedelta(minutes=1))
+    assert told(hook) == [("failed", "token", [GROUPS])], "what is stale still is"
+    FailureBook(planday.config.state).mend("oslo", [DEPARTMENTS, GROUPS])
+    read(planday, now, DEPARTMENTS)
+    book.look(now + timedelta(minutes=2))
+    assert sorted(told(hook)) == [("recovered", "api", [DEPARTMENTS]), ("recovered", "token", [GROUPS])]
+    read(planday, now, GROUPS)
+    book.look(now + timedelta(minutes=3))
+    assert told(hook) == [("recovered", "stale", [GROUPS])]
+
+
+def test_an_incident_that_grows_is_told_again(planday: Installation, hook: Hook) -> None:
+    tables = [DEPARTMENTS, GROUPS, "hr.employee_types"]
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    note(planday, DEPARTMENTS, "api")
+    book.look(now)
+    assert told(hook) == [("failed", "api", [DEPARTMENTS])]
+    note(planday, GROUPS, "api")
+    book.look(now)
+    assert told(hook) == []
+    note(planday, tables[2], "api")
+    book.look(now)
+    book.look(now)
+    assert told(hook) == [("failed", "api", tables)], "more is new than was told"
+    for table in tables:
+        note(planday, table, "token")
+    book.look(now)
+    assert ("failed", "token", tables) in told(hook)
+    note(planday, "hr.skills", "token")
+    book.look(now)
+    assert told(hook) == [], "no table can be read without a token, which was told"
+
+
+def test_a_month_that_nobody_could_have_read_yet_is_not_missed(planday: Installation, hook: Hook) -> None:
+    watch_oslo(planday, "scheduling.shifts")
+    book = AlertBook(planday.config, CATALOGUE)
+    night = datetime(2026, 11, 30, 3, tzinfo=UTC)
+    book.look(night - timedelta(days=3))
+    months = window_months(planday.config, "oslo", night)
+    read(planday, night, "scheduling.shifts", months)
+    planday.publish()
+    book.look(night + timedelta(hours=20))
+    at_the_turn = night + timedelta(hours=22)
+    assert window_months(planday.config, "oslo", at_the_turn) != months
+    assert portal_freshness(planday.config, CATALOGUE, "oslo", at_the_turn)["scheduling.shifts"].last == night
+    book.look(at_the_turn)
+    assert told(hook) == [], "a new month is in the window, and the next tick comes at night"
+    book.look(night + timedelta(hours=38))
+    assert told(hook) == [("stale", "stale", ["scheduling.shifts"])], "the tick came and nothing was read"
+
+
+def test_what_an_edited_configuration_adds_is_not_missed_at_once(planday: Installation, hook: Hook) -> None:
+    watch_oslo(planday, DEPARTMENTS)
+    now = datetime.now(UTC)
+    AlertBook(planday.config, CATALOGUE).look(now - timedelta(days=5))
+    read(planday, now, DEPARTMENTS)
+    planday.publish()
+    planday.edit_config(f"include: [{DEPARTMENTS}]", f"include: [{DEPARTMENTS}, {GROUPS}, scheduling.shifts]")
+    book = AlertBook(planday.config, CATALOGUE)
+    book.look(now)
+    assert told(hook) == []
+    book.look(now + timedelta(days=3))
+    assert told(hook) == [("stale", "stale", [DEPARTMENTS, GROUPS, "scheduling.shifts"])]
+
+
+def test_staleness_waits_for_a_run_that_is_under_way(planday: Installation, hook: Hook) -> None:
+    watch_oslo(planday, DEPARTMENTS)
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book.look(now - timedelta(days=5))
+    book.look(now, busy=["oslo"], working=["oslo"])
+    book.look(now + timedelta(hours=20), busy=["oslo"], working=["oslo"])
+    assert told(hook) == []
+    book.look(now + timedelta(hours=20), busy=["oslo"])
+    assert told(hook) == [("stale", "stale", [DEPARTMENTS])], "one that only waits is no excuse for as long"
