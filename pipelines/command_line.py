@@ -6,18 +6,17 @@ Exit codes: 0 all complete, 1 something incomplete or refused (everything else w
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from pipelines.arguments import current_config, known, known_months, known_portals, known_resources, terminal
+from pipelines.connecting import authorize, revoke
 
+if TYPE_CHECKING:
     from pipelines.sync import Outcome
-    from planday_io.config import Config
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +73,7 @@ def demo(
     raise typer.Exit(
         demonstration.open_ui(folder.absolute(), _PROJECT, port)
         if ui
-        else demonstration.run(folder.absolute(), _PROJECT, _console())
+        else demonstration.run(folder.absolute(), _PROJECT, terminal())
     )
 
 
@@ -88,16 +87,16 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     from planday_io.check import advice, personal_data
     from planday_io.check import check as check_portals
 
-    config = _config()
-    findings = check_portals(config, catalogue(), _portals(config, portals))
+    config = current_config()
+    findings = check_portals(config, catalogue(), known_portals(config, portals))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         rows = [(f.portal, f.subject, "ok" if f.is_good else "FAILED", f.detail) for f in findings]
-        print_rows(_console(), "", ("portal", "what", "", "detail"), rows)
+        print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
         typer.echo("".join(f"\n{line}" for line in advice(config, catalogue(), findings)))
         print_rows(
-            _console(),
+            terminal(),
             "\nPersonal data: where it will be, by the `privacy` section of portals.yaml",
             ("class", "policy", "columns", "tables"),
             personal_data(config, catalogue()),
@@ -125,11 +124,11 @@ def sync(
     from pipelines.console import listening, print_outcome
     from pipelines.sync import sync as synchronise
 
-    config = _config()
-    chosen = _portals(config, portals)
-    names = _resources(resources)
-    wanted = _months(config, chosen, months)
-    console = _console(err=as_json)
+    config = current_config()
+    chosen = known_portals(config, portals)
+    names = known_resources(resources)
+    wanted = known_months(config, chosen, months)
+    console = terminal(err=as_json)
     with listening(console, chosen) as listener:
         outcome = synchronise(
             config,
@@ -169,15 +168,15 @@ def plan(
     from planday_io.forecast import forecast
     from planday_io.session import PortalSession
 
-    config = _config()
-    chosen = _portals(config, portals)
+    config = current_config()
+    chosen = known_portals(config, portals)
     if schedule and (resources or months):
         raise ConfigError("--schedule says what is read: leave out --resources and --months")
-    names, wanted = _resources(resources), _months(config, chosen, months)
+    names, wanted = known_resources(resources), known_months(config, chosen, months)
     found = []
     for portal in chosen:
         if schedule:
-            _known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
+            known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
             runs = scheduled_runs(config, portal, config.portals[portal].schedules[schedule])
         else:
             runs = planned_runs(config, portal, resources=names, months=wanted)
@@ -190,7 +189,7 @@ def plan(
         ]
         typer.echo(json.dumps(rows, indent=2))
     else:
-        print_forecasts(_console(), found)
+        print_forecasts(terminal(), found)
     raise typer.Exit(1 if any(table.error for one in found for table in one.tables.values()) else 0)
 
 
@@ -202,7 +201,7 @@ def publish(
     """Bring the warehouse up to date with the lake."""
     from pipelines.resources import publish_pending
 
-    config = _config()
+    config = current_config()
     done = publish_pending(config, rebuild=rebuild, compare_all=True)
     if as_json:
         typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild}))
@@ -227,7 +226,7 @@ def tables(as_json: AsJson = False) -> None:
         names = ("table", "key", "scope", "path")
         typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
     else:
-        print_rows(_console(), "", ("table", "key", "scope", "path"), rows)
+        print_rows(terminal(), "", ("table", "key", "scope", "path"), rows)
 
 
 @app.command()
@@ -243,8 +242,8 @@ def status(portals: Portals = None, as_json: AsJson = False) -> None:
     from pipelines.status import installation_state, table_states
     from pipelines.sync import open_instance
 
-    config = _config()
-    chosen = _portals(config, portals)
+    config = current_config()
+    chosen = known_portals(config, portals)
     states = table_states(config, catalogue(), chosen)
     with open_instance(config) as instance:
         whole = installation_state(config, catalogue(), instance)
@@ -252,7 +251,7 @@ def status(portals: Portals = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
     else:
-        print_status(_console(), states, whole, incidents)
+        print_status(terminal(), states, whole, incidents)
     is_good = all(state.last_complete and not state.stale for state in states if state.next_due) and not incidents
     raise typer.Exit(0 if is_good else 1)
 
@@ -272,7 +271,7 @@ def alert(
     from planday_io.alerts import send_test
     from planday_io.errors import ConfigError
 
-    config = _config()
+    config = current_config()
     if test:
         results = send_test(config)
         if not results:
@@ -295,70 +294,8 @@ def alert(
     raise typer.Exit(1 if found.open or found.failed or found.unsaved else 0)
 
 
-@app.command()
-def authorize(
-    portal: Annotated[str, typer.Argument(help="Key of the portal in portals.yaml.")],
-    scopes: Annotated[
-        str | None,
-        typer.Option(help="Scopes of the app, separated by spaces; none means those the portal's tables take."),
-    ] = None,
-    redirect_url: Annotated[
-        str, typer.Option(help="Address on this machine that is registered with the app.")
-    ] = "http://localhost:8156/callback",
-    browser: Annotated[bool, typer.Option(help="Open the browser; otherwise only print the address.")] = True,
-    pkce: Annotated[
-        bool | None, typer.Option("--pkce/--no-pkce", help="Use PKCE; otherwise where discovery offers it.")
-    ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 300.0,
-) -> None:
-    """Let an administrator authorize the app on a portal, and keep the refresh token where portals.yaml reads it."""
-    import webbrowser
-
-    from pipelines.resources import catalogue
-    from planday_io import authorize as flow
-
-    config = _config()
-    _known([portal], config.portals, "portal")
-    asked = scopes.split() if scopes else flow.needed_scopes(config, catalogue(), portal)
-    attempt = flow.begin(config, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
-
-    def show() -> None:
-        typer.echo(
-            f"An administrator of portal '{portal}' opens this address, logs in and agrees:\n\n  {attempt.url}\n"
-        )
-        # Without a screen a browser would be one for the terminal, and keep it.
-        if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            webbrowser.open(attempt.url)
-
-    code = flow.wait_for_code(attempt, show, timeout)
-    done = flow.finish(config, catalogue(), portal, attempt, code)
-    whose = f"Planday portal {done.portal_id}" if done.portal_id else "which Planday portal it is could not be asked"
-    typer.echo(f"Portal '{portal}' is authorized: {whose}. The token was written to {done.place}.")
-    if done.unasked:
-        typer.echo(f"Run `planday check {portal}` when the API answers again: {done.unasked}")
-    if done.hidden_by:
-        typer.echo(
-            f"But the environment variable {done.hidden_by} is set here and wins over .env: unset it, and start anew "
-            "what was started with it."
-        )
-
-
-@app.command()
-def revoke(
-    portal: Annotated[str, typer.Argument(help="Key of the portal in portals.yaml.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Take the app's access to a portal back, and remove its tokens from this machine. Data stays (see `forget`)."""
-    from pipelines.resources import catalogue
-    from planday_io import authorize as flow
-
-    config = _config()
-    _known([portal], config.portals, "portal")
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"Take the app's access to portal '{portal}' back?", abort=True)
-    for place in flow.revoke(config, catalogue(), portal):
-        typer.echo(f"removed: {place}")
-    typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or taken out.")
+app.command()(authorize)
+app.command()(revoke)
 
 
 @app.command()
@@ -373,16 +310,16 @@ def forget(
     from pipelines.forget import forget_person, forget_portal, remember_person
     from planday_io.errors import ConfigError
 
-    config = _config()
+    config = current_config()
     if undo and employee is None:
         raise ConfigError("--undo is for a person: give --employee")
     what = f"employee {employee} of portal '{portal}'" if employee is not None else f"everything of portal '{portal}'"
     if not (yes or undo) and sys.stdin.isatty():
         typer.confirm(f"Remove {what} for good?", abort=True)
     if employee is None:
-        raise typer.Exit(forget_portal(config, portal, _console(), as_json=as_json))
+        raise typer.Exit(forget_portal(config, portal, terminal(), as_json=as_json))
     act = remember_person if undo else forget_person
-    raise typer.Exit(act(config, portal, employee, _console(), as_json=as_json))
+    raise typer.Exit(act(config, portal, employee, terminal(), as_json=as_json))
 
 
 @app.command()
@@ -393,7 +330,7 @@ def report(
     from pipelines.resources import catalogue
     from planday_io.report import write_report
 
-    config = _config()
+    config = current_config()
     write_report(config, catalogue(), output.absolute())
     typer.echo(f"wrote {output}")
 
@@ -425,66 +362,3 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in outcome.failures],
         "publication_error": outcome.publication_error or None,
     }
-
-
-def _config() -> Config:
-    from pipelines.resources import catalogue
-    from planday_io.config import find_config, load_config
-
-    return load_config(find_config(), catalogue())
-
-
-def _portals(config: Config, names: list[str] | None) -> list[str]:
-    return _known(names or list(config.portals), config.portals, "portal")
-
-
-def _resources(text: str | None) -> list[str] | None:
-    from pipelines.resources import catalogue
-
-    if text is None:
-        return None
-    known = [*catalogue().domains(), *(table.full_name for table in catalogue().tables())]
-    return _known([name.strip() for name in text.split(",")], known, "domain or table")
-
-
-def _months(config: Config, portals: list[str], text: str | None) -> list[str] | None:
-    from datetime import UTC, datetime
-
-    from planday_io.errors import ConfigError
-    from planday_io.grid import grid_months
-    from planday_io.months import is_month, months_between
-
-    if text is None:
-        return None
-    first, dots, last = text.partition("..")
-    last = last if dots else first
-    if not (is_month(first) and is_month(last)):
-        raise ConfigError(f"--months {text!r} is no month: write 2026-09, or 2026-08..2026-10 with both included")
-    found = months_between(first, last)
-    if not found:
-        raise ConfigError(f"--months {text!r} ends before it begins")
-    for portal in portals:
-        grid = grid_months(config, portal, datetime.now(UTC))
-        if first < grid[0] or last > grid[-1]:
-            raise ConfigError(
-                f"--months {text!r} reaches beyond {grid[0]}..{grid[-1]}, which portal '{portal}' has: history_start and "
-                "window.future_months in portals.yaml are its limits"
-            )
-    return found
-
-
-def _known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
-    from planday_io.config.model import nearest
-    from planday_io.errors import ConfigError
-
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"there is no {what} '{name}'{nearest(name, known)}")
-    return names
-
-
-def _console(*, err: bool = False) -> Console:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 140
-    return Console(stderr=err, width=width, force_terminal=None, no_color=bool(os.environ.get("NO_COLOR")) or None)
