@@ -1,6 +1,7 @@
-"""A real daemon and web server, with Dagster's storage in a real Postgres: a backfill that survives what may happen to them.
+"""A real daemon and web server, with Dagster's storage in a real Postgres: backfills, and what may happen to them.
 
-Twelve partitions by `make daemon`; `make backfill-daemon` sets PLANDAY_BACKFILL_MONTHS=20, which makes 120.
+Twelve partitions by `make daemon`; `make backfill-daemon` sets PLANDAY_BACKFILL_MONTHS=20, which makes 120 where
+nothing is killed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import pytest
 from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
 from planday_io.months import first_day, last_day, months_between, shifted
+from planday_io.sandbox.limits import Limits
 from tests.conftest import EVERYTHING, Installation, Make
 from tests.test_chaos import THIS
 from tests.test_command_line import environment, planday_command
@@ -118,49 +120,77 @@ mutation($params: LaunchBackfillParams!) {
 STATUS = "query($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status}}}"
 
 
+class Backfill:
+    """Two tables of some months of six portals, launched as the UI does it."""
+
+    def __init__(self, planday: Installation, postgres: str) -> None:
+        self.planday = planday
+        for number, key in enumerate(("bergen", "tromso", "narvik")):
+            token = planday.add_portal(key, 9000 + number)
+            client_id = next(app.client_id for app in planday.sandbox.apps.values() if key in app.refresh_tokens)
+            (planday.folder / f".planday/tokens/{key}.txt").write_text(token)
+            entry = f"  {key}: {{client_id: {client_id}, refresh_token: {{file: .planday/tokens/{key}.txt}}}}\n"
+            planday.config_path.write_text(planday.config_path.read_text() + entry)
+        self.months = months_between(shifted(THIS, 1 - MONTHS), THIS)
+        self.partitions = [f"{month}|{portal}" for month in self.months for portal in planday.config.portals]
+        planday.edit_config("history_start: 2025-01", f"history_start: {self.months[0]}")
+        assert planday_command(planday, "sync", "oslo", "--resources", "portal").returncode == 0
+        env = {**environment(planday), "DAGSTER_HOME": str(planday.folder), "DAGSTER_POSTGRES_URL": postgres}
+        settings = (ROOT / "docs/deploy/dagster.postgres.yaml").read_text()
+        # What was killed while it began has told no process id yet; two minutes of waiting prove nothing more.
+        settings = settings.replace("start_timeout_seconds: 120", "start_timeout_seconds: 45")
+        (planday.folder / "dagster.yaml").write_text(settings)
+        self.services = Services(planday, env)
+        self._id = ""
+
+    def launch(self) -> None:
+        self.services.start_all()
+        wait_until(lambda: self.services.ask("{version}") is not None, seconds=90)
+        params = {
+            "assetSelection": [{"path": path} for path in TABLES],
+            "partitionNames": self.partitions,
+            "title": "two tables",
+        }
+        answer = self.services.ask(LAUNCH, params=params)["launchPartitionBackfill"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        self._id = answer["backfillId"]
+
+    def is_completed(self) -> bool:
+        status = self.services.ask(STATUS, id=self._id)["partitionBackfillOrError"]["status"]
+        return str(status).startswith("COMPLETED")
+
+    def own_runs(self) -> list[dict[str, Any]]:
+        mark = {"key": "dagster/backfill", "value": self._id}
+        return [run for run in self.services.runs() if mark in run["tags"]]
+
+    def assert_published(self) -> None:
+        """All partitions are in the warehouse, each with the shifts that the API has, and nothing is wrong."""
+        planday = self.planday
+        slices = planday.query("SELECT portal, month, table_name FROM sync.slices WHERE month IS NOT NULL")
+        assert {f"{month}|{portal}" for portal, month, _ in slices} == set(self.partitions)
+        for key, portal in planday.sandbox.portals.items():
+            shifts = {row[0] for row in planday.query(f"SELECT id FROM scheduling.shifts WHERE portal = '{key}'")}
+            there = portal.roster.on(first_day(self.months[0]), last_day(self.months[-1]))
+            assert shifts == {shift["id"] for shift in there}
+        assert [one.cause for one in AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))] == []
+        assert planday.sandbox.limits.refused == 0
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_backfill_survives_daemon_and_web_server_killed_in_the_middle_and_two_daemons(
     make: Make, postgres: str
 ) -> None:
-    planday = make(people=(3, 3, 3), resources=EVERYTHING)
-    for number, key in enumerate(("bergen", "tromso", "narvik")):
-        token = planday.add_portal(key, 9000 + number)
-        client_id = next(app.client_id for app in planday.sandbox.apps.values() if key in app.refresh_tokens)
-        (planday.folder / f".planday/tokens/{key}.txt").write_text(token)
-        entry = f"  {key}: {{client_id: {client_id}, refresh_token: {{file: .planday/tokens/{key}.txt}}}}\n"
-        planday.config_path.write_text(planday.config_path.read_text() + entry)
-    first, last = shifted(THIS, 1 - MONTHS), THIS
-    planday.edit_config("history_start: 2025-01", f"history_start: {first}")
-    assert planday_command(planday, "sync", "oslo", "--resources", "portal").returncode == 0
-    env = {**environment(planday), "DAGSTER_HOME": str(planday.folder), "DAGSTER_POSTGRES_URL": postgres}
-    settings = (ROOT / "docs/deploy/dagster.postgres.yaml").read_text()
-    # What was killed while it began has told no process id yet; two minutes of waiting prove nothing more.
-    settings = settings.replace("start_timeout_seconds: 120", "start_timeout_seconds: 45")
-    (planday.folder / "dagster.yaml").write_text(settings)
-    months = months_between(first, last)
-    partitions = [f"{month}|{portal}" for month in months for portal in planday.config.portals]
-    services = Services(planday, env)
+    backfill = Backfill(make(people=(3, 3, 3), resources=EVERYTHING), postgres)
+    services, planday = backfill.services, backfill.planday
     with closing(duckdb.connect(str(planday.config.warehouse), read_only=True)) as analyst:
         try:
-            services.start_all()
-            wait_until(lambda: services.ask("{version}") is not None, seconds=90)
-            params = {
-                "assetSelection": [{"path": path} for path in TABLES],
-                "partitionNames": partitions,
-                "title": "two tables",
-            }
-            answer = services.ask(LAUNCH, params=params)["launchPartitionBackfill"]
-            assert answer["__typename"] == "LaunchBackfillSuccess", answer
-            backfill = answer["backfillId"]
+            backfill.launch()
             wait_until(lambda: services.count()["SUCCESS"] >= 2)
             services.kill_all()
             assert analyst.sql("SELECT count(*) FROM portal.portals").fetchall() == [(1,)]
             services.start_all(daemons=2)
-            wait_until(
-                lambda: services.ask(STATUS, id=backfill)["partitionBackfillOrError"]["status"].startswith("COMPLETED"),
-                seconds=900,
-            )
+            wait_until(backfill.is_completed, seconds=900)
             runs = services.runs()
         finally:
             services.kill_all()
@@ -170,11 +200,33 @@ def test_a_backfill_survives_daemon_and_web_server_killed_in_the_middle_and_two_
     assert failed <= retried, "only what was killed, and each was started again"
     assert {run["status"] for run in runs} <= {"SUCCESS", "FAILURE"}
     assert planday_command(planday, "publish").returncode == 0
-    slices = planday.query("SELECT portal, month, table_name FROM sync.slices WHERE month IS NOT NULL")
-    assert {f"{month}|{portal}" for portal, month, _ in slices} == set(partitions)
-    for key, portal in planday.sandbox.portals.items():
-        shifts = {row[0] for row in planday.query(f"SELECT id FROM scheduling.shifts WHERE portal = '{key}'")}
-        assert shifts == {shift["id"] for shift in portal.roster.on(first_day(first), last_day(last))}
-    assert [one.cause for one in AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))] == []
-    assert planday.sandbox.limits.refused == 0
-    print(f"{len(partitions)} partitions, {len(runs)} runs, {len(failed)} killed")
+    backfill.assert_published()
+    print(f"{len(backfill.partitions)} partitions, {len(runs)} runs, {len(failed)} killed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_backfill_of_six_runs_at_once_while_a_reader_holds_the_warehouse(make: Make, postgres: str) -> None:
+    """No run fails and nothing is tried again, by Dagster, by a step or by the client."""
+    backfill = Backfill(make(people=(3, 3, 3), resources=EVERYTHING, limits=Limits()), postgres)
+    services, planday = backfill.services, backfill.planday
+    most = 0
+
+    def watch() -> bool:
+        nonlocal most
+        most = max(most, services.count()["STARTED"])
+        return backfill.is_completed()
+
+    with closing(duckdb.connect(str(planday.config.warehouse), read_only=True)) as analyst:
+        try:
+            backfill.launch()
+            wait_until(watch, seconds=3000)
+            runs = backfill.own_runs()
+        finally:
+            services.kill_all()
+        assert analyst.sql("SELECT count(*) FROM portal.portals").fetchall() == [(1,)]
+    assert [run["status"] for run in runs] == ["SUCCESS"] * len(backfill.partitions)
+    assert planday.query("SELECT sum(retries), count(*) FILTER (NOT is_complete) FROM sync.runs") == [(0, 0)]
+    backfill.assert_published()
+    requests = sum(planday.sandbox.requests.values())
+    print(f"{len(runs)} runs, {most} at once, 0 failures, 0 retries, {requests} requests")
