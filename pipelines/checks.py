@@ -12,6 +12,7 @@ from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config
 from planday_io.freshness import stale_portals
 from planday_io.selection import portals_of
+from planday_io.watch import watch
 
 FRESH = "fresh_per_portal"
 FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale portal is not hidden by a fresh one."
@@ -44,6 +45,7 @@ def build_freshness_sensor(catalogue: Catalogue, config: Config) -> dg.SensorDef
     )
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = datetime.now(UTC)
+        watch(config, catalogue, now)
         day, _, known = (context.cursor or "").partition(" ")
         is_new_day = day != now.date().isoformat()
         answers: list[str] = []

@@ -36,7 +36,9 @@ _PROJECT = Path(__file__).resolve().parents[1]
 def main() -> None:
     """Entry point: errors we know become one message and an exit code."""
     from planday_io.errors import ConfigError, PlandayError
+    from planday_io.files import keep_from_others
 
+    keep_from_others()
     try:
         app()
     except ConfigError as error:
@@ -230,10 +232,14 @@ def tables(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def status(portals: Portals = None, as_json: AsJson = False) -> None:
+def status(
+    portals: Portals = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Show tables that are stale or failing only.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show how everything is: every table's last complete read and next run, incidents, budget, disk, daemon.
 
-    For monitoring systems: exit code 0 when all that is due was read in time, 1 when something is stale or failing.
+    For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
     """
     from dataclasses import asdict
 
@@ -251,8 +257,8 @@ def status(portals: Portals = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
     else:
-        print_status(terminal(), states, whole, incidents)
-    is_good = all(state.last_complete and not state.stale for state in states if state.next_due) and not incidents
+        print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
+    is_good = not incidents and not any(state.stale for state in states)
     raise typer.Exit(0 if is_good else 1)
 
 

@@ -49,6 +49,7 @@ def authorize(
     done = flow.finish(config, catalogue(), portal, attempt, code)
     whose = f"Planday portal {done.portal_id}" if done.portal_id else "which Planday portal it is could not be asked"
     typer.echo(f"Portal '{portal}' is authorized: {whose}. The token was written to {done.place}.")
+    typer.echo(f"What failed for want of it is read by `planday sync {portal}`, or by the next schedule.")
     if done.unasked:
         typer.echo(f"Run `planday check {portal}` when the API answers again: {done.unasked}")
     if done.hidden_by:

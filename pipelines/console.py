@@ -13,6 +13,7 @@ from pipelines.progress import Listener
 from pipelines.status import InstallationState, TableState
 from pipelines.sync import Outcome
 from planday_io.alerts import Incident
+from planday_io.alerts.messages import remedy, some
 from planday_io.config import Config
 from planday_io.failures import CAUSES
 from planday_io.forecast import Forecast
@@ -29,6 +30,7 @@ class PlainLines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._told: set[tuple[str, str]] = set()
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         """Nothing: lines are for what is done."""
@@ -42,7 +44,10 @@ class PlainLines:
             self._print(f"{portal} warning: {warning}")
 
     def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
-        self._print(f"{portal} {named(table, month)}: {'failed' if is_final else 'failed, tried again'}: {error}")
+        """The same reason again is told by its first words."""
+        why = error if (portal, error) not in self._told else error.partition(":")[0][:80] + " ..."
+        self._told.add((portal, error))
+        self._print(f"{portal} {named(table, month)}: {'failed' if is_final else 'failed, tried again'}: {why}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -94,19 +99,25 @@ def print_rows(console: Console, title: str, columns: Sequence[str], rows: Seque
 
 
 def print_status(
-    console: Console, states: Sequence[TableState], whole: InstallationState, incidents: Sequence[Incident]
+    console: Console,
+    config: Config,
+    states: Sequence[TableState],
+    whole: InstallationState,
+    incidents: Sequence[Incident],
+    *,
+    only_wrong: bool,
 ) -> None:
-    """How the tables and the installation are."""
+    """How the tables and the installation are, with what is wrong in the last line."""
+    stale = [state for state in states if state.stale]
     names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
-    shown = [[getattr(one, name) for name in names] for one in states]
+    shown = [[getattr(one, name) for name in names] for one in states if one.stale or one.failing or not only_wrong]
     print_rows(console, "", names, [[_word(value) for value in row] for row in shown])
     lines = [""]
     for one in incidents:
         who = one.portal if one.portal in {state.portal for state in states} else "all portals"
         lines.append(f"INCIDENT {who}, since {one.since}: {CAUSES[one.cause].sentence} {one.error}".rstrip())
         lines += [f"  {', '.join(one.tables)}"] if one.tables else []
-        lines.append(f"  What to do: {CAUSES[one.cause].remedy.format(portal=one.portal)}")
-    lines += [] if incidents else ["No incident."]
+        lines.append(f"  What to do: {remedy(config, [one])}")
     lines += [
         f"{use.bucket}: {use.sent} of {use.limit} requests in the last minute"
         + (f", closed for {use.closed_seconds:.0f} s" if use.closed_seconds else "")
@@ -120,6 +131,14 @@ def print_status(
         if beat is None
         else f"The Dagster daemon gave a sign of life {beat:.0f} s ago."
         + (" It does not run: schedules do nothing." if beat > 300 else "")
+    )
+    never = sum(state.last_complete is None and not state.stale for state in states)
+    lines += [f"{never} tables were not read yet and are not due yet."] if never else []
+    lines.append(
+        f"Wrong: {len(incidents)} incidents, {len(stale)} stale tables."
+        + (f" Stale: {some([f'{one.portal} {one.table}' for one in stale], 5)}" if stale else "")
+        if incidents or stale
+        else "No incident, and nothing is stale."
     )
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -153,13 +172,13 @@ def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
     print_rows(
         console,
         "\nIn all",
-        ("portal", "slices", "requests", "seconds", "of an hour's budget", "requests spent on looking"),
+        ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests spent on looking"),
         [
             (
                 one.portal,
                 sum(table.slices for table in one.tables.values()),
                 one.requests,
-                f"{one.seconds:.0f}",
+                f"{one.seconds / 60:.1f}",
                 f"{one.share:.1%}",
                 one.asked,
             )
@@ -183,14 +202,17 @@ def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
         [(portal, *rows.get(portal, [0, 0, 0, 0]), failed[portal]) for portal in config.portals
          if portal in rows or failed[portal]],
     )  # fmt: skip
+    reasons: dict[tuple[str, str], list[str]] = {}
     for one in outcome.failures:
+        reasons.setdefault((one.portal, one.error), []).append(named(one.table, one.month))
+    for (portal, error), tables in reasons.items():
         console.print(
-            f"\n{one.portal} {named(one.table, one.month)} is incomplete, its previous data stays: {one.error}",
+            f"\n{portal}: {error}\n  Incomplete, with the previous data: {some(tables, 5)}",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
     if outcome.publication_error:
         console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False, soft_wrap=True)
-    elif outcome.publication:
+    elif outcome.publication and outcome.publication.slices:
         console.print(f"\npublished to {config.warehouse}", markup=False, highlight=False, soft_wrap=True)

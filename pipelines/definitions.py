@@ -15,6 +15,7 @@ from pipelines.resources import PlandayPortals, catalogue
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
 from planday_io.config import find_config, load_config
+from planday_io.files import keep_from_others
 
 
 def build_definitions(path: Path) -> dg.Definitions:
@@ -41,4 +42,5 @@ def build_definitions(path: Path) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions of the configuration that `PLANDAY_CONFIG` or `portals.yaml` holds."""
+    keep_from_others()
     return build_definitions(find_config())

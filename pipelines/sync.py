@@ -23,12 +23,14 @@ from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import Endpoint
 from planday_io.changes import ChangedMonths, months_to_read
 from planday_io.config import Config, Schedule
-from planday_io.errors import PlandayError
+from planday_io.errors import PlandayError, SecretError
+from planday_io.failures import FailureBook, failure_of
 from planday_io.files import locked
 from planday_io.grid import grid_months, window_months
 from planday_io.lake.slices import Lake
 from planday_io.refresh import TableReport
 from planday_io.selection import endpoints_of
+from planday_io.session import PortalSession
 from planday_io.warehouse import Publication
 
 _DELAY_CAP_SECONDS = 15
@@ -121,6 +123,8 @@ def sync(
         end_dead_runs(instance, config.state)
         LISTENER.set(recorder)
         for portal in portals:
+            if _lacks_secret(config, portal, resources, months, recorder):
+                continue
             for month, group in _runs(config, portal, resources, months):
                 result = job.execute_in_process(
                     instance=instance,
@@ -139,6 +143,27 @@ def sync(
             outcome.publication_error = str(error)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _lacks_secret(
+    config: Config, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None, recorder: Listener
+) -> bool:
+    """Whether no run of a portal could begin; told once, and noted for alerts like a failure of each table."""
+    session = PortalSession(config, catalogue(), portal, run_id="")
+    try:
+        session.tokens.client_id()
+        session.token_store.read()
+    except SecretError as error:
+        now = datetime.now(UTC)
+        FailureBook(config.state).note(
+            failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
+            for month, group in planned_runs(config, portal, resources=resources, months=months)
+            for endpoint in group
+            for table in endpoint.tables
+        )
+        recorder.failed(portal, "everything", None, str(error), is_final=True)
+        return True
+    return False
 
 
 def _runs(

@@ -185,7 +185,10 @@ def wait_for_code(attempt: Attempt, show: Callable[[], None], seconds: float = 3
         while not answers:
             server.timeout = deadline - time.monotonic()
             if server.timeout <= 0:
-                raise AuthorizationError(f"no answer came within {seconds:.0f} s: run it again")
+                raise AuthorizationError(
+                    f"no answer came within {seconds:.0f} s: run it again. If the browser showed an error of Planday, the "
+                    f"redirect address {attempt.redirect_url} is not registered with the app"
+                )
             server.handle_request()
     if fault := _fault(attempt, answers[0]):
         raise AuthorizationError(f"nothing was changed: {fault}")

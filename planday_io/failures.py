@@ -44,7 +44,7 @@ class Cause(NamedTuple):
 
     Args:
         sentence: what happened.
-        remedy: what to do; `{portal}` is the portal's key.
+        remedy: what to do; `{portal}` is the portal's key, `{place}` where its refresh token is read.
         per_table: whether each table is an incident of its own; otherwise those of a portal are one.
         whole_portal: whether no table of the portal can be read.
     """
@@ -64,18 +64,21 @@ CAUSES = {
     "token": Cause(
         "The identity server refuses the refresh token: it is wrong, or access was revoked.",
         "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > "
-        "Integrations > API Access and the new token to where portals.yaml reads it.",
+        "Integrations > API Access and the new token to {place}. Then `planday check {portal}`, and `planday sync {portal}` "
+        "or the next schedule.",
         whole_portal=True,
     ),
     "administrator": Cause(
         "The API refuses a brand new access token: the administrator who authorized the app was deactivated, or the app "
         "was revoked.",
-        "Another administrator of the portal authorizes the app: `planday authorize {portal}`.",
+        "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}`, "
+        "or wait for the next schedule.",
         whole_portal=True,
     ),
     "secret": Cause(
         "A secret that portals.yaml points at cannot be read.",
-        "Put it where the error says, readable for the account that runs this.",
+        "Put it where the error says, readable for the account that runs this. Then `planday sync {portal}`, or wait for the "
+        "next schedule.",
         whole_portal=True,
     ),
     "scope": Cause(

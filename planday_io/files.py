@@ -18,6 +18,11 @@ from planday_io.errors import StorageError
 _TEMPORARY = ".tmp-"
 
 
+def keep_from_others() -> None:
+    """Whatever this process creates is for its account and group: it holds names and pay. Nothing is made more open."""
+    os.umask(os.umask(0o077) | 0o027)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, which is created, and wait for it as long as it takes.

@@ -17,6 +17,7 @@ from planday_io.config.model import Config, Schedule
 from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
+from planday_io.watch import watched_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +28,20 @@ class Freshness:
         portal: config key.
         last: UTC instant of the oldest read among the slices that the schedules read again, or None where one never was.
         allowed_since: it is stale when it is older than this UTC instant; None where no schedule reads it.
+        watched_since: UTC instant since when it is known to be read like this (`planday_io.watch`), or None.
     """
 
     portal: str
     last: datetime | None
     allowed_since: datetime | None
+    watched_since: datetime | None = None
 
     @property
     def is_stale(self) -> bool:
         """Whether a schedule should have read it and did not."""
-        return self.allowed_since is not None and (self.last is None or self.last < self.allowed_since)
+        if self.allowed_since is None or self.watched_since is None or self.allowed_since < self.watched_since:
+            return False
+        return self.last is None or self.last < self.allowed_since
 
 
 def portal_freshness(
@@ -64,6 +69,7 @@ def portal_freshness(
             for endpoint in endpoints_of(catalogue, settings, schedule.resources):
                 due[endpoint.name] = max(since, due.get(endpoint.name, since))
     months = window_months(config, portal, now)
+    watched = watched_since(config, catalogue, portal)
     found = {}
     for endpoint in endpoints_of(catalogue, settings) if endpoints is None else endpoints:
         allowed = due.get(endpoint.name)
@@ -73,25 +79,8 @@ def portal_freshness(
             keys = [SliceKey.of(table.full_name, portal, month) for month in (counted if table.is_monthly else [None])]
             reads = [read for key in keys if (read := lake.fetched_at(key)) is not None]
             last = min(reads) if keys and len(reads) == len(keys) else None
-            found[table.full_name] = Freshness(portal, last, allowed if keys else None)
+            found[table.full_name] = Freshness(portal, last, allowed if keys else None, watched.get(table.full_name))
     return found
-
-
-def reading_plan(config: Config, catalogue: Catalogue, portal: str) -> dict[str, str]:
-    """When schedules read each table of a portal, and which months, as texts to compare; without those that none reads."""
-    settings = config.portals[portal]
-    crons: dict[str, list[str]] = {}
-    for schedule in settings.schedules.values():
-        if schedule.enabled:
-            for endpoint in endpoints_of(catalogue, settings, schedule.resources):
-                crons.setdefault(endpoint.name, []).append(schedule.cron)
-    window = f" {settings.window.past_months}/{settings.window.future_months}"
-    return {
-        table.full_name: "; ".join(crons[endpoint.name]) + (window if table.is_monthly else "")
-        for endpoint in endpoints_of(catalogue, settings)
-        if endpoint.name in crons
-        for table in endpoint.tables
-    }
 
 
 def stale_portals(

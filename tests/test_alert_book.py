@@ -293,10 +293,11 @@ def test_damaged_notes_and_notes_of_another_version(planday: Installation, hook:
     }
 
 
-def test_a_damaged_book_is_begun_anew_and_watches_all(planday: Installation, hook: Hook) -> None:
+def test_a_damaged_book_is_begun_anew_and_all_is_watched(planday: Installation, hook: Hook) -> None:
     planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
     (planday.config.state / "alerts.json").parent.mkdir(exist_ok=True)
-    (planday.config.state / "alerts.json").write_text('{"watched": 5}')
+    (planday.config.state / "alerts.json").write_text('{"open": 5}')
+    (planday.config.state / "watched.json").write_text('{"oslo": 5}')
     AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
     assert [event for event, _, _ in told(hook)] == ["stale", "stale", "stale"]
 

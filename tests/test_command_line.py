@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from planday_io.failures import FailureBook
+from planday_io.lake.slices import SliceKey
 from tests.conftest import Installation, Make
 
 PLANDAY = str(Path(sys.executable).with_name("planday"))
@@ -154,3 +156,28 @@ def test_tables_and_docs_are_current() -> None:
     )
     assert "hr.employees" in {row["table"] for row in listed}
     subprocess.run([PLANDAY, "docs", "--check"], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_a_missing_token_is_told_once_and_no_run_begins(planday: Installation) -> None:
+    (planday.folder / ".planday/tokens/london.txt").unlink()
+    done = planday_command(planday, "sync", "london")
+    assert done.returncode == 1
+    assert done.stdout.count("the refresh token of portal 'london' cannot be read from") == 2, (
+        "when it happens, and at the end"
+    )
+    assert "published" not in done.stdout
+    assert not planday.sandbox.requests
+    assert planday_command(planday, "alert").returncode == 1
+    assert [note.cause for note in FailureBook(planday.config.state).of("london") if note.table == "hr.employees"] == [
+        "secret"
+    ]
+
+
+def test_what_is_written_is_not_for_everybody(planday: Installation) -> None:
+    assert planday_command(planday, "sync", "oslo", "--resources", "hr.departments").returncode == 0
+    for path in (
+        planday.lake.path(SliceKey.of("hr.departments", "oslo")),
+        planday.config.warehouse,
+        planday.config.lake,
+    ):
+        assert not path.stat().st_mode & 0o007, path

@@ -9,6 +9,8 @@ import dagster as dg
 from dagster import DagsterInstance
 
 from pipelines.housekeeping import clean
+from planday_io.catalogue import CATALOGUE
+from planday_io.watch import watch
 from tests.conftest import Installation, run
 from tests.test_command_line import planday_command, summary
 
@@ -32,7 +34,15 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
     assert "What to do:" in failing.stdout
     assert planday_command(planday, "status", "london").returncode == 0
     planday.edit_config(*NIGHTLY)
-    assert planday_command(planday, "status", "london").returncode == 1, "due and never read"
+    first = planday_command(planday, "status", "london")
+    assert (first.returncode, "were not read yet and are not due yet" in first.stdout) == (0, True), (
+        "nobody is late yet"
+    )
+    (planday.config.state / "watched.json").unlink()
+    watch(planday.config, CATALOGUE, datetime.now(UTC) - timedelta(days=3))
+    late = planday_command(planday, "status", "london", "--wrong")
+    assert late.returncode == 1, "due and never read"
+    assert "stale tables. Stale: london portal.portals" in late.stdout.splitlines()[-1]
 
 
 def test_old_runs_go_and_those_that_wrote_what_is_shown_stay(

@@ -19,6 +19,7 @@ from planday_io.refresh import refresh
 from planday_io.report import write_report
 from planday_io.sandbox.roster import Roster
 from planday_io.session import PortalSession
+from planday_io.watch import watch
 from tests.conftest import EVERYTHING, Installation, Make, run
 from tests.test_command_line import planday_command
 
@@ -90,6 +91,7 @@ def test_a_stale_portal_is_not_hidden_by_a_fresh_one(planday: Installation, inst
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     endpoint = CATALOGUE.endpoint_of("hr.departments")
     now = datetime.now(UTC)
+    watch(planday.config, CATALOGUE, now - timedelta(days=5))
     for portal, days in (("oslo", 0), ("london", 4)):
         at = now - timedelta(days=days)
         refresh(PortalSession(planday.config, CATALOGUE, portal, run_id="x", clock=lambda at=at: at), "hr.departments")  # type: ignore[misc]
@@ -190,6 +192,7 @@ def test_the_report_stands_alone(planday: Installation) -> None:
     person = planday.sandbox.portals["oslo"].employees[0]
     person["lastName"] = "Unmistakable"
     planday.sandbox.portals["oslo"].info["companyName"] = "<script>alert(1)</script> & Sons"
+    planday.config.warehouse.unlink()
     failed = planday_command(planday, "report")
     assert failed.returncode == 1
     assert "run `planday sync` first" in failed.stderr

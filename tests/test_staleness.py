@@ -62,6 +62,24 @@ def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: 
     assert told(hook) == [("recovered", "stale", [GROUPS])]
 
 
+def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> None:
+    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    for table in (DEPARTMENTS, GROUPS):
+        note(planday, table, "token")
+    book.look(now)
+    FailureBook(planday.config.state).mend("oslo", [DEPARTMENTS])
+    book.look(now)
+    FailureBook(planday.config.state).mend("oslo", [GROUPS])
+    book.look(now)
+    failed, over = hook.take()
+    assert over["incidents"][0]["tables"] == failed["incidents"][0]["tables"] == [DEPARTMENTS, GROUPS]
+    assert over["incidents"][0]["error"] == ""
+    assert (
+        "Settings > Integrations > API Access and the new token to the file .planday/tokens/oslo.txt" in failed["text"]
+    )
+    assert "`planday sync oslo` or the next schedule" in failed["text"]
+
+
 def test_an_incident_that_grows_is_told_again(planday: Installation, hook: Hook) -> None:
     tables = [DEPARTMENTS, GROUPS, "hr.employee_types"]
     book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from planday_io.alerts.channels import channels
@@ -24,7 +24,7 @@ from planday_io.config.model import Config
 from planday_io.errors import AlertError, StorageError
 from planday_io.failures import CAUSES, INSTALLATION
 from planday_io.files import locked, storage_errors, write_text
-from planday_io.freshness import reading_plan
+from planday_io.watch import watch
 
 _PATIENCE = timedelta(hours=1)
 """How long an incident waits for runs of its portal that wait or are under way: they may mend it, or add to it."""
@@ -32,7 +32,6 @@ _PATIENCE_WORKING = timedelta(days=1)
 """How long staleness waits for a run of its portal that is under way; Dagster stops a run after a day."""
 _END_KEPT = timedelta(days=1)
 """How long the end of an incident is tried on a channel that does not take it."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _UNSAVED: dict[Path, _Book] = {}
 """Books that could not be written, by file."""
@@ -70,8 +69,8 @@ class AlertBook:
 
     def found(self, now: datetime) -> list[Incident]:
         """What is wrong now, without telling anybody. Raises StorageError when the book cannot be read."""
+        watch(self._config, self._catalogue, now)
         book = self._load()
-        self._watch(book, now)
         findings = self._find(book, now)
         self._compare(book, findings, now)
         return [entry.incident for entry in book.open.values()]
@@ -85,11 +84,13 @@ class AlertBook:
             working: those of which one is under way.
         """
         with self._locked():
+            # What is watched so far is watched on, where nothing can be written.
+            with suppress(StorageError):
+                watch(self._config, self._catalogue, now)
             try:
                 book = self._load()
             except StorageError:
-                book = _UNSAVED.get(self._file, _Book(is_anew=True))
-            self._watch(book, now)
+                book = _UNSAVED.get(self._file, _Book())
             self._compare(book, self._find(book, now), now)
             sent: list[str] = []
             failed: dict[str, str] = {}
@@ -114,24 +115,8 @@ class AlertBook:
         return Look([one.incident for one in book.open.values()], [*dict.fromkeys(sent)], failed, unsaved)
 
     def _find(self, book: _Book, now: datetime) -> Findings:
-        watched = {
-            portal: {table: _instant(stamp) for table, (_, stamp) in tables.items()}
-            for portal, tables in book.watched.items()
-        }
         before = {key: entry.incident for key, entry in book.open.items()}
-        return find(self._config, self._catalogue, watched, before, now)
-
-    def _watch(self, book: _Book, now: datetime) -> None:
-        """A table's age counts from when this first saw that a schedule reads it, or reads it at other times."""
-        stamp = (_EPOCH if book.is_anew else now).isoformat(timespec="seconds")
-        watched: dict[str, dict[str, tuple[str, str]]] = {}
-        for portal in self._config.portals:
-            known = book.watched.get(portal, {})
-            watched[portal] = {
-                table: known[table] if table in known and known[table][0] == plan else (plan, stamp)
-                for table, plan in reading_plan(self._config, self._catalogue, portal).items()
-            }
-        book.watched, book.is_anew = watched, False
+        return find(self._config, self._catalogue, before, now)
 
     def _compare(self, book: _Book, findings: Findings, now: datetime) -> None:
         stamp = now.isoformat(timespec="seconds")
@@ -140,13 +125,16 @@ class AlertBook:
                 book.open[key] = _Open(one, stamp, _begun_again(book, key))
             entry = book.open[key]
             entry.incident = replace(one, since=min(one.since, entry.incident.since))
+            entry.all_tables = one.tables[:1] + sorted({*entry.all_tables, *one.tables} - {*one.tables[:1]})
         for key in [key for key in book.open if key not in findings.incidents]:
             portal = book.open[key].incident.portal
             if portal in findings.unseen:
                 continue
             entry = book.open.pop(key)
             if entry.told and portal in {INSTALLATION, *self._config.portals}:
-                book.ended.append(_Ended(entry.incident, stamp, [*entry.told]))
+                # With all that it ever was about, so that nobody looks for the rest; what failed is no news any more.
+                over = replace(entry.incident, tables=entry.all_tables, error="")
+                book.ended.append(_Ended(over, stamp, [*entry.told]))
 
     def _news(
         self, book: _Book, channel: str, now: datetime, busy: Collection[str], working: Collection[str]
@@ -188,16 +176,12 @@ class AlertBook:
             except FileNotFoundError:
                 return _Book()
             except UnicodeDecodeError:
-                return _Book(is_anew=True)
+                return _Book()
         try:
             raw = json.loads(text)
             return _Book(
-                watched={
-                    portal: {table: (plan, stamp) for table, (plan, stamp) in tables.items()}
-                    for portal, tables in raw["watched"].items()
-                },
                 open={
-                    key: _Open(Incident(**one["incident"]), one["seen"], one["told"])
+                    key: _Open(Incident(**one["incident"]), one["seen"], one["told"], one["all_tables"])
                     for key, one in raw["open"].items()
                     if one["incident"]["cause"] in CAUSES
                 },
@@ -210,12 +194,11 @@ class AlertBook:
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             # Begun anew: what is open is told again, which is better than never.
-            return _Book(is_anew=True)
+            return _Book()
 
     def _save(self, book: _Book) -> str:
         """Write the book where it changed. Returns why it cannot be written, or an empty text."""
         members = {
-            "watched": book.watched,
             "open": {key: asdict(entry) for key, entry in book.open.items()},
             "ended": [asdict(one) for one in book.ended],
         }
@@ -251,11 +234,12 @@ def send_test(config: Config) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Open:
-    """An incident that is open: when this noticed it, and channel -> names of tables that were told."""
+    """An incident that is open: when this noticed it, channel -> names of tables that were told, all tables it ever had."""
 
     incident: Incident
     seen: str
     told: dict[str, list[str]] = field(default_factory=dict)
+    all_tables: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -269,13 +253,11 @@ class _Ended:
 
 @dataclass(slots=True)
 class _Book:
-    """Portal -> table -> how schedules read it, and from when on its age counts; incidents by key; the text in the file."""
+    """Incidents by key, those that ended, and the text in the file."""
 
-    watched: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
     open: dict[str, _Open] = field(default_factory=dict)
     ended: list[_Ended] = field(default_factory=list)
     stored: str = ""
-    is_anew: bool = False
 
 
 def _waits(entry: _Open, now: datetime, busy: Collection[str], working: Collection[str]) -> bool:

@@ -31,9 +31,6 @@ _SPARE_BYTES = 256 * 2**20
 _RELIEF = 1.25
 """A nearly full disk counts as relieved with so many times the space, so that the alert does not come and go."""
 
-Watched = Mapping[str, Mapping[str, datetime]]
-"""Portal -> table -> UTC instant from when on its age counts."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
@@ -79,21 +76,18 @@ class Findings:
     unseen: set[str] = field(default_factory=set)
 
 
-def find(
-    config: Config, catalogue: Catalogue, watched: Watched, before: Mapping[str, Incident], now: datetime
-) -> Findings:
+def find(config: Config, catalogue: Catalogue, before: Mapping[str, Incident], now: datetime) -> Findings:
     """Look at the installation.
 
     Args:
         config: of the installation.
         catalogue: the tables there are.
-        watched: from when on a table's age counts; one that is not in it is never stale.
         before: incidents that were open so far, by key.
         now: UTC instant.
     """
     found = Findings()
     looks: dict[str, Callable[[], Iterator[Incident]]] = {
-        portal: partial(_of_portal, config, catalogue, portal, watched, before, now) for portal in config.portals
+        portal: partial(_of_portal, config, catalogue, portal, before, now) for portal in config.portals
     }
     looks[INSTALLATION] = partial(_of_installation, config, before, now)
     for portal, look in looks.items():
@@ -108,20 +102,14 @@ def find(
 
 
 def _of_portal(
-    config: Config, catalogue: Catalogue, portal: str, watched: Watched, before: Mapping[str, Incident], now: datetime
+    config: Config, catalogue: Catalogue, portal: str, before: Mapping[str, Incident], now: datetime
 ) -> Iterator[Incident]:
     tables = {table.full_name for one in endpoints_of(catalogue, config.portals[portal]) for table in one.tables}
     months = {None, *grid_months(config, portal, now)}
     failing = [note for note in FailureBook(config.state).of(portal) if note.table in tables and note.month in months]
     yield from _failures(failing)
     states = portal_freshness(config, catalogue, portal, now)
-    stale = {
-        name: state.last
-        for name, state in states.items()
-        if state.is_stale and state.allowed_since is not None
-        # What was due before the table was watched is no fault.
-        if (since := watched.get(portal, {}).get(name)) is not None and state.allowed_since > since
-    }
+    stale = {name: state.last or state.watched_since or now for name, state in states.items() if state.is_stale}
     # Whoever is told why a table cannot be read is not told as well that it is old.
     explained = {note.table for note in failing} | (
         tables if any(CAUSES[n.cause].whole_portal for n in failing) else set()
@@ -129,8 +117,8 @@ def _of_portal(
     known = before.get(f"{portal} stale")
     names = sorted(name for name in stale if name not in explained or (known and name in known.tables))
     if names:
-        reads = [stale[name] or watched[portal][name] for name in names]
-        yield Incident(portal=portal, cause="stale", tables=names, since=_stamp(min(reads)))
+        since = min(stale[name] for name in names)
+        yield Incident(portal=portal, cause="stale", tables=names, since=_stamp(since))
 
 
 def _of_installation(config: Config, before: Mapping[str, Incident], now: datetime) -> Iterator[Incident]:

@@ -5,7 +5,7 @@ Names, counts, instants, texts of errors and ids of runs; no personal data, no s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -70,15 +70,26 @@ def messages(
             lines += ["", "It is over: " + CAUSES[cause].sentence, "What to do: nothing."]
         else:
             subject = f"Planday: {names}: {short}"
-            lines += ["", "What happened: " + CAUSES[cause].sentence, *_details(config, cause, portals, group, now)]
+            lines += ["", "What happened: " + CAUSES[cause].sentence, *_details(config, group, now)]
         event: Event = "recovered" if is_over else "stale" if cause == "stale" else "failed"
         yield Message(event, subject, "\n".join(lines), [_facts(config, one) for one in group]), group
 
 
-def _details(config: Config, cause: str, portals: list[str], group: list[Incident], now: datetime) -> Iterator[str]:
+def remedy(config: Config, group: Sequence[Incident]) -> str:
+    """What to do about incidents with one cause, with the portal and the place of its token where there is only one."""
+    portals = [*dict.fromkeys(one.portal for one in group)]
+    portal = portals[0] if len(portals) == 1 and portals[0] in config.portals else "PORTAL"
+    place = "where portals.yaml reads it"
+    if portal in config.portals:
+        ref = config.portals[portal].refresh_token
+        place = f"the file {ref.file}" if ref.file is not None else f"{ref.env} (the environment, or .env)"
+    return CAUSES[group[0].cause].remedy.format(portal=portal, place=place)
+
+
+def _details(config: Config, group: list[Incident], now: datetime) -> Iterator[str]:
     errors = dict.fromkeys(one.error[:_ERROR_LENGTH] for one in group if one.error)
     yield from _shortened([f"Error: {error}" for error in errors], _ERRORS)
-    yield "What to do: " + CAUSES[cause].remedy.format(portal=portals[0] if portals != [INSTALLATION] else "")
+    yield "What to do: " + remedy(config, group)
     for one in group[:_ERRORS]:
         if command := _reread(config, one, now):
             yield f"No schedule reads these months again; this does: {command}"

@@ -11,6 +11,7 @@ like every other request.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 import stamina
-from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from planday_io.addresses import is_loopback
 from planday_io.client.budget import Budget, parse_policy
@@ -41,6 +42,7 @@ from planday_io.errors import (
     UnexpectedStatusError,
 )
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_HINT_SECONDS = 120.0
 """A wait that the server asks for is honoured up to here; a longer one is left to the step's retry."""
 _DEFAULT_RESET_SECONDS = 5.0
@@ -104,8 +106,7 @@ class PortalClient:
         self._decoder = msgspec.json.Decoder(float_hook=Decimal)
 
     async def __aenter__(self) -> Self:
-        # Retries are told through the standard library's logging; stamina would print to stdout where structlog is there.
-        set_on_retry_hooks([LoggingOnRetryHook])
+        set_on_retry_hooks([_tell_retry])
         self._http = httpx.AsyncClient(
             timeout=self._timeout,
             trust_env=not is_loopback(self._api_url),
@@ -270,6 +271,11 @@ class PortalClient:
         if status >= 500:
             return ServerError("the API has a fault; nothing was written, and the next run tries again", **about)
         return UnexpectedStatusError("this status is not known for reading; check api_url and proxies", **about)
+
+
+def _tell_retry(details: RetryDetails) -> None:
+    """For who reads logs: what is tried again is told by its last try."""
+    _LOG.info("%s (tried again in %.1f s)", details.caused_by, details.wait_for)
 
 
 def _backoff(error: Exception) -> bool | float:

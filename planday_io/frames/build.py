@@ -10,7 +10,7 @@ Not here: where rows stand in an answer (`planday_io.reading.rows`), whether the
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -29,6 +29,8 @@ from planday_io.frames.values import Retyped, convert, json_type, to_json
 _INTEGERS = {int, type(None)}
 _STRICT = ("documented", "observed")
 Row = dict[str, Any]
+Extras = defaultdict[int, Row]
+"""What goes to `_extra`, by number of the row; only rows that have something."""
 Hole = int | str | date
 """A value of a request's hole."""
 
@@ -120,7 +122,8 @@ class FrameBuilder:
             for value, (_, kind, _) in zip(constants, head_of(self.table), strict=True)
         ]
         arrays += [self._column(column, objects, extras, holes or {}) for column in self.table.columns]
-        arrays.append(pa.array([to_json(extra) if extra else None for extra in extras], pa.string()))
+        texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))] if extras else None
+        arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string()))
         arrays.append(
             pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), len(objects))
         )
@@ -146,14 +149,13 @@ class FrameBuilder:
                 )
         return table
 
-    def _objects(self, rows: Sequence[object]) -> tuple[list[Row], list[Row]]:
-        """Rows as objects, and an empty `_extra` for each."""
+    def _objects(self, rows: Sequence[object]) -> tuple[list[Row], Extras]:
+        """Rows as objects, and `_extra` of those that are none."""
         objects: list[Row] = []
-        extras: list[Row] = []
-        for row in rows:
+        extras: Extras = defaultdict(dict)
+        for number, row in enumerate(rows):
             if isinstance(row, dict):
                 objects.append(row)
-                extras.append({})
                 continue
             if self.table.confidence in _STRICT:
                 raise UnexpectedShapeError(
@@ -162,17 +164,26 @@ class FrameBuilder:
                 )
             self.oddities.retyped[f"rows are {json_type(row)} instead of object"] += 1
             objects.append({})
-            extras.append({"@row": self._guarded(row, "unknown")})
+            extras[number]["@row"] = self._guarded(row, "unknown")
         return objects, extras
 
-    def _collect_unknown(self, objects: Sequence[Row], extras: Sequence[Row]) -> None:
-        for row, extra in zip(objects, extras, strict=True):
-            for member in row.keys() - self._known:
-                if not member.startswith("@") and not any(p.match(member) for p in self._child_patterns):
-                    self._put_extra(extra, member, row[member])
-            for member, known in self._nested.items():
+    def _collect_unknown(self, objects: Sequence[Row], extras: Extras) -> None:
+        # All members of a page at once: most pages hold nothing that is unknown.
+        members: set[str] = set().union(*objects)
+        unknown = {
+            member
+            for member in members - self._known
+            if not member.startswith("@") and not any(p.match(member) for p in self._child_patterns)
+        }
+        nested = {member: known for member, known in self._nested.items() if member in members}
+        if not unknown and not nested:
+            return
+        for number, row in enumerate(objects):
+            for member in row.keys() & unknown:
+                self._put_extra(extras[number], member, row[member])
+            for member, known in nested.items():
                 for path, value in _strangers(row.get(member), member, known):
-                    self._put_extra(extra, path, value)
+                    self._put_extra(extras[number], path, value)
 
     def _put_extra(self, extra: Row, path: str, value: object) -> None:
         self.oddities.unknown[path] += 1
@@ -190,9 +201,7 @@ class FrameBuilder:
             self._hash = self._context.privacy.hasher()
         return self._hash(text)
 
-    def _column(
-        self, column: Column, objects: Sequence[Row], extras: Sequence[Row], holes: Mapping[str, Hole]
-    ) -> pa.Array:
+    def _column(self, column: Column, objects: Sequence[Row], extras: Extras, holes: Mapping[str, Hole]) -> pa.Array:
         target = self.schema.field(column.name).type
         if column.hole is not None:
             return pa.repeat(pa.scalar(holes[column.hole], target), len(objects))
@@ -205,11 +214,11 @@ class FrameBuilder:
         if policy == "keep" and (fast := _whole(values, column)) is not None:
             return fast
         typed: list[Any] = []
-        for row, extra, value in zip(objects, extras, values, strict=True):
+        for number, (row, value) in enumerate(zip(objects, values, strict=True)):
             try:
                 typed.append(None if value is None else convert(value, column.type, self._zone(row)))
             except Retyped as retyped:
-                self._retyped(column, retyped, extra, value)
+                self._retyped(column, retyped, extras[number], value)
                 typed.append(None)
         if policy == "hash":
             texts = (None if value is None else _canonical(value) for value in typed)
@@ -248,10 +257,8 @@ def from_frame(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 
 def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
     """How many different keys there are; a row with a null in its key counts as different from all others."""
-    with_null = 0
-    for row in zip(*(table.column(name).is_null().to_pylist() for name in key), strict=True):
-        with_null += any(row)
     complete = table.select(key).drop_null()
+    with_null: int = table.num_rows - complete.num_rows
     distinct: int = complete.group_by(list(key)).aggregate([]).num_rows
     return with_null + distinct
 
@@ -279,7 +286,7 @@ def _whole(values: list[Any], column: Column) -> pa.Array | None:
         if kind == "BIGINT" or kind == ScalarList(of="BIGINT"):
             # Arrow cuts 1.5 to 1 without a word, so the types are looked at first.
             items = values if kind == "BIGINT" else [item for value in values if value is not None for item in value]
-            return pa.array(values, arrow_type(kind)) if {type(item) for item in items} <= _INTEGERS else None
+            return pa.array(values, arrow_type(kind)) if _INTEGERS.issuperset(map(type, items)) else None
         if kind in ("VARCHAR", "BOOLEAN") or kind == ScalarList(of="VARCHAR"):
             return pa.array(values, arrow_type(kind))
         if kind in ("DATE", "TIMESTAMP", "TIMESTAMPTZ"):

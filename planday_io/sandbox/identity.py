@@ -102,8 +102,10 @@ def _authorize(sandbox: Sandbox, query: Form) -> Response:
 def _login(sandbox: Sandbox, form: Form) -> Response:
     login = sandbox.logins.get(form.get("key", ""))
     portal = form.get("portal", "")
-    if login is None or portal not in sandbox.portals:
+    if login is None:
         return _page("This login has expired", "<p>Begin again.</p>", 400)
+    if portal not in sandbox.portals:
+        return _page("There is no such portal", f"<p>There are {html.escape(', '.join(sandbox.portals))}.</p>", 400)
     login.portal = portal
     scopes = "".join(f"<li>{html.escape(scope)}</li>" for scope in sorted(login.scopes))
     return _page(
