@@ -1,4 +1,4 @@
-"""Commands that are timed: wall and CPU seconds, peak memory of the whole process tree; and the server that they read from."""
+"""Commands that are timed: wall and CPU seconds, peak memory of the process tree; and the server that they read from."""
 
 from __future__ import annotations
 
@@ -94,8 +94,7 @@ def fast_server(**options: str | float | bool) -> Iterator[str]:
     command = [sys.executable, "-m", "planday_io.sandbox.fast", "--port", str(port), *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            address = process.stdout.readline().strip()
+            address = process.stdout.readline().strip() if process.stdout else ""
             _wait_for(address)
             yield address
         finally:

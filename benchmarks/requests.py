@@ -1,7 +1,7 @@
 """How many requests a backfill and a night take, beside the least that the API makes possible, and what `planday plan` said.
 
-The least: each list that was asked for once, in pages as large as the API allows; one page more where it states no total, because
-only an empty page is an end there; one token per portal. Counted by the local Planday, of what it really answered.
+The least: each list that was asked for once, in pages as large as the API allows; one page more where it states no total,
+because only an empty page is an end there; one token per portal. Counted by the local Planday, of what it really answered.
 """
 
 from __future__ import annotations

@@ -125,7 +125,9 @@ class AlertBook:
                 book.open[key] = _Open(one, stamp, _begun_again(book, key))
             entry = book.open[key]
             entry.incident = replace(one, since=min(one.since, entry.incident.since))
-            entry.all_tables = one.tables[:1] + sorted({*entry.all_tables, *one.tables} - {*one.tables[:1]})
+            # The name that makes the key stays first.
+            first = one.tables[:1] if CAUSES[one.cause].per_table else []
+            entry.all_tables = first + sorted({*entry.all_tables, *one.tables}.difference(first))
         for key in [key for key in book.open if key not in findings.incidents]:
             portal = book.open[key].incident.portal
             if portal in findings.unseen:
