@@ -14,7 +14,13 @@ from planday_io.files import is_process_alive, mark_process
 
 # Tags that begin with .dagster/ are kept out of the UI: they are for machines.
 PROCESS = ".dagster/planday_process"
-_ACTIVE = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+_ACTIVE = [
+    # `planday sync` marks a run when it makes it: it may be killed before the run has begun.
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def process_tags(state: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ import dagster as dg
 
 from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
 from pipelines.definitions import build_definitions
-from pipelines.liveness import end_dead_runs
+from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
 from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG, catalogue, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
@@ -114,6 +114,7 @@ def sync(
     job = build_definitions(config.file).resolve_implicit_global_asset_job_def()
     tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), STARTED_BY_TAG: "planday sync"}
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
+    tags |= process_tags(config.state)
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
     lake = Lake(config.lake, config.state)

@@ -115,8 +115,8 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance, 
     def nothing() -> None:
         pass
 
-    def started(tags: dict[str, str]) -> str:
-        return instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags).run_id
+    def started(tags: dict[str, str], status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> str:
+        return instance.create_run_for_job(nothing, status=status, tags=tags).run_id
 
     script = (
         "import sys; from pathlib import Path; from planday_io.files import mark_process; "
@@ -129,11 +129,12 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance, 
         own = started(process_tags(tmp_path))
         elsewhere = started({PROCESS: mark})
         unmarked = started({})
+        not_begun = started({PROCESS: mark}, dg.DagsterRunStatus.NOT_STARTED)
         assert end_dead_runs(instance, tmp_path) == []
         # A mark says so whatever host name and process id say: containers are recreated with others, or the same again.
         other.kill()
         other.wait()
-    assert end_dead_runs(instance, tmp_path) == [elsewhere]
+    assert set(end_dead_runs(instance, tmp_path)) == {elsewhere, not_begun}
     assert not (tmp_path / "processes" / mark).exists()
     alive = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))}
     assert alive == {own, unmarked}
