@@ -198,4 +198,4 @@ class _Probe:
             scope=endpoint.scope,
             none_statuses=endpoint.none_statuses,
         )
-        return [] if answer is NONE else rows_of(primary(endpoint), answer)
+        return [] if answer is NONE else [*rows_of(primary(endpoint), answer)]

@@ -13,6 +13,7 @@ Times are seconds since the epoch: a monotonic clock means nothing to the next p
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,8 @@ CLIENT_START = (RateWindow(100, 1.0), RateWindow(2000, 60.0))
 
 _BURST = 3
 _SHORT_SECONDS = 10.0
+_LOOK_AGAIN_SECONDS = 0.5
+"""After which this looks whether another process learned of another policy, and clears what no window counts any more."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS send (bucket TEXT NOT NULL, sent_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS send_by_time ON send (bucket, sent_at);
@@ -119,6 +122,7 @@ class Budget:
         self._client, self._portal = f"client {client}", f"portal {portal}"
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
         self._header_seen: str | None = None
+        self._known: dict[str, tuple[float, list[RateWindow]]] = {}
         with locked(file.with_suffix(".lock")):
             try:
                 self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
@@ -149,6 +153,7 @@ class Budget:
         closest, windows = parse_policy(header)
         if windows and header.partition(",")[2] != self._header_seen:
             self._header_seen = header.partition(",")[2]
+            self._known = {}
             portal, client = split_policy(windows)
             with self._transaction():
                 for bucket, learned in ((self._portal, portal), (self._client, client)):
@@ -194,12 +199,15 @@ class Budget:
         return tuple(RateWindow(int(limit), float(seconds)) for limit, seconds in pairs)
 
     def _wait(self, bucket: str, now: float) -> float:
-        windows = paced(self._windows(bucket))
-        longest = max(window.seconds for window in windows)
-        # Rows from the future are left by a clock that was set back.
-        self._db.execute(
-            "DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now)
-        )
+        looked_at, windows = self._known.get(bucket, (-math.inf, []))
+        if not 0 <= now - looked_at < _LOOK_AGAIN_SECONDS:
+            windows = paced(self._windows(bucket))
+            longest = max(window.seconds for window in windows)
+            # Rows from the future are left by a clock that was set back.
+            self._db.execute(
+                "DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now)
+            )
+            self._known[bucket] = (now, windows)
         gate = self._db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
         wait = gate[0] - now if gate else 0.0
         for window in windows:

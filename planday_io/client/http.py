@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -49,6 +49,14 @@ _DEFAULT_RESET_SECONDS = 5.0
 
 NONE = object()
 """What `get` returns for a status that the caller declared to mean "there is none"."""
+
+
+class Answer(NamedTuple):
+    """An answer of the API, read to its end."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
 
 @dataclass(slots=True)
@@ -130,6 +138,7 @@ class PortalClient:
         params: Sequence[tuple[str, str]] = (),
         scope: str | None = None,
         none_statuses: Sequence[int] = (),
+        decode: Callable[[bytes], Any] | None = None,
     ) -> Any:  # noqa: ANN401 - JSON enters here
         """GET one JSON document. Numbers with a fraction are Decimals.
 
@@ -140,6 +149,7 @@ class PortalClient:
             params: query parameters.
             scope: the scope this takes, for the error when it is missing.
             none_statuses: statuses that mean there is none; then `NONE` is returned.
+            decode: reads the body; raises msgspec.DecodeError or UnicodeDecodeError where it is no JSON.
 
         Raises:
             ApiError: the answer is no use, after the retries that make sense.
@@ -150,8 +160,8 @@ class PortalClient:
         async for attempt in self._attempts():
             with attempt:
                 counters.retries += attempt.num > 1
-                response = await self._send(url, path, params, counters)
-                return self._read(response, path, scope, none_statuses)
+                answer = await self._send(url, path, params, counters)
+                return self._read(answer, path, scope, none_statuses, decode or self._decoder.decode)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def authorize(self) -> AccessToken:
@@ -187,43 +197,50 @@ class PortalClient:
             raise ServerError("the identity server has a fault", status=response.status_code, **about)
         return response
 
-    async def _send(self, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters) -> httpx.Response:
+    async def _send(self, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters) -> Answer:
         token = await self.authorize()
-        response = await self._send_as(token, url, path, params, counters)
-        if response.status_code != 401:
-            return response
+        answer = await self._send_as(token, url, path, params, counters)
+        if answer.status != 401:
+            return answer
         self.tokens.discard(token)
         token = await self.authorize()
-        response = await self._send_as(token, url, path, params, counters)
-        if response.status_code == 401:
+        answer = await self._send_as(token, url, path, params, counters)
+        if answer.status == 401:
             raise AccessRevokedError(
                 f"GET {path} (portal '{self.portal}') answered 401 to a brand new access token: the administrator who "
                 "authorized the app was deactivated, or the app was revoked. Another administrator authorizes the app "
                 "under Settings > Integrations > API Access and puts the new token where portals.yaml reads it"
             )
-        return response
+        return answer
 
     async def _send_as(
         self, token: AccessToken, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
-    ) -> httpx.Response:
+    ) -> Answer:
         headers = {"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()}
         about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal}
         async with self._place(counters):
             counters.requests += 1
             try:
-                response = await self._http.get(url, params=httpx.QueryParams(list(params)), headers=headers)
+                answer = await self._read_all(url, params, headers)
             except httpx.TransportError as error:
                 raise ConnectionFailedError(_explain(error, "api_url"), **about) from None
             except httpx.DecodingError:
                 raise BrokenBodyError("the compressed body is damaged", **about) from None
-        counters.bytes += len(response.content)
-        self.budget.learn(response.headers)
-        if response.status_code == 429:
-            closest, _ = parse_policy(response.headers.get("x-ratelimit-limit", ""))
-            hint = _hint(response.headers)
+        counters.bytes += len(answer.content)
+        self.budget.learn(answer.headers)
+        if answer.status == 429:
+            closest, _ = parse_policy(answer.headers.get("x-ratelimit-limit", ""))
+            hint = _hint(answer.headers)
             self.budget.hold(hint if hint is not None else _DEFAULT_RESET_SECONDS, closest)
             raise RateLimitedError("too many requests", status=429, wait_seconds=hint, **about)
-        return response
+        return answer
+
+    async def _read_all(self, url: str, params: Sequence[tuple[str, str]], headers: dict[str, str]) -> Answer:
+        # Read as a stream: a response of httpx is part of a circle of references, and would keep a body of megabytes until
+        # the garbage is collected.
+        async with self._http.stream("GET", url, params=httpx.QueryParams(list(params)), headers=headers) as response:
+            content = b"".join([part async for part in response.aiter_bytes()])
+            return Answer(response.status_code, response.headers, content)
 
     @asynccontextmanager
     async def _place(self, counters: Counters) -> AsyncIterator[None]:
@@ -237,18 +254,25 @@ class PortalClient:
         counters.throttled_seconds += clock() - began
         yield
 
-    def _read(self, response: httpx.Response, path: str, scope: str | None, none_statuses: Sequence[int]) -> Any:  # noqa: ANN401
-        status = response.status_code
+    def _read(
+        self,
+        answer: Answer,
+        path: str,
+        scope: str | None,
+        none_statuses: Sequence[int],
+        decode: Callable[[bytes], Any],
+    ) -> Any:  # noqa: ANN401
+        status = answer.status
         if status in none_statuses:
             return NONE
         if status != 200:
             raise self._refusal(status, path, scope)
         try:
-            return self._decoder.decode(response.content)
+            return decode(answer.content)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            kind = response.headers.get("content-type", "no content type").partition(";")[0][:60]
+            kind = answer.headers.get("content-type", "no content type").partition(";")[0][:60]
             raise BrokenBodyError(
-                f"expected a JSON document, got {len(response.content)} bytes of {kind} that are none",
+                f"expected a JSON document, got {len(answer.content)} bytes of {kind} that are none",
                 method="GET",
                 path=path,
                 portal=self.portal,

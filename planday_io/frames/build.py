@@ -14,19 +14,32 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import pandas as pd
 import pyarrow as pa
 
-from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ScalarList, StructList, Table
+from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, StructList, Table
 from planday_io.errors import UnexpectedShapeError
+from planday_io.frames.bulk import RawRows, columns_of, is_stamp
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of
 from planday_io.frames.values import Retyped, convert, json_type, to_json
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _INTEGERS = {int, type(None)}
+_PLAIN: set[ColumnType] = {
+    "BIGINT",
+    "VARCHAR",
+    "BOOLEAN",
+    "DATE",
+    "TIMESTAMP",
+    "TIMESTAMPTZ",
+    ScalarList(of="BIGINT"),
+    ScalarList(of="VARCHAR"),
+}
 _STRICT = ("documented", "observed")
 Row = dict[str, Any]
 Extras = defaultdict[int, Row]
@@ -102,6 +115,7 @@ class FrameBuilder:
         hashed = any(context.privacy.policy(column.privacy) == "hash" for column in table.columns)
         needs_key = hashed or context.privacy.policies.policy("unknown") == "hash"
         self._hash: Callable[[str], str] | None = context.privacy.hasher() if needs_key else None
+        self._bulk = None if children else self._bulk_members()
 
     def batch(self, rows: Sequence[object], holes: Mapping[str, Hole] | None = None) -> pa.RecordBatch:
         """Type some rows.
@@ -113,21 +127,64 @@ class FrameBuilder:
         Raises:
             UnexpectedShapeError: a documented member, or a row, has another type.
         """
+        if isinstance(rows, RawRows):
+            if (arrays := self._arrays_in_bulk(rows, holes or {})) is not None:
+                return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+            rows = list(rows)
         objects, extras = self._objects(rows)
         self._collect_unknown(objects, extras)
-        constants: list[str | int | None] = [self._context.portal, self._context.portal_id]
-        constants += [self._context.month] if self.table.is_monthly else []
-        arrays: list[pa.Array] = [
-            pa.repeat(pa.scalar(value, kind), len(objects))
-            for value, (_, kind, _) in zip(constants, head_of(self.table), strict=True)
-        ]
+        arrays = self._head(len(objects))
         arrays += [self._column(column, objects, extras, holes or {}) for column in self.table.columns]
         texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))] if extras else None
         arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string()))
-        arrays.append(
-            pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), len(objects))
-        )
+        arrays.append(self._stamp(len(objects)))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _head(self, count: int) -> list[pa.Array]:
+        constants: list[str | int | None] = [self._context.portal, self._context.portal_id]
+        constants += [self._context.month] if self.table.is_monthly else []
+        return [
+            pa.repeat(pa.scalar(value, kind), count)
+            for value, (_, kind, _) in zip(constants, head_of(self.table), strict=True)
+        ]
+
+    def _stamp(self, count: int) -> pa.Array:
+        return pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), count)
+
+    @property
+    def reads_raw(self) -> bool:
+        """Whether rows may come as `RawRows`."""
+        return self._bulk is not None
+
+    def _bulk_members(self) -> dict[str, tuple[str | None, pa.DataType]] | None:
+        """The members that are read, or None where one has a type that Arrow's reader has no plain form for."""
+        found: dict[str, tuple[str | None, pa.DataType]] = {}
+        for column in self.table.columns:
+            if self._is_constant(column):
+                continue
+            is_plain = column.type in _PLAIN and not column.member.startswith("@") and "." not in column.member
+            if not is_plain or self._context.privacy.policy(column.privacy) != "keep":
+                return None
+            found[column.member] = (str(column.type) if is_stamp(column.type) else None, arrow_type(column.type))
+        return found
+
+    def _is_constant(self, column: Column) -> bool:
+        """Whether no value of a column comes from a row."""
+        is_dropped = self._context.privacy.policy(column.privacy) == "drop"
+        return is_dropped or column.hole is not None or column.member == "@zone"
+
+    def _arrays_in_bulk(self, rows: RawRows, holes: Mapping[str, Hole]) -> list[pa.Array] | None:
+        if self._bulk is None:
+            return None
+        found = columns_of(rows, self._bulk, frozenset(self._known - self._nested.keys() - self._bulk.keys()))
+        if found is None:
+            return None
+        nothing: Extras = defaultdict(dict)
+        columns = [
+            self._column(column, rows, nothing, holes) if self._is_constant(column) else found[column.member]
+            for column in self.table.columns
+        ]
+        return [*self._head(len(rows)), *columns, pa.nulls(len(rows), pa.string()), self._stamp(len(rows))]
 
     def finish(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         """All batches as one table, ordinals counted, keys checked for nulls.
@@ -246,6 +303,8 @@ class FrameBuilder:
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """An Arrow table as a pandas frame of Arrow-backed dtypes, without copying."""
+    import pandas as pd  # half a second that most reads can do without
+
     frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
     return frame
 

@@ -31,6 +31,8 @@ FORMAT = 1
 """Of the lake's layout. A slice of a later format is refused."""
 
 _FILE = "data.parquet"
+_ROWS = 122_880
+"""Of a row group: what DuckDB reads at a time, and what is held in memory while a file is written."""
 _META = b"planday"
 
 
@@ -238,7 +240,7 @@ class Lake:
             if path.parent.exists():
                 sweep(path.parent)
             with replacing(path) as temporary:
-                pq.write_table(table.cast(schema), temporary, compression="zstd", use_dictionary=True)
+                pq.write_table(table.cast(schema), temporary, compression="zstd", row_group_size=_ROWS)
         return stored
 
     def pending(self) -> list[SliceKey]:

@@ -18,9 +18,11 @@ import pyarrow.compute as pc
 from planday_io.calls import Call, ParentKey
 from planday_io.catalogue import Table
 from planday_io.catalogue.endpoint import Endpoint
+from planday_io.catalogue.model import Document
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import ApiError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, Hole, Oddities, distinct_keys
+from planday_io.frames.bulk import page_of
 from planday_io.months import first_day, last_day
 from planday_io.reading.pages import MAX_REREADS, ListReader, Page, Verdict
 from planday_io.reading.rows import children_of, identity, primary, rows_of, tables_in, total_of
@@ -108,6 +110,9 @@ class EndpointReader:
             table.full_name: FrameBuilder(table, context, self._children if table is self._parent else ())
             for table in endpoint.tables
         }
+        # Rows as texts, where they are simply an array and nothing but columns is made of them.
+        plain = self._parent.rows == Document(member="data") and self._parent.ordinal is None and not self._children
+        self._takes_raw = plain and self._builders[self._parent.full_name].reads_raw
         self._progress = progress
         self._done = 0
         self.counters = Counters()
@@ -162,7 +167,7 @@ class EndpointReader:
 
         async def fetch(offset: int) -> Page:
             where = [(pages.limit_param, str(pages.limit)), (pages.offset_param, str(offset))]
-            answer = await self._get([*call.params, *where], call.holes)
+            answer = await self._get([*call.params, *where], call.holes, page_of if self._takes_raw else None)
             if answer is NONE:
                 return Page((), 0)
             rows, total = rows_of(self._parent, answer), total_of(answer)
@@ -208,7 +213,12 @@ class EndpointReader:
         month = f" in {self._month}" if self._month else ""
         return f"{self._parent.full_name} of portal '{self._client.portal}'{month}"
 
-    async def _get(self, params: Sequence[tuple[str, str]], holes: Mapping[str, Hole]) -> Any:  # noqa: ANN401
+    async def _get(
+        self,
+        params: Sequence[tuple[str, str]],
+        holes: Mapping[str, Hole],
+        decode: Callable[[bytes], Any] | None = None,
+    ) -> Any:  # noqa: ANN401
         return await self._client.get(
             self._endpoint.path,
             counters=self.counters,
@@ -216,6 +226,7 @@ class EndpointReader:
             params=params,
             scope=self._endpoint.scope,
             none_statuses=self._endpoint.none_statuses,
+            decode=decode,
         )
 
     def _batches(self, table: Table, rows: Sequence[object], holes: Mapping[str, Hole]) -> _Batches:
@@ -242,7 +253,10 @@ class EndpointReader:
         for table in self._endpoint.tables:
             builder = self._builders[table.full_name]
             frame = builder.finish([part[table.full_name] for read in reads for part in read.parts])
-            frame, repeated = self._once(table, frame, builder.oddities)
+            # One list was counted already.
+            lists = sum(any(part[self._parent.full_name].num_rows for part in read.parts) for read in reads)
+            is_counted = table is self._parent and self._endpoint.pages is not None and lists <= 1
+            frame, repeated = (frame, 0) if is_counted else self._once(table, frame, builder.oddities)
             totals = [read.total for read in reads]
             known = table is self._parent and totals and None not in totals
             result.tables[table.full_name] = TableRead(
@@ -287,7 +301,10 @@ class EndpointReader:
             first, last = pa.scalar(first_day(self._month)), pa.scalar(last_day(self._month))
             inside = pc.and_kleene(pc.greater_equal(day, first), pc.less_equal(day, last))
             # A row without a date belongs to the month that was asked for.
-            read.table = read.table.filter(pc.fill_null(inside, fill_value=True))
+            inside = pc.fill_null(inside, fill_value=True)
+            if pc.all(inside).as_py() is not False:
+                continue
+            read.table = read.table.filter(inside)
             if table is not self._parent:
                 continue
             ids = read.table.column(table.key[0])

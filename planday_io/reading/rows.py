@@ -14,10 +14,11 @@ from typing import Any
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import ChildArray, ChildMembers, Document, ObjectMap, Table
 from planday_io.errors import UnexpectedShapeError
+from planday_io.frames.bulk import RawRows
 from planday_io.frames.values import json_type, to_json
 
 
-def rows_of(table: Table, answer: object) -> list[object]:
+def rows_of(table: Table, answer: object) -> Sequence[object]:
     """The rows of a table that is no child.
 
     Raises:
@@ -28,7 +29,7 @@ def rows_of(table: Table, answer: object) -> list[object]:
             found = _inside(answer, member)
             if found == {} or (found is None and _is_none(answer, member)):
                 return []
-            if isinstance(found, list):
+            if isinstance(found, list | RawRows):
                 return _surrounded(found, answer, around)
             if isinstance(found, dict):
                 return _surrounded([found], answer, around)
@@ -48,7 +49,7 @@ def rows_of(table: Table, answer: object) -> list[object]:
     return [answer]
 
 
-def tables_in(tables: Sequence[Table], answer: object) -> dict[str, list[object]]:
+def tables_in(tables: Sequence[Table], answer: object) -> dict[str, Sequence[object]]:
     """The rows of each table of a document. Where it has the members of some, those it leaves out are empty.
 
     Raises:
@@ -143,7 +144,7 @@ def _is_none(answer: object, path: str) -> bool:
     return not answer or path.partition(".")[0] in answer
 
 
-def _surrounded(rows: list[object], answer: object, around: tuple[tuple[str, str], ...]) -> list[object]:
+def _surrounded(rows: Sequence[object], answer: object, around: tuple[tuple[str, str], ...]) -> Sequence[object]:
     if not around:
         return rows
     values = {name: _inside(answer, path) for name, path in around}
