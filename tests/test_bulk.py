@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
@@ -16,7 +18,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config.model import Privacy
 from planday_io.errors import PlandayError
 from planday_io.frames.build import FrameBuilder, FrameContext
-from planday_io.frames.bulk import RawRows, page_of
+from planday_io.frames.bulk import Rows, RowShape
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
@@ -69,6 +71,18 @@ def rows_of(draw: st.DrawFn, table: str) -> list[Any]:
     return rows
 
 
+def shape_of(table: str) -> RowShape:
+    shape = builder(table).shape
+    assert shape is not None
+    return shape
+
+
+def decoded(text: bytes) -> list[Any]:
+    """As every other list is decoded."""
+    rows: list[Any] = msgspec.json.Decoder(float_hook=Decimal).decode(text)["data"]
+    return rows
+
+
 def outcome(made: FrameBuilder, rows: Any) -> Any:
     try:
         batch = made.batch(rows)
@@ -85,42 +99,47 @@ def test_both_ways_give_the_same(table: str, data: st.DataObject) -> None:
     rows = data.draw(rows_of(table))
     answer = {"data": rows, "paging": {"total": len(rows)}}
     text = json.dumps(answer, ensure_ascii=data.draw(st.booleans())).encode()
-    page = page_of(text)
-    assert builder(table).reads_raw
-    assert outcome(builder(table), page["data"]) == outcome(builder(table), [*page["data"]])
+    page = shape_of(table).page(text)
+    assert outcome(builder(table), page["data"]) == outcome(builder(table), decoded(text))
 
 
 def test_plain_rows_take_the_short_way() -> None:
-    rows = [
-        {"id": 1, "date": "2026-11-01", "dateTimeCreated": "2026-10-31", "skillIds": [4], "comment": "x"},
-        {"id": 2},
-    ]
-    made = builder("scheduling.shifts")
-    arrays = made._arrays_in_bulk(page_of(json.dumps({"data": rows}).encode())["data"], {})
-    assert arrays is not None
-    assert pa.RecordBatch.from_arrays(arrays, schema=made.schema).num_rows == 2
+    rows = [{"id": 1, "date": "2026-11-01", "dateTimeCreated": "2026-10-31", "skillIds": [4], "comment": 5}, {"id": 2}]
+    page = shape_of("scheduling.shifts").page(json.dumps({"data": rows, "paging": {"total": 2}}).encode())
+    assert isinstance(page["data"], Rows)
+    columns = page["data"].columns()
+    assert columns["id"].to_pylist() == [1, 2]
+    assert columns["dateTimeCreated"].to_pylist() == [datetime(2026, 10, 31, tzinfo=UTC), None]
+    assert "comment" not in columns, "it is dropped, so it may be anything"
+
+
+@pytest.mark.parametrize("row", [{"id": "1"}, {"id": 1, "costCentre": 5}, {"id": 1, "bankAccount": {"iban": 5}}, 5])
+def test_rows_with_something_else_are_decoded_as_they_are(row: Any) -> None:
+    assert shape_of("hr.employees").page(json.dumps({"data": [row]}).encode()) == {"data": [row]}
 
 
 def test_what_is_no_plain_type_takes_the_long_way() -> None:
-    assert not builder("hr.employees", identity="hash", hash_key={"env": "KEY"}).reads_raw
-    assert not builder("payroll.shifts").reads_raw
+    assert builder("hr.employees", identity="hash", hash_key={"env": "KEY"}).shape is None
+    assert builder("payroll.shifts").shape is None
 
 
 @pytest.mark.parametrize("body", [b"[]", b"[{}]", b'{"data": {"id": 1}}', b'{"data": null}', b"{}", b"null", b"5"])
 def test_other_forms_of_an_answer_are_decoded_whole(body: bytes) -> None:
-    assert page_of(body) == json.loads(body)
+    assert shape_of("hr.employees").page(body) == json.loads(body)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"data": [{]}', b'{"data": ["\xff"]}', b'{"data": ["\\ud800"]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"data": [{]}', b'{"data": [{"zip": "\xff"}]}', b'{"data": ["\\ud800"]}']
+)
 def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises((ValueError, UnicodeDecodeError)):
-        page_of(body)
+        shape_of("hr.employees").page(body)
 
 
-def test_rows_are_decoded_when_they_are_looked_at() -> None:
-    rows = page_of(b'{"data": [{"id": 1}, {"id": 2}, {"id": 3}]}')["data"]
-    assert isinstance(rows[1:], RawRows)
-    assert (len(rows), rows[-1], [*rows[1:]]) == (3, {"id": 3}, [{"id": 2}, {"id": 3}])
+def test_rows_are_dicts_when_they_are_looked_at() -> None:
+    rows = shape_of("hr.employees").page(b'{"data": [{"id": 1}, {"id": 2}, {"id": 3}]}')["data"]
+    assert isinstance(rows[1:], Rows)
+    assert (len(rows), rows[-1]["id"], [row["id"] for row in rows[1:]]) == (3, 3, [2, 3])
 
 
 @settings(max_examples=60, deadline=None)

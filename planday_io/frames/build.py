@@ -17,11 +17,12 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
 import pyarrow as pa
 
 from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, StructList, Table
 from planday_io.errors import UnexpectedShapeError
-from planday_io.frames.bulk import RawRows, columns_of, is_stamp
+from planday_io.frames.bulk import Rows, RowShape
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of
 from planday_io.frames.values import Retyped, convert, json_type, to_json
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _INTEGERS = {int, type(None)}
-_PLAIN: set[ColumnType] = {
-    "BIGINT",
-    "VARCHAR",
-    "BOOLEAN",
-    "DATE",
-    "TIMESTAMP",
-    "TIMESTAMPTZ",
-    ScalarList(of="BIGINT"),
-    ScalarList(of="VARCHAR"),
-}
 _STRICT = ("documented", "observed")
 Row = dict[str, Any]
 Extras = defaultdict[int, Row]
@@ -115,7 +106,7 @@ class FrameBuilder:
         hashed = any(context.privacy.policy(column.privacy) == "hash" for column in table.columns)
         needs_key = hashed or context.privacy.policies.policy("unknown") == "hash"
         self._hash: Callable[[str], str] | None = context.privacy.hasher() if needs_key else None
-        self._bulk = None if children else self._bulk_members()
+        self.shape = None if children or table.ordinal else self._row_shape()
 
     def batch(self, rows: Sequence[object], holes: Mapping[str, Hole] | None = None) -> pa.RecordBatch:
         """Type some rows.
@@ -127,9 +118,9 @@ class FrameBuilder:
         Raises:
             UnexpectedShapeError: a documented member, or a row, has another type.
         """
-        if isinstance(rows, RawRows):
-            if (arrays := self._arrays_in_bulk(rows, holes or {})) is not None:
-                return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        if isinstance(rows, Rows):
+            if rows and (batch := self._plain_batch(rows, holes or {})) is not None:
+                return batch
             rows = list(rows)
         objects, extras = self._objects(rows)
         self._collect_unknown(objects, extras)
@@ -151,40 +142,34 @@ class FrameBuilder:
     def _stamp(self, count: int) -> pa.Array:
         return pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), count)
 
-    @property
-    def reads_raw(self) -> bool:
-        """Whether rows may come as `RawRows`."""
-        return self._bulk is not None
-
-    def _bulk_members(self) -> dict[str, tuple[str | None, pa.DataType]] | None:
-        """The members that are read, or None where one has a type that Arrow's reader has no plain form for."""
-        found: dict[str, tuple[str | None, pa.DataType]] = {}
+    def _row_shape(self) -> RowShape | None:
+        """What plain rows look like, or None where a column takes more than a plain value."""
+        members: dict[str, ColumnType | None] = {}
         for column in self.table.columns:
-            if self._is_constant(column):
+            if column.hole is not None or column.member == "@zone":
                 continue
-            is_plain = column.type in _PLAIN and not column.member.startswith("@") and "." not in column.member
-            if not is_plain or self._context.privacy.policy(column.privacy) != "keep":
+            policy = self._context.privacy.policy(column.privacy)
+            is_inside = "." in column.member
+            if policy == "drop":
+                # What is inside an object may be unknown, so an object is looked at, also where nothing of it is kept.
+                members |= {} if is_inside else {column.member: None}
+            elif policy != "keep" or is_inside or column.member.startswith("@") or not RowShape.takes(column.type):
                 return None
-            found[column.member] = (str(column.type) if is_stamp(column.type) else None, arrow_type(column.type))
-        return found
+            else:
+                members[column.member] = column.type
+        return RowShape({member: kind for member, kind in members.items() if member not in self._nested})
 
-    def _is_constant(self, column: Column) -> bool:
-        """Whether no value of a column comes from a row."""
-        is_dropped = self._context.privacy.policy(column.privacy) == "drop"
-        return is_dropped or column.hole is not None or column.member == "@zone"
-
-    def _arrays_in_bulk(self, rows: RawRows, holes: Mapping[str, Hole]) -> list[pa.Array] | None:
-        if self._bulk is None:
-            return None
-        found = columns_of(rows, self._bulk, frozenset(self._known - self._nested.keys() - self._bulk.keys()))
+    def _plain_batch(self, rows: Rows, holes: Mapping[str, Hole]) -> pa.RecordBatch | None:
+        found = rows.columns()
         if found is None:
             return None
         nothing: Extras = defaultdict(dict)
         columns = [
-            self._column(column, rows, nothing, holes) if self._is_constant(column) else found[column.member]
+            found[column.member] if column.member in found else self._column(column, rows, nothing, holes)
             for column in self.table.columns
         ]
-        return [*self._head(len(rows)), *columns, pa.nulls(len(rows), pa.string()), self._stamp(len(rows))]
+        arrays = [*self._head(len(rows)), *columns, pa.nulls(len(rows), pa.string()), self._stamp(len(rows))]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def finish(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         """All batches as one table, ordinals counted, keys checked for nulls.
@@ -316,6 +301,10 @@ def from_frame(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 
 def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
     """How many different keys there are; a row with a null in its key counts as different from all others."""
+    if len(key) == 1 and pa.types.is_integer(table.column(key[0]).type):
+        # Without a query engine and a hash table, which take 20 and 30 MiB where a table has half a million rows.
+        column = table.column(key[0])
+        return int(column.null_count + np.unique(column.drop_null().to_numpy()).size)
     complete = table.select(key).drop_null()
     with_null: int = table.num_rows - complete.num_rows
     distinct: int = complete.group_by(list(key)).aggregate([]).num_rows

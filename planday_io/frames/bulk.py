@@ -1,123 +1,128 @@
-"""Rows of a page straight from JSON text to columns, by Arrow's own reader, without an object per row.
+"""Rows of a page straight from JSON text to columns, checked against the declared types while they are decoded.
 
-Only where it is sure to give what `FrameBuilder` gives: plain types, no value of another form, no member that is unknown.
-Everything else is refused here and goes the long way; a property test compares both.
+Only pages in which nothing is unknown and every value has the declared type in its plain form; all others go the long way
+(`planday_io.frames.build`), and a property test compares both. Arrow's own JSON reader is a little faster and was left: rows
+of another shape than declared crash it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, overload
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
-from planday_io.errors import UnexpectedShapeError
+from planday_io.catalogue.model import ColumnType, ScalarList
+from planday_io.frames.types import arrow_type
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _STAMPS = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
+_PLAIN: dict[ColumnType, Any] = {
+    "BIGINT": int | None,
+    "VARCHAR": str | None,
+    "BOOLEAN": bool | None,
+    "DATE": str | None,
+    "TIMESTAMP": str | None,
+    "TIMESTAMPTZ": str | None,
+    ScalarList(of="BIGINT"): list[int | None] | None,
+    ScalarList(of="VARCHAR"): list[str | None] | None,
+}
+_ANY_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+
+T = TypeVar("T")
 
 
-class RawRows(Sequence[Any]):
-    """Rows of a list as they came; each is decoded when it is looked at.
-
-    Args:
-        texts: JSON of each row, checked for syntax and encoding.
-    """
-
-    def __init__(self, texts: Sequence[msgspec.Raw]) -> None:
-        self.texts = texts
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @overload
-    def __getitem__(self, place: int) -> Any: ...  # noqa: ANN401 - JSON
-
-    @overload
-    def __getitem__(self, place: slice) -> RawRows: ...
-
-    def __getitem__(self, place: int | slice) -> Any:
-        return RawRows(self.texts[place]) if isinstance(place, slice) else _decoded(self.texts[place])
-
-    def __iter__(self) -> Iterator[Any]:
-        return map(_decoded, self.texts)
-
-
-class _RawPage(msgspec.Struct):
-    data: list[msgspec.Raw]
+class _Page(msgspec.Struct, Generic[T]):
+    data: list[T]
     paging: Any = None
 
 
-_PAGES = msgspec.json.Decoder(_RawPage)
-
-
-def page_of(content: bytes) -> Any:  # noqa: ANN401 - JSON
-    """A page with its rows as `RawRows`, or the decoded document where it has another form.
-
-    Raises:
-        msgspec.DecodeError, UnicodeDecodeError: it is no JSON document.
-    """
-    # Raw texts are looked at for syntax only: encoding, and halves of surrogate pairs, are not.
-    if b"\\ud" in content or b"\\uD" in content:
-        return _DECODER.decode(content)
-    content.decode()
-    try:
-        page = _PAGES.decode(content)
-    except msgspec.ValidationError:
-        return _DECODER.decode(content)
-    return {"data": RawRows(page.data), "paging": page.paging}
-
-
-def columns_of(
-    rows: RawRows, kinds: Mapping[str, tuple[str | None, pa.DataType]], ignored: frozenset[str]
-) -> dict[str, pa.Array] | None:
-    """The members of some rows as arrays, or None where the long way has to be gone.
+class Rows(Sequence[Any]):
+    """Rows whose members all have their declared types; one that is looked at is a dict.
 
     Args:
-        rows: of one page.
-        kinds: member -> (the declared type where it is a date or time, the Arrow type).
-        ignored: other members that may be there.
+        rows: the decoded rows.
+        shape: of them.
     """
-    text = b"\n".join(rows.texts)
-    if not rows or text.count(b"\n") != len(rows) - 1:
-        return None
-    schema = pa.schema([(member, pa.string() if stamp else kind) for member, (stamp, kind) in kinds.items()])
-    try:
-        table = pj.read_json(
-            pa.BufferReader(text),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
-            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
-        )
-        if table.num_rows != len(rows) or not ignored.issuperset(set(table.schema.names) - kinds.keys()):
+
+    def __init__(self, rows: Sequence[msgspec.Struct], shape: RowShape) -> None:
+        self._rows = rows
+        self._shape = shape
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Rows: ...
+
+    def __getitem__(self, place: int | slice) -> dict[str, Any] | Rows:
+        return Rows(self._rows[place], self._shape) if isinstance(place, slice) else self._dict(self._rows[place])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self._dict, self._rows)
+
+    def _dict(self, row: msgspec.Struct) -> dict[str, Any]:
+        return dict(zip(self._shape.members, msgspec.structs.astuple(row), strict=True))
+
+    def columns(self) -> dict[str, pa.Array] | None:
+        """The members as arrays of their declared types, or None where a value has not the plain form of one."""
+        try:
+            return {
+                member: _array(list(map(attrgetter(f"m{number}"), self._rows)), kind)
+                for number, (member, kind) in enumerate(self._shape.members.items())
+                if kind is not None
+            }
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             return None
-        return {
-            member: _typed(table.column(member).combine_chunks(), stamp, kind)
-            for member, (stamp, kind) in kinds.items()
-        }
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return None
 
 
-def is_stamp(kind: object) -> bool:
-    """Whether a type is read as a text and converted."""
-    return kind in _STAMPS
+class RowShape:
+    """What rows of a table look like, for decoding.
+
+    Args:
+        members: member -> its declared type, or None where any value may be there, because it is not kept.
+    """
+
+    def __init__(self, members: Mapping[str, ColumnType | None]) -> None:
+        self.members = dict(members)
+        fields = [
+            (f"m{number}", _PLAIN[kind] if kind is not None else Any, None)
+            for number, kind in enumerate(self.members.values())
+        ]
+        names = {f"m{number}": member for number, member in enumerate(self.members)}
+        row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_Page[row], float_hook=Decimal).decode  # type: ignore[valid-type]
+
+    @staticmethod
+    def takes(kind: ColumnType) -> bool:
+        """Whether a declared type has a plain form."""
+        return kind in _PLAIN
+
+    def page(self, content: bytes) -> Any:  # noqa: ANN401 - JSON
+        """A page with its rows as `Rows`, or the decoded document where it has another form.
+
+        Raises:
+            msgspec.DecodeError, UnicodeDecodeError: it is no JSON document.
+        """
+        try:
+            page = self._decode(content)
+        except msgspec.ValidationError:
+            return _ANY_DECODER.decode(content)
+        return {"data": Rows(page.data, self), "paging": page.paging}
 
 
-def _typed(values: pa.Array, stamp: str | None, kind: pa.DataType) -> pa.Array:
-    if stamp is None:
-        return values
-    if stamp == "TIMESTAMPTZ" and pc.max(pc.utf8_length(values)).as_py() == len("2026-01-01"):
+def _array(values: list[Any], kind: ColumnType) -> pa.Array:
+    target = arrow_type(kind)
+    if kind not in _STAMPS:
+        return pa.array(values, target)
+    texts = pa.array(values, pa.string())
+    if kind == "TIMESTAMPTZ" and pc.max(pc.utf8_length(texts)).as_py() == len("2026-01-01"):
         # A date alone is its midnight.
-        return values.cast(pa.date32()).cast(kind)
-    return values.cast(kind)
-
-
-def _decoded(text: msgspec.Raw) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return _DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UnexpectedShapeError("a row is no valid JSON. Nothing was written") from None
+        return texts.cast(pa.date32()).cast(target)
+    return texts.cast(target)

@@ -22,7 +22,6 @@ from planday_io.catalogue.model import Document
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import ApiError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, Hole, Oddities, distinct_keys
-from planday_io.frames.bulk import page_of
 from planday_io.months import first_day, last_day
 from planday_io.reading.pages import MAX_REREADS, ListReader, Page, Verdict
 from planday_io.reading.rows import children_of, identity, primary, rows_of, tables_in, total_of
@@ -110,9 +109,8 @@ class EndpointReader:
             table.full_name: FrameBuilder(table, context, self._children if table is self._parent else ())
             for table in endpoint.tables
         }
-        # Rows as texts, where they are simply an array and nothing but columns is made of them.
-        plain = self._parent.rows == Document(member="data") and self._parent.ordinal is None and not self._children
-        self._takes_raw = plain and self._builders[self._parent.full_name].reads_raw
+        shape = self._builders[self._parent.full_name].shape
+        self._decode = shape.page if shape and self._parent.rows == Document(member="data") else None
         self._progress = progress
         self._done = 0
         self.counters = Counters()
@@ -167,7 +165,7 @@ class EndpointReader:
 
         async def fetch(offset: int) -> Page:
             where = [(pages.limit_param, str(pages.limit)), (pages.offset_param, str(offset))]
-            answer = await self._get([*call.params, *where], call.holes, page_of if self._takes_raw else None)
+            answer = await self._get([*call.params, *where], call.holes, self._decode)
             if answer is NONE:
                 return Page((), 0)
             rows, total = rows_of(self._parent, answer), total_of(answer)

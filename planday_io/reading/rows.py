@@ -14,7 +14,7 @@ from typing import Any
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import ChildArray, ChildMembers, Document, ObjectMap, Table
 from planday_io.errors import UnexpectedShapeError
-from planday_io.frames.bulk import RawRows
+from planday_io.frames.bulk import Rows
 from planday_io.frames.values import json_type, to_json
 
 
@@ -29,7 +29,7 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
             found = _inside(answer, member)
             if found == {} or (found is None and _is_none(answer, member)):
                 return []
-            if isinstance(found, list | RawRows):
+            if isinstance(found, list | Rows):
                 return _surrounded(found, answer, around)
             if isinstance(found, dict):
                 return _surrounded([found], answer, around)
