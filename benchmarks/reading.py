@@ -1,0 +1,128 @@
+"""Cases a, b, g and h: reading at full speed, at the budget's pace, with more and more rows, and one call per employee."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.installation import THIS, Bench
+from benchmarks.measure import Measured, alternating, fast_server, median, requests_of
+from planday_io.months import shifted
+
+MONTH_ALONE = "window: {past_months: 0, future_months: 0}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of a table: a case, what was measured, and the figure that it was to reach."""
+
+    case: str
+    what: str
+    measured: str
+    wanted: str
+
+
+@contextmanager
+def bench(resources: str, history_start: str = THIS, **server: str | float | bool) -> Iterator[Bench]:
+    """A fresh installation beside a fast server."""
+    with tempfile.TemporaryDirectory() as folder, fast_server(**server) as address:
+        made = Bench(Path(folder) / "bench", address)
+        made.configure(resources, history_start=history_start, defaults=MONTH_ALONE)
+        yield made
+
+
+def at_full_speed(*, employees: int = 20_000, shifts: int = 500_000, times: int = 5) -> list[Result]:
+    """Case a: against a floor written by hand, and dlt."""
+    with bench("hr.employees, scheduling.shifts", employees=employees, shifts=shifts, months=THIS) as one:
+
+        def library() -> Measured:
+            one.clear()
+            return one.library("hr.employees", f"scheduling.shifts@{THIS}")
+
+        def sync() -> Measured:
+            one.clear()
+            return one.planday("sync")
+
+        ours = {"floor": lambda: one.other("floor.py"), "library": library, "sync": sync}
+        found = alternating(ours, times)
+        found |= alternating({"dlt, Parquet": lambda: one.other("dlt_source.py", "parquet")}, 2)
+        found |= alternating({"dlt, its default": lambda: one.other("dlt_source.py", "default")}, 1)
+    floor = median(found["floor"])
+    wanted = {
+        "library": "1.25 x floor, 350 MiB",
+        "sync": f"1.25 x floor + 4 s = {1.25 * floor + 4:.1f} s",
+        "dlt, Parquet": "5 x library",
+        "dlt, its default": "15 x library",
+    }
+    library_seconds = median(found["library"])
+    return [
+        Result(
+            "a",
+            f"{name} ({len(runs)} x)",
+            f"{median(runs):.2f} s = {median(runs) / floor:.2f} x floor = {median(runs) / library_seconds:.2f} x library, "
+            f"CPU {median(runs, 'cpu_seconds'):.1f} s, peak {median(runs, 'peak_mib'):.0f} MiB",
+            wanted.get(name, ""),
+        )
+        for name, runs in found.items()
+    ]
+
+
+def at_the_pace_of_the_budget(*, employees: int = 20_000, shifts: int = 500_000) -> list[Result]:
+    """Case b: 20 requests a second, 60 ms until an answer."""
+    server = {"employees": employees, "shifts": shifts, "months": THIS, "limits": True, "latency": 0.06}
+    with bench("hr.employees, scheduling.shifts", **server) as one:
+        run = one.library("hr.employees", f"scheduling.shifts@{THIS}")
+        counted = requests_of(one.address)
+    refused = counted.pop("refused", 0)
+    requests = sum(counted.values())
+    least = requests / 20
+    return [
+        Result(
+            "b",
+            f"library, {requests} requests",
+            f"{run.seconds:.1f} s = {run.seconds / least:.3f} x {least:.1f} s, {refused} refused",
+            "1.08 x, 0 refused",
+        )
+    ]
+
+
+def memory(*, rows: int = 50_000) -> list[Result]:
+    """Case g: slices of equal size, 1, 4 and 16 of them; and one slice, 1, 4 and 16 times as long."""
+    found = []
+    peaks: dict[str, float] = {}
+    months = [shifted(THIS, -number) for number in range(16)]
+    with bench("scheduling.shifts", months[-1], shifts=rows, months=",".join(months)) as one:
+        for count in (1, 4, 16):
+            one.clear()
+            peaks[f"{count} slices"] = one.library(*(f"scheduling.shifts@{month}" for month in months[:count])).peak_mib
+    for factor in (1, 4, 16):
+        with bench("scheduling.shifts", shifts=rows * factor, months=THIS) as one:
+            peaks[f"{rows * factor} rows"] = one.library(f"scheduling.shifts@{THIS}").peak_mib
+    for name, peak in peaks.items():
+        base = peaks["1 slices" if "slices" in name else f"{rows} rows"]
+        found.append(
+            Result("g", name, f"peak {peak:.0f} MiB = {peak / base:.2f} x", "1.3 x" if name == "16 slices" else "")
+        )
+    return found
+
+
+def one_call_per_employee(*, employees: int = 1_000) -> list[Result]:
+    """Case h: the fan-out at the budget. 1,000 calls: a minute takes 750."""
+    with bench("hr.employees, hr.employee_details", employees=employees, limits=True, latency=0.06) as one:
+        run = one.library("hr.employees", "hr.employee_details")
+        counted = requests_of(one.address)
+    refused = counted.pop("refused", 0)
+    requests = sum(counted.values())
+    # 750 at once at 20 a second, the rest when the minute is over.
+    least = requests / 20 if requests <= 750 else 60 * ((requests - 1) // 750) + ((requests - 1) % 750 + 1) / 20
+    return [
+        Result(
+            "h",
+            f"library, {requests} requests",
+            f"{run.seconds:.1f} s = {run.seconds / least:.3f} x {least:.1f} s, {refused} refused, {run.peak_mib:.0f} MiB",
+            "1.08 x",
+        )
+    ]
