@@ -61,11 +61,17 @@ clients: $(READY)
 	.venv-duckdb/$$version/bin/python -m pip install --quiet --disable-pip-version-check duckdb==$$version pytz; }; done
 	PLANDAY_CLIENTS=".venv-duckdb/1.2.2/bin/python .venv-duckdb/1.4.4/bin/python" $(BIN)/python -m pytest tests/test_clients.py -s
 
-bench: $(READY)
-	$(BIN)/python -m benchmarks.publication
+# What this is compared with has an environment of its own. CASES="a g" runs some cases and leaves docs/performance.md alone.
+bench: $(READY) .venv-bench/.ready
+	$(BIN)/python -m benchmarks $(CASES)
+
+.venv-bench/.ready: benchmarks/requirements.lock
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
+	touch .venv-bench/.ready
 
 clean:
-	rm -rf .venv .venv-duckdb demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-duckdb .venv-bench demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -6,10 +6,8 @@ insert, checkpoint. Ours does besides: the ledger, one row per key, a second loo
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.reading import Result
 from planday_io.catalogue import CATALOGUE, VERSION
 from planday_io.config.model import Privacy
 from planday_io.frames.types import arrow_schema
@@ -60,18 +59,13 @@ def month_of_shifts(month: str, first_id: int, rows: int) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def main() -> None:
-    """Build the warehouse, publish a month both ways in turns, print medians and the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shifts", type=int, default=5_000_000)
-    parser.add_argument("--months", type=int, default=60)
-    parser.add_argument("--times", type=int, default=7)
-    options = parser.parse_args()
+def one_month(*, shifts: int = 5_000_000, months: int = 60, times: int = 7) -> list[Result]:
+    """Case e: build a warehouse, and publish one of its months both ways in turns."""
     with tempfile.TemporaryDirectory() as folder:
-        _run(Path(folder), options.shifts // options.months, options.months, options.times)
+        return _run(Path(folder), shifts // months, months, times)
 
 
-def _run(folder: Path, rows: int, months: int, times: int) -> None:
+def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
     lake, warehouse = Lake(folder / "lake", folder / "state"), folder / "warehouse.duckdb"
     origin = Origin(
         run_id="bench", portal_id=1, fetched_at=datetime(2026, 1, 1, tzinfo=UTC).isoformat(), window="", requests=1,
@@ -116,23 +110,13 @@ def _run(folder: Path, rows: int, months: int, times: int) -> None:
         seconds["ours"].append(_timed(ours))
     ratios = [a / b for a, b in zip(seconds["ours"], seconds["by hand"], strict=True)]
     size = warehouse.stat().st_size / 2**20
-    sys.stdout.write(
-        f"{rows * months} shifts in {months} months, {size:.0f} MiB, one month of {rows} rows published {times} times\n"
-    )
-    for name, found in seconds.items():
-        sys.stdout.write(
-            f"{name:8} median {statistics.median(found):.2f} s  (min {min(found):.2f}, max {max(found):.2f})\n"
-        )
-    sys.stdout.write(
-        f"ratio    median {statistics.median(ratios):.2f}  (min {min(ratios):.2f}, max {max(ratios):.2f})\n"
-    )
+    ratio = f"{statistics.median(ratios):.2f} (of {times}, {min(ratios):.2f} to {max(ratios):.2f})"
+    both = ", ".join(f"{name} {statistics.median(found):.2f} s" for name, found in seconds.items())
+    what = f"one month of {rows} rows in {rows * months} of {size:.0f} MiB"
+    return [Result("e", what, f"{both}: {ratio} x by hand", "1.5 x")]
 
 
 def _timed(work: Callable[[], None]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-if __name__ == "__main__":
-    main()

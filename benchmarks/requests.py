@@ -6,6 +6,7 @@ because only an empty page is an end there; one token per portal. Counted by the
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import secrets
@@ -21,6 +22,7 @@ from starlette.requests import Request
 
 from benchmarks.installation import BIN, ROOT
 from benchmarks.measure import run
+from benchmarks.reading import Result
 from planday_io.months import month_of, shifted
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served, write_config
@@ -78,38 +80,28 @@ def counting(sandbox: Sandbox) -> Iterator[Counted]:
     sandbox.faults.remove(fault)
 
 
-@dataclass(frozen=True)
-class Case:
-    """Requests made, the least, and those that the plan told."""
-
-    name: str
-    requests: int
-    least: int
-    planned: int
+def _result(case: str, name: str, counted: Counted, planned: int) -> list[Result]:
+    least = counted.least()
+    told = f"{counted.requests} requests = {counted.requests / least:.3f} x {least}; `planday plan` said {planned}"
+    return [Result(case, name, told, "1.05 x")]
 
 
-def measure(months: int = 24, portals: int = 10) -> list[Case]:
-    """A backfill of one portal, and a night of some portals where little changed."""
-    with tempfile.TemporaryDirectory() as folder:
-        return [_backfill(Path(folder) / "backfill", months), _night(Path(folder) / "night", portals)]
-
-
-def _backfill(folder: Path, months: int) -> Case:
+def backfill(*, months: int = 24) -> list[Result]:
+    """Case c: a backfill of one portal."""
     sandbox = demo_sandbox(limits=Limits(_FAST, _FAST))
-    with served(sandbox) as address:
+    with served(sandbox) as address, tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
         this = month_of(datetime.now(UTC).date())
-        folder.mkdir()
         write_config(sandbox, folder, address, history_start=shifted(this, 1 - months))
         wanted = ["--months", f"{shifted(this, 1 - months)}..{this}"]
         planned = _planned(folder, "oslo", *wanted)
         with counting(sandbox) as counted:
             _planday(folder, "sync", "oslo", *wanted)
-    return Case(f"backfill of {months} months", counted.requests, counted.least(), planned)
+    return _result("c", f"backfill of {months} months", counted, planned)
 
 
-def _night(folder: Path, portals: int) -> Case:
-    import copy
-
+def night(*, portals: int = 10) -> list[Result]:
+    """Case d: a night of some portals where little changed."""
     sandbox = demo_sandbox(limits=Limits(_FAST, _FAST), portals=demo_portals())
     app = next(app for app in sandbox.apps.values() if "oslo" in app.refresh_tokens)
     for number in range(portals - 3):
@@ -117,8 +109,8 @@ def _night(folder: Path, portals: int) -> Case:
         portal.key, portal.info["id"] = f"portal_{number}", 9000 + number
         sandbox.portals[portal.key] = portal
         app.refresh_tokens[portal.key] = f"demo-refresh-token-{portal.key}"
-    with served(sandbox) as address:
-        folder.mkdir()
+    with served(sandbox) as address, tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
         this = month_of(datetime.now(UTC).date())
         write_config(sandbox, folder, address, history_start=shifted(this, -2))
         _planday(folder, "sync")
@@ -127,7 +119,7 @@ def _night(folder: Path, portals: int) -> Case:
         planned = _planned(folder)
         with counting(sandbox) as counted:
             _planday(folder, "sync")
-    return Case(f"night of {portals} portals", counted.requests, counted.least(), planned)
+    return _result("d", f"night of {portals} portals", counted, planned)
 
 
 def _planday(folder: Path, *arguments: str) -> str:
