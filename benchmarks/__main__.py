@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import portals, publication, reading, requests, start
+from benchmarks import counting, portals, publication, reading, start
 from benchmarks.reading import Result
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -22,8 +22,8 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 CASES: dict[str, list[Callable[[], list[Result]]]] = {
     "a": [reading.at_full_speed],
     "b": [reading.at_the_pace_of_the_budget],
-    "c": [requests.backfill],
-    "d": [requests.night],
+    "c": [counting.backfill],
+    "d": [counting.night],
     "e": [publication.one_month],
     "f": [portals.definitions, portals.the_minute_in_which_all_tick],
     "g": [reading.memory],

@@ -51,8 +51,8 @@ class Bench:
             shutil.copyfile(ROOT / name, self.folder / name)
 
     def clear(self) -> None:
-        """Remove everything that was read, and Dagster's storage."""
-        for name in ("lake", ".planday", ".dagster"):
+        """Remove everything that was read. Dagster's storage stays: it is made once."""
+        for name in ("lake", ".planday"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "warehouse.duckdb").unlink(missing_ok=True)
 
