@@ -54,6 +54,7 @@ class Installation:
     routes: list[Route] = field(default_factory=list)
     resources: str = "resources: {include: [portal, hr]}"
     config_path: Path = field(init=False)
+    _read: tuple[bytes, Config] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.config_path = write_config(self.sandbox, self.folder, self.address, defaults=[self.resources])
@@ -73,7 +74,11 @@ class Installation:
 
     @property
     def config(self) -> Config:
-        return load_config(self.config_path, self.catalogue)
+        """As the file is now; reading it anew where it is the same would take a tenth of the suite."""
+        text = self.config_path.read_bytes()
+        if self._read is None or self._read[0] != text:
+            self._read = (text, load_config(self.config_path, self.catalogue))
+        return self._read[1]
 
     @property
     def lake(self) -> Lake:
