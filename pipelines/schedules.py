@@ -4,7 +4,7 @@ A run holds assets with equal partitions only, so a schedule that is due snapsho
 the portal's snapshots and `nightly_oslo_months` for the months of its window, at the same time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -14,7 +14,7 @@ from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, Schedule
 from planday_io.grid import window_months
-from planday_io.selection import endpoints_of, portals_of
+from planday_io.selection import endpoints_of, portals_by_endpoint
 
 # Dagster's job over all assets. A job of our own could not hold assets whose partitions differ, which they do as soon
 # as one portal lacks a table; a run can be asked for any assets with the same partitions.
@@ -23,24 +23,44 @@ ASSET_JOB = "__ASSET_JOB"
 
 def build_schedules(catalogue: Catalogue, config: Config) -> list[dg.ScheduleDefinition]:
     """Schedules for each portal and each of its schedules that is due anything."""
+    partitions = _partitions(catalogue, config)
     return [
         schedule
         for portal, settings in config.portals.items()
         for name, configured in settings.schedules.items()
-        for schedule in _schedules(catalogue, config, portal, name, configured)
+        for schedule in _schedules(catalogue, config, partitions, portal, name, configured)
     ]
 
 
 def same_partitions(endpoints: Sequence[Endpoint], catalogue: Catalogue, config: Config) -> list[list[Endpoint]]:
     """Endpoints in groups that one run can hold, in order."""
-    groups: dict[tuple[str, ...], list[Endpoint]] = {}
+    return _groups(endpoints, _partitions(catalogue, config))
+
+
+def _partitions(catalogue: Catalogue, config: Config) -> dict[str, tuple[str, int]]:
+    """Endpoint's name -> something that is equal where partitions are: the grid, and a number for the portals."""
+    numbers: dict[tuple[str, ...], int] = {}
+    portals = {name: tuple(keys) for name, keys in portals_by_endpoint(catalogue, config).items()}
+    return {
+        endpoint.name: (endpoint.grid, numbers.setdefault(portals[endpoint.name], len(numbers)))
+        for endpoint in catalogue.endpoints
+    }
+
+
+def _groups(endpoints: Sequence[Endpoint], partitions: Mapping[str, tuple[str, int]]) -> list[list[Endpoint]]:
+    groups: dict[tuple[str, int], list[Endpoint]] = {}
     for endpoint in endpoints:
-        groups.setdefault((endpoint.grid, *portals_of(endpoint, catalogue, config)), []).append(endpoint)
+        groups.setdefault(partitions[endpoint.name], []).append(endpoint)
     return list(groups.values())
 
 
 def _schedules(
-    catalogue: Catalogue, config: Config, portal: str, name: str, schedule: Schedule
+    catalogue: Catalogue,
+    config: Config,
+    partitions: Mapping[str, tuple[str, int]],
+    portal: str,
+    name: str,
+    schedule: Schedule,
 ) -> Iterator[dg.ScheduleDefinition]:
     due = endpoints_of(catalogue, config.portals[portal], schedule.resources)
     snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
@@ -54,11 +74,11 @@ def _schedules(
 
     what = ", ".join(schedule.resources)
     if snapshots:
-        groups = same_partitions(snapshots, catalogue, config)
+        groups = _groups(snapshots, partitions)
         about = f"Reads the snapshots of portal {portal}: {what}."
         yield _schedule(config, portal, f"{name}_{portal}", "", schedule, groups, whole_portal, about)
     if facts:
-        groups = same_partitions(facts, catalogue, config)
+        groups = _groups(facts, partitions)
         window = config.portals[portal].window
         about = f"Reads {window.past_months} months back and {window.future_months} ahead of portal {portal}: {what}."
         yield _schedule(config, portal, f"{name}_{portal}", "_months", schedule, groups, months, about)

@@ -20,13 +20,20 @@ def endpoints_of(catalogue: Catalogue, portal: PortalConfig, names: Iterable[str
     Raises:
         KeyError: a name is neither a domain nor a table.
     """
-    has = catalogue.select(portal.resources.include, on_request=True)
-    has -= catalogue.select(portal.resources.exclude, on_request=True)
-    if names is not None:
-        has &= catalogue.select(names, on_request=False)
-    return [endpoint for endpoint in catalogue.endpoints if any(table.full_name in has for table in endpoint.tables)]
+    resources = portal.resources
+    wanted = None if names is None else tuple(names)
+    return [*catalogue.endpoints_with(tuple(resources.include), tuple(resources.exclude), wanted)]
 
 
 def portals_of(endpoint: Endpoint, catalogue: Catalogue, config: Config) -> list[str]:
     """Portals whose resources include an endpoint."""
-    return [key for key, portal in config.portals.items() if endpoint in endpoints_of(catalogue, portal)]
+    return portals_by_endpoint(catalogue, config)[endpoint.name]
+
+
+def portals_by_endpoint(catalogue: Catalogue, config: Config) -> dict[str, list[str]]:
+    """Endpoint's name -> portals whose resources include it, for all endpoints at once."""
+    found: dict[str, list[str]] = {endpoint.name: [] for endpoint in catalogue.endpoints}
+    for key, portal in config.portals.items():
+        for endpoint in endpoints_of(catalogue, portal):
+            found[endpoint.name].append(key)
+    return found

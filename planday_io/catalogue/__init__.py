@@ -46,6 +46,9 @@ class Catalogue:
     endpoints: tuple[Endpoint, ...]
     histories: Mapping[str, Table] = field(init=False, repr=False, compare=False)
     lake_tables: Mapping[str, Table] = field(init=False, repr=False, compare=False)
+    _chosen: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...] | None], tuple[Endpoint, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         names = [table.full_name for table in self.tables()]
@@ -96,6 +99,21 @@ class Catalogue:
     def domains(self) -> tuple[str, ...]:
         """Domains that have tables, in the order declared."""
         return tuple(dict.fromkeys(table.domain for table in self.tables()))
+
+    def endpoints_with(
+        self, include: tuple[str, ...], exclude: tuple[str, ...], names: tuple[str, ...] | None
+    ) -> tuple[Endpoint, ...]:
+        """Endpoints with tables that are included, not excluded and, where names are given, among those; see `select`.
+
+        Hundreds of portals ask for the same, so answers are kept.
+        """
+        known = self._chosen.get((include, exclude, names))
+        if known is None:
+            has = self.select(include, on_request=True) - self.select(exclude, on_request=True)
+            has &= has if names is None else self.select(names, on_request=False)
+            known = tuple(one for one in self.endpoints if any(table.full_name in has for table in one.tables))
+            self._chosen[include, exclude, names] = known
+        return known
 
     def select(self, names: Iterable[str], *, on_request: bool) -> frozenset[str]:
         """Full names of the tables that domains and table names stand for.
