@@ -66,6 +66,9 @@ class ParentTables:
         fan_outs = [endpoint.fan_out for endpoint in self._catalogue.endpoints if endpoint.fan_out]
         if not any(table == one.parent or (one.also_in and table == one.also_in[0]) for one in fan_outs):
             return
+        if month is not None:
+            # Months are read one after the other: those before would stay in memory for nothing.
+            self._tables = {key: kept for key, kept in self._tables.items() if key[1] in (None, month)}
         self._tables[table, month] = rows
         columns = self._shared_columns(table)
         path = self._path(table)
