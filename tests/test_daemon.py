@@ -90,7 +90,10 @@ class Services:
         answer = httpx.post(
             f"http://127.0.0.1:{self.port}/graphql", json={"query": query, "variables": variables}, timeout=60
         )
-        return answer.json()["data"]
+        document = answer.json()
+        if not document.get("data"):
+            raise ValueError(f"the web server could not answer: {document.get('errors')}")
+        return document["data"]
 
     def runs(self) -> list[dict[str, Any]]:
         return self.ask("{runsOrError(limit: 500) {... on Runs {results {runId status tags {key value}}}}}")[
