@@ -46,7 +46,8 @@ def build_alert_sensor(config: Config) -> dg.SensorDefinition:
         now = datetime.now(UTC)
         since = datetime.fromisoformat(context.cursor) if context.cursor else now - _LOOKED_BACK
         found = look(_current(config, now), context.instance, now, since)
-        context.update_cursor((now - _AGAIN).isoformat())
+        if not found.unsaved:
+            context.update_cursor((now - _AGAIN).isoformat())
         for channel, error in found.failed.items():
             context.log.error("%s: %s (tried again)", channel, error)
         if found.unsaved:
@@ -74,7 +75,7 @@ def look(
     # Where nothing can be noted, what is known already is told all the same; the look tells that files cannot be written.
     with suppress(StorageError):
         FailureBook(config.state).keep_only(config.portals)
-        note_crashed_runs(config, instance, since or now - _LOOKED_BACK, now)
+    note_crashed_runs(config, instance, since or now - _LOOKED_BACK, now)
     active = {
         run.run_id: (portal, run.status)
         for run in instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
@@ -102,9 +103,8 @@ def _current(config: Config, now: datetime) -> Config:
 def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
     """Take down the tables of failed runs that could not do so themselves, and that Dagster does not start again.
 
-    Raises StorageError when they cannot be written.
+    Where the notes of a portal cannot be read or written, which is an incident itself, the others are taken down.
     """
-    lake, book = Lake(config.lake, config.state), FailureBook(config.state)
     records = instance.get_run_records(
         filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since), limit=500
     )
@@ -112,29 +112,36 @@ def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datet
         run = record.dagster_run
         portal, month = partition_in(run)
         ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
-        if portal not in config.portals or _is_started_again(run, now - ended):
-            continue
-        began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
-        held = {(note.table, note.month) for note in book.of(portal)}
-        same = {run.run_id, run.parent_run_id, run.root_run_id}
-        tables = {".".join(key.path) for key in run.asset_selection or ()}
-        lost = {
-            table
-            for table in tables
-            if (table, month) not in held and not _is_read(lake, SliceKey.of(table, portal, month), same, began)
-        }
-        book.note(
-            FailureNote(
-                portal=portal,
-                table=table,
-                month=month,
-                cause="crash",
-                error=f"run {run.run_id} ended without telling why",
-                run_id=run.run_id,
-                since=ended.isoformat(timespec="seconds"),
-            )
-            for table in sorted(lost)
+        if portal in config.portals and not _is_started_again(run, now - ended):
+            began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
+            with suppress(StorageError):
+                _note_crash(config, run, portal, month, began, ended)
+
+
+def _note_crash(
+    config: Config, run: dg.DagsterRun, portal: str, month: str | None, began: datetime, ended: datetime
+) -> None:
+    lake, book = Lake(config.lake, config.state), FailureBook(config.state)
+    held = {(note.table, note.month) for note in book.of(portal)}
+    same = {run.run_id, run.parent_run_id, run.root_run_id}
+    tables = {".".join(key.path) for key in run.asset_selection or ()}
+    lost = {
+        table
+        for table in tables
+        if (table, month) not in held and not _is_read(lake, SliceKey.of(table, portal, month), same, began)
+    }
+    book.note(
+        FailureNote(
+            portal=portal,
+            table=table,
+            month=month,
+            cause="crash",
+            error=f"run {run.run_id} ended without telling why",
+            run_id=run.run_id,
+            since=ended.isoformat(timespec="seconds"),
         )
+        for table in sorted(lost)
+    )
 
 
 def _is_started_again(run: dg.DagsterRun, ago: timedelta) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
@@ -20,6 +21,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).isoformat()
 
 Watched = dict[str, dict[str, tuple[str, str]]]
 """Portal -> table -> how schedules read it, and ISO text of the UTC instant since when."""
+
+_READ: dict[Path, tuple[tuple[int, int], Watched]] = {}
+"""What was read, by file and what tells that the file is the same: it is asked for once per portal."""
 
 
 def watch(config: Config, catalogue: Catalogue, now: datetime) -> None:
@@ -55,18 +59,24 @@ def _read(config: Config) -> Watched | None:
     file = config.state / "watched.json"
     with storage_errors(file, "read"):
         try:
+            stat = file.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino)
+            if file in _READ and _READ[file][0] == stamp:
+                return _READ[file][1]
             text = file.read_bytes()
         except FileNotFoundError:
             return {}
     try:
-        return {
+        found: Watched = {
             portal: {
-                table: (plan, datetime.fromisoformat(stamp).isoformat()) for table, (plan, stamp) in tables.items()
+                table: (plan, datetime.fromisoformat(since).isoformat()) for table, (plan, since) in tables.items()
             }
             for portal, tables in json.loads(text).items()
         }
     except (ValueError, TypeError, AttributeError):
         return None
+    _READ[file] = (stamp, found)
+    return found
 
 
 def _plan(config: Config, catalogue: Catalogue, portal: str) -> dict[str, str]:

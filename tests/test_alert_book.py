@@ -246,6 +246,25 @@ def test_a_crash_beside_a_failure_is_told_and_what_a_parent_run_wrote_is_not(
     assert sorted(told(hook)) == [("failed", "crash", [GROUPS]), ("failed", "data", ["hr.employees"])]
 
 
+def test_damaged_notes_of_one_portal_keep_no_crash_of_another_from_being_told(
+    planday: Installation, hook: Hook, instance: DagsterInstance
+) -> None:
+    note(planday, DEPARTMENTS, "api")
+    (planday.config.state / "failures" / "oslo.json").write_text("{")
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    # The newest is looked at first.
+    for portal in ("london", "oslo"):
+        made = instance.create_run_for_job(
+            job,
+            asset_selection=frozenset({dg.AssetKey(["hr", "departments"])}),
+            tags={"dagster/partition": portal},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        instance.report_run_failed(made, "killed")
+    look(planday.config, instance)
+    assert {(event, cause) for event, cause, _ in told(hook)} == {("failed", "unseen"), ("failed", "crash")}
+
+
 def test_a_nearly_full_disk_does_not_come_and_go(
     planday: Installation, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
