@@ -61,6 +61,21 @@ def test_the_rate_is_used_and_portals_of_one_app_share_it(tmp_path: Path) -> Non
     two.close()
 
 
+def test_a_pause_is_made_up_for(tmp_path: Path) -> None:
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    began = clock.now
+    sent = sends([budget], clock, 40)
+    without = 39 * 1.05 / 20
+    for _ in range(5):
+        clock.now += 0.2
+        sent += sends([budget], clock, 40)
+    assert most_within(sent, 1.0) <= 20
+    assert sent[-1] - began <= without + 5 * 40 * 1.05 / 20 + 0.1, "five pauses cost less than one"
+    budget.close()
+
+
 def test_it_begins_carefully(tmp_path: Path) -> None:
     clock = Clock()
     budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
