@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test ui check lint types docs chaos backfill daemon backfill-daemon soak soak-short slow readers clients bench clean
+.PHONY: demo test processes ui check lint types docs chaos backfill daemon backfill-daemon soak soak-short slow readers clients bench clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -11,11 +11,15 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
+# What starts the program several times: a full disk, kills, twelve at once, a person forgotten.
+processes: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests -m processes
+
 ui: $(READY)
 	@if [ -f portals.yaml ]; then DAGSTER_HOME="$(CURDIR)" $(BIN)/dagster dev -h 127.0.0.1 -w workspace.yaml; \
 	else $(BIN)/planday demo --ui; fi
 
-check: lint types test
+check: lint types test processes
 	$(BIN)/planday docs --check
 
 lint: $(READY)

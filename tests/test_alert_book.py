@@ -189,6 +189,7 @@ def test_a_fault_of_this_program_while_publishing_is_told(planday: Installation,
     assert ("failed", "publication", ["warehouse"]) in told(hook)
 
 
+@pytest.mark.processes
 def test_a_killed_sync_is_told_when_nothing_reads_its_tables_again(
     planday: Installation, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

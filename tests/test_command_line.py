@@ -41,6 +41,7 @@ def summary(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.processes
 def test_check_sync_status_publish(planday: Installation) -> None:
     checked = planday_command(planday, "check")
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -106,6 +106,7 @@ def left_over(folder: Path, values: list[str]) -> list[str]:
     ]
 
 
+@pytest.mark.processes
 def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
     months = [shifted(THIS, -2), shifted(THIS, -1)]
     person = a_person(planday)
@@ -235,6 +236,7 @@ def _forget_now(planday: Installation, person: int) -> datetime:
     return datetime.now(UTC)
 
 
+@pytest.mark.processes
 def test_a_damaged_list_stops_writing(planday: Installation) -> None:
     person = a_person(planday)
     planday.refresh("hr.employees")

@@ -24,6 +24,7 @@ def test_a_portal_key_that_is_no_name(planday: Installation, key: str) -> None:
         load_config(planday.config_path, CATALOGUE)
 
 
+@pytest.mark.processes
 def test_folders_with_awkward_names(planday: Installation) -> None:
     names = {"lake": 'la\'ke; "x" --', "warehouse": "ware'house; DROP.duckdb"}
     lines = "".join(f"{key}: {json.dumps(name)}\n" for key, name in names.items())

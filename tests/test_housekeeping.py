@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster import DagsterInstance
 
 from pipelines.housekeeping import clean
@@ -17,6 +18,7 @@ from tests.test_command_line import planday_command, summary
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
 
 
+@pytest.mark.processes
 def test_status_for_monitoring_systems(planday: Installation) -> None:
     done = planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
     assert done.returncode == 0

@@ -38,6 +38,7 @@ def places(folder: Path, secret: str) -> list[str]:
     return [str(path.relative_to(folder)) for path, content in files(folder).items() if secret.encode() in content]
 
 
+@pytest.mark.processes
 def test_secrets_and_contact_data_after_a_day_of_work(make: Make) -> None:
     planday = make(rotates=True)
     for _ in range(2):

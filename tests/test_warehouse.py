@@ -139,6 +139,7 @@ def test_a_full_disk_has_its_own_words() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.processes
 def test_twelve_processes_at_once_on_a_fresh_folder_beside_a_reader(make: Make) -> None:
     """Twelve partitions in twelve processes, one budget; a reader connects and queries all the while."""
     planday = make(people=(5, 5, 5))

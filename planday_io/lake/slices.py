@@ -240,7 +240,11 @@ class Lake:
             if path.parent.exists():
                 sweep(path.parent)
             with replacing(path) as temporary:
-                pq.write_table(table.cast(schema), temporary, compression="zstd", row_group_size=_ROWS)
+                # Numbers and instants hardly repeat: a dictionary of them costs more time and space than it saves.
+                texts = [column.name for column in schema if pa.types.is_string(column.type)]
+                pq.write_table(
+                    table.cast(schema), temporary, compression="zstd", row_group_size=_ROWS, use_dictionary=texts
+                )
         return stored
 
     def pending(self) -> list[SliceKey]:
