@@ -65,7 +65,7 @@ clients: $(READY)
 	.venv-duckdb/$$version/bin/python -m pip install --quiet --disable-pip-version-check duckdb==$$version pytz; }; done
 	PLANDAY_CLIENTS=".venv-duckdb/1.2.2/bin/python .venv-duckdb/1.4.4/bin/python" $(BIN)/python -m pytest tests/test_clients.py -s
 
-# What this is compared with has an environment of its own. CASES="a g" runs some cases and leaves docs/performance.md alone.
+# What this is compared with has an environment of its own. CASES="a g" runs some cases.
 bench: $(READY) .venv-bench/.ready
 	$(BIN)/python -m benchmarks $(CASES)
 

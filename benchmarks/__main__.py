@@ -1,7 +1,7 @@
 """`make bench`: the cases by letter, or all of them; writes what was measured into docs/performance.md.
 
-python -m benchmarks            all cases, 25 minutes
-python -m benchmarks a g        some of them, printed only
+python -m benchmarks            all cases, half an hour
+python -m benchmarks a g        some of them; what the page says of the others stays
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks.reading import Result
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+HEAD = ("| Case | What | Measured | To reach | On |", "|---|---|---|---|---|")
 CASES: dict[str, list[Callable[[], list[Result]]]] = {
     "a": [reading.at_full_speed],
     "b": [reading.at_the_pace_of_the_budget],
@@ -33,20 +34,26 @@ CASES: dict[str, list[Callable[[], list[Result]]]] = {
 
 
 def main(letters: list[str]) -> None:
-    """Run cases and print a table; with all of them, renew the page."""
-    lines = ["| Case | What | Measured | To reach |", "|---|---|---|---|"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    """Run cases, print what was measured, and put it in the place of what the page says of these cases."""
     for letter in letters or CASES:
-        for case in CASES[letter]:
-            for one in case():
-                lines.append(f"| {one.case} | {one.what} | {one.measured} | {one.wanted} |")
-                sys.stdout.write(lines[-1] + "\n")
-                sys.stdout.flush()
-    if not letters:
-        text = PAGE.read_text(encoding="utf-8")
-        head, _, rest = text.partition(BEGIN)
-        tail = rest.partition(END)[2]
-        PAGE.write_text(f"{head}{BEGIN}\n{_machine()}\n\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+        lines = [line for case in CASES[letter] for line in _lines(case())]
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+        _renew(letter, lines)
+
+
+def _lines(results: list[Result]) -> list[str]:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    return [f"| {one.case} | {one.what} | {one.measured} | {one.wanted} | {today} |" for one in results]
+
+
+def _renew(letter: str, lines: list[str]) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    measured, _, tail = rest.partition(END)
+    kept = {case: [line for line in measured.splitlines() if line.startswith(f"| {case} |")] for case in CASES}
+    rows = [line for found in {**kept, letter: lines}.values() for line in found]
+    PAGE.write_text("\n".join([f"{head}{BEGIN}", _machine(), "", *HEAD, *rows, f"{END}{tail}"]), encoding="utf-8")
 
 
 def _machine() -> str:
@@ -54,7 +61,7 @@ def _machine() -> str:
     names = ("dagster", "duckdb", "httpx", "msgspec", "pyarrow")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, `make bench`: {os.cpu_count()} cores, {memory:.0f} GiB, Python "
+        f"`make bench`, on {os.cpu_count()} cores, {memory:.0f} GiB, Python "
         f"{platform.python_version()}, {versions}; dlt as in `benchmarks/requirements.lock`."
     )
 

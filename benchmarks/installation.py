@@ -73,3 +73,11 @@ class Bench:
         out.mkdir()
         given = [self.address, refresh_token("oslo"), CLIENT_ID, THIS, str(out), *arguments]
         return run([ROOT / ".venv-bench/bin/python", ROOT / "benchmarks" / script, *given], self.folder)
+
+    def floor_without_pandas(self) -> Measured:
+        """The floor where pyarrow finds no pandas, which it loads wherever it is installed."""
+        script = "import runpy, sys; sys.modules['pandas'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+        out = self.folder / "other"
+        out.mkdir(exist_ok=True)
+        given = [ROOT / "benchmarks/floor.py", self.address, refresh_token("oslo"), CLIENT_ID, THIS, str(out)]
+        return run([ROOT / ".venv-bench/bin/python", "-c", script, *given], self.folder)

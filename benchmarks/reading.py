@@ -46,7 +46,12 @@ def at_full_speed(*, employees: int = 20_000, shifts: int = 500_000, times: int 
             one.clear()
             return one.planday("sync")
 
-        ours = {"floor": lambda: one.other("floor.py"), "library": library, "sync": sync}
+        ours = {
+            "floor": lambda: one.other("floor.py"),
+            "floor without pandas": one.floor_without_pandas,
+            "library": library,
+            "sync": sync,
+        }
         found = alternating(ours, times)
         found |= alternating({"dlt, Parquet": lambda: one.other("dlt_source.py", "parquet")}, 2)
         found |= alternating({"dlt, its default": lambda: one.other("dlt_source.py", "default")}, 1)

@@ -36,6 +36,8 @@ SAMPLE = 10
 """So many parents are asked, where it is not known how many rows a parent has."""
 STEP_SECONDS = 0.14
 """What reading one table costs beside its requests: measured, Dagster's step and the file."""
+RUN_SECONDS = 0.5
+"""What one run of `planday sync` costs beside its tables. A run of the daemon is a process of its own and takes longer."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class Forecast:
     Args:
         portal: config key.
         tables: by table.
-        seconds: at the rate that the API allows, as far as it is known.
+        seconds: at the rate that the API allows, as far as it is known, and what Dagster's steps and runs take.
         share: of what the portal may ask in an hour.
         asked: requests that were spent on finding out.
     """
@@ -147,7 +149,8 @@ class _Forecaster:
         for entry in result.tables.values():
             entry.seconds = seconds_for(entry.requests, portal) + steps[entry.table] * STEP_SECONDS
             entry.share = entry.requests / hourly
-        result.seconds = seconds_for(result.requests, portal) + steps.total() * STEP_SECONDS
+        own = steps.total() * STEP_SECONDS + len(runs) * RUN_SECONDS
+        result.seconds = seconds_for(result.requests, portal) + own
         result.share = result.requests / hourly
         return result
 
