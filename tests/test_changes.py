@@ -1,0 +1,177 @@
+"""Months that are marked because somebody edited, moved or deleted something in them, and what explains a loss."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from planday_io.catalogue import CATALOGUE
+from planday_io.changes import ChangedMonths
+from planday_io.errors import ShrunkSnapshotError
+from planday_io.grid import grid_months
+from planday_io.lake.slices import SliceKey
+from planday_io.months import first_day, last_day, shifted
+from planday_io.refresh import refresh
+from planday_io.session import PortalSession
+from tests.conftest import EVERYTHING, Installation, Make
+from tests.test_command_line import planday_command
+from tests.test_months import FACTS, THIS, a_shift
+
+
+@pytest.fixture
+def planday(make: Make) -> Installation:
+    return make(people=(5, 5, 5), resources=EVERYTHING)
+
+
+def test_a_month_that_emptied_is_refused_unless_deletions_explain_it(planday: Installation) -> None:
+    month = shifted(THIS, -1)
+    planday.read_months([month])
+    roster = planday.sandbox.portals["oslo"].roster
+    for shift in list(roster.on(first_day(month), last_day(month))):
+        roster.delete_shift(shift["id"])
+    with pytest.raises(ShrunkSnapshotError, match=f"scheduling.shifts of portal 'oslo' in {month} shrank"):
+        planday.refresh("scheduling.shifts", month=month)
+    planday.refresh("scheduling.deleted_shifts")
+    (report,) = planday.refresh("scheduling.shifts", month=month)
+    assert report.rows == 0
+
+
+@pytest.mark.slow
+def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(make: Make) -> None:
+    """Edits, deletions, moves across months, eight months back: `planday sync` of the feed reads what was touched only."""
+    planday = make(people=(4, 4, 4), resources=EVERYTHING)
+    start = shifted(THIS, -9)
+    planday.edit_config("history_start: 2025-01", f"history_start: {start}")
+    planday.edit_config("  oslo:\n", "  oslo:\n    window: {past_months: 1, future_months: 1}\n")
+    months = grid_months(planday.config, "oslo", datetime.now(UTC))
+    # All but the oldest two, which were never read: a plain sync finds that out by itself.
+    planday.read_months(months[2:])
+    first = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert {key.month for key in planday.lake.slices("scheduling.shifts")} == set(months)
+    assert not ChangedMonths(planday.config.state).marks()
+
+    roster = planday.sandbox.portals["oslo"].roster
+    long_ago, later, other = shifted(THIS, -8), shifted(THIS, -6), shifted(THIS, -4)
+    edited = a_shift(roster, long_ago)
+    roster.edit_shift(edited, endDateTime=f"{roster.shifts[edited]['date']}T23:45")
+    moved = a_shift(roster, later)
+    roster.edit_shift(moved, date=first_day(other).isoformat())
+    deleted = a_shift(roster, shifted(THIS, -3))
+    roster.delete_shift(deleted)
+    added = roster.add_shift(edited, first_day(shifted(THIS, -7)))
+    touched = {long_ago, later, other, shifted(THIS, -3), shifted(THIS, -7)}
+
+    planday.sandbox.queries.clear()
+    done = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = json.loads(done.stdout)["tables"]
+    assert {report["month"] for report in reports} == {None, *touched}
+    looked = [key for key in planday.sandbox.queries if "modifiedFrom" in key or "deletedFrom" in key]
+    assert len(looked) == 3, "a handful of requests: modified, modified drafts, deleted"
+    fresh = planday.fresh()
+    fresh.read_months(months)
+    assert planday.content() == fresh.content()
+    shifts = dict(planday.query("SELECT id, month FROM scheduling.shifts"))
+    assert (shifts[edited], shifts[moved], shifts[added], deleted in shifts) == (
+        long_ago, other, shifted(THIS, -7), False,
+    )  # fmt: skip
+    # Nothing is left to do.
+    planday.sandbox.requests.clear()
+    again = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts", "--json")
+    assert {report["month"] for report in json.loads(again.stdout)["tables"]} == {None}
+    assert sum(planday.sandbox.requests.values()) == 4
+
+
+def test_marks_outlive_a_failed_run_and_go_when_the_month_is_read(planday: Installation) -> None:
+    old = shifted(THIS, -4)
+    planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
+    planday.refresh("scheduling.deleted_shifts")
+    changed = ChangedMonths(planday.config.state)
+    assert not changed.settle(planday.lake, CATALOGUE, planday.config)
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == (old,)
+    (mark,) = changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert (mark.portal, mark.month, "scheduling.shifts" in mark.tables) == ("oslo", old, True)
+    planday.refresh("scheduling.shifts", month=old)
+    (mark,) = changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert "scheduling.shifts" not in mark.tables
+    planday.read_months([old])
+    assert not changed.settle(planday.lake, CATALOGUE, planday.config)
+
+
+def test_months_never_read_are_marked_once_a_day_and_a_refused_table_does_not_count(planday: Installation) -> None:
+    start = shifted(THIS, -2)
+    planday.edit_config("history_start: 2025-01", f"history_start: {start}")
+    months = grid_months(planday.config, "oslo", datetime.now(UTC))
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == tuple(months)
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == ()
+    for app in planday.sandbox.apps.values():
+        app.scopes -= {"payroll:read"}
+    for name in ("scheduling.shifts", "revenue.revenue"):
+        for month in months:
+            planday.refresh(name, month=month)
+    for mark in ChangedMonths(planday.config.state).marks():
+        (planday.config.state / "changed" / f"{mark.portal}.{mark.month}.json").unlink()
+    planday.lake.path(SliceKey.of("revenue.revenue", "oslo", months[0])).unlink()
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert report.marked == (months[0],)
+    (mark,) = ChangedMonths(planday.config.state).marks()
+    assert mark.tables == ("revenue.revenue",)
+
+
+def test_what_failed_in_a_marked_month_is_marked_anew(planday: Installation) -> None:
+    """Shifts were read, payroll was not: later changes runs find no difference, and still the month has to come."""
+    old = shifted(THIS, -4)
+    planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
+    planday.refresh("scheduling.deleted_shifts")
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
+    planday.refresh("scheduling.deleted_shifts")
+    for endpoint in CATALOGUE.endpoints:
+        if endpoint.name in FACTS and endpoint.name != "payroll.shifts":
+            planday.refresh(endpoint.name, month=old)
+    changed = ChangedMonths(planday.config.state)
+    (first,) = changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert first.tables == ("payroll.shifts",)
+    planday.refresh("scheduling.deleted_shifts")
+    assert changed.marks() == [first], "not while its run may still be under way"
+    later = PortalSession(
+        planday.config, CATALOGUE, "oslo", run_id="later", clock=lambda: datetime.now(UTC) + timedelta(hours=7)
+    )
+    refresh(later, "scheduling.deleted_shifts")
+    (again,) = changed.marks()
+    assert again.at > first.at
+    assert again.tables == ("payroll.shifts",)
+
+
+def test_an_edit_does_not_explain_an_empty_answer(planday: Installation) -> None:
+    """One shift of the month was edited; then payroll answers with nothing, and with rows of its own in one array."""
+    month = shifted(THIS, -1)
+    planday.read_months([month])
+    planday.refresh("scheduling.deleted_shifts")
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, month), comment="x")
+    planday.refresh("scheduling.deleted_shifts")
+    assert planday.origin("payroll.shifts", month=month).kept >= 5  # type: ignore[union-attr]
+    before = {table: planday.bytes_of(table, month=month) for table in FACTS if table.startswith("payroll")}
+    meal = {"employeeId": 1, "date": f"{month}-01", "name": "Meal", "salary": -25}
+
+    async def empty(_: Request) -> Response:
+        return JSONResponse({"shiftsPayroll": [], "supplementsPayroll": [meal] * 9, "salariedPayroll": []})
+
+    planday.serve(Route("/payroll/v1.0/payroll", empty))
+    with pytest.raises(ShrunkSnapshotError):
+        planday.refresh("payroll.shifts", month=month)
+    assert {table: planday.bytes_of(table, month=month) for table in before} == before, "all of its tables, or none"
