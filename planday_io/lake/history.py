@@ -152,17 +152,20 @@ def advance(
     """
     head = ["portal", *(["month"] if table.is_monthly else [])]
     key = [*head, *(name for name in table.key if name not in head)]
+    # A table with ordinals finds rows again also where their key is not whole.
+    lasting = snapshot if table.ordinal else _with_whole_keys(snapshot, key)
     if not versions.num_rows:
-        return _begun(versions.schema, snapshot, key=key, needs_whole=not table.ordinal, at=at, seen=seen)
+        return _begun(versions.schema, lasting, key=key, at=at, seen=seen)
     own = [name for name in snapshot.schema.names if name != "_fetched_at"]
     renamed = {name: history_column(name) for name in snapshot.schema.names}
+    if _is_as_before(versions, lasting, own=own, key=key):
+        return versions
 
     def pairs(template: str, names: list[str], joint: str) -> str:
         return joint.join(template.format(n=quote(n), h=quote(renamed[n])) for n in names)
 
     same_key = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", key, " AND ")
     same_row = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", compared, " AND ") or "true"
-    whole = "true" if table.ordinal else pairs("s.{n} IS NOT NULL", key, " AND ")
     columns = versions.schema.names
     closing = {"valid_to": "$at AS valid_to", "is_current": "false AS is_current"}
     closed = ", ".join(closing.get(name, quote(name)) for name in columns)
@@ -170,7 +173,7 @@ def advance(
     # A version that began with this very read never was: the same read is recorded once more.
     query = f"""
         WITH open AS (SELECT row_number() OVER () AS _row, * FROM versions WHERE is_current),
-        found AS (SELECT row_number() OVER () AS _row, * FROM snapshot AS s WHERE {whole}),
+        found AS (SELECT row_number() OVER () AS _row, * FROM snapshot),
         unchanged AS (
             SELECT v._row AS open_number, s._row AS found_number
             FROM open AS v JOIN found AS s ON {same_key} AND {same_row}
@@ -193,26 +196,32 @@ def advance(
     with duckdb.connect(":memory:", config={"threads": 2}) as db:
         db.execute("SET TimeZone = 'UTC'")
         db.register("versions", versions)
-        db.register("snapshot", snapshot)
+        db.register("snapshot", lasting)
         result = db.sql(
             f"SELECT {_quoted(columns)} FROM ({query}) ORDER BY {order}, valid_from", params={"at": at, "seen": seen}
         ).to_arrow_table()
     return result.cast(versions.schema)
 
 
-def _begun(
-    schema: pa.Schema, snapshot: pa.Table, *, key: list[str], needs_whole: bool, at: datetime, seen: datetime | None
-) -> pa.Table:
+def _with_whole_keys(snapshot: pa.Table, key: list[str]) -> pa.Table:
+    for name in key:
+        if snapshot.column(name).null_count:
+            snapshot = snapshot.filter(pc.is_valid(snapshot.column(name)))
+    return snapshot
+
+
+def _is_as_before(versions: pa.Table, snapshot: pa.Table, *, own: list[str], key: list[str]) -> bool:
+    """Whether a read found in all columns what is current: most nights change nothing in most tables."""
+    is_current = versions.column("is_current")
+    if pc.sum(is_current).as_py() != snapshot.num_rows:
+        return False
+    current = versions.filter(is_current).select([history_column(name) for name in own]).rename_columns(own)
+    return bool(current.equals(_by_key(snapshot, key).select(own)))
+
+
+def _begun(schema: pa.Schema, snapshot: pa.Table, *, key: list[str], at: datetime, seen: datetime | None) -> pa.Table:
     """The versions after the first read: every row, from now on. The same as `advance`, without a join."""
-    if needs_whole:
-        for name in key:
-            if snapshot.column(name).null_count:
-                snapshot = snapshot.filter(pc.is_valid(snapshot.column(name)))
-    # All rows of a slice have the same portal and month.
-    sorts = [(name, "ascending") for name in key if name not in ("portal", "month")] or [(key[0], "ascending")]
-    order = pc.sort_indices(snapshot, sorts)
-    if not _is_sorted(order):
-        snapshot = snapshot.take(order)
+    snapshot = _by_key(snapshot, key)
     values = {"valid_from": at, "valid_to": None, "is_current": True, "changed_after": seen}
     source = {history_column(name): name for name in snapshot.schema.names}
     columns = [
@@ -222,6 +231,13 @@ def _begun(
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _by_key(snapshot: pa.Table, key: list[str]) -> pa.Table:
+    # All rows of a slice have the same portal and month.
+    sorts = [(name, "ascending") for name in key if name not in ("portal", "month")] or [(key[0], "ascending")]
+    order = pc.sort_indices(snapshot, sorts)
+    return snapshot if _is_sorted(order) else snapshot.take(order)
 
 
 def _is_sorted(order: pa.Array) -> bool:
