@@ -16,6 +16,7 @@ import calendar
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -317,7 +318,8 @@ def test_balances_are_of_today_or_the_last_day_and_never_the_projection(planday:
     assert all("balanceDate=" in key for key in asked)
     rows = {row["account_id"]: row for row in planday.rows("absence.account_balances")}
     assert rows[account["id"]]["balance_date"] == date(2026, 3, 31)
-    assert rows[account["id"] + 1]["balance_date"] == datetime.now(UTC).date()
+    zone = ZoneInfo(planday.config.portals["oslo"].timezone)
+    assert rows[account["id"] + 1]["balance_date"] == datetime.now(zone).date(), "today where the portal is"
     assert all(row["value"] < 25 for row in rows.values())
 
 
