@@ -143,6 +143,7 @@ def test_hours(planday: Installation) -> None:
         "SELECT shift_id, punched_hours, approved_hours, paid_hours, paid_cost, punches, punched_gap, approved_gap, "
         "paid_gap, status FROM marts.hours WHERE row_of = 'shift'"
     )
+    asked = datetime.now(UTC)
     found = {row[0]: row[1:] for row in rows}
     assert len(rows) == len(found) == len(shifts(planday)), "one row per shift"
     punches = defaultdict(list)
@@ -170,9 +171,12 @@ def test_hours(planday: Installation) -> None:
         if labour.counts(s) and s["date"] <= today:
             assert abs(paid - Decimal(labour.paid_hours(s))) < Decimal("0.001")
             assert cost == (Decimal(str(salary)) if wage is not None else None)
-            assert paid_gap == (
-                None if wage is not None else "salaried" if s["employeeId"] in portal.pay.salaries else "no pay data"
-            )
+            if wage is not None:
+                assert paid_gap is None
+            elif datetime.fromisoformat(s["startDateTime"]).replace(tzinfo=ZONE) > asked:
+                assert paid_gap == "not yet", "a shift of today, asked about before it begins"
+            else:
+                assert paid_gap == ("salaried" if s["employeeId"] in portal.pay.salaries else "no pay data")
         else:
             assert paid is None
             assert paid_gap
