@@ -177,6 +177,8 @@ def test_a_moved_shift_is_never_there_twice(planday: Installation) -> None:
 
 
 def test_a_department_that_was_closed_keeps_its_history(planday: Installation) -> None:
+    # Its revenue goes with it; how much that is depends on the day of the month.
+    planday.edit_config("retries: {step", "guards: {max_lost_rows: 1000}\n  retries: {step")
     month = shifted(THIS, -1)
     planday.read_months([month])
     before = planday.content()
@@ -236,7 +238,7 @@ def test_a_changed_type_does_not_bring_a_moved_shift_back(planday: Installation)
 
 
 def test_the_window_is_inside_the_grid(planday: Installation) -> None:
-    now = datetime.now(UTC)
+    now = datetime.fromisoformat(f"{THIS}-15T12:00:00Z")
     planday.edit_config("history_start: 2025-01", f"history_start: {THIS}")
     assert window_months(planday.config, "oslo", now)[0] == THIS == grid_months(planday.config, "oslo", now)[0]
     assert window_months(planday.config, "oslo", now)[-1] == shifted(THIS, 2)
