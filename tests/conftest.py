@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 import stamina
+import yaml
 from dagster import DagsterInstance
 from starlette.requests import Request
 from starlette.responses import Response
@@ -200,11 +201,18 @@ def _no_waits() -> Iterator[None]:
     stamina.set_testing(False)
 
 
+def storage_at(home: Path) -> dict[str, Any]:
+    """The storage of the project's dagster.yaml, somewhere else."""
+    storage: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "dagster.yaml").read_text())["storage"]
+    storage["custom"]["config"]["base_dir"] = str(home / "storage")
+    return {"storage": storage}
+
+
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
     home = tmp_path / "home"
     home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as made:
+    with dg.DagsterInstance.local_temp(str(home), overrides=storage_at(home)) as made:
         yield made
 
 
