@@ -1,8 +1,7 @@
-"""Dagster's SQLite storage with connections that stay open: same files, a third less work for each sync.
+"""Dagster's SQLite storage with engines that are kept: same files, a fifth less processor time for a sync of ten portals.
 
-Dagster makes an engine, opens a database, compiles its statement and closes the database again for each event of a run, and
-the last to close a database copies its log back. A sync of ten portals stores 1,300 events. To be without this module, write
-`storage: {sqlite: {base_dir: .dagster/storage}}` into dagster.yaml.
+Dagster makes an engine, compiles its statement, opens the database and closes it again for each event of a run; such a sync
+stores 1,300. To be without this module, write `storage: {sqlite: {base_dir: .dagster/storage}}` into dagster.yaml.
 """
 
 from __future__ import annotations
@@ -17,13 +16,18 @@ from dagster._core.storage.sql import create_engine
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from sqlalchemy.pool import NullPool, QueuePool
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 
 class EventLog(SqliteEventLogStorage):
-    """The event log; two databases stay open: the index of all runs, and the events of the run that was used last."""
+    """The event log. Its engines are kept: that of the index of all runs, and that of the run which was used last.
+
+    The index stays open, runs do not: who watches a run in the UI is woken when its file changes, and SQLite writes an
+    event into the file itself only when the last connection closes.
+    """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: dict[str, Engine] = {}
@@ -38,15 +42,18 @@ class EventLog(SqliteEventLogStorage):
         if shard not in self._engines:
             for other in self._engines.keys() - {INDEX_SHARD_NAME}:
                 self._engines.pop(other).dispose()
-            timeout = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
-            self._engines[shard] = create_engine(self.conn_string_for_shard(shard), connect_args=timeout)
+            self._engines[shard] = create_engine(
+                self.conn_string_for_shard(shard),
+                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+                poolclass=QueuePool if shard == INDEX_SHARD_NAME else NullPool,
+            )
         if shard not in self._initialized_dbs:
             self._initdb(self._engines[shard])
             self._initialized_dbs.add(shard)
         return self._engines[shard]
 
     def dispose(self) -> None:
-        """Close what is open."""
+        """Close the index."""
         super().dispose()
         with self._db_lock:
             while self._engines:

@@ -1,22 +1,24 @@
-"""Dagster's SQLite storage with open connections: the same files as Dagster's own, and no more than two of them open."""
+"""Dagster's SQLite storage with kept engines: the same files as Dagster's own, and whoever watches a run is woken."""
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
 import psutil
-from dagster import DagsterInstance
+from dagster import DagsterInstance, EventLogEntry
 
 from pipelines.storage import EventLog
 from tests.conftest import Installation, run, storage_at
+
+DEPARTMENTS = dg.AssetKey(["hr", "departments"])
 
 
 def test_dagster_s_own_storage_reads_and_continues_what_ours_wrote(planday: Installation, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    key = dg.AssetKey(["hr", "departments"])
     with DagsterInstance.local_temp(str(home), overrides=storage_at(home)) as ours:
         assert isinstance(ours.event_log_storage, EventLog)
         assert run(planday, ours, "hr.departments").success
@@ -27,25 +29,39 @@ def test_dagster_s_own_storage_reads_and_continues_what_ours_wrote(planday: Inst
     with DagsterInstance.local_temp(str(home), overrides=own) as stock:
         assert [one.run_id for one in stock.get_runs()] == [done.run_id]
         assert stock.all_logs(done.run_id) == events
-        materialized = stock.get_latest_materialization_event(key)
+        materialized = stock.get_latest_materialization_event(DEPARTMENTS)
         assert materialized
         assert materialized.run_id == done.run_id
         assert run(planday, stock, "hr.departments").success
     with DagsterInstance.local_temp(str(home), overrides=storage_at(home)) as ours:
-        assert len(ours.fetch_materializations(key, limit=10).records) == 2
+        assert len(ours.fetch_materializations(DEPARTMENTS, limit=10).records) == 2
 
 
-def test_two_databases_of_events_are_open_and_none_after_it(planday: Installation, instance: DagsterInstance) -> None:
+def test_only_the_index_stays_open(planday: Installation, instance: DagsterInstance) -> None:
     def is_open() -> set[str]:
         names = {Path(file.path).name for file in psutil.Process().open_files()}
         return {name for name in names if name.endswith(".db")} - {"runs.db", "schedules.db"}
 
     ids = [run(planday, instance, "hr.departments").run_id for _ in range(3)]
-    assert is_open() == {"index.db", f"{ids[-1]}.db"}
+    assert is_open() == {"index.db"}
     with ThreadPoolExecutor(4) as threads:
         counts = list(threads.map(lambda one: len(instance.all_logs(one)), ids * 20))
     assert set(counts) == {len(instance.all_logs(ids[0]))}
-    assert len(is_open()) == 2
     instance.event_log_storage.dispose()
     assert is_open() == set()
-    assert len(instance.all_logs(ids[0])) == counts[0], "and it opens again"
+    assert len(instance.fetch_materializations(DEPARTMENTS, limit=10).records) == 3, "and it opens again"
+
+
+def test_who_watches_a_run_is_told_while_it_goes_on(planday: Installation, instance: DagsterInstance) -> None:
+    done = run(planday, instance, "hr.departments")
+    told = threading.Event()
+    with DagsterInstance.from_ref(instance.get_ref()) as watching:
+
+        def look(entry: EventLogEntry, _: str) -> None:
+            if entry.dagster_event and entry.dagster_event.message == "still here":
+                told.set()
+
+        watching.watch_event_logs(done.run_id, None, look)
+        instance.report_engine_event("still here", done.dagster_run)
+        assert told.wait(30)
+        watching.end_watch_event_logs(done.run_id, look)
