@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import psutil
 from dagster import DagsterInstance, EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from pipelines.storage import EventLog
 from tests.conftest import Installation, run, storage_at
@@ -65,3 +68,38 @@ def test_who_watches_a_run_is_told_while_it_goes_on(planday: Installation, insta
         instance.report_engine_event("still here", done.dagster_run)
         assert told.wait(30)
         watching.end_watch_event_logs(done.run_id, look)
+
+
+def test_a_run_s_database_is_what_dagster_would_make(tmp_path: Path) -> None:
+    def made_by(log: type[SqliteEventLogStorage]) -> tuple[list[str], ...]:
+        storage = log(str(tmp_path / log.__name__))
+        with storage.run_connection("a-run"):
+            pass
+        storage.dispose()
+        with closing(sqlite3.connect(storage.path_for_shard("a-run"))) as db:
+            return tuple(
+                sorted("".join(" ".join(map(str, row)).split()) for row in db.execute(sql))
+                for sql in (
+                    "SELECT type, name, sql FROM sqlite_master",
+                    "PRAGMA journal_mode",
+                    "SELECT version_num FROM alembic_version",
+                )
+            )
+
+    ours, stock = made_by(EventLog), made_by(SqliteEventLogStorage)
+    assert ours == stock
+    assert len(ours[0]) > 20
+    assert ours[1] == ["wal"]
+
+
+def test_processes_that_make_one_database_at_once_all_get_it(tmp_path: Path) -> None:
+    logs = [EventLog(str(tmp_path)) for _ in range(4)]
+
+    def look(log: EventLog, run_id: str) -> int:
+        return len(log.get_logs_for_run(run_id))
+
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(20):
+            assert list(threads.map(look, logs, [f"run-{number}"] * 4)) == [0] * 4
+    for log in logs:
+        log.dispose()
