@@ -64,6 +64,7 @@ def _timezone(value: str) -> str:
     return value
 
 
+@functools.lru_cache  # the defaults' schedules are checked for each portal
 def _cron(value: str) -> str:
     if len(value.split()) != 5 or not croniter.is_valid(value):
         raise refuse("a cron expression of five fields such as '0 2 * * *'")
