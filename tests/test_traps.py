@@ -342,40 +342,6 @@ def test_absences_across_a_month_end_are_whole(planday: Installation) -> None:
     assert across
 
 
-def test_the_deleted_feed_is_inclusive_overlaps_and_never_shrinks(planday: Installation) -> None:
-    roster = planday.sandbox.portals["oslo"].roster
-    planday.refresh("scheduling.deleted_shifts")
-    before = {row["id"] for row in planday.rows("scheduling.deleted_shifts")}
-    assert before == {row["id"] for row in roster.deleted}
-    shift = next(iter(roster.shifts))
-    roster.delete_shift(shift)
-    del roster.deleted[0]  # nobody knows how long they are kept
-    planday.refresh("scheduling.deleted_shifts")
-    assert {row["id"] for row in planday.rows("scheduling.deleted_shifts")} == before | {shift}
-    (first, second) = sorted(queries(planday, "/scheduling/v1.0/shifts/deleted"), key=len)
-    assert "deletedFrom" not in first
-    since = datetime.fromisoformat(second["deletedFrom"])
-    assert timedelta(days=1) <= datetime.now(UTC) - since < timedelta(days=1, minutes=5)
-
-
-def test_no_feed_loses_a_row_when_everything_is_read_or_less_is_allowed(planday: Installation) -> None:
-    planday.edit_config("defaults:", "privacy: {free_text: keep}\ndefaults:")
-    roster = planday.sandbox.portals["oslo"].roster
-    roster.deleted[0]["comment"] = "Anna has the key"
-    planday.refresh("scheduling.deleted_shifts")
-    before = planday.rows("scheduling.deleted_shifts")
-    assert [row["comment"] for row in before if row["comment"]]
-    roster.deleted.clear()
-    planday.refresh("scheduling.deleted_shifts", full=True)
-    assert planday.rows("scheduling.deleted_shifts") == before
-    planday.edit_config("free_text: keep", "free_text: drop")
-    planday.refresh("scheduling.deleted_shifts")
-    after = planday.rows("scheduling.deleted_shifts")
-    assert {row["id"] for row in after} == {row["id"] for row in before}
-    assert {row["comment"] for row in after} == {None}
-    assert b"Anna has the key" not in planday.bytes_of("scheduling.deleted_shifts")
-
-
 def test_an_array_of_payroll_that_is_left_out_is_empty(planday: Installation) -> None:
     answer(planday, "/payroll/v1.0/payroll", {"shiftsPayroll": [], "supplementsPayroll": [], "currencySymbol": "kr"})
     reports = planday.refresh("payroll.shifts", month=LAST)

@@ -1,0 +1,96 @@
+"""Tables of which only changes are read again: nothing is read twice that need not be, and no row is ever lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.conftest import EVERYTHING, Installation, Make
+from tests.test_traps import queries
+
+
+@pytest.fixture
+def planday(make: Make) -> Installation:
+    return make(people=(6, 9, 8), resources=EVERYTHING)
+
+
+def test_only_new_and_modified_employees_are_read_again(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh("hr.employee_details")
+    details, _ = planday.refresh("hr.employee_details")
+    assert (details.counters.requests, details.rows) == (2, 6)  # whose portal it is, and the list
+    changed, gone = portal.employees[0]["id"], portal.employees[1]["id"]
+    portal.edit_employee(
+        changed, jobTitle="Head chef", custom_101={"name": "Shoe size", "type": "Numeric", "value": 47}
+    )
+    portal.deactivate(gone)
+    hired = portal.hire()
+    details, _ = planday.refresh("hr.employee_details")
+    assert (details.counters.requests, details.rows) == (4, 6)
+    assert {row["id"] for row in planday.rows("hr.employee_details")} == {row["id"] for row in portal.employees}
+    assert hired in {row["id"] for row in planday.rows("hr.employee_details")}
+    details, _ = planday.refresh("hr.employee_details", full=True)
+    assert details.counters.requests == 8
+
+
+def test_history_is_merged_and_never_shrinks(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh("hr.employee_history")
+    before = len(planday.rows("hr.employee_history"))
+    gone = portal.employees[0]["id"]
+    portal.edit_employee(portal.employees[1]["id"], firstName="Changed", lastName="Twice")
+    portal.deactivate(gone)
+    planday.refresh("hr.employee_history")
+    after = planday.rows("hr.employee_history")
+    assert len(after) == before + 2
+    assert gone in {row["employee_id"] for row in after}
+    planday.refresh("hr.employee_history")
+    assert len(planday.rows("hr.employee_history")) == before + 2
+
+
+def test_history_of_somebody_who_was_away_is_read_whole_when_they_return(planday: Installation) -> None:
+    """What changed while a person was off the list is older than the last read, and must not be missed."""
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh("hr.employee_history")
+    person = portal.employees.pop(0)
+    planday.refresh("hr.employee_history")
+    portal.employees.append(person)
+    portal.edit_employee(person["id"], now=datetime(2024, 5, 1, tzinfo=UTC), firstName="Renamed while away")
+    planday.refresh("hr.employee_history")
+    stamps = {row["modification_date_time"] for row in planday.rows("hr.employee_history")}
+    assert datetime(2024, 5, 1) in stamps  # noqa: DTZ001 - the API gives no zone
+
+
+def test_the_deleted_feed_is_inclusive_overlaps_and_never_shrinks(planday: Installation) -> None:
+    roster = planday.sandbox.portals["oslo"].roster
+    planday.refresh("scheduling.deleted_shifts")
+    before = {row["id"] for row in planday.rows("scheduling.deleted_shifts")}
+    assert before == {row["id"] for row in roster.deleted}
+    shift = next(iter(roster.shifts))
+    roster.delete_shift(shift)
+    del roster.deleted[0]  # nobody knows how long they are kept
+    planday.refresh("scheduling.deleted_shifts")
+    assert {row["id"] for row in planday.rows("scheduling.deleted_shifts")} == before | {shift}
+    (first, second) = sorted(queries(planday, "/scheduling/v1.0/shifts/deleted"), key=len)
+    assert "deletedFrom" not in first
+    since = datetime.fromisoformat(second["deletedFrom"])
+    assert timedelta(days=1) <= datetime.now(UTC) - since < timedelta(days=1, minutes=5)
+
+
+def test_no_feed_loses_a_row_when_everything_is_read_or_less_is_allowed(planday: Installation) -> None:
+    planday.edit_config("defaults:", "privacy: {free_text: keep}\ndefaults:")
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.deleted[0]["comment"] = "Anna has the key"
+    planday.refresh("scheduling.deleted_shifts")
+    before = planday.rows("scheduling.deleted_shifts")
+    assert [row["comment"] for row in before if row["comment"]]
+    roster.deleted.clear()
+    planday.refresh("scheduling.deleted_shifts", full=True)
+    assert planday.rows("scheduling.deleted_shifts") == before
+    planday.edit_config("free_text: keep", "free_text: drop")
+    planday.refresh("scheduling.deleted_shifts")
+    after = planday.rows("scheduling.deleted_shifts")
+    assert {row["id"] for row in after} == {row["id"] for row in before}
+    assert {row["comment"] for row in after} == {None}
+    assert b"Anna has the key" not in planday.bytes_of("scheduling.deleted_shifts")
