@@ -2,8 +2,8 @@
 
 For each event of a run Dagster makes an engine, compiles its statement, opens the database and closes it again; and each
 time it makes a run's database or opens an instance (also for every tick of a schedule), alembic reads forty migrations, only
-to find that the database is stamped. Without that a sync of ten portals takes a quarter less processor time, and the minute
-in which many schedules are due less than half. To be without this module, write
+to find that the database is stamped. Without that a sync of ten portals takes a fifth less processor time, and a hundred
+schedules that are due at once are queued in three fifths of the time. To be without this module, write
 `storage: {sqlite: {base_dir: .dagster/storage}}` into dagster.yaml.
 """
 
@@ -44,6 +44,7 @@ class EventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: dict[str, Engine] = {}
+        self._newest: str | None = None
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -66,19 +67,20 @@ class EventLog(SqliteEventLogStorage):
         return self._engines[shard]
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
-        name = Path(engine.url.database or "").stem
-        if _stamp(Path(self.path_for_shard(name))):
+        file = Path(engine.url.database or "")
+        if _stamp(file):
             return
-        revision = None if for_index_shard else _stamp(Path(self.path_for_shard(INDEX_SHARD_NAME)))
-        if revision is None:
+        if for_index_shard or self._newest is None:
             super()._initdb(engine, for_index_shard)
+            # What Dagster stamps a new database with; the index may be older until `dagster instance migrate`.
+            self._newest = None if for_index_shard else _stamp(file)
             return
         try:
             with engine.begin() as connection:
                 connection.execute(text("PRAGMA journal_mode=WAL"))
                 SqlEventLogStorageMetadata.create_all(connection)
                 connection.execute(text(_STAMP_TABLE))
-                connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
+                connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": self._newest})
         except DatabaseError:
             # Another process makes it as well. Dagster's own way waits for that.
             super()._initdb(engine, for_index_shard)

@@ -73,8 +73,10 @@ def test_who_watches_a_run_is_told_while_it_goes_on(planday: Installation, insta
 def test_a_run_s_database_is_what_dagster_would_make(tmp_path: Path) -> None:
     def made_by(log: type[SqliteEventLogStorage]) -> tuple[list[str], ...]:
         storage = log(str(tmp_path / log.__name__))
-        with storage.run_connection("a-run"):
-            pass
+        # Ours makes the first of a process as Dagster does, and the others by what it learned from that.
+        for run_id in ("the-first", "a-run"):
+            with storage.run_connection(run_id):
+                pass
         storage.dispose()
         with closing(sqlite3.connect(storage.path_for_shard("a-run"))) as db:
             return tuple(
@@ -92,7 +94,20 @@ def test_a_run_s_database_is_what_dagster_would_make(tmp_path: Path) -> None:
     assert ours[1] == ["wal"]
 
 
-def test_processes_that_make_one_database_at_once_all_get_it(tmp_path: Path) -> None:
+def test_a_database_is_as_new_as_dagster_where_the_index_waits_for_its_migration(tmp_path: Path) -> None:
+    EventLog(str(tmp_path)).dispose()
+    with closing(sqlite3.connect(tmp_path / "index.db")) as db:
+        (newest,) = db.execute("SELECT version_num FROM alembic_version").fetchone()
+        db.execute("UPDATE alembic_version SET version_num = '5771160a95ad'")
+        db.commit()
+    log = EventLog(str(tmp_path))
+    for run_id in ("one", "two"):
+        with log.run_connection(run_id) as connection:
+            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == newest
+    log.dispose()
+
+
+def test_instances_that_make_one_database_at_once_all_get_it(tmp_path: Path) -> None:
     logs = [EventLog(str(tmp_path)) for _ in range(4)]
 
     def look(log: EventLog, run_id: str) -> int:
