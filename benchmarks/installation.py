@@ -17,6 +17,16 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 THIS = month_of(datetime.now(UTC).date())
 
+_WITHOUT_PANDAS = """
+import runpy, sys
+class NoPandas:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is hidden", name=name)
+sys.meta_path.insert(0, NoPandas())
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -76,8 +86,7 @@ class Bench:
 
     def floor_without_pandas(self) -> Measured:
         """The floor where pyarrow finds no pandas, which it loads wherever it is installed."""
-        script = "import runpy, sys; sys.modules['pandas'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
         out = self.folder / "other"
         out.mkdir(exist_ok=True)
         given = [ROOT / "benchmarks/floor.py", self.address, refresh_token("oslo"), CLIENT_ID, THIS, str(out)]
-        return run([ROOT / ".venv-bench/bin/python", "-c", script, *given], self.folder)
+        return run([ROOT / ".venv-bench/bin/python", "-c", _WITHOUT_PANDAS, *given], self.folder)
