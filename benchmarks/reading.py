@@ -75,20 +75,22 @@ def at_full_speed(*, employees: int = 20_000, shifts: int = 500_000, times: int 
     ]
 
 
-def at_the_pace_of_the_budget(*, employees: int = 20_000, shifts: int = 500_000) -> list[Result]:
-    """Case b: 20 requests a second, 60 ms until an answer."""
+def at_the_pace_of_the_budget(*, employees: int = 20_000, shifts: int = 500_000, times: int = 3) -> list[Result]:
+    """Case b: 20 requests a second, 60 ms until an answer. Each time with a server of its own, which counts from nothing."""
     server = {"employees": employees, "shifts": shifts, "months": THIS, "limits": True, "latency": 0.06}
-    with bench("hr.employees, scheduling.shifts", **server) as one:
-        run = one.library("hr.employees", f"scheduling.shifts@{THIS}")
-        counted = requests_of(one.address)
-    refused = counted.pop("refused", 0)
+    runs, refused = [], 0
+    for _ in range(times):
+        with bench("hr.employees, scheduling.shifts", **server) as one:
+            runs.append(one.library("hr.employees", f"scheduling.shifts@{THIS}"))
+            counted = requests_of(one.address)
+        refused += counted.pop("refused", 0)
     requests = sum(counted.values())
-    least = requests / 20
+    least, seconds = requests / 20, median(runs)
     return [
         Result(
             "b",
-            f"library, {requests} requests",
-            f"{run.seconds:.1f} s = {run.seconds / least:.3f} x {least:.1f} s, {refused} refused",
+            f"library, {requests} requests ({times} x)",
+            f"{seconds:.1f} s = {seconds / least:.3f} x {least:.1f} s, {refused} refused",
             "1.08 x, 0 refused",
         )
     ]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planday_io.client.budget import Budget, RateWindow, parse_policy, split_policy
+from planday_io.client.http import Counters, PortalClient
+from tests.conftest import Installation
 
 
 class Clock:
@@ -67,12 +74,11 @@ def test_a_pause_is_made_up_for(tmp_path: Path) -> None:
     budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     began = clock.now
     sent = sends([budget], clock, 40)
-    without = 39 * 1.05 / 20
     for _ in range(5):
-        clock.now += 0.2
+        clock.now += 0.4
         sent += sends([budget], clock, 40)
     assert most_within(sent, 1.0) <= 20
-    assert sent[-1] - began <= without + 5 * 40 * 1.05 / 20 + 0.1, "five pauses cost less than one"
+    assert sent[-1] - began <= 240 * 1.025 / 20, "five pauses cost nothing"
     budget.close()
 
 
@@ -93,6 +99,91 @@ def test_a_429_holds_every_process_until_the_reset(tmp_path: Path) -> None:
     assert second.take() == 0.0
     first.close()
     second.close()
+
+
+def rate(budget: Budget, clock: Clock, count: int = 200) -> float:
+    """Requests a second, behind whatever was sent before."""
+    clock.now += 70.0
+    sent = sends([budget], clock, count)
+    return (count - 20) / (sent[-20] - sent[0])
+
+
+def test_each_refusal_widens_the_distance_and_an_hour_later_it_is_forgotten(tmp_path: Path) -> None:
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 100;w=1, 2000;w=60"})
+    at_first = rate(budget, clock)
+    refused = []
+    for _ in range(8):
+        budget.hold(1.1, closest=20)
+        refused.append(rate(budget, clock))
+    assert 19 < at_first < 20
+    assert refused[:4] == sorted(refused[:4], reverse=True)
+    assert 15 < refused[-1] < 17
+    clock.now += 3600
+    assert rate(budget, clock) == pytest.approx(at_first, rel=0.01)
+    budget.close()
+
+
+def test_requests_that_were_refused_together_are_one_refusal(tmp_path: Path) -> None:
+    clock = Clock()
+    once, thrice = (Budget(tmp_path / f"{n}.sqlite", client="c", portal="p", clock=clock) for n in (1, 3))
+    for budget, times in ((once, 1), (thrice, 3)):
+        budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+        for _ in range(times):
+            budget.hold(1.1, closest=20)
+    assert rate(once, clock) == pytest.approx(rate(thrice, clock), rel=0.001)
+    for budget in (once, thrice):
+        budget.close()
+
+
+def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    before = rate(budget, clock)
+    for _ in range(3):
+        budget.hold(33.0, closest=750)
+        clock.now += 33.0
+    assert rate(budget, clock) == pytest.approx(before, rel=0.001)
+    budget.close()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(late=st.lists(st.floats(0.0, 0.6), min_size=60, max_size=60))
+def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: list[float]) -> None:
+    clock = Clock()
+    file: Path = tmp_path_factory.mktemp("budget") / "b.sqlite"  # type: ignore[attr-defined]
+    budget = Budget(file, client="c", portal="p", clock=clock)
+    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    sent: list[float] = []
+    for delay in late:
+        sends([budget], clock, 1)
+        booked_at = budget.booked_at
+        clock.now += delay
+        budget.went_out(booked_at)
+        sent.append(clock.now)
+    assert most_within(sent, 1.0) <= 20
+    budget.close()
+
+
+def test_a_request_says_when_it_goes_out(planday: Installation) -> None:
+    """With a clock that moves on by a second each time it is looked at."""
+    session = planday.session()
+    ticking = itertools.count(1_000_000.0)
+    budget = Budget(planday.folder / "b.sqlite", client="c", portal="p", clock=lambda: next(ticking))
+
+    async def ask() -> None:
+        api_url = planday.config.planday.api_url
+        async with PortalClient(portal="oslo", api_url=api_url, tokens=session.tokens, budget=budget) as client:
+            await client.get("/portal/v1.0/info", counters=Counters())
+
+    asyncio.run(ask())
+    with closing(sqlite3.connect(planday.folder / "b.sqlite")) as db:
+        stamps = db.execute("SELECT DISTINCT sent_at FROM send").fetchall()
+    assert len(stamps) == 1
+    assert stamps[0][0] > budget.booked_at
+    budget.close()
 
 
 def test_requests_of_others_slow_us_down(tmp_path: Path) -> None:

@@ -38,8 +38,13 @@ CLIENT_START = (RateWindow(100, 1.0), RateWindow(2000, 60.0))
 """Before the first answer: the slower of the contradicting figures for a portal, the documented ones for an app."""
 
 _BURST = 3
-_CATCHING_UP = 1.25
+_CATCHING_UP = 3.0
 _SHORT_SECONDS = 10.0
+_DISTANCE, _WIDEST = 0.025, 0.25
+_REMEMBERED_SECONDS = 3600.0
+"""For so long a refusal keeps the distance wide."""
+_LATE_SECONDS = 0.002
+"""A request that goes out later than so many seconds after it was booked is booked anew."""
 _LOOK_AGAIN_SECONDS = 0.5
 """After which this looks whether another process learned of another policy, and clears what no window counts any more."""
 _SCHEMA = """
@@ -47,21 +52,26 @@ CREATE TABLE IF NOT EXISTS send (bucket TEXT NOT NULL, sent_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS send_by_time ON send (bucket, sent_at);
 CREATE TABLE IF NOT EXISTS policy (bucket TEXT PRIMARY KEY, windows TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS gate (bucket TEXT PRIMARY KEY, closed_until REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS refusal (bucket TEXT NOT NULL, refused_at REAL NOT NULL);
 """
 
 
-def paced(windows: Sequence[RateWindow]) -> list[RateWindow]:
+def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     """The windows we hold ourselves to so that the server never counts more than it allows.
 
-    The server counts arrivals, we count sends, and the network bunches them: short windows are stretched by 5 %, long
-    ones by a second. Within a short window sends are spread nearly evenly (three at a time at most), so that an answer
-    delayed by 50 ms does not make twenty requests arrive as forty; a quarter faster than even, so that a pause of ours, while
-    a table is written, is made up for.
+    The server counts arrivals, we count sends, and the network bunches them. Long windows are stretched by a second, short
+    ones by 2.5 %, which 25 ms of jitter fit into, and twice as much after each refusal: how much a network bunches, only the
+    server can tell. Within a short window sends go three at a time at most and three times as fast as evenly, so that a
+    pause of ours, while a page is decoded or a table is written, is made up for.
+
+    Args:
+        windows: the policy.
+        refusals: by a short window, lately.
     """
     result: list[RateWindow] = []
     for window in windows:
         if window.seconds < _SHORT_SECONDS:
-            seconds = window.seconds * 1.05
+            seconds = window.seconds * (1 + min(_WIDEST, _DISTANCE * 2**refusals))
             result.append(RateWindow(window.limit, seconds))
             if window.limit > _BURST:
                 result.append(RateWindow(_BURST, seconds * _BURST / (window.limit * _CATCHING_UP)))
@@ -114,6 +124,8 @@ class Budget:
         portal: bucket name of the portal.
         clock: seconds since the epoch.
 
+    `booked_at` is the instant of the latest booking.
+
     Raises:
         StorageError: the file cannot be created or written.
     """
@@ -125,6 +137,7 @@ class Budget:
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
         self._header_seen: str | None = None
         self._known: dict[str, tuple[float, list[RateWindow]]] = {}
+        self.booked_at = -math.inf
         with locked(file.with_suffix(".lock")):
             try:
                 self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
@@ -147,7 +160,18 @@ class Budget:
             wait = max(self._wait(bucket, now) for bucket in self._starts)
             if wait <= 0:
                 self._db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now) for bucket in self._starts])
+                self.booked_at = now
             return max(wait, 0.0)
+
+    def went_out(self, booked_at: float) -> None:
+        """What was booked then goes out now. On a busy machine that is later, and the server counts from then on."""
+        now = self._clock()
+        if now - booked_at > _LATE_SECONDS:
+            with self._transaction():
+                self._db.executemany(
+                    "UPDATE send SET sent_at = ? WHERE bucket = ? AND sent_at = ?",
+                    [(now, bucket, booked_at) for bucket in self._starts],
+                )
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Follow what an answer says about the policy and about what others have used of it."""
@@ -173,13 +197,15 @@ class Budget:
             seconds: until the window resets.
             closest: the limit that was hit; it tells whose bucket is closed, and both are when it does not.
         """
-        buckets = list(self._starts)
-        if closest is not None:
-            owners = [bucket for bucket in buckets if any(w.limit == closest for w in self._windows(bucket))]
-            buckets = owners or buckets
+        hit = {bucket: [w for w in self._windows(bucket) if w.limit == closest] for bucket in self._starts}
         with self._transaction():
-            until = self._clock() + seconds
-            for bucket in buckets:
+            now = self._clock()
+            until = now + seconds
+            for bucket in [one for one, limits in hit.items() if limits] or hit:
+                # Requests that were under way together are refused together: that is one refusal.
+                is_new = self._closed_until(bucket) <= now
+                if is_new and all(window.seconds < _SHORT_SECONDS for window in hit[bucket]):
+                    self._db.execute("INSERT INTO refusal VALUES (?, ?)", (bucket, now))
                 self._db.execute(
                     "INSERT INTO gate VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE "
                     "SET closed_until = max(closed_until, excluded.closed_until)",
@@ -200,18 +226,26 @@ class Budget:
         pairs = (part.split("/") for part in row[0].split())
         return tuple(RateWindow(int(limit), float(seconds)) for limit, seconds in pairs)
 
+    def _closed_until(self, bucket: str) -> float:
+        gate = self._db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
+        return gate[0] if gate else -math.inf
+
     def _wait(self, bucket: str, now: float) -> float:
         looked_at, windows = self._known.get(bucket, (-math.inf, []))
         if not 0 <= now - looked_at < _LOOK_AGAIN_SECONDS:
-            windows = paced(self._windows(bucket))
-            longest = max(window.seconds for window in windows)
             # Rows from the future are left by a clock that was set back.
+            self._db.execute(
+                "DELETE FROM refusal WHERE bucket = ? AND (refused_at < ? OR refused_at > ?)",
+                (bucket, now - _REMEMBERED_SECONDS, now),
+            )
+            (refusals,) = self._db.execute("SELECT count(*) FROM refusal WHERE bucket = ?", (bucket,)).fetchone()
+            windows = paced(self._windows(bucket), refusals)
+            longest = max(window.seconds for window in windows)
             self._db.execute(
                 "DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now)
             )
             self._known[bucket] = (now, windows)
-        gate = self._db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
-        wait = gate[0] - now if gate else 0.0
+        wait = self._closed_until(bucket) - now
         for window in windows:
             query = "SELECT sent_at FROM send WHERE bucket = ? ORDER BY sent_at DESC LIMIT 1 OFFSET ?"
             with closing(self._db.execute(query, (bucket, window.limit - 1))) as cursor:

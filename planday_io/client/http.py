@@ -218,10 +218,10 @@ class PortalClient:
     ) -> Answer:
         headers = {"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()}
         about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal}
-        async with self._place(counters):
+        async with self._place(counters) as booked_at:
             counters.requests += 1
             try:
-                answer = await self._read_all(url, params, headers)
+                answer = await self._read_all(url, params, headers, booked_at)
             except httpx.TransportError as error:
                 raise ConnectionFailedError(_explain(error, "api_url"), **about) from None
             except httpx.DecodingError:
@@ -235,24 +235,35 @@ class PortalClient:
             raise RateLimitedError("too many requests", status=429, wait_seconds=hint, **about)
         return answer
 
-    async def _read_all(self, url: str, params: Sequence[tuple[str, str]], headers: dict[str, str]) -> Answer:
+    async def _read_all(
+        self, url: str, params: Sequence[tuple[str, str]], headers: dict[str, str], booked_at: float
+    ) -> Answer:
+        async def trace(event: str, _: object) -> None:
+            if event == "http11.send_request_headers.complete":
+                self.budget.went_out(booked_at)
+
         # Read as a stream: a response of httpx is part of a circle of references, and would keep a body of megabytes until
         # the garbage is collected.
-        async with self._http.stream("GET", url, params=httpx.QueryParams(list(params)), headers=headers) as response:
+        async with self._http.stream(
+            "GET", url, params=httpx.QueryParams(list(params)), headers=headers, extensions={"trace": trace}
+        ) as response:
             content = b"".join([part async for part in response.aiter_bytes()])
             return Answer(response.status_code, response.headers, content)
 
     @asynccontextmanager
-    async def _place(self, counters: Counters) -> AsyncIterator[None]:
-        """Wait until the budget has room. Requests of one client wait in line, so that none is starved."""
+    async def _place(self, counters: Counters) -> AsyncIterator[float]:
+        """Wait until the budget has room; yields when it was booked. Requests of one client wait in line, so that none is
+        starved.
+        """
         clock = asyncio.get_running_loop().time
         began = clock()
         async with self._turn:
             while (wait := self.budget.take()) > 0:  # noqa: ASYNC110 - other processes give no event to wait for
                 # Other processes wait for the same place: a little jitter keeps them from arriving together.
                 await asyncio.sleep(min(wait, 5.0) + random.random() * 0.002)  # noqa: S311
+            booked_at = self.budget.booked_at
         counters.throttled_seconds += clock() - began
-        yield
+        yield booked_at
 
     def _read(
         self,
