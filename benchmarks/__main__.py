@@ -26,7 +26,7 @@ CASES: dict[str, list[Callable[[], list[Result]]]] = {
     "c": [counting.backfill],
     "d": [counting.night],
     "e": [publication.one_month],
-    "f": [portals.definitions, portals.the_minute_in_which_all_tick],
+    "f": [portals.definitions, portals.a_look, portals.the_minute_in_which_all_tick],
     "g": [reading.memory],
     "h": [reading.one_call_per_employee],
     "start": [start.commands],

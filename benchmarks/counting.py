@@ -20,8 +20,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from benchmarks.installation import BIN, ROOT
-from benchmarks.measure import run
+from benchmarks.installation import Bench
 from benchmarks.reading import Result
 from planday_io.months import month_of, shifted
 from planday_io.sandbox.limits import Limits
@@ -128,10 +127,9 @@ def night(*, portals: int = 10) -> list[Result]:
 
 
 def _planday(folder: Path, *arguments: str) -> str:
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (folder / name).write_bytes((ROOT / name).read_bytes())
-    env = {"DAGSTER_HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    return run([BIN / "planday", *arguments], folder, env).output
+    one = Bench(folder, "")
+    one.add_settings()
+    return one.planday(*arguments).output
 
 
 def _planned(folder: Path, *arguments: str) -> int:

@@ -43,7 +43,7 @@ class Bench:
     def configure(
         self, resources: str, portals: Sequence[str] = ("oslo",), history_start: str = THIS, defaults: str = ""
     ) -> None:
-        """Write configuration and tokens, and the project's Dagster settings beside them."""
+        """Write configuration and tokens, and Dagster's settings beside them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = [
             f"planday: {{api_url: '{self.address}', identity_url: '{self.address}'}}",
@@ -57,6 +57,10 @@ class Bench:
             (self.folder / f"{portal}.txt").write_text(refresh_token(portal))
             lines.append(f"  {portal}: {{client_id: {CLIENT_ID}, refresh_token: {{file: {portal}.txt}}}}")
         (self.folder / "portals.yaml").write_text("\n".join(lines) + "\n")
+        self.add_settings()
+
+    def add_settings(self) -> None:
+        """The project's Dagster settings."""
         for name in ("dagster.yaml", "workspace.yaml"):
             shutil.copyfile(ROOT / name, self.folder / name)
 

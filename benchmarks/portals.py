@@ -1,4 +1,4 @@
-"""Case f: 500 portals configured. How long definitions take to load, and the minute in which all schedules tick."""
+"""Case f: 500 portals configured: how long definitions take to load, a look for incidents, the minute in which all tick."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.installation import BIN, ROOT, Bench
+from benchmarks.installation import BIN, ROOT, THIS, Bench
 from benchmarks.measure import fast_server, run
 from benchmarks.reading import MONTH_ALONE, Result
+from planday_io.catalogue import CATALOGUE
+from planday_io.months import shifted
+from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.serve import served, write_config
+from planday_io.sandbox.state import demo_sandbox
 
 _LOAD = """
 import time, sys
@@ -28,6 +33,27 @@ from pathlib import Path
 from pipelines.definitions import build_definitions
 build_definitions(Path("portals.yaml")).get_repository_def()
 print(loaded - began, time.perf_counter() - loaded)
+"""
+
+_LOOK = """
+import time
+from pathlib import Path
+from dagster import DagsterInstance
+from pipelines.alerting import look
+from pipelines.resources import catalogue
+from planday_io.changes import ChangedMonths
+from planday_io.config import load_config
+from planday_io.lake.slices import Lake
+config = load_config(Path("portals.yaml"), catalogue())
+with DagsterInstance.get() as instance:
+    for _ in range(3):
+        began = time.perf_counter()
+        found = look(config, instance)
+        seconds = time.perf_counter() - began
+        lake = Lake(config.lake, config.state)
+        ChangedMonths(config.state).settle(lake, catalogue(), config)
+        lake.pending()
+        print(f"{seconds:.1f} {time.perf_counter() - began - seconds:.1f} {len(found.open)}")
 """
 
 
@@ -43,6 +69,36 @@ def definitions(*, portals: int = 500, times: int = 3) -> list[Result]:
             found.append(float(done.output.split()[-1]))
     own = statistics.median(found)
     return [Result("f", f"definitions of {portals} portals", f"{own:.2f} s beyond `import dagster`", "1 s")]
+
+
+def a_look(*, portals: int = 500, months: int = 3) -> list[Result]:
+    """What sensors do each minute: every portal has the slices of a portal that was read in full."""
+    sandbox = demo_sandbox(limits=Limits(((100_000, 1.0),), ((100_000, 1.0),)))
+    names = [f"portal_{number}" for number in range(portals)]
+    with served(sandbox) as address, tempfile.TemporaryDirectory() as folder:
+        read = Path(folder) / "read"
+        write_config(sandbox, read, address, history_start=shifted(THIS, 1 - months))
+        whole = Bench(read, address)
+        whole.add_settings()
+        whole.planday("sync", "oslo")
+        one = Bench(Path(folder) / "bench", address)
+        one.configure(", ".join(CATALOGUE.domains()), names, history_start=shifted(THIS, 1 - months))
+        count = 0
+        for file in (read / "lake").rglob("*.parquet"):
+            for name in names:
+                copy = one.folder / str(file.relative_to(read)).replace("portal=oslo", f"portal={name}")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.hardlink_to(file)
+                count += 1
+        done = run(
+            [sys.executable, "-c", _LOOK], one.folder, {"PYTHONPATH": str(ROOT), "DAGSTER_HOME": str(one.folder)}
+        )
+    first, *later = [line.split() for line in done.output.splitlines()]
+    text = (
+        f"{later[-1][0]} s, the first {first[0]} s; marks and slices to publish {later[-1][1]} s; "
+        f"{first[2]} incidents, peak {done.peak_mib:.0f} MiB"
+    )
+    return [Result("f", f"a look over {portals} portals with {count} slices", text, "a minute")]
 
 
 def the_minute_in_which_all_tick(*, portals: int = 500, patience: float = 240.0) -> list[Result]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from benchmarks.installation import THIS, Bench
 from benchmarks.measure import Measured, alternating, fast_server, median, requests_of
 from planday_io.months import shifted
@@ -97,22 +99,27 @@ def at_the_pace_of_the_budget(*, employees: int = 20_000, shifts: int = 500_000,
 
 
 def memory(*, rows: int = 50_000) -> list[Result]:
-    """Case g: slices of equal size, 1, 4 and 16 of them; and one slice, 1, 4 and 16 times as long."""
-    found = []
-    peaks: dict[str, float] = {}
+    """Case g: slices of equal size, 1, 4 and 16 of them; and one slice, 1, 4 and 16 times as long, beside its Arrow data."""
+    slices: list[tuple[str, float]] = []
     months = [shifted(THIS, -number) for number in range(16)]
     with bench("scheduling.shifts", months[-1], shifts=rows, months=",".join(months)) as one:
         for count in (1, 4, 16):
             one.clear()
-            peaks[f"{count} slices"] = one.library(*(f"scheduling.shifts@{month}" for month in months[:count])).peak_mib
+            peak = one.library(*(f"scheduling.shifts@{month}" for month in months[:count])).peak_mib
+            slices.append((f"{count} slices", peak))
+    found = [
+        Result("g", name, f"peak {peak:.0f} MiB = {peak / slices[0][1]:.2f} x", "1.3 x" if name == "16 slices" else "")
+        for name, peak in slices
+    ]
     for factor in (1, 4, 16):
         with bench("scheduling.shifts", shifts=rows * factor, months=THIS) as one:
-            peaks[f"{rows * factor} rows"] = one.library(f"scheduling.shifts@{THIS}").peak_mib
-    for name, peak in peaks.items():
-        base = peaks["1 slices" if "slices" in name else f"{rows} rows"]
-        found.append(
-            Result("g", name, f"peak {peak:.0f} MiB = {peak / base:.2f} x", "1.3 x" if name == "16 slices" else "")
-        )
+            peak = one.library(f"scheduling.shifts@{THIS}").peak_mib
+            arrow = (
+                pq.read_table(one.folder / f"lake/scheduling/shifts/portal=oslo/month={THIS}/data.parquet").nbytes
+                / 2**20
+            )
+        text = f"peak {peak:.0f} MiB = {peak / arrow:.1f} x its {arrow:.0f} MiB of Arrow data"
+        found.append(Result("g", f"{rows * factor} rows", text, "4 x" if factor == 16 else ""))
     return found
 
 
