@@ -40,18 +40,18 @@ import time
 from pathlib import Path
 from dagster import DagsterInstance
 from pipelines.alerting import look
-from pipelines.resources import catalogue
+from planday_io.catalogue import CATALOGUE
 from planday_io.changes import ChangedMonths
 from planday_io.config import load_config
 from planday_io.lake.slices import Lake
-config = load_config(Path("portals.yaml"), catalogue())
+config = load_config(Path("portals.yaml"), CATALOGUE)
 with DagsterInstance.get() as instance:
     for _ in range(3):
         began = time.perf_counter()
         found = look(config, instance)
         seconds = time.perf_counter() - began
         lake = Lake(config.lake, config.state)
-        ChangedMonths(config.state).settle(lake, catalogue(), config)
+        ChangedMonths(config.state).settle(lake, CATALOGUE, config)
         lake.pending()
         print(f"{seconds:.1f} {time.perf_counter() - began - seconds:.1f} {len(found.open)}")
 """

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipelines.resources import catalogue
 from planday_io.alerts import AlertBook, Look
+from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, StorageError
 from planday_io.failures import CONFIGURATION, INSTALLATION, FailureBook, FailureNote, failure_of
@@ -83,13 +83,13 @@ def look(
     }
     busy = {portal for portal, _ in active.values()}
     working = {portal for portal, status in active.values() if status in _WORKING}
-    return AlertBook(config, catalogue()).look(now, busy, working)
+    return AlertBook(config, CATALOGUE).look(now, busy, working)
 
 
 def _current(config: Config, now: datetime) -> Config:
     """The configuration as it is in the file now, or, where that cannot be used, the one this process began with."""
     try:
-        current = load_config(config.file, catalogue())
+        current = load_config(config.file, CATALOGUE)
     except ConfigError as error:
         with suppress(StorageError):
             note = failure_of(error, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)

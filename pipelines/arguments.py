@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def current_config() -> Config:
     """The configuration of the folder. Raises ConfigError."""
-    from pipelines.resources import catalogue
+    from planday_io.catalogue import CATALOGUE
     from planday_io.config import find_config, load_config
 
-    return load_config(find_config(), catalogue())
+    return load_config(find_config(), CATALOGUE)
 
 
 def known_portals(config: Config, names: list[str] | None) -> list[str]:
@@ -30,11 +30,11 @@ def known_portals(config: Config, names: list[str] | None) -> list[str]:
 
 def known_resources(text: str | None) -> list[str] | None:
     """Domains and tables from a list with commas, or None. Raises ConfigError."""
-    from pipelines.resources import catalogue
+    from planday_io.catalogue import CATALOGUE
 
     if text is None:
         return None
-    there = [*catalogue().domains(), *(table.full_name for table in catalogue().tables())]
+    there = [*CATALOGUE.domains(), *(table.full_name for table in CATALOGUE.tables())]
     return known([name.strip() for name in text.split(",")], there, "domain or table")
 
 

@@ -85,23 +85,23 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     from dataclasses import asdict
 
     from pipelines.console import print_rows
-    from pipelines.resources import catalogue
+    from planday_io.catalogue import CATALOGUE
     from planday_io.check import advice, personal_data
     from planday_io.check import check as check_portals
 
     config = current_config()
-    findings = check_portals(config, catalogue(), known_portals(config, portals))
+    findings = check_portals(config, CATALOGUE, known_portals(config, portals))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         rows = [(f.portal, f.subject, "ok" if f.is_good else "FAILED", f.detail) for f in findings]
         print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
-        typer.echo("".join(f"\n{line}" for line in advice(config, catalogue(), findings)))
+        typer.echo("".join(f"\n{line}" for line in advice(config, CATALOGUE, findings)))
         print_rows(
             terminal(),
             "\nPersonal data: where it will be, by the `privacy` section of portals.yaml",
             ("class", "policy", "columns", "tables"),
-            personal_data(config, catalogue()),
+            personal_data(config, CATALOGUE),
         )
     raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
 
@@ -164,8 +164,8 @@ def plan(
     from dataclasses import asdict
 
     from pipelines.console import print_forecasts
-    from pipelines.resources import catalogue
     from pipelines.sync import planned_runs, scheduled_runs
+    from planday_io.catalogue import CATALOGUE
     from planday_io.errors import ConfigError
     from planday_io.forecast import forecast
     from planday_io.session import PortalSession
@@ -182,7 +182,7 @@ def plan(
             runs = scheduled_runs(config, portal, config.portals[portal].schedules[schedule])
         else:
             runs = planned_runs(config, portal, resources=names, months=wanted)
-        session = PortalSession(config, catalogue(), portal, run_id="plan")
+        session = PortalSession(config, CATALOGUE, portal, run_id="plan")
         found.append(forecast(session, runs, full=full))
     if as_json:
         rows = [
@@ -217,11 +217,11 @@ def publish(
 def tables(as_json: AsJson = False) -> None:
     """List every table with its key, scope and source."""
     from pipelines.console import print_rows
-    from pipelines.resources import catalogue
+    from planday_io.catalogue import CATALOGUE
 
     rows = [
         (table.full_name, ", ".join(("portal", *table.key)), endpoint.scope or "-", endpoint.path)
-        for endpoint in catalogue().endpoints
+        for endpoint in CATALOGUE.endpoints
         for table in endpoint.tables
     ]
     if as_json:
@@ -244,15 +244,15 @@ def status(
     from dataclasses import asdict
 
     from pipelines.console import print_status
-    from pipelines.resources import catalogue
     from pipelines.status import installation_state, table_states
     from pipelines.sync import open_instance
+    from planday_io.catalogue import CATALOGUE
 
     config = current_config()
     chosen = known_portals(config, portals)
-    states = table_states(config, catalogue(), chosen)
+    states = table_states(config, CATALOGUE, chosen)
     with open_instance(config) as instance:
-        whole = installation_state(config, catalogue(), instance)
+        whole = installation_state(config, CATALOGUE, instance)
     incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
     if as_json:
         typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
@@ -333,11 +333,11 @@ def report(
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("planday-report.html"),
 ) -> None:
     """Write one HTML page: how fresh and complete everything is, per portal and month. Open it, or mail it."""
-    from pipelines.resources import catalogue
+    from planday_io.catalogue import CATALOGUE
     from planday_io.report import write_report
 
     config = current_config()
-    write_report(config, catalogue(), output.absolute())
+    write_report(config, CATALOGUE, output.absolute())
     typer.echo(f"wrote {output}")
 
 
@@ -347,10 +347,10 @@ def docs(
     folder: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
 ) -> None:
     """Write docs/tables.md and docs/marts.md from the catalogue and the marts."""
-    from pipelines.resources import catalogue
+    from planday_io.catalogue import CATALOGUE
     from planday_io.documentation import marts_page, tables_page
 
-    for page, wanted in ((folder / "tables.md", tables_page(catalogue())), (folder / "marts.md", marts_page())):
+    for page, wanted in ((folder / "tables.md", tables_page(CATALOGUE)), (folder / "marts.md", marts_page())):
         if not check_only:
             page.write_text(wanted, encoding="utf-8")
         elif not page.exists() or page.read_text(encoding="utf-8") != wanted:

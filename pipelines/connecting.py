@@ -29,12 +29,12 @@ def authorize(
     """Let an administrator authorize the app on a portal, and keep the refresh token where portals.yaml reads it."""
     import webbrowser
 
-    from pipelines.resources import catalogue
     from planday_io import authorize as flow
+    from planday_io.catalogue import CATALOGUE
 
     config = current_config()
     known([portal], config.portals, "portal")
-    asked = scopes.split() if scopes else flow.needed_scopes(config, catalogue(), portal)
+    asked = scopes.split() if scopes else flow.needed_scopes(config, CATALOGUE, portal)
     attempt = flow.begin(config, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
     def show() -> None:
@@ -46,7 +46,7 @@ def authorize(
             webbrowser.open(attempt.url)
 
     code = flow.wait_for_code(attempt, show, timeout)
-    done = flow.finish(config, catalogue(), portal, attempt, code)
+    done = flow.finish(config, CATALOGUE, portal, attempt, code)
     whose = f"Planday portal {done.portal_id}" if done.portal_id else "which Planday portal it is could not be asked"
     typer.echo(f"Portal '{portal}' is authorized: {whose}. The token was written to {done.place}.")
     typer.echo(f"What failed for want of it is read by `planday sync {portal}`, or by the next schedule.")
@@ -64,13 +64,13 @@ def revoke(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take the app's access to a portal back, and remove its tokens from this machine. Data stays (see `forget`)."""
-    from pipelines.resources import catalogue
     from planday_io import authorize as flow
+    from planday_io.catalogue import CATALOGUE
 
     config = current_config()
     known([portal], config.portals, "portal")
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Take the app's access to portal '{portal}' back?", abort=True)
-    for place in flow.revoke(config, catalogue(), portal):
+    for place in flow.revoke(config, CATALOGUE, portal):
         typer.echo(f"removed: {place}")
     typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or taken out.")

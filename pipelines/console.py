@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pipelines.progress import Listener
-from pipelines.status import InstallationState, TableState
-from pipelines.sync import Outcome
 from planday_io.alerts import Incident
 from planday_io.alerts.messages import remedy, some
 from planday_io.config import Config
 from planday_io.failures import CAUSES
 from planday_io.forecast import Forecast
 from planday_io.refresh import TableReport
+
+if TYPE_CHECKING:
+    # Not needed to print, and these load Dagster.
+    from pipelines.status import InstallationState, TableState
+    from pipelines.sync import Outcome
 
 
 def named(table: str, month: str | None) -> str:

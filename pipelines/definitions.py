@@ -11,9 +11,10 @@ from pipelines.assets import build_assets
 from pipelines.checks import build_freshness_sensor
 from pipelines.executor import publishing_executor
 from pipelines.housekeeping import build_housekeeping_sensor
-from pipelines.resources import PlandayPortals, catalogue
+from pipelines.resources import PlandayPortals
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
+from planday_io.catalogue import CATALOGUE
 from planday_io.config import find_config, load_config
 from planday_io.files import keep_from_others
 
@@ -24,13 +25,13 @@ def build_definitions(path: Path) -> dg.Definitions:
     Raises:
         ConfigError: the file is wrong; the UI shows the text as the location's error.
     """
-    config = load_config(path, catalogue())
+    config = load_config(path, CATALOGUE)
     return dg.Definitions(
-        assets=build_assets(catalogue(), config),
-        schedules=build_schedules(catalogue(), config),
+        assets=build_assets(CATALOGUE, config),
+        schedules=build_schedules(CATALOGUE, config),
         sensors=[
-            *build_sensors(catalogue(), config),
-            build_freshness_sensor(catalogue(), config),
+            *build_sensors(CATALOGUE, config),
+            build_freshness_sensor(CATALOGUE, config),
             build_alert_sensor(config),
             build_housekeeping_sensor(config),
         ],

@@ -13,8 +13,8 @@ import duckdb
 from rich.console import Console
 
 from pipelines.console import listening, print_outcome, print_rows
-from pipelines.resources import catalogue
 from pipelines.sync import sync
+from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.months import month_of, shifted
 from planday_io.report import write_report
@@ -80,19 +80,19 @@ def run(folder: Path, project: Path, console: Console) -> int:
     _prepare(folder, project)
     sandbox = demo_sandbox()
     with served(sandbox) as address:
-        config = load_config(_write_config(sandbox, folder, address), catalogue())
+        config = load_config(_write_config(sandbox, folder, address), CATALOGUE)
         os.environ["DAGSTER_HOME"] = str(folder)
         console.print(f"A local Planday with {len(config.portals)} portals answers on {address}; reading it:\n")
         with listening(console, list(config.portals)) as listener:
             outcome = sync(config, list(config.portals), listener=listener)
             # What is read on request only, of the smallest portal and of one month.
-            on_request = [table.full_name for table in catalogue().tables() if table.on_request]
+            on_request = [table.full_name for table in CATALOGUE.tables() if table.on_request]
             more = sync(config, ["oslo"], listener=listener, resources=on_request, months=[config.history_start])
     print_outcome(console, config, outcome)
     print_outcome(console, config, more)
     if not (outcome.is_complete and more.is_complete):
         return 1
-    write_report(config, catalogue(), folder / "planday-report.html")
+    write_report(config, CATALOGUE, folder / "planday-report.html")
     with duckdb.connect(str(config.warehouse), read_only=True) as db:
         for title, query in QUERIES:
             found = db.execute(query)

@@ -11,7 +11,8 @@ import dagster as dg
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
 
-from pipelines.resources import WRITER_TAG, catalogue, publish_pending
+from pipelines.resources import WRITER_TAG, publish_pending
+from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import PlandayError
 
@@ -33,7 +34,7 @@ class PublishingExecutor(InProcessExecutor):
         if WRITER_TAG in plan_context.dagster_run.tags:
             return
         try:
-            publish_pending(load_config(Path(self._config_path), catalogue()), run_id=plan_context.dagster_run.run_id)
+            publish_pending(load_config(Path(self._config_path), CATALOGUE), run_id=plan_context.dagster_run.run_id)
         except PlandayError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
 

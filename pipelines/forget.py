@@ -8,8 +8,8 @@ from dataclasses import asdict
 from rich.console import Console
 
 from pipelines.console import print_rows
-from pipelines.resources import catalogue
 from planday_io import forgetting
+from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
 from planday_io.config.model import nearest
 from planday_io.errors import ConfigError
@@ -19,7 +19,7 @@ from planday_io.lake.slices import Lake
 def forget_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
     """Forget a person. Returns the exit code: 1 where a value is still found somewhere."""
     _known(config, portal)
-    done = forgetting.forget_person(config, catalogue(), portal, employee)
+    done = forgetting.forget_person(config, CATALOGUE, portal, employee)
     if as_json:
         console.print_json(json.dumps(asdict(done)))
         return 1 if done.places else 0
@@ -47,7 +47,7 @@ def forget_person(config: Config, portal: str, employee: int, console: Console, 
 def remember_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
     """Take a person off the list. Returns the exit code."""
     _known(config, portal)
-    was = forgetting.remember_person(config, catalogue(), portal, employee)
+    was = forgetting.remember_person(config, CATALOGUE, portal, employee)
     if as_json:
         console.print_json(json.dumps({"was_forgotten": was}))
     elif was:
@@ -66,7 +66,7 @@ def remember_person(config: Config, portal: str, employee: int, console: Console
 def forget_portal(config: Config, portal: str, console: Console, *, as_json: bool) -> int:
     """Remove a portal. Returns the exit code."""
     _known(config, portal)
-    removed = forgetting.forget_portal(config, catalogue(), portal)
+    removed = forgetting.forget_portal(config, CATALOGUE, portal)
     if as_json:
         console.print_json(json.dumps({"removed": removed}))
         return 0

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.resources import SCHEDULE_TAG, catalogue
+from pipelines.resources import SCHEDULE_TAG
+from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.files import sweep, sweep_marks
 from planday_io.warehouse.ledger import runs_shown
@@ -43,7 +44,7 @@ def build_housekeeping_sensor(config: Config) -> dg.SensorDefinition:
         "warehouse shows, and temporary files of killed processes.",
     )
     def housekeeping(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        done = clean(load_config(config.file, catalogue()), context.instance, datetime.now(UTC))
+        done = clean(load_config(config.file, CATALOGUE), context.instance, datetime.now(UTC))
         return dg.SkipReason(f"removed {done.runs} runs and {done.files} temporary files")
 
     return housekeeping

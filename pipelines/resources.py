@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from pipelines import liveness
-from planday_io.catalogue import CATALOGUE, Catalogue
+from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, PlandayError, PublicationError, StorageError
 from planday_io.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
@@ -49,7 +49,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Read the configuration as it is now and mark the run with its process."""
-        self._config = load_config(Path(self.config_path), catalogue())
+        self._config = load_config(Path(self.config_path), CATALOGUE)
         self._run_id = context.run.run_id if context.run else ""
         self._started_at = datetime.now(UTC)
         if context.instance and context.run:
@@ -72,7 +72,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             if self._is_own_writer:
                 self._lake().writers.end(self._writer)
                 # The configuration as it is by now: a policy may have become stricter since the run began.
-                publish_pending(load_config(Path(self.config_path), catalogue()), run_id=self._run_id)
+                publish_pending(load_config(Path(self.config_path), CATALOGUE), run_id=self._run_id)
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Take down what was written: for the log of runs, and that it fails no longer."""
@@ -140,7 +140,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise ConfigError(f"portal '{portal}' is not in {self._config.file.name} any more: nothing was read")
         if portal not in self._sessions:
             self._sessions[portal] = PortalSession(
-                self._config, catalogue(), portal, run_id=self._run_id, batch=self._batch, writer=self._writer
+                self._config, CATALOGUE, portal, run_id=self._run_id, batch=self._batch, writer=self._writer
             )
         return self._sessions[portal]
 
@@ -158,11 +158,6 @@ def _started_by(tags: Mapping[str, str]) -> str:
     return named or "by hand"
 
 
-def catalogue() -> Catalogue:
-    """The tables the pipeline knows."""
-    return CATALOGUE
-
-
 def publish_pending(
     config: Config, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
 ) -> Publication:
@@ -172,7 +167,7 @@ def publish_pending(
         done = publish(
             Lake(config.lake, config.state),
             config.warehouse,
-            catalogue=catalogue(),
+            catalogue=CATALOGUE,
             policies=config.privacy,
             state=config.state,
             rebuild=rebuild,

@@ -18,9 +18,9 @@ from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_k
 from pipelines.definitions import build_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
-from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG, catalogue, publish_pending
+from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
-from planday_io.catalogue import Endpoint
+from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.changes import ChangedMonths, months_to_read
 from planday_io.config import Config, Schedule
 from planday_io.errors import PlandayError, SecretError
@@ -136,7 +136,7 @@ def sync(
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
                 _note_skipped(outcome, portal, month, group, result)
-            ChangedMonths(config.state).settle(lake, catalogue(), config, portal)
+            ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal)
     if publishes:
         try:
             outcome.publication = publish_pending(config)
@@ -150,7 +150,7 @@ def _lacks_secret(
     config: Config, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None, recorder: Listener
 ) -> bool:
     """Whether no run of a portal could begin; told once, and noted for alerts like a failure of each table."""
-    session = PortalSession(config, catalogue(), portal, run_id="")
+    session = PortalSession(config, CATALOGUE, portal, run_id="")
     try:
         session.tokens.client_id()
         session.token_store.read()
@@ -175,22 +175,22 @@ def _runs(
     What is marked is looked up when the snapshots are done, because reading them is what marks it.
     """
     settings = config.portals[portal]
-    names = resources if resources is not None else catalogue().domains()
-    due = endpoints_of(catalogue(), settings, names)
+    names = resources if resources is not None else CATALOGUE.domains()
+    due = endpoints_of(CATALOGUE, settings, names)
     facts = [endpoint for endpoint in due if endpoint.grid == "month"]
     snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
     if resources is not None or months is None:
-        for group in same_partitions(snapshots, catalogue(), config):
+        for group in same_partitions(snapshots, CATALOGUE, config):
             yield None, group
     wanted = dict.fromkeys(months or window_months(config, portal, datetime.now(UTC)), facts)
     if months is None and any(endpoint.watch for endpoint in snapshots):
         lake = Lake(config.lake, config.state)
-        for mark in ChangedMonths(config.state).settle(lake, catalogue(), config, portal):
-            marked = endpoints_of(catalogue(), settings, mark.tables)
+        for mark in ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal):
+            marked = endpoints_of(CATALOGUE, settings, mark.tables)
             both = [*wanted.get(mark.month, []), *marked]
-            wanted[mark.month] = [one for one in catalogue().endpoints if one in both]
+            wanted[mark.month] = [one for one in CATALOGUE.endpoints if one in both]
     for month in sorted(wanted, reverse=True):
-        for group in same_partitions(wanted[month], catalogue(), config):
+        for group in same_partitions(wanted[month], CATALOGUE, config):
             yield month, group
 
 
@@ -204,22 +204,20 @@ def planned_runs(
     """The runs that `sync` would make now, as far as it can be told before the API is asked what changed."""
     now = datetime.now(UTC)
     runs = list(_runs(config, portal, resources, months))
-    facts = [
-        one for one in endpoints_of(catalogue(), config.portals[portal], catalogue().domains()) if one.grid == "month"
-    ]
+    facts = [one for one in endpoints_of(CATALOGUE, config.portals[portal], CATALOGUE.domains()) if one.grid == "month"]
     if months is None and any(one.watch for _, group in runs for one in group):
         lake, grid = Lake(config.lake, config.state), grid_months(config, portal, now)
         due = {(month, one.name) for month, group in runs for one in group}
         for month, names in months_to_read(lake, portal, grid, facts, (), (), now).items():
             missing = [one for one in facts if one.name in names and (month, one.name) not in due]
-            runs += [(month, group) for group in same_partitions(missing, catalogue(), config)]
+            runs += [(month, group) for group in same_partitions(missing, CATALOGUE, config)]
     return runs
 
 
 def scheduled_runs(config: Config, portal: str, schedule: Schedule) -> list[tuple[str | None, list[Endpoint]]]:
     """The runs of one tick of a schedule."""
-    due = endpoints_of(catalogue(), config.portals[portal], schedule.resources)
-    groups = same_partitions(due, catalogue(), config)
+    due = endpoints_of(CATALOGUE, config.portals[portal], schedule.resources)
+    groups = same_partitions(due, CATALOGUE, config)
     months = window_months(config, portal, datetime.now(UTC))
     snapshots: list[tuple[str | None, list[Endpoint]]] = [(None, one) for one in groups if one[0].grid == "portal"]
     return snapshots + [(month, one) for month in months for one in groups if one[0].grid == "month"]

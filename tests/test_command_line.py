@@ -75,6 +75,14 @@ def test_one_portal_that_fails_leaves_the_others_alone(planday: Installation) ->
     assert "FAILED" in checked.stdout
 
 
+def test_certificates_that_cannot_be_loaded_are_named(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    planday.edit_config(f"api_url: '{planday.address}'", "api_url: 'https://planday.example'")
+    monkeypatch.setenv("SSL_CERT_FILE", str(planday.folder / "none.pem"))
+    done = planday_command(planday, "check", "oslo", "--json")
+    assert done.returncode == 1, done.stderr
+    assert "SSL_CERT_FILE or SSL_CERT_DIR names cannot be loaded (No such file or directory)" in done.stdout
+
+
 def test_a_missing_scope_costs_its_tables_only(planday: Installation) -> None:
     for app in planday.sandbox.apps.values():
         app.scopes -= {"employee:read"}

@@ -11,8 +11,10 @@ like every other request.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from planday_io.errors import (
     ApiError,
     BadRequestError,
     BrokenBodyError,
+    ConfigError,
     ConnectionFailedError,
     MissingScopeError,
     NotFoundError,
@@ -81,6 +84,18 @@ def timeout_of(seconds: float) -> httpx.Timeout:
     return httpx.Timeout(seconds, connect=max(1.0, seconds / 4), pool=None)
 
 
+@functools.cache
+def _trusted(*, trust_env: bool) -> ssl.SSLContext:
+    """What httpx trusts by itself, loaded once per process: it takes as long as a request, and each client would do it."""
+    try:
+        return httpx.create_ssl_context(trust_env=trust_env)
+    except OSError as error:
+        raise ConfigError(
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be loaded ({error.strerror or error}): "
+            "correct or remove the variable"
+        ) from None
+
+
 class PortalClient:
     """Calls the API as one portal. Use as an async context manager, within one event loop.
 
@@ -115,9 +130,11 @@ class PortalClient:
 
     async def __aenter__(self) -> Self:
         set_on_retry_hooks([_tell_retry])
+        trust_env = not is_loopback(self._api_url)
         self._http = httpx.AsyncClient(
+            verify=_trusted(trust_env=trust_env),
             timeout=self._timeout,
-            trust_env=not is_loopback(self._api_url),
+            trust_env=trust_env,
             headers={"Accept": "application/json"},
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
         )
@@ -184,7 +201,8 @@ class PortalClient:
         """POST to the identity server, once. Its limits are unknown, so it has no budget; `authorize` retries 429 and 5xx."""
         path = urlsplit(url).path
         about: dict[str, Any] = {"method": "POST", "path": path, "portal": self.portal}
-        with httpx.Client(timeout=self._timeout, trust_env=not is_loopback(url)) as http:
+        trust_env = not is_loopback(url)
+        with httpx.Client(verify=_trusted(trust_env=trust_env), timeout=self._timeout, trust_env=trust_env) as http:
             try:
                 response = http.post(url, data=form)
             except httpx.TransportError as error:
