@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -44,4 +47,19 @@ def build_definitions(path: Path) -> dg.Definitions:
 def defs() -> dg.Definitions:
     """The definitions of the configuration that `PLANDAY_CONFIG` or `portals.yaml` holds."""
     keep_from_others()
-    return build_definitions(find_config())
+    _make_way()
+    path = find_config()
+    return _built(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _built(path: Path, _: int) -> dg.Definitions:
+    """Built once for one state of the file: Dagster asks twice in each run, and 500 portals take a second."""
+    return build_definitions(path)
+
+
+@functools.cache
+def _make_way() -> None:
+    """A run, which the code server starts, leaves the processor to the daemon and the UI, for which people wait."""
+    if multiprocessing.parent_process() is not None:
+        os.nice(10)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import dagster as dg
@@ -14,9 +16,10 @@ from dagster import DagsterInstance
 from starlette.responses import Response
 
 from pipelines.assets import partition_of
-from pipelines.definitions import build_definitions
+from pipelines.definitions import build_definitions, defs
 from pipelines.liveness import PROCESS, end_dead_runs, process_tags
 from planday_io.catalogue import CATALOGUE
+from planday_io.errors import ConfigError
 from planday_io.grid import grid_months
 from planday_io.sandbox.state import Fault
 from tests.conftest import EVERYTHING, QUIET, Installation, Make, run
@@ -294,3 +297,36 @@ def test_marked_months_are_launched_once(make: Make, instance: DagsterInstance) 
     # A run that failed is not launched again before the month is marked again.
     instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE, tags=dict(requests[2].tags))
     assert look() == []
+
+
+def test_definitions_follow_the_file(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANDAY_CONFIG", str(planday.config_path))
+    assert defs() is defs()
+    monkeypatch.setenv("PLANDAY_CONFIG", str(planday.config_path.with_name("other.yaml")))
+    text = planday.config_path.read_text().replace("oslo:", "bergen:")
+    planday.config_path.with_name("other.yaml").write_text(text)
+    partitions = defs().resolve_asset_graph().get(dg.AssetKey(["hr", "employees"])).partitions_def
+    assert partitions is not None
+    assert list(partitions.get_partition_keys()) == ["bergen", "copenhagen", "london"]
+    planday.config_path.with_name("other.yaml").write_text("portals: 7")
+    with pytest.raises(ConfigError):
+        defs()
+
+
+def _priority_of_a_run(told: Queue[int]) -> None:
+    defs()
+    told.put(os.nice(0))
+
+
+@pytest.mark.processes
+def test_a_run_leaves_the_processor_to_the_daemon(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANDAY_CONFIG", str(planday.config_path))
+    before = os.nice(0)
+    defs()
+    assert os.nice(0) == before
+    spawn = multiprocessing.get_context("spawn")
+    told: Queue[int] = spawn.Queue()
+    process = spawn.Process(target=_priority_of_a_run, args=(told,))
+    process.start()
+    assert told.get(timeout=60) == min(19, before + 10)
+    process.join()
