@@ -49,10 +49,14 @@ def defs() -> dg.Definitions:
     keep_from_others()
     _make_way()
     path = find_config()
-    return _built(path, path.stat().st_mtime_ns)
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError:
+        stamp = 0  # what is wrong with the file, reading it says better
+    return _built(path, stamp)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _built(path: Path, _: int) -> dg.Definitions:
     """Built once for one state of the file: Dagster asks twice in each run, and 500 portals take a second."""
     return build_definitions(path)
@@ -60,6 +64,6 @@ def _built(path: Path, _: int) -> dg.Definitions:
 
 @functools.cache
 def _make_way() -> None:
-    """A run, which the code server starts, leaves the processor to the daemon and the UI, for which people wait."""
+    """A run, a process that the code server starts, leaves the processor to the daemon where there are many."""
     if multiprocessing.parent_process() is not None:
         os.nice(10)

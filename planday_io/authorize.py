@@ -31,7 +31,7 @@ import httpx
 
 from planday_io.addresses import is_loopback
 from planday_io.catalogue import Catalogue
-from planday_io.client.http import timeout_of
+from planday_io.client.http import timeout_of, trusted
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.model import Config, SecretRef
 from planday_io.config.secrets import read_client_id
@@ -356,7 +356,9 @@ def _remove(ref: SecretRef, home: Path) -> list[str]:
 def _offers_pkce(identity_url: str, seconds: float) -> bool:
     """Whether discovery offers S256. No discovery, no PKCE: it is not documented."""
     try:
-        with httpx.Client(timeout=timeout_of(seconds), trust_env=not is_loopback(identity_url)) as http:
+        trust_env = not is_loopback(identity_url)
+        verify = trusted(trust_env=trust_env)
+        with httpx.Client(verify=verify, timeout=timeout_of(seconds), trust_env=trust_env) as http:
             answer = http.get(f"{identity_url}/.well-known/openid-configuration")
         methods = answer.json()["code_challenge_methods_supported"] if answer.is_success else []
     except (httpx.HTTPError, ValueError, KeyError, TypeError):

@@ -127,8 +127,9 @@ CAUSES = {
         "Free some space: renewing the warehouse needs room for another copy of it.",
     ),
     "config": Cause(
-        "portals.yaml cannot be used as it is now. Runs that begin fail before they read anything.",
-        "Mend what the error says; `planday check` reads the file.",
+        "portals.yaml, or the environment of the service, cannot be used as it is now. Runs that begin fail before they read "
+        "anything.",
+        "Mend what the error says; `planday check` uses the same, where its environment is the service's.",
     ),
     "unseen": Cause(
         "The files of the lake or of .planday cannot be looked at, so nobody knows what else is wrong.",

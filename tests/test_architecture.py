@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -94,15 +92,3 @@ def test_pipelines_speak_dagster_only() -> None:
     for module, imported in modules("pipelines").items():
         strangers = {name.split(".")[0] for name in imported} & {"httpx", "pandas", "pyarrow"}
         assert not strangers, module
-
-
-def test_commands_that_start_no_run_do_not_load_dagster() -> None:
-    """It takes a second: more than `planday check` waits for Planday."""
-    needed = "pipelines.command_line, pipelines.connecting, pipelines.console, planday_io.check, planday_io.authorize"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {needed}, sys; print('dagster' in sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "False"

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from planday_io.client.budget import Budget, RateWindow, parse_policy, split_policy
@@ -137,6 +137,21 @@ def test_requests_that_were_refused_together_are_one_refusal(tmp_path: Path) -> 
         budget.close()
 
 
+def test_a_server_that_only_refuses_is_borne(tmp_path: Path) -> None:
+    """Also without a limit in its headers, which says nothing about bunching."""
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    before = rate(budget, clock)
+    budget.hold(60.0)
+    assert rate(budget, clock) == pytest.approx(before, rel=0.001)
+    for _ in range(1100):
+        budget.hold(1.1, closest=20)
+        clock.now += 1.1
+    assert 15 < rate(budget, clock) < 17
+    budget.close()
+
+
 def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
     clock = Clock()
     budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
@@ -150,7 +165,8 @@ def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(late=st.lists(st.floats(0.0, 0.6), min_size=60, max_size=60))
+@given(late=st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.6]), min_size=60, max_size=60))
+@example(late=[0.6] + [0.0] * 59)
 def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: list[float]) -> None:
     clock = Clock()
     file: Path = tmp_path_factory.mktemp("budget") / "b.sqlite"  # type: ignore[attr-defined]
@@ -164,6 +180,20 @@ def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: lis
         budget.went_out(booked_at)
         sent.append(clock.now)
     assert most_within(sent, 1.0) <= 20
+    budget.close()
+
+
+def test_what_goes_out_twice_counts_from_the_second_time(tmp_path: Path) -> None:
+    """A tunnel through a proxy, then the request in it."""
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.take()
+    clock.now += 0.2
+    tunnel = budget.went_out(budget.booked_at)
+    clock.now += 0.3
+    assert budget.went_out(tunnel) == clock.now
+    with closing(sqlite3.connect(tmp_path / "b.sqlite")) as db:
+        assert db.execute("SELECT DISTINCT sent_at FROM send").fetchall() == [(clock.now,)]
     budget.close()
 
 

@@ -80,7 +80,28 @@ def test_certificates_that_cannot_be_loaded_are_named(planday: Installation, mon
     monkeypatch.setenv("SSL_CERT_FILE", str(planday.folder / "none.pem"))
     done = planday_command(planday, "check", "oslo", "--json")
     assert done.returncode == 1, done.stderr
-    assert "SSL_CERT_FILE or SSL_CERT_DIR names cannot be loaded (No such file or directory)" in done.stdout
+    assert "the certificates to trust cannot be loaded (No such file or directory): check SSL_CERT_FILE" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "tables", "report"])
+def test_commands_that_need_no_dagster_do_not_wait_for_it(planday: Installation, command: str) -> None:
+    """It takes a second to load: more than `planday check` waits for Planday."""
+    script = """
+import sys
+from typer.testing import CliRunner
+from pipelines.command_line import app
+print(CliRunner().invoke(app, sys.argv[1:]).exit_code, "dagster" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(planday),
+        cwd=planday.folder,
+        timeout=240,
+    )
+    assert done.stdout.split() == ["0", "False"]
 
 
 def test_a_missing_scope_costs_its_tables_only(planday: Installation) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 from dagster import DagsterInstance
 from starlette.responses import Response
 
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
-from planday_io.alerts import AlertBook
+from planday_io.alerts import AlertBook, Incident
+from planday_io.alerts.messages import messages
 from planday_io.catalogue import CATALOGUE
+from planday_io.failures import CAUSES
 from planday_io.refresh import refresh
 from planday_io.sandbox.state import Fault
 from planday_io.session import PortalSession
@@ -242,3 +245,12 @@ def test_the_alert_sensor_is_on_and_sends(
         tick = sensor.evaluate_tick(context)  # type: ignore[union-attr]
     assert "sent: Planday: oslo" in (tick.skip_message or "")
     assert len(hook.take()) == 1
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_subject_is_the_whole_first_statement(planday: Installation, cause: str) -> None:
+    now = datetime.now(UTC)
+    incident = Incident(portal="oslo", cause=cause, tables=["hr.employees"], since=now.isoformat())
+    ((message, _),) = messages(planday.config, [incident], now, is_over=False)
+    short = message.subject.removeprefix("Planday: oslo: ")
+    assert CAUSES[cause].sentence.removeprefix(short)[:2] in (".", ". ", ": ")

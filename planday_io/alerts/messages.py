@@ -64,7 +64,7 @@ def messages(
         portals = [*dict.fromkeys(one.portal for one in group)]
         names = "all portals" if portals == [INSTALLATION] else some(portals, _TABLES)
         lines = _shortened([_line(config, one) for one in group], _PORTALS)
-        short = CAUSES[cause].sentence.partition(".")[0].partition(":")[0]
+        short = CAUSES[cause].sentence.removesuffix(".").partition(". ")[0].partition(": ")[0]
         if is_over:
             subject = f"Planday: over at {names}: {short}"
             lines += ["", "It is over: " + CAUSES[cause].sentence, "What to do: nothing."]

@@ -60,18 +60,18 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     """The windows we hold ourselves to so that the server never counts more than it allows.
 
     The server counts arrivals, we count sends, and the network bunches them. Long windows are stretched by a second, short
-    ones by 2.5 %, which 25 ms of jitter fit into, and twice as much after each refusal: how much a network bunches, only the
-    server can tell. Within a short window sends go three at a time at most and three times as fast as evenly, so that a
-    pause of ours, while a page is decoded or a table is written, is made up for.
+    ones by 2.5 %, which 25 ms of jitter fit into, and twice as much after each refusal, up to 25 %: how much a network
+    bunches, only the server can tell. Within a short window sends go three at a time at most and three times as fast as
+    evenly, so that a pause of ours, while a page is decoded or a table is written, is made up for.
 
     Args:
         windows: the policy.
-        refusals: by a short window, lately.
+        refusals: by a short window, in the last hour.
     """
     result: list[RateWindow] = []
     for window in windows:
         if window.seconds < _SHORT_SECONDS:
-            seconds = window.seconds * (1 + min(_WIDEST, _DISTANCE * 2**refusals))
+            seconds = window.seconds * (1 + min(_WIDEST, _DISTANCE * 2 ** min(refusals, 8)))
             result.append(RateWindow(window.limit, seconds))
             if window.limit > _BURST:
                 result.append(RateWindow(_BURST, seconds * _BURST / (window.limit * _CATCHING_UP)))
@@ -163,15 +163,21 @@ class Budget:
                 self.booked_at = now
             return max(wait, 0.0)
 
-    def went_out(self, booked_at: float) -> None:
-        """What was booked then goes out now. On a busy machine that is later, and the server counts from then on."""
+    def went_out(self, booked_at: float) -> float:
+        """What was booked then goes out now. On a busy machine that is later, and the server counts from then on.
+
+        Returns:
+            The instant that it is booked for by now.
+        """
         now = self._clock()
-        if now - booked_at > _LATE_SECONDS:
-            with self._transaction():
-                self._db.executemany(
-                    "UPDATE send SET sent_at = ? WHERE bucket = ? AND sent_at = ?",
-                    [(now, bucket, booked_at) for bucket in self._starts],
-                )
+        if now - booked_at <= _LATE_SECONDS:
+            return booked_at
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE send SET sent_at = ? WHERE bucket = ? AND sent_at = ?",
+                [(now, bucket, booked_at) for bucket in self._starts],
+            )
+        return now
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Follow what an answer says about the policy and about what others have used of it."""
@@ -204,7 +210,7 @@ class Budget:
             for bucket in [one for one, limits in hit.items() if limits] or hit:
                 # Requests that were under way together are refused together: that is one refusal.
                 is_new = self._closed_until(bucket) <= now
-                if is_new and all(window.seconds < _SHORT_SECONDS for window in hit[bucket]):
+                if is_new and any(window.seconds < _SHORT_SECONDS for window in hit[bucket]):
                     self._db.execute("INSERT INTO refusal VALUES (?, ?)", (bucket, now))
                 self._db.execute(
                     "INSERT INTO gate VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE "

@@ -85,14 +85,18 @@ def timeout_of(seconds: float) -> httpx.Timeout:
 
 
 @functools.cache
-def _trusted(*, trust_env: bool) -> ssl.SSLContext:
-    """What httpx trusts by itself, loaded once per process: it takes as long as a request, and each client would do it."""
+def trusted(*, trust_env: bool) -> ssl.SSLContext:
+    """What httpx trusts by itself, loaded once per process: it takes as long as a request, and each client would do it.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
     try:
         return httpx.create_ssl_context(trust_env=trust_env)
     except OSError as error:
         raise ConfigError(
-            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be loaded ({error.strerror or error}): "
-            "correct or remove the variable"
+            f"the certificates to trust cannot be loaded ({error.strerror or error}): check SSL_CERT_FILE and SSL_CERT_DIR "
+            "in the environment of this process"
         ) from None
 
 
@@ -132,7 +136,7 @@ class PortalClient:
         set_on_retry_hooks([_tell_retry])
         trust_env = not is_loopback(self._api_url)
         self._http = httpx.AsyncClient(
-            verify=_trusted(trust_env=trust_env),
+            verify=trusted(trust_env=trust_env),
             timeout=self._timeout,
             trust_env=trust_env,
             headers={"Accept": "application/json"},
@@ -202,7 +206,7 @@ class PortalClient:
         path = urlsplit(url).path
         about: dict[str, Any] = {"method": "POST", "path": path, "portal": self.portal}
         trust_env = not is_loopback(url)
-        with httpx.Client(verify=_trusted(trust_env=trust_env), timeout=self._timeout, trust_env=trust_env) as http:
+        with httpx.Client(verify=trusted(trust_env=trust_env), timeout=self._timeout, trust_env=trust_env) as http:
             try:
                 response = http.post(url, data=form)
             except httpx.TransportError as error:
@@ -257,8 +261,10 @@ class PortalClient:
         self, url: str, params: Sequence[tuple[str, str]], headers: dict[str, str], booked_at: float
     ) -> Answer:
         async def trace(event: str, _: object) -> None:
+            nonlocal booked_at
+            # Behind a proxy it comes twice, first for the tunnel.
             if event == "http11.send_request_headers.complete":
-                self.budget.went_out(booked_at)
+                booked_at = self.budget.went_out(booked_at)
 
         # Read as a stream: a response of httpx is part of a circle of references, and would keep a body of megabytes until
         # the garbage is collected.
