@@ -357,8 +357,8 @@ def _offers_pkce(identity_url: str, seconds: float) -> bool:
     """Whether discovery offers S256. No discovery, no PKCE: it is not documented."""
     try:
         trust_env = not is_loopback(identity_url)
-        verify = trusted(trust_env=trust_env)
-        with httpx.Client(verify=verify, timeout=timeout_of(seconds), trust_env=trust_env) as http:
+        timeout = timeout_of(seconds)
+        with httpx.Client(verify=trusted(trust_env=trust_env), timeout=timeout, trust_env=trust_env) as http:
             answer = http.get(f"{identity_url}/.well-known/openid-configuration")
         methods = answer.json()["code_challenge_methods_supported"] if answer.is_success else []
     except (httpx.HTTPError, ValueError, KeyError, TypeError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 import stat
 from pathlib import Path
 
 import pytest
 
 from planday_io.catalogue import CATALOGUE
+from planday_io.client.http import trusted
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
 from tests.conftest import Installation
@@ -84,9 +86,12 @@ def test_nothing_turns_the_look_at_certificates_off() -> None:
     for package in ("planday_io", "pipelines"):
         for path in (Path(__file__).parents[1] / package).rglob("*.py"):
             text = path.read_text()
-            assert "verify=" not in text, path
+            assert text.count("verify=") == text.count("verify=trusted(trust_env=trust_env)"), path
             assert "CERT_NONE" not in text, path
             assert "_create_unverified_context" not in text, path
+    for trust_env in (False, True):
+        context = trusted(trust_env=trust_env)
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_files_with_tokens_are_for_their_owner(planday: Installation) -> None:
