@@ -24,7 +24,7 @@ from planday_io.config.model import Privacy
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.months import first_day, last_day, month_of, months_between, shifted
-from planday_io.reading.read import EndpointReader
+from planday_io.reading.read import EndpointReader, packed, unpacked
 
 DAYS = st.dates(date(2024, 1, 1), date(2027, 12, 31))
 
@@ -180,3 +180,21 @@ def test_the_union_of_the_slices_is_the_source(
     assert sorted(union) == list(range(len(rows)))
     for month, part in zip(months_between("2026-01", "2026-05"), slices, strict=True):
         assert {month_of(day) for day in part.column("date").to_pylist()} <= {month}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.one_of(st.integers(0, 3), st.sampled_from([99, 100, 250])), max_size=12),
+    small=st.integers(0, 600),
+)
+def test_what_many_calls_returned_comes_back_in_its_order(lengths: list[int], small: int) -> None:
+    schema = pa.schema([("id", pa.int64()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])
+    batches, count = [], 0
+    for length in [*lengths, *[1] * small, *lengths]:
+        ids = range(count, count + length)
+        rows = [{"id": i, "text": None if i % 3 else f"é{i}", "list": [i] * (i % 2)} for i in ids]
+        batches.append(pa.RecordBatch.from_pylist(rows, schema))
+        count += length
+    found = list(unpacked([packed(batch) for batch in batches], schema))
+    assert pa.Table.from_batches(found, schema).equals(pa.Table.from_batches(batches, schema))
+    assert len(found) <= 2 * len(lengths) + 2 + small // 256

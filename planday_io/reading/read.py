@@ -8,7 +8,8 @@ requests (`planday_io.client`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,7 +187,7 @@ class EndpointReader:
             has_equal_rows=self._parent.ordinal is not None,
         )
         read = await reader.read()
-        return _Parts(read.parts, read.total, read.verdict, read.rereads)
+        return self._kept(read.parts, read.total, read.verdict, read.rereads, packs=not tells)
 
     async def _document(self, call: Call, *, tells: bool) -> _Parts:
         """An unpaged answer. Some state a total all the same, and then it has to agree."""
@@ -200,11 +201,19 @@ class EndpointReader:
                 batches: _Batches = {}
                 for table in self._tops:
                     batches |= self._batches(table, tops.get(table.full_name, []), call.holes)
-                return _Parts([batches], total, "document", rereads)
+                return self._kept([batches], total, "document", rereads, packs=not tells)
         raise IncompleteReadError(
             f"{self._name} was read {MAX_REREADS + 1} times and never completely: {came} rows came where the total "
             f"is {total}. Nothing was written and the previous data stays"
         )
+
+    def _kept(self, parts: list[_Batches], total: int | None, verdict: Verdict, rereads: int, *, packs: bool) -> _Parts:
+        """What is kept of one call until all were made; small batches packed where there are many calls."""
+        kept: list[_Packed] = [
+            {name: packed(batch) if packs else batch for name, batch in part.items()} for part in parts
+        ]
+        has_rows = any(part[self._parent.full_name].num_rows for part in parts)
+        return _Parts(kept, total, verdict, rereads, has_rows)
 
     @property
     def _name(self) -> str:
@@ -250,9 +259,10 @@ class EndpointReader:
     def _assemble(self, reads: Sequence[_Parts], result: EndpointRead) -> EndpointRead:
         for table in self._endpoint.tables:
             builder = self._builders[table.full_name]
-            frame = builder.finish([part[table.full_name] for read in reads for part in read.parts])
+            parts = (part[table.full_name] for read in reads for part in read.parts)
+            frame = builder.finish([*unpacked(parts, builder.schema)])
             # One list was counted already.
-            lists = sum(any(part[self._parent.full_name].num_rows for part in read.parts) for read in reads)
+            lists = sum(read.has_rows for read in reads)
             is_counted = table is self._parent and self._endpoint.pages is not None and lists <= 1
             frame, repeated = (frame, 0) if is_counted else self._once(table, frame, builder.oddities)
             totals = [read.total for read in reads]
@@ -312,6 +322,24 @@ class EndpointReader:
 
 
 _Batches = dict[str, pa.RecordBatch]
+_Packed = dict[str, pa.RecordBatch | pa.Buffer]
+
+_SMALL_ROWS, _JOINED = 100, 256
+
+
+def packed(batch: pa.RecordBatch) -> pa.RecordBatch | pa.Buffer:
+    """A small batch as one buffer: one row of forty columns is a hundred buffers otherwise, and calls may be thousands."""
+    return batch.serialize() if batch.num_rows < _SMALL_ROWS else batch
+
+
+def unpacked(parts: Iterable[pa.RecordBatch | pa.Buffer], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Batches in their order; packed ones are joined, some hundred at a time."""
+    for is_packed, group in itertools.groupby(parts, key=lambda part: isinstance(part, pa.Buffer)):
+        if not is_packed:
+            yield from group
+            continue
+        while some := [pa.ipc.read_record_batch(part, schema) for part in itertools.islice(group, _JOINED)]:
+            yield from pa.Table.from_batches(some, schema).combine_chunks().to_batches()
 
 
 def last_of_each(table: pa.Table, key: Sequence[str]) -> pa.Table:
@@ -325,9 +353,10 @@ def last_of_each(table: pa.Table, key: Sequence[str]) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """One list or document: batches in order and the verdict on it."""
+    """One list or document: batches in order, the verdict on it, and whether the endpoint's first table has rows in it."""
 
-    parts: list[_Batches]
+    parts: list[_Packed]
     total: int | None
     verdict: Verdict
     rereads: int
+    has_rows: bool
