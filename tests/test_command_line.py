@@ -26,8 +26,12 @@ def environment(planday: Installation) -> dict[str, str]:
 
 
 def planday_command(planday: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return _run(planday, PLANDAY, *arguments)
+
+
+def _run(planday: Installation, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PLANDAY, *arguments],
+        command,
         capture_output=True,
         text=True,
         check=False,
@@ -92,16 +96,8 @@ from typer.testing import CliRunner
 from pipelines.command_line import app
 print(CliRunner().invoke(app, sys.argv[1:]).exit_code, "dagster" in sys.modules)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, command],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment(planday),
-        cwd=planday.folder,
-        timeout=240,
-    )
-    assert done.stdout.split() == ["0", "False"]
+    done = _run(planday, sys.executable, "-c", script, command)
+    assert done.stdout.split() == ["0", "False"], done.stderr
 
 
 def test_a_missing_scope_costs_its_tables_only(planday: Installation) -> None:
