@@ -31,6 +31,7 @@ from planday_io.sandbox.app import as_json
 from planday_io.sandbox.labour import counts
 from planday_io.sandbox.roster import UNPAID_TYPE
 from planday_io.sandbox.state import Fault
+from planday_io.sandbox.variants import Variants
 from tests.conftest import EVERYTHING, Installation, Make
 from tests.test_sandbox import headers
 
@@ -182,7 +183,7 @@ def test_costs_without_a_shift_are_kept_and_counted(planday: Installation) -> No
 
 
 def test_drafts_are_asked_for_where_the_list_leaves_them_out(make: Make) -> None:
-    planday = make(people=(9, 3, 3), resources=EVERYTHING, lists_drafts=False)
+    planday = make(people=(9, 3, 3), resources=EVERYTHING, variants=Variants(lists_drafts=False))
     ahead = shifted(THIS, 1)
     planday.refresh("scheduling.shifts", month=ahead)
     roster = planday.sandbox.portals["oslo"].roster

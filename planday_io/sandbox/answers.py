@@ -49,8 +49,22 @@ def day(request: Request, name: str, default: date | None = None) -> date:
         raise RefusedError(400, name) from None
 
 
-def paged(sandbox: Sandbox, request: Request, rows: Sequence[Json], largest: int = 50, names: str = "limit") -> Json:
-    """One page. A limit that is too large is refused.
+def sent(row: Any) -> Any:  # noqa: ANN401 - JSON
+    """A value as it is sent: null members are left out, as on live portals."""
+    if isinstance(row, dict):
+        return {key: sent(value) for key, value in row.items() if value is not None}
+    return [sent(value) for value in row] if isinstance(row, list) else row
+
+
+def paged(
+    sandbox: Sandbox,
+    request: Request,
+    rows: Sequence[Json],
+    largest: int = 50,
+    names: str = "limit",
+    as_sent: Callable[[Json], Json] = sent,
+) -> Json:
+    """One page. A limit that is too large is refused, unless a variant says otherwise.
 
     Args:
         sandbox: its `page_size` may be smaller than what is asked for.
@@ -58,21 +72,24 @@ def paged(sandbox: Sandbox, request: Request, rows: Sequence[Json], largest: int
         rows: all of them.
         largest: limit that is taken.
         names: `limit`, or `Limit` where the two parameters are capitalised.
+        as_sent: a row as it is sent.
     """
     limit = number(request, names, min(largest, 50))
     offset = number(request, "Offset" if names == "Limit" else "offset", 0)
-    if not 1 <= limit <= largest or offset < 0:
+    if limit > largest and sandbox.variants.large_limits != "refused" and request.url.path.startswith("/hr/"):
+        limit = largest if sandbox.variants.large_limits == "lowered" else limit
+    elif not 1 <= limit <= largest:
         raise RefusedError(400, "limit")
-    limit = min(limit, sandbox.page_size) if largest <= 50 else limit
-    page = [sent(row) for row in rows[offset : offset + limit]]
-    return {"paging": {"offset": offset, "limit": limit, "total": len(rows)}, "data": page}
+    if offset < 0:
+        raise RefusedError(400, "offset")
+    limit = min(limit, sandbox.page_size) if largest <= 50 and sandbox.page_size < 50 else limit
+    page = [as_sent(row) for row in rows[offset : offset + limit]]
+    return {"paging": paging(sandbox, offset, limit, len(rows)), "data": page}
 
 
-def sent(row: Any) -> Any:  # noqa: ANN401 - JSON
-    """A value as it is sent: null members are left out, as on live portals."""
-    if isinstance(row, dict):
-        return {key: sent(value) for key, value in row.items() if value is not None}
-    return [sent(value) for value in row] if isinstance(row, list) else row
+def paging(sandbox: Sandbox, offset: int, limit: int, total: int) -> Json:
+    """What an answer says of its page."""
+    return {"offset": offset, "limit": limit, **({"total": total} if sandbox.variants.sends_totals else {})}
 
 
 def since(rows: Sequence[Json], request: Request, **filters: str) -> list[Json]:
@@ -82,3 +99,16 @@ def since(rows: Sequence[Json], request: Request, **filters: str) -> list[Json]:
         if earliest := request.query_params.get(param):
             kept = [row for row in kept if (row.get(member) or "") > earliest]
     return kept
+
+
+def employee(sandbox: Sandbox, portal: Portal, request: Request) -> int:
+    """The employee a path names: one who works there, or has worked there where a variant answers for those who left.
+
+    Raises:
+        RefusedError: nobody, or nobody any more: 400, as documented.
+    """
+    number = int(request.path_params["employee_id"])
+    people = portal.employees if sandbox.variants.people_who_left == "refused" else portal.everyone
+    if all(row["id"] != number for row in people):
+        raise RefusedError(400, "employee id")
+    return number

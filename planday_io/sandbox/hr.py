@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from planday_io.sandbox.answers import Handler, RefusedError, paged, sent, since
+from planday_io.sandbox.answers import Handler, RefusedError, employee, paged, sent, since
 from planday_io.sandbox.people import Json
 from planday_io.sandbox.state import Sandbox
 from planday_io.sandbox.world import Portal
@@ -26,19 +26,12 @@ def _deactivated(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
     return paged(sandbox, request, [_person(row, request) for row in rows])
 
 
-def _active(portal: Portal, request: Request) -> int:
-    number = int(request.path_params["employee_id"])
-    if all(row["id"] != number for row in portal.employees):
-        raise RefusedError(400, "employee id")
-    return number
-
-
-def _details(_: Sandbox, portal: Portal, request: Request) -> Json:
-    return {"data": sent(_person(portal.details[_active(portal, request)], request))}
+def _details(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
+    return {"data": sent(_person(portal.details[employee(sandbox, portal, request)], request))}
 
 
 def _history(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
-    log = portal.history.get(_active(portal, request), [])
+    log = portal.history.get(employee(sandbox, portal, request), [])
     since = request.query_params.get("startDateTime", "")
     return paged(sandbox, request, [entry for entry in log if entry["modificationDateTime"] >= since])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from planday_io.sandbox.answers import Handler, RefusedError, day, paged, sent
+from planday_io.sandbox.answers import Handler, RefusedError, day, employee, paged, sent
 from planday_io.sandbox.labour import SALARY_TYPES, payroll
 from planday_io.sandbox.leave import ACCOUNT_TYPES, TYPES
 from planday_io.sandbox.people import Json
@@ -43,6 +43,8 @@ def _requests(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
 def _accounts(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
     wanted = request.query_params.get("status")
     rows = [row for row in portal.leave.accounts if wanted in (None, row["status"])]
+    if not sandbox.variants.account_employees:
+        rows = [row | {"employeeId": None} for row in rows]
     return paged(sandbox, request, rows, names="Limit")
 
 
@@ -65,7 +67,10 @@ def _balance(_: Sandbox, portal: Portal, request: Request) -> Json:
 
 
 def _transactions(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
-    return paged(sandbox, request, portal.leave.transactions.get(_account(portal, request), []), names="Limit")
+    rows = portal.leave.transactions.get(_account(portal, request), [])
+    if sandbox.variants.transaction_ids:
+        rows = [row | {"id": n} for n, row in enumerate(rows, start=1)]
+    return paged(sandbox, request, rows, names="Limit")
 
 
 def _adjustments(_: Sandbox, portal: Portal, request: Request) -> Json:
@@ -88,27 +93,20 @@ def _payroll(_: Sandbox, portal: Portal, request: Request) -> Json:
     return document
 
 
-def _employee(portal: Portal, request: Request) -> int:
-    number = int(request.path_params["employee_id"])
-    if all(row["id"] != number for row in portal.employees):
-        raise RefusedError(400, "employee id")
-    return number
-
-
-def _pay_rates(_: Sandbox, portal: Portal, request: Request) -> Any:  # noqa: ANN401 - both shapes were met
-    employee = _employee(portal, request)
+def _pay_rates(sandbox: Sandbox, portal: Portal, request: Request) -> Any:  # noqa: ANN401 - both shapes were met
+    person = employee(sandbox, portal, request)
     rows = [
         {"employeeGroupId": group, "rate": rates[-1]["rate"], "wageType": rates[-1]["wageType"]}
-        for (person, group), rates in portal.pay.rates.items()
-        if person == employee
+        for (owner, group), rates in portal.pay.rates.items()
+        if owner == person
     ]
     if not rows:
         raise RefusedError(404, "pay rate")
     return rows if portal.key == "london" else {"data": rows}
 
 
-def _pay_rate_history(_: Sandbox, portal: Portal, request: Request) -> Json:
-    rates = portal.pay.rates.get((_employee(portal, request), int(request.path_params["group_id"])))
+def _pay_rate_history(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
+    rates = portal.pay.rates.get((employee(sandbox, portal, request), int(request.path_params["group_id"])))
     if rates is None:
         raise RefusedError(404, "pay rate")
     return {"data": [sent(row) for row in rates]}
@@ -123,29 +121,29 @@ def _default_rates(_: Sandbox, portal: Portal, __: Request) -> Json:
     }
 
 
-def _salary(_: Sandbox, portal: Portal, request: Request) -> Json:
-    employee = _employee(portal, request)
-    if employee not in portal.pay.salaries:
+def _salary(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
+    person = employee(sandbox, portal, request)
+    if person not in portal.pay.salaries:
         # Both were met for people without a salary.
-        raise RefusedError(204 if employee % 2 else 404, "salary")
-    return {"data": portal.pay.salaries[employee]}
+        raise RefusedError(204 if person % 2 else 404, "salary")
+    return {"data": portal.pay.salaries[person]}
 
 
 def _salary_types(sandbox: Sandbox, _: Portal, request: Request) -> Json:
     return paged(sandbox, request, [{"id": 1001 + n, "name": name} for n, name in enumerate(SALARY_TYPES)])
 
 
-def _allocations(_: Sandbox, portal: Portal, request: Request) -> Json:
-    rows = portal.pay.allocations.get(_employee(portal, request))
+def _allocations(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
+    rows = portal.pay.allocations.get(employee(sandbox, portal, request))
     if rows is None:
         raise RefusedError(404, "allocation")
     first, last = request.query_params.get("from", ""), request.query_params.get("to", "9999")
     return {"data": [sent(row) for row in rows if row["validFrom"] <= last and (row["validTo"] or "9999") >= first]}
 
 
-def _contract_rule(_: Sandbox, portal: Portal, request: Request) -> Json:
-    employee = _employee(portal, request)
-    rule = next((row for row in CONTRACT_RULES if row["id"] == portal.details[employee]["contractRulesRuleId"]), None)
+def _contract_rule(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
+    person = employee(sandbox, portal, request)
+    rule = next((row for row in CONTRACT_RULES if row["id"] == portal.details[person]["contractRulesRuleId"]), None)
     if rule is None and portal.key == "london":
         raise RefusedError(204)
     return {"data": {"id": rule["id"], "name": rule["name"]}} if rule else {}

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.variants import Variants
 from planday_io.sandbox.world import ALL_SCOPES, SENSITIVE_SCOPES, Portal, demo_portals
 
 
@@ -75,7 +76,7 @@ class Sandbox:
         takes_pkce: whether discovery offers PKCE, and it is checked; not documented.
         code_seconds: lifetime of an authorization code.
         deactivated: portals whose authorizing administrator was deactivated: tokens are given, calls answer 401.
-        lists_drafts: whether draft shifts come without being asked for; not known of the real one.
+        variants: how it behaves where the real one is not known.
     """
 
     portals: dict[str, Portal]
@@ -90,7 +91,7 @@ class Sandbox:
     queries: Counter[str] = field(default_factory=Counter)
     exchanges: int = 0
     page_size: int = 50
-    lists_drafts: bool = True
+    variants: Variants = field(default_factory=Variants)
     takes_pkce: bool = True
     code_seconds: float = 60.0
     deactivated: set[str] = field(default_factory=set)

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from starlette.requests import Request
 
-from planday_io.sandbox.answers import Handler, RefusedError, day, number, paged, sent, since
+from planday_io.sandbox.answers import Handler, RefusedError, day, number, paged, paging, sent, since
 from planday_io.sandbox.labour import time_and_cost, turnover_of
 from planday_io.sandbox.people import Json
 from planday_io.sandbox.roster import STATUSES, Roster
@@ -24,29 +24,36 @@ def _shuffled(rows: Iterable[Json]) -> list[Json]:
 
 def _shifts(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
     rows = since(_listed(portal.roster.shifts.values(), sandbox, request), request)
-    return paged(sandbox, request, rows, largest=5000)
+    return paged(sandbox, request, rows, largest=5000, as_sent=lambda row: _as_sent(row, sandbox))
 
 
 def _listed(rows: Iterable[Json], sandbox: Sandbox, request: Request) -> list[Json]:
     wanted = request.query_params.get("shiftStatus")
     if wanted is not None and wanted not in STATUSES:
         raise RefusedError(400, "shiftStatus")
-    first, last = day(request, "from", date.min), day(request, "to", date.max)
-    found = [row for row in rows if first.isoformat() <= row["date"] <= last.isoformat()]
+    first, last = day(request, "from", date.min).isoformat(), day(request, "to", date.max).isoformat()
+    ends = "endDateTime" if sandbox.variants.shift_window == "overlap" else "date"
+    found = [row for row in rows if first <= row[ends][:10] and row["date"] <= last]
     if wanted:
         return _shuffled(row for row in found if row["status"] == wanted)
-    return _shuffled(row for row in found if sandbox.lists_drafts or row["status"] != "Draft")
+    return _shuffled(row for row in found if sandbox.variants.lists_drafts or row["status"] != "Draft")
+
+
+def _as_sent(row: Json, sandbox: Sandbox) -> Json:
+    """A shift as it is sent; one without a person may say so."""
+    is_told = row["employeeId"] is None and sandbox.variants.open_shifts == "null"
+    return sent(row) | ({"employeeId": None} if is_told else {})
 
 
 def _deleted(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
     rows = portal.roster.deleted
     if earliest := request.query_params.get("deletedFrom"):
         rows = [row for row in rows if row["dateTimeDeleted"] >= earliest]
-    return paged(sandbox, request, since(rows, request), largest=1000)
+    return paged(sandbox, request, since(rows, request), largest=1000, as_sent=lambda row: _as_sent(row, sandbox))
 
 
-def _shift(_: Sandbox, portal: Portal, request: Request) -> Json:
-    return {"data": sent(portal.roster.shifts[_shift_id(portal.roster, request)])}
+def _shift(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
+    return {"data": _as_sent(portal.roster.shifts[_shift_id(portal.roster, request)], sandbox)}
 
 
 def _shift_history(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
@@ -118,16 +125,18 @@ def _punches(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
         raise RefusedError(400, "from or to") from None
     if last - first > timedelta(days=31):
         raise RefusedError(400, "interval: 31 days at most")
+    tested = ("startDateTime", "shiftStartDateTime")
+    one, other = tested if sandbox.variants.punch_window == "punched" else reversed(tested)
     rows = [
         row
         for row in portal.roster.punches.values()
-        if first <= datetime.fromisoformat(row["startDateTime"] or row["shiftStartDateTime"]) < last
+        if first <= datetime.fromisoformat(row.get(one) or row[other]) < last
     ]
     limit, offset = number(request, "limit", 0), number(request, "offset", 0)
     # A limit that is too large is lowered without a word.
     limit = min(limit or 50, 50, sandbox.page_size)
     page = [sent(row) for row in _shuffled(rows)[offset : offset + limit]]
-    return {"paging": {"offset": offset, "limit": limit, "total": len(rows)}, "data": page}
+    return {"paging": paging(sandbox, offset, limit, len(rows)), "data": page}
 
 
 def _breaks(_: Sandbox, portal: Portal, request: Request) -> Json:

@@ -89,6 +89,11 @@ class Portal:
         return People(self.key, self.info["timeZone"], self.departments, self.employees, self.deactivated)
 
     @property
+    def everyone(self) -> list[Json]:
+        """Rows of those who work there and of those who left."""
+        return [*self.employees, *self.deactivated]
+
+    @property
     def roster(self) -> Roster:
         """Shifts, punches and what belongs to them."""
         if self._roster is None:
@@ -130,6 +135,8 @@ class Portal:
         gone["deactivationDate"] = stamp.date().isoformat()
         gone["dateTimeDeleted"] = gone["dateTimeModified"] = stamp.strftime("%Y-%m-%dT%H:%M:%S.1066449Z")
         self.deactivated.append(gone)
+        told = {name: gone[name] for name in ("deactivationDate", "dateTimeModified")}
+        self.details[employee_id].update(told, isDeactivated=True)
 
     def hire(self, now: datetime | None = None) -> int:
         """Add an employee and return the id."""

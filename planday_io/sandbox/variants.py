@@ -1,0 +1,38 @@
+"""Facts about the real Planday that nobody knows, each as a switch of the local one.
+
+The default of a switch is the answer that is harder on a client. A suite that passes with one value only has guessed: see
+`tests/test_variants.py`, which runs over all values of all switches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variants:
+    """How the local Planday behaves where the real one may do either. Sections are those of the API reference.
+
+    Args:
+        large_limits: a limit over 50 on an HR list is refused with 400, lowered to 50, or taken (section 6).
+        sends_totals: whether `paging` holds a total (section 6).
+        open_shifts: whether an open shift leaves `employeeId` out or sends null (section 8).
+        people_who_left: whether their details, history, pay and contract rule are answered by id, or 400 (section 8).
+        account_employees: whether rows of absence accounts name their employee (section 9.5).
+        transaction_ids: whether rows of account transactions have an id (section 9.5).
+        lists_drafts: whether draft shifts come without being asked for (section 9.3).
+        shift_window: whether `from` and `to` of shifts test the shift's date, or take in every shift that is partly inside
+            (section 9.3).
+        punch_window: whether `from` and `to` of punches test the time punched, or the time scheduled (section 9.4).
+    """
+
+    large_limits: Literal["refused", "lowered", "taken"] = "refused"
+    sends_totals: Literal[True, False] = True
+    open_shifts: Literal["absent", "null"] = "absent"
+    people_who_left: Literal["refused", "answered"] = "refused"
+    account_employees: Literal[True, False] = True
+    transaction_ids: Literal[True, False] = False
+    lists_drafts: Literal[True, False] = True
+    shift_window: Literal["date", "overlap"] = "date"
+    punch_window: Literal["punched", "scheduled"] = "punched"
