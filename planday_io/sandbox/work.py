@@ -41,8 +41,10 @@ def _listed(rows: Iterable[Json], sandbox: Sandbox, request: Request) -> list[Js
 
 def _as_sent(row: Json, sandbox: Sandbox) -> Json:
     """A shift as it is sent; one without a person may say so."""
-    is_told = row["employeeId"] is None and sandbox.variants.open_shifts == "null"
-    return sent(row) | ({"employeeId": None} if is_told else {})
+    told: Json = sent(row)
+    if row["employeeId"] is None and sandbox.variants.open_shifts == "null":
+        told["employeeId"] = None
+    return told
 
 
 def _deleted(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
