@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -202,9 +203,11 @@ def publish(
 ) -> None:
     """Bring the warehouse up to date with the lake."""
     from pipelines.resources import publish_pending
+    from planday_io.unfinished import REBUILD, UnfinishedCommands
 
     config = current_config()
-    done = publish_pending(config, rebuild=rebuild, compare_all=True)
+    with UnfinishedCommands(config.state).carry_out(REBUILD) if rebuild else nullcontext():
+        done = publish_pending(config, rebuild=rebuild, compare_all=True)
     if as_json:
         typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild}))
     elif done.slices or done.is_rebuild:
@@ -258,7 +261,7 @@ def status(
         typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
     else:
         print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
-    is_good = not incidents and not any(state.stale for state in states)
+    is_good = not incidents and not whole.unfinished and not any(state.stale for state in states)
     raise typer.Exit(0 if is_good else 1)
 
 

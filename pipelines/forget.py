@@ -14,6 +14,7 @@ from planday_io.config import Config
 from planday_io.config.model import nearest
 from planday_io.errors import ConfigError
 from planday_io.lake.slices import Lake
+from planday_io.unfinished import UnfinishedCommands
 
 
 def forget_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
@@ -31,6 +32,10 @@ def forget_person(config: Config, portal: str, employee: int, console: Console, 
         f"Looked for {done.values} values of the person in every byte of {done.files} files: "
         + ("none is left." if not done.places else "some are left.")
     )
+    if done.is_partly_blind:
+        lines.append(
+            "An earlier attempt was stopped after it had removed records of the person: what only they held was not searched."
+        )
     lines += [f"  still in {place}" for place in done.places]
     if done.places:
         lines.append(
@@ -81,6 +86,8 @@ def forget_portal(config: Config, portal: str, console: Console, *, as_json: boo
 
 def _known(config: Config, portal: str) -> None:
     known = {*config.portals, *(key.portal for key in Lake(config.lake, config.state).slices())}
+    # A command that was stopped may have removed the last slice already.
+    known |= {one for entry in UnfinishedCommands(config.state).unfinished() for one in entry.portals}
     if portal not in known:
         raise ConfigError(f"there is no portal '{portal}', neither configured nor in the lake{nearest(portal, known)}")
 

@@ -22,6 +22,7 @@ from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
+from planday_io.unfinished import UnfinishedCommand, UnfinishedCommands
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class InstallationState:
         budget: use of the request budget in the last minute.
         free_bytes: of the disk that the warehouse is on.
         lake_bytes, warehouse_bytes, dagster_bytes: sizes of the lake, of the warehouse file and of Dagster's own folder.
+        unfinished: commands that were stopped half-way, oldest first.
         daemon_seconds: since the Dagster daemon's last sign of life, or None when there never was one.
     """
 
@@ -107,6 +109,7 @@ class InstallationState:
     lake_bytes: int
     warehouse_bytes: int
     dagster_bytes: int
+    unfinished: list[UnfinishedCommand]
     daemon_seconds: float | None
 
 
@@ -122,6 +125,7 @@ def installation_state(config: Config, catalogue: Catalogue, instance: dg.Dagste
         lake_bytes=_size(config.lake),
         warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
         dagster_bytes=_size(Path(os.environ.get("DAGSTER_HOME", config.home)) / ".dagster"),
+        unfinished=UnfinishedCommands(config.state).unfinished(),
         daemon_seconds=None if newest is None else max(0.0, time.time() - newest),
     )
 

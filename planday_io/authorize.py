@@ -35,13 +35,24 @@ from planday_io.client.http import timeout_of, trusted
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.model import Config, SecretRef
 from planday_io.config.secrets import read_client_id
-from planday_io.errors import AuthorizationError, ConfigError, TokenRejectedError, TransientApiError
+from planday_io.errors import (
+    AuthorizationError,
+    ConfigError,
+    PortalIdentityError,
+    SecretError,
+    TokenError,
+    TokenRejectedError,
+    TransientApiError,
+)
 from planday_io.files import replacing, storage_errors, temporary_name, write_text
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
+from planday_io.unfinished import UnfinishedCommands, Work
 
 REDIRECT_URL = "http://localhost:8156/callback"
 _ALWAYS = ("openid", "offline_access")
+_REVOKED = "revoked"
+"""Step of a revocation after which the tokens are to be removed here."""
 # RFC 6749 section 4.1.2.1. What else a redirect says is not repeated.
 _REFUSALS = {
     "access_denied": "it was denied on the consent page",
@@ -228,6 +239,11 @@ class Granted:
     hidden_by: str
 
 
+def command(verb: str, portal: str) -> str:
+    """The command about a portal's tokens, as it has to be typed."""
+    return f"planday {verb} {portal}"
+
+
 def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, code: str) -> Granted:
     """Exchange a code, see whose portal it opens, and keep the refresh token where the configuration reads it.
 
@@ -254,11 +270,18 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
                 return held.read(), None, str(error)
             return held.read(), portal_id, ""
 
-    token, portal_id, unasked = asyncio.run(exchange())
     ref = config.portals[portal].refresh_token
-    with session.token_store.lock():
-        place = _keep(ref, token, config.home)
-        session.token_store.forget()
+    # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
+    with UnfinishedCommands(config.state).carry_out(
+        command("authorize", portal),
+        [portal],
+        harmless=(TokenError, SecretError, PortalIdentityError),
+        supersedes=[command("revoke", portal)],
+    ):
+        token, portal_id, unasked = asyncio.run(exchange())
+        with session.token_store.lock():
+            place = _keep(ref, token, config.home)
+            session.token_store.forget()
     return Granted(portal_id, unasked, place, ref.env if ref.env and ref.env in os.environ else "")
 
 
@@ -310,17 +333,34 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
     session = PortalSession(config, catalogue, portal, run_id="revoke")
     url = f"{config.planday.identity_url}/connect/revocation"
 
-    async def take_back() -> None:
+    def asked(token: str) -> str:
+        """What is noted before a token that works is to be revoked."""
+        text = f"{url} {session.tokens.client_id()} {token}"
+        return f"asked {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    async def take_back(work: Work) -> None:
         async with session.client() as client:
-            with session.token_store.lock():
-                token = session.token_store.read()
+            try:
+                with session.token_store.lock():
+                    token = session.token_store.read()
+            except SecretError:
+                if work.step == _REVOKED:
+                    return  # An earlier attempt revoked it, and removed it where it is configured.
+                raise
+            # A token that worked when an earlier attempt asked for its revocation, and is refused now, is revoked.
+            was_asked = work.step in (_REVOKED, asked(token))
+            with suppress(TokenRejectedError):
+                session.tokens.discard(await client.authorize())
+                with session.token_store.lock():
+                    token = session.token_store.read()  # the exchange may have replaced it
+                work.reach(asked(token))
             form = {"client_id": session.tokens.client_id(), "token": token}
             answer = await asyncio.to_thread(client.post_form, url, form)
             # What it answers is not documented; whether the token still opens the portal is what counts.
             try:
                 await client.authorize()
             except TokenRejectedError as error:
-                if answer.is_success:
+                if answer.is_success or was_asked:
                     return
                 # A wrong client id, or another server, refuses a token that still opens the portal elsewhere.
                 raise AuthorizationError(
@@ -331,9 +371,17 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
                 "revoke it in Planday under Settings > Integrations > API Access"
             )
 
-    asyncio.run(take_back())
-    with session.token_store.lock():
-        return session.token_store.forget() + _remove(config.portals[portal].refresh_token, config.home)
+    # Where the identity server did not revoke, nothing was removed, and nothing is owed.
+    with UnfinishedCommands(config.state).carry_out(
+        command("revoke", portal),
+        [portal],
+        harmless=(SecretError, TokenError),
+        supersedes=[command("authorize", portal)],
+    ) as work:
+        asyncio.run(take_back(work))
+        work.reach(_REVOKED)
+        with session.token_store.lock():
+            return session.token_store.forget() + _remove(config.portals[portal].refresh_token, config.home)
 
 
 def _remove(ref: SecretRef, home: Path) -> list[str]:

@@ -25,6 +25,7 @@
     │   └── ShrunkSnapshotError     the new snapshot is suspiciously small
     ├── AlertError                  a message could not be sent
     └── StorageError                a folder or a file cannot be written or read
+        ├── DamagedFileError        a file holds something else than this program wrote
         └── PublicationError        the lake is complete, the warehouse file could not be renewed
 
 What does not belong here: how often something is tried again. A class only says whether trying again can
@@ -36,6 +37,7 @@ No message contains a token, a secret or personal data: paths are named by their
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -185,6 +187,21 @@ class StorageError(PlandayError):
     """The lake, the warehouse or the state folder cannot be written or read. Old files are untouched."""
 
     retryable = True
+
+
+class DamagedFileError(StorageError):
+    """A file holds something else than this program wrote: it was cut, overwritten, or replaced by a folder.
+
+    Args:
+        message: which file, and what to do.
+        file: the file.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, file: Path) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class PublicationError(StorageError):

@@ -118,6 +118,10 @@ CAUSES = {
         "The run ended without telling why: its process was killed, the machine stopped, or this program has a fault.",
         "Look at the run. Its tables are read again by the next run, or by `planday sync {portal}`.",
     ),
+    "unfinished": Cause(
+        "A command of several steps was stopped half-way: what it was to do is done in part only.",
+        "Run the same command again, it finishes what is left. `planday status` shows it as it has to be typed.",
+    ),
     "stale": Cause(
         "Tables were not read when their schedule was due.",
         "See whether the Dagster daemon runs and whether runs wait in its queue; `planday sync {portal}` reads them now.",

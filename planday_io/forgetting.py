@@ -22,10 +22,11 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.config.model import Config
-from planday_io.files import locked, sweep
+from planday_io.files import locked, storage_errors, sweep
 from planday_io.frames.types import quote
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.unfinished import REBUILD, UnfinishedCommands, Work
 from planday_io.warehouse import publish
 from planday_io.warehouse.definitions import literal
 
@@ -47,6 +48,8 @@ class Forgetting:
         values: how many values of the person were looked for.
         files: how many files were searched.
         places: where one of them was still found.
+        is_partly_blind: whether an attempt that was cut had removed records of the person before: what only these told was
+            not searched for.
     """
 
     removed: dict[str, int] = field(default_factory=dict)
@@ -55,6 +58,17 @@ class Forgetting:
     values: int = 0
     files: int = 0
     places: list[str] = field(default_factory=list)
+    is_partly_blind: bool = False
+
+
+_OWN_RECORDS = "own records"
+"""Step of forgetting a person after which it is no longer known what to look for."""
+
+
+def command(portal: str, employee_id: int | None = None, *, undo: bool = False) -> str:
+    """The command that forgets a portal or a person, or no longer does, as it has to be typed."""
+    person = f" --employee {employee_id}" if employee_id is not None else ""
+    return f"planday forget --portal {portal}{person}{' --undo' if undo else ''}"
 
 
 def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> Forgetting:
@@ -64,20 +78,36 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
         What was done. Where it names places, a value of the person is part of somebody else's row, and stays there.
 
     Raises:
-        StorageError: the lake cannot be written; run it again.
+        StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.unfinished`.
     """
+    with (
+        UnfinishedCommands(config.state).carry_out(
+            command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
+        ) as work,
+        storage_errors(config.lake, f"forget a person of portal '{portal}' in"),
+    ):
+        return _forget_person(config, catalogue, portal, employee_id, work)
+
+
+def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int, work: Work) -> Forgetting:
     lake = Lake(config.lake, config.state)
     lists = ForgottenPeople(config.lake, config.state)
     # From here on no read writes the person any more; what is there already is gone through afterwards.
     people = lists.add(portal, employee_id)
     alone = Forgotten(people.salt, frozenset({people.pseudonym(employee_id)}))
-    done = Forgetting()
+    done = Forgetting(is_partly_blind=work.step == _OWN_RECORDS)
     keys = [key for key in lake.slices(portal=portal) if key.full_name in catalogue.lake_tables]
+
     # The person's own records last: a second try after a kill still knows what to look for.
-    keys.sort(key=lambda key: any(one.role == "owner" for one in catalogue.lake_tables[key.full_name].people))
+    def has_own_records(key: SliceKey) -> bool:
+        return any(one.role == "owner" for one in catalogue.lake_tables[key.full_name].people)
+
+    keys.sort(key=has_own_records)
     parents = _parents(lake, catalogue, keys, alone)
     values = _values(lake, catalogue, keys, alone, parents)
     for key in keys:
+        if has_own_records(key) and work.step != _OWN_RECORDS:
+            work.reach(_OWN_RECORDS)
         _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
     shutil.rmtree(config.state / "batches", ignore_errors=True)
     sweep(config.lake, deep=True)
@@ -91,17 +121,29 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
 
 def remember_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> bool:
     """Forget a person no longer: what is read from now on holds them again. Returns whether they were forgotten."""
-    was = ForgottenPeople(config.lake, config.state).remove(portal, employee_id)
-    if was:
-        _republish(config, catalogue, Lake(config.lake, config.state))
-    return was
+    with UnfinishedCommands(config.state).carry_out(
+        command(portal, employee_id, undo=True), [portal], supersedes=[command(portal, employee_id)]
+    ) as work:
+        was = ForgottenPeople(config.lake, config.state).remove(portal, employee_id)
+        if was or work.is_resumed:
+            _republish(config, catalogue, Lake(config.lake, config.state))
+    return was or work.is_resumed
 
 
 def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
     """Remove everything of a portal from lake, state and warehouse. Returns table -> slices removed.
 
-    The portal need not be in the configuration any more.
+    The portal need not be in the configuration any more. It is owed until it is done, see `planday_io.unfinished`.
     """
+    journal = UnfinishedCommands(config.state)
+    # Nothing is left of the portal afterwards, so commands about its people, tokens and key have nothing left to do.
+    others = [entry.command for entry in journal.unfinished() if entry.portals == (portal,)]
+    doing = f"remove portal '{portal}' from"
+    with journal.carry_out(command(portal), [portal], supersedes=others), storage_errors(config.lake, doing):
+        return _forget_portal(config, catalogue, portal)
+
+
+def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
     lake = Lake(config.lake, config.state)
     removed: dict[str, int] = {}
     for key in lake.slices(portal=portal):
@@ -339,3 +381,4 @@ def _republish(config: Config, catalogue: Catalogue, lake: Lake) -> None:
     with locked(config.state / "locks" / "publish.lock"):
         sweep(config.warehouse.parent)
     publish(lake, config.warehouse, catalogue=catalogue, policies=config.privacy, state=config.state, rebuild=True)
+    UnfinishedCommands(config.state).settle([REBUILD])

@@ -334,6 +334,7 @@ OTHER_ROWS = {
     "daemon restarted": "test_daemon",
     "two daemons": "test_daemon",
     "killed and queued behind": "test_daemon",
+    "command cut": "test_forgetting_cut_anywhere_stays_owed",
 }
 
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from planday_io.catalogue import Catalogue
@@ -24,6 +24,7 @@ from planday_io.freshness import portal_freshness
 from planday_io.grid import grid_months
 from planday_io.lake.slices import Lake
 from planday_io.selection import endpoints_of
+from planday_io.unfinished import UnfinishedCommands
 
 _UNPUBLISHED = timedelta(hours=1)
 """How long a slice may wait for its publication when no run holds it back."""
@@ -128,7 +129,27 @@ def _of_installation(config: Config, before: Mapping[str, Incident], now: dateti
     if waiting and now - waiting > _UNPUBLISHED and not any(note.table == WAREHOUSE for note in notes):
         error = "slices wait for their publication, and none succeeded: the last one was killed, or no daemon runs"
         yield Incident(portal=INSTALLATION, cause="publication", tables=[WAREHOUSE], since=_stamp(waiting), error=error)
+    yield from _unfinished(config)
     yield from _disk(config, now, is_known=f"{INSTALLATION} disk" in before)
+
+
+def _unfinished(config: Config) -> Iterator[Incident]:
+    """Commands that were stopped half-way. Which ones stays on this machine: a command may name an employee."""
+    journal = UnfinishedCommands(config.state)
+    by_portal: dict[str, list[str]] = {}
+    for entry in journal.unfinished():
+        for portal in [one for one in entry.portals if one in config.portals] or [INSTALLATION]:
+            by_portal.setdefault(portal, []).append(entry.since)
+    for portal, stamps in by_portal.items():
+        error = f"{len(stamps)} command{'s' if len(stamps) > 1 else ''} did not end"
+        yield Incident(portal=portal, cause="unfinished", tables=[], since=min(stamps), error=error)
+    for damaged in journal.damaged():
+        since = _stamp(datetime.fromtimestamp(damaged.file.lstat().st_mtime, UTC))
+        error = (
+            f"{damaged}. Nobody can tell which command is owed: run the last `planday forget`, `authorize`, `revoke` or "
+            "`portals rename` again, then remove the file"
+        )
+        yield Incident(portal=INSTALLATION, cause="unfinished", tables=[], since=since, error=error)
 
 
 def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Incident]:

@@ -129,8 +129,9 @@ class ForgottenPeople:
             return True
 
     def drop(self, portal: str) -> None:
-        """Take the list of a portal away, with the portal."""
-        self._path(portal).unlink(missing_ok=True)
+        """Take the list of a portal away, with the portal. Raises StorageError."""
+        with storage_errors(self._path(portal), "remove the list of forgotten people in"):
+            self._path(portal).unlink(missing_ok=True)
 
     def fingerprint(self) -> str:
         """Differs when somebody was added to or taken from any list."""

@@ -294,7 +294,7 @@ class Lake:
 
     def published(self, key: SliceKey, slice_id: str) -> None:
         """Strike a slice off the pending ones, unless it was written again since."""
-        with self.locked(key):
+        with self.locked(key), storage_errors(self._pending, "note what is published in"):
             origin = self.origin(key)
             if origin is None or origin.slice_id == slice_id:
                 (self._pending / str(key)).unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""Cutting work at any of its changes to the disk: by an error, as a full disk does, or by SIGKILL.
+
+Python reports each rename and removal to audit hooks before it does it, so no name of the program is replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_CHANGES = frozenset({"os.rename", "os.remove", "os.rmdir"})
+# A failed link is none: a file system may have none, and the file is copied.
+
+
+class Changes:
+    """Changes to files below a folder, counted; the one with the number `at` fails."""
+
+    def __init__(self) -> None:
+        self.folder = ""
+        self.count = 0
+        self.at = 0
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.folder and event in _CHANGES and str(arguments[0]).startswith(self.folder):
+            self.count += 1
+            if self.count == self.at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+_HOOK = Changes()
+_INSTALLED: list[Changes] = []
+
+
+@contextmanager
+def counting(folder: Path, *, at: int = 0) -> Iterator[Changes]:
+    """Counts changes below a folder while the block lasts; the one with number `at` fails as on a full disk."""
+    if not _INSTALLED:
+        sys.addaudithook(_HOOK)  # never goes again, so it is one for all tests
+        _INSTALLED.append(_HOOK)
+    _HOOK.folder, _HOOK.count, _HOOK.at = str(folder), 0, at
+    try:
+        yield _HOOK
+    finally:
+        _HOOK.folder = ""
+
+
+def killed(code: str, folder: Path, at: int, *arguments: str) -> int:
+    """Run Python code in a process of its own that is killed before its change number `at`. Returns the exit code."""
+    script = f"""
+import os, signal, sys
+def hook(event, arguments, seen=[0]):
+    if event in {set(_CHANGES)!r} and str(arguments[0]).startswith({str(folder)!r}):
+        seen[0] += 1
+        if seen[0] == {at}:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+{code}
+"""
+    return subprocess.run([sys.executable, "-c", script, *arguments], check=False, timeout=120).returncode
+
+
+KILLED = -signal.SIGKILL

@@ -1,0 +1,253 @@
+"""Commands of several steps that are cut: owed until they are done, and finished by running them again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipelines.arguments import terminal
+from pipelines.forget import forget_portal as forget_portal_command
+from planday_io.alerts import AlertBook, Incident
+from planday_io.authorize import revoke
+from planday_io.catalogue import CATALOGUE
+from planday_io.errors import AuthorizationError, PlandayError, StorageError
+from planday_io.forgetting import forget_person, forget_portal, remember_person
+from planday_io.lake.forgotten import ForgottenPeople
+from planday_io.unfinished import REBUILD, UnfinishedCommands
+from tests.conftest import Hook, Installation
+from tests.cutting import KILLED, counting, killed
+from tests.test_command_line import planday_command
+
+TABLES = ("hr.departments", "hr.employees")
+
+
+@pytest.fixture
+def installed(planday: Installation) -> Installation:
+    for table in TABLES:
+        planday.refresh(table)
+        planday.refresh(table, portal="london")
+    planday.publish()
+    return planday
+
+
+def a_person(planday: Installation) -> int:
+    return int(planday.rows("hr.employees")[0]["id"])
+
+
+def owed(planday: Installation) -> list[str]:
+    return [entry.command for entry in UnfinishedCommands(planday.config.state).unfinished()]
+
+
+def incidents(planday: Installation) -> list[Incident]:
+    found = AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))
+    return [one for one in found if one.cause == "unfinished"]
+
+
+def rows_of(planday: Installation, person: int) -> int:
+    """In the lake and in the warehouse."""
+    kept = sum(row["id"] == person for row in planday.rows("hr.employees") + planday.rows("hr.employees_history"))
+    return kept + int(planday.query(f"SELECT count(*) FROM hr.employees WHERE portal = 'oslo' AND id = {person}")[0][0])
+
+
+def copy_of(planday: Installation) -> Installation:
+    """The same in another folder."""
+    made = planday.fresh()
+    for name in ("lake", ".planday"):
+        shutil.copytree(planday.folder / name, made.folder / name, dirs_exist_ok=True)
+    shutil.copyfile(planday.config.warehouse, made.config.warehouse)
+    return made
+
+
+def test_forgetting_cut_anywhere_stays_owed(installed: Installation) -> None:
+    person = a_person(installed)
+    command = f"planday forget --portal oslo --employee {person}"
+    uncut = copy_of(installed)
+    with counting(uncut.folder) as whole:
+        forget_person(uncut.config, CATALOGUE, "oslo", person)
+    assert rows_of(uncut, person) == 0
+    for at in (1, whole.count // 2):
+        planday = copy_of(installed)
+        with counting(planday.folder, at=at), pytest.raises(StorageError):
+            forget_person(planday.config, CATALOGUE, "oslo", person)
+        assert owed(planday) == ([command] if at > 1 else []), "before the first change nothing is owed"
+        if at > 1:
+            (told,) = incidents(planday)
+            assert told.portal == "oslo"
+            assert str(person) not in f"{told}", "what alerts send leaves the machine"
+            forget_person(planday.config, CATALOGUE, "oslo", person)
+            assert not owed(planday)
+            assert not incidents(planday)
+            assert rows_of(planday, person) == 0
+            for table in TABLES:
+                assert planday.rows(table) == uncut.rows(table)
+                assert planday.rows(f"{table}_history") == uncut.rows(f"{table}_history")
+
+
+def test_undoing_cut_anywhere_stays_owed(installed: Installation) -> None:
+    person = a_person(installed)
+    forget_person(installed.config, CATALOGUE, "oslo", person)
+    for at in (3,):
+        planday = copy_of(installed)
+        with counting(planday.folder, at=at), pytest.raises(StorageError):
+            remember_person(planday.config, CATALOGUE, "oslo", person)
+        assert owed(planday) == [f"planday forget --portal oslo --employee {person} --undo"]
+        assert remember_person(planday.config, CATALOGUE, "oslo", person)
+        assert not owed(planday)
+
+
+def test_undo_ends_a_forget_that_was_cut(installed: Installation) -> None:
+    planday, person = installed, a_person(installed)
+    with counting(planday.folder, at=4), pytest.raises(StorageError):
+        forget_person(planday.config, CATALOGUE, "oslo", person)
+    assert owed(planday)
+    remember_person(planday.config, CATALOGUE, "oslo", person)
+    assert not owed(planday)
+
+
+def test_forgetting_a_portal_cut_anywhere(installed: Installation) -> None:
+    uncut = copy_of(installed)
+    with counting(uncut.folder) as whole:
+        forget_portal(uncut.config, CATALOGUE, "oslo")
+    for at in (whole.count - 2,):
+        planday = copy_of(installed)
+        with counting(planday.folder, at=at), pytest.raises(StorageError):
+            forget_portal(planday.config, CATALOGUE, "oslo")
+        assert owed(planday) == ["planday forget --portal oslo"]
+        # An operator takes a portal out of the file first, and its last slice may be gone already.
+        planday.edit_config("  oslo:", "  renamed:")
+        (told,) = incidents(planday)
+        assert told.portal == "-installation"
+        assert forget_portal_command(planday.config, "oslo", terminal(), as_json=True) == 0
+        assert not owed(planday)
+        assert not [key for key in planday.lake.slices() if key.portal == "oslo"]
+        assert planday.query("SELECT DISTINCT portal FROM hr.employees") == [("london",)]
+
+
+def test_forgetting_a_portal_ends_its_commands(installed: Installation) -> None:
+    planday, person = installed, a_person(installed)
+    for portal in ("oslo", "london"):
+        with counting(planday.folder, at=4), pytest.raises(StorageError):
+            forget_person(planday.config, CATALOGUE, portal, person)
+    forget_portal(planday.config, CATALOGUE, "oslo")
+    assert owed(planday) == [f"planday forget --portal london --employee {person}"]
+
+
+@pytest.mark.parametrize(("at", "unknown"), [(2, 200), (3, 200), (4, 200), (3, 400), (4, 400)])
+def test_revoking_cut_after_the_server_did_it(planday: Installation, at: int, unknown: int) -> None:
+    """RFC 7009 answers 200 to a token that is unknown by now; a server may say 400 as well."""
+    token = planday.folder / ".planday" / "tokens" / "oslo.txt"
+    with counting(planday.folder, at=at), pytest.raises(PlandayError):
+        revoke(planday.config, CATALOGUE, "oslo")
+    assert owed(planday) == ["planday revoke oslo"]
+    if unknown == 400:
+
+        async def refuse(_: Request) -> Response:
+            return Response(status_code=400)
+
+        planday.serve(Route("/connect/revocation", refuse, methods=["POST"]))
+    revoke(planday.config, CATALOGUE, "oslo")
+    assert not owed(planday)
+    assert not token.exists()
+
+
+def test_a_refused_revocation_owes_nothing(planday: Installation) -> None:
+    async def refuse(_: Request) -> Response:
+        return Response(status_code=404)
+
+    planday.serve(Route("/connect/revocation", refuse, methods=["POST"]))
+    with pytest.raises(AuthorizationError):
+        revoke(planday.config, CATALOGUE, "oslo")
+    assert not owed(planday)
+
+
+def test_a_note_holds_no_more_than_needed(installed: Installation) -> None:
+    planday, person = installed, a_person(installed)
+    with counting(planday.folder, at=6), pytest.raises(StorageError):
+        forget_person(planday.config, CATALOGUE, "oslo", person)
+    folder = planday.config.state / "unfinished"
+    (note,) = folder.glob("*.json")
+    assert set(json.loads(note.read_text())) == {"command", "portals", "since", "step"}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    forget_person(planday.config, CATALOGUE, "oslo", person)
+    assert not [*folder.iterdir()], "a name that is left could be tried for ids"
+
+
+def test_a_running_command_is_not_owed(planday: Installation) -> None:
+    journal = UnfinishedCommands(planday.config.state)
+    with journal.carry_out("planday publish --rebuild"):
+        assert not owed(planday)
+        assert not incidents(planday)
+
+
+def test_a_damaged_note_is_an_incident(planday: Installation) -> None:
+    folder = planday.config.state / "unfinished"
+    folder.mkdir(parents=True)
+    note = folder / "0123456789abcdef.json"
+    for content in (b"", b"\x00\xff", b"[]", b'{"command": 1}', b"null"):
+        note.write_bytes(content)
+        (told,) = incidents(planday)
+        assert str(note) in told.error
+        with UnfinishedCommands(planday.config.state).carry_out(REBUILD):
+            pass  # the damage of one command is none of another's
+    note.unlink()
+    assert not incidents(planday)
+
+
+def test_alerts_report_an_unfinished_command(installed: Installation, hook: Hook) -> None:
+    planday, person = installed, a_person(installed)
+    with counting(planday.folder, at=6), pytest.raises(StorageError):
+        forget_person(planday.config, CATALOGUE, "oslo", person)
+    now = datetime.now(UTC)
+    AlertBook(planday.config, CATALOGUE).look(now)
+    (told,) = [one for one in hook.take() if one["incidents"][0]["cause"] == "unfinished"]
+    assert str(person) not in json.dumps(told)
+    forget_person(planday.config, CATALOGUE, "oslo", person)
+    AlertBook(planday.config, CATALOGUE).look(now)
+    assert [one["event"] for one in hook.take() if one["incidents"][0]["cause"] == "unfinished"] == ["recovered"]
+
+
+@pytest.mark.processes
+def test_a_killed_forget_is_finished_by_the_same(installed: Installation) -> None:
+    planday, person = installed, a_person(installed)
+    code = (
+        "from pathlib import Path\nfrom planday_io.catalogue import CATALOGUE\nfrom planday_io.config import load_config\n"
+        "from planday_io.forgetting import forget_person\n"
+        f"forget_person(load_config(Path({str(planday.config_path)!r}), CATALOGUE), CATALOGUE, 'oslo', {person})"
+    )
+    command = f"planday forget --portal oslo --employee {person}"
+    for at in (2, 8):
+        assert killed(code, planday.folder, at) == KILLED
+        assert owed(planday) == [command]
+    status = planday_command(planday, "status")
+    assert status.returncode == 1
+    assert f"run `{command}` again" in status.stdout
+    done = planday_command(planday, *command.split()[1:], "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not owed(planday)
+    assert rows_of(planday, person) == 0
+    assert ForgottenPeople(planday.config.lake, planday.config.state).of("oslo").pseudonyms
+    assert json.loads(planday_command(planday, "status", "--json").stdout)["unfinished"] == []
+
+
+@pytest.mark.processes
+def test_a_failed_rebuild_is_owed(installed: Installation) -> None:
+    planday = installed
+    folder = Path(planday.config.warehouse.parent)
+    with (
+        counting(folder, at=2),
+        pytest.raises(StorageError),
+        UnfinishedCommands(planday.config.state).carry_out(REBUILD),
+    ):
+        planday.publish(rebuild=True)
+    assert owed(planday) == [REBUILD]
+    assert planday_command(planday, "publish", "--rebuild").returncode == 0
+    assert not owed(planday)
