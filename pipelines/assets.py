@@ -81,10 +81,17 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
             if listener:
                 listener.reading(portal, endpoint.name, month, done, expected)
 
+        def tell(text: str) -> None:
+            context.log.info(text)
+            if listener:
+                listener.waiting(portal, text)
+
         tags = context.run.tags
         try:
+            session = planday.session(portal)
+            session.tell = tell
             reports = refresh_endpoint(
-                planday.session(portal),
+                session,
                 endpoint.name,
                 month=month,
                 full=tags.get(FULL_TAG) == "true",

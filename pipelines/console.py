@@ -39,6 +39,9 @@ class PlainLines:
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         """Nothing: lines are for what is done."""
 
+    def waiting(self, portal: str, text: str) -> None:  # noqa: ARG002 - the text names the portal
+        self._print(text)
+
     def finished(self, portal: str, report: TableReport) -> None:
         self._print(
             f"{portal} {named(report.table, report.month)}: {report.rows} rows, {report.counters.requests} requests, "
@@ -67,6 +70,9 @@ class Bars:
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         self._progress.update(self._bars[portal], table=named(table, month), completed=done, total=expected)
+
+    def waiting(self, portal: str, text: str) -> None:
+        self._plain.waiting(portal, text)
 
     def finished(self, portal: str, report: TableReport) -> None:
         self._plain.finished(portal, report)
@@ -128,6 +134,7 @@ def print_status(
         + (f", closed for {use.closed_seconds:.0f} s" if use.closed_seconds else "")
         for use in whole.budget
     ]
+    lines += [f"BUDGET {whole.budget_fault}"] if whole.budget_fault else []
     sizes = (whole.lake_bytes, whole.warehouse_bytes, whole.dagster_bytes, whole.free_bytes)
     lines.append("MiB: lake {}, warehouse {}, Dagster {}; free {}".format(*(size // 2**20 for size in sizes)))
     beat = whole.daemon_seconds

@@ -18,6 +18,9 @@ class Listener(Protocol):
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         """An answer came; expected is None while unknown."""
 
+    def waiting(self, portal: str, text: str) -> None:
+        """A read waits for long before it goes on; the text says why."""
+
     def finished(self, portal: str, report: TableReport) -> None:
         """A table was written."""
 

@@ -17,6 +17,7 @@ from planday_io.alerts import AlertBook, Incident
 from planday_io.catalogue import Catalogue
 from planday_io.client.budget import BudgetUse, budget_use
 from planday_io.config import Config
+from planday_io.errors import StorageError
 from planday_io.failures import FailureBook
 from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
@@ -97,6 +98,7 @@ class InstallationState:
     Args:
         incidents: that are open.
         budget: use of the request budget in the last minute.
+        budget_fault: why that could not be read, or empty.
         free_bytes: of the disk that the warehouse is on.
         lake_bytes, warehouse_bytes, dagster_bytes: sizes of the lake, of the warehouse file and of Dagster's own folder.
         unfinished: commands that were stopped half-way, oldest first.
@@ -105,6 +107,7 @@ class InstallationState:
 
     incidents: list[Incident]
     budget: list[BudgetUse]
+    budget_fault: str
     free_bytes: int
     lake_bytes: int
     warehouse_bytes: int
@@ -116,11 +119,18 @@ class InstallationState:
 def installation_state(config: Config, catalogue: Catalogue, instance: dg.DagsterInstance) -> InstallationState:
     """Look at the installation, sending no alert. Raises StorageError."""
     book = AlertBook(config, catalogue)
+    budget: list[BudgetUse] = []
+    budget_fault = ""
+    try:
+        budget = budget_use(config.state / "budget.sqlite", time.time())
+    except StorageError as error:
+        budget_fault = str(error)
     beats = [beat for status in instance.get_daemon_statuses().values() if (beat := status.last_heartbeat)]
     newest = max((beat.timestamp for beat in beats), default=None)
     return InstallationState(
         incidents=book.found(datetime.now(UTC)),
-        budget=budget_use(config.state / "budget.sqlite", time.time()),
+        budget=budget,
+        budget_fault=budget_fault,
         free_bytes=shutil.disk_usage(config.warehouse.parent).free,
         lake_bytes=_size(config.lake),
         warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,

@@ -252,6 +252,9 @@ class _Recorder:
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         self._listener.reading(portal, table, month, done, expected)
 
+    def waiting(self, portal: str, text: str) -> None:
+        self._listener.waiting(portal, text)
+
     def finished(self, portal: str, report: TableReport) -> None:
         self._outcome.reports.append((portal, report))
         self._listener.finished(portal, report)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+import re
+from urllib.parse import SplitResult, urlsplit
+
+
+def parts_of(url: str) -> SplitResult | None:
+    """The parts of an address, or None where it is none: no host, a port that is no number, white space, a password in it."""
+    try:
+        parts = urlsplit(url)
+        is_good = bool(parts.scheme and parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return parts if is_good and "@" not in parts.netloc and not re.search(r"[\s\x00-\x1f\x7f]", url) else None
 
 
 def is_loopback(url: str) -> bool:
     """True when the address is this machine by its spelling: `localhost`, 127.0.0.0/8 or [::1]."""
-    host = urlsplit(url).hostname or ""
     try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -27,11 +27,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import dotenv
-import httpx
 
 from planday_io.addresses import is_loopback
 from planday_io.catalogue import Catalogue
-from planday_io.client.http import timeout_of, trusted
+from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
+from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.model import Config, SecretRef
 from planday_io.config.secrets import read_client_id
@@ -46,7 +46,7 @@ from planday_io.errors import (
 )
 from planday_io.files import replacing, storage_errors, temporary_name, write_text
 from planday_io.selection import endpoints_of
-from planday_io.session import PortalSession
+from planday_io.session import PortalSession, answer_limits
 from planday_io.unfinished import UnfinishedCommands, Work
 
 REDIRECT_URL = "http://localhost:8156/callback"
@@ -121,7 +121,7 @@ def begin(
     _try_to_write(_place(config.portals[portal].refresh_token, config.home))
     identity = config.planday.identity_url
     if pkce is None:
-        pkce = _offers_pkce(identity, config.planday.timeout_seconds)
+        pkce = _offers_pkce(identity, answer_limits(config))
     verifier = secrets.token_urlsafe(48) if pkce else None
     state = secrets.token_urlsafe(24)
     query = {
@@ -364,10 +364,15 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
                     return
                 # A wrong client id, or another server, refuses a token that still opens the portal elsewhere.
                 raise AuthorizationError(
-                    f"the identity server answered {answer.status_code} to the revocation, so nothing was removed: {error}"
+                    f"the identity server answered {answer.status} to the revocation, so nothing was removed: {error}"
+                ) from None
+            except TransientApiError as error:
+                raise AuthorizationError(
+                    f"whether the token of portal '{portal}' still works could not be asked, so nothing was removed here. "
+                    f"Run `planday revoke {portal}` again: {error}"
                 ) from None
             raise AuthorizationError(
-                f"the identity server answered {answer.status_code} and the token of portal '{portal}' still works: "
+                f"the identity server answered {answer.status} and the token of portal '{portal}' still works: "
                 "revoke it in Planday under Settings > Integrations > API Access"
             )
 
@@ -401,14 +406,11 @@ def _remove(ref: SecretRef, home: Path) -> list[str]:
     return removed
 
 
-def _offers_pkce(identity_url: str, seconds: float) -> bool:
+def _offers_pkce(identity_url: str, limits: AnswerLimits) -> bool:
     """Whether discovery offers S256. No discovery, no PKCE: it is not documented."""
     try:
-        trust_env = not is_loopback(identity_url)
-        timeout = timeout_of(seconds)
-        with httpx.Client(verify=trusted(trust_env=trust_env), timeout=timeout, trust_env=trust_env) as http:
-            answer = http.get(f"{identity_url}/.well-known/openid-configuration")
-        methods = answer.json()["code_challenge_methods_supported"] if answer.is_success else []
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        answer = ask_once("GET", f"{identity_url}/.well-known/openid-configuration", limits)
+    except UnansweredError:
         return False
+    methods = json_object(answer.content).get("code_challenge_methods_supported") if answer.is_success else []
     return isinstance(methods, list) and "S256" in methods

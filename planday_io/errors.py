@@ -22,7 +22,8 @@
     │   ├── UnexpectedShapeError    an answer, or a member of it, has another type than documented
     │   ├── DuplicateKeyError       two rows of one slice share their key
     │   ├── IncompleteReadError     totals and rows do not agree, three reads in a row (retryable)
-    │   └── ShrunkSnapshotError     the new snapshot is suspiciously small
+    │   ├── ShrunkSnapshotError     the new snapshot is suspiciously small
+    │   └── LimitExceededError      an answer or a list is larger than the configuration allows
     ├── AlertError                  a message could not be sent
     └── StorageError                a folder or a file cannot be written or read
         ├── DamagedFileError        a file holds something else than this program wrote
@@ -166,6 +167,10 @@ class IncompleteReadError(DataError):
 
 class ShrunkSnapshotError(DataError):
     """A snapshot lost so many rows that a fault is likelier than the truth."""
+
+
+class LimitExceededError(DataError):
+    """An answer or a list is larger than `planday` in portals.yaml allows. The text names the key."""
 
 
 class AlertError(PlandayError):

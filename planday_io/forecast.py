@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 from planday_io.calls import Call, Parent, calls_of, days_of, parents_in
 from planday_io.catalogue import Endpoint
-from planday_io.client.budget import RateWindow, paced
+from planday_io.client.budget import paced
+from planday_io.client.headers import RateWindow
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import Origin, SliceKey

@@ -6,6 +6,7 @@ Not here: the lake (`planday_io.refresh` writes what a session reads), schedules
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from planday_io.calls import Call, Params, Parent, calls_of, days_of, more_parents, parents_in
 from planday_io.catalogue import Catalogue, Endpoint, Table
+from planday_io.client.asking import AnswerLimits
 from planday_io.client.budget import Budget
 from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import RefreshTokenStore, TokenSource
@@ -32,6 +34,8 @@ from planday_io.months import first_day, last_day
 from planday_io.parents import ParentTables
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
 from planday_io.selection import endpoints_of
+
+_LOG = logging.getLogger(__name__)
 
 
 class PortalSession:
@@ -72,6 +76,8 @@ class PortalSession:
         self._opt_in: dict[str, bool] = {}
         self._ahead: dict[tuple[str, str | None], tuple[EndpointRead, datetime]] = {}
         self.batch = batch
+        self.tell: Callable[[str], None] = _LOG.warning
+        """Told, for people, when a read waits for long."""
         self._parents = ParentTables(catalogue, self.lake, config.state, portal, batch)
         home = config.home
         self.token_store = RefreshTokenStore(
@@ -106,7 +112,8 @@ class PortalSession:
                 tokens=self.tokens,
                 budget=budget,
                 tries=self.settings.retries.requests,
-                timeout_seconds=self.config.planday.timeout_seconds,
+                limits=answer_limits(self.config),
+                tell=self.tell,
             ) as client:
                 yield client
         finally:
@@ -241,10 +248,9 @@ class PortalSession:
             return self._opt_in[value]
         assert endpoint.opt_in is not None  # noqa: S101 - values come from it
         scope = next(scope for name, scope, _ in endpoint.opt_in.values if name == value)
-        token = await client.authorize()
-        if token.scopes is not None:
-            granted = scope in token.scopes
-        else:
+        granted = scope in (known := (await client.authorize()).scopes or ())
+        # That the list lacks it says something only where the list is readable: the endpoint's own scope has to be in it.
+        if not granted and endpoint.scope not in known:
             listed = self.catalogue.endpoint_of(endpoint.fan_out.parent) if endpoint.fan_out else endpoint
             try:
                 await client.get(
@@ -308,6 +314,16 @@ class PortalSession:
         """Keep what was read for the fan-outs of this run."""
         for name, part in read.tables.items():
             self._parents.remember(name, month, part.table)
+
+
+def answer_limits(config: Config) -> AnswerLimits:
+    """What one answer may take."""
+    hosts = config.planday
+    return AnswerLimits(
+        silence_seconds=hosts.timeout_seconds,
+        whole_seconds=hosts.answer_seconds or 2 * hosts.timeout_seconds,
+        most_bytes=hosts.answer_mib * 2**20,
+    )
 
 
 def _today(context: FrameContext) -> date:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from planday_io.client.budget import Budget, RateWindow, parse_policy, split_policy
+from planday_io.client.budget import Budget
+from planday_io.client.headers import RateWindow, parse_policy, split_policy
 from planday_io.client.http import Counters, PortalClient
 from tests.conftest import Installation
 
@@ -228,10 +229,9 @@ def test_requests_of_others_slow_us_down(tmp_path: Path) -> None:
 
 
 def test_policies_are_read_leniently() -> None:
-    assert parse_policy("") == (None, ())
-    assert parse_policy("nonsense, ;w=, 0;w=1") == (None, ())
-    closest, windows = parse_policy("100, 20;w=1, 750;w=60, 100;w=1, 2000;w=60")
-    assert closest == 100
-    portal, client = split_policy(windows)
+    assert parse_policy("").windows == parse_policy("nonsense, ;w=, 0;w=1").windows == ()
+    policy = parse_policy("100, 20;w=1, 750;w=60, 100;w=1, 2000;w=60")
+    assert (policy.closest, policy.is_whole) == (100, True)
+    portal, client = split_policy(policy.windows)
     assert set(portal) == {RateWindow(20, 1.0), RateWindow(750, 60.0)}
     assert set(client) == {RateWindow(100, 1.0), RateWindow(2000, 60.0)}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planday_io.client.budget import RateWindow
+from planday_io.client.headers import RateWindow
 from planday_io.forecast import pages, seconds_for
 from planday_io.months import month_of, shifted
 from planday_io.reading.pages import Page

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.client.http import trusted
+from planday_io.client.asking import trusted
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
 from tests.conftest import Installation

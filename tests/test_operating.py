@@ -335,6 +335,9 @@ OTHER_ROWS = {
     "two daemons": "test_daemon",
     "killed and queued behind": "test_daemon",
     "command cut": "test_forgetting_cut_anywhere_stays_owed",
+    "429 nonsense": "test_requests_go_on_whatever_answers_say",
+    "budget damaged": "test_a_damaged_file_is_set_aside_and_made_again",
+    "budget unwritable": "test_a_full_or_read_only_disk_is_an_error_with_a_remedy",
 }
 
 

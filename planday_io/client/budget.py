@@ -5,10 +5,14 @@ minute (facts, section 5). This keeps the same count on our side: a log of sends
 request may go out when in each window of each of its buckets there is room. It begins with the safe guess of 10 a second
 and then follows the policy the API sends in `x-ratelimit-limit`.
 
+What is read from the file is doubted like what is read from a header: an older version may have written it, a clock may have
+been set back, a disk may have changed a byte.
+
 pyrate-limiter was tried and left: its rates are fixed when a bucket is made (ours arrive with the first answer), two
 buckets cannot be taken in one transaction, and nothing in it holds all processes until a 429's reset.
 
-Times are seconds since the epoch: a monotonic clock means nothing to the next process after a reboot.
+Times are seconds since the epoch: a monotonic clock means nothing to the next process after a reboot. Not here: what a header
+says (`headers`), the file (`ledger`).
 """
 
 from __future__ import annotations
@@ -19,19 +23,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from planday_io.errors import StorageError
-from planday_io.files import locked
-
-
-@dataclass(frozen=True, slots=True)
-class RateWindow:
-    """At most `limit` requests in any `seconds`."""
-
-    limit: int
-    seconds: float
-
+from planday_io.client.headers import LONGEST_SECONDS, RateWindow, count_of, parse_policy, split_policy, wait_of
+from planday_io.client.ledger import DamagedError, Ledger, read_only
 
 PORTAL_START = (RateWindow(10, 1.0), RateWindow(600, 60.0))
 CLIENT_START = (RateWindow(100, 1.0), RateWindow(2000, 60.0))
@@ -47,13 +43,10 @@ _LATE_SECONDS = 0.002
 """A request that goes out later than so many seconds after it was booked is booked anew."""
 _LOOK_AGAIN_SECONDS = 0.5
 """After which this looks whether another process learned of another policy, and clears what no window counts any more."""
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS send (bucket TEXT NOT NULL, sent_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS send_by_time ON send (bucket, sent_at);
-CREATE TABLE IF NOT EXISTS policy (bucket TEXT PRIMARY KEY, windows TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS gate (bucket TEXT PRIMARY KEY, closed_until REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS refusal (bucket TEXT NOT NULL, refused_at REAL NOT NULL);
-"""
+_STEP_SECONDS = 1.0
+"""By so much a clock may be set back without a gate counting as one that cannot be true."""
+_MOST_OTHERS = 5_000
+"""So many requests of others are booked at most: one row each, and a header may state any number."""
 
 
 def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
@@ -80,41 +73,6 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     return result
 
 
-def parse_policy(header: str) -> tuple[int | None, tuple[RateWindow, ...]]:
-    """Read `x-ratelimit-limit`: `100, 20;w=1, 750;w=60` -> the limit closest to exhaustion, and all windows.
-
-    What cannot be read is left out; an unreadable header gives (None, ()).
-    """
-    closest: int | None = None
-    windows: list[RateWindow] = []
-    for part in header.split(","):
-        amount, _, rest = part.strip().partition(";")
-        if not amount.isdigit() or int(amount) < 1:
-            continue
-        name, _, seconds = rest.strip().partition("=")
-        if not rest:
-            closest = int(amount) if closest is None else closest
-        elif name.strip() == "w" and _positive(seconds):
-            windows.append(RateWindow(int(amount), float(seconds)))
-    return closest, tuple(windows)
-
-
-def split_policy(windows: Sequence[RateWindow]) -> tuple[tuple[RateWindow, ...], tuple[RateWindow, ...]]:
-    """Whose windows they are: of two windows of one length the smaller is the portal's, the larger the app's."""
-    portal: dict[float, RateWindow] = {}
-    client: dict[float, RateWindow] = {}
-    for window in sorted(windows, key=lambda w: w.limit):
-        (client if window.seconds in portal else portal)[window.seconds] = window
-    return tuple(portal.values()), tuple(client.values())
-
-
-def _positive(text: str) -> bool:
-    try:
-        return float(text) > 0
-    except ValueError:
-        return False
-
-
 class Budget:
     """One process's handle on the shared budget of one app on one portal.
 
@@ -131,37 +89,37 @@ class Budget:
     """
 
     def __init__(self, file: Path, *, client: str, portal: str, clock: Callable[[], float] = time.time) -> None:
-        self._file = file
         self._clock = clock
         self._client, self._portal = f"client {client}", f"portal {portal}"
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
         self._header_seen: str | None = None
         self._known: dict[str, tuple[float, list[RateWindow]]] = {}
         self.booked_at = -math.inf
-        with locked(file.with_suffix(".lock")):
-            try:
-                self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
-                self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; {_SCHEMA}")
-            except sqlite3.Error as error:
-                raise StorageError(f"the request budget {file} cannot be opened ({error}): remove the file") from None
+        self.waits_for = ""
+        self._ledger = Ledger(file)
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._ledger.close()
 
     def take(self) -> float:
         """Book one request now, if both buckets have room.
 
         Returns:
             0.0 when it is booked; otherwise the seconds after which it is worth asking again, and nothing is booked.
+            `waits_for` says why.
         """
-        with self._transaction():
+
+        def book(db: sqlite3.Connection) -> float:
             now = self._clock()
-            wait = max(self._wait(bucket, now) for bucket in self._starts)
+            wait, why = max(self._wait(db, bucket, now) for bucket in self._starts)
             if wait <= 0:
-                self._db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now) for bucket in self._starts])
+                db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now) for bucket in self._starts])
                 self.booked_at = now
+            self.waits_for = why
             return max(wait, 0.0)
+
+        return self._ledger.run(book)
 
     def went_out(self, booked_at: float) -> float:
         """What was booked then goes out now. On a busy machine that is later, and the server counts from then on.
@@ -172,94 +130,93 @@ class Budget:
         now = self._clock()
         if now - booked_at <= _LATE_SECONDS:
             return booked_at
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE send SET sent_at = ? WHERE bucket = ? AND sent_at = ?",
-                [(now, bucket, booked_at) for bucket in self._starts],
-            )
+        moved = [(now, bucket, booked_at) for bucket in self._starts]
+        self._ledger.run(
+            lambda db: db.executemany("UPDATE send SET sent_at = ? WHERE bucket = ? AND sent_at = ?", moved)
+        )
         return now
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Follow what an answer says about the policy and about what others have used of it."""
         header = headers.get("x-ratelimit-limit", "")
-        closest, windows = parse_policy(header)
-        if windows and header.partition(",")[2] != self._header_seen:
+        policy = parse_policy(header)
+        if policy.windows and header.partition(",")[2] != self._header_seen:
             self._header_seen = header.partition(",")[2]
             self._known = {}
-            portal, client = split_policy(windows)
-            with self._transaction():
-                for bucket, learned in ((self._portal, portal), (self._client, client)):
-                    if learned:
-                        text = " ".join(f"{window.limit}/{window.seconds}" for window in learned)
-                        self._db.execute("INSERT OR REPLACE INTO policy VALUES (?, ?)", (bucket, text))
-        remaining = headers.get("x-ratelimit-remaining", "")
-        if closest is not None and remaining.isdigit() and int(remaining) * 2 < closest:
-            self._count_others(closest, int(remaining), windows)
+            portal, client = split_policy(policy.windows)
+            learned = {self._portal: portal, self._client: client}
+            self._ledger.run(partial(self._follow, learned, keeps=not policy.is_whole))
+        remaining = count_of(headers.get("x-ratelimit-remaining", ""))
+        if policy.closest is not None and remaining is not None and remaining * 2 < policy.closest <= _MOST_OTHERS:
+            self._count_others(policy.closest, remaining, policy.windows, wait_of(headers, self._clock()))
 
     def hold(self, seconds: float, closest: int | None = None) -> None:
-        """Let no process send for that long: a 429 came.
+        """Let no process send for that long, or for the longest window at most: a 429 came.
 
         Args:
             seconds: until the window resets.
             closest: the limit that was hit; it tells whose bucket is closed, and both are when it does not.
         """
-        hit = {bucket: [w for w in self._windows(bucket) if w.limit == closest] for bucket in self._starts}
-        with self._transaction():
+
+        def close_gates(db: sqlite3.Connection) -> None:
+            hit = {bucket: [w for w in self._windows(db, bucket) if w.limit == closest] for bucket in self._starts}
             now = self._clock()
-            until = now + seconds
+            until = now + min(max(seconds, 0.0), LONGEST_SECONDS)
             for bucket in [one for one, limits in hit.items() if limits] or hit:
+                closed = _gate_seconds(db, bucket, now)
                 # Requests that were under way together are refused together: that is one refusal.
-                is_new = self._closed_until(bucket) <= now
-                if is_new and any(window.seconds < _SHORT_SECONDS for window in hit[bucket]):
-                    self._db.execute("INSERT INTO refusal VALUES (?, ?)", (bucket, now))
-                self._db.execute(
-                    "INSERT INTO gate VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE "
-                    "SET closed_until = max(closed_until, excluded.closed_until)",
-                    (bucket, until),
-                )
+                if closed <= 0 and any(window.seconds < _SHORT_SECONDS for window in hit[bucket]):
+                    db.execute("INSERT INTO refusal VALUES (?, ?)", (bucket, now))
+                db.execute("INSERT OR REPLACE INTO gate VALUES (?, ?)", (bucket, max(until, now + closed)))
+
+        self._ledger.run(close_gates)
 
     def windows(self) -> dict[str, tuple[RateWindow, ...]]:
         """The policy in force, per bucket."""
-        return {bucket: self._windows(bucket) for bucket in self._starts}
+        return self._ledger.run(lambda db: {bucket: self._windows(db, bucket) for bucket in self._starts})
 
-    def _transaction(self) -> _Immediate:
-        return _Immediate(self._db)
+    def _windows(self, db: sqlite3.Connection, bucket: str) -> tuple[RateWindow, ...]:
+        row = db.execute("SELECT windows FROM policy WHERE bucket = ?", (bucket,)).fetchone()
+        return (_stored_windows(row[0]) if row else ()) or self._starts[bucket]
 
-    def _windows(self, bucket: str) -> tuple[RateWindow, ...]:
-        row = self._db.execute("SELECT windows FROM policy WHERE bucket = ?", (bucket,)).fetchone()
-        if row is None:
-            return self._starts[bucket]
-        pairs = (part.split("/") for part in row[0].split())
-        return tuple(RateWindow(int(limit), float(seconds)) for limit, seconds in pairs)
+    def _follow(self, learned: Mapping[str, tuple[RateWindow, ...]], db: sqlite3.Connection, *, keeps: bool) -> None:
+        """Take down a policy. Where part of it could not be true, a window of the usual lengths that it lacks stays."""
+        for bucket, windows in learned.items():
+            if not windows:
+                continue
+            missing = {start.seconds for start in self._starts[bucket]} - {window.seconds for window in windows}
+            before = [one for one in self._windows(db, bucket) if one.seconds in missing] if keeps else []
+            text = " ".join(f"{window.limit}/{window.seconds}" for window in (*windows, *before))
+            db.execute("INSERT OR REPLACE INTO policy VALUES (?, ?)", (bucket, text))
 
-    def _closed_until(self, bucket: str) -> float:
-        gate = self._db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
-        return gate[0] if gate else -math.inf
-
-    def _wait(self, bucket: str, now: float) -> float:
+    def _wait(self, db: sqlite3.Connection, bucket: str, now: float) -> tuple[float, str]:
         looked_at, windows = self._known.get(bucket, (-math.inf, []))
         if not 0 <= now - looked_at < _LOOK_AGAIN_SECONDS:
             # Rows from the future are left by a clock that was set back.
-            self._db.execute(
+            db.execute(
                 "DELETE FROM refusal WHERE bucket = ? AND (refused_at < ? OR refused_at > ?)",
                 (bucket, now - _REMEMBERED_SECONDS, now),
             )
-            (refusals,) = self._db.execute("SELECT count(*) FROM refusal WHERE bucket = ?", (bucket,)).fetchone()
-            windows = paced(self._windows(bucket), refusals)
+            (refusals,) = db.execute("SELECT count(*) FROM refusal WHERE bucket = ?", (bucket,)).fetchone()
+            windows = paced(self._windows(db, bucket), refusals)
             longest = max(window.seconds for window in windows)
-            self._db.execute(
+            db.execute(
                 "DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now)
             )
+            db.execute("DELETE FROM gate WHERE closed_until > ?", (now + LONGEST_SECONDS + _STEP_SECONDS,))
             self._known[bucket] = (now, windows)
-        wait = self._closed_until(bucket) - now
+        wait, why = _gate_seconds(db, bucket, now), "the API asked to slow down (429)"
         for window in windows:
             query = "SELECT sent_at FROM send WHERE bucket = ? ORDER BY sent_at DESC LIMIT 1 OFFSET ?"
-            with closing(self._db.execute(query, (bucket, window.limit - 1))) as cursor:
+            with closing(db.execute(query, (bucket, window.limit - 1))) as cursor:
                 if row := cursor.fetchone():
-                    wait = max(wait, row[0] + window.seconds - now)
-        return wait
+                    room = _number(row[0]) + window.seconds - now
+                    if room > wait:
+                        whose = "portal" if bucket == self._portal else "app"
+                        wait, why = room, f"the {whose}'s {window.limit} requests in {window.seconds:.3g} s are used up"
+        return wait, why
 
-    def _count_others(self, closest: int, remaining: int, windows: Sequence[RateWindow]) -> None:
+    def _count_others(self, closest: int, remaining: int, windows: Sequence[RateWindow], reset: float | None) -> None:
         """Book what the server counted and we did not send: another machine or another app uses the same portal."""
         portal, client = split_policy(windows)
         owned = [(self._portal, w) for w in portal if w.limit == closest]
@@ -267,14 +224,49 @@ class Budget:
         if not owned:
             return
         bucket, window = owned[0]
-        with self._transaction():
+
+        def book(db: sqlite3.Connection) -> None:
             now = self._clock()
-            (ours,) = self._db.execute(
+            (ours,) = db.execute(
                 "SELECT count(*) FROM send WHERE bucket = ? AND sent_at > ?", (bucket, now - window.seconds - 1.0)
             ).fetchone()
             others = closest - remaining - ours
             if others > 0:
-                self._db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now)] * others)
+                # So that they count until the reset, where the answer tells when that is.
+                at = now - max(0.0, window.seconds - reset) if reset is not None else now
+                db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, at)] * others)
+
+        self._ledger.run(book)
+
+
+def _number(value: object) -> float:
+    """A time from the file."""
+    if not isinstance(value, float):
+        raise DamagedError("a text stands where a time should be")
+    return value
+
+
+def _gate_seconds(db: sqlite3.Connection, bucket: str, now: float) -> float:
+    """Seconds until a bucket's gate opens; a gate that is further away than any window cannot be true."""
+    gate = db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
+    return _closed_seconds(_number(gate[0]), now) if gate else 0.0
+
+
+def _closed_seconds(closed_until: float, now: float) -> float:
+    seconds = closed_until - now
+    return min(max(seconds, 0.0), LONGEST_SECONDS) if seconds <= LONGEST_SECONDS + _STEP_SECONDS else 0.0
+
+
+def _stored_windows(text: object) -> tuple[RateWindow, ...]:
+    """Windows from the file, or none where one of them cannot be true."""
+    found = []
+    for part in str(text).split():
+        limit, _, seconds = part.partition("/")
+        try:
+            found.append(RateWindow(int(limit), float(seconds)))
+        except ValueError:
+            return ()
+    return tuple(found) if all(window.is_plausible for window in found) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,35 +287,26 @@ class BudgetUse:
 
 
 def budget_use(file: Path, now: float) -> list[BudgetUse]:
-    """The use of each bucket that ever sent something; none where the file is not there or cannot be read."""
+    """The use of each bucket that ever sent something; none where the file is not there.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
     if not file.exists():
         return []
-    try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as db:
-            sent = dict(db.execute("SELECT bucket, count(*) FROM send WHERE sent_at > ? GROUP BY 1", (now - 60,)))
-            closed = dict(db.execute("SELECT bucket, closed_until FROM gate"))
-            policies = dict(db.execute("SELECT bucket, windows FROM policy"))
-    except sqlite3.Error:
-        return []
-    found = []
-    for bucket in sorted({*sent, *closed, *policies}):
-        starts = PORTAL_START if bucket.startswith("portal ") else CLIENT_START
-        pairs = [part.split("/") for part in policies.get(bucket, "").split()]
-        windows = [RateWindow(int(limit), float(seconds)) for limit, seconds in pairs] or [*starts]
-        longest = max(windows, key=lambda window: window.seconds)
-        limit = round(longest.limit * 60 / longest.seconds)
-        found.append(BudgetUse(bucket, sent.get(bucket, 0), limit, max(0.0, closed.get(bucket, 0.0) - now)))
-    return found
 
+    def look(db: sqlite3.Connection) -> list[BudgetUse]:
+        sent = dict(db.execute("SELECT bucket, count(*) FROM send WHERE sent_at > ? GROUP BY 1", (now - 60,)))
+        closed = dict(db.execute("SELECT bucket, closed_until FROM gate"))
+        policies = dict(db.execute("SELECT bucket, windows FROM policy"))
+        found = []
+        for bucket in sorted({*sent, *closed, *policies}):
+            starts = PORTAL_START if bucket.startswith("portal ") else CLIENT_START
+            windows = _stored_windows(policies.get(bucket, "")) or starts
+            longest = max(windows, key=lambda window: window.seconds)
+            limit = round(longest.limit * 60 / longest.seconds)
+            shut = _closed_seconds(float(closed.get(bucket, 0.0)), now)
+            found.append(BudgetUse(bucket, sent.get(bucket, 0), limit, shut))
+        return found
 
-class _Immediate:
-    """`BEGIN IMMEDIATE` ... `COMMIT`: takes the write lock at once, so that two processes never read one free place."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
+    return read_only(file, look)

@@ -11,55 +11,49 @@ like every other request.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import random
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from planday_io.addresses import is_loopback
-from planday_io.client.budget import Budget, parse_policy
+from planday_io.client.asking import Answer, AnswerLimits, UnansweredError, ask, ask_once, client_for
+from planday_io.client.budget import Budget
+from planday_io.client.headers import parse_policy, wait_of
 from planday_io.client.tokens import AccessToken, TokenSource
 from planday_io.errors import (
     AccessRevokedError,
     ApiError,
     BadRequestError,
     BrokenBodyError,
-    ConfigError,
     ConnectionFailedError,
+    LimitExceededError,
     MissingScopeError,
     NotFoundError,
+    PlandayError,
     RateLimitedError,
     ServerError,
     TransientApiError,
+    UnexpectedShapeError,
     UnexpectedStatusError,
 )
 
 _LOG = logging.getLogger(__name__)
-_LONGEST_HINT_SECONDS = 120.0
-"""A wait that the server asks for is honoured up to here; a longer one is left to the step's retry."""
 _DEFAULT_RESET_SECONDS = 5.0
+_LONG_WAIT_SECONDS = 10.0
+"""A wait beyond this is reported to whoever started the read."""
+_TELL: ContextVar[Callable[[str], None]] = ContextVar("planday_tell", default=_LOG.warning)
 
 NONE = object()
 """What `get` returns for a status that the caller declared to mean "there is none"."""
-
-
-class Answer(NamedTuple):
-    """An answer of the API, read to its end."""
-
-    status: int
-    headers: httpx.Headers
-    content: bytes
 
 
 @dataclass(slots=True)
@@ -79,27 +73,6 @@ class Counters:
         self.throttled_seconds += other.throttled_seconds
 
 
-def timeout_of(seconds: float) -> httpx.Timeout:
-    """How long one answer may take; connecting a quarter of it. Waiting for a connection of the pool is not limited."""
-    return httpx.Timeout(seconds, connect=max(1.0, seconds / 4), pool=None)
-
-
-@functools.cache
-def trusted(*, trust_env: bool) -> ssl.SSLContext:
-    """What httpx trusts by itself, loaded once per process: it takes as long as a request, and each client would do it.
-
-    Raises:
-        ConfigError: it cannot be loaded.
-    """
-    try:
-        return httpx.create_ssl_context(trust_env=trust_env)
-    except OSError as error:
-        raise ConfigError(
-            f"the certificates to trust cannot be loaded ({error.strerror or error}): check SSL_CERT_FILE and SSL_CERT_DIR "
-            "in the environment of this process"
-        ) from None
-
-
 class PortalClient:
     """Calls the API as one portal. Use as an async context manager, within one event loop.
 
@@ -109,7 +82,8 @@ class PortalClient:
         tokens: access tokens; may be shared by clients one after the other.
         budget: the shared request budget.
         tries: of one request, the first included.
-        timeout_seconds: that one answer may take.
+        limits: of one answer.
+        tell: told, for people, when something waits for long.
 
     Proxies and CA bundles come from the usual environment variables, except for an API on this machine.
     """
@@ -122,26 +96,21 @@ class PortalClient:
         tokens: TokenSource,
         budget: Budget,
         tries: int = 5,
-        timeout_seconds: float = 60.0,
+        limits: AnswerLimits | None = None,
+        tell: Callable[[str], None] = _LOG.warning,
     ) -> None:
         self.portal = portal
         self.tokens = tokens
         self.budget = budget
         self._api_url = api_url
         self._tries = tries
-        self._timeout = timeout_of(timeout_seconds)
+        self._limits = limits or AnswerLimits()
+        self._tell = tell
         self._decoder = msgspec.json.Decoder(float_hook=Decimal)
 
     async def __aenter__(self) -> Self:
         set_on_retry_hooks([_tell_retry])
-        trust_env = not is_loopback(self._api_url)
-        self._http = httpx.AsyncClient(
-            verify=trusted(trust_env=trust_env),
-            timeout=self._timeout,
-            trust_env=trust_env,
-            headers={"Accept": "application/json"},
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
-        )
+        self._http = client_for(self._api_url, self._limits)
         # asyncio's locks belong to the loop they are first used in, so they live as long as the client.
         self._turn = asyncio.Lock()
         self._renewing = asyncio.Lock()
@@ -178,6 +147,7 @@ class PortalClient:
             SecretError: a configured secret is missing.
         """
         url = self._api_url + path.format_map({key: quote(str(value), safe="") for key, value in (holes or {}).items()})
+        _TELL.set(self._tell)
         async for attempt in self._attempts():
             with attempt:
                 counters.retries += attempt.num > 1
@@ -201,23 +171,20 @@ class PortalClient:
             on=_backoff, attempts=self._tries, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
         ).__aiter__()
 
-    def post_form(self, url: str, form: dict[str, str]) -> httpx.Response:
+    def post_form(self, url: str, form: dict[str, str]) -> Answer:
         """POST to the identity server, once. Its limits are unknown, so it has no budget; `authorize` retries 429 and 5xx."""
-        path = urlsplit(url).path
-        about: dict[str, Any] = {"method": "POST", "path": path, "portal": self.portal}
-        trust_env = not is_loopback(url)
-        with httpx.Client(verify=trusted(trust_env=trust_env), timeout=self._timeout, trust_env=trust_env) as http:
-            try:
-                response = http.post(url, data=form)
-            except httpx.TransportError as error:
-                raise ConnectionFailedError(_explain(error, "identity_url"), **about) from None
-        if response.status_code == 429:
+        about: dict[str, Any] = {"method": "POST", "path": urlsplit(url).path, "portal": self.portal}
+        try:
+            answer = ask_once("POST", url, self._limits, data=form)
+        except UnansweredError as error:
+            raise _unanswered(error, about) from None
+        if answer.status == 429:
             raise RateLimitedError(
-                "the identity server asks to slow down", status=429, wait_seconds=_hint(response.headers), **about
+                "the identity server asks to slow down", status=429, wait_seconds=wait_of(answer.headers), **about
             )
-        if response.status_code >= 500:
-            raise ServerError("the identity server has a fault", status=response.status_code, **about)
-        return response
+        if answer.status >= 500:
+            raise ServerError("the identity server has a fault", status=answer.status, **about)
+        return answer
 
     async def _send(self, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters) -> Answer:
         token = await self.authorize()
@@ -244,15 +211,13 @@ class PortalClient:
             counters.requests += 1
             try:
                 answer = await self._read_all(url, params, headers, booked_at)
-            except httpx.TransportError as error:
-                raise ConnectionFailedError(_explain(error, "api_url"), **about) from None
-            except httpx.DecodingError:
-                raise BrokenBodyError("the compressed body is damaged", **about) from None
+            except UnansweredError as error:
+                raise _unanswered(error, about) from None
         counters.bytes += len(answer.content)
         self.budget.learn(answer.headers)
         if answer.status == 429:
-            closest, _ = parse_policy(answer.headers.get("x-ratelimit-limit", ""))
-            hint = _hint(answer.headers)
+            hint = wait_of(answer.headers)
+            closest = parse_policy(answer.headers.get("x-ratelimit-limit", "")).closest
             self.budget.hold(hint if hint is not None else _DEFAULT_RESET_SECONDS, closest)
             raise RateLimitedError("too many requests", status=429, wait_seconds=hint, **about)
         return answer
@@ -266,13 +231,15 @@ class PortalClient:
             if event == "http11.send_request_headers.complete":
                 booked_at = self.budget.went_out(booked_at)
 
-        # Read as a stream: a response of httpx is part of a circle of references, and would keep a body of megabytes until
-        # the garbage is collected.
-        async with self._http.stream(
-            "GET", url, params=httpx.QueryParams(list(params)), headers=headers, extensions={"trace": trace}
-        ) as response:
-            content = b"".join([part async for part in response.aiter_bytes()])
-            return Answer(response.status_code, response.headers, content)
+        return await ask(
+            self._http,
+            "GET",
+            url,
+            self._limits,
+            params=list(params),
+            headers=headers,
+            extensions={"trace": trace},
+        )
 
     @asynccontextmanager
     async def _place(self, counters: Counters) -> AsyncIterator[float]:
@@ -282,9 +249,15 @@ class PortalClient:
         clock = asyncio.get_running_loop().time
         began = clock()
         async with self._turn:
-            while (wait := self.budget.take()) > 0:  # noqa: ASYNC110 - other processes give no event to wait for
+            at_front, is_told = clock(), False
+            while (wait := self.budget.take()) > 0:
+                if not is_told and clock() - at_front + wait > _LONG_WAIT_SECONDS:
+                    is_told = True
+                    self._tell(
+                        f"portal '{self.portal}' waits {wait:.0f} s before its next request: {self.budget.waits_for}"
+                    )
                 # Other processes wait for the same place: a little jitter keeps them from arriving together.
-                await asyncio.sleep(min(wait, 5.0) + random.random() * 0.002)  # noqa: S311
+                await asyncio.sleep(min(wait, 1.0) + random.random() * 0.002)  # noqa: S311
             booked_at = self.budget.booked_at
         counters.throttled_seconds += clock() - began
         yield booked_at
@@ -304,10 +277,19 @@ class PortalClient:
             raise self._refusal(status, path, scope)
         try:
             return decode(answer.content)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            kind = answer.headers.get("content-type", "no content type").partition(";")[0][:60]
+        except RecursionError:
+            raise UnexpectedShapeError(
+                f"GET {path} (portal '{self.portal}'): the answer is nested deeper than any document of the API. "
+                "Nothing was written"
+            ) from None
+        except (ArithmeticError, msgspec.ValidationError):
+            raise UnexpectedShapeError(
+                f"GET {path} (portal '{self.portal}'): a number in the answer is larger than can be read. Nothing was written"
+            ) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            flaw = "that are not UTF-8" if isinstance(error, UnicodeDecodeError) else "that are none"
             raise BrokenBodyError(
-                f"expected a JSON document, got {len(answer.content)} bytes of {kind} that are none",
+                f"expected a JSON document, got {len(answer.content)} bytes of {answer.kind} {flaw}",
                 method="GET",
                 path=path,
                 portal=self.portal,
@@ -333,37 +315,20 @@ class PortalClient:
 
 
 def _tell_retry(details: RetryDetails) -> None:
-    """For who reads logs: what is tried again is told by its last try."""
-    _LOG.info("%s (tried again in %.1f s)", details.caused_by, details.wait_for)
+    """For who reads logs: what is tried again is told by its last try, a long wait before that."""
+    tell = _TELL.get() if details.wait_for > _LONG_WAIT_SECONDS else _LOG.info
+    tell(f"{details.caused_by} (tried again in {details.wait_for:.1f} s)")
 
 
 def _backoff(error: Exception) -> bool | float:
     """Whether to try again, and after how many seconds where the server said so."""
     if not isinstance(error, TransientApiError):
         return False
-    if error.wait_seconds is None:
-        return True
-    return error.wait_seconds if error.wait_seconds <= _LONGEST_HINT_SECONDS else False
+    return True if error.wait_seconds is None else error.wait_seconds
 
 
-def _hint(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `x-ratelimit-reset` or `Retry-After`; None without a usable one."""
-    for name in ("x-ratelimit-reset", "retry-after"):
-        try:
-            seconds = float(headers.get(name, ""))
-        except ValueError:
-            continue
-        if seconds >= 0:
-            # Whole seconds are rounded by the server, we do not know which way.
-            return max(seconds, 1.0) + 0.1
-    return None
-
-
-def _explain(error: httpx.TransportError, setting: str) -> str:
-    """What broke, without addresses or bodies."""
-    kind = type(error).__name__
-    if isinstance(error, httpx.TimeoutException):
-        return f"no answer in time ({kind})"
-    if isinstance(error, httpx.ConnectError):
-        return f"no connection ({kind}): check the network, proxies, certificates and {setting} in portals.yaml"
-    return f"the connection broke ({kind})"
+def _unanswered(error: UnansweredError, about: Mapping[str, Any]) -> PlandayError:
+    """What is raised where there is no usable answer."""
+    if error.kind == "size":
+        return LimitExceededError(f"{about['method']} {about['path']} (portal '{about['portal']}'): {error.why}")
+    return (BrokenBodyError if error.kind == "body" else ConnectionFailedError)(error.why, **about)

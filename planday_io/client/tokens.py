@@ -1,10 +1,10 @@
 """Access tokens: the refresh grant, expiry and rotation.
 
-Source: facts, section 3. The grant is form-encoded, without a client secret. Only `access_token` is promised:
-`expires_in` is optional, and if a `refresh_token` comes back it is stored before the new access token is used, because a
-server that rotates has just made the old one worthless.
+Source: facts, section 3. The grant is form-encoded, without a client secret. If a `refresh_token` comes back it is stored
+before the new access token is used, because a server that rotates has just made the old one worthless.
 
-Not here: headers and 401 handling of API calls (`http`), where configured secrets come from (`planday_io.config.secrets`).
+Not here: what an answer says (`grants`), headers and 401 handling of API calls (`http`), where configured secrets come from
+(`planday_io.config.secrets`).
 """
 
 from __future__ import annotations
@@ -18,27 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-import msgspec
-
-from planday_io.errors import StorageError, TokenError, TokenRejectedError, TransientApiError
+from planday_io.client.asking import Answer
+from planday_io.client.grants import REFUSED_CODE, REFUSED_REFRESH, TokenAnswer, token_answer
+from planday_io.errors import StorageError, TokenError
 from planday_io.files import locked, storage_errors, write_text
 
-ASSUMED_LIFETIME_SECONDS = 3600.0
 _EARLY_SECONDS = 60.0
 _EARLY_SHARE = 0.2
-
-# RFC 6749 section 5.2. Anything else a server writes there is not repeated: it could be the token.
-_OAUTH_ERRORS = frozenset(
-    {
-        "invalid_request",
-        "invalid_client",
-        "invalid_grant",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +194,7 @@ class TokenSource:
         if self._current is token:
             self._current = None
 
-    def exchange(self, post: Callable[[str, dict[str, str]], httpx.Response]) -> AccessToken:
+    def exchange(self, post: Callable[[str, dict[str, str]], Answer]) -> AccessToken:
         """Exchange the refresh token for an access token.
 
         Args:
@@ -226,13 +212,13 @@ class TokenSource:
                 "grant_type": "refresh_token",
                 "refresh_token": refresh_token,
             }
-            answer = _token_answer(post(self.url, form), self.portal, _REFUSED_REFRESH)
+            answer = token_answer(post(self.url, form), self.url, self.portal, REFUSED_REFRESH)
             if answer.refresh_token and answer.refresh_token != refresh_token:
                 self._store.write(answer.refresh_token)
         return self._keep(answer)
 
     def redeem(
-        self, post: Callable[[str, dict[str, str]], httpx.Response], code: str, redirect_url: str, verifier: str | None
+        self, post: Callable[[str, dict[str, str]], Answer], code: str, redirect_url: str, verifier: str | None
     ) -> str:
         """Exchange an authorization code; the access token that comes is in hand afterwards.
 
@@ -256,7 +242,7 @@ class TokenSource:
             "redirect_uri": redirect_url,
             **({"code_verifier": verifier} if verifier else {}),
         }
-        answer = _token_answer(post(self.url, form), self.portal, _REFUSED_CODE)
+        answer = token_answer(post(self.url, form), self.url, self.portal, REFUSED_CODE)
         if answer.refresh_token is None:
             raise TokenError(
                 f"the identity server gave no refresh token for portal '{self.portal}': the scopes have to hold "
@@ -265,72 +251,13 @@ class TokenSource:
         self._keep(answer)
         return answer.refresh_token
 
-    def _keep(self, answer: _TokenAnswer) -> AccessToken:
+    def _keep(self, answer: TokenAnswer) -> AccessToken:
         lifetime = answer.lifetime_seconds
         early = min(_EARLY_SECONDS, lifetime * _EARLY_SHARE)
         self._current = AccessToken(
             value=answer.access_token, stale_at=self._clock() + lifetime - early, scopes=answer.scopes
         )
         return self._current
-
-
-@dataclass(frozen=True, slots=True)
-class _TokenAnswer:
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(repr=False)
-    lifetime_seconds: float
-    scopes: frozenset[str] | None
-
-
-_REFUSED_REFRESH = (
-    "the identity server refused the refresh token of portal '{portal}' ({named}). Either the token or the "
-    "client id is wrong, or access was revoked. An administrator of the portal authorizes the app again: "
-    "`planday authorize {portal}`, or Settings > Integrations > API Access and the new token to where portals.yaml reads it"
-)
-_REFUSED_CODE = (
-    "the identity server refused the authorization code of portal '{portal}' ({named}). A code is good once and for a short "
-    "time, and for the redirect address it was asked with: run `planday authorize {portal}` again, and if the answer is "
-    "the same, with --no-pkce"
-)
-
-
-def _token_answer(response: httpx.Response, portal: str, refused: str) -> _TokenAnswer:
-    try:
-        body = msgspec.json.decode(response.content)
-    except msgspec.DecodeError:
-        body = None
-    body = body if isinstance(body, dict) else {}
-    if response.status_code != 200:
-        code = body.get("error")
-        status = response.status_code
-        if code in _OAUTH_ERRORS or status in (400, 401):
-            named = f"{status} {code}" if code in _OAUTH_ERRORS else f"{status}"
-            raise TokenRejectedError(refused.format(portal=portal, named=named))
-        # A proxy, a firewall, a page of maintenance: nobody said anything about the token.
-        raise TransientApiError(
-            "this is no answer of an identity server: check identity_url in portals.yaml, and proxies",
-            method="POST",
-            path=response.request.url.path,
-            portal=portal,
-            status=status,
-        )
-    access_token = body.get("access_token")
-    if not isinstance(access_token, str) or not access_token:
-        raise TokenError(
-            f"the identity server answered 200 for portal '{portal}' without an access_token; "
-            "check identity_url in portals.yaml"
-        )
-    rotated, lifetime, scope = body.get("refresh_token"), body.get("expires_in"), body.get("scope")
-    try:
-        seconds = float(lifetime) if lifetime is not None and not isinstance(lifetime, bool) else 0.0
-    except (TypeError, ValueError):
-        seconds = 0.0
-    return _TokenAnswer(
-        access_token=access_token,
-        refresh_token=rotated if isinstance(rotated, str) and rotated else None,
-        lifetime_seconds=seconds if seconds > 0 else ASSUMED_LIFETIME_SECONDS,
-        scopes=frozenset(scope.split()) if isinstance(scope, str) and scope.strip() else None,
-    )
 
 
 def _sha256(text: str) -> str:

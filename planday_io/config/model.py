@@ -12,14 +12,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from croniter import croniter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from planday_io.addresses import is_loopback
+from planday_io.addresses import is_loopback, parts_of
 from planday_io.catalogue import DOMAINS
 
 _KEY = re.compile(r"^[a-z0-9_]+$")
@@ -37,8 +36,8 @@ def nearest(value: str, known: Iterable[str]) -> str:
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = parts_of(value)
+    if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
         raise refuse("an address that begins with https://")
     if parts.scheme == "http" and not is_loopback(value):
         raise refuse("https:// (http:// sends tokens in the clear and is taken for this machine only)")
@@ -52,7 +51,8 @@ def _zones() -> set[str]:
 
 
 def _link(value: str) -> str:
-    if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+    parts = parts_of(value)
+    if parts is None or parts.scheme not in ("http", "https"):
         raise refuse("an address such as https://dagster.example.com")
     return value.rstrip("/")
 
@@ -151,11 +151,26 @@ class SecretRef(Section):
 
 
 class PlandayHosts(Section):
-    """Where the API and the identity server are, and how long one answer may take."""
+    """Where the API and the identity server are, and how much of what they send is taken.
+
+    Args:
+        api_url: of the API.
+        identity_url: of the identity server.
+        timeout_seconds: that an answer may be silent for.
+        answer_seconds: that a whole answer may take; None is twice `timeout_seconds`.
+        answer_mib: MiB that an answer may have, decompressed.
+        list_rows: that a list may always have.
+        list_growth: how many times the rows of the previous read a list may have, where that is more. A table that was never
+            read may have so many times `list_rows`.
+    """
 
     api_url: Url = "https://openapi.planday.com"
     identity_url: Url = "https://id.planday.com"
     timeout_seconds: int = Field(default=60, ge=1, le=600)
+    answer_seconds: int | None = Field(default=None, ge=1, le=7200)
+    answer_mib: int = Field(default=128, ge=1, le=8192)
+    list_rows: int = Field(default=200_000, ge=1, le=1_000_000_000)
+    list_growth: int = Field(default=10, ge=1, le=1000)
 
 
 class Privacy(Section):

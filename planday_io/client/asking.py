@@ -1,0 +1,209 @@
+"""One request and its whole answer, within limits of time and size. Everything that asks over HTTP goes through `ask`.
+
+Whatever a server, a proxy or a library does comes out as an `Answer` or as `UnansweredError`, which says why without an
+address, a body or a secret. Not here: tokens, budget, retries, what an answer means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+
+from planday_io.addresses import is_loopback
+from planday_io.client.bodies import TooLargeError, UnreadableError, as_utf8, unpacked
+from planday_io.client.proxies import proxy_for
+from planday_io.errors import ConfigError
+
+_MIB = 2**20
+_ACCEPTED = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """What one answer may take.
+
+    Args:
+        silence_seconds: without a byte.
+        whole_seconds: from the request to the last byte.
+        most_bytes: of it, as it comes and as it is decompressed.
+    """
+
+    silence_seconds: float = 60.0
+    whole_seconds: float = 120.0
+    most_bytes: int = 128 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, read to its end and decompressed.
+
+    Args:
+        status: HTTP status.
+        headers: of it.
+        content: its body as UTF-8, where it is a text.
+    """
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def kind(self) -> str:
+        """Its content type, for errors."""
+        return str(self.headers.get("content-type", "no content type")).partition(";")[0][:60]
+
+
+class UnansweredError(Exception):
+    """There is no usable answer.
+
+    Args:
+        why: for people.
+        kind: no connection or no time; too large; a body that cannot be decompressed.
+    """
+
+    def __init__(self, why: str, kind: Literal["connection", "size", "body"]) -> None:
+        super().__init__(why)
+        self.why = why
+        self.kind = kind
+
+
+@functools.cache
+def trusted(*, trust_env: bool) -> ssl.SSLContext:
+    """What httpx trusts by itself, loaded once per process: it takes as long as a request, and each client would do it.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    try:
+        return httpx.create_ssl_context(trust_env=trust_env)
+    except OSError as error:
+        raise ConfigError(
+            f"the certificates to trust cannot be loaded ({error.strerror or error}): check SSL_CERT_FILE and SSL_CERT_DIR "
+            "in the environment of this process"
+        ) from None
+
+
+def client_for(url: str, limits: AnswerLimits) -> httpx.AsyncClient:
+    """A client for one server. Proxy and certificates come from the usual environment variables, except on this machine.
+
+    Raises:
+        ConfigError: the environment names a proxy or certificates that cannot be used.
+    """
+    trust_env = not is_loopback(url)
+    silence = limits.silence_seconds
+    return httpx.AsyncClient(
+        verify=trusted(trust_env=trust_env),
+        proxy=proxy_for(url, trusted(trust_env=trust_env)) if trust_env else None,
+        # The proxy was decided on; nothing else is taken from the environment.
+        trust_env=False,
+        # Waiting for a connection of the pool is not limited.
+        timeout=httpx.Timeout(silence, connect=max(1.0, silence / 4), pool=None),
+        headers=_ACCEPTED,
+        limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+    )
+
+
+async def ask(http: httpx.AsyncClient, method: str, url: str, limits: AnswerLimits, **request: Any) -> Answer:  # noqa: ANN401
+    """Send one request and read its answer.
+
+    Args:
+        http: of `client_for`.
+        method: HTTP method.
+        url: whole address.
+        limits: of the answer.
+        request: what `httpx.AsyncClient.stream` takes.
+
+    Raises:
+        UnansweredError: there is no usable answer.
+    """
+    try:
+        async with asyncio.timeout(limits.whole_seconds), http.stream(method, url, **request) as response:
+            # Read as a stream: a response of httpx is part of a circle of references, and would keep a body of megabytes
+            # until the garbage is collected.
+            raw = await _within(response, limits.most_bytes)
+            status, headers = response.status_code, response.headers
+    except TooLargeError:
+        raise _too_large(limits) from None
+    except TimeoutError:
+        raise UnansweredError(
+            f"no whole answer came within {limits.whole_seconds:g} s; if the network is that slow, raise "
+            "planday.answer_seconds in portals.yaml",
+            "connection",
+        ) from None
+    except httpx.TransportError as error:
+        raise UnansweredError(_explain(error), "connection") from None
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError, ValueError) as error:
+        raise UnansweredError(
+            f"the request cannot be made ({type(error).__name__}): check addresses and client_id in portals.yaml",
+            "connection",
+        ) from None
+    try:
+        content = unpacked(raw, headers.get("content-encoding", ""), limits.most_bytes)
+    except TooLargeError:
+        raise _too_large(limits) from None
+    except UnreadableError as error:
+        if status == 200:
+            raise UnansweredError(str(error), "body") from None
+        # The status says it all.
+        content = b""
+    return Answer(status, headers, as_utf8(content, headers.get("content-type", "")))
+
+
+def ask_once(method: str, url: str, limits: AnswerLimits, **request: Any) -> Answer:  # noqa: ANN401
+    """`ask` with a client of its own, for code that is not asynchronous. Must not be called inside an event loop.
+
+    Raises:
+        UnansweredError: there is no usable answer.
+        ConfigError: see `client_for`.
+    """
+
+    async def one() -> Answer:
+        async with client_for(url, limits) as http:
+            return await ask(http, method, url, limits, **request)
+
+    return asyncio.run(one())
+
+
+async def _within(response: httpx.Response, most: int) -> bytes:
+    """The bytes of a body as they come."""
+    with suppress(ValueError):
+        if int(response.headers.get("content-length", "0")[:20]) > most:
+            raise TooLargeError
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        if size > most:
+            raise TooLargeError
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limits: AnswerLimits) -> UnansweredError:
+    return UnansweredError(
+        f"the answer is larger than {limits.most_bytes // _MIB} MiB; if it may be, raise planday.answer_mib in portals.yaml",
+        "size",
+    )
+
+
+def _explain(error: httpx.TransportError) -> str:
+    """What broke, without addresses or bodies."""
+    kind = type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer in time ({kind})"
+    if isinstance(error, httpx.ProxyError):
+        return f"the proxy did not let it through ({kind}): check HTTPS_PROXY, its user and password, and NO_PROXY"
+    if isinstance(error, httpx.ConnectError):
+        return f"no connection ({kind}): check the network, proxies, certificates and the address in portals.yaml"
+    return f"the connection broke ({kind})"

@@ -1,0 +1,115 @@
+"""Bodies of answers: bytes from the network to a text of JSON, within a limit.
+
+httpx would decompress as well, as much as comes out of what came in; a few kilobytes may be gigabytes. Here nothing grows
+beyond the limit, and only what was asked for is taken: one layer of gzip or deflate.
+"""
+
+from __future__ import annotations
+
+import codecs
+import zlib
+
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_MOST_MEMBERS = 16
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_CHARSETS = frozenset(
+    {"utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "iso-8859-1", "iso-8859-15", "windows-1252"}
+)
+"""Charsets that are believed where a body is no UTF-8. Not every name is looked up: some of Python's codecs decompress."""
+
+
+class TooLargeError(Exception):
+    """There is more than the limit allows."""
+
+
+class UnreadableError(Exception):
+    """It cannot be decompressed or decoded. The text says why."""
+
+
+def unpacked(raw: bytes, encoding: str, most: int) -> bytes:
+    """What a body holds.
+
+    Args:
+        raw: as it came.
+        encoding: `Content-Encoding`.
+        most: bytes that may come out.
+
+    Raises:
+        TooLargeError: it holds more.
+        UnreadableError: it is damaged, or packed in a way that was not asked for.
+    """
+    kinds = [kind for part in encoding.lower().split(",") if (kind := part.strip()) not in ("", "identity")]
+    if not kinds:
+        return raw
+    if len(kinds) > 1 or kinds[0] not in ("gzip", "x-gzip", "deflate"):
+        raise UnreadableError("it is compressed in a way that was not asked for")
+    if not raw:
+        return raw
+    forms = (_GZIP,) if kinds[0] != "deflate" else (_ZLIB, _RAW)
+    for form in forms:
+        try:
+            return _inflated(raw, form, most)
+        except zlib.error:
+            continue
+    raise UnreadableError("the compressed body is damaged")
+
+
+def _inflated(raw: bytes, form: int, most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for _ in range(_MOST_MEMBERS):
+        machine = zlib.decompressobj(form)
+        part = machine.decompress(raw, most - size + 1)
+        size += len(part)
+        if size > most:
+            raise TooLargeError
+        parts.append(part)
+        if not machine.eof:
+            raise UnreadableError("the compressed body is cut off")
+        raw = machine.unused_data
+        if not raw.strip(b"\0") or form != _GZIP:
+            return b"".join(parts)
+    raise UnreadableError("the compressed body has too many parts")
+
+
+def as_utf8(content: bytes, content_type: str) -> bytes:
+    """A text as UTF-8 without a byte order mark, whatever it came in; as it is where that cannot be known."""
+    for mark, name in _MARKS:
+        if content.startswith(mark):
+            return content[len(mark) :] if name == "utf-8" else _recoded(content[len(mark) :], name)
+    charset = charset_of(content_type)
+    if charset not in _CHARSETS or _is_utf8(content):
+        return content
+    return _recoded(content, charset)
+
+
+def charset_of(content_type: str) -> str:
+    """The charset that `Content-Type` names, or nothing."""
+    for part in content_type.lower().split(";")[1:]:
+        name, _, value = part.partition("=")
+        if name.strip() == "charset":
+            return value.strip().strip("\"'").replace("_", "-")
+    return ""
+
+
+def _recoded(content: bytes, name: str) -> bytes:
+    try:
+        return content.decode(name).encode()
+    except UnicodeError:
+        return content
+
+
+def _is_utf8(content: bytes) -> bool:
+    if b"\0" in content:
+        return False
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

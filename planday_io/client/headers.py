@@ -1,0 +1,138 @@
+"""What rate-limit headers say, as far as it can be true.
+
+A header is text from outside: it may hold instants where seconds are documented, numbers beyond any sense, digits of another
+script, several joined values. Whatever it says, two things hold: no answer makes us wait longer than the longest window of a
+plausible policy, and no policy is followed that is too slow, too fast or too long to be one.
+
+Not here: what is done with it (`budget`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+LONGEST_SECONDS = 60.0
+"""The longest window of a plausible policy. A reset further away than this is not true."""
+_SLOWEST_RATE = 10 / 60
+"""Requests a second: a seventy-fifth of what is documented for a portal. A policy below is not followed."""
+_LARGEST_LIMIT = 1_000_000
+_MOST_WINDOWS = 16
+_COUNT = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
+_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1.0))
+"""From which number on it is an instant, and how many of its units are a second: nano-, micro-, milliseconds, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateWindow:
+    """At most `limit` requests in any `seconds`."""
+
+    limit: int
+    seconds: float
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether an API could mean it."""
+        return (
+            0 < self.seconds <= LONGEST_SECONDS
+            and 0 < self.limit <= _LARGEST_LIMIT
+            and self.limit / self.seconds >= _SLOWEST_RATE
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What `x-ratelimit-limit` says.
+
+    Args:
+        closest: the limit closest to exhaustion, or None.
+        windows: those that can be true.
+        is_whole: whether that is all it said about windows.
+    """
+
+    closest: int | None
+    windows: tuple[RateWindow, ...]
+    is_whole: bool
+
+
+def parse_policy(header: str) -> Policy:
+    """Read `x-ratelimit-limit`: `100, 20;w=1, 750;w=60`. What cannot be read or cannot be true is left out."""
+    closest: int | None = None
+    found: list[RateWindow] = []
+    left_out = False
+    for part in header.split(","):
+        amount, *details = (piece.strip() for piece in part.split(";"))
+        limit = count_of(amount)
+        if not details:
+            closest = limit if closest is None and limit else closest
+            continue
+        pairs = {name.strip(): value.strip() for name, _, value in (detail.partition("=") for detail in details)}
+        length = pairs.get("w", "")
+        window = RateWindow(limit or 0, float(length) if _NUMBER.fullmatch(length) else 0.0)
+        if window.is_plausible:
+            found.append(window)
+        else:
+            left_out = True
+    if len(found) > _MOST_WINDOWS:
+        return Policy(closest, (), is_whole=False)
+    return Policy(closest, tuple(found), is_whole=not left_out)
+
+
+def split_policy(windows: Sequence[RateWindow]) -> tuple[tuple[RateWindow, ...], tuple[RateWindow, ...]]:
+    """Whose windows they are: of two windows of one length the smaller is the portal's, the larger the app's."""
+    portal: dict[float, RateWindow] = {}
+    client: dict[float, RateWindow] = {}
+    for window in sorted(windows, key=lambda w: w.limit):
+        (client if window.seconds in portal else portal)[window.seconds] = window
+    return tuple(portal.values()), tuple(client.values())
+
+
+def count_of(text: str) -> int | None:
+    """A number of requests, or None where the text is none."""
+    return int(text) if _COUNT.fullmatch(text.strip()) else None
+
+
+def wait_of(headers: Mapping[str, str], clock: float | None = None) -> float | None:
+    """Seconds to wait, from `x-ratelimit-reset` or `Retry-After`; None where neither tells. Never above `LONGEST_SECONDS`.
+
+    Args:
+        headers: of an answer.
+        clock: seconds since the epoch now, for instants; an answer's own `Date` comes first, because clocks differ.
+    """
+    now = _instant(headers.get("date", "")) or (time.time() if clock is None else clock)
+    for name in ("x-ratelimit-reset", "retry-after"):
+        header = headers.get(name, "")
+        instant = _instant(header)
+        told = [instant - now] if instant is not None else [_seconds(part, now) for part in header.split(",")]
+        known = [seconds for seconds in told if seconds is not None]
+        if known:
+            # Whole seconds are rounded by the server, we do not know which way.
+            return min(max(*known, 1.0) + 0.1, LONGEST_SECONDS)
+    return None
+
+
+def _seconds(text: str, now: float) -> float | None:
+    """The seconds that a number stands for: a duration, or the time until an instant."""
+    if not _NUMBER.fullmatch(text.strip()):
+        return None
+    number = float(text)
+    for least, per_second in _UNITS:
+        if number >= least:
+            return number / per_second - now
+    return number
+
+
+def _instant(text: str) -> float | None:
+    """An HTTP date as seconds since the epoch."""
+    if len(text) > 60 or not text[:1].isalpha():
+        return None
+    try:
+        stamp = parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError, OSError):
+        return None
+    return stamp if math.isfinite(stamp) else None

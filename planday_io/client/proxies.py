@@ -1,0 +1,111 @@
+"""Which proxy leads to an address, by the usual environment variables.
+
+httpx reads these variables as well, and fails where one of them is no address, or where `NO_PROXY` holds a network of IPv6
+addresses, also for addresses that none of them concerns; networks of IPv4 addresses it takes for single ones. So the decision
+is made here, once per address, and httpx gets its result.
+
+A proxy's address may hold a password: no error repeats any of it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from importlib.util import find_spec
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies
+
+import httpx
+
+from planday_io.errors import ConfigError
+
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+_FORM = "http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special characters percent-encoded"
+
+
+def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
+    """The proxy that leads to an address, or None.
+
+    Args:
+        url: of the API, the identity server, or a webhook.
+        trust: for a proxy that is spoken to by TLS.
+
+    Raises:
+        ConfigError: the variable that is in force for the address is no address of a proxy that can be used.
+    """
+    target = urlsplit(url)
+    configured = getproxies()
+    if _is_exempt(target, configured.get("no", "")):
+        return None
+    kind = next((kind for kind in (target.scheme, "all") if configured.get(kind, "").strip()), None)
+    if kind is None:
+        return None
+    text = configured[kind].strip()
+    place = _place(kind)
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        is_whole = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not re.search(r"\s", text)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ConfigError(f"{place} is no address of a proxy: expected {_FORM}. Correct it or unset it")
+    if parts.scheme not in _SCHEMES:
+        raise ConfigError(
+            f"{place} names a proxy of a kind that is not known: expected {_FORM}, or socks5:// instead of http://. "
+            "Correct it, unset it, or list the host in NO_PROXY"
+        )
+    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ConfigError(
+            f"{place} names a SOCKS proxy, which takes a package that is not installed: run "
+            ".venv/bin/pip install 'httpx[socks]', or set HTTPS_PROXY to an http:// proxy, or list the host in NO_PROXY"
+        )
+    try:
+        return httpx.Proxy(parts.geturl(), ssl_context=trust if parts.scheme == "https" else None)
+    except (httpx.InvalidURL, ValueError):
+        raise ConfigError(f"{place} is no address of a proxy: expected {_FORM}. Correct it or unset it") from None
+
+
+def _place(kind: str) -> str:
+    """The variable that was read, for errors."""
+    for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
+        if os.environ.get(name, "").strip():
+            return f"the environment variable {name}"
+    return "the proxy in this system's settings"
+
+
+def _is_exempt(target: SplitResult, no_proxy: str) -> bool:
+    """Whether `NO_PROXY` lists the host of an address. Entries that are neither names nor networks list nothing."""
+    host = (target.hostname or "").rstrip(".").lower()
+    port = target.port or (443 if target.scheme == "https" else 80)
+    for entry in re.split(r"[,;\s]+", no_proxy.lower()):
+        name, entry_port = _entry(entry)
+        if not name or entry_port not in (None, port):
+            continue
+        if name == "*" or _covers(name, host):
+            return True
+    return False
+
+
+def _entry(entry: str) -> tuple[str, int | None]:
+    """The name or network of an entry, and its port where it has one."""
+    text = entry.rpartition("://")[2]
+    if match := re.fullmatch(r"\[([^\]]*)\](/[0-9]+)?(?::([0-9]{1,5}))?", text):
+        return match[1] + (match[2] or ""), int(match[3]) if match[3] else None
+    name, colon, port = text.rpartition(":")
+    if colon and ":" not in name and re.fullmatch(r"[0-9]{1,5}", port):
+        return name, int(port)
+    return text, None
+
+
+def _covers(name: str, host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        bare = name.removeprefix("*").strip(".")
+        return bool(bare) and (host == bare or host.endswith(f".{bare}"))
+    try:
+        return address in ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        return False
