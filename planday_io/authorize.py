@@ -366,11 +366,6 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
                 raise AuthorizationError(
                     f"the identity server answered {answer.status} to the revocation, so nothing was removed: {error}"
                 ) from None
-            except TransientApiError as error:
-                raise AuthorizationError(
-                    f"whether the token of portal '{portal}' still works could not be asked, so nothing was removed here. "
-                    f"Run `planday revoke {portal}` again: {error}"
-                ) from None
             raise AuthorizationError(
                 f"the identity server answered {answer.status} and the token of portal '{portal}' still works: "
                 "revoke it in Planday under Settings > Integrations > API Access"
