@@ -35,28 +35,20 @@ def authorize(
     config = current_config()
     known([portal], config.portals, "portal")
     asked = scopes.split() if scopes else flow.needed_scopes(config, CATALOGUE, portal)
-    attempt = flow.begin(config, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
+    attempt = flow.begin(config, CATALOGUE, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
     def show() -> None:
         typer.echo(
-            f"An administrator of portal '{portal}' opens this address, logs in and agrees:\n\n  {attempt.url}\n"
+            f"An administrator of portal '{portal}' opens this address, logs in and agrees. Use the login with the highest "
+            f"access level: the app sees what it sees, and pay of people at the same level or above may be left out.\n\n  "
+            f"{attempt.url}\n"
         )
         # Without a screen a browser would be one for the terminal, and keep it.
         if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(attempt.url)
 
-    code = flow.wait_for_code(attempt, show, timeout)
-    done = flow.finish(config, CATALOGUE, portal, attempt, code)
-    whose = f"Planday portal {done.portal_id}" if done.portal_id else "which Planday portal it is could not be asked"
-    typer.echo(f"Portal '{portal}' is authorized: {whose}. The token was written to {done.place}.")
-    typer.echo(f"What failed for want of it is read by `planday sync {portal}`, or by the next schedule.")
-    if done.unasked:
-        typer.echo(f"Run `planday check {portal}` when the API answers again: {done.unasked}")
-    if done.hidden_by:
-        typer.echo(
-            f"But the environment variable {done.hidden_by} is set here and wins over .env: unset it, and start anew "
-            "what was started with it."
-        )
+    for line in flow.connect(config, CATALOGUE, portal, attempt, show, timeout).lines(portal):
+        typer.echo(line)
 
 
 def revoke(

@@ -23,6 +23,7 @@ from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.changes import ChangedMonths, months_to_read
 from planday_io.config import Config, Schedule
+from planday_io.doubles import refused_as_doubles
 from planday_io.errors import PlandayError, SecretError
 from planday_io.failures import FailureBook, failure_of
 from planday_io.files import locked
@@ -123,8 +124,11 @@ def sync(
         tags[WRITER_TAG] = writer
         end_dead_runs(instance, config.state)
         LISTENER.set(recorder)
+        refused = refused_as_doubles(config, CATALOGUE, portals)
         for portal in portals:
-            if _lacks_secret(config, portal, resources, months, recorder):
+            error = _unusable(config, portal) or refused.get(portal)
+            if error:
+                _note_unread(config, portal, resources, months, error, recorder)
                 continue
             for month, group in _runs(config, portal, resources, months):
                 result = job.execute_in_process(
@@ -146,25 +150,34 @@ def sync(
     return outcome
 
 
-def _lacks_secret(
-    config: Config, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None, recorder: Listener
-) -> bool:
-    """Whether no run of a portal could begin; told once, and noted for alerts like a failure of each table."""
+def _unusable(config: Config, portal: str) -> PlandayError | None:
+    """Why no run of a portal could begin, or None."""
     session = PortalSession(config, CATALOGUE, portal, run_id="")
     try:
         session.tokens.client_id()
         session.token_store.read()
     except SecretError as error:
-        now = datetime.now(UTC)
-        FailureBook(config.state).note(
-            failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
-            for month, group in planned_runs(config, portal, resources=resources, months=months)
-            for endpoint in group
-            for table in endpoint.tables
-        )
-        recorder.failed(portal, "everything", None, str(error), is_final=True)
-        return True
-    return False
+        return error
+    return None
+
+
+def _note_unread(
+    config: Config,
+    portal: str,
+    resources: Sequence[str] | None,
+    months: Sequence[str] | None,
+    error: PlandayError,
+    recorder: Listener,
+) -> None:
+    """A portal that nothing is read of: reported once, and noted for alerts like a failure of each table."""
+    now = datetime.now(UTC)
+    FailureBook(config.state).note(
+        failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
+        for month, group in planned_runs(config, portal, resources=resources, months=months)
+        for endpoint in group
+        for table in endpoint.tables
+    )
+    recorder.failed(portal, "everything", None, str(error), is_final=True)
 
 
 def _runs(

@@ -2,11 +2,12 @@
 
     begin: state, PKCE ─► browser: login, consent ─► redirect to this machine ─► state checked ─► code exchanged
     ─► whose portal is it? ─► refresh token written to where portals.yaml reads it; never shown
+    ─► the browser's last page and the terminal report the same
 
 Facts: section 3 of the API reference. The redirect address has to be registered with the app, so it is fixed and not a free
 port. PKCE is used where the identity server's discovery offers S256; the documents do not tell of it.
 
-Not here: the refresh grant (`planday_io.client.tokens`).
+Not here: the listener and its page (`planday_io.consent`), the refresh grant (`planday_io.client.tokens`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import html
 import os
 import secrets
-import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import dotenv
 
@@ -35,6 +32,8 @@ from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.model import Config, SecretRef
 from planday_io.config.secrets import read_client_id
+from planday_io.consent import receive_code
+from planday_io.doubles import ask_portal_ids, claim, never_read
 from planday_io.errors import (
     AuthorizationError,
     ConfigError,
@@ -53,16 +52,6 @@ REDIRECT_URL = "http://localhost:8156/callback"
 _ALWAYS = ("openid", "offline_access")
 _REVOKED = "revoked"
 """Step of a revocation after which the tokens are to be removed here."""
-# RFC 6749 section 4.1.2.1. What else a redirect says is not repeated.
-_REFUSALS = {
-    "access_denied": "it was denied on the consent page",
-    "invalid_scope": "the app does not have every scope that was asked for: give those it has with --scopes",
-    "unauthorized_client": "the app may not use this flow: let it be authorized under Settings > Integrations > API Access",
-    "invalid_request": "the identity server does not take the request: check the redirect address, or try --no-pkce",
-    "unsupported_response_type": "the identity server does not take this flow",
-    "server_error": "the identity server has a fault: try again later",
-    "temporarily_unavailable": "the identity server is not available: try again later",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +63,15 @@ class Attempt:
         redirect_url: where the answer comes.
         state: that the answer has to carry.
         verifier: of PKCE, or None.
+        others: keys that were never read, with the portal that each one's token opened before this attempt, or None where it
+            could not be asked. A consent may end their tokens, and then nobody could ask any more.
     """
 
     url: str
     redirect_url: str
     state: str = field(repr=False)
     verifier: str | None = field(repr=False)
+    others: dict[str, int | None] = field(default_factory=dict)
 
 
 def needed_scopes(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
@@ -96,6 +88,7 @@ def needed_scopes(config: Config, catalogue: Catalogue, portal: str) -> list[str
 
 def begin(
     config: Config,
+    catalogue: Catalogue,
     portal: str,
     *,
     scopes: list[str],
@@ -106,6 +99,7 @@ def begin(
 
     Args:
         config: of the installation.
+        catalogue: the tables there are.
         portal: config key.
         scopes: to ask for.
         redirect_url: of this machine, and registered with the app.
@@ -135,91 +129,40 @@ def begin(
         digest = hashlib.sha256(verifier.encode()).digest()
         query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         query["code_challenge_method"] = "S256"
-    return Attempt(f"{identity}/connect/authorize?{urlencode(query)}", redirect_url, state, verifier)
+    others = asyncio.run(ask_portal_ids(config, catalogue, never_read(config, besides=(portal,))))
+    return Attempt(f"{identity}/connect/authorize?{urlencode(query)}", redirect_url, state, verifier, others)
 
 
-def wait_for_code(attempt: Attempt, show: Callable[[], None], seconds: float = 300.0) -> str:
-    """Listen on this machine until the answer comes.
+def connect(
+    config: Config,
+    catalogue: Catalogue,
+    portal: str,
+    attempt: Attempt,
+    show: Callable[[], None],
+    seconds: float = 300.0,
+) -> Granted:
+    """Wait for the answer, keep the token, and let browser and caller report the same.
 
     Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portal: config key.
         attempt: of `begin`.
         show: called when this listens: opens the browser.
-        seconds: to wait.
-
-    Returns:
-        The code.
+        seconds: to wait for the answer.
 
     Raises:
         AuthorizationError: denied, another state, no answer, or the port is taken.
+        PlandayError: see `finish`.
     """
-    parts = urlsplit(attempt.redirect_url)
-    answers: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 5
-
-        def do_GET(self) -> None:
-            asked = urlsplit(self.path)
-            if asked.path != parts.path:
-                self.send_error(404)
-                return
-            answers.append({name: values[0] for name, values in parse_qs(asked.query).items()})
-            fault = _fault(attempt, answers[-1])
-            says = (
-                "Nothing was changed: " + fault if fault else "Planday answered. Look at the terminal for the result."
-            )
-            page = (
-                "<!doctype html><meta charset=utf-8><title>planday</title>"
-                f"<body style='font: 16px sans-serif; margin: 3em'><h1>{'Not authorized' if fault else 'Thank you'}</h1>"
-                f"<p id=result>{html.escape(says)}</p><p>You can close this window.</p>"
-            ).encode()
-            self.send_response(400 if fault else 200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(page)))
-            self.end_headers()
-            with suppress(ConnectionError):
-                self.wfile.write(page)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: the address holds the code."""
-
-    try:
-        server = _listener(parts.hostname or "", parts.port or 0, Handler)
-    except OSError as error:
-        raise AuthorizationError(
-            f"port {parts.port} of this machine cannot be used ({error.strerror}): end what listens there, or give another "
-            "--redirect-url that is registered with the app"
-        ) from None
-    with server:
-        show()
-        deadline = time.monotonic() + seconds
-        while not answers:
-            server.timeout = deadline - time.monotonic()
-            if server.timeout <= 0:
-                raise AuthorizationError(
-                    f"no answer came within {seconds:.0f} s: run it again. If the browser showed an error of Planday, the "
-                    f"redirect address {attempt.redirect_url} is not registered with the app"
-                )
-            server.handle_request()
-    if fault := _fault(attempt, answers[0]):
-        raise AuthorizationError(f"nothing was changed: {fault}")
-    return answers[0]["code"]
-
-
-def _listener(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> HTTPServer:
-    class Server(HTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-    return Server(("::1" if ":" in host else "127.0.0.1", port), handler)
-
-
-def _fault(attempt: Attempt, answer: dict[str, str]) -> str:
-    """What is wrong with an answer, or an empty text."""
-    if not secrets.compare_digest(answer.get("state", "").encode(), attempt.state.encode()):
-        return "the answer carries another state than was sent, so it belongs to another attempt. Run it again"
-    if "error" in answer:
-        return _REFUSALS.get(answer["error"], "the identity server refused, for a reason that is not known")
-    return "" if answer.get("code") else "the answer holds no code"
+    return receive_code(
+        attempt.redirect_url,
+        attempt.state,
+        show=show,
+        finish=lambda code: finish(config, catalogue, portal, attempt, code),
+        tell=lambda done: (f"Thank you: portal '{portal}' is connected", *done.lines(portal)),
+        seconds=seconds,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +174,44 @@ class Granted:
         unasked: why it could not, or empty.
         place: where the refresh token was written.
         hidden_by: the environment variable that is set and wins over `.env`, or empty.
+        not_compared: keys that were never read and whose tokens cannot be used, so they may be the same portal.
     """
 
     portal_id: int | None
     unasked: str
     place: Path
     hidden_by: str
+    not_compared: tuple[str, ...] = ()
+
+    def lines(self, portal: str) -> list[str]:
+        """What to report, in the terminal and in the browser."""
+        whose = (
+            f"Planday portal {self.portal_id}" if self.portal_id else "which Planday portal it is could not be asked"
+        )
+        lines = [
+            f"Portal '{portal}' is authorized: {whose}. The token was written to {self.place}.",
+            f"What failed without it is read by `planday sync {portal}`, or by the next schedule.",
+        ]
+        if self.unasked:
+            lines.append(
+                f"The token was kept, because a consent is good once, and every run asks again before it reads anything. Run "
+                f"`planday check {portal}` when the API answers again: {self.unasked}"
+            )
+        if self.not_compared:
+            lines.append(
+                f"Not compared with {', '.join(self.not_compared)}: never read, and the token cannot be used. `planday "
+                f"check` compares all portals."
+            )
+        if self.hidden_by:
+            lines.append(
+                f"But the environment variable {self.hidden_by} is set here and wins over .env: unset it, and restart what "
+                f"was started with it."
+            )
+        lines.append(
+            "Where another installation uses the same app for this portal, its older token may have stopped working with "
+            "this consent: if `planday check` fails there, put the new token there too."
+        )
+        return lines
 
 
 def command(verb: str, portal: str) -> str:
@@ -250,10 +225,13 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
     A code is good once. So where the API cannot be asked whose portal it is, the token is kept all the same: every run asks
     before it reads anything.
 
+    A token that is refused here is not kept, and not revoked either: it is not known whether Planday would take back that
+    token alone or the app's whole access to that portal, which another key or another installation may use.
+
     Raises:
         TokenError: the code is refused, gives no refresh token, or one that the API refuses.
-        PortalIdentityError: it opens another portal than this key was until now. Nothing was written.
-        StorageError: the token cannot be written. It is revoked by authorizing again.
+        PortalIdentityError: it opens another portal than this key stands for, or one of another key. Nothing was written.
+        StorageError: the token cannot be written. Authorizing again gives another one.
     """
     session = PortalSession(config, catalogue, portal, run_id="authorize")
 
@@ -265,7 +243,7 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
             redeem = client.tokens.redeem
             held.write(await asyncio.to_thread(redeem, client.post_form, code, attempt.redirect_url, attempt.verifier))
             try:
-                portal_id = await session.identify(client, remember=False)
+                portal_id = await session.ask_portal_id(client)
             except TransientApiError as error:
                 return held.read(), None, str(error)
             return held.read(), portal_id, ""
@@ -279,10 +257,14 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
         supersedes=[command("revoke", portal)],
     ):
         token, portal_id, unasked = asyncio.run(exchange())
+        if portal_id is not None:
+            claim(config, catalogue, portal, portal_id, attempt.others)
         with session.token_store.lock():
             place = _keep(ref, token, config.home)
             session.token_store.forget()
-    return Granted(portal_id, unasked, place, ref.env if ref.env and ref.env in os.environ else "")
+    hidden_by = ref.env if ref.env and ref.env in os.environ else ""
+    not_compared = tuple(key for key, other in attempt.others.items() if other is None)
+    return Granted(portal_id, unasked, place, hidden_by, not_compared)
 
 
 def _place(ref: SecretRef, home: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,9 +12,11 @@ from planday_io.calls import Call, Params, Parent, calls_of
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.config.model import Config
-from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError
+from planday_io.doubles import ask_portal_ids, doubles, never_read
+from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError, StorageError
 from planday_io.frames.build import Hole
 from planday_io.months import first_day, last_day, month_of
+from planday_io.pay_coverage import pay_coverage
 from planday_io.reading.rows import primary, rows_of
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
@@ -26,10 +28,12 @@ class Finding:
 
     Args:
         portal: config key.
-        subject: `token`, `portal`, or a table.
+        subject: `token`, `portal`, a table, or `pay` (people without pay; see `planday_io.pay_coverage`).
         is_good: whether it works.
         detail: what was found, or what to do.
         lacks_scope: where that is why it does not work: the scope, or `?` where none is documented.
+        is_refused: the API refused the call itself (401, 402, 403).
+        was_tried: a call was made.
     """
 
     portal: str
@@ -37,41 +41,124 @@ class Finding:
     is_good: bool
     detail: str
     lacks_scope: str = ""
+    is_refused: bool = False
+    was_tried: bool = True
+
+
+_PACKAGE = (
+    "the Open API is part of Planday's Pro and Enterprise packages, so ask Planday whether this portal's package has it"
+)
+_REFUSED = (401, 402, 403)
 
 
 def check(config: Config, catalogue: Catalogue, portals: list[str]) -> list[Finding]:
-    """Check some portals, all at once."""
+    """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        return await asyncio.gather(*(_check_portal(config, catalogue, portal) for portal in portals))
+        same = _Comparison(config, catalogue, portals)
+        return await asyncio.gather(*(_check_portal(config, catalogue, portal, same) for portal in portals))
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]
 
 
-async def _check_portal(config: Config, catalogue: Catalogue, portal: str) -> list[Finding]:
+class _Comparison:
+    """Which portals the tokens open, of keys that the lake knows nothing about. Make it within the event loop.
+
+    Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portals: keys that are checked; each has to `settle`. Others are asked here.
+    """
+
+    def __init__(self, config: Config, catalogue: Catalogue, portals: list[str]) -> None:
+        self._config = config
+        loop = asyncio.get_running_loop()
+        new = never_read(config)
+        self._ids: dict[str, asyncio.Future[int | None]] = {key: loop.create_future() for key in new if key in portals}
+        self._others = asyncio.create_task(
+            ask_portal_ids(config, catalogue, [key for key in new if key not in portals])
+        )
+
+    def settle(self, portal: str, portal_id: int | None) -> None:
+        """Tell which portal a token opens; None where that could not be asked."""
+        if portal in self._ids and not self._ids[portal].done():
+            self._ids[portal].set_result(portal_id)
+
+    async def compare(self, portal: str) -> list[str]:
+        """Wait for all and compare. Returns keys that it could not be compared with.
+
+        Raises:
+            PortalIdentityError: another key opens the same portal.
+        """
+        if portal not in self._ids:
+            return []
+        found = {key: await asked for key, asked in self._ids.items()} | await self._others
+        if error := doubles(self._config, found).get(portal):
+            raise error
+        return [key for key, portal_id in found.items() if portal_id is None]
+
+
+async def _check_portal(config: Config, catalogue: Catalogue, portal: str, same: _Comparison) -> list[Finding]:
     session = PortalSession(config, catalogue, portal, run_id="check")
     findings: list[Finding] = []
     try:
         async with session.client() as client:
             await client.authorize()
             findings.append(Finding(portal, "token", is_good=True, detail="exchanged for an access token"))
+            same.settle(portal, await session.ask_portal_id(client))
             portal_id = await session.identify(client, remember=False)
-            findings.append(Finding(portal, "portal", is_good=True, detail=f"Planday portal {portal_id}"))
+            unknown = await same.compare(portal)
+            detail = f"Planday portal {portal_id}"
+            if unknown:
+                detail += f"; not compared with {', '.join(unknown)}, whose tokens cannot be used"
+            findings.append(Finding(portal, "portal", is_good=True, detail=detail))
             probe = _Probe(session, client)
             findings += [await probe.finding(one) for one in endpoints_of(catalogue, config.portals[portal])]
+        findings += _pay(config, catalogue, portal)
     except PlandayError as error:
         subject = "portal" if findings else "token"
         if isinstance(error, AccessRevokedError):
             subject = "administrator"
-        findings.append(Finding(portal, subject, is_good=False, detail=str(error)))
+        findings.append(Finding(portal, subject, is_good=False, detail=str(error), is_refused=_is_refused(error)))
+    finally:
+        same.settle(portal, None)
     return findings
 
 
+def _pay(config: Config, catalogue: Catalogue, portal: str) -> list[Finding]:
+    try:
+        told = pay_coverage(config, catalogue, portal, datetime.now(UTC))
+    except StorageError as error:
+        told = f"not known: {error}"
+    return [Finding(portal, "pay", is_good=True, detail=told, was_tried=False)] if told else []
+
+
+def _is_refused(error: PlandayError) -> bool:
+    return isinstance(error, AccessRevokedError) or (isinstance(error, ApiError) and error.status in _REFUSED)
+
+
+def _is_refused_everywhere(findings: list[Finding]) -> bool:
+    """Whether every call of a portal was refused. Which portal it is takes no scope, so that call is no proof of others."""
+    calls = [one for one in findings if one.was_tried and one.subject not in ("token", "portal.portals")]
+    calls = [one for one in calls if one.subject != "portal" or not one.is_good]
+    return bool(calls) and all(one.is_refused for one in calls)
+
+
 def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> list[str]:
-    """What to do about missing scopes, per portal: lines to read, with the `resources` line to paste."""
+    """What to do about refused calls, per portal: lines to read, with the `resources` line to paste for missing scopes."""
     lines = []
     for portal, settings in config.portals.items():
-        lacking = [one for one in findings if one.portal == portal and one.lacks_scope]
+        own_findings = [one for one in findings if one.portal == portal]
+        if _is_refused_everywhere(own_findings):
+            lines += [
+                f"Portal {portal}: every call was refused. There are three causes:",
+                f"  the package: {_PACKAGE};",
+                "  the app: it has none of the scopes, or was revoked under Settings > Integrations > API Access;",
+                f"  the administrator who authorized it: deactivated, or of a low access level. Run `planday authorize "
+                f"{portal}` with the highest access level, for an app with all scopes.",
+            ]
+            continue
+        lacking = [one for one in own_findings if one.lacks_scope]
         if not lacking:
             continue
         lines.append(f"Portal {portal}: the app lacks scopes, and scopes cannot be added to an app.")
@@ -147,15 +234,21 @@ class _Probe:
             call = await self._call(endpoint)
             if call is None:
                 assert endpoint.fan_out is not None  # noqa: S101 - without one there always is a call
-                return Finding(
-                    portal, endpoint.name, is_good=True, detail=f"no {endpoint.fan_out.parent} to try it with"
-                )
+                detail = f"no {endpoint.fan_out.parent} to try it with"
+                return Finding(portal, endpoint.name, is_good=True, detail=detail, was_tried=False)
             await self._get(endpoint, call)
         except PlandayError as error:
             gone = endpoint.fan_out.gone if endpoint.fan_out else ()
             if not (isinstance(error, ApiError) and error.status in gone):
                 lacks = (endpoint.scope or "?") if isinstance(error, MissingScopeError) else ""
-                return Finding(portal, endpoint.name, is_good=False, detail=str(error), lacks_scope=lacks)
+                return Finding(
+                    portal,
+                    endpoint.name,
+                    is_good=False,
+                    detail=str(error),
+                    lacks_scope=lacks,
+                    is_refused=_is_refused(error),
+                )
         return Finding(portal, endpoint.name, is_good=True, detail=endpoint.scope or "no scope documented")
 
     async def _call(self, endpoint: Endpoint) -> Call | None:

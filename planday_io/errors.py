@@ -17,7 +17,7 @@
     │       ├── ServerError         5xx
     │       ├── ConnectionFailedError  no connection, reset, DNS, TLS, time-out
     │       └── BrokenBodyError     truncated, HTML, no JSON
-    ├── PortalIdentityError         the token opens another portal than before
+    ├── PortalIdentityError         the token opens another portal than its key stands for, or another key's
     ├── DataError
     │   ├── UnexpectedShapeError    an answer, or a member of it, has another type than documented
     │   ├── DuplicateKeyError       two rows of one slice share their key
@@ -144,7 +144,7 @@ class BrokenBodyError(TransientApiError):
 
 
 class PortalIdentityError(PlandayError):
-    """The token belongs to another portal than the one this key was first synced with. Nothing was written."""
+    """The token opens another portal than its key stands for, or one that another key stands for. Nothing was written."""
 
 
 class DataError(PlandayError):

@@ -86,8 +86,10 @@ CAUSES = {
         "Create a new app with it and authorize it, or leave the tables out: `planday check {portal}` prints the line.",
     ),
     "identity": Cause(
-        "The token opens another portal than before. Nothing was written.",
-        "Put the right token back; if the portal really is to be another one, see the error.",
+        "The token opens another Planday portal than this key stands for, or one that another key stands for. Nothing was "
+        "written.",
+        "Do what the error says: give each key the token of its own portal, or take one of the two keys out. Then "
+        "`planday check`.",
         whole_portal=True,
     ),
     "shrunk": Cause(

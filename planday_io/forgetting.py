@@ -25,6 +25,7 @@ from planday_io.config.model import Config
 from planday_io.files import locked, storage_errors, sweep
 from planday_io.frames.types import quote
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
+from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.unfinished import REBUILD, UnfinishedCommands, Work
 from planday_io.warehouse import publish
@@ -145,6 +146,8 @@ def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str
 
 def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
     lake = Lake(config.lake, config.state)
+    # First, so that a run that is reading the portal just now writes nothing of it afterwards.
+    PortalIdentities(config).forget(portal)
     removed: dict[str, int] = {}
     for key in lake.slices(portal=portal):
         with lake.locked(key):
@@ -156,7 +159,6 @@ def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[st
     for mark in (config.state / "changed").glob(f"{portal}.*.json"):
         mark.unlink(missing_ok=True)
     shutil.rmtree(config.state / "batches", ignore_errors=True)
-    (config.lake / "_portals" / f"{portal}.json").unlink(missing_ok=True)
     ForgottenPeople(config.lake, config.state).drop(portal)
     sweep(config.lake, deep=True)
     _republish(config, catalogue, lake)

@@ -145,6 +145,8 @@ def _finish(
     with ExitStack() as locks:
         for table in endpoint.tables:
             locks.enter_context(session.lake.locked(plan.key(table)))
+        # The key may have been renamed or forgotten while this was read; then it must not come back.
+        session.confirm_identity()
         news = {table.full_name: _New(session, plan, table, read) for table in endpoint.tables}
         for new in news.values():
             new.guard(accept_shrink=accept_shrink)

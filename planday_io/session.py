@@ -24,7 +24,7 @@ from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import RefreshTokenStore, TokenSource
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
-from planday_io.errors import MissingScopeError, UnexpectedShapeError
+from planday_io.errors import MissingScopeError, PlandayError, PortalIdentityError, UnexpectedShapeError
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.forgotten import Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
@@ -70,7 +70,7 @@ class PortalSession:
         self.forgotten = ForgottenPeople(config.lake, config.state)
         self.clock = clock
         self.settings = config.portals[portal]
-        self._identities = PortalIdentities(config.lake, config.state)
+        self._identities = PortalIdentities(config)
         self.portal_id: int | None = None
         self._overhead = Counters()
         self._opt_in: dict[str, bool] = {}
@@ -80,11 +80,7 @@ class PortalSession:
         """Told, for people, when a read waits for long."""
         self._parents = ParentTables(catalogue, self.lake, config.state, portal, batch)
         home = config.home
-        self.token_store = RefreshTokenStore(
-            config.state / "tokens",
-            portal,
-            lambda: read_secret(self.settings.refresh_token, home=home, what=f"the refresh token of portal '{portal}'"),
-        )
+        self.token_store = RefreshTokenStore(config.state / "tokens", portal, lambda: self._configured_token(portal))
         self.tokens = TokenSource(
             identity_url=config.planday.identity_url,
             client_id=lambda: read_client_id(self.settings.client_id, home=home, portal=portal),
@@ -98,8 +94,8 @@ class PortalSession:
         return asyncio.run(self._read_only(endpoint, month)).tables[table].table
 
     @asynccontextmanager
-    async def client(self) -> Any:  # noqa: ANN401 - an async context of PortalClient
-        """An HTTP client within the shared budget, its portal's identity verified."""
+    async def client(self, *, tries: int | None = None) -> Any:  # noqa: ANN401 - an async context of PortalClient
+        """An HTTP client within the shared budget. `tries` of each request are those of the portal's settings by default."""
         budget = Budget(
             self.config.state / "budget.sqlite",
             client=f"{self.config.planday.api_url} {self.tokens.client_id()}",
@@ -111,7 +107,7 @@ class PortalSession:
                 api_url=self.config.planday.api_url,
                 tokens=self.tokens,
                 budget=budget,
-                tries=self.settings.retries.requests,
+                tries=tries or self.settings.retries.requests,
                 limits=answer_limits(self.config),
                 tell=self.tell,
             ) as client:
@@ -120,24 +116,71 @@ class PortalSession:
             budget.close()
 
     async def identify(self, client: PortalClient, *, remember: bool = True) -> int:
-        """The portal's id, verified against the one this key had before.
+        """The portal's id, verified: this key stands for no other portal, and no other key for this one.
 
         Raises:
-            PortalIdentityError: it is another one. Nothing was written.
+            PortalIdentityError: it does not fit. Nothing was written.
         """
         if self.portal_id is None:
-            answer = await client.get("/portal/v1.0/info", counters=self._overhead)
-            found = answer.get("data", answer) if isinstance(answer, dict) else None
-            portal_id = found.get("id") if isinstance(found, dict) else None
-            if isinstance(portal_id, bool) or not isinstance(portal_id, int):
-                raise UnexpectedShapeError(
-                    f"/portal/v1.0/info told no portal id for portal '{self.portal}'; without it rows of two portals "
-                    "could be mixed, so nothing was read"
-                )
-            if remember or self._identities.known(self.portal) is not None:
-                self._identities.verify(self.portal, portal_id)
+            portal_id = await self.ask_portal_id(client)
+            self._identities.verify(self.portal, portal_id, remember=remember)
             self.portal_id = portal_id
         return self.portal_id
+
+    async def ask_portal_id(self, client: PortalClient) -> int:
+        """The id of the portal that the token opens, not compared with anything."""
+        answer = await client.get("/portal/v1.0/info", counters=self._overhead)
+        found = answer.get("data", answer) if isinstance(answer, dict) else None
+        portal_id = found.get("id") if isinstance(found, dict) else None
+        # As a text it is the same id, and must not be a portal of its own.
+        if isinstance(portal_id, str) and portal_id.isascii() and portal_id.isdigit() and len(portal_id) < 20:
+            portal_id = int(portal_id)
+        if isinstance(portal_id, bool) or not isinstance(portal_id, int) or not 0 < portal_id < 2**63:
+            raise UnexpectedShapeError(
+                f"/portal/v1.0/info told no portal id for portal '{self.portal}'; without it rows of two portals "
+                "could be mixed, so nothing was read"
+            )
+        return portal_id
+
+    def confirm_identity(self) -> None:
+        """Check that the key still stands for the portal that was read. Call it within the lock of what is to be written.
+
+        Raises:
+            PortalIdentityError: the key was renamed, forgotten or given another portal meanwhile.
+        """
+        if self.portal_id is not None:
+            self._identities.confirm(self.portal, self.portal_id)
+
+    def _refuse_copied_token(self) -> None:
+        """A token that another key has as well opens the same portal; that needs no request.
+
+        Only where neither key was read before: otherwise the ids tell, and the key that has the data stays as it is.
+
+        Raises:
+            PortalIdentityError: it is a copy.
+        """
+        if self._identities.known(self.portal) is not None:
+            return
+        mine = self._configured_token(self.portal)
+        for key in self.config.portals:
+            if key != self.portal and self._has_token(key, mine) and self._identities.known(key) is None:
+                raise PortalIdentityError(
+                    f"portals '{self.portal}' and '{key}' have the same refresh token, so both would be the same Planday "
+                    f"portal and every figure would count twice. Nothing was written. Run `planday authorize` for the one "
+                    f"whose token it is not, and log in to that portal, or put its own Token where {self.config.file.name} "
+                    f"reads it"
+                )
+
+    def _has_token(self, portal: str, token: str) -> bool:
+        try:
+            return self._configured_token(portal) == token
+        except PlandayError:
+            # Its own runs report that it cannot be read.
+            return False
+
+    def _configured_token(self, portal: str) -> str:
+        ref = self.config.portals[portal].refresh_token
+        return read_secret(ref, home=self.config.home, what=f"the refresh token of portal '{portal}'")
 
     def endpoint_of(self, table: str, month: str | None) -> Endpoint:
         """The endpoint of a table. Raises ValueError when a month is given and there are none, or the reverse."""
@@ -209,6 +252,8 @@ class PortalSession:
         self, client: PortalClient, fetched_at: datetime, month: str | None, *, remember: bool = True
     ) -> FrameContext:
         """What all rows of one read share. See `identify` for what it raises."""
+        if self.portal_id is None:
+            self._refuse_copied_token()
         portal_id = await self.identify(client, remember=remember)
         key = self.config.privacy.hash_key
 

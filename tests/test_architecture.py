@@ -16,9 +16,10 @@ LAYERS = (
     ("frames", "watch"),
     ("calls", "lake"),
     ("reading", "parents"),
-    ("warehouse", "plan", "freshness"),
+    ("warehouse", "plan", "freshness", "pay_coverage"),
     ("changes", "session", "documentation", "forgetting", "report", "alerts"),
-    ("refresh", "forecast", "authorize"),
+    ("refresh", "forecast", "doubles", "consent"),
+    ("authorize",),
     ("check",),
     ("__init__",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from starlette.responses import Response
 from starlette.routing import Route
 
+from planday_io.errors import PortalIdentityError
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation
 from tests.test_command_line import PLANDAY, environment, planday_command
@@ -110,10 +112,13 @@ def test_authorize_and_read(planday: Installation, redirect: str, visit: Visit) 
     assert {"shift:read", "openid", "offline_access"} - set(parse_qs(urlsplit(flow.url).query)["scope"][0].split()) == {
         "shift:read"
     }, "scopes of the portal's tables only, and this one has portal and hr"
-    assert "Thank you" in visit(flow.url, "oslo", "approve")
+    page = visit(flow.url, "oslo", "approve")
     code, text = flow.end()
     assert code == 0, text
+    assert "Thank you" in page
     assert "Planday portal 4711" in text
+    assert "Planday portal 4711" in page
+    assert "older token may have stopped working" in page
     token = held(planday)
     assert token not in text
     assert token_file(planday).read_text().strip() == token
@@ -144,9 +149,10 @@ def test_expired_code(planday: Installation, redirect: str, visit: Visit) -> Non
     before = token_file(planday).read_text()
     planday.sandbox.code_seconds = -1
     flow = Authorizing(planday, "oslo", redirect)
-    assert "Thank you" in visit(flow.url, "oslo", "approve")
+    page = visit(flow.url, "oslo", "approve")
     code, text = flow.end()
     assert (code, "refused the authorization code" in text, "invalid_grant" in text) == (1, True, True)
+    assert ("refused the authorization code" in page, "Thank you" in page) == (True, False)
     assert token_file(planday).read_text() == before
 
 
@@ -154,10 +160,57 @@ def test_another_portal_than_before_is_refused(planday: Installation, redirect: 
     planday.refresh("hr.departments")
     before = token_file(planday).read_text()
     flow = Authorizing(planday, "oslo", redirect)
-    by_requests(flow.url, "london", "approve")
+    page = by_requests(flow.url, "london", "approve")
     code, text = flow.end()
     assert (code, "until now 'oslo' was portal 4711" in text) == (1, True)
     assert token_file(planday).read_text() == before
+    assert same_report(page, text)
+
+
+def same_report(page: str, text: str) -> bool:
+    """Whether the browser's last page shows the error that the terminal shows."""
+    return html.escape(text.rpartition("planday: ")[2].strip()) in page
+
+
+@pytest.mark.parametrize("ends_older", [True, False])
+def test_consent_while_logged_in_elsewhere(planday: Installation, redirect: str, ends_older: bool) -> None:
+    before = token_file(planday).read_text()
+    older = held(planday, "copenhagen")
+    flow = Authorizing(planday, "oslo", redirect)
+    if not ends_older:
+        app = next(app for app in planday.sandbox.apps.values() if "copenhagen" in app.refresh_tokens)
+        planday.sandbox.faults.append(
+            Fault("/portal/v1.0/info", lambda *_: app.refresh_tokens.update(copenhagen=older), times=1)
+        )
+    page = by_requests(flow.url, "copenhagen", "approve")
+    code, text = flow.end()
+    assert code == 1
+    for says in ("'oslo' and 'copenhagen' are the same Planday portal", "was not kept", "planday authorize oslo"):
+        assert says in text
+    assert ("planday authorize copenhagen" in text) is ends_older
+    assert ("was tried and still works" in text) is not ends_older
+    assert same_report(page, text)
+    assert token_file(planday).read_text() == before
+    assert not list(planday.config.lake.rglob("*.json")), "nothing is remembered of a refused consent"
+
+
+def test_consent_for_a_portal_of_another_app(planday: Installation, redirect: str) -> None:
+    planday.edit_config("  oslo:\n", "  oslo:\n    portal_id: 1\n")
+    flow = Authorizing(planday, "oslo", redirect)
+    page = by_requests(flow.url, "london", "approve")
+    code, text = flow.end()
+    assert (code, "says that portal 'oslo' is Planday portal 1" in text) == (1, True)
+    assert "is read through another app" in text
+    assert same_report(page, text)
+
+
+def test_authorized_key_owns_its_portal_before_any_run(planday: Installation, redirect: str) -> None:
+    flow = Authorizing(planday, "oslo", redirect)
+    by_requests(flow.url, "oslo", "approve")
+    assert flow.end()[0] == 0
+    token_file(planday, "copenhagen").write_text(held(planday))
+    with pytest.raises(PortalIdentityError, match="'copenhagen' and 'oslo' are the same Planday portal 4711"):
+        planday.refresh("hr.departments", "copenhagen")
 
 
 def test_without_discovery_there_is_no_pkce(planday: Installation, redirect: str) -> None:
@@ -268,9 +321,10 @@ def test_a_code_is_not_lost_where_the_api_cannot_say_whose_portal_it_is(planday:
     flow = Authorizing(planday, "oslo", redirect)
     planday.sandbox.faults.append(Fault("/portal/v1.0/info", lambda *_: Response(status_code=503), times=None))
     planday.edit_config("step_delay_seconds: 10", "requests: 2")
-    by_requests(flow.url, "oslo", "approve")
+    page = by_requests(flow.url, "oslo", "approve")
     code, text = flow.end()
     assert (code, "could not be asked" in text, "planday check oslo" in text) == (0, True, True), text
+    assert "could not be asked" in page
     assert token_file(planday).read_text().strip() == held(planday)
 
 

@@ -338,6 +338,8 @@ OTHER_ROWS = {
     "429 nonsense": "test_requests_go_on_whatever_answers_say",
     "budget damaged": "test_a_damaged_file_is_set_aside_and_made_again",
     "budget unwritable": "test_a_full_or_read_only_disk_is_an_error_with_a_remedy",
+    "one portal twice": "test_second_key_writes_nothing",
+    "consent elsewhere": "test_consent_while_logged_in_elsewhere",
 }
 
 

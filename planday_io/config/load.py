@@ -113,6 +113,7 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
             portals[key] = PortalConfig.model_validate(merge(defaults, raw["portals"][key]), context=context)
         except ValidationError as error:
             raise ConfigError(_explain(error, path, root, ("portals", key))) from None
+    _refuse_doubles(portals, path, root)
     return Config(
         file=path,
         planday=written.planday,
@@ -124,6 +125,25 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
         retention=written.retention,
         portals=portals,
     )
+
+
+def _refuse_doubles(portals: Mapping[str, PortalConfig], path: Path, root: CommentedMap) -> None:
+    """Raises ConfigError where two keys name the same Planday portal: every figure would count twice."""
+    first: dict[int, str] = {}
+    mistakes = []
+    for key, portal in portals.items():
+        if portal.portal_id is None:
+            continue
+        other = first.setdefault(portal.portal_id, key)
+        if other != key:
+            loc, others = ("portals", key, "portal_id"), ("portals", other, "portal_id")
+            mistakes.append(
+                f"{path.name}, line {_line(root, loc)}: portals.{key}.portal_id: found {portal.portal_id}, which portal "
+                f"'{other}' has as well (line {_line(root, others)}); expected one key for each Planday portal: take one "
+                f"of the two out, or correct its portal_id"
+            )
+    if mistakes:
+        raise ConfigError("\n".join(mistakes[:_SHOWN_MISTAKES]))
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +232,8 @@ def _line(root: CommentedMap, loc: Loc) -> int:
     node: Any = root
     for part in loc:
         if isinstance(node, CommentedMap) and part in node:
-            line = node.lc.key(part)[0] + 1
+            # What a merge key (`<<: *base`) brings has no line here.
+            line = node.lc.key(part)[0] + 1 if part in (node.lc.data or {}) else line
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line = node.lc.item(part)[0] + 1
         else:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from croniter import croniter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from planday_io.addresses import is_loopback, parts_of
@@ -83,6 +83,14 @@ def _key(value: str) -> str:
     return value
 
 
+def _portal_id(value: object) -> object:
+    """A whole number; written as a text it is the same portal."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**63:
+        raise refuse("Planday's id of the portal, a whole number such as 90210, which `planday check` shows")
+    return number
+
+
 def _mail_address(value: str) -> str:
     if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
         raise refuse("a mail address such as data@example.com")
@@ -106,6 +114,7 @@ TimeZone = Annotated[str, AfterValidator(_timezone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Month = Annotated[str, AfterValidator(_month)]
 Key = Annotated[str, AfterValidator(_key)]
+PortalId = Annotated[int, BeforeValidator(_portal_id)]
 ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
 Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
@@ -320,10 +329,11 @@ class Overrides(Section):
 
 
 class PortalEntry(Overrides):
-    """A portal as the file writes it."""
+    """A portal as the file writes it. `portal_id` is Planday's, for a token that may open no other portal."""
 
     client_id: SecretRef | Annotated[str, Field(min_length=1)]
     refresh_token: SecretRef
+    portal_id: PortalId | None = None
 
 
 class ConfigFile(Section):
@@ -345,6 +355,7 @@ class PortalConfig(Section):
 
     client_id: SecretRef | str
     refresh_token: SecretRef
+    portal_id: PortalId | None = None
     timezone: TimeZone
     resources: Resources
     schedules: dict[str, Schedule]

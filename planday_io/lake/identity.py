@@ -1,56 +1,239 @@
-"""Which Planday portal each key of the configuration belongs to, remembered from its first sync on.
+"""Which Planday portal each key of the configuration stands for, remembered from its first run on.
 
-A token of another portal under an old key would mix two companies' rows, whose ids overlap (design decision 20).
+One key is one Planday portal and one Planday portal is one key. A token of another portal under an old key would mix the rows
+of two companies, whose ids overlap (design decision 20). A second key for the same portal (a copied token, a key that was
+renamed in portals.yaml, a consent given while logged in elsewhere) would double every figure.
+
+A record binds its key as long as the lake holds data of it. Without data there is nothing to mix, so a wrong first token can
+simply be replaced. The record can be rebuilt, because every slice carries the id as well.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+from planday_io.config.model import Config
 from planday_io.errors import PortalIdentityError, StorageError
 from planday_io.files import locked, storage_errors, write_text
+from planday_io.lake.renames import unfinished_rename
+from planday_io.lake.slices import Lake, SliceKey
+
+_NO_DATA = "sync"
+"""The domain of the log of runs. Failed runs are logged too, so a row there is no data of a portal."""
 
 
 class PortalIdentities:
-    """The remembered portal ids.
+    """The portal ids of one installation.
 
     Args:
-        lake: root of the lake; the record stays with the data it protects.
-        state: folder of locks.
+        config: of the installation. The records are in its lake: they stay with the data they protect.
     """
 
-    def __init__(self, lake: Path, state: Path) -> None:
-        self._folder = lake / "_portals"
-        self._locks = state / "locks"
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lake = Lake(config.lake, config.state)
+        self._folder = config.lake / "_portals"
+        self._lock = config.state / "locks" / "identities.lock"
 
     def known(self, portal: str) -> int | None:
-        """The id remembered for a key, or None."""
-        path = self._folder / f"{portal}.json"
-        with storage_errors(path, "read the portal id in"):
-            if not path.exists():
-                return None
-            text = path.read_text(encoding="utf-8")
-        try:
-            return int(json.loads(text)["portal_id"])
-        except (ValueError, KeyError, TypeError):
-            raise StorageError(f"{path} is damaged: it should hold the portal id of '{portal}'") from None
+        """The id of a key: from its record, or from its slices where the record is damaged or gone. None where it is new."""
+        recorded = self._recorded(portal)
+        return recorded if recorded is not None else self._in_slices(portal)
 
-    def verify(self, portal: str, portal_id: int) -> None:
-        """Check the id behind a token, and remember it the first time.
+    def has_data(self, portal: str) -> bool:
+        """Whether the lake holds any table of a key, apart from the log of its runs."""
+        return next(self._data_of(portal), None) is not None
+
+    def verify(self, portal: str, portal_id: int, *, remember: bool = True) -> None:
+        """Check the id behind a token before anything is written under a key.
+
+        Args:
+            portal: the key.
+            portal_id: that the token opens.
+            remember: keep the id, where the key is new.
 
         Raises:
-            PortalIdentityError: it is another one than before.
+            PortalIdentityError: the key stands for another portal, or another key stands for this portal.
         """
-        with locked(self._locks / f"identity.{portal}.lock"):
-            known = self.known(portal)
-            if known is None:
-                path = self._folder / f"{portal}.json"
-                with storage_errors(path, "remember the portal id in"):
-                    write_text(path, json.dumps({"portal_id": portal_id}))
-            elif known != portal_id:
-                raise PortalIdentityError(
-                    f"the token of portal '{portal}' belongs to Planday portal {portal_id}, and until now '{portal}' "
-                    f"was portal {known}. Nothing was written. Put the right token where portals.yaml reads it, or give "
-                    "the other portal a key of its own"
-                )
+        self.refuse_while_renamed(portal)
+        self._check_stated(portal, portal_id)
+        if self._recorded(portal) == portal_id:
+            self._check_others(portal, portal_id, is_new=False)
+        elif not remember:
+            self._check_new(portal, portal_id)
+        else:
+            # Under one lock: of two first runs for the same portal, the second one finds the claim of the first.
+            with locked(self._lock):
+                self._check_new(portal, portal_id)
+                self._write(portal, portal_id)
+
+    def confirm(self, portal: str, portal_id: int) -> None:
+        """Check that a key still stands for the portal that was read. Call it within the lock of what is to be written.
+
+        Raises:
+            PortalIdentityError: the key was renamed, forgotten, or given another portal while the run was reading.
+        """
+        self.refuse_while_renamed(portal)
+        if self.known(portal) != portal_id:
+            raise PortalIdentityError(
+                f"portal '{portal}' was renamed, forgotten or connected to another Planday portal while this run was "
+                f"reading. What it read was not written"
+            )
+
+    def forget(self, portal: str) -> None:
+        """Remove the record of a key. Runs that are reading it write nothing from here on. Raises StorageError."""
+        path = self._path(portal)
+        with storage_errors(path, "remove the portal id in"):
+            path.unlink(missing_ok=True)
+
+    def rename(self, old: str, new: str) -> None:
+        """Move a key's record. Raises StorageError."""
+        with locked(self._lock):
+            if (portal_id := self._recorded(old)) is not None:
+                self._write(new, portal_id)
+            self.forget(old)
+
+    def refuse_while_renamed(self, portal: str) -> None:
+        """Raises PortalIdentityError while a key is being renamed, from or to, until that is finished."""
+        if pair := unfinished_rename(self._config.lake, portal):
+            old, new = pair
+            raise PortalIdentityError(
+                f"portal '{old}' is being renamed to '{new}', which is not finished, so nothing of it is read or written. "
+                f"If no such command is running, `planday portals rename {old} {new}` continues where it stopped"
+            )
+
+    def owner(self, portal_id: int, *, besides: str, is_new: bool = True) -> str | None:
+        """The key, other than `besides`, that stands for a portal. None where there is none.
+
+        Args:
+            portal_id: of the portal.
+            besides: this key is not considered.
+            is_new: look for data without a record as well, which takes longer.
+        """
+        for key, stated in self._stated().items():
+            if key != besides and stated == portal_id:
+                return key
+        recorded = {key for key in self._keys_with_record() if key != besides}
+        for key in sorted(recorded):
+            if self._recorded(key) == portal_id and (key in self._config.portals or self.has_data(key)):
+                return key
+        if is_new:
+            for key in sorted(self._keys_with_folders() - {besides}):
+                if (key not in recorded or self._recorded(key) is None) and self._in_slices(key) == portal_id:
+                    return key
+        return None
+
+    def _check_stated(self, portal: str, portal_id: int) -> None:
+        stated = self._stated().get(portal)
+        if stated is not None and stated != portal_id:
+            other = self.owner(portal_id, besides=portal)
+            raise PortalIdentityError(
+                f"{self._config.file.name} says that portal '{portal}' is Planday portal {stated} (`portal_id`), but its "
+                f"token opens portal {portal_id}{f', which is portal {other!r} here' if other else ''}. Nothing was "
+                f"written. {self._right_token(portal)}; or correct `portal_id`"
+            )
+
+    def _check_new(self, portal: str, portal_id: int) -> None:
+        """For a key that has no record, or one of another portal."""
+        bound = self._in_slices(portal)
+        if bound is not None and bound != portal_id:
+            other = self.owner(portal_id, besides=portal)
+            raise PortalIdentityError(
+                f"the token of portal '{portal}' belongs to Planday portal "
+                f"{portal_id}{f' (portal {other!r} here)' if other else ''}, and until now '{portal}' was portal {bound}. "
+                f"Nothing was written. {self._right_token(portal)}"
+                + ("" if other else f"; or give portal {portal_id} a key of its own")
+            )
+        self._check_others(portal, portal_id, is_new=bound is None)
+
+    def _check_others(self, portal: str, portal_id: int, *, is_new: bool) -> None:
+        other = self.owner(portal_id, besides=portal, is_new=is_new)
+        if other is None:
+            return
+        has_data = not is_new and self.has_data(portal)
+        others_data = self.has_data(other)
+        if has_data and not others_data:
+            # The other key never got any further than this check.
+            return
+        raise PortalIdentityError(self.double(portal, other, portal_id, both_have_data=has_data and others_data))
+
+    def double(self, portal: str, other: str, portal_id: int, *, both_have_data: bool = False) -> str:
+        """What to say about two keys for one portal, and what to do."""
+        file = self._config.file.name
+        if both_have_data:
+            return (
+                f"portals '{portal}' and '{other}' are both Planday portal {portal_id}, and both have data, so every "
+                f"figure counts twice. Nothing was written. Take the key that is not to stay out of {file} and remove its "
+                f"data: `planday forget --portal {portal}` or `planday forget --portal {other}`"
+            )
+        if other not in self._config.portals:
+            return (
+                f"the token of portal '{portal}' opens Planday portal {portal_id}, whose data are in the lake under "
+                f"'{other}', a key that is no longer in {file}. Under two keys every figure would count twice, so nothing "
+                f"was written. If '{portal}' is its new name: `planday portals rename {other} {portal}`. If the old data "
+                f"may go: `planday forget --portal {other}`"
+            )
+        return (
+            f"portals '{portal}' and '{other}' are the same Planday portal {portal_id}: under two keys every figure would "
+            f"count twice, and perhaps under another customer's name. Nothing was written for '{portal}'. "
+            f"{self._right_token(portal)}. If '{other}' is the one with the wrong token, correct that one; if '{portal}' "
+            f"is only another name for '{other}', take it out of {file} (`planday portals rename {other} {portal}` gives "
+            f"the data the new name)"
+        )
+
+    def _right_token(self, portal: str) -> str:
+        return (
+            f"If '{portal}' is to be another portal, run `planday authorize {portal}` and log in to that portal, or put its "
+            f"Token where {self._config.file.name} reads it"
+        )
+
+    def _stated(self) -> dict[str, int]:
+        return {key: one.portal_id for key, one in self._config.portals.items() if one.portal_id is not None}
+
+    def _recorded(self, portal: str) -> int | None:
+        """The id in a key's record; None where there is none, or it is damaged: then the slices tell."""
+        path = self._path(portal)
+        with storage_errors(path, "read the portal id in"):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            return int(json.loads(content)["portal_id"])
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return None
+
+    def _in_slices(self, portal: str) -> int | None:
+        """The id in the first slice of a key that can be read and has one."""
+        for key in self._data_of(portal):
+            try:
+                origin = self._lake.origin(key)
+            except StorageError:
+                continue
+            if origin is not None and origin.portal_id:
+                return origin.portal_id
+        return None
+
+    def _data_of(self, portal: str) -> Iterator[SliceKey]:
+        """The slices of a key, lazily: the first one usually tells."""
+        for folder in sorted(self._config.lake.glob(f"*/*/portal={portal}")):
+            table = f"{folder.parts[-3]}.{folder.parts[-2]}"
+            if folder.parts[-3] != _NO_DATA:
+                yield from self._lake.slices(table, portal)
+
+    def _keys_with_record(self) -> set[str]:
+        with storage_errors(self._folder, "look at the portal ids in"):
+            return {path.stem for path in self._folder.glob("*.json")}
+
+    def _keys_with_folders(self) -> set[str]:
+        return {path.name.partition("=")[2] for path in self._config.lake.glob("*/*/portal=*")}
+
+    def _write(self, portal: str, portal_id: int) -> None:
+        path = self._path(portal)
+        with storage_errors(path, "remember the portal id in"):
+            write_text(path, json.dumps({"portal_id": portal_id}))
+
+    def _path(self, portal: str) -> Path:
+        return self._folder / f"{portal}.json"

@@ -1,0 +1,47 @@
+"""Keys that are being renamed: a note per rename, there from its first step to its last.
+
+While the note is there, nothing of either key is read or written, and publications leave what readers see of them as it
+is. The note's name says everything, so there is nothing in it that could be damaged. It is in the lake, beside the data that
+is half moved.
+
+Not here: the steps of a rename (`planday_io.renaming`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from planday_io.files import is_temporary, storage_errors, write_text
+
+_FOLDER = "_renames"
+
+
+def unfinished_renames(lake: Path) -> list[tuple[str, str]]:
+    """Old and new key of each rename that has begun and not finished. Raises StorageError."""
+    folder = lake / _FOLDER
+    with storage_errors(folder, "look for unfinished renames in"):
+        try:
+            names = sorted(path.name for path in folder.iterdir() if not is_temporary(path))
+        except FileNotFoundError:
+            return []
+    pairs = [name.split(".") for name in names]
+    return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+
+
+def unfinished_rename(lake: Path, portal: str) -> tuple[str, str] | None:
+    """The unfinished rename of a key, from or to it. Raises StorageError."""
+    return next((pair for pair in unfinished_renames(lake) if portal in pair), None)
+
+
+def begin_rename(lake: Path, old: str, new: str) -> None:
+    """Note that a rename begins. Raises StorageError."""
+    note = lake / _FOLDER / f"{old}.{new}"
+    with storage_errors(note, "note a rename in"):
+        write_text(note, "")
+
+
+def end_rename(lake: Path, old: str, new: str) -> None:
+    """Remove the note of a rename. Raises StorageError."""
+    note = lake / _FOLDER / f"{old}.{new}"
+    with storage_errors(note, "remove the note of a rename in"):
+        note.unlink(missing_ok=True)
