@@ -1,4 +1,4 @@
-"""Local times to instants, in SQL and in the file that analysts open; durations as Planday writes them.
+"""Local times to instants, in SQL and in the file that analysts open.
 
 The oracle is Python's zoneinfo, which knows folds and gaps by PEP 495.
 """
@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planday_io.frames.values import Retyped, convert
 from planday_io.warehouse.definitions import INSTANTS
 from tests.conftest import EVERYTHING, Make
 
@@ -106,32 +105,21 @@ def test_no_shift_ends_before_it_begins(
     assert found in {end.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1)}
 
 
-@pytest.mark.parametrize(
-    ("text", "hours"),
-    [
-        ("0:07:30", "7.5"),
-        ("0:09:00", "9"),
-        ("1:00:00", "24"),
-        ("1:03:20", "27.3333"),
-        ("07:30", "7.5"),
-        ("0:00:00", "0"),
-    ],
-)
-def test_durations_are_days_hours_minutes(text: str, hours: str) -> None:
-    assert convert(text, "HOURS", ZoneInfo("UTC")) == Decimal(hours)
+@pytest.mark.parametrize("zone", ["Romance Standard Time", "Nowhere/Land", "", " ", "+02:00:00:00", None])
+def test_macros_are_null_without_a_zone(db: duckdb.DuckDBPyConnection, zone: str | None) -> None:
+    begin, end = (f"CAST('2026-10-2{day} 06:00' AS TIMESTAMP)" for day in (4, 5))
+    for call in (
+        f"first_instant({begin}, $1)",
+        f"end_instant({begin}, {end}, $1)",
+        f"hours_between({begin}, {end}, $1)",
+    ):
+        assert ask(db, call, zone) is None
 
 
-@pytest.mark.parametrize("value", ["7.5", "0:07:75", "07:30:00", "08:00:00", "soon", 7.5, ""])
-def test_what_is_no_duration(value: object) -> None:
-    with pytest.raises(Retyped):
-        convert(value, "HOURS", ZoneInfo("UTC"))
-
-
-@given(st.integers(0, 2 * 1440 - 1))
-def test_every_duration_comes_out_in_minutes(minutes: int) -> None:
-    text = f"{minutes // 1440}:{minutes // 60 % 24:02d}:{minutes % 60:02d}"
-    found = convert(text, "HOURS", ZoneInfo("UTC"))
-    assert abs(found * 60 - minutes) < Decimal("0.01")
+@pytest.mark.parametrize("zone", ["europe/copenhagen", "EUROPE/COPENHAGEN", " Europe/Copenhagen "])
+def test_macros_take_zones_in_any_case(db: duckdb.DuckDBPyConnection, zone: str) -> None:
+    hours = ask(db, "hours_between(TIMESTAMP '2026-10-24 22:00', TIMESTAMP '2026-10-25 06:00', $1)", zone)
+    assert hours == Decimal(9)
 
 
 def test_local_times_stay_local_and_the_zone_is_beside_them(make: Make) -> None:
@@ -151,7 +139,13 @@ def test_local_times_stay_local_and_the_zone_is_beside_them(make: Make) -> None:
     assert planday.query("SELECT DISTINCT time_zone FROM punchclock.punch_clock_shifts") == [("Europe/London",)]
     # Time and cost of the same night, without the unpaid half hour: the two ways to count agree.
     (differing,) = planday.query(
-        "SELECT count(*) FROM scheduling.time_and_costs AS c JOIN scheduling.shifts AS s ON s.id = c.shift_id "
-        "WHERE abs(hours_between(s.start_date_time, s.end_date_time, s.time_zone) - c.duration_hours) NOT IN (0, 0.5)"
+        "SELECT count(*) FROM marts.planned_costs AS c JOIN scheduling.shifts AS s ON s.id = c.shift_id "
+        "WHERE abs(hours_between(s.start_date_time, s.end_date_time, s.time_zone) - c.hours) NOT IN (0, 0.5)"
+    )[0]
+    assert differing == 0
+    (differing,) = planday.query(
+        "SELECT count(*) FROM marts.spans AS t JOIN scheduling.shifts AS s USING (id) WHERE t.span_of = 'shift' AND "
+        "(t.hours <> hours_between(s.start_date_time, s.end_date_time, s.time_zone) OR t.start_utc <> "
+        "first_instant(s.start_date_time, s.time_zone) OR t.end_utc <> end_instant(start_local, end_local, time_zone))"
     )[0]
     assert differing == 0

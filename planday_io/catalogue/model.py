@@ -21,11 +21,9 @@ Privacy = Literal["none", "identity", "contact", "sensitive", "pay", "free_text"
 Confidence = Literal["documented", "observed", "inferred", "unknown"]
 """How well the shape is known. A retyped member is fatal for the first two, soft for the others."""
 
-ScalarType = Literal[
-    "BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL", "HOURS", "JSON"
-]
-"""DuckDB's names. DECIMAL is DECIMAL(18,4). HOURS is the same, read from `D:HH:MM` (`0:07:30` is 7.5). TEXT is a VARCHAR
-column that takes any scalar, written as text (custom field values); VARCHAR takes strings only."""
+ScalarType = Literal["BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL", "JSON"]
+"""DuckDB's names. DECIMAL is DECIMAL(18,4). TEXT is a VARCHAR column that takes any value, written as text (custom field
+values, durations of unknown format); VARCHAR takes strings only."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 HOLE = re.compile(r"\{([a-z_]+)\}")

@@ -60,7 +60,7 @@ PAYROLL = Endpoint(
                 Column("end", "TIMESTAMP", "End, local wall clock of the shift's time zone."),
                 Column(
                     "shift_duration",
-                    "VARCHAR",
+                    "TEXT",
                     "Length as Planday writes it; the format is not documented, so take the two times.",
                 ),
                 Column("salary_code", "VARCHAR", "Payroll code; a text that may begin with zeros."),

@@ -22,6 +22,12 @@ PORTALS = Endpoint(
                 Column("company_name", "VARCHAR", "Company name."),
                 Column("country", "VARCHAR", "Country; whether a code or a name is not documented."),
                 Column("time_zone", "VARCHAR", "Time zone; whether IANA or Windows naming is not documented."),
+                Column(
+                    "configured_time_zone",
+                    "VARCHAR",
+                    "Zone that portals.yaml gives the portal, for what names none while the portal's own is not known.",
+                    member="@zone",
+                ),
                 Column("max_departments", "BIGINT", "Departments the subscription allows."),
                 Column("aliases", ScalarList(of="VARCHAR"), "Other names of the portal."),
                 Column(

@@ -87,7 +87,7 @@ PUNCH_CLOCK_BREAKS = Endpoint(
                 _ZONE,
                 Column(
                     "duration",
-                    "VARCHAR",
+                    "TEXT",
                     "Length as Planday writes it; the format is not documented, so take the two times.",
                     confidence="unknown",
                 ),

@@ -33,7 +33,12 @@ _SHIFT = (
     Column(
         "end_date_time", "TIMESTAMP", "End, wall clock in `time_zone`; at most 24 hours later, so often the next day."
     ),
-    Column("time_zone", "VARCHAR", "IANA time zone of the two times.", confidence="observed"),
+    Column(
+        "time_zone",
+        "VARCHAR",
+        "Time zone of the two times as it came; IANA names were seen. `sync.time_zones` says which one is taken.",
+        confidence="observed",
+    ),
     Column(
         "status",
         "VARCHAR",
@@ -187,8 +192,8 @@ SHIFTS = Endpoint(
         Table(
             domain="scheduling",
             name="shifts",
-            doc="The roster: every shift of the month, open and draft ones included (see `status`). Hours between two "
-            "local times: `hours_between(start_date_time, end_date_time, time_zone)`.",
+            doc="The roster: every shift of the month, open and draft ones included (see `status`). Instants and "
+            "hours, whatever zone a shift names or lacks, are in `marts.spans`.",
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             month_by=("date",),
@@ -259,8 +264,8 @@ TIME_AND_COSTS = Endpoint(
             domain="scheduling",
             name="time_and_costs",
             doc="Planned hours and cost per shift, as Planday computes them: breaks are left out of the hours, paid ones "
-            "are in the cost. Rows without a shift are supplements. Open shifts, and types that do not count in payroll, "
-            "are left out. This is planned cost: never add it to payroll.",
+            "are in the cost; `marts.planned_costs` has both as numbers. Rows without a shift are supplements. Open "
+            "shifts, and types that do not count in payroll, are left out. This is planned cost: never add it to payroll.",
             key=("department_id", "date", "shift_id", "ordinal"),
             people=(Person(column="employee_id", role="worker"),),
             ordinal="ordinal",
@@ -287,8 +292,12 @@ TIME_AND_COSTS = Endpoint(
                     "shift_type_id", "BIGINT", "Id in `scheduling.shift_types`.", references="scheduling.shift_types"
                 ),
                 Column("position_id", "BIGINT", "Id in `scheduling.positions`.", references="scheduling.positions"),
-                Column("duration", "VARCHAR", "Hours as Planday writes them, `D:HH:MM`, breaks left out."),
-                Column("duration_hours", "HOURS", "The same in hours: `0:07:30` is 7.5.", member="duration"),
+                Column(
+                    "duration",
+                    "TEXT",
+                    "Hours as Planday writes them, breaks left out: `0:07:30` is 7.5 by one source, `8:00:00` is 8 by "
+                    "another, and the text alone does not say which it is. `marts.planned_costs` has them in hours.",
+                ),
                 Column("cost", "DECIMAL", "Cost in the portal's currency, paid breaks included.", "pay"),
                 Column(
                     "currency_symbol",

@@ -13,9 +13,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from planday_io.frames.bulk import Rows, RowShape
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of
 from planday_io.frames.values import Retyped, convert, json_type, to_json
+from planday_io.frames.zones import meaning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,14 +277,12 @@ class FrameBuilder:
         self.oddities.retyped[what] += 1
         extra[column.member] = self._guarded(value, "unknown", column.privacy)
 
-    def _zone(self, row: Row) -> ZoneInfo:
+    def _zone(self, row: Row) -> tzinfo:
         name = row.get("timeZone") if self._has_zone else None
-        if isinstance(name, str):
-            try:
-                return ZoneInfo(name)
-            except (ZoneInfoNotFoundError, ValueError):
-                pass
-        return self._context.zone
+        if not isinstance(name, str):
+            return self._context.zone
+        zone = meaning(name, ((self._context.zone.key, "the portal's"),)).zone
+        return zone.rules if zone else self._context.zone
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

@@ -20,7 +20,6 @@ _ARROW: dict[str, pa.DataType] = {
     "TIMESTAMP": pa.timestamp("us"),
     "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
     "DECIMAL": pa.decimal128(18, 4),
-    "HOURS": pa.decimal128(18, 4),
     "JSON": pa.string(),
 }
 
@@ -28,7 +27,6 @@ _DUCKDB: dict[str, str] = {
     "TEXT": "VARCHAR",
     "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
     "DECIMAL": "DECIMAL(18,4)",
-    "HOURS": "DECIMAL(18,4)",
 }
 
 HEAD = (("portal", pa.string(), "VARCHAR"), ("portal_id", pa.int64(), "BIGINT"))

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -23,7 +22,6 @@ _STAMP = re.compile(
     r"(?:[T ](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?"
     r"\s?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?)?"
 )
-_SPAN = re.compile(r"(?P<sign>-)?(?:(?P<days>\d{1,5}):)?(?P<hours>[01]?\d|2[0-4]):(?P<minutes>[0-5]\d)")
 _PLACES = Decimal("0.0001")
 _DECIMAL_LIMIT = Decimal(10) ** 14
 _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
@@ -60,7 +58,7 @@ def to_json(value: object) -> str:
     return _ENCODER.encode(value).decode()
 
 
-def convert(value: Any, kind: ColumnType, zone: ZoneInfo) -> Any:  # noqa: ANN401 - JSON in, typed value out
+def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 - JSON in, typed value out
     """A JSON value that is not null, as the declared type.
 
     Args:
@@ -108,7 +106,7 @@ def _inner(item: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
     return found
 
 
-def _bigint(value: object, _: ZoneInfo) -> int:
+def _bigint(value: object, _: tzinfo) -> int:
     if isinstance(value, Decimal) and value == value.to_integral_value():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -118,23 +116,23 @@ def _bigint(value: object, _: ZoneInfo) -> int:
     return value
 
 
-def _varchar(value: object, _: ZoneInfo) -> str:
+def _varchar(value: object, _: tzinfo) -> str:
     if not isinstance(value, str):
         raise Retyped(json_type(value))
     return value
 
 
-def _text(value: object, _: ZoneInfo) -> str:
+def _text(value: object, _: tzinfo) -> str:
     return value if isinstance(value, str) else to_json(value)
 
 
-def _boolean(value: object, _: ZoneInfo) -> bool:
+def _boolean(value: object, _: tzinfo) -> bool:
     if not isinstance(value, bool):
         raise Retyped(json_type(value))
     return value
 
 
-def _decimal(value: object, _: ZoneInfo) -> Decimal:
+def _decimal(value: object, _: tzinfo) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Retyped(json_type(value))
     try:
@@ -146,31 +144,19 @@ def _decimal(value: object, _: ZoneInfo) -> Decimal:
     return rounded
 
 
-def _hours(value: object, zone: ZoneInfo) -> Decimal:
-    """`D:HH:MM` in hours; without the days it is `HH:MM`."""
-    match = _SPAN.fullmatch(_varchar(value, zone).strip())
-    if match is None:
-        raise Retyped("string that is no D:HH:MM")
-    if int(match["days"] or 0) > 1:
-        # No shift is that long: it is another format, such as HH:MM:SS.
-        raise Retyped("string that is no D:HH:MM of a shift")
-    minutes = int(match["days"] or 0) * 1440 + int(match["hours"]) * 60 + int(match["minutes"])
-    return _decimal(Decimal(-minutes if match["sign"] else minutes) / 60, zone)
-
-
-def _date(value: object, _: ZoneInfo) -> date | None:
+def _date(value: object, _: tzinfo) -> date | None:
     parts = _parts(value)
     return date.fromisoformat(parts["date"]) if parts else None
 
 
-def _timestamptz(value: object, _: ZoneInfo) -> datetime | None:
+def _timestamptz(value: object, _: tzinfo) -> datetime | None:
     stamp = _stamp(value)
     if stamp is None:
         return None
     return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
 
 
-def _timestamp(value: object, zone: ZoneInfo) -> datetime | None:
+def _timestamp(value: object, zone: tzinfo) -> datetime | None:
     stamp = _stamp(value)
     if stamp is None or stamp.tzinfo is None:
         return stamp
@@ -224,7 +210,7 @@ def _offset(zone: str) -> timezone:
     return timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:])))
 
 
-_SCALARS: dict[str, Callable[[Any, ZoneInfo], Any]] = {
+_SCALARS: dict[str, Callable[[Any, tzinfo], Any]] = {
     "BIGINT": _bigint,
     "VARCHAR": _varchar,
     "TEXT": _text,
@@ -233,6 +219,5 @@ _SCALARS: dict[str, Callable[[Any, ZoneInfo], Any]] = {
     "TIMESTAMP": _timestamp,
     "TIMESTAMPTZ": _timestamptz,
     "DECIMAL": _decimal,
-    "HOURS": _hours,
     "JSON": lambda value, _: to_json(value),
 }

@@ -25,6 +25,7 @@ class Variants:
         shift_window: whether `from` and `to` of shifts test the shift's date, or take in every shift that is partly inside
             (section 9.3).
         punch_window: whether `from` and `to` of punches test the time punched, or the time scheduled (section 9.4).
+        durations: how time and cost writes hours, in days, hours and minutes or in hours, minutes and seconds (section 7).
     """
 
     large_limits: Literal["refused", "lowered", "taken"] = "refused"
@@ -36,3 +37,4 @@ class Variants:
     lists_drafts: Literal[True, False] = True
     shift_window: Literal["date", "overlap"] = "date"
     punch_window: Literal["punched", "scheduled"] = "punched"
+    durations: Literal["D:HH:MM", "HH:MM:SS"] = "D:HH:MM"

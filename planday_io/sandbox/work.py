@@ -105,9 +105,13 @@ def _schedule_days(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
     return paged(sandbox, request, rows)
 
 
-def _time_and_cost(_: Sandbox, portal: Portal, request: Request) -> Json:
+def _time_and_cost(sandbox: Sandbox, portal: Portal, request: Request) -> Json:
     department = _department(portal, str(request.path_params["department_id"]))
     document = time_and_cost(portal.roster, portal.pay, department, day(request, "from"), day(request, "to"))
+    if sandbox.variants.durations == "HH:MM:SS":
+        for row in document["costs"]:
+            days, hours, minutes = map(int, row["duration"].split(":"))
+            row["duration"] = f"{24 * days + hours}:{minutes:02d}:00"
     return {"data": sent(document)}
 
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import duckdb
@@ -21,11 +22,20 @@ from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import Privacy as Policies
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
-from planday_io.warehouse import ledger
+from planday_io.warehouse import ledger, zones
 
 _HERE = Path(__file__).parent
 INSTANTS = _HERE / "instants.sql"
-MARTS = ("employees", "shifts", "absence_days", "hours", "labour_daily", "headcount_monthly")
+MARTS = (
+    "employees",
+    "spans",
+    "planned_costs",
+    "shifts",
+    "absence_days",
+    "hours",
+    "labour_daily",
+    "headcount_monthly",
+)
 """In the order in which they build on each other."""
 
 
@@ -42,7 +52,7 @@ class Mart:
     """A view for analysts.
 
     Args:
-        name: in the schema `marts`.
+        name: of the view, which is in the schema `marts` (`sync.findings` alone is not).
         doc: what a row is.
         columns: name -> meaning.
         sql: the statement that creates it.
@@ -62,16 +72,26 @@ def marts() -> tuple[Mart, ...]:
     return tuple(_mart(name) for name in MARTS)
 
 
+@functools.cache
+def findings() -> Mart:
+    """The view `sync.findings`: what the marts could not take as it came."""
+    return _view("findings", _HERE / "findings.sql")
+
+
 def _mart(name: str) -> Mart:
-    text = (_HERE / "marts" / f"{name}.sql").read_text(encoding="utf-8")
-    comments = [line.removeprefix("--").strip() for line in text.split("CREATE ")[0].splitlines()]
-    doc, *columns = [line for line in comments if line]
     asked = (_HERE / "marts" / f"{name}.questions.sql").read_text(encoding="utf-8")
     questions = []
     for block in asked.strip().split("\n\n"):
         first, _, sql = block.partition("\n")
         questions.append(Question(first.removeprefix("--").strip(), sql.strip()))
-    return Mart(name, doc, dict(line.split(": ", 1) for line in columns), text, tuple(questions))
+    return _view(name, _HERE / "marts" / f"{name}.sql", tuple(questions))
+
+
+def _view(name: str, file: Path, questions: tuple[Question, ...] = ()) -> Mart:
+    text = file.read_text(encoding="utf-8")
+    comments = [line.removeprefix("--").strip() for line in text.split("CREATE ")[0].splitlines()]
+    doc, *columns = [line for line in comments if line]
+    return Mart(name, doc, dict(line.split(": ", 1) for line in columns), text, questions)
 
 
 def fingerprint(catalogue: Catalogue, policies: Policies) -> str:
@@ -82,8 +102,10 @@ def fingerprint(catalogue: Catalogue, policies: Policies) -> str:
     ]
     texts = [
         INSTANTS.read_text(encoding="utf-8"),
-        *(mart.sql for mart in marts()),
+        *(mart.sql for mart in (*marts(), findings())),
         repr(ledger.TABLES),
+        repr(zones.TABLES),
+        metadata.version("tzdata"),
         repr(STANDARD_DOCS),
     ]
     texts += as_of_macros(catalogue)
@@ -91,11 +113,11 @@ def fingerprint(catalogue: Catalogue, policies: Policies) -> str:
 
 
 def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Policies) -> None:
-    """Create what is missing in the attached warehouse, add new columns, renew macros, marts and comments."""
+    """Create what is missing in the attached warehouse, add and drop columns, renew macros, marts and comments."""
     there = _columns(db)
     for schema in ("sync", "marts", *catalogue.domains()):
         db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-    for name, (doc, columns) in ledger.TABLES.items():
+    for name, (doc, columns) in (ledger.TABLES | zones.TABLES).items():
         kinds = [(column, kind) for column, kind, _ in columns]
         _ensure(db, name, kinds, there.get(name, {}))
         _comment(db, "TABLE", name, doc, ((column, text) for column, _, text in columns))
@@ -103,6 +125,9 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Polici
         wanted = duckdb_columns(table, policies)
         docs = STANDARD_DOCS | {column.name: column.doc for column in table.columns}
         _ensure(db, sql_name(table), wanted, there.get(table.full_name, {}))
+        for column in there.get(table.full_name, {}).keys() - {name for name, _ in wanted}:
+            # Its rows would stay as they were while those of new slices had none.
+            db.execute(f"ALTER TABLE {sql_name(table)} DROP COLUMN {quote(column)}")
         _comment(db, "TABLE", sql_name(table), table.doc, ((column, docs[column]) for column, _ in wanted))
     db.execute(INSTANTS.read_text(encoding="utf-8"))
     for macro in as_of_macros(catalogue):
@@ -110,6 +135,8 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Polici
     for mart in marts():
         db.execute(mart.sql)
         _comment(db, "VIEW", f"marts.{quote(mart.name)}", mart.doc, mart.columns.items())
+    db.execute(findings().sql)
+    _comment(db, "VIEW", "sync.findings", findings().doc, findings().columns.items())
 
 
 def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Policies) -> bool:

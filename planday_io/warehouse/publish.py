@@ -30,7 +30,7 @@ from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.policies import tighten
 from planday_io.lake.slices import Lake, Origin, SliceKey
-from planday_io.warehouse import ledger, months
+from planday_io.warehouse import ledger, months, zones
 from planday_io.warehouse.definitions import define, fingerprint, literal, retyped, sql_name
 
 STORAGE_VERSION = "v1.2.0"
@@ -241,6 +241,7 @@ class _Publisher:
                     f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
                     [count, key.full_name, key.portal, key.month],
                 )
+            zones.write_zones(db, anew=defines)
             db.execute("COMMIT")
             db.execute("CHECKPOINT warehouse")
             db.execute("USE memory")

@@ -1,4 +1,4 @@
--- One row per employee and day of approved absence.
+-- One row per employee and day of approved absence. Of a record without an end, or longer than a year, that does not say it day by day, these are days from the first month read to the last one, or to 18 months ahead.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
@@ -12,11 +12,17 @@
 -- hours: Hours it takes from accounts that count hours.
 -- is_whole_day: Whether no times of day are given.
 CREATE OR REPLACE VIEW marts.absence_days AS
-WITH records AS (SELECT * FROM absence.absence_records WHERE status = 'Approved'),
+WITH grids AS (
+    -- The months that are read, and as far ahead as absence is asked for.
+    SELECT portal, min(CAST(month || '-01' AS DATE)) AS first,
+        greatest(CAST(last_day(max(CAST(month || '-01' AS DATE))) AS DATE), CAST(today() + INTERVAL 18 MONTH AS DATE)) AS last
+    FROM sync.slices WHERE month IS NOT NULL GROUP BY portal
+),
+records AS (SELECT * FROM absence.absence_records WHERE status = 'Approved'),
 taken AS (
     SELECT portal, absence_record_id, ordinal,
-        sum(CAST(cost.value AS DECIMAL(18, 4))) FILTER (WHERE cost.unit_type = 'Days') AS days,
-        sum(CAST(cost.value AS DECIMAL(18, 4))) FILTER (WHERE cost.unit_type = 'Hours') AS hours
+        sum(TRY_CAST(cost.value AS DECIMAL(18, 4))) FILTER (WHERE cost.unit_type = 'Days') AS days,
+        sum(TRY_CAST(cost.value AS DECIMAL(18, 4))) FILTER (WHERE cost.unit_type = 'Hours') AS hours
     FROM (SELECT portal, absence_record_id, ordinal, unnest(account_costs) AS cost FROM absence.absence_record_registrations)
     GROUP BY ALL
 ),
@@ -30,11 +36,19 @@ days AS (
     LEFT JOIN absence.account_types AS t ON t.portal = a.portal AND t.id = a.type_id
     WHERE g.date IS NOT NULL
     UNION ALL
-    -- Records that do not say it day by day.
-    SELECT portal, portal_id, employee_id,
-        CAST(unnest(generate_series(absence_period_start, absence_period_end, INTERVAL 1 DAY)) AS DATE),
-        id, NULL, NULL, NULL, NULL, true
-    FROM records AS r
+    -- Records that do not say it day by day. Longer than a year is open: of that the days within the grid count.
+    SELECT r.portal, r.portal_id, r.employee_id,
+        CAST(unnest(generate_series(
+            CAST(CASE WHEN r.absence_period_end <= r.absence_period_start + 366 THEN r.absence_period_start
+                ELSE greatest(r.absence_period_start, coalesce(g.first, CAST(today() - INTERVAL 2 YEAR AS DATE)))
+            END AS TIMESTAMP),
+            CAST(CASE WHEN r.absence_period_end <= r.absence_period_start + 366 THEN r.absence_period_end
+                ELSE least(coalesce(r.absence_period_end, DATE '9999-12-31'), coalesce(g.last, CAST(today() + INTERVAL 18 MONTH AS DATE)))
+            END AS TIMESTAMP),
+            INTERVAL 1 DAY
+        )) AS DATE),
+        r.id, NULL, NULL, NULL, NULL, true
+    FROM records AS r LEFT JOIN grids AS g ON g.portal = r.portal
     WHERE NOT EXISTS (
         FROM absence.absence_record_registrations AS g
         WHERE g.portal = r.portal AND g.absence_record_id = r.id AND g.date IS NOT NULL

@@ -1,7 +1,7 @@
 -- One row per portal, main department and month: how many people there were, came, left and worked.
 --
 -- portal: Key of the portal in portals.yaml.
--- month: The month (YYYY-MM), from the first one somebody was hired in to the current one.
+-- month: The month (YYYY-MM), from the first one somebody was hired in, at most ten years before the first month read, to the current one.
 -- department_id: Main department of the people as it is today, or was when they left; NULL where there is none.
 -- department: Its name.
 -- headcount: People employed on the last day of the month (of the current month: today).
@@ -14,17 +14,27 @@ WITH people AS (
         CASE WHEN deactivation_date <= today() OR NOT is_active THEN deactivation_date END AS left_date, is_active
     FROM marts.employees
 ),
+grids AS (SELECT portal, min(CAST(month || '-01' AS DATE)) AS first FROM sync.slices WHERE month IS NOT NULL GROUP BY portal),
+begins AS (
+    SELECT p.portal, CAST(date_trunc('month', today()) AS DATE) AS this,
+        coalesce(least(CAST(date_trunc('month', today()) AS DATE), any_value(g.first)), CAST(date_trunc('month', today()) AS DATE)) AS read,
+        min(p.hired_date) AS hired
+    FROM people AS p LEFT JOIN grids AS g ON g.portal = p.portal GROUP BY p.portal
+),
 months AS (
+    -- Dates that stand for no date (year 1, 1753, 1900) begin no series.
     SELECT portal, CAST(unnest(generate_series(
-        CAST(date_trunc('month', min(hired_date)) AS TIMESTAMP), CAST(date_trunc('month', today()) AS TIMESTAMP), INTERVAL 1 MONTH
+        CAST(greatest(least(date_trunc('month', coalesce(hired, this)), this), read - INTERVAL 10 YEAR) AS TIMESTAMP),
+        CAST(this AS TIMESTAMP), INTERVAL 1 MONTH
     )) AS DATE) AS first
-    FROM people GROUP BY portal
+    FROM begins
 ),
 ends AS (
     SELECT portal, first, least(CAST(last_day(first) AS DATE), CAST(today() AS DATE)) AS last FROM months
 ),
 workers AS (
-    SELECT DISTINCT portal, employee_id, CAST(date_trunc('month', date) AS DATE) AS first FROM marts.shifts WHERE is_assigned
+    SELECT DISTINCT portal, employee_id, CAST(date_trunc('month', date) AS DATE) AS first
+    FROM scheduling.shifts WHERE employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft'
 )
 SELECT
     m.portal,

@@ -21,29 +21,23 @@
 -- approved_gap: Why there are no approved hours: draft, open, not yet, absent, not approved.
 -- paid_gap: Why there is no cost: draft, open, not yet, payroll not read, salaried, no pay data, absent, not in payroll.
 CREATE OR REPLACE VIEW marts.hours AS
-WITH zones AS (SELECT name FROM pg_timezone_names()),
-of_portals AS (SELECT p.portal, z.name AS zone FROM portal.portals AS p JOIN zones AS z ON z.name = p.time_zone),
-breaks AS (
-    SELECT b.portal, b.punch_clock_shift_id,
-        sum(hours_between(b.start_date_time, b.end_date_time, coalesce(z.name, b.time_zone))) AS hours
+WITH breaks AS (
+    SELECT b.portal, b.punch_clock_shift_id, sum(t.hours) AS hours
     FROM punchclock.punch_clock_breaks AS b
-    JOIN punchclock.punch_clock_shifts AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id
-    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
-    LEFT JOIN zones AS z ON z.name = s.time_zone
+    JOIN marts.spans AS t ON t.span_of = 'break' AND t.portal = b.portal AND t.id = b.id
     WHERE b.end_date_time IS NOT NULL
     GROUP BY ALL
 ),
 punches AS (
     SELECT p.portal, p.portal_id, p.id, s.id AS shift_id, p.department_id, p.employee_id,
         CAST(coalesce(p.start_date_time, p.shift_start_date_time) AS DATE) AS date,
-        hours_between(p.start_date_time, p.end_date_time, coalesce(z.name, p.time_zone)) - coalesce(b.hours, 0) AS hours,
-        CASE WHEN p.is_approved
-            THEN hours_between(p.shift_start_date_time, p.shift_end_date_time, coalesce(z.name, p.time_zone))
-        END AS approved_hours,
+        t.hours - coalesce(b.hours, 0) AS hours,
+        CASE WHEN p.is_approved THEN a.hours END AS approved_hours,
         p.start_date_time IS NOT NULL AND p.end_date_time IS NULL AS is_open
     FROM punchclock.punch_clock_shifts AS p
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
-    LEFT JOIN zones AS z ON z.name = s.time_zone
+    LEFT JOIN marts.spans AS t ON t.span_of = 'punch' AND t.portal = p.portal AND t.id = p.id
+    LEFT JOIN marts.spans AS a ON a.span_of = 'approved' AND a.portal = p.portal AND a.id = p.id
     LEFT JOIN breaks AS b ON b.portal = p.portal AND b.punch_clock_shift_id = p.id
 ),
 by_shift AS (
@@ -58,16 +52,14 @@ unpaid AS (
 paid AS (
     SELECT p.portal, p.portal_id, p.id AS shift_id, p.department_id, p.employee_id, coalesce(p.date, CAST(p.start AS DATE)) AS date,
         p.month, s.id IS NULL AS is_stray,
-        coalesce(
-            hours_between(p.start, p."end", coalesce(z.name, o.zone)),
-            CAST(date_diff('second', p.start, p."end") / 3600.0 AS DECIMAL(18, 4))
-        ) - coalesce(u.hours, 0) AS hours,
+        t.hours - coalesce(u.hours, 0) AS hours,
         TRY_CAST(p.salary AS DECIMAL(18, 4)) AS salary,
-        p.wage_rate IS NULL AND TRY_CAST(p.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0 AS lacks_pay_data
+        -- Nobody without a rate has one of 0: that is what Planday writes where there is none.
+        coalesce(TRY_CAST(p.wage_rate AS DECIMAL(18, 4)), 0) = 0
+            AND TRY_CAST(p.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0 AS lacks_pay_data
     FROM payroll.shifts AS p
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.id
-    LEFT JOIN zones AS z ON z.name = s.time_zone
-    LEFT JOIN of_portals AS o ON o.portal = p.portal
+    LEFT JOIN marts.spans AS t ON t.span_of = 'payroll' AND t.portal = p.portal AND t.id = p.id
     LEFT JOIN unpaid AS u ON u.portal = p.portal AND u.shift_id = p.id
 ),
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),

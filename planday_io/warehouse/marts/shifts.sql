@@ -19,28 +19,34 @@
 -- start_local: Begin, wall clock of the time zone.
 -- end_local: End, wall clock of the time zone.
 -- time_zone: Zone of the two, as Planday names it.
--- start_utc: Begin as an instant; NULL where the zone is not known.
--- end_utc: End as an instant; NULL where the zone is not known.
+-- zone: Zone that is taken: that one, or the portal's where Planday names none, or one that nobody knows.
+-- zone_reason: Why it is another one than Planday names; NULL where it is the same.
+-- start_utc: Begin as an instant.
+-- end_utc: End as an instant.
 -- hours: Hours from begin to end, right on the nights when clocks change.
 -- break_hours: Breaks that are known, paid or not: by time and cost, or else by payroll.
 -- planned_hours: Hours without those breaks.
+-- time_and_cost_gap: Why the breaks are not taken from time and cost although it has the shift, as in `marts.planned_costs`; NULL where they are.
 -- planned_cost: What time and cost says the shift costs; never add it to payroll.
 -- is_overnight: Whether the shift ends on a later day.
 CREATE OR REPLACE VIEW marts.shifts AS
-WITH zones AS (SELECT name FROM pg_timezone_names()),
-costed AS (
+WITH costed AS (
     -- By month: the cost of a shift that moved may stand in its former month until that is read again.
-    SELECT portal, month, shift_id, sum(duration_hours) AS net_hours, sum(TRY_CAST(cost AS DECIMAL(18, 4))) AS cost
-    FROM scheduling.time_and_costs WHERE shift_id IS NOT NULL GROUP BY ALL
+    SELECT portal, month, shift_id, sum(hours) AS net_hours, min(hours_gap) AS gap, sum(cost) AS cost
+    FROM marts.planned_costs WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
 paused AS (SELECT portal, shift_id, sum(duration) AS break_hours FROM payroll.shift_breaks GROUP BY ALL),
 timed AS (
-    SELECT s.*, z.name AS zone,
-        coalesce(
-            hours_between(s.start_date_time, s.end_date_time, z.name),
-            CAST(date_diff('second', s.start_date_time, s.end_date_time) / 3600.0 AS DECIMAL(18, 4))
-        ) AS hours
-    FROM scheduling.shifts AS s LEFT JOIN zones AS z ON z.name = s.time_zone
+    SELECT s.*, t.zone, t.zone_reason, t.start_utc, t.end_utc, t.hours, c.cost,
+        CASE WHEN c.gap IS NULL AND c.net_hours > greatest(t.hours, t.clock_hours) + 0.02
+            THEN 'does not fit the shift' ELSE c.gap
+        END AS gap,
+        CASE WHEN c.gap IS NULL AND (c.net_hours <= greatest(t.hours, t.clock_hours) + 0.02 OR t.hours IS NULL)
+            THEN c.net_hours
+        END AS net_hours
+    FROM scheduling.shifts AS s
+    LEFT JOIN marts.spans AS t ON t.span_of = 'shift' AND t.portal = s.portal AND t.id = s.id
+    LEFT JOIN costed AS c ON c.portal = s.portal AND c.month = s.month AND c.shift_id = s.id
 )
 SELECT
     s.portal,
@@ -62,15 +68,17 @@ SELECT
     s.start_date_time AS start_local,
     s.end_date_time AS end_local,
     s.time_zone,
-    first_instant(s.start_date_time, s.zone) AS start_utc,
-    end_instant(s.start_date_time, s.end_date_time, s.zone) AS end_utc,
+    s.zone,
+    s.zone_reason,
+    s.start_utc,
+    s.end_utc,
     s.hours,
-    coalesce(s.hours - c.net_hours, b.break_hours, 0) AS break_hours,
-    coalesce(c.net_hours, s.hours - coalesce(b.break_hours, 0)) AS planned_hours,
-    c.cost AS planned_cost,
+    coalesce(s.hours - s.net_hours, b.break_hours, 0) AS break_hours,
+    coalesce(s.net_hours, s.hours - coalesce(b.break_hours, 0)) AS planned_hours,
+    s.gap AS time_and_cost_gap,
+    s.cost AS planned_cost,
     CAST(s.end_date_time - INTERVAL 1 SECOND AS DATE) > CAST(s.start_date_time AS DATE) AS is_overnight
 FROM timed AS s
-LEFT JOIN costed AS c ON c.portal = s.portal AND c.month = s.month AND c.shift_id = s.id
 LEFT JOIN paused AS b ON b.portal = s.portal AND b.shift_id = s.id
 LEFT JOIN hr.departments AS d ON d.portal = s.portal AND d.id = s.department_id
 LEFT JOIN hr.employee_groups AS g ON g.portal = s.portal AND g.id = s.employee_group_id

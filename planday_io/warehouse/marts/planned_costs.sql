@@ -1,0 +1,122 @@
+-- One row per row of time and cost, its duration in hours. Planday writes durations as D:HH:MM or as HH:MM:SS, and the text does not tell which; so it is held against the length of the shift and against all rows of the same answer (portal, month, department). Hours that stay unclear are NULL with the reason.
+--
+-- portal: Key of the portal in portals.yaml.
+-- portal_id: Planday's id of the portal.
+-- month: Month of the row (YYYY-MM).
+-- department_id: Id in `hr.departments`.
+-- date: Day the cost belongs to.
+-- shift_id: Id in `scheduling.shifts`; NULL for supplements.
+-- ordinal: Counts rows alike in all of the above.
+-- employee_id: Id of the employee.
+-- duration: As Planday writes it.
+-- answer_form: How the answer writes durations: D:HH:MM or HH:MM:SS; NULL where its rows do not tell.
+-- shift_hours: Hours of the shift from begin to end, as the roster has it now.
+-- hours: The duration in hours, breaks left out; NULL where it is not clear.
+-- hours_gap: Why there are no hours: no duration, not a duration, form unclear, another form than the answer, does not fit the shift.
+-- cost: What Planday says it costs, paid breaks included; never add it to payroll.
+CREATE OR REPLACE VIEW marts.planned_costs AS
+WITH texts AS (
+    SELECT c.*, trim(c.duration) AS text, s.hours AS shift_hours,
+        -- A break may take a part of the shift. Clocks that changed count or do not count; minutes are rounded.
+        least(s.hours, s.clock_hours) / 20 AS shortest,
+        greatest(s.hours, s.clock_hours) + 0.02 AS longest,
+        regexp_full_match(trim(c.duration), '-?[0-9]{1,4}:[0-9]{1,2}:[0-9]{1,2}([.,][0-9]{1,9})?') AS is_triple,
+        CASE WHEN trim(c.duration) LIKE '-%' THEN -1 ELSE 1 END AS sign
+    FROM scheduling.time_and_costs AS c
+    LEFT JOIN marts.spans AS s ON s.span_of = 'shift' AND s.portal = c.portal AND s.id = c.shift_id AND s.hours > 0
+),
+parts AS (
+    SELECT *,
+        CASE WHEN is_triple THEN TRY_CAST(regexp_extract(text, '([0-9]+):([0-9]+):([0-9]+)', 1) AS BIGINT) END AS a,
+        CASE WHEN is_triple THEN TRY_CAST(regexp_extract(text, '([0-9]+):([0-9]+):([0-9]+)', 2) AS BIGINT) END AS b,
+        CASE WHEN is_triple THEN TRY_CAST(regexp_extract(text, '([0-9]+):([0-9]+):([0-9]+)', 3) AS BIGINT) END AS c,
+        -- Days and a time behind a point (.NET), or two to four numbers; ISO 8601. Of these the text says what it is.
+        regexp_extract(text, '^-?([0-9]{1,4})(?:[.:]([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[.,][0-9]{1,9})?|\.([0-9]{1,2}):([0-9]{1,2}))$',
+            ['days', 'hours', 'minutes', 'seconds', 'short_hours', 'short_minutes']) AS long_form,
+        regexp_extract(text, '^-?([0-9]{1,3}):([0-9]{2})$', ['hours', 'minutes']) AS short_form,
+        regexp_extract(upper(text), '^-?P(?:([0-9]{1,4})D)?(?:T(?:([0-9]{1,5}(?:[.,][0-9]{1,9})?)H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,8})(?:[.,][0-9]{1,9})?S)?)?$',
+            ['days', 'hours', 'minutes', 'seconds']) AS iso_form,
+        CASE WHEN regexp_full_match(text, '-?[0-9]{1,5}([.,][0-9]{1,9})?') THEN TRY_CAST(replace(text, ',', '.') AS DOUBLE) END AS number
+    FROM texts
+),
+readings AS (
+    SELECT *,
+        CASE WHEN b <= 24 AND c <= 59 AND NOT regexp_matches(text, '[.,]')
+            THEN CAST(round(sign * (a * 1440 + b * 60 + c) / 60.0, 4) AS DECIMAL(18, 4))
+        END AS by_days,
+        CASE WHEN b <= 59 AND c <= 59
+            THEN CAST(round(sign * (a * 3600 + b * 60 + c) / 3600.0, 4) AS DECIMAL(18, 4))
+        END AS by_clock,
+        CASE
+            WHEN is_triple THEN NULL
+            WHEN long_form.days <> '' THEN CAST(round(sign * (
+                coalesce(TRY_CAST(long_form.days AS BIGINT), 0) * 86400
+                + coalesce(TRY_CAST(long_form.hours AS BIGINT), TRY_CAST(long_form.short_hours AS BIGINT), 0) * 3600
+                + coalesce(TRY_CAST(long_form.minutes AS BIGINT), TRY_CAST(long_form.short_minutes AS BIGINT), 0) * 60
+                + coalesce(TRY_CAST(long_form.seconds AS BIGINT), 0)) / 3600.0, 4) AS DECIMAL(18, 4))
+            WHEN iso_form.days <> '' OR iso_form.hours <> '' OR iso_form.minutes <> '' OR iso_form.seconds <> ''
+            THEN CAST(round(sign * (
+                coalesce(TRY_CAST(iso_form.days AS BIGINT), 0) * 86400 + coalesce(TRY_CAST(replace(iso_form.hours, ',', '.') AS DOUBLE), 0) * 3600
+                + coalesce(TRY_CAST(iso_form.minutes AS BIGINT), 0) * 60 + coalesce(TRY_CAST(iso_form.seconds AS BIGINT), 0)
+                ) / 3600.0, 4) AS DECIMAL(18, 4))
+        END AS as_said,
+        CASE
+            WHEN short_form.hours <> '' AND TRY_CAST(short_form.minutes AS BIGINT) <= 59 THEN CAST(round(sign * (
+                TRY_CAST(short_form.hours AS BIGINT) * 60 + TRY_CAST(short_form.minutes AS BIGINT)) / 60.0, 4) AS DECIMAL(18, 4))
+            WHEN number IS NOT NULL THEN CAST(round(number, 4) AS DECIMAL(18, 4))
+        END AS as_usual
+    FROM parts
+),
+answers AS (
+    -- The two forms differ by a factor of 24 at least, so a shift never fits both.
+    SELECT portal, month, department_id,
+        count(*) FILTER (by_days BETWEEN 5 * shortest AND longest) AS fit_days,
+        count(*) FILTER (by_clock BETWEEN 5 * shortest AND longest) AS fit_clock,
+        count(*) FILTER (is_triple AND longest IS NOT NULL) AS beside_shifts,
+        count(*) FILTER (is_triple AND shift_id IS NOT NULL AND (by_days IS NULL OR abs(by_days) > 25)) AS not_days,
+        count(*) FILTER (is_triple AND shift_id IS NOT NULL AND by_clock IS NULL) AS not_clock
+    FROM readings GROUP BY ALL
+),
+formed AS (
+    SELECT r.*, CASE
+        WHEN a.fit_days > a.fit_clock THEN 'D:HH:MM'
+        WHEN a.fit_clock > a.fit_days THEN 'HH:MM:SS'
+        WHEN a.beside_shifts > 0 THEN NULL
+        -- No shift is known. What no shift can be as long as is in the other form.
+        WHEN a.not_days > 0 AND a.not_clock = 0 THEN 'HH:MM:SS'
+        WHEN a.not_clock > 0 AND a.not_days = 0 THEN 'D:HH:MM'
+    END AS answer_form
+    FROM readings AS r
+    LEFT JOIN answers AS a ON a.portal = r.portal AND a.month = r.month AND a.department_id = r.department_id
+),
+read AS (
+    SELECT *,
+        CASE
+            WHEN NOT coalesce(is_triple, false) THEN coalesce(as_said, as_usual)
+            WHEN by_days = 0 AND by_clock = 0 THEN by_days
+            WHEN answer_form = 'D:HH:MM' THEN by_days
+            WHEN answer_form = 'HH:MM:SS' THEN by_clock
+        END AS value,
+        coalesce(CASE answer_form WHEN 'D:HH:MM' THEN by_clock WHEN 'HH:MM:SS' THEN by_days END BETWEEN 5 * shortest AND longest, false)
+            AS fits_otherwise
+    FROM formed
+),
+judged AS (
+    SELECT *, CASE
+        WHEN text IS NULL OR text = '' OR text = 'null' THEN 'no duration'
+        WHEN coalesce(by_days, by_clock, as_said, as_usual) IS NULL THEN 'not a duration'
+        WHEN value IS NULL AND answer_form IS NULL THEN 'form unclear'
+        WHEN value IS NULL OR fits_otherwise THEN 'another form than the answer'
+        WHEN value = 0 OR shift_id IS NULL THEN NULL
+        WHEN shift_hours IS NULL AND value BETWEEN 0 AND 25 THEN NULL
+        WHEN as_said BETWEEN 0 AND longest THEN NULL
+        WHEN value BETWEEN shortest AND longest THEN NULL
+        ELSE 'does not fit the shift'
+    END AS hours_gap
+    FROM read
+)
+SELECT portal, portal_id, month, department_id, date, shift_id, ordinal, employee_id, duration, answer_form, shift_hours,
+    CASE WHEN hours_gap IS NULL THEN value END AS hours,
+    hours_gap,
+    TRY_CAST(cost AS DECIMAL(18, 4)) AS cost
+FROM judged;

@@ -1,0 +1,59 @@
+-- One row per pair of local times: of shifts, punches, their approved times, punched breaks and payroll shifts. It has their instants, the hours between them, right on the nights when clocks change, and the time zone that was taken.
+--
+-- portal: Key of the portal in portals.yaml.
+-- span_of: shift, punch, approved (the times of a punch as scheduled or approved), break (as punched), payroll.
+-- id: Id in `scheduling.shifts`, `punchclock.punch_clock_shifts` (punch, approved), `punchclock.punch_clock_breaks` or `payroll.shifts`.
+-- start_local: Begin, wall clock of the time zone.
+-- end_local: End, wall clock of the time zone; NULL while it is open.
+-- named_zone: Time zone as it came with the shift, or with what belongs to it; NULL where none came.
+-- zone: Time zone that is taken: that one, or the portal's.
+-- zone_reason: Why it is another one than came; NULL where it is the same.
+-- start_utc: Begin as an instant. In an hour that comes twice it is the first of the two.
+-- end_utc: End as an instant: the first that lies behind the begin.
+-- hours: Hours between the two instants; those of the wall clock where no zone is known.
+-- clock_hours: Hours between the two wall clock times.
+CREATE OR REPLACE VIEW marts.spans AS
+WITH spans AS (
+    SELECT portal, 'shift' AS span_of, id, start_date_time AS start_local, end_date_time AS end_local, time_zone AS named_zone
+    FROM scheduling.shifts
+    UNION ALL
+    SELECT p.portal, 'punch', p.id, p.start_date_time, p.end_date_time, coalesce(nullif(s.time_zone, ''), p.time_zone)
+    FROM punchclock.punch_clock_shifts AS p
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    UNION ALL
+    SELECT p.portal, 'approved', p.id, p.shift_start_date_time, p.shift_end_date_time, coalesce(nullif(s.time_zone, ''), p.time_zone)
+    FROM punchclock.punch_clock_shifts AS p
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    UNION ALL
+    SELECT b.portal, 'break', b.id, b.start_date_time, b.end_date_time, coalesce(nullif(s.time_zone, ''), b.time_zone)
+    FROM punchclock.punch_clock_breaks AS b
+    LEFT JOIN punchclock.punch_clock_shifts AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    UNION ALL
+    SELECT p.portal, 'payroll', p.id, p.start, p."end", s.time_zone
+    FROM payroll.shifts AS p
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.id
+),
+zoned AS (
+    SELECT s.*, z.zone, z.reason AS zone_reason,
+        date_diff('second', s.start_local, s.end_local) AS clock_seconds
+    FROM spans AS s LEFT JOIN sync.time_zones AS z ON z.portal = s.portal AND z.name = coalesce(s.named_zone, '')
+),
+started AS (
+    SELECT z.*, z.start_local - to_seconds(o.offset_seconds) AS start_at
+    FROM zoned AS z ASOF LEFT JOIN sync.time_zone_offsets AS o ON o.zone = z.zone AND z.start_local >= o.local_from
+),
+ended AS (
+    SELECT s.*, CASE
+        WHEN s.end_local - to_seconds(o.offset_seconds) > s.start_at OR s.end_local < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+            THEN s.end_local - to_seconds(o.offset_seconds)
+        ELSE s.end_local - to_seconds(o.repeat_offset_seconds)
+    END AS end_at
+    FROM started AS s ASOF LEFT JOIN sync.time_zone_offsets AS o ON o.zone = s.zone AND s.end_local >= o.local_from
+)
+SELECT portal, span_of, id, start_local, end_local, named_zone, zone, zone_reason,
+    timezone('UTC', start_at) AS start_utc,
+    timezone('UTC', end_at) AS end_utc,
+    CAST(coalesce(date_diff('second', start_at, end_at), clock_seconds) / 3600.0 AS DECIMAL(18, 4)) AS hours,
+    CAST(clock_seconds / 3600.0 AS DECIMAL(18, 4)) AS clock_hours
+FROM ended;

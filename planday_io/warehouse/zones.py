@@ -1,0 +1,140 @@
+"""Which time zone each portal's local times are in, and the offsets of those zones, as two tables beside the ledger.
+
+Marts take instants from these tables rather than from DuckDB's own zones. So every client gets the same instants,
+whichever zones its version knows, a name that it would refuse takes no mart down, and what is taken for a name that nobody
+knows is written down.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import duckdb
+
+from planday_io.frames.zones import meaning, zone_named
+
+ZONES, OFFSETS = "sync.time_zones", "sync.time_zone_offsets"
+
+Columns = tuple[tuple[str, str, str], ...]
+
+_ZONES: Columns = (
+    ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
+    ("name", "VARCHAR", "The zone as it came with a shift or a punch; empty for those that came without."),
+    ("zone", "VARCHAR", "The zone that local times are taken to be in: an IANA name, or an offset such as +05:30."),
+    ("reason", "VARCHAR", "Why it is another one than `name`; NULL where it is the same."),
+)
+_OFFSETS: Columns = (
+    ("zone", "VARCHAR", "Zone in `sync.time_zones`."),
+    (
+        "local_from",
+        "TIMESTAMP",
+        "From this local time on, until the next row. An hour that comes twice is the first one.",
+    ),
+    ("offset_seconds", "BIGINT", "Seconds ahead of UTC."),
+    (
+        "repeats_from",
+        "TIMESTAMP",
+        "From this local time on the same hour comes again, with the offset in the next column.",
+    ),
+    ("repeat_offset_seconds", "BIGINT", "Seconds ahead of UTC when it comes again."),
+)
+TABLES: dict[str, tuple[str, Columns]] = {
+    ZONES: ("One row per portal and time zone that its shifts and punches name: which zone is meant.", _ZONES),
+    OFFSETS: ("One row per zone in use and change of its offset, from 1990 to 2070.", _OFFSETS),
+}
+"""Name -> what it is, and its columns with type and meaning."""
+
+_NAMED = (
+    "SELECT portal, time_zone FROM scheduling.shifts UNION SELECT portal, time_zone FROM punchclock.punch_clock_shifts "
+    "UNION SELECT portal, time_zone FROM punchclock.punch_clock_breaks UNION SELECT portal, NULL FROM payroll.shifts "
+    "UNION SELECT portal, NULL FROM portal.portals"
+)
+_OF_PORTALS = (
+    "SELECT portal, time_zone, configured_time_zone FROM portal.portals "
+    # Punches are stamped with the zone of portals.yaml, so they know it where the portal itself was not read.
+    "UNION ALL SELECT portal, NULL, max(time_zone) FROM punchclock.punch_clock_shifts GROUP BY portal"
+)
+_BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - local times are what the table is about
+_FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2070, 1, 1, tzinfo=UTC)
+_STEP = timedelta(days=14)
+"""No zone changed its clocks and back within a fortnight (Morocco does so within five weeks)."""
+
+
+def write_zones(db: duckdb.DuckDBPyConnection, *, anew: bool) -> None:
+    """Bring both tables of the connected warehouse up to date with the names that its rows hold.
+
+    Args:
+        db: connected to it.
+        anew: compute the offsets of zones again that are there already.
+    """
+    names: dict[str, set[str]] = {}
+    for portal, name in db.execute(_NAMED).fetchall():
+        names.setdefault(portal, {""}).add(name or "")
+    of_portals: dict[str, list[tuple[str, str]]] = {}
+    for portal, told, configured in db.execute(_OF_PORTALS).fetchall():
+        of_portals.setdefault(portal, []).extend(
+            (zone, source) for zone, source in ((told, "the portal's"), (configured, "that of portals.yaml")) if zone
+        )
+    rows = []
+    for portal in sorted(names):
+        for name in sorted(names[portal]):
+            meant = meaning(name, of_portals.get(portal, []))
+            rows.append((portal, name, meant.zone and meant.zone.name, meant.reason))
+    db.execute(f"DELETE FROM {ZONES}")
+    if rows:
+        db.executemany(f"INSERT INTO {ZONES} VALUES (?, ?, ?, ?)", rows)
+    unused = "" if anew else f" WHERE zone NOT IN (SELECT zone FROM {ZONES} WHERE zone IS NOT NULL)"
+    db.execute(f"DELETE FROM {OFFSETS}{unused}")
+    there = {zone for (zone,) in db.execute(f"SELECT DISTINCT zone FROM {OFFSETS}").fetchall()}
+    if missing := sorted({zone for _, _, zone, _ in rows if zone} - there):
+        columns = zip(*(row for zone in missing for row in offsets_of(zone)), strict=True)
+        db.execute(
+            f"INSERT INTO {OFFSETS} SELECT unnest(?::VARCHAR[]), unnest(?::TIMESTAMP[]), unnest(?::BIGINT[]), "
+            "unnest(?::TIMESTAMP[]), unnest(?::BIGINT[])",
+            [list(column) for column in columns],
+        )
+
+
+Offset = tuple[str, datetime, int, datetime | None, int | None]
+
+
+@functools.lru_cache(maxsize=256)
+def offsets_of(name: str) -> tuple[Offset, ...]:
+    """The rows of a zone in `sync.time_zone_offsets`."""
+    zone = zone_named(name)
+    if zone is None:
+        return ()
+    rows: list[Offset] = []
+    begin, offset = _BEGINNING, _offset(zone.rules, _FIRST)
+    for change, after in _changes(zone.rules):
+        naive = change.replace(tzinfo=None)
+        repeats = naive + after if after < offset else None
+        rows.append((name, begin, _seconds(offset), repeats, _seconds(after) if repeats else None))
+        begin, offset = naive + max(offset, after), after
+    rows.append((name, begin, _seconds(offset), None, None))
+    return tuple(rows)
+
+
+def _changes(zone: tzinfo) -> Iterator[tuple[datetime, timedelta]]:
+    """Each instant at which the offset changes, and the offset from then on."""
+    at, offset = _FIRST, _offset(zone, _FIRST)
+    while at < _LAST:
+        later = at + _STEP
+        if (after := _offset(zone, later)) != offset:
+            low, high = at, later
+            while high - low > timedelta(seconds=1):
+                middle = low + (high - low) // 2
+                middle = middle.replace(microsecond=0)
+                low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
+            yield high, after
+        at, offset = later, after
+
+
+def _offset(zone: tzinfo, instant: datetime) -> timedelta:
+    return instant.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _seconds(size: timedelta) -> int:
+    return size // timedelta(seconds=1)
