@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -24,14 +24,21 @@ from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import RefreshTokenStore, TokenSource
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
-from planday_io.errors import MissingScopeError, PlandayError, PortalIdentityError, UnexpectedShapeError
+from planday_io.errors import (
+    MissingScopeError,
+    PlandayError,
+    PortalIdentityError,
+    StorageError,
+    UnexpectedShapeError,
+)
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.forgotten import Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
-from planday_io.lake.slices import Lake
+from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import first_day, last_day
 from planday_io.parents import ParentTables
+from planday_io.reading.pages import ListLimit
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
 from planday_io.selection import endpoints_of
 
@@ -219,12 +226,25 @@ class PortalSession:
         progress: Progress = untold,
     ) -> EndpointRead:
         """Read some calls of an endpoint, without the people who are to be forgotten."""
-        read = await EndpointReader(endpoint, client, context, progress=progress).read(calls)
+        limit = self.list_limit(endpoint, context.month)
+        read = await EndpointReader(endpoint, client, context, limit=limit, progress=progress).read(calls)
         people = self.forgotten.of(self.portal)
         for table in endpoint.tables if people.pseudonyms else ():
             part = read.tables[table.full_name]
             part.table = people.applied(part.table, table, self.forgotten_parents(table, context.month, people, read))
         return read
+
+    def list_limit(self, endpoint: Endpoint, month: str | None) -> ListLimit:
+        """How long a list of an endpoint may be, by what was there before."""
+        hosts = self.config.planday
+        before: int | None = None
+        # A slice that cannot be read now is an error where it is needed; here it is as if there were none.
+        with suppress(StorageError):
+            origins = [self.lake.origin(SliceKey.of(one.full_name, self.portal, month)) for one in endpoint.tables]
+            before = max((one.kept for one in origins if one is not None), default=None)
+        if before is None:
+            return ListLimit(hosts.list_rows * hosts.list_growth)
+        return ListLimit(max(hosts.list_rows, hosts.list_growth * before), before)
 
     def forgotten_parents(self, table: Table, month: str | None, people: Forgotten, read: EndpointRead) -> set[int]:
         """For rows that belong to another table's rows: ids there whose people are forgotten."""

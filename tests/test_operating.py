@@ -340,6 +340,10 @@ OTHER_ROWS = {
     "budget unwritable": "test_a_full_or_read_only_disk_is_an_error_with_a_remedy",
     "one portal twice": "test_second_key_writes_nothing",
     "consent elsewhere": "test_consent_while_logged_in_elsewhere",
+    "answer slow": "test_a_slow_answer_names_the_key",
+    "answer large": "test_an_answer_that_is_too_large_names_the_key",
+    "list long": "test_a_list_that_always_has_new_rows_ends",
+    "json absurd": "test_bytes_that_are_no_answer_are_a_typed_error",
 }
 
 

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planday_io.errors import IncompleteReadError
-from planday_io.reading.pages import ListRead, ListReader, Page
+from planday_io.reading.pages import FIRST_READ, ListLimit, ListRead, ListReader, Page
 
 
-def read(fetch: Callable[[int], Page], *, has_equal_rows: bool = False) -> ListRead[list[Any]]:
+def read(
+    fetch: Callable[[int], Page], *, has_equal_rows: bool = False, limit: ListLimit = FIRST_READ
+) -> ListRead[list[Any]]:
     async def asynchronous(offset: int) -> Page:
         await asyncio.sleep(0)
         return fetch(offset)
@@ -30,6 +32,7 @@ def read(fetch: Callable[[int], Page], *, has_equal_rows: bool = False) -> ListR
         digest_keys=lambda parts: repr(sorted(set(flat(parts)))),
         name="numbers",
         has_equal_rows=has_equal_rows,
+        limit=limit,
     )
     return asyncio.run(reader.read())
 

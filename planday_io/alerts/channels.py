@@ -9,22 +9,27 @@ Whatever goes wrong with a channel is an AlertError, so that the others are told
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from functools import partial
 from typing import Any
 
-import httpx
-
 from planday_io.addresses import is_loopback
 from planday_io.alerts.messages import Message
+from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret
 from planday_io.errors import AlertError, PlandayError
 
 _TIMEOUT_SECONDS = 15.0
+_WHOLE_SECONDS = 60.0
+"""For all that a channel takes: one that answers a byte at a time must not keep the others from being told."""
+_LIMITS = AnswerLimits(silence_seconds=_TIMEOUT_SECONDS, whole_seconds=_WHOLE_SECONDS)
 
 
 def channels(config: Config) -> dict[str, Callable[[Message], None]]:
@@ -57,16 +62,17 @@ def _post(webhook: Webhook, config: Config, message: Message) -> None:
     if not url.startswith("https://") and not is_loopback(url):
         raise AlertError("alerts.webhook.url has to begin with https:// (http:// is taken for this machine only)")
     try:
-        with httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=not is_loopback(url)) as http:
-            response = http.post(url, json=_body(webhook.format, message))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # The error's own text may hold the address, which is a secret.
-        raise AlertError(f"the webhook cannot be reached ({type(error).__name__}): check alerts.webhook.url") from None
-    if not response.is_success:
+        answer = ask_once("POST", url, _LIMITS, wants_body=False, json=_body(webhook.format, message))
+    except UnansweredError:
         raise AlertError(
-            f"the webhook answered {response.status_code}: check alerts.webhook.url, and that format "
+            f"the webhook cannot be reached, or gave no answer within {_WHOLE_SECONDS:g} s: check alerts.webhook.url and "
+            "proxies"
+        ) from None
+    if not answer.is_success:
+        raise AlertError(
+            f"the webhook answered {answer.status}: check alerts.webhook.url, and that format "
             f"'{webhook.format}' is what it takes",
-            is_refusal=400 <= response.status_code < 500,
+            is_refusal=400 <= answer.status < 500,
         )
 
 
@@ -97,19 +103,16 @@ def _body(kind: str, message: Message) -> dict[str, Any]:
     }
 
 
-def _send_mail(mail: Mail, config: Config, message: Message) -> None:
+def _send_mail(mail: Mail, config: Config, message: Message, seconds: float = _WHOLE_SECONDS) -> None:
     made = EmailMessage()
     made["Subject"], made["From"], made["To"] = message.subject, mail.sender, ", ".join(mail.to)
     made["Date"], made["Message-ID"] = formatdate(), make_msgid(domain=mail.sender.rpartition("@")[2])
     made.set_content(message.text)
     password = mail.password and read_secret(mail.password, home=config.home, what="alerts.mail.password")
     trust = ssl.create_default_context()
+    begun: list[smtplib.SMTP] = []
     try:
-        if mail.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(mail.host, mail.port, timeout=_TIMEOUT_SECONDS, context=trust)
-        else:
-            server = smtplib.SMTP(mail.host, mail.port, timeout=_TIMEOUT_SECONDS)
-        with server:
+        with _ended_after(seconds, begun), _mail_server(mail, trust, begun) as server:
             if mail.security == "starttls":
                 server.starttls(context=trust)
             if mail.user and password:
@@ -123,3 +126,40 @@ def _send_mail(mail: Mail, config: Config, message: Message) -> None:
         raise AlertError(
             f"the mail could not be sent ({type(error).__name__}): check alerts.mail host, port, security, sender and to"
         ) from None
+
+
+def _mail_server(mail: Mail, trust: ssl.SSLContext, begun: list[smtplib.SMTP]) -> smtplib.SMTP:
+    """A connection to the mail server, which is in `begun` before its first byte came."""
+    kind = smtplib.SMTP_SSL if mail.security == "tls" else smtplib.SMTP
+
+    class Server(kind):  # type: ignore[misc, valid-type]
+        def connect(self, *where: Any) -> Any:  # noqa: ANN401 - as smtplib has it
+            begun.append(self)
+            return super().connect(*where)
+
+    context = {"context": trust} if mail.security == "tls" else {}
+    server: smtplib.SMTP = Server(mail.host, mail.port, timeout=_TIMEOUT_SECONDS, **context)
+    return server
+
+
+@contextmanager
+def _ended_after(seconds: float, begun: list[smtplib.SMTP]) -> Iterator[None]:
+    """Break a connection that is not done after so long: smtplib's own time-out is for each line, and lines may go on."""
+    done = threading.Event()
+
+    def watch() -> None:
+        if done.wait(seconds):
+            return
+        while not done.wait(0.2):
+            for server in begun:
+                if sock := server.sock:
+                    with suppress(OSError):
+                        sock.shutdown(socket.SHUT_RDWR)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -114,7 +114,15 @@ def client_for(url: str, limits: AnswerLimits) -> httpx.AsyncClient:
     )
 
 
-async def ask(http: httpx.AsyncClient, method: str, url: str, limits: AnswerLimits, **request: Any) -> Answer:  # noqa: ANN401
+async def ask(
+    http: httpx.AsyncClient,
+    method: str,
+    url: str,
+    limits: AnswerLimits,
+    *,
+    wants_body: bool = True,
+    **request: Any,  # noqa: ANN401
+) -> Answer:
     """Send one request and read its answer.
 
     Args:
@@ -122,6 +130,7 @@ async def ask(http: httpx.AsyncClient, method: str, url: str, limits: AnswerLimi
         method: HTTP method.
         url: whole address.
         limits: of the answer.
+        wants_body: otherwise the status is all that is waited for.
         request: what `httpx.AsyncClient.stream` takes.
 
     Raises:
@@ -131,7 +140,7 @@ async def ask(http: httpx.AsyncClient, method: str, url: str, limits: AnswerLimi
         async with asyncio.timeout(limits.whole_seconds), http.stream(method, url, **request) as response:
             # Read as a stream: a response of httpx is part of a circle of references, and would keep a body of megabytes
             # until the garbage is collected.
-            raw = await _within(response, limits.most_bytes)
+            raw = await _within(response, limits.most_bytes) if wants_body else b""
             status, headers = response.status_code, response.headers
     except TooLargeError:
         raise _too_large(limits) from None

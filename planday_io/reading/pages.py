@@ -12,16 +12,18 @@ list counts as read only with proof (design decisions 5 and 16):
 When it does not fit, the list is read again, three times at most. Two reads in a row with the same keys are proof of
 order-independent completeness too, as long as the totals agree.
 
+A total is a claim: nothing is sized by it, and a list that has more rows or pages than it may have ends the read at once.
+
 Not here: requests and their retries (`planday_io.client.http`), what a row is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from planday_io.errors import IncompleteReadError
+from planday_io.errors import IncompleteReadError, LimitExceededError
 from planday_io.reading.workers import each
 
 MAX_REREADS = 3
@@ -33,6 +35,50 @@ Verdict = Literal["total_matched", "exhausted", "document"]
 document: one unpaged answer."""
 
 T = TypeVar("T")
+
+_ROWS_PER_PAGE, _FEWEST_PAGES = 25, 1000
+"""A list may have a page for so many rows, and always so many pages: servers may lower a limit that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListLimit:
+    """How long a list may be.
+
+    Args:
+        rows: that it may have.
+        before: that the table had at its previous read, or None where it was never read.
+    """
+
+    rows: int
+    before: int | None = None
+
+    @property
+    def pages(self) -> int:
+        """Pages that it may have."""
+        return max(_FEWEST_PAGES, self.rows // _ROWS_PER_PAGE)
+
+    def check(self, name: str, *, rows: int = 0, pages: int = 0, total: int | None = None) -> None:
+        """Raise LimitExceededError where a list has more of something than it may have."""
+        if rows > self.rows:
+            found = f"more than {self.rows} rows"
+        elif pages > self.pages:
+            found = f"more than {self.pages} pages"
+        elif total is not None and total > self.rows:
+            # Digits of a number from outside are not repeated without end.
+            found = f"a total of {total if total < 10**15 else 'more than 10^15'} where {self.rows} rows are allowed"
+        else:
+            return
+        previous = (
+            f"had {self.before} rows at its previous read" if self.before is not None else "was never read before"
+        )
+        raise LimitExceededError(
+            f"{name}: the list has {found}, and the table {previous}. Nothing was written and the previous data stays. If it "
+            "really is that long, raise planday.list_rows or planday.list_growth in portals.yaml"
+        )
+
+
+FIRST_READ = ListLimit(2_000_000)
+"""Where nothing else is said: what a table that was never read may have by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +133,7 @@ class ListReader(Generic[T]):
         digest_keys: a text that is equal for equal sets of keys.
         name: of the list, for errors.
         has_equal_rows: rows that cannot be told apart are legitimate, so that only an empty page is the end.
+        limit: how long it may be.
     """
 
     def __init__(
@@ -99,8 +146,11 @@ class ListReader(Generic[T]):
         digest_keys: Callable[[Sequence[T]], str],
         name: str,
         has_equal_rows: bool = False,
+        limit: ListLimit = FIRST_READ,
     ) -> None:
-        self._fetch = fetch
+        self._fetch_any = fetch
+        self._limit = limit
+        self._pages = 0
         self._has_equal_rows = has_equal_rows
         self._identify = identify
         self._keep = keep
@@ -113,6 +163,7 @@ class ListReader(Generic[T]):
 
         Raises:
             IncompleteReadError: no pass did.
+            LimitExceededError: it is longer than it may be.
         """
         before: str | None = None
         for rereads in range(MAX_REREADS + 1):
@@ -133,10 +184,17 @@ class ListReader(Generic[T]):
         )
 
     async def _pass(self) -> _Attempt[T]:
+        self._pages = 0
         first = await self._fetch(0)
+        self._limit.check(self._name, rows=len(first.rows), total=first.total)
         if first.total is None:
             return await self._until_empty(first)
         return await self._by_total(first, first.total)
+
+    async def _fetch(self, offset: int) -> Page:
+        self._pages += 1
+        self._limit.check(self._name, pages=self._pages)
+        return await self._fetch_any(offset)
 
     async def _by_total(self, first: Page, total: int) -> _Attempt[T]:
         """All pages at once: the first tells how many rows a page really holds."""
@@ -148,11 +206,20 @@ class ListReader(Generic[T]):
             if size > total:
                 attempt.fault = f"{size} rows came where the total is {total}"
             return attempt
-        stretches = {start: _Stretch[T](start, stop) for start, stop in _ranges(size, total)}
-        await each(stretches.values(), self._fill, at_once=PAGES_AT_ONCE)
+        stretches: list[_Stretch[T]] = []
+
+        def begun() -> Iterator[_Stretch[T]]:
+            for start, stop in _ranges(size, total):
+                if any(one.fault for one in stretches[-PAGES_AT_ONCE:]):
+                    # The list ends here, whatever the total says.
+                    return
+                stretches.append(_Stretch[T](start, stop))
+                yield stretches[-1]
+
+        await each(begun(), self._fill, at_once=PAGES_AT_ONCE)
         last = self._identify(first.rows[-1])
         overlapped = size > 1
-        for stretch in stretches.values():
+        for stretch in stretches:
             attempt.parts += stretch.parts
             attempt.received += stretch.received
             attempt.fault = attempt.fault or stretch.fault
@@ -227,6 +294,7 @@ class ListReader(Generic[T]):
                 return attempt
             attempt.parts.append(self._keep(rows[overlap:]))
             attempt.received += len(rows) - overlap
+            self._limit.check(self._name, rows=attempt.received)
             seen.update(names)
             last = names[-1]
         return attempt
@@ -247,11 +315,11 @@ class _Stretch(Generic[T]):
     fault: str = ""
 
 
-def _ranges(size: int, total: int) -> list[tuple[int, int]]:
+def _ranges(size: int, total: int) -> Iterator[tuple[int, int]]:
     """The ranges of rows still to read after a first page of `size`, each beginning with the row before it.
 
     With a size of one there is no room for a repeated row.
     """
     if size == 1:
-        return [(start, start + 1) for start in range(1, total)]
-    return [(start, min(start + size, total)) for start in range(size - 1, total - 1, size - 1)]
+        return ((start, start + 1) for start in range(1, total))
+    return ((start, min(start + size, total)) for start in range(size - 1, total - 1, size - 1))

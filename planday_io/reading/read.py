@@ -24,7 +24,7 @@ from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import ApiError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, Hole, Oddities, distinct_keys
 from planday_io.months import first_day, last_day
-from planday_io.reading.pages import MAX_REREADS, ListReader, Page, Verdict
+from planday_io.reading.pages import FIRST_READ, MAX_REREADS, ListLimit, ListReader, Page, Verdict
 from planday_io.reading.rows import children_of, identity, primary, rows_of, tables_in, total_of
 from planday_io.reading.workers import each
 
@@ -89,6 +89,7 @@ class EndpointReader:
         endpoint: its declaration.
         client: of the portal.
         context: portal, zone, privacy, month and the time of the read.
+        limit: how long a list may be.
         progress: told about each answer.
     """
 
@@ -98,6 +99,7 @@ class EndpointReader:
         client: PortalClient,
         context: FrameContext,
         *,
+        limit: ListLimit = FIRST_READ,
         progress: Progress = untold,
     ) -> None:
         self._endpoint = endpoint
@@ -112,6 +114,7 @@ class EndpointReader:
         }
         shape = self._builders[self._parent.full_name].shape
         self._decode = shape.page if shape and self._parent.rows == Document(member="data") else None
+        self._limit = limit
         self._progress = progress
         self._done = 0
         self.counters = Counters()
@@ -185,6 +188,7 @@ class EndpointReader:
             digest_keys=self._digest_keys,
             name=self._name,
             has_equal_rows=self._parent.ordinal is not None,
+            limit=self._limit,
         )
         read = await reader.read()
         return self._kept(read.parts, read.total, read.verdict, read.rereads, packs=not tells)
@@ -195,6 +199,7 @@ class EndpointReader:
             answer = await self._get(call.params, call.holes)
             tops = {} if answer is NONE else tables_in(self._tops, answer)
             total, came = total_of(answer), len(tops.get(self._parent.full_name, ()))
+            self._limit.check(self._name, rows=max(map(len, tops.values()), default=0), total=total)
             if tells:
                 self._progress(1, 1)
             if total is None or total == came:
