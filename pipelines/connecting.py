@@ -31,10 +31,11 @@ def authorize(
 
     from planday_io import authorize as flow
     from planday_io.catalogue import CATALOGUE
+    from planday_io.client.grants import scopes_in
 
     config = current_config()
     known([portal], config.portals, "portal")
-    asked = scopes.split() if scopes else flow.needed_scopes(config, CATALOGUE, portal)
+    asked = scopes_in(scopes) if scopes else flow.needed_scopes(config, CATALOGUE, portal)
     attempt = flow.begin(config, CATALOGUE, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
     def show() -> None:

@@ -344,6 +344,8 @@ OTHER_ROWS = {
     "answer large": "test_an_answer_that_is_too_large_names_the_key",
     "list long": "test_a_list_that_always_has_new_rows_ends",
     "json absurd": "test_bytes_that_are_no_answer_are_a_typed_error",
+    "token endpoint page": "test_a_login_page_in_the_way_is_tried_again",
+    "proxy wrong": "test_everything_that_asks_says_what_is_wrong",
 }
 
 

@@ -1,0 +1,196 @@
+"""The token address: only an OAuth answer says anything about a token; lifetimes and scopes in any form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import Response
+from starlette.routing import Route
+
+from planday_io import authorize
+from planday_io.catalogue import CATALOGUE
+from planday_io.client.asking import Answer
+from planday_io.client.grants import REFUSED_REFRESH, TokenAnswer, scopes_in, token_answer
+from planday_io.errors import AuthorizationError, PlandayError, TokenRejectedError, TransientApiError
+from planday_io.sandbox.app import as_json
+from planday_io.sandbox.state import Fault
+from tests.conftest import Installation, Make
+from tests.test_faults import refused
+
+SCOPES = ["employee:read", "ssn:read", "birthdate:read", "offline_access"]
+
+
+def answered(body: bytes, status: int = 200, kind: str = "application/json") -> TokenAnswer:
+    answer = Answer(status, httpx.Headers({"content-type": kind}), body)
+    return token_answer(answer, "https://id.planday.com/connect/token", "oslo", REFUSED_REFRESH)
+
+
+PAGES = [
+    b"<html>Log in to the guest network</html>",
+    b"",
+    b"{}",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"\xff\xfe",
+    b"[" * 100_000,
+]
+PAGES += [b'{"access_token": ""}', b'{"access_token": 7}', b'{"access_token": "a b"}', b'{"access_token": "\xc3\xa6"}']
+PAGES += [b'{"title": "Bad Request", "status": 400}', b'{"error": "Unauthorized", "path": "/connect/token"}']
+PAGES += [
+    b'{"error": {"code": "invalid_grant"}}',
+    b'{"message": "invalid_grant"}',
+    b'{"error": "temporarily_unavailable"}',
+]
+
+
+@pytest.mark.parametrize("body", PAGES, ids=range(len(PAGES)))
+@pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 401, 403, 404, 407, 418])
+def test_what_is_no_oauth_answer_refuses_nothing(body: bytes, status: int) -> None:
+    with pytest.raises(TransientApiError, match="nobody refused the token"):
+        answered(body, status, "text/html")
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "invalid_client", "unauthorized_client", "access_denied"])
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+def test_an_oauth_error_is_a_refusal_whatever_its_status(code: str, status: int) -> None:
+    with pytest.raises(TokenRejectedError, match=f"{status} {code}"):
+        answered(json.dumps({"error": code, "error_description": "the token hunter2"}).encode(), status)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("3600", 3600),
+        ('"3600"', 3600),
+        ("3600.5", 3600.5),
+        ("1" * 400, 3600),
+        ("1" * 5000, 3600),
+        ("-1", 3600),
+        ("0", 3600),
+        ('"NaN"', 3600),
+        ("NaN", None),
+        ('"inf"', 86_400),
+        ("1e400", 3600),
+        ("1e30", 86_400),
+        ("true", 3600),
+        ("null", 3600),
+        ("[3600]", 3600),
+        ('"an hour"', 3600),
+        ("[" * 9 + "]" * 9, 3600),
+        ("[" * 100_000, None),
+    ],
+)
+def test_a_lifetime_is_always_one_that_can_be_true(told: str, seconds: float | None) -> None:
+    body = f'{{"access_token": "abc", "expires_in": {told}}}'.encode()
+    if seconds is None:
+        with pytest.raises(TransientApiError):
+            answered(body)
+    else:
+        assert answered(body).lifetime_seconds == seconds
+
+
+@given(
+    scopes=st.lists(st.sampled_from(SCOPES), min_size=1, unique=True),
+    joint=st.sampled_from([" ", ",", ", ", "+", "%20", ";", "  ", "\n", " , ", "|", "%2C"]),
+    form=st.sampled_from(["text", "list", "list in a text", "upper", "percent", "quotes"]),
+)
+def test_scopes_are_read_in_any_form(scopes: list[str], joint: str, form: str) -> None:
+    told: Any = joint.join(scopes)
+    match form:
+        case "list":
+            told = scopes
+        case "list in a text":
+            told = json.dumps(scopes)
+        case "upper":
+            told = joint.join(scopes).upper().replace("%2C", ",")
+        case "percent":
+            told = joint.join(scope.replace(":", "%3A") for scope in scopes)
+        case "quotes":
+            told = joint.join(f'"{scope}"' for scope in scopes)
+    assert answered(json.dumps({"access_token": "abc", "scope": told}).encode()).scopes == frozenset(scopes)
+
+
+@pytest.mark.parametrize("told", [None, "", "  ", [], {}, 7, True, "[1, 2]", "[broken"])
+def test_scopes_that_cannot_be_read_are_unknown(told: Any) -> None:
+    assert answered(json.dumps({"access_token": "abc", "scope": told}).encode()).scopes is None
+
+
+def test_scopes_of_the_command_line() -> None:
+    assert scopes_in("employee:read, ssn:read,birthdate:read shift:read") == [
+        "employee:read",
+        "ssn:read",
+        "birthdate:read",
+        "shift:read",
+    ]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "employee:read,ssn:read,birthdate:read",
+        ["employee:read", "ssn:read", "birthdate:read"],
+        "employee read ssn read",
+        "EmployeeRead SsnRead",
+        "all",
+        "",
+    ],
+)
+def test_sensitive_columns_are_read_however_scopes_are_told(make: Make, told: Any) -> None:
+    planday = make()
+    planday.edit_config("defaults:", "privacy: {sensitive: keep}\ndefaults:")
+    for app in planday.sandbox.apps.values():
+        app.scopes |= {"ssn:read", "birthdate:read"}
+
+    def retold(_: Any, __: int, ___: Any) -> Response:
+        token = planday.sandbox.access_token(next(iter(planday.sandbox.apps)), "oslo")
+        return as_json({"access_token": token, "scope": told})
+
+    planday.sandbox.faults.append(Fault("/connect/token", retold, times=None))
+    planday.refresh("hr.employees")
+    true = {row["id"]: row.get("ssn") for row in planday.sandbox.portals["oslo"].employees}
+    read = {row["id"]: row["ssn"] for row in planday.rows("hr.employees")}
+    assert any(read.values())
+    assert read == true
+
+
+def test_a_scope_that_a_readable_list_lacks_is_not_tried(make: Make) -> None:
+    planday = make(sends_scope=True)
+    planday.edit_config("defaults:", "privacy: {sensitive: keep}\ndefaults:")
+    planday.refresh("hr.employees")
+    assert not any("special" in query for query in planday.sandbox.queries)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+def test_a_login_page_in_the_way_is_tried_again(planday: Installation, status: int) -> None:
+    planday.refresh("hr.departments")
+    page = Response(b"<html>Log in to the guest network</html>", status, media_type="text/html")
+    planday.sandbox.faults.append(Fault("/connect/token", lambda *_: page, times=2))
+    assert planday.refresh("hr.departments")[0].rows == 2
+    planday.sandbox.faults.append(Fault("/connect/token", lambda *_: page, times=None))
+    assert "text/html came, which is no answer of an identity server" in refused(planday, TransientApiError)
+
+
+def test_a_page_in_the_way_of_a_revocation_removes_nothing(planday: Installation) -> None:
+    token = planday.folder / ".planday/tokens/oslo.txt"
+    page = Response(b"<html>Log in to the guest network</html>", media_type="text/html")
+    planday.sandbox.faults.append(Fault("/connect/", lambda *_: page, times=None))
+    with pytest.raises(PlandayError):
+        authorize.revoke(planday.config, CATALOGUE, "oslo")
+    assert token.exists()
+    planday.sandbox.faults.clear()
+    planday.serve(Route("/connect/revocation", lambda _: page, methods=["POST"]))
+    with pytest.raises(AuthorizationError, match="still works"):
+        authorize.revoke(planday.config, CATALOGUE, "oslo")
+    assert token.exists()
+
+
+@pytest.mark.parametrize("told", [b"<html>", b'{"code_challenge_methods_supported": "S256"}', b"[" * 100_000, b"\xff"])
+def test_discovery_that_is_none_offers_nothing(planday: Installation, told: bytes) -> None:
+    planday.sandbox.faults.append(Fault("/.well-known", lambda *_: Response(told), times=None))
+    assert "code_challenge" not in authorize.begin(planday.config, CATALOGUE, "oslo", scopes=[]).url

@@ -1,0 +1,178 @@
+"""Proxies of the environment: the right one per address, an error that says what to do, and never a password."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from planday_io import authorize
+from planday_io.alerts.channels import channels
+from planday_io.alerts.messages import Message
+from planday_io.catalogue import CATALOGUE
+from planday_io.check import check
+from planday_io.client.asking import trusted
+from planday_io.client.proxies import proxy_for
+from planday_io.errors import AlertError, ConfigError, ConnectionFailedError
+from tests.conftest import Installation
+from tests.test_faults import refused
+from tests.test_operating import broken_server
+
+API = "https://openapi.planday.com"
+NAMES = [name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY")]
+TRUST = trusted(trust_env=False)
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def chosen(url: str = API) -> str | None:
+    proxy = proxy_for(url, TRUST)
+    return str(proxy.url) if proxy else None
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "proxy"),
+    [
+        ({}, API, None),
+        ({"HTTPS_PROXY": "http://p:1"}, API, "http://p:1"),
+        ({"https_proxy": "http://p:1"}, API, "http://p:1"),
+        ({"HTTPS_PROXY": "p:1"}, API, "http://p:1"),
+        ({"HTTPS_PROXY": " http://p:1 "}, API, "http://p:1"),
+        ({"HTTPS_PROXY": "http://[fd07::1]:3128"}, API, "http://[fd07::1]:3128"),
+        ({"HTTPS_PROXY": ""}, API, None),
+        ({"HTTP_PROXY": "http://p:1"}, API, None),
+        ({"HTTP_PROXY": "ftp://nonsense"}, API, None),
+        ({"ALL_PROXY": "http://all:1"}, API, "http://all:1"),
+        ({"ALL_PROXY": "socks5://s:1", "HTTPS_PROXY": "http://p:1"}, API, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "localhost,fd07::/64"}, API, "http://p:1"),
+        ({"NO_PROXY": "localhost,fd07::/64,[::1],10.0.0.0/8,²,//,:,http://["}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, API, None),
+        ({"HTTPS_PROXY": "socks5://s:1", "NO_PROXY": "planday.com"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": ".Planday.COM"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example *.planday.com"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "day.com"}, API, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "openapi.planday.com:443"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "openapi.planday.com:8443"}, API, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "https://openapi.planday.com"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "fd07::/64"}, "https://[fd07::12]:8443", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "fd07::/64"}, "https://[fd08::12]", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[fd07::12]:8443"}, "https://[fd07:0::12]:8443", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "https://10.1.2.3", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.1.2.3/8"}, "https://10.9.9.9", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "https://11.1.2.3", "http://p:1"),
+    ],
+)
+def test_the_proxy_of_an_address(
+    bare: pytest.MonkeyPatch, variables: dict[str, str], url: str, proxy: str | None
+) -> None:
+    for name, value in variables.items():
+        bare.setenv(name, value)
+    assert chosen(url) == proxy
+
+
+BAD = [
+    "http://",
+    "://",
+    "proxy:port",
+    "http://proxy:port",
+    "http://u:hunter2@",
+    "http://[::1",
+    "http://p:99999",
+    "http://p:0",
+]
+BAD += [
+    "ftp://u:hunter2@p:1",
+    "socks4://u:hunter2@p:1",
+    "http://u:hunter2@p q:1",
+    "http://u:hunter2@p:1x",
+    "'http://p:1'",
+]
+BAD += ["http://u:hun/ter2@p:1", "\thttp:// p", "socks5://u:hunter2@p:1", "socks5h://p:1", "file:///etc/hunter2"]
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+def test_a_proxy_that_cannot_be_used_is_named(bare: pytest.MonkeyPatch, name: str, value: str) -> None:
+    bare.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        chosen()
+    assert f"the environment variable {name}" in str(caught.value)
+    assert "hun" not in str(caught.value)
+    assert "proxy:port" not in str(caught.value)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    value=st.text("htpsockal:/@[]%.0123456789 -é²\t", max_size=30),
+    exempt=st.text("localhstfd07:/*.,[]10² ", max_size=30),
+)
+def test_any_variables_give_a_proxy_or_a_clear_error(bare: pytest.MonkeyPatch, value: str, exempt: str) -> None:
+    bare.setenv("HTTPS_PROXY", value)
+    bare.setenv("NO_PROXY", exempt)
+    with suppress(ConfigError):
+        chosen()
+        chosen("https://[fd07::1]:8443")
+
+
+@pytest.fixture
+def far(planday: Installation) -> Installation:
+    """An installation whose API, identity server and webhook are not on this machine."""
+    planday.refresh("hr.departments")
+    text = planday.config_path.read_text().replace(planday.address, "https://no-such-host.invalid")
+    planday.config_path.write_text(
+        text.replace("defaults:", "alerts: {webhook: {url: {file: hook.txt}}}\ndefaults:", 1)
+    )
+    (planday.folder / "hook.txt").write_text("https://no-such-host.invalid/T0/secret")
+    return planday
+
+
+@pytest.mark.parametrize("value", ["socks5://user:hunter2@127.0.0.1:9", "http://user:hunter2@", "proxy:port"])
+def test_everything_that_asks_says_what_is_wrong(far: Installation, bare: pytest.MonkeyPatch, value: str) -> None:
+    bare.setenv("ALL_PROXY", value)
+    texts = [refused(far, ConfigError)]
+    texts += [finding.detail for finding in check(far.config, CATALOGUE, ["oslo"])]
+    with pytest.raises(ConfigError) as caught:
+        authorize.begin(far.config, CATALOGUE, "oslo", scopes=[])
+    texts.append(str(caught.value))
+    with pytest.raises(ConfigError) as caught:
+        authorize.revoke(far.config, CATALOGUE, "oslo")
+    texts.append(str(caught.value))
+    with pytest.raises(AlertError) as alert:
+        channels(far.config)["webhook"](Message("test", "a subject", "a text", []))
+    texts.append(str(alert.value))
+    for text in texts:
+        assert "the environment variable ALL_PROXY" in text
+        assert "hunter2" not in text
+        assert "T0/secret" not in text
+
+
+def test_an_exempt_network_of_ipv6_disturbs_nobody(planday: Installation, bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("NO_PROXY", "localhost,fd07::/64")
+    bare.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    assert planday.refresh("hr.departments")[0].rows == 2
+
+
+def test_a_proxy_is_used_and_its_refusal_named(far: Installation, bare: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def refuse(connection: socket.socket) -> None:
+        asked.append(connection.recv(2000))
+        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        connection.close()
+
+    with broken_server(refuse) as port:
+        bare.setenv("https_proxy", f"http://user:hunter2@127.0.0.1:{port}")
+        text = refused(far, ConnectionFailedError)
+    assert asked[0].startswith(b"CONNECT no-such-host.invalid:443")
+    assert b"Proxy-Authorization: Basic dXNlcjpodW50ZXIy" in asked[0]
+    assert "the proxy did not let it through" in text
+    assert "hunter2" not in text
