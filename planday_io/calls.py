@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Window
-from planday_io.frames.build import Hole
+from planday_io.frames.members import Hole
 
 ParentKey = tuple[int, ...]
 """What a call is fanned out over: the parent's ids."""

@@ -14,7 +14,7 @@ from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.config.model import Config
 from planday_io.doubles import ask_portal_ids, doubles, never_read
 from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError, StorageError
-from planday_io.frames.build import Hole
+from planday_io.frames.members import Hole
 from planday_io.months import first_day, last_day, month_of
 from planday_io.pay_coverage import pay_coverage
 from planday_io.reading.rows import primary, rows_of

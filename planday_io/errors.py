@@ -16,10 +16,12 @@
     │       ├── RateLimitedError    429
     │       ├── ServerError         5xx
     │       ├── ConnectionFailedError  no connection, reset, DNS, TLS, time-out
-    │       └── BrokenBodyError     truncated, HTML, no JSON
+    │       └── BrokenBodyError     truncated, HTML, no JSON, an answer that says nothing
+    │           └── MalformedJsonError  a document that came whole and is no JSON inside
     ├── PortalIdentityError         the token opens another portal than its key stands for, or another key's
     ├── DataError
     │   ├── UnexpectedShapeError    an answer, or a member of it, has another type than documented
+    │   │   └── EmptyAnswerError    an answer says nothing where rows are documented
     │   ├── DuplicateKeyError       two rows of one slice share their key
     │   ├── IncompleteReadError     totals and rows do not agree, three reads in a row (retryable)
     │   ├── ShrunkSnapshotError     the new snapshot is suspiciously small
@@ -46,6 +48,10 @@ class PlandayError(Exception):
     """Root of the tree. `retryable` tells whether the same call may succeed later without a change."""
 
     retryable: ClassVar[bool] = False
+
+    def add_place(self, place: str) -> None:
+        """Say where it happened, for an error that was raised where that is not known."""
+        self.args = (f"{self} [{place}]", *self.args[1:])
 
 
 class ConfigError(PlandayError):
@@ -140,7 +146,11 @@ class ConnectionFailedError(TransientApiError):
 
 
 class BrokenBodyError(TransientApiError):
-    """200 with a body that is no complete JSON document."""
+    """200 with a body that is no complete JSON document, or that says nothing where rows are documented."""
+
+
+class MalformedJsonError(BrokenBodyError):
+    """200 with a body that begins and ends as JSON does and is none: the fault is in what was sent, not on the way."""
 
 
 class PortalIdentityError(PlandayError):
@@ -153,6 +163,10 @@ class DataError(PlandayError):
 
 class UnexpectedShapeError(DataError):
     """An answer, or a documented member of it, has another type than documented."""
+
+
+class EmptyAnswerError(UnexpectedShapeError):
+    """An answer says nothing where rows are documented. The client makes a `BrokenBodyError` of it, which is retried."""
 
 
 class DuplicateKeyError(DataError):

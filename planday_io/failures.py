@@ -19,6 +19,7 @@ from planday_io.errors import (
     AccessRevokedError,
     ConfigError,
     DataError,
+    MalformedJsonError,
     MissingScopeError,
     PlandayError,
     PortalIdentityError,
@@ -98,7 +99,8 @@ CAUSES = {
         per_table=True,
     ),
     "data": Cause(
-        "Planday's answer does not fit: pages that disagree, or a member of another type than documented.",
+        "Planday's answer does not fit: pages that disagree, a body that is no JSON inside, or a member of another type "
+        "than documented.",
         "If the next run says the same, Planday changed this table: update this program, or exclude the table until then.",
         per_table=True,
     ),
@@ -152,6 +154,7 @@ def cause_of(error: PlandayError) -> str:
     """The name in `CAUSES` that an error belongs to."""
     kinds: tuple[tuple[type[PlandayError], str], ...] = (
         (ConfigError, "config"),
+        (MalformedJsonError, "data"),
         (TransientApiError, "api"),
         (AccessRevokedError, "administrator"),
         (TokenError, "token"),

@@ -177,6 +177,25 @@ def too_many(planday: Installation) -> Callable[[], None]:
     return lambda: planday.sandbox.faults.remove(fault)
 
 
+def malformed(*_: Any) -> Response:
+    return Response(b'{"data": [{"id": 1,}]}', media_type="application/json")
+
+
+def half_character(_: Request, __: int, document: Any) -> Response:
+    rows = [{**row, "name": f"{row['name']} \ud83d"} for row in document["data"]]
+    return as_json({**document, "data": rows})
+
+
+def marked(_: Request, __: int, document: Any) -> Response:
+    return Response(b"\xef\xbb\xbf" + as_json(document).body, media_type="application/json")
+
+
+def out_of_range(planday: Installation) -> Callable[[], None]:
+    row = planday.sandbox.portals["oslo"].employees[0]
+    was, row["hiredDate"] = row.get("hiredDate"), "0001-01-01T00:00:00+01:00"
+    return lambda: row.update(hiredDate=was)
+
+
 def wrong_type(_: Request, __: int, document: Any) -> Response:
     return Response(as_json(document).body, media_type="text/plain")
 
@@ -310,6 +329,11 @@ ROWS = {
     "truncated": Row(answering(truncated), "api", "expected a JSON document", step_retries=True),
     "html": Row(answering(html), "api", "text/html", step_retries=True),
     "content type": Row(answering(wrong_type), None),
+    "says nothing": Row(answering(lambda *_: as_json({"data": None})), "api", "says nothing", step_retries=True),
+    "malformed": Row(answering(malformed), "data", "page at offset 0", step_retries=True),
+    "half character": Row(answering(half_character, times=1), None),
+    "byte order mark": Row(answering(marked, times=1), None),
+    "date out of range": Row(out_of_range, None),
     "token endpoint down": Row(
         status(503, path="/connect/token"), "api", "identity server has a fault", step_retries=True, whole_portal=True
     ),

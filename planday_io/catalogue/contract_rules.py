@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages
-from planday_io.catalogue.model import Column, Person, Table
+from planday_io.catalogue.model import Column, Document, Person, Table
 
 CONTRACT_RULES = Endpoint(
     path="/contractrules/v1.0/contractrules",
@@ -41,6 +41,7 @@ EMPLOYEE_CONTRACT_RULES = Endpoint(
             key=("employee_id",),
             people=(Person(column="employee_id", role="owner"),),
             confidence="observed",
+            rows=Document(form="object_or_none"),
             columns=(
                 Column(
                     "employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}", references="hr.employees"

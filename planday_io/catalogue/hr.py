@@ -294,7 +294,7 @@ EMPLOYEE_DETAILS = Endpoint(
             "employees only; `--full` reads all.",
             key=("id",),
             people=(Person(column="id", role="owner"),),
-            rows=Document(member="data"),
+            rows=Document(member="data", form="object"),
             columns=(
                 *_PERSON,
                 *_SUPERVISED,

@@ -105,15 +105,18 @@ class Column:
 class Document:
     """Rows stand in a member of the answer: an array, one object, or the answer itself.
 
-    The answer is taken leniently: a bare array where `data` was expected, and the reverse, are both read. An empty
-    object, or null, means that there is none.
+    The wrapper is taken leniently: a bare array where `data` was expected, and the reverse, are both read. An answer that
+    says nothing (null, an empty object, an error with status 200) is no empty list: only an empty array is one, or a total
+    of 0.
 
     Args:
         member: dotted path of the rows.
+        form: what is documented there. `object_or_none`: one object, and an answer of nothing means that there is none.
         around: `@name` -> dotted path of a value that stands once in the answer and belongs to each row (a currency).
     """
 
     member: str = "data"
+    form: Literal["list", "object", "object_or_none"] = "list"
     around: tuple[tuple[str, str], ...] = ()
 
 

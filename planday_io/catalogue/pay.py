@@ -6,7 +6,7 @@ Not here: period salaries and salary identifiers of departments (their paths are
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
-from planday_io.catalogue.model import Column, Person, StructList, Table
+from planday_io.catalogue.model import Column, Document, Person, StructList, Table
 
 _EACH_EMPLOYEE = (("employee_id", "id"),)
 _NONE = (204, 404)
@@ -116,6 +116,7 @@ SALARIES = Endpoint(
             key=("employee_id",),
             people=(Person(column="employee_id", role="owner"),),
             confidence="observed",
+            rows=Document(form="object_or_none"),
             columns=(
                 _EMPLOYEE_ID,
                 Column("salary_type_id", "BIGINT", "Id in `pay.salary_types`.", references="pay.salary_types"),

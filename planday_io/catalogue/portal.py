@@ -15,7 +15,7 @@ PORTALS = Endpoint(
             name="portals",
             doc="The portal behind the token: one row per portal.",
             key=("id",),
-            rows=Document(member="data"),
+            rows=Document(member="data", form="object"),
             columns=(
                 Column("id", "BIGINT", "Planday's portal id, the only id that is unique across portals."),
                 Column("name", "VARCHAR", "Portal name."),

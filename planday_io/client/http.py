@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +26,7 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from planday_io.client.asking import Answer, AnswerLimits, UnansweredError, ask, ask_once, client_for
 from planday_io.client.budget import Budget
+from planday_io.client.documents import ANY_DECODER, load, looks_whole
 from planday_io.client.headers import parse_policy, wait_of
 from planday_io.client.tokens import AccessToken, TokenSource
 from planday_io.errors import (
@@ -35,7 +35,9 @@ from planday_io.errors import (
     BadRequestError,
     BrokenBodyError,
     ConnectionFailedError,
+    EmptyAnswerError,
     LimitExceededError,
+    MalformedJsonError,
     MissingScopeError,
     NotFoundError,
     PlandayError,
@@ -106,7 +108,6 @@ class PortalClient:
         self._tries = tries
         self._limits = limits or AnswerLimits()
         self._tell = tell
-        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
 
     async def __aenter__(self) -> Self:
         set_on_retry_hooks([_tell_retry])
@@ -139,7 +140,8 @@ class PortalClient:
             params: query parameters.
             scope: the scope this takes, for the error when it is missing.
             none_statuses: statuses that mean there is none; then `NONE` is returned.
-            decode: reads the body; raises msgspec.DecodeError or UnicodeDecodeError where it is no JSON.
+            decode: reads the body; raises msgspec.DecodeError or UnicodeDecodeError where it is no JSON, EmptyAnswerError
+                where it says nothing.
 
         Raises:
             ApiError: the answer is no use, after the retries that make sense.
@@ -152,7 +154,7 @@ class PortalClient:
             with attempt:
                 counters.retries += attempt.num > 1
                 answer = await self._send(url, path, params, counters)
-                return self._read(answer, path, scope, none_statuses, decode or self._decoder.decode)
+                return self._read(answer, path, scope, none_statuses, decode or _decoded)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def authorize(self) -> AccessToken:
@@ -275,8 +277,11 @@ class PortalClient:
             return NONE
         if status != 200:
             raise self._refusal(status, path, scope)
+        about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
         try:
             return decode(answer.content)
+        except EmptyAnswerError as empty:
+            raise BrokenBodyError(str(empty), **about) from None
         except RecursionError:
             raise UnexpectedShapeError(
                 f"GET {path} (portal '{self.portal}'): the answer is nested deeper than any document of the API. "
@@ -288,13 +293,10 @@ class PortalClient:
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             flaw = "that are not UTF-8" if isinstance(error, UnicodeDecodeError) else "that are none"
-            raise BrokenBodyError(
-                f"expected a JSON document, got {len(answer.content)} bytes of {answer.kind} {flaw}",
-                method="GET",
-                path=path,
-                portal=self.portal,
-                status=status,
-            ) from None
+            what = f"expected a JSON document, got {len(answer.content)} bytes of {answer.kind} {flaw}"
+            if looks_whole(answer.content):
+                raise MalformedJsonError(f"{what} ({error})", **about) from None
+            raise BrokenBodyError(what, **about) from None
 
     def _refusal(self, status: int, path: str, scope: str | None) -> ApiError:
         about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
@@ -312,6 +314,11 @@ class PortalClient:
         if status >= 500:
             return ServerError("the API has a fault; nothing was written, and the next run tries again", **about)
         return UnexpectedStatusError("this status is not known for reading; check api_url and proxies", **about)
+
+
+def _decoded(content: bytes) -> Any:  # noqa: ANN401 - JSON
+    document = load(content, ANY_DECODER.decode)
+    return document.clean(document.value)[0]
 
 
 def _tell_retry(details: RetryDetails) -> None:

@@ -10,10 +10,10 @@ Not here: where rows stand in an answer (`planday_io.reading.rows`), whether the
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -23,9 +23,13 @@ import pyarrow as pa
 from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, StructList, Table
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.bulk import Rows, RowShape
+from planday_io.frames.members import Hole, Row, member_values, nested_members, row_name, strangers
+from planday_io.frames.oddities import Oddities
 from planday_io.frames.privacy import PrivacyFilter
+from planday_io.frames.retyped import OutOfRange, Retyped, json_type, to_json
+from planday_io.frames.stamps import STAMPS, cast_stamps
 from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of
-from planday_io.frames.values import Retyped, convert, json_type, to_json
+from planday_io.frames.values import convert
 from planday_io.frames.zones import meaning
 
 if TYPE_CHECKING:
@@ -33,11 +37,8 @@ if TYPE_CHECKING:
 
 _INTEGERS = {int, type(None)}
 _STRICT = ("documented", "observed")
-Row = dict[str, Any]
 Extras = defaultdict[int, Row]
 """What goes to `_extra`, by number of the row; only rows that have something."""
-Hole = int | str | date
-"""A value of a request's hole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,30 +62,6 @@ class FrameContext:
     month: str | None = None
 
 
-@dataclass(slots=True)
-class Oddities:
-    """What did not fit and was taken all the same: member -> rows. Names and JSON types only, no values."""
-
-    unknown: Counter[str] = field(default_factory=Counter)
-    retyped: Counter[str] = field(default_factory=Counter)
-    repeated: int = 0
-
-    def warnings(self, table: str) -> list[str]:
-        """One line per kind of oddity."""
-        lines = []
-        if self.unknown:
-            names = ", ".join(sorted(self.unknown))
-            lines.append(f"{table}: members that the catalogue does not know went to _extra: {names}")
-        for what, rows in sorted(self.retyped.items()):
-            lines.append(f"{table}: {what} in {rows} rows; the shape is not documented, so it went to _extra")
-        if self.repeated:
-            lines.append(
-                f"{table}: {self.repeated} rows came with the answers to several calls; the last of each is kept, because it "
-                "is not documented what a call covers"
-            )
-        return lines
-
-
 class FrameBuilder:
     """Collects the rows of one table.
 
@@ -100,7 +77,7 @@ class FrameBuilder:
         self.oddities = Oddities()
         self._context = context
         self._known = {column.member.partition(".")[0] for column in table.columns}
-        self._nested = _nested_members(table.columns)
+        self._nested = nested_members(table.columns)
         self._child_patterns = [re.compile(c.rows.pattern) for c in children if isinstance(c.rows, ChildMembers)]
         self._known.update(c.rows.member for c in children if isinstance(c.rows, ChildArray))
         self._has_zone = any(column.member == "timeZone" for column in table.columns)
@@ -123,10 +100,17 @@ class FrameBuilder:
             if rows and (batch := self._plain_batch(rows, holes or {})) is not None:
                 return batch
             rows = list(rows)
-        objects, extras = self._objects(rows)
+        try:
+            return self._long_way(rows, holes or {})
+        except Retyped as retyped:
+            # The rest of them is told with row and member: what is left is nested too deeply to be written as JSON.
+            raise self._unexpected(f"a row holds an {retyped.met}") from None
+
+    def _long_way(self, rows: Sequence[object], holes: Mapping[str, Hole]) -> pa.RecordBatch:
+        objects, extras = self._objects(rows, holes)
         self._collect_unknown(objects, extras)
         arrays = self._head(len(objects))
-        arrays += [self._column(column, objects, extras, holes or {}) for column in self.table.columns]
+        arrays += [self._column(column, objects, extras, holes) for column in self.table.columns]
         texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))] if extras else None
         arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string()))
         arrays.append(self._stamp(len(objects)))
@@ -192,23 +176,38 @@ class FrameBuilder:
                 )
         return table
 
-    def _objects(self, rows: Sequence[object]) -> tuple[list[Row], Extras]:
+    def repaired(self, clean: object, paths: Sequence[str], holes: Mapping[str, Hole]) -> object:
+        """A row whose text was repaired; notes where."""
+        for path in sorted(set(paths)):
+            name = row_name(self.table, clean, 0, holes) if isinstance(clean, dict) else "a row that is no object"
+            self.oddities.add("damaged", path or "a row", name)
+        return clean
+
+    def _objects(self, rows: Sequence[object], holes: Mapping[str, Hole]) -> tuple[list[Row], Extras]:
         """Rows as objects, and `_extra` of those that are none."""
         objects: list[Row] = []
         extras: Extras = defaultdict(dict)
         for number, row in enumerate(rows):
-            if isinstance(row, dict):
+            has_members = isinstance(row, dict) and any(not member.startswith("@") for member in row)
+            if isinstance(row, dict) and (has_members or self.table.confidence not in _STRICT):
                 objects.append(row)
                 continue
+            what = "an object without members" if isinstance(row, dict) else f"a {json_type(row)}"
             if self.table.confidence in _STRICT:
-                raise UnexpectedShapeError(
-                    f"{self.table.full_name}: a row is a {json_type(row)} where an object is documented. "
-                    "Nothing was written; if the API changed, the catalogue has to follow"
+                raise self._unexpected(
+                    f"{row_name(self.table, {}, number, holes)} is {what} where an object with members is documented"
                 )
-            self.oddities.retyped[f"rows are {json_type(row)} instead of object"] += 1
+            self.oddities.add(
+                "retyped", f"rows are {json_type(row)} instead of object", f"row {number + 1} of the answer"
+            )
             objects.append({})
             extras[number]["@row"] = self._guarded(row, "unknown")
         return objects, extras
+
+    def _unexpected(self, what: str) -> UnexpectedShapeError:
+        return UnexpectedShapeError(
+            f"{self.table.full_name}: {what}. Nothing was written; if the API changed, the catalogue has to follow"
+        )
 
     def _collect_unknown(self, objects: Sequence[Row], extras: Extras) -> None:
         # All members of a page at once: most pages hold nothing that is unknown.
@@ -225,7 +224,7 @@ class FrameBuilder:
             for member in row.keys() & unknown:
                 self._put_extra(extras[number], member, row[member])
             for member, known in nested.items():
-                for path, value in _strangers(row.get(member), member, known):
+                for path, value in strangers(row.get(member), member, known):
                     self._put_extra(extras[number], path, value)
 
     def _put_extra(self, extra: Row, path: str, value: object) -> None:
@@ -253,7 +252,7 @@ class FrameBuilder:
         policy = self._context.privacy.policy(column.privacy)
         if policy == "drop":
             return pa.nulls(len(objects), target)
-        values = _member_values(column, objects)
+        values = member_values(column, objects)
         if policy == "keep" and (fast := _whole(values, column)) is not None:
             return fast
         typed: list[Any] = []
@@ -261,20 +260,19 @@ class FrameBuilder:
             try:
                 typed.append(None if value is None else convert(value, column.type, self._zone(row)))
             except Retyped as retyped:
-                self._retyped(column, retyped, extras[number], value)
+                self._retyped(column, retyped, extras[number], value, row_name(self.table, row, number, holes))
                 typed.append(None)
         if policy == "hash":
             texts = (None if value is None else _canonical(value) for value in typed)
             return pa.array([None if text is None else self._hashed(text) for text in texts], pa.string())
         return pa.array(typed, target)
 
-    def _retyped(self, column: Column, retyped: Retyped, extra: Row, value: object) -> None:
+    def _retyped(self, column: Column, retyped: Retyped, extra: Row, value: object, row: str) -> None:
         what = f"{column.member} is {retyped.met} instead of {_declared(column)}"
-        if self.table.confidence_of(column) in _STRICT:
-            raise UnexpectedShapeError(
-                f"{self.table.full_name}: {what}. Nothing was written; if the API changed, the catalogue has to follow"
-            ) from None
-        self.oddities.retyped[what] += 1
+        is_unheld = isinstance(retyped, OutOfRange)
+        if self.table.confidence_of(column) in _STRICT and not is_unheld:
+            raise self._unexpected(f"{what} in {row}") from None
+        self.oddities.add("unheld" if is_unheld else "retyped", what, row)
         extra[column.member] = self._guarded(value, "unknown", column.privacy)
 
     def _zone(self, row: Row) -> tzinfo:
@@ -311,22 +309,6 @@ def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
     return with_null + distinct
 
 
-def _member_values(column: Column, objects: Sequence[Row]) -> list[Any]:
-    head, _, rest = column.member.partition(".")
-    values = [row.get(head) for row in objects]
-    for part in rest.split(".") if rest else ():
-        values = [value.get(part) if isinstance(value, dict) else _misplaced(value) for value in values]
-    return values
-
-
-class _Misplaced:
-    """Stands where an object was expected around a member: of no declared type, so it counts as retyped."""
-
-
-def _misplaced(value: object) -> object:
-    return None if value is None else _Misplaced()
-
-
 def _whole(values: list[Any], column: Column) -> pa.Array | None:
     """The column in one go, or None when a value has another form than the plain one."""
     kind = column.type
@@ -337,8 +319,8 @@ def _whole(values: list[Any], column: Column) -> pa.Array | None:
             return pa.array(values, arrow_type(kind)) if _INTEGERS.issuperset(map(type, items)) else None
         if kind in ("VARCHAR", "BOOLEAN") or kind == ScalarList(of="VARCHAR"):
             return pa.array(values, arrow_type(kind))
-        if kind in ("DATE", "TIMESTAMP", "TIMESTAMPTZ"):
-            return pa.array(values, pa.string()).cast(arrow_type(kind))
+        if kind in STAMPS:
+            return cast_stamps(pa.array(values, pa.string()), kind, arrow_type(kind))
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, AttributeError):
         return None
     return None
@@ -357,31 +339,6 @@ def _declared(column: Column) -> str:
             return "array"
         case kind:
             return kind
-
-
-def _nested_members(columns: Sequence[Column]) -> dict[str, frozenset[str]]:
-    """Known members inside objects and arrays of objects: `bankAccount` -> {registrationNumber, ...}."""
-    nested: dict[str, set[str]] = {}
-    for column in columns:
-        head, dot, rest = column.member.partition(".")
-        if dot:
-            nested.setdefault(head, set()).add(rest.partition(".")[0])
-        elif isinstance(column.type, StructList):
-            nested.setdefault(head, set()).update(field.member.partition(".")[0] for field in column.type.fields)
-    return {member: frozenset(known) for member, known in nested.items()}
-
-
-def _strangers(value: object, member: str, known: frozenset[str]) -> list[tuple[str, object]]:
-    """Unknown members one level down, with their paths: `bankAccount.iban`, `portals[].kind`."""
-    if isinstance(value, dict):
-        return [(f"{member}.{name}", value[name]) for name in value.keys() - known]
-    if isinstance(value, list):
-        names = sorted({name for item in value if isinstance(item, dict) for name in item.keys() - known})
-        return [
-            (f"{member}[].{name}", [item.get(name) if isinstance(item, dict) else None for item in value])
-            for name in names
-        ]
-    return []
 
 
 def _with_ordinals(table: pa.Table, declaration: Table, ordinal: str) -> pa.Table:

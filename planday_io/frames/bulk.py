@@ -8,18 +8,17 @@ of another shape than declared crash it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from planday_io.catalogue.model import ColumnType, ScalarList
+from planday_io.client.documents import ANY_DECODER, to_number
+from planday_io.frames.stamps import STAMPS, cast_stamps
 from planday_io.frames.types import arrow_type
 
-_STAMPS = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 _PLAIN: dict[ColumnType, Any] = {
     "BIGINT": int | None,
     "VARCHAR": str | None,
@@ -30,7 +29,6 @@ _PLAIN: dict[ColumnType, Any] = {
     ScalarList(of="BIGINT"): list[int | None] | None,
     ScalarList(of="VARCHAR"): list[str | None] | None,
 }
-_ANY_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 T = TypeVar("T")
 
@@ -97,7 +95,7 @@ class RowShape:
         ]
         names = {f"m{number}": member for number, member in enumerate(self.members)}
         row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_Page[row], float_hook=Decimal).decode  # type: ignore[valid-type]
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_Page[row], float_hook=to_number).decode  # type: ignore[valid-type]
 
     @staticmethod
     def takes(kind: ColumnType) -> bool:
@@ -113,16 +111,12 @@ class RowShape:
         try:
             page = self._decode(content)
         except msgspec.ValidationError:
-            return _ANY_DECODER.decode(content)
+            return ANY_DECODER.decode(content)
         return {"data": Rows(page.data, self), "paging": page.paging}
 
 
 def _array(values: list[Any], kind: ColumnType) -> pa.Array:
     target = arrow_type(kind)
-    if kind not in _STAMPS:
+    if kind not in STAMPS:
         return pa.array(values, target)
-    texts = pa.array(values, pa.string())
-    if kind == "TIMESTAMPTZ" and pc.max(pc.utf8_length(texts)).as_py() == len("2026-01-01"):
-        # A date alone is its midnight.
-        return texts.cast(pa.date32()).cast(target)
-    return texts.cast(target)
+    return cast_stamps(pa.array(values, pa.string()), kind, target)

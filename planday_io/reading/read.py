@@ -8,8 +8,7 @@ requests (`planday_io.client`).
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +19,16 @@ from planday_io.calls import Call, ParentKey
 from planday_io.catalogue import Table
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import Document
+from planday_io.client.documents import ANY_DECODER, Decoded, load
 from planday_io.client.http import NONE, Counters, PortalClient
-from planday_io.errors import ApiError, DuplicateKeyError, IncompleteReadError
-from planday_io.frames.build import FrameBuilder, FrameContext, Hole, Oddities, distinct_keys
+from planday_io.errors import ApiError, DataError, DuplicateKeyError, IncompleteReadError
+from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
+from planday_io.frames.members import Hole
+from planday_io.frames.oddities import Oddities
 from planday_io.months import first_day, last_day
 from planday_io.reading.pages import FIRST_READ, MAX_REREADS, ListLimit, ListReader, Page, Verdict
-from planday_io.reading.rows import children_of, identity, primary, rows_of, tables_in, total_of
+from planday_io.reading.parts import Batches, Packed, Parts, last_of_each, packed, unpacked
+from planday_io.reading.rows import children_of, identity, primary, tables_in, total_of
 from planday_io.reading.workers import each
 
 CALLS_AT_ONCE = 16
@@ -41,6 +44,14 @@ several."""
 
 def untold(done: int, expected: int | None) -> None:
     """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The rows of each table that is no child in one answer, and the total it states, or None."""
+
+    rows: dict[str, Sequence[object]]
+    total: int | None
 
 
 _WORST_FIRST: tuple[Verdict, ...] = ("exhausted", "total_matched", "document")
@@ -127,7 +138,7 @@ class EndpointReader:
                 by now is counted and no error.
         """
         result = EndpointRead({}, self.counters)
-        answers: dict[int, _Parts] = {}
+        answers: dict[int, Parts] = {}
         gone: dict[ParentKey, ApiError] = {}
         is_single = len(calls) == 1
 
@@ -162,25 +173,23 @@ class EndpointReader:
         ]
         return self._assemble(kept, result)
 
-    async def _one(self, call: Call, *, tells: bool) -> _Parts:
+    async def _one(self, call: Call, *, tells: bool) -> Parts:
         if self._endpoint.pages is None:
             return await self._document(call, tells=tells)
         pages = self._endpoint.pages
 
         async def fetch(offset: int) -> Page:
             where = [(pages.limit_param, str(pages.limit)), (pages.offset_param, str(offset))]
-            answer = await self._get([*call.params, *where], call.holes, self._decode)
-            if answer is NONE:
-                return Page((), 0)
-            rows, total = rows_of(self._parent, answer), total_of(answer)
+            answer = await self._get([*call.params, *where], call.holes, offset)
             if tells:
                 self._done += 1
                 self._progress(
-                    self._done, None if total is None else max(1, -(-(total - 1) // max(1, pages.limit - 1)))
+                    self._done,
+                    None if answer.total is None else max(1, -(-(answer.total - 1) // max(1, pages.limit - 1))),
                 )
-            return Page(rows, total)
+            return Page(answer.rows[self._parent.full_name], answer.total)
 
-        reader: ListReader[_Batches] = ListReader(
+        reader: ListReader[Batches] = ListReader(
             fetch=fetch,
             identify=identity(self._parent),
             keep=lambda rows: self._batches(self._parent, rows, call.holes),
@@ -193,75 +202,101 @@ class EndpointReader:
         read = await reader.read()
         return self._kept(read.parts, read.total, read.verdict, read.rereads, packs=not tells)
 
-    async def _document(self, call: Call, *, tells: bool) -> _Parts:
+    async def _document(self, call: Call, *, tells: bool) -> Parts:
         """An unpaged answer. Some state a total all the same, and then it has to agree."""
         for rereads in range(MAX_REREADS + 1):
             answer = await self._get(call.params, call.holes)
-            tops = {} if answer is NONE else tables_in(self._tops, answer)
-            total, came = total_of(answer), len(tops.get(self._parent.full_name, ()))
-            self._limit.check(self._name, rows=max(map(len, tops.values()), default=0), total=total)
+            total, came = answer.total, len(answer.rows[self._parent.full_name])
+            self._limit.check(self._name, rows=max(map(len, answer.rows.values()), default=0), total=total)
             if tells:
                 self._progress(1, 1)
             if total is None or total == came:
-                batches: _Batches = {}
+                batches: Batches = {}
                 for table in self._tops:
-                    batches |= self._batches(table, tops.get(table.full_name, []), call.holes)
+                    batches |= self._batches(table, answer.rows[table.full_name], call.holes)
                 return self._kept([batches], total, "document", rereads, packs=not tells)
         raise IncompleteReadError(
             f"{self._name} was read {MAX_REREADS + 1} times and never completely: {came} rows came where the total "
             f"is {total}. Nothing was written and the previous data stays"
         )
 
-    def _kept(self, parts: list[_Batches], total: int | None, verdict: Verdict, rereads: int, *, packs: bool) -> _Parts:
+    def _kept(self, parts: list[Batches], total: int | None, verdict: Verdict, rereads: int, *, packs: bool) -> Parts:
         """What is kept of one call until all were made; small batches packed where there are many calls."""
-        kept: list[_Packed] = [
+        kept: list[Packed] = [
             {name: packed(batch) if packs else batch for name, batch in part.items()} for part in parts
         ]
         has_rows = any(part[self._parent.full_name].num_rows for part in parts)
-        return _Parts(kept, total, verdict, rereads, has_rows)
+        return Parts(kept, total, verdict, rereads, has_rows)
 
     @property
     def _name(self) -> str:
-        month = f" in {self._month}" if self._month else ""
-        return f"{self._parent.full_name} of portal '{self._client.portal}'{month}"
+        return f"{self._parent.full_name} of portal '{self._client.portal}'{self._in_month}"
+
+    @property
+    def _in_month(self) -> str:
+        return f" in {self._month}" if self._month else ""
 
     async def _get(
-        self,
-        params: Sequence[tuple[str, str]],
-        holes: Mapping[str, Hole],
-        decode: Callable[[bytes], Any] | None = None,
-    ) -> Any:  # noqa: ANN401
-        return await self._client.get(
-            self._endpoint.path,
-            counters=self.counters,
-            holes=holes,
-            params=params,
-            scope=self._endpoint.scope,
-            none_statuses=self._endpoint.none_statuses,
-            decode=decode,
-        )
+        self, params: Sequence[tuple[str, str]], holes: Mapping[str, Hole], offset: int | None = None
+    ) -> _Answer:
+        """One answer. A status that means "none" does so on a first page only: behind it, it is no end of a list."""
+        try:
+            answer = await self._client.get(
+                self._endpoint.path,
+                counters=self.counters,
+                holes=holes,
+                params=params,
+                scope=self._endpoint.scope,
+                none_statuses=() if offset else self._endpoint.none_statuses,
+                decode=lambda body: self._answer(body, holes),
+            )
+        except (ApiError, DataError) as error:
+            page = "" if offset is None else f", page at offset {offset}"
+            error.add_place(f"{self._parent.full_name}{self._in_month}{_ids(holes)}{page}")
+            raise
+        if answer is NONE:
+            return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
+        # A client that decodes by itself is taken as well: tests bring theirs.
+        return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), holes)
 
-    def _batches(self, table: Table, rows: Sequence[object], holes: Mapping[str, Hole]) -> _Batches:
-        batches = {table.full_name: self._builders[table.full_name].batch(rows, holes)}
-        for child in self._children if table is self._parent else ():
-            inner = children_of(child, rows, table.columns[0].member)
-            batches[child.full_name] = self._builders[child.full_name].batch(inner, holes)
+    def _answer(self, body: bytes, holes: Mapping[str, Hole]) -> _Answer:
+        """The rows in a body; where text was damaged, repaired and noted."""
+        return self._taken(load(body, self._decode or ANY_DECODER.decode), holes)
+
+    def _taken(self, document: Decoded[Any], holes: Mapping[str, Hole]) -> _Answer:
+        rows = tables_in(self._tops, document.value)
+        if document.is_damaged:
+            rows = {
+                name: [self._builders[name].repaired(*document.clean(row), holes) for row in found]
+                for name, found in rows.items()
+            }
+        return _Answer(rows, total_of(document.value))
+
+    def _batches(self, table: Table, rows: Sequence[object], holes: Mapping[str, Hole]) -> Batches:
+        try:
+            batches = {table.full_name: self._builders[table.full_name].batch(rows, holes)}
+            for child in self._children if table is self._parent else ():
+                inner = children_of(child, rows, table.columns[0].member)
+                batches[child.full_name] = self._builders[child.full_name].batch(inner, holes)
+        except DataError as error:
+            error.add_place(f"portal '{self._client.portal}', GET {self._endpoint.path}{self._in_month}{_ids(holes)}")
+            raise
         return batches
 
-    def _keys(self, parts: Sequence[_Batches]) -> pa.Table:
+    def _keys(self, parts: Sequence[Batches]) -> pa.Table:
         batches = [part[self._parent.full_name] for part in parts]
         return pa.Table.from_batches(batches).select(list(self._parent.key))
 
-    def _count_keys(self, parts: Sequence[_Batches]) -> int:
+    def _count_keys(self, parts: Sequence[Batches]) -> int:
         # Where equal rows are legitimate they are told apart by counting them, so all are distinct.
         keys = self._keys(parts)
         return keys.num_rows if self._parent.ordinal else distinct_keys(keys, self._parent.key)
 
-    def _digest_keys(self, parts: Sequence[_Batches]) -> str:
+    def _digest_keys(self, parts: Sequence[Batches]) -> str:
         rows = sorted(map(repr, zip(*(column.to_pylist() for column in self._keys(parts).columns), strict=True)))
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
-    def _assemble(self, reads: Sequence[_Parts], result: EndpointRead) -> EndpointRead:
+    def _assemble(self, reads: Sequence[Parts], result: EndpointRead) -> EndpointRead:
         for table in self._endpoint.tables:
             builder = self._builders[table.full_name]
             parts = (part[table.full_name] for read in reads for part in read.parts)
@@ -326,42 +361,7 @@ class EndpointReader:
                 part.table = part.table.filter(pc.is_in(part.table.column(child.key[0]), ids.combine_chunks()))
 
 
-_Batches = dict[str, pa.RecordBatch]
-_Packed = dict[str, pa.RecordBatch | pa.Buffer]
-
-_SMALL_ROWS, _JOINED = 100, 256
-
-
-def packed(batch: pa.RecordBatch) -> pa.RecordBatch | pa.Buffer:
-    """A small batch as one buffer: one row of forty columns is a hundred buffers otherwise, and calls may be thousands."""
-    return batch.serialize() if batch.num_rows < _SMALL_ROWS else batch
-
-
-def unpacked(parts: Iterable[pa.RecordBatch | pa.Buffer], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Batches in their order; packed ones are joined, some hundred at a time."""
-    for is_packed, group in itertools.groupby(parts, key=lambda part: isinstance(part, pa.Buffer)):
-        if not is_packed:
-            yield from group
-            continue
-        while some := [pa.ipc.read_record_batch(part, schema) for part in itertools.islice(group, _JOINED)]:
-            yield from pa.Table.from_batches(some, schema).combine_chunks().to_batches()
-
-
-def last_of_each(table: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The last row of each key, in the order received. Rows with a null in their key all stay."""
-    rows = zip(*(table.column(name).to_pylist() for name in key), strict=True)
-    last: dict[object, int] = {}
-    for number, row in enumerate(rows):
-        last[(number,) if None in row else row] = number
-    return table.take(pa.array(sorted(last.values()), pa.int64()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """One list or document: batches in order, the verdict on it, and whether the endpoint's first table has rows in it."""
-
-    parts: list[_Packed]
-    total: int | None
-    verdict: Verdict
-    rereads: int
-    has_rows: bool
+def _ids(holes: Mapping[str, Hole]) -> str:
+    """What a call was fanned out over, for an error: ids and days, no personal data."""
+    told = ((name, str(value)) for name, value in holes.items())
+    return "".join(f", {name} {value if len(value) <= 60 else f'{value[:60]}...'}" for name, value in told)

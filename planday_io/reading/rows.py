@@ -2,7 +2,7 @@
 
 Lenient on purpose: a bare array where `data` was expected and the reverse are the same rows, because both were met
 (facts, 9.2 and 9.7). What is neither an array nor an object is refused, or taken as one odd row where the shape is not
-documented.
+documented. An answer that says nothing where a list is documented is none: only an empty array, or a total of 0, is.
 """
 
 from __future__ import annotations
@@ -13,34 +13,47 @@ from typing import Any
 
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import ChildArray, ChildMembers, Document, ObjectMap, Table
-from planday_io.errors import UnexpectedShapeError
+from planday_io.errors import EmptyAnswerError, UnexpectedShapeError
 from planday_io.frames.bulk import Rows
-from planday_io.frames.values import json_type, to_json
+from planday_io.frames.retyped import Retyped, json_type, to_json
+
+_NOTICES = frozenset(
+    "code detail error errorCode errorMessage errors exceptionMessage exceptionType instance message messageDetail "
+    "modelState paging stackTrace status statusCode title traceId type".split()
+)
+"""Members of errors and of paging. They are met with status 200 as well; an object of nothing else is no row."""
 
 
 def rows_of(table: Table, answer: object) -> Sequence[object]:
     """The rows of a table that is no child.
 
     Raises:
+        EmptyAnswerError: the answer says nothing where rows are documented: null, an empty object, an error.
         UnexpectedShapeError: the answer holds no rows of this table in any known form.
     """
     match table.rows:
-        case Document(member=member, around=around):
+        case Document(member=member, form=form, around=around):
             found = _inside(answer, member)
-            if found == {} or (found is None and _is_none(answer, member)):
-                return []
-            if isinstance(found, list | Rows):
+            if isinstance(found, list | Rows) and (found or not (form == "object" or _is_error(answer))):
                 return _surrounded(found, answer, around)
-            if isinstance(found, dict):
+            if isinstance(found, dict) and not _says_nothing(found) and _is_row(table, found):
                 return _surrounded([found], answer, around)
+            if form == "object_or_none" and _is_none(answer):
+                return []
         case ObjectMap(member=member) as source:
             found = _inside(answer, member)
-            if isinstance(found, dict):
+            if isinstance(found, dict) and (found or _reaches(answer, member)):
                 return [_mapped(source, answer, key, value) for key, value in found.items()]
-            if found is None and _is_none(answer, member):
-                return []
         case _:
             raise ValueError(f"{table.full_name} is a child table")
+    is_missing = found in (None, "") and _reaches(answer, member.partition(".")[0])
+    if is_missing or _says_nothing(answer) or isinstance(found, list | Rows):
+        if total_of(answer) == 0:
+            return []
+        raise EmptyAnswerError(
+            f"{table.full_name}: the answer is {_describe(answer)} that says nothing where {_wanted(table)} is documented, "
+            "so it is not taken as an empty one"
+        )
     if table.confidence in ("documented", "observed"):
         raise UnexpectedShapeError(
             f"{table.full_name}: the answer is {_describe(answer)} where {_wanted(table)} is documented. Nothing was "
@@ -78,17 +91,17 @@ def children_of(table: Table, parents: Iterable[object], key: str) -> list[objec
             continue
         match table.rows:
             case ChildMembers(pattern=pattern):
-                found = [
-                    {**value, "@member": name}
-                    for name, value in parent.items()
-                    if re.match(pattern, name) and isinstance(value, dict)
+                named = [
+                    (name, value) for name, value in parent.items() if value is not None and re.match(pattern, name)
                 ]
+                found = [{**value, "@member": name} if isinstance(value, dict) else value for name, value in named]
             case ChildArray(member=member):
                 items = parent.get(member)
-                found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+                # What is no array, or no object in it, the builder refuses or takes as an odd row.
+                found = items if isinstance(items, list) else [] if items is None else [items]
             case _:
                 raise ValueError(f"{table.full_name} is no child table")
-        rows += [{**row, "@parent": parent.get(key)} for row in found]
+        rows += [{**row, "@parent": parent.get(key)} if isinstance(row, dict) else row for row in found]
     return rows
 
 
@@ -111,7 +124,10 @@ def identity(table: Table) -> Any:  # noqa: ANN401 - a function from a row to so
             values = tuple(row.get(member) for member in plain)
             if None not in values and all(isinstance(value, int | str) for value in values):
                 return values
-        return to_json(row)
+        try:
+            return to_json(row)
+        except Retyped as retyped:
+            raise UnexpectedShapeError(f"{table.full_name}: a row is {retyped.met}. Nothing was written") from None
 
     return identify
 
@@ -137,11 +153,44 @@ def _inside(answer: object, path: str) -> object:
     return found
 
 
-def _is_none(answer: object, path: str) -> bool:
-    """Whether an answer says that there is nothing: an empty object, or null where the rows would be."""
-    if not isinstance(answer, dict):
-        return answer is None
-    return not answer or path.partition(".")[0] in answer
+def _reaches(answer: object, path: str) -> bool:
+    """Whether the member at a dotted path is there, whatever it holds."""
+    *parents, last = path.split(".")
+    found = answer
+    for part in parents:
+        found = found.get(part) if isinstance(found, dict) else None
+    return isinstance(found, dict) and last in found
+
+
+def _says_nothing(answer: object) -> bool:
+    """Whether an answer holds nothing that could be a row: null, a text, an object of errors, paging and such."""
+    if isinstance(answer, dict):
+        return all(name in _NOTICES or item == "" or _is_hollow(item) for name, item in answer.items())
+    return answer is None or isinstance(answer, str)
+
+
+def _is_hollow(value: object) -> bool:
+    return value is None or (isinstance(value, dict) and _says_nothing(value))
+
+
+def _is_error(answer: object) -> bool:
+    """Whether an object tells of an error beside an empty list."""
+    return isinstance(answer, dict) and any(answer.get(name) for name in ("error", "errors"))
+
+
+def _is_none(answer: object) -> bool:
+    """Whether an answer says in so many words that there is none: null, `{}`, or one of both as `data`."""
+    if total_of(answer):
+        return False
+    inner = answer.get("data") if isinstance(answer, dict) and answer.keys() <= {"data", "paging"} else answer
+    return inner is None or inner == {}
+
+
+def _is_row(table: Table, found: dict[str, object]) -> bool:
+    """Whether an object may be a row of a table: a shape that is not documented may be anything."""
+    if table.confidence not in ("documented", "observed"):
+        return True
+    return any(column.member.partition(".")[0] in found for column in table.columns)
 
 
 def _surrounded(rows: Sequence[object], answer: object, around: tuple[tuple[str, str], ...]) -> Sequence[object]:
@@ -173,4 +222,6 @@ def _wanted(table: Table) -> str:
 def _describe(answer: object) -> str:
     if isinstance(answer, dict):
         return f"an object with {len(answer)} members"
+    if answer is None:
+        return "a null"
     return f"a {json_type(answer)}"

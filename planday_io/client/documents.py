@@ -1,0 +1,198 @@
+"""From the bytes of an answer to its JSON document, also where the bytes are not quite JSON.
+
+Nearly every body is decoded as it is. One that msgspec refuses is tried once more after what is known to go wrong was put
+right: a byte order mark, another encoding than UTF-8, half an emoji (a lone surrogate, which a column limit leaves), bytes
+that are no text, `NaN`, an integer of thousands of digits. What was text and cannot be becomes U+FFFD; what was a number and
+cannot be becomes an `OddNumber`, which no column takes. Whoever reads rows says which of them it concerns (`Decoded.clean`).
+
+Not here: compression and named encodings (`planday_io.client.bodies`), what an answer means (`planday_io.reading`), types of
+columns (`planday_io.frames`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+REPLACEMENT = "\ufffd"
+"""Stands for text that was damaged before it came here."""
+_BYTE_ORDER_MARK = "\ufeff"
+_NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+"""Reserved for use within a program (Unicode, section 23.7): they mark what was replaced until it is reported."""
+
+_TOKEN = re.compile(
+    r'"(?:[^"\\]++|\\.)*+"'
+    r"|-?(?:NaN|Infinity)(?![\w])"
+    r"|-?\d{4300,}+(?:\.\d+)?(?:[eE][+-]?\d+)?",
+    re.DOTALL | re.ASCII,
+)
+_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})(?:\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2}))?|.)", re.DOTALL)
+_NONCHARACTER = re.compile("[fF][dD][dDeE][0-9a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]")
+
+T = TypeVar("T")
+
+
+class OddNumber:
+    """A number that no type here holds: not finite, or beyond what a decimal takes. `text` is how it came.
+
+    No dataclass, because msgspec would write one as a JSON object.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OddNumber) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def to_number(text: str) -> Decimal | OddNumber:
+    """A JSON number with a fraction or an exponent."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return OddNumber(text)
+
+
+ANY_DECODER = msgspec.json.Decoder(float_hook=to_number)
+"""Decodes any JSON document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Generic[T]):
+    """A decoded document.
+
+    Args:
+        value: with stand-ins in the place of what was damaged.
+        text, number: the stand-ins, or empty where nothing was damaged.
+    """
+
+    value: T
+    text: str = ""
+    number: str = ""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether anything was replaced."""
+        return bool(self.text)
+
+    def clean(self, value: Any) -> tuple[Any, list[str]]:  # noqa: ANN401 - JSON
+        """A part of the document without stand-ins, and the paths of members whose text was damaged."""
+        if not self.is_damaged:
+            return value, []
+        paths: list[str] = []
+        return self._cleaned(value, "", paths), paths
+
+    def _cleaned(self, value: Any, path: str, paths: list[str]) -> Any:  # noqa: ANN401 - JSON
+        match value:
+            case str() if value.startswith(self.number):
+                return OddNumber(value.removeprefix(self.number))
+            case str() if self.text in value:
+                paths.append(path)
+                return self._text(value)
+            case list():
+                return [self._cleaned(item, path, paths) for item in value]
+            case dict():
+                return {
+                    self._name(name, paths): self._cleaned(item, self._below(path, name), paths)
+                    for name, item in value.items()
+                }
+            case _:
+                return value
+
+    def _name(self, name: str, paths: list[str]) -> str:
+        if self.text not in name:
+            return name
+        paths.append(self._text(name))
+        return self._text(name)
+
+    def _below(self, path: str, name: str) -> str:
+        return f"{path}.{self._text(name)}" if path else self._text(name)
+
+    def _text(self, text: str) -> str:
+        return text.replace(self.text, REPLACEMENT)
+
+
+def load(content: bytes, decode: Callable[[bytes], T]) -> Decoded[T]:
+    """Decode a body, putting right what is known to go wrong.
+
+    Args:
+        content: the body.
+        decode: of JSON in UTF-8.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: it is no JSON document all the same.
+    """
+    try:
+        return Decoded(decode(content))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        repaired, stand_ins = _repaired(_text_of(content))
+        if repaired == content:
+            raise
+        return Decoded(decode(repaired), *stand_ins)
+
+
+def looks_whole(content: bytes) -> bool:
+    """Whether a body begins and ends as a JSON document does, so that what is wrong is a value and not the connection."""
+    text = content.removeprefix(codecs.BOM_UTF8).strip()
+    return (text[:1], text[-1:]) in ((b"{", b"}"), (b"[", b"]"))
+
+
+def _text_of(content: bytes) -> str:
+    """The text of a body: in UTF-8, unless the zeros between its first letters show another encoding."""
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if (encoding := json.detect_encoding(content)) != "utf-8":
+        return content.decode(encoding, "surrogatepass").strip(_BYTE_ORDER_MARK)
+    try:
+        # Some programs write half an emoji as three bytes, and a whole one as six.
+        return content.decode("utf-8", "surrogatepass").strip(_BYTE_ORDER_MARK)
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "surrogateescape")
+
+
+def _repaired(text: str) -> tuple[bytes, tuple[str, str]]:
+    """JSON text in UTF-8, and the stand-ins for damaged text and odd numbers; empty where there are none."""
+    escaped = {code.lower() for code in _NONCHARACTER.findall(text)}
+    free = [mark for mark in _NONCHARACTERS if mark not in text and f"{ord(mark):04x}" not in escaped]
+    bad, odd = free[:2] if len(free) > 1 else (REPLACEMENT, f"{REPLACEMENT}number ")
+    replaced = False
+
+    def surrogate(found: re.Match[str]) -> str:
+        nonlocal replaced
+        if len(found[0]) == 2:
+            return found[0].encode("utf-16", "surrogatepass").decode("utf-16")
+        replaced = True
+        return bad
+
+    def escape(found: re.Match[str]) -> str:
+        nonlocal replaced
+        code, low = found["code"], found["low"]
+        if code is None or not 0xD800 <= int(code, 16) <= 0xDFFF:
+            # What follows an ordinary escape is looked at by itself.
+            return found[0] if low is None else found[0][:6] + _ESCAPE.sub(escape, found[0][6:])
+        if low is not None and int(code, 16) < 0xDC00:
+            return found[0]
+        replaced = True
+        return bad if low is None else bad + _ESCAPE.sub(escape, found[0][6:])
+
+    def token(found: re.Match[str]) -> str:
+        nonlocal replaced
+        if found[0][0] == '"':
+            return _ESCAPE.sub(escape, found[0]) if "\\u" in found[0] else found[0]
+        replaced = True
+        return f'"{odd}{found[0]}"'
+
+    repaired = _TOKEN.sub(token, _SURROGATE.sub(surrogate, text))
+    return repaired.encode(), (bad, odd) if replaced else ("", "")

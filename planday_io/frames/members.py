@@ -1,0 +1,66 @@
+"""Members of JSON rows: what stands at a column's path, what stands beside it, and which row it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from planday_io.catalogue.model import Column, StructList, Table
+
+Row = dict[str, Any]
+Hole = int | str | date
+"""A value of a request's hole."""
+
+
+def row_name(table: Table, row: Mapping[str, Any], number: int, holes: Mapping[str, Hole]) -> str:
+    """How a row is called in messages: by its ids, which are no personal data, else by its place in the answer."""
+    ids = []
+    for column in table.columns:
+        if column.name not in table.key or column.type != "BIGINT" or "." in column.member:
+            continue
+        value = holes.get(column.hole) if column.hole else row.get(column.member)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
+            ids.append(f"{column.name} {value}")
+    return ", ".join(ids) or f"row {number + 1} of the answer"
+
+
+def member_values(column: Column, objects: Sequence[Row]) -> list[Any]:
+    head, _, rest = column.member.partition(".")
+    values = [row.get(head) for row in objects]
+    for part in rest.split(".") if rest else ():
+        values = [value.get(part) if isinstance(value, dict) else _misplaced(value) for value in values]
+    return values
+
+
+class _Misplaced:
+    """Stands where an object was expected around a member: of no declared type, so it counts as retyped."""
+
+
+def _misplaced(value: object) -> object:
+    return None if value is None else _Misplaced()
+
+
+def nested_members(columns: Sequence[Column]) -> dict[str, frozenset[str]]:
+    """Known members inside objects and arrays of objects: `bankAccount` -> {registrationNumber, ...}."""
+    nested: dict[str, set[str]] = {}
+    for column in columns:
+        head, dot, rest = column.member.partition(".")
+        if dot:
+            nested.setdefault(head, set()).add(rest.partition(".")[0])
+        elif isinstance(column.type, StructList):
+            nested.setdefault(head, set()).update(field.member.partition(".")[0] for field in column.type.fields)
+    return {member: frozenset(known) for member, known in nested.items()}
+
+
+def strangers(value: object, member: str, known: frozenset[str]) -> list[tuple[str, object]]:
+    """Unknown members one level down, with their paths: `bankAccount.iban`, `portals[].kind`."""
+    if isinstance(value, dict):
+        return [(f"{member}.{name}", value[name]) for name in value.keys() - known]
+    if isinstance(value, list):
+        names = sorted({name for item in value if isinstance(item, dict) for name in item.keys() - known})
+        return [
+            (f"{member}[].{name}", [item.get(name) if isinstance(item, dict) else None for item in value])
+            for name in names
+        ]
+    return []

@@ -1,0 +1,71 @@
+"""What did not fit the catalogue and was taken all the same, for the warnings of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+_NAMES, _LETTERS = 20, 80
+
+
+@dataclass(slots=True)
+class Oddities:
+    """Counts of rows by what was odd about them. Names of members, ids and JSON types only, no values.
+
+    Args:
+        unknown: members that the catalogue does not know.
+        retyped: members of another type whose shape is not documented.
+        unheld: dates and times that exist and that no column holds.
+        damaged: members whose text was damaged.
+        repeated: rows that came with the answers to several calls.
+    """
+
+    unknown: Counter[str] = field(default_factory=Counter)
+    retyped: Counter[str] = field(default_factory=Counter)
+    unheld: Counter[str] = field(default_factory=Counter)
+    damaged: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    _first: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, kind: str, what: str, row: str) -> None:
+        """Count a row. `kind` is the name of a counter, `row` how the row is called."""
+        counts: Counter[str] = getattr(self, kind)
+        counts[what] += 1
+        self._first.setdefault((kind, what), row)
+
+    def warnings(self, table: str) -> list[str]:
+        """One line per kind of oddity."""
+        lines = []
+        if self.unknown:
+            names = [_short(name) for name in sorted(self.unknown)]
+            more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+            lines.append(
+                f"{table}: members that the catalogue does not know went to _extra: {', '.join(names[:_NAMES])}{more}"
+            )
+        lines += self._lines(table, "retyped", "the shape is not documented, so it went to _extra")
+        lines += self._lines(table, "unheld", "the column cannot hold it, so it is NULL and went to _extra")
+        lines += self._lines(
+            table, "damaged", "half a character, or bytes that are no text; what was lost there is U+FFFD now"
+        )
+        if self.repeated:
+            lines.append(
+                f"{table}: {self.repeated} rows came with the answers to several calls; the last of each is kept, because it "
+                "is not documented what a call covers"
+            )
+        return lines
+
+    def _lines(self, table: str, kind: str, why: str) -> list[str]:
+        counts: Counter[str] = getattr(self, kind)
+        lines = [
+            f"{table}: {_short(what)} in {rows} rows (first: {self._first[kind, what]}): {why}"
+            for what, rows in sorted(counts.items())[:_NAMES]
+        ]
+        if len(counts) > _NAMES:
+            lines.append(f"{table}: the same in {len(counts) - _NAMES:,} more members")
+        return lines
+
+
+def _short(name: str) -> str:
+    """A name that the API sent, or a sentence with one, without what a terminal would act on."""
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in name[: _LETTERS + 1])
+    return text if len(name) <= _LETTERS else f"{text[:_LETTERS]}..."

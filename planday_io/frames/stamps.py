@@ -1,0 +1,142 @@
+"""Dates and times as the API really sends them (design decision 18), one by one and a column at a time.
+
+An offset where a local time or a date is declared is converted to the row's zone; no offset where an instant is declared is
+UTC; a date alone is midnight; fractions beyond microseconds are cut; `24:00` and second 60 are the next day or minute. An
+empty text stands for an absent value. What exists and lies outside the years 1 to 9999, also after conversion, is
+`OutOfRange`: Arrow and DuckDB could hold some of it, Python and with it most readers could not.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from planday_io.catalogue.model import ColumnType
+from planday_io.frames.retyped import OutOfRange, Retyped, json_type
+
+STAMPS = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
+
+_STAMP = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[Tt ](?P<hour>\d{2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?)?"
+    r"\s?(?P<zone>Z|z|[+-]\d{2}(?::?[0-5]\d)?)?)?",
+    re.ASCII,
+)
+_OTHER_YEAR = re.compile(
+    r"(?:[+-]\d{4,6}|0000|\d{5,6})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[Tt ][\d:.,]*\s?(?:Z|z|[+-][\d:]*)?)?",
+    re.ASCII,
+)
+_FIRST, _LAST = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
+
+
+def to_date(value: object, zone: tzinfo) -> date | None:
+    """The day of a date or a local time; of an instant, the day that it is in the zone.
+
+    Where an instant is midnight in UTC and not in the zone, it was a date that somebody wrote in UTC, and that is the day.
+    (East of UTC both are the same day.)
+    """
+    stamp = _stamp(value)
+    if stamp is None or stamp.tzinfo is None:
+        return stamp.date() if stamp else None
+    if _is_midnight(stamp, UTC) and not _is_midnight(stamp, zone):
+        return _moved(stamp, UTC).date()
+    return _moved(stamp, zone).date()
+
+
+def to_timestamp(value: object, zone: tzinfo) -> datetime | None:
+    """Local wall clock."""
+    stamp = _stamp(value)
+    if stamp is None or stamp.tzinfo is None:
+        return stamp
+    return _moved(stamp, zone).replace(tzinfo=None)
+
+
+def to_timestamptz(value: object, _: tzinfo) -> datetime | None:
+    """An instant in UTC."""
+    stamp = _stamp(value)
+    if stamp is None:
+        return None
+    return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else _moved(stamp, UTC)
+
+
+def cast_stamps(texts: pa.Array, kind: ColumnType, target: pa.DataType) -> pa.Array:
+    """A column of plain texts in one go.
+
+    Raises:
+        pa.ArrowInvalid: one of them has another form, or is out of range, so they have to be taken one by one.
+    """
+    if kind == "TIMESTAMPTZ" and pc.max(pc.utf8_length(texts)).as_py() == len("2026-01-01"):
+        # A date alone is its midnight.
+        column = texts.cast(pa.date32()).cast(target)
+    else:
+        column = texts.cast(target)
+    bounds = pc.min_max(column)
+    if bounds["min"].is_valid:
+        first, last = (bounds[end].cast(pa.date32()) for end in ("min", "max"))
+        if pc.less(first, _FIRST).as_py() or pc.greater(last, _LAST).as_py():
+            raise pa.ArrowInvalid("a date is out of range")
+    return column
+
+
+def _is_midnight(stamp: datetime, zone: tzinfo) -> bool:
+    try:
+        return stamp.astimezone(zone).time() == time()
+    except (OverflowError, ValueError):
+        return False
+
+
+def _moved(stamp: datetime, zone: tzinfo) -> datetime:
+    try:
+        return stamp.astimezone(zone)
+    except (OverflowError, ValueError):
+        raise OutOfRange("string with a time outside the years 1 to 9999") from None
+
+
+def _stamp(value: object) -> datetime | None:
+    """A date or date-time, aware where it has an offset; None for an empty text, which stands for an absent one."""
+    if not isinstance(value, str):
+        raise Retyped(json_type(value))
+    text = value.strip()
+    if not text:
+        return None
+    if _OTHER_YEAR.fullmatch(text):
+        raise OutOfRange("string with a date outside the years 1 to 9999")
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        raise Retyped("string that is no date")
+    parts = {name: part for name, part in match.groupdict().items() if part is not None}
+    try:
+        day = date.fromisoformat(parts["date"])
+    except ValueError:
+        raise Retyped("string that is no date") from None
+    return _timed(day, parts)
+
+
+def _timed(day: date, parts: dict[str, str]) -> datetime:
+    hour, minute, second = (int(parts.get(name, 0)) for name in ("hour", "minute", "second"))
+    micro = int(parts.get("fraction", "")[:6].ljust(6, "0"))
+    more = timedelta()
+    if hour == 24 and minute == second == micro == 0:
+        hour, more = 0, timedelta(days=1)
+    elif second == 60:
+        second, micro, more = 59, 0, timedelta(seconds=1)
+    try:
+        stamp = datetime(day.year, day.month, day.day, hour, minute, second, micro)  # noqa: DTZ001 - an offset is optional
+        if "zone" in parts:
+            stamp = stamp.replace(tzinfo=_offset(parts["zone"]))
+    except ValueError:
+        raise Retyped("string that is no time") from None
+    try:
+        return stamp + more
+    except OverflowError:
+        raise OutOfRange("string with a time outside the years 1 to 9999") from None
+
+
+def _offset(zone: str) -> timezone:
+    if zone in ("Z", "z"):
+        return UTC
+    sign = -1 if zone[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].strip(":") or 0)))

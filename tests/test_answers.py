@@ -1,0 +1,219 @@
+"""Answers that say nothing are no empty lists, in every table; an error names table, page, row and kind, never a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from planday_io.catalogue import CATALOGUE, Endpoint
+from planday_io.catalogue.model import Document
+from planday_io.errors import ApiError, BrokenBodyError, EmptyAnswerError, PlandayError, UnexpectedShapeError
+from planday_io.failures import cause_of
+from planday_io.reading.rows import tables_in
+from planday_io.sandbox.app import as_json
+from planday_io.sandbox.state import Fault
+from tests.conftest import Installation
+
+TOTAL = {"offset": 0, "limit": 50, "total": 5}
+NONE = {**TOTAL, "total": 0}
+NOTHING: tuple[Any, ...] = (None, {}, "", {"data": None}, {"data": {}}, {"data": ""}, {"paging": None})
+NOTICES: tuple[Any, ...] = (
+    {"paging": TOTAL},
+    {"paging": TOTAL, "data": None},
+    {"error": {"code": 5, "message": "x"}},
+    {"message": "Service is starting"},
+    {"errors": ["x"], "data": []},
+    {"type": "about:blank", "title": "Bad Gateway", "status": 502, "detail": "x", "traceId": "1"},
+    "Service is starting",
+)
+DEPARTMENTS = "/hr/v1.0/departments"
+
+
+def tops(endpoint: Endpoint) -> list[Any]:
+    return [table for table in endpoint.tables if not table.is_child]
+
+
+def form_of(endpoint: Endpoint) -> str:
+    rows = endpoint.tables[0].rows
+    return rows.form if isinstance(rows, Document) else "list"
+
+
+def spread(endpoint: Endpoint, value: Any) -> Any:
+    """An answer with a value in the place of each list."""
+    answer: dict[str, Any] = {}
+    for table in tops(endpoint):
+        *outer, last = (getattr(table.rows, "member", "") or "data").split(".")
+        inner = answer
+        for name in outer:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+    return answer
+
+
+every = pytest.mark.parametrize("endpoint", CATALOGUE.endpoints, ids=lambda endpoint: endpoint.name)
+
+
+@every
+@pytest.mark.parametrize("answer", [*NOTHING, *NOTICES], ids=str)
+def test_nothing_is_no_empty_list(endpoint: Endpoint, answer: Any) -> None:
+    if form_of(endpoint) == "object_or_none" and answer in (None, {}, {"data": None}, {"data": {}}, {"paging": None}):
+        assert tables_in(tops(endpoint), answer) == {endpoint.name: []}
+        return
+    is_list_elsewhere = answer == NOTICES[4] and endpoint.name == "payroll.shifts"
+    with pytest.raises(UnexpectedShapeError if is_list_elsewhere else EmptyAnswerError, match=tops(endpoint)[0].domain):
+        tables_in(tops(endpoint), answer)
+
+
+@every
+@pytest.mark.parametrize("nothing", [None, {}, ""], ids=repr)
+def test_nothing_where_the_list_stands_is_none(endpoint: Endpoint, nothing: Any) -> None:
+    is_map = not isinstance(endpoint.tables[0].rows, Document)
+    if form_of(endpoint) == "object_or_none" or (is_map and nothing == {}):
+        pytest.skip("that is how none is said there")
+    with pytest.raises(EmptyAnswerError):
+        tables_in(tops(endpoint), spread(endpoint, nothing))
+
+
+@every
+def test_an_empty_array_or_a_total_of_zero_is_empty(endpoint: Endpoint) -> None:
+    if form_of(endpoint) == "object":
+        with pytest.raises(EmptyAnswerError):
+            tables_in(tops(endpoint), spread(endpoint, []))
+        return
+    empty = spread(endpoint, [] if isinstance(endpoint.tables[0].rows, Document) else {})
+    assert not any(tables_in(tops(endpoint), empty).values())
+    if endpoint.pages:
+        for answer in ({"paging": NONE}, {"paging": NONE, "data": None}):
+            assert not any(tables_in(tops(endpoint), answer).values())
+
+
+def answering(planday: Installation, path: str, *answers: Any, after: int = 0) -> None:
+    for answer in answers:
+        planday.sandbox.faults.append(Fault(path, lambda *_, a=answer: as_json(a), after=after))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("answer", [None, {"data": None}, {"message": "x"}])
+def test_nothing_is_asked_again_and_then_fails(planday: Installation, answer: Any) -> None:
+    planday.refresh("hr.departments")
+    before = planday.bytes_of("hr.departments")
+    answering(planday, DEPARTMENTS, answer)
+    (report,) = planday.refresh("hr.departments")
+    assert (report.rows, report.counters.retries) == (2, 1)
+    before = planday.bytes_of("hr.departments")
+    answering(planday, DEPARTMENTS, answer, answer, answer)
+    with pytest.raises(BrokenBodyError, match=r"says nothing where .*hr.departments, page at offset 0") as failed:
+        planday.refresh("hr.departments")
+    assert failed.value.retryable
+    assert planday.bytes_of("hr.departments") == before
+
+
+@pytest.mark.parametrize("nothing", [None, {"data": None}, {"data": {}}, 204, 404])
+@pytest.mark.parametrize("has_total", [True, False])
+@pytest.mark.parametrize("table", ["hr.departments", "hr.supervisors"])
+def test_nothing_on_a_later_page_is_no_end(planday: Installation, table: str, nothing: Any, has_total: bool) -> None:
+    planday.sandbox.page_size = 2
+    portal = planday.sandbox.portals["oslo"]
+    path = CATALOGUE.endpoint_of(table).path
+    rows = portal.departments if table == "hr.departments" else portal.supervisors
+    rows[:] = [{**rows[0], "id": number} for number in range(1, 7)]
+
+    def respond(request: Request, _: int, document: Any) -> Response:
+        if request.query_params["offset"] not in ("0", "1"):
+            return Response(status_code=nothing) if isinstance(nothing, int) else as_json(nothing)
+        return as_json(document if has_total else {"data": document["data"]})
+
+    planday.sandbox.faults.append(Fault(path, respond, times=None))
+    with pytest.raises(ApiError, match=f"{table}, page at offset"):
+        planday.refresh(table)
+    assert planday.origin(table) is None
+
+
+def test_a_documented_object_is_never_nothing(planday: Installation) -> None:
+    answering(planday, "/hr/v1.0/employees/", *[{"data": {}}] * 60)
+    with pytest.raises(BrokenBodyError, match=r"hr.employee_details, employee_id"):
+        planday.refresh("hr.employee_details")
+
+
+def refusal(planday: Installation, table: str) -> PlandayError:
+    with pytest.raises(PlandayError) as failed:
+        planday.refresh(table)
+    assert planday.origin(table) is None
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "kind"),
+    [
+        ("number", 17, "number is number instead of VARCHAR in id {id}"),
+        ("id", "secret", "id is string instead of BIGINT in row 1 of the answer"),
+        ("id", True, "id is boolean instead of BIGINT in row 1 of the answer"),
+        ("name", ["secret"], "name is array instead of VARCHAR in id {id}"),
+        ("name", {"a": "secret"}, "name is object instead of VARCHAR in id {id}"),
+    ],
+)
+def test_a_wrong_type_is_told_with_its_place(planday: Installation, member: str, value: Any, kind: str) -> None:
+    row = planday.sandbox.portals["oslo"].departments[0]
+    number, row[member] = row["id"], value
+    error = refusal(planday, "hr.departments")
+    assert kind.format(id=number) in str(error)
+    assert f"[portal 'oslo', GET {DEPARTMENTS}]" in str(error)
+    assert "secret" not in str(error)
+    assert cause_of(error) == "data"
+
+
+@pytest.mark.parametrize("row", [None, "secret", 5, ["secret"]])
+def test_a_row_that_is_none_is_told_with_its_place(planday: Installation, row: Any) -> None:
+    answering(planday, DEPARTMENTS, {"data": [{"id": 1, "name": "a"}, row], "paging": {"total": 2}})
+    error = refusal(planday, "hr.departments")
+    assert isinstance(error, UnexpectedShapeError)
+    assert "row 2 of the answer is" in str(error)
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize("table", ["hr.departments", "scheduling.time_and_costs"])
+def test_a_row_without_members_is_no_row(planday: Installation, table: str) -> None:
+    planday.edit_config("resources: {include: [portal, hr]}", "timezone: Europe/Oslo")
+    endpoint = CATALOGUE.endpoint_of(table)
+    answering(planday, endpoint.path.partition("{")[0], *[spread(endpoint, [{}])] * 9)
+    month = "2026-11" if endpoint.grid == "month" else None
+    with pytest.raises(UnexpectedShapeError, match="without"):
+        planday.refresh(table, month=month)
+
+
+@pytest.mark.parametrize("value", ["secret", 5, ["secret"], False])
+def test_a_child_that_is_no_object_is_not_left_out(planday: Installation, value: Any) -> None:
+    details = planday.sandbox.portals["oslo"].details
+    next(iter(details.values()))["custom_101"] = value
+    error = refusal(planday, "hr.employee_details")
+    assert "hr.employee_custom_fields" in str(error)
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"data": [{"id": 1, "name": "a\tb"}]}', "malformed"),
+        (b'{"data": [{"id": 01}]}', "malformed"),
+        (b"{'data': []}", "malformed"),
+        (b'{"data": [{"id": 1,}]}', "malformed"),
+    ],
+)
+def test_a_whole_body_that_is_no_json_is_a_fault_of_data(planday: Installation, body: bytes, says: str) -> None:
+    planday.sandbox.faults.append(
+        Fault(DEPARTMENTS, lambda *_: Response(body, media_type="application/json"), times=None)
+    )
+    error = refusal(planday, "hr.departments")
+    assert says in str(error)
+    assert "hr.departments, page at offset 0" in str(error)
+    assert cause_of(error) == "data"
+
+
+@pytest.mark.parametrize("body", [b'{"data": [{"id": 1', b"<html></html>", b""])
+def test_a_body_that_came_in_part_is_a_fault_of_the_api(planday: Installation, body: bytes) -> None:
+    planday.sandbox.faults.append(
+        Fault(DEPARTMENTS, lambda *_: Response(body, media_type="application/json"), times=None)
+    )
+    assert cause_of(refusal(planday, "hr.departments")) == "api"
