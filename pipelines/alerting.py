@@ -5,8 +5,10 @@ Not here: what is an incident, who is told (`planday_io.alerts`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -14,7 +16,7 @@ from planday_io.alerts import AlertBook, Look
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, StorageError
-from planday_io.failures import CONFIGURATION, INSTALLATION, FailureBook, FailureNote, failure_of
+from planday_io.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook, FailureNote, failure_of
 from planday_io.lake.slices import Lake, SliceKey
 
 _UNDER_WAY = [
@@ -32,8 +34,13 @@ _AGAIN = timedelta(minutes=10)
 _RETRY_BEGINS = timedelta(minutes=5)
 
 
-def build_alert_sensor(config: Config) -> dg.SensorDefinition:
-    """Looks for incidents every minute. No tick calls Planday."""
+def build_alert_sensor(config: Config, fault_of: Callable[[Path], ConfigError | None]) -> dg.SensorDefinition:
+    """Looks for incidents every minute. No tick calls Planday.
+
+    Args:
+        config: of the installation.
+        fault_of: says why the definitions of a configuration file cannot be loaded, or None.
+    """
 
     @dg.sensor(
         name="alerts",
@@ -45,7 +52,7 @@ def build_alert_sensor(config: Config) -> dg.SensorDefinition:
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.now(UTC)
         since = datetime.fromisoformat(context.cursor) if context.cursor else now - _LOOKED_BACK
-        found = look(_current(config, now), context.instance, now, since)
+        found = look(_current(config, fault_of, now), context.instance, now, since)
         if not found.unsaved:
             context.update_cursor((now - _AGAIN).isoformat())
         for channel, error in found.failed.items():
@@ -75,6 +82,7 @@ def look(
     # Where nothing can be noted, what is known already is told all the same; the look tells that files cannot be written.
     with suppress(StorageError):
         FailureBook(config.state).keep_only(config.portals)
+        FailureBook(config.state).mend(INSTALLATION, [DAGSTER])
     note_crashed_runs(config, instance, since or now - _LOOKED_BACK, now)
     active = {
         run.run_id: (portal, run.status)
@@ -86,18 +94,35 @@ def look(
     return AlertBook(config, CATALOGUE).look(now, busy, working)
 
 
-def _current(config: Config, now: datetime) -> Config:
+def _current(config: Config, fault_of: Callable[[Path], ConfigError | None], now: datetime) -> Config:
     """The configuration as it is in the file now, or, where that cannot be used, the one this process began with."""
     try:
         current = load_config(config.file, CATALOGUE)
     except ConfigError as error:
-        with suppress(StorageError):
-            note = failure_of(error, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)
-            FailureBook(config.state).note([note])
+        note_configuration(config, error, now)
         return config
-    with suppress(StorageError):
-        FailureBook(current.state).mend(INSTALLATION, [CONFIGURATION])
+    note_configuration(current, fault_of(config.file), now)
     return current
+
+
+def look_without_dagster(config: Config, error: StorageError, now: datetime | None = None) -> Look:
+    """Find incidents and tell what is new where Dagster's storage cannot be used, which is one of them."""
+    now = now or datetime.now(UTC)
+    book = FailureBook(config.state)
+    with suppress(StorageError):
+        book.keep_only(config.portals)
+        book.note([failure_of(error, portal=INSTALLATION, table=DAGSTER, month=None, run_id="", now=now)])
+    return AlertBook(config, CATALOGUE).look(now)
+
+
+def note_configuration(config: Config, fault: ConfigError | None, now: datetime) -> None:
+    """Note that the configuration cannot be used, or that it can be again. A note that cannot be written is left."""
+    book = FailureBook(config.state)
+    with suppress(StorageError):
+        if fault is None:
+            book.mend(INSTALLATION, [CONFIGURATION])
+        else:
+            book.note([failure_of(fault, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)])
 
 
 def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:

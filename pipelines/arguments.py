@@ -67,7 +67,7 @@ def known_months(config: Config, portals: list[str], text: str | None) -> list[s
 
 def known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
     """The names, when all of them are known; ConfigError names the nearest otherwise."""
-    from planday_io.config.model import nearest
+    from planday_io.config.values import nearest
     from planday_io.errors import ConfigError
 
     for name in names:

@@ -49,6 +49,14 @@ def main() -> None:
     except PlandayError as error:
         typer.echo(f"planday: {error}", err=True)
         sys.exit(1)
+    except Exception as error:
+        # Looked up only now: Dagster takes a second to load.
+        from pipelines.storage_faults import storage_fault
+
+        if (told := storage_fault(error)) is None:
+            raise
+        typer.echo(f"planday: {told}", err=True)
+        sys.exit(1)
 
 
 @app.command()
@@ -249,14 +257,12 @@ def status(
 
     from pipelines.console import print_status
     from pipelines.status import installation_state, table_states
-    from pipelines.sync import open_instance
     from planday_io.catalogue import CATALOGUE
 
     config = current_config()
     chosen = known_portals(config, portals)
     states = table_states(config, CATALOGUE, chosen)
-    with open_instance(config) as instance:
-        whole = installation_state(config, CATALOGUE, instance)
+    whole = installation_state(config, CATALOGUE)
     incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
     if as_json:
         typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
@@ -276,8 +282,7 @@ def alert(
 
     Run it from cron where there is no Dagster daemon, or beside one, to hear when the daemon itself is gone.
     """
-    from pipelines.alerting import look
-    from pipelines.sync import open_instance
+    from pipelines.status import look_now
     from planday_io.alerts import send_test
     from planday_io.errors import ConfigError
 
@@ -292,8 +297,7 @@ def alert(
         for channel, error in results.items():
             typer.echo(f"{channel}: {error or 'took the message'}")
         raise typer.Exit(1 if any(results.values()) else 0)
-    with open_instance(config) as instance:
-        found = look(config, instance)
+    found = look_now(config)
     for subject in found.sent:
         typer.echo(f"sent: {subject}")
     for channel, error in found.failed.items():

@@ -19,6 +19,7 @@ from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import find_config, load_config
+from planday_io.errors import ConfigError, PlandayError
 from planday_io.files import keep_from_others
 
 
@@ -35,12 +36,58 @@ def build_definitions(path: Path) -> dg.Definitions:
         sensors=[
             *build_sensors(CATALOGUE, config),
             build_freshness_sensor(CATALOGUE, config),
-            build_alert_sensor(config),
+            build_alert_sensor(config, definitions_fault),
             build_housekeeping_sensor(config),
         ],
         resources={"planday": PlandayPortals(config_path=str(config.file))},
         executor=publishing_executor(str(config.file)),
     )
+
+
+def checked_definitions(path: Path) -> dg.Definitions:
+    """The definitions, after Dagster has put them together as its code location does.
+
+    Raises:
+        ConfigError: the file is wrong, or Dagster refuses what follows from it, for whatever reason.
+    """
+    try:
+        made = build_definitions(path)
+        dg.Definitions.validate_loadable(made)
+    except PlandayError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"Dagster refuses the definitions that follow from {path} ({type(error).__name__}: {_first_line(error)}): no "
+            "schedule, sensor or run works until this is corrected. If nothing in the file explains it, this program has a "
+            "fault"
+        ) from error
+    return made
+
+
+def definitions_fault(path: Path) -> ConfigError | None:
+    """Why the code location cannot be loaded, or None. Asked once for one state of the file."""
+    return _fault_of(path, _stamp(path))
+
+
+@functools.lru_cache(maxsize=1)
+def _fault_of(path: Path, _: tuple[int, int]) -> ConfigError | None:
+    try:
+        checked_definitions(path)
+    except ConfigError as error:
+        return error
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "no text")[:300]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0  # what is wrong with the file, reading it says better
+    return stat.st_mtime_ns, stat.st_ino
 
 
 @dg.definitions
@@ -49,15 +96,11 @@ def defs() -> dg.Definitions:
     keep_from_others()
     _make_way()
     path = find_config()
-    try:
-        stamp = path.stat().st_mtime_ns
-    except OSError:
-        stamp = 0  # what is wrong with the file, reading it says better
-    return _built(path, stamp)
+    return _built(path, _stamp(path))
 
 
 @functools.lru_cache(maxsize=1)
-def _built(path: Path, _: int) -> dg.Definitions:
+def _built(path: Path, _: tuple[int, int]) -> dg.Definitions:
     """Built once for one state of the file: Dagster asks twice in each run, and 500 portals take a second."""
     return build_definitions(path)
 

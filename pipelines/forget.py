@@ -11,7 +11,7 @@ from pipelines.console import print_rows
 from planday_io import forgetting
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
-from planday_io.config.model import nearest
+from planday_io.config.values import nearest
 from planday_io.errors import ConfigError
 from planday_io.lake.slices import Lake
 from planday_io.unfinished import UnfinishedCommands

@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.resources import SCHEDULE_TAG
+from pipelines.schedules import schedule_names
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.files import sweep, sweep_marks
@@ -63,7 +64,9 @@ def _old_runs(config: Config, instance: dg.DagsterInstance, now: datetime) -> in
         return 0
     began = time.monotonic()
     removed = 0
-    changes = [f"changes_{portal}" for portal, settings in config.portals.items() if "changes" in settings.schedules]
+    changes = [
+        name for (_, schedule), names in schedule_names(config).items() if schedule == "changes" for name in names
+    ]
     filters = [dg.RunsFilter(statuses=_ENDED, created_before=now - timedelta(days=config.retention.runs_days))]
     filters += (
         [

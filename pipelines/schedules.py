@@ -4,8 +4,10 @@ A run holds assets with equal partitions only, so a schedule that is due snapsho
 the portal's snapshots and `nightly_oslo_months` for the months of its window, at the same time.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -20,15 +22,51 @@ from planday_io.selection import endpoints_of, portals_by_endpoint
 # as one portal lacks a table; a run can be asked for any assets with the same partitions.
 ASSET_JOB = "__ASSET_JOB"
 
+TAKEN_NAMES = frozenset(
+    {"dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping"}
+    | {"arg_dict", "input_arg_dict", "output_arg_dict"}
+)
+"""Names of our sensors, which share a name space with schedules, and those that Dagster reserves and that have a `_`."""
+
+
+class Names(NamedTuple):
+    """Dagster's names of one schedule of one portal: the run of snapshots, and the runs of months."""
+
+    snapshots: str
+    months: str
+
+
+def schedule_names(config: Config) -> dict[tuple[str, str], Names]:
+    """(portal, schedule) -> names that no other schedule, sensor or reserved word has.
+
+    `nightly_oslo` and `nightly_oslo_months` where that can mean one thing only. Dagster keeps by name which schedules
+    were switched off in the UI, so those names stay. Where two would be equal (portals `oslo` and `oslo_months`,
+    schedules `nightly` and `nightly_nord`), none gets the name: all are written `nightly_AT_oslo` and
+    `nightly_AT_oslo_MONTHS`, which are unambiguous, because keys have no capital letters.
+    """
+    plain = {
+        (portal, name): Names(f"{name}_{portal}", f"{name}_{portal}_months")
+        for portal, settings in config.portals.items()
+        for name in settings.schedules
+    }
+    uses = Counter(name for names in plain.values() for name in names)
+    return {
+        (portal, schedule): names
+        if all(uses[name] == 1 and name not in TAKEN_NAMES for name in names)
+        else Names(f"{schedule}_AT_{portal}", f"{schedule}_AT_{portal}_MONTHS")
+        for (portal, schedule), names in plain.items()
+    }
+
 
 def build_schedules(catalogue: Catalogue, config: Config) -> list[dg.ScheduleDefinition]:
     """Schedules for each portal and each of its schedules that is due anything."""
     partitions = _partitions(catalogue, config)
+    names = schedule_names(config)
     return [
         schedule
         for portal, settings in config.portals.items()
         for name, configured in settings.schedules.items()
-        for schedule in _schedules(catalogue, config, partitions, portal, name, configured)
+        for schedule in _schedules(catalogue, config, partitions, portal, names[portal, name], configured)
     ]
 
 
@@ -59,7 +97,7 @@ def _schedules(
     config: Config,
     partitions: Mapping[str, tuple[str, int]],
     portal: str,
-    name: str,
+    names: Names,
     schedule: Schedule,
 ) -> Iterator[dg.ScheduleDefinition]:
     due = endpoints_of(catalogue, config.portals[portal], schedule.resources)
@@ -76,26 +114,24 @@ def _schedules(
     if snapshots:
         groups = _groups(snapshots, partitions)
         about = f"Reads the snapshots of portal {portal}: {what}."
-        yield _schedule(config, portal, f"{name}_{portal}", "", schedule, groups, whole_portal, about)
+        yield _schedule(config, portal, names.snapshots, names.snapshots, schedule, groups, whole_portal, about)
     if facts:
         groups = _groups(facts, partitions)
         window = config.portals[portal].window
         about = f"Reads {window.past_months} months back and {window.future_months} ahead of portal {portal}: {what}."
-        yield _schedule(config, portal, f"{name}_{portal}", "_months", schedule, groups, months, about)
+        yield _schedule(config, portal, names.months, names.snapshots, schedule, groups, months, about)
 
 
 def _schedule(
     config: Config,
     portal: str,
-    base: str,
-    suffix: str,
+    name: str,
+    batch: str,
     schedule: Schedule,
     groups: list[list[Endpoint]],
     months: Callable[[datetime], list[str | None]],
     about: str,
 ) -> dg.ScheduleDefinition:
-    name = base + suffix
-
     @dg.schedule(
         name=name,
         job_name=ASSET_JOB,
@@ -112,7 +148,7 @@ def _schedule(
                     run_key=f"{name} {at.isoformat()} {month or ''} {number}",
                     partition_key=partition_of(portal, month),
                     asset_selection=asset_keys(group),
-                    tags={SCHEDULE_TAG: name, BATCH_TAG: f"{base}-{at:%Y%m%d%H%M}"},
+                    tags={SCHEDULE_TAG: name, BATCH_TAG: f"{batch}-{at:%Y%m%d%H%M}"},
                 )
 
     return tick

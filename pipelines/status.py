@@ -10,15 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import dagster as dg
 from croniter import croniter
 
-from planday_io.alerts import AlertBook, Incident
+from pipelines.alerting import look, look_without_dagster, note_configuration
+from pipelines.definitions import definitions_fault
+from pipelines.storage_faults import DagsterStorageError, dagster_storage
+from pipelines.sync import open_instance
+from planday_io.alerts import AlertBook, Incident, Look
 from planday_io.catalogue import Catalogue
 from planday_io.client.budget import BudgetUse, budget_use
 from planday_io.config import Config
-from planday_io.errors import StorageError
-from planday_io.failures import FailureBook
+from planday_io.errors import PlandayError, StorageError
+from planday_io.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook
 from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
@@ -116,19 +119,30 @@ class InstallationState:
     daemon_seconds: float | None
 
 
-def installation_state(config: Config, catalogue: Catalogue, instance: dg.DagsterInstance) -> InstallationState:
-    """Look at the installation, sending no alert. Raises StorageError."""
-    book = AlertBook(config, catalogue)
+def installation_state(config: Config, catalogue: Catalogue) -> InstallationState:
+    """Look at the installation, sending no alert. Raises StorageError.
+
+    Where Dagster's storage cannot be used, or its definitions cannot be built, that is an incident.
+    """
+    now = datetime.now(UTC)
+    incidents = AlertBook(config, catalogue).found(now)
+    newest = None
+    if fault := definitions_fault(config.file):
+        incidents = _with(incidents, "config", CONFIGURATION, fault, now)
+    try:
+        with open_instance(config) as instance, dagster_storage():
+            beats = [beat for status in instance.get_daemon_statuses().values() if (beat := status.last_heartbeat)]
+            newest = max((beat.timestamp for beat in beats), default=None)
+    except DagsterStorageError as error:
+        incidents = _with(incidents, "storage", DAGSTER, error, now)
     budget: list[BudgetUse] = []
     budget_fault = ""
     try:
         budget = budget_use(config.state / "budget.sqlite", time.time())
     except StorageError as error:
         budget_fault = str(error)
-    beats = [beat for status in instance.get_daemon_statuses().values() if (beat := status.last_heartbeat)]
-    newest = max((beat.timestamp for beat in beats), default=None)
     return InstallationState(
-        incidents=book.found(datetime.now(UTC)),
+        incidents=incidents,
         budget=budget,
         budget_fault=budget_fault,
         free_bytes=shutil.disk_usage(config.warehouse.parent).free,
@@ -138,6 +152,25 @@ def installation_state(config: Config, catalogue: Catalogue, instance: dg.Dagste
         unfinished=UnfinishedCommands(config.state).unfinished(),
         daemon_seconds=None if newest is None else max(0.0, time.time() - newest),
     )
+
+
+def look_now(config: Config) -> Look:
+    """Find incidents and tell what is new, as the `alerts` sensor does. Raises StorageError, AlertError never."""
+    now = datetime.now(UTC)
+    note_configuration(config, definitions_fault(config.file), now)
+    try:
+        with open_instance(config) as instance, dagster_storage():
+            return look(config, instance, now)
+    except DagsterStorageError as error:
+        return look_without_dagster(config, error, now)
+
+
+def _with(incidents: list[Incident], cause: str, table: str, error: PlandayError, now: datetime) -> list[Incident]:
+    """The incidents and one of the installation, unless an alert told of it already."""
+    new = Incident(
+        portal=INSTALLATION, cause=cause, tables=[table], since=now.isoformat(timespec="seconds"), error=str(error)
+    )
+    return incidents if any(one.key == new.key for one in incidents) else [*incidents, new]
 
 
 def _size(folder: Path) -> int:

@@ -9,22 +9,25 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
 from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
-from pipelines.definitions import build_definitions
+from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
 from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
+from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.changes import ChangedMonths, months_to_read
 from planday_io.config import Config, Schedule
 from planday_io.doubles import refused_as_doubles
-from planday_io.errors import PlandayError, SecretError
+from planday_io.errors import ConfigError, PlandayError, SecretError
 from planday_io.failures import FailureBook, failure_of
 from planday_io.files import locked
 from planday_io.grid import grid_months, window_months
@@ -76,10 +79,20 @@ def open_instance(config: Config) -> dg.DagsterInstance:
 
     Relative paths of dagster.yaml belong to the home folder, so this process moves there. The first use of a fresh
     folder migrates its database; twelve processes doing that at once would fail, so they take turns.
+
+    Raises:
+        ConfigError: DAGSTER_HOME is no folder.
+        StorageError: Dagster's storage cannot be used.
     """
-    home = os.environ.setdefault("DAGSTER_HOME", str(config.home))
+    if not os.environ.get("DAGSTER_HOME"):
+        os.environ["DAGSTER_HOME"] = str(config.home)
+    home = os.environ["DAGSTER_HOME"]
+    if not Path(home).is_absolute() or not Path(home).is_dir():
+        raise ConfigError(
+            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {config.home}, or unset it"
+        )
     os.chdir(home)
-    with locked(config.state / "locks" / "instance.lock"):
+    with locked(config.state / "locks" / "instance.lock"), dagster_storage():
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()
         instance.event_log_storage.get_maximum_record_id()
@@ -112,7 +125,7 @@ def sync(
     began = time.monotonic()
     outcome = Outcome()
     recorder = _Recorder(outcome, listener)
-    job = build_definitions(config.file).resolve_implicit_global_asset_job_def()
+    job = checked_definitions(config.file).resolve_implicit_global_asset_job_def()
     tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), STARTED_BY_TAG: "planday sync"}
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
     tags |= process_tags(config.state)
@@ -122,25 +135,31 @@ def sync(
     # All that a sync writes is published as one.
     with open_instance(config) as instance, lake.writers.writing() as writer:
         tags[WRITER_TAG] = writer
-        end_dead_runs(instance, config.state)
+        with dagster_storage():
+            end_dead_runs(instance, config.state)
         LISTENER.set(recorder)
         refused = refused_as_doubles(config, CATALOGUE, portals)
-        for portal in portals:
-            error = _unusable(config, portal) or refused.get(portal)
-            if error:
-                _note_unread(config, portal, resources, months, error, recorder)
-                continue
-            for month, group in _runs(config, portal, resources, months):
-                result = job.execute_in_process(
-                    instance=instance,
-                    partition_key=partition_of(portal, month),
-                    asset_selection=asset_keys(group),
-                    tags=tags,
-                    raise_on_error=False,
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                )
-                _note_skipped(outcome, portal, month, group, result)
-            ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal)
+        try:
+            for portal in portals:
+                error = _unusable(config, portal) or refused.get(portal)
+                if error:
+                    _note_unread(config, portal, resources, months, error, recorder)
+                    continue
+                for month, group in _runs(config, portal, resources, months):
+                    with _storage_of(outcome, portal, month, group):
+                        result = job.execute_in_process(
+                            instance=instance,
+                            partition_key=partition_of(portal, month),
+                            asset_selection=asset_keys(group),
+                            tags=tags,
+                            raise_on_error=False,
+                            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                        )
+                    _note_skipped(outcome, portal, month, group, result)
+                ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal)
+        except _NothingMoreError:
+            # Without Dagster's storage no run can begin; what is written is published.
+            pass
     if publishes:
         try:
             outcome.publication = publish_pending(config)
@@ -148,6 +167,23 @@ def sync(
             outcome.publication_error = str(error)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+class _NothingMoreError(Exception):
+    """Dagster's storage cannot be used, so the rest of a sync is left out."""
+
+
+@contextmanager
+def _storage_of(outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint]) -> Iterator[None]:
+    """Note a fault of Dagster's storage as what became of the tables of a run that were not written."""
+    try:
+        with dagster_storage():
+            yield
+    except DagsterStorageError as error:
+        told = {report.table for key, report in outcome.reports if key == portal and report.month == month}
+        missing = [table.full_name for one in group for table in one.tables if table.full_name not in told]
+        outcome.failures += [Failure(portal, table, month, str(error)) for table in missing or ["everything"]]
+        raise _NothingMoreError from error
 
 
 def _unusable(config: Config, portal: str) -> PlandayError | None:

@@ -38,6 +38,8 @@ WAREHOUSE = "warehouse"
 """Stands for a table where the publication failed."""
 CONFIGURATION = "portals.yaml"
 """Stands for a table where the configuration is wrong."""
+DAGSTER = "dagster"
+"""Stands for a table where Dagster's storage cannot be used."""
 
 
 class Cause(NamedTuple):

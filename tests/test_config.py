@@ -116,3 +116,80 @@ def test_secrets_come_from_environment_dotenv_and_files(tmp_path: Path, monkeypa
 def test_the_example_is_valid() -> None:
     config = load_config(Path(__file__).parents[1] / "portals.example.yaml", CATALOGUE)
     assert config.portals
+
+
+PORTAL = "{client_id: x, refresh_token: {env: A}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("history_start: 2099-01\n" + GOOD, "line 1: history_start: found '2099-01'; expected a month from 2000-01 to the"),
+        ("history_start: 0001-01\n" + GOOD, "expected a month from 2000-01"),
+        ("history_start: 2025-13-01\n" + GOOD, "found a value that cannot be read (ValueError)"),
+        ('history_start: "2025-01\\n"\n' + GOOD, "expected a month such as 2025-01"),
+        ("defaults: {timezone: localtime}\n" + GOOD, "expected an IANA time zone"),
+        ("defaults: {timezone: Factory}\n" + GOOD, "expected an IANA time zone"),
+        ("defaults: {timezone: europe/oslo}\n" + GOOD, "did you mean 'Europe/Oslo'?"),
+        (f"portals:\n  {'z' * 65}: {PORTAL}\n", "expected a name of at most 64 characters"),
+        (f'portals:\n  "oslo\\n": {PORTAL}\n', "a name of lower-case letters, digits and _"),
+        (f"portals:\n  oslo: {PORTAL[:-1]}, resources: {{include: []}}}}\n", "line 2: portals.oslo.resources: found no table;"
+         " expected at least one table"),
+        ("planday: {api_url: 'https://[fe80'}\n" + GOOD, "expected an address that begins with https://"),
+        ("planday: {api_url: 'https://host:99999'}\n" + GOOD, "expected an address that begins with https://"),
+        ("planday: {api_url: 'https://host name'}\n" + GOOD, "expected an address that begins with https://"),
+        ("planday: {api_url: 'https://host/?a=1'}\n" + GOOD, "expected an address without ? and #"),
+        ("lake: s3://bucket/lake\n" + GOOD, "line 1: lake: found 's3://bucket/lake'; expected a path on this machine"),
+        ("lake: ~nobody_has_this_name/lake\n" + GOOD, "there is no home folder of that account"),
+        ('lake: "a\\0b"\n' + GOOD, "a path without control characters"),
+        ("lake: what?\n" + GOOD, "expected a path without ?, which DuckDB does not take"),
+        ("warehouse: data[1].duckdb\n" + GOOD, "expected a path without [, which DuckDB does not take"),
+        ("warehouse: portals.yaml\n" + GOOD, "expected a file of its own, because it is replaced"),
+        ("warehouse: lake/warehouse.duckdb\n" + GOOD, "expected a file outside the lake"),
+        ("warehouse: .\n" + GOOD, "there is a folder of that name"),
+        ("lake: .planday/lake\n" + GOOD, "which is not for data"),
+        ("retries: &a [*a]\n" + GOOD, "found a key that is not known"),
+        ("[" * 500, "found a value that cannot be read (RecursionError)"),
+        ("lake: " + "9" * 5000 + "\n" + GOOD, "found a value that cannot be read (ValueError)"),
+        ("lake: a\x07b\n" + GOOD, "line 1: found U+0007, which nobody sees"),
+    ],
+)  # fmt: skip
+def test_what_dagster_or_a_disk_refuses(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["{s3cret}", "{s3cret: }", "12345678", "!vault s3cret", "[s3cret]", "2026-01-01"])
+def test_no_spelling_repeats_a_secret(tmp_path: Path, token: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"portals:\n  a:\n    client_id: x\n    refresh_token: {token}\n")
+    assert "line 4: portals.a.refresh_token: found" in str(caught.value)
+    assert not any(part in str(caught.value) for part in ("s3cret", "12345678", "2026-01"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_configuration_of_any_editor_is_read(tmp_path: Path, encoding: str, newline: str) -> None:
+    path = tmp_path / "portals.yaml"
+    path.write_bytes(("# København\n" + GOOD).replace("\n", newline).encode(encoding))
+    assert list(load_config(path, CATALOGUE).portals) == ["no"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            "a: 1\n# K\xf8benhavn\n".encode("latin-1"),
+            "line 2 has the byte 0xF8, which is no UTF-8 there: save it as UTF-8",
+        ),
+        (GOOD.encode("utf-16-le"), "it has NUL bytes, so it is UTF-16 without a byte order mark"),
+        (b"\xff\xfea", "it has the byte 0x61, which is no UTF-16-LE there"),
+    ],
+)
+def test_an_unreadable_configuration_says_where(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "portals.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, CATALOGUE)
+    assert says in str(caught.value)

@@ -7,7 +7,7 @@ refuses repeated keys. PyYAML speaks YAML 1.1, where the portal `no` (Norway) wo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,18 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from planday_io.catalogue import DOMAINS, Catalogue
 from planday_io.config.model import Config, ConfigFile, PortalConfig
+from planday_io.config.places import misplaced, refuse_home
+from planday_io.config.texts import TextError, decode
 from planday_io.errors import ConfigError
 
 Loc = tuple[str | int, ...]
+
+_YAML_FAULTS = (YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
+"""What ruamel.yaml raises: its own errors, and those of the values it makes."""
 
 BUILT_IN_DEFAULTS: dict[str, Any] = {
     "timezone": "Europe/Copenhagen",
@@ -71,7 +77,10 @@ def find_config(folder: Path | None = None) -> Path:
         ConfigError: there is none.
     """
     if named := os.environ.get("PLANDAY_CONFIG"):
-        path = Path(named).expanduser().absolute()
+        try:
+            path = Path(named).expanduser().absolute()
+        except RuntimeError:
+            raise ConfigError("PLANDAY_CONFIG begins with the home folder of an account that has none") from None
         if not path.is_file():
             raise ConfigError(f"PLANDAY_CONFIG names {path}, which is no file: correct it, or unset it")
         return path
@@ -98,6 +107,7 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
         ConfigError: every mistake found, a line each.
     """
     path = path.absolute()
+    refuse_home(path.parent)
     root = _parse(path)
     names = (*DOMAINS, *(table.full_name for table in catalogue.tables()))
     context = {"resources": names}
@@ -114,7 +124,7 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
         except ValidationError as error:
             raise ConfigError(_explain(error, path, root, ("portals", key))) from None
     _refuse_doubles(portals, path, root)
-    return Config(
+    config = Config(
         file=path,
         planday=written.planday,
         lake=path.parent / Path(written.lake).expanduser(),
@@ -125,6 +135,19 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
         retention=written.retention,
         portals=portals,
     )
+    if mistakes := [*_whole(config, catalogue)]:
+        told = [_mistake(path, root, loc, found, expected) for loc, found, expected in mistakes]
+        raise ConfigError(_listed(told))
+    return config
+
+
+def _whole(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc, object, str]]:
+    """What is wrong with settings together: where, what was found, what was expected."""
+    for key, portal in config.portals.items():
+        if not [*catalogue.endpoints_with(tuple(portal.resources.include), tuple(portal.resources.exclude), None)]:
+            yield ("portals", key, "resources"), _Said("no table"), "at least one table for each portal"
+    for name, place, expected in misplaced(config):
+        yield (name,), str(place), expected
 
 
 def _refuse_doubles(portals: Mapping[str, PortalConfig], path: Path, root: CommentedMap) -> None:
@@ -160,9 +183,11 @@ def _parse(path: Path) -> CommentedMap:
     yaml = YAML(typ="rt")
     yaml.version = (1, 2)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error.__class__.__name__}; it must be a UTF-8 file") from None
+        text = decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
+    except TextError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
     try:
         root = yaml.load(text)
     except MarkedYAMLError as error:
@@ -170,8 +195,17 @@ def _parse(path: Path) -> CommentedMap:
         line = f", line {mark.line + 1}" if mark else ""
         problem = str(error.problem or "no YAML").split(" with value ")[0]
         raise ConfigError(f"{path.name}{line}: found {problem}; expected YAML 1.2 without repeated keys") from None
-    except YAMLError as error:
-        raise ConfigError(f"{path.name}: found {error.__class__.__name__}; expected YAML 1.2") from None
+    except ReaderError as error:
+        number = text[: error.position].count("\n") + 1
+        raise ConfigError(
+            f"{path.name}, line {number}: found U+{ord(text[error.position]):04X}, which nobody sees; expected text"
+        ) from None
+    except (*_YAML_FAULTS, RecursionError) as error:
+        # A date such as 2025-13-01, a number of thousands of digits, brackets a thousand deep.
+        raise ConfigError(
+            f"{path.name}: found a value that cannot be read ({type(error).__name__}); expected YAML 1.2 with texts, "
+            "numbers, lists and mappings"
+        ) from None
     if not isinstance(root, CommentedMap):
         raise ConfigError(f"{path.name}, line 1: found {_show(root)}; expected `portals:` and other top-level keys")
     return root
@@ -201,23 +235,46 @@ def _explain(error: ValidationError, path: Path, root: CommentedMap, under: Loc)
         said = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
         expected = str(context.get("expected", said))
         found: object = detail.get("input")
+        # Somebody who writes a token in place of `env: NAME` has made it a key: it is not repeated.
+        secret = any(part in _SECRET_KEYS for part in loc)
         if key := context.get("key"):
-            loc, found = (*loc, key), "this key"
+            found = _UNKNOWN_KEY
+            loc = loc if secret else (*loc, key)
         elif detail["type"] == "missing":
             found, expected = None, "a value"
-        secret = any(part in _SECRET_KEYS for part in loc)
-        shown = "a text" if secret and isinstance(found, str) and not context.get("key") else _show(found)
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-        mistakes[f"{path.name}, line {_line(root, loc)}: {where}: found {shown}; expected {expected}"] = None
+        elif detail["type"] == "value_error":
+            expected = "another value"
+        elif secret and not isinstance(found, Mapping | list | None):
+            found = _HIDDEN
+        mistakes[_mistake(path, root, loc, found, expected)] = None
+    return _listed(list(mistakes))
+
+
+def _mistake(path: Path, root: CommentedMap, loc: Loc, found: object, expected: str) -> str:
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    return f"{path.name}, line {_line(root, loc)}: {where}: found {_show(found)}; expected {expected}"
+
+
+def _listed(mistakes: list[str]) -> str:
     more = len(mistakes) - _SHOWN_MISTAKES
-    return "\n".join([*list(mistakes)[:_SHOWN_MISTAKES], *([f"... and {more} more"] if more > 0 else [])])
+    return "\n".join([*mistakes[:_SHOWN_MISTAKES], *([f"... and {more} more"] if more > 0 else [])])
+
+
+class _Said(str):
+    """Words in place of what was found."""
+
+    __slots__ = ()
+
+
+_UNKNOWN_KEY = _Said("a key that is not known")
+_HIDDEN = _Said("a text")
 
 
 def _show(found: object) -> str:
     if found is None:
         return "nothing"
-    if found == "this key":
-        return "a key that is not known"
+    if isinstance(found, _Said):
+        return str(found)
     if isinstance(found, Mapping):
         return "a mapping"
     if isinstance(found, Iterable) and not isinstance(found, str):

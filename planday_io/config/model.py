@@ -1,100 +1,20 @@
 """The configuration as checked values.
 
-Belongs here: what each setting may be. Not here: YAML, files and line numbers (`load`), reading secrets (`secrets`).
-A validator says what it expected (`refuse`); `load` adds where, and what was found.
+Belongs here: which settings there are. Not here: what a single one may be (`values`), YAML, files and line numbers
+(`load`), reading secrets (`secrets`).
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
-from croniter import croniter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
-from pydantic_core import PydanticCustomError
 
-from planday_io.addresses import is_loopback, parts_of
+from planday_io.addresses import is_loopback
 from planday_io.catalogue import DOMAINS
-
-_KEY = re.compile(r"^[a-z0-9_]+$")
-
-
-def refuse(expected: str, *, key: str | None = None) -> PydanticCustomError:
-    """An error that says what was expected; `key` is the member of the mapping that is at fault."""
-    return PydanticCustomError("expected", "{expected}", {"expected": expected, "key": key})
-
-
-def nearest(value: str, known: Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing."""
-    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _url(value: str) -> str:
-    parts = parts_of(value)
-    if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise refuse("an address that begins with https://")
-    if parts.scheme == "http" and not is_loopback(value):
-        raise refuse("https:// (http:// sends tokens in the clear and is taken for this machine only)")
-    return value.rstrip("/")
-
-
-@functools.cache
-def _zones() -> set[str]:
-    """All time zones. Looking them up walks through folders, 13 ms each time."""
-    return available_timezones()
-
-
-def _link(value: str) -> str:
-    parts = parts_of(value)
-    if parts is None or parts.scheme not in ("http", "https"):
-        raise refuse("an address such as https://dagster.example.com")
-    return value.rstrip("/")
-
-
-def _timezone(value: str) -> str:
-    zones = _zones()
-    if value not in zones:
-        raise refuse(f"an IANA time zone such as 'Europe/Copenhagen'{nearest(value, zones)}")
-    return value
-
-
-@functools.lru_cache  # the defaults' schedules are checked for each portal
-def _cron(value: str) -> str:
-    if len(value.split()) != 5 or not croniter.is_valid(value):
-        raise refuse("a cron expression of five fields such as '0 2 * * *'")
-    return value
-
-
-def _month(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
-        raise refuse("a month such as 2025-01")
-    return value
-
-
-def _key(value: str) -> str:
-    if not _KEY.match(value):
-        raise refuse("a name of lower-case letters, digits and _")
-    return value
-
-
-def _portal_id(value: object) -> object:
-    """A whole number; written as a text it is the same portal."""
-    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**63:
-        raise refuse("Planday's id of the portal, a whole number such as 90210, which `planday check` shows")
-    return number
-
-
-def _mail_address(value: str) -> str:
-    if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
-        raise refuse("a mail address such as data@example.com")
-    return value
+from planday_io.config import values
+from planday_io.config.values import nearest, refuse
 
 
 def _off_is_drop(value: str) -> str:
@@ -108,13 +28,15 @@ def _resource(value: str, info: ValidationInfo) -> str:
     return value
 
 
-Url = Annotated[str, AfterValidator(_url)]
-Link = Annotated[str, AfterValidator(_link)]
-TimeZone = Annotated[str, AfterValidator(_timezone)]
-Cron = Annotated[str, AfterValidator(_cron)]
-Month = Annotated[str, AfterValidator(_month)]
-Key = Annotated[str, AfterValidator(_key)]
-PortalId = Annotated[int, BeforeValidator(_portal_id)]
+Url = Annotated[str, AfterValidator(values.url)]
+Link = Annotated[str, AfterValidator(values.link)]
+TimeZone = Annotated[str, AfterValidator(values.time_zone)]
+Cron = Annotated[str, AfterValidator(values.cron)]
+Month = Annotated[str, AfterValidator(values.history_start)]
+Key = Annotated[str, AfterValidator(values.name)]
+PathText = Annotated[str, Field(min_length=1), AfterValidator(values.path)]
+MailAddress = Annotated[str, AfterValidator(values.mail_address)]
+PortalId = Annotated[int, BeforeValidator(values.portal_id)]
 ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
 Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
@@ -140,7 +62,7 @@ class SecretRef(Section):
     """Where a secret is: `{env: NAME}` or `{file: PATH}`. Holds the place, never the value."""
 
     env: str | None = Field(default=None, min_length=1)
-    file: str | None = Field(default=None, min_length=1)
+    file: PathText | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -285,8 +207,8 @@ class Mail(Section):
     host: Annotated[str, Field(min_length=1)]
     port: int = Field(default=587, ge=1, le=65_535)
     security: Literal["starttls", "tls", "none"] = "starttls"
-    sender: Annotated[str, AfterValidator(_mail_address)]
-    to: Annotated[tuple[Annotated[str, AfterValidator(_mail_address)], ...], Field(min_length=1, strict=False)]
+    sender: MailAddress
+    to: Annotated[tuple[MailAddress, ...], Field(min_length=1, strict=False)]
     user: str | None = None
     password: SecretRef | None = None
 
@@ -340,8 +262,8 @@ class ConfigFile(Section):
     """The file as it is written, before defaults are merged into portals."""
 
     planday: PlandayHosts = PlandayHosts()
-    lake: Annotated[str, Field(min_length=1)] = "lake"
-    warehouse: Annotated[str, Field(min_length=1)] = "warehouse.duckdb"
+    lake: PathText = "lake"
+    warehouse: PathText = "warehouse.duckdb"
     history_start: Month = "2025-01"
     privacy: Privacy = Privacy()
     alerts: Alerts = Alerts()
@@ -371,7 +293,7 @@ class Config(Section):
     planday: PlandayHosts
     lake: Path
     warehouse: Path
-    history_start: Month
+    history_start: str
     privacy: Privacy
     alerts: Alerts
     retention: Retention

@@ -1,0 +1,68 @@
+"""Where an installation may be: folders that Dagster and DuckDB take as what they are, and that are not in each other's way.
+
+Not here: what a single path may look like (`values.path`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from planday_io.config.model import Config
+from planday_io.errors import ConfigError
+
+_OWN_FILES = ("portals.yaml", "portals.example.yaml", ".env", "dagster.yaml", "workspace.yaml")
+_NOT_TAKEN = "*?[\\"
+"""Dagster looks for dagster.yaml with the folder as a glob pattern: not found, it runs with telemetry and without limits;
+another folder's found, it merges that. SQLAlchemy and DuckDB cut a path at `?`; DuckDB reads patterns and turns `\\` into
+`/`."""
+
+
+def refuse_home(home: Path) -> None:
+    """Refuse a folder of the installation, or a DAGSTER_HOME, that Dagster would not find its settings in.
+
+    Raises:
+        ConfigError: it says what to do.
+    """
+    for folder in (home, Path(os.environ.get("DAGSTER_HOME") or home).absolute()):
+        if what := misread_in(folder):
+            shown = str(folder).encode(errors="backslashreplace").decode()
+            raise ConfigError(
+                f"the folder {shown} has {what} in its path, which Dagster and DuckDB do not take as part of a name: move "
+                "the installation to a folder without such characters, or rename that folder"
+            )
+
+
+def misread_in(path: Path) -> str:
+    """What in a path Dagster or DuckDB would take as something else; empty where all is well."""
+    if found := [char for char in _NOT_TAKEN if char in str(path)]:
+        return " and ".join(found)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "bytes that are not UTF-8"
+    return ""
+
+
+def misplaced(config: Config) -> Iterator[tuple[str, Path, str]]:
+    """Places that cannot be used: the key, the place, what was expected."""
+    for key, place in (("lake", config.lake), ("warehouse", config.warehouse)):
+        if what := misread_in(place):
+            yield key, place, f"a path without {what}, which DuckDB does not take as part of a name"
+    lake, warehouse = _real(config.lake), _real(config.warehouse)
+    if config.warehouse.is_dir():
+        yield "warehouse", config.warehouse, "a file; there is a folder of that name"
+    elif warehouse in [_real(config.home / name) for name in _OWN_FILES] or warehouse == _real(config.file):
+        yield "warehouse", config.warehouse, "a file of its own, because it is replaced"
+    elif lake in (warehouse, *warehouse.parents):
+        yield "warehouse", config.warehouse, f"a file outside the lake, {config.lake}"
+    for state in (config.state, config.home / ".dagster"):
+        if _real(state) in (lake, *lake.parents):
+            yield "lake", config.lake, f"a folder outside {state}, which is not for data"
+        if _real(state) in (warehouse, *warehouse.parents):
+            yield "warehouse", config.warehouse, f"a file outside {state}, which is not for data"
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))

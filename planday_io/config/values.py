@@ -1,0 +1,175 @@
+"""What a single setting may be: addresses, time zones, cron expressions, months, names, paths.
+
+A validator says what it expected (`refuse`); `load` adds file, line and key, and what was found. What Dagster refuses is
+refused here, because Dagster would take the whole code location with it, with every portal's schedules.
+`tests/test_config_and_dagster.py` builds Dagster's definitions from whatever is accepted here.
+
+Not here: which settings there are (`model`), what contradicts something else in the file (`load`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from croniter import croniter
+from croniter.croniter import CroniterError
+from pydantic_core import PydanticCustomError
+
+from planday_io.addresses import is_loopback, parts_of
+
+FIRST_MONTH = "2000-01"
+"""Of `history_start`. Planday was founded later; a grid of partitions that begins in the year 1 has 24,000 a portal."""
+NAME_LENGTH = 64
+"""Of keys of portals and schedules. Files are named `hr.employee_custom_fields.<portal>.2026-09` and longer, and a
+file system takes 255 bytes."""
+
+_NAME = re.compile(r"[a-z0-9_]+")
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
+"""Files of time zones that are none, or another one on each machine."""
+_CRON_FIELD = re.compile(r"[0-9a-zA-Z*/,#-]+")
+_CRON_STEPS = (60, 24, 31, 12, 7)
+_CRON_EXPECTED = "a cron expression of five fields such as '0 2 * * *'"
+
+
+def refuse(expected: str, *, key: str | None = None) -> PydanticCustomError:
+    """An error that says what was expected; `key` is the member of the mapping that is at fault."""
+    return PydanticCustomError("expected", "{expected}", {"expected": expected, "key": key})
+
+
+def nearest(value: str, known: Iterable[str]) -> str:
+    """`; did you mean X?`, or nothing."""
+    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def url(value: str) -> str:
+    """An address that tokens may be sent to."""
+    if not _is_address(value):
+        raise refuse("an address that begins with https://")
+    if urlsplit(value).scheme == "http" and not is_loopback(value):
+        raise refuse("https:// (http:// sends tokens in the clear and is taken for this machine only)")
+    if urlsplit(value).query or urlsplit(value).fragment:
+        raise refuse("an address without ? and #, because paths are appended to it")
+    return value.rstrip("/")
+
+
+def link(value: str) -> str:
+    """An address that people open."""
+    if not _is_address(value):
+        raise refuse("an address such as https://dagster.example.com")
+    return value.rstrip("/")
+
+
+def _is_address(value: str) -> bool:
+    parts = parts_of(value)
+    if parts is None or parts.scheme not in ("http", "https"):
+        return False
+    try:
+        (parts.hostname or "").encode("idna")  # an empty label, or one that is too long, is no host
+    except UnicodeError:
+        return False
+    return not any(unicodedata.category(char)[0] == "C" for char in value)
+
+
+@functools.cache
+def _zones() -> set[str]:
+    """All time zones. Looking them up walks through folders, 13 ms each time."""
+    return available_timezones() - _NO_ZONES
+
+
+def time_zone(value: str) -> str:
+    """An IANA time zone, the same one on every machine."""
+    zones = _zones()
+    if value not in zones:
+        raise refuse(f"an IANA time zone such as 'Europe/Copenhagen'{nearest(value, zones)}")
+    return value
+
+
+@functools.lru_cache  # the defaults' schedules are checked for each portal
+def cron(value: str) -> str:
+    """A cron expression that says the same to croniter, to Dagster's own copy of it, and to people."""
+    fields = value.split()
+    # croniter also takes six fields with seconds, hashed and random expressions (H, R), and digits of other scripts.
+    if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+        raise refuse(_CRON_EXPECTED)
+    expression = " ".join(fields)
+    if re.search(r"(?<![a-z])[hr](?![a-z])|[0-9]{3}", expression.lower()) or not croniter.is_valid(expression):
+        raise refuse(_CRON_EXPECTED)
+    for field, most in zip(fields, _CRON_STEPS, strict=True):
+        if any(int(step) > most for step in re.findall(r"/([0-9]+)", field)):
+            raise refuse(f"a step of at most {most} in '{field}', which otherwise is due more often than it says")
+    # Dagster reads the day of the month by itself, also where a day of the week is given beside it.
+    day = f"0 0 {fields[2]} {fields[3]} *"
+    if not (_fires(expression) and _fires(day)):
+        raise refuse("a cron expression that is due some day; this one never is, because no such month has that day")
+    return expression
+
+
+def _fires(expression: str) -> bool:
+    try:
+        ticks = croniter(expression, datetime(2026, 1, 1, tzinfo=UTC))
+        ticks.get_next(datetime)
+        ticks.get_next(datetime)
+        croniter(expression, datetime(2026, 1, 1, tzinfo=UTC)).get_prev(datetime)
+    except CroniterError:
+        return False
+    return True
+
+
+def history_start(value: str) -> str:
+    """The first month of facts: one that has begun, because without a month there are no partitions."""
+    # Where a month begins first.
+    now = datetime.now(UTC) + timedelta(hours=14)
+    current = f"{now.year:04d}-{now.month:02d}"
+    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
+        raise refuse("a month such as 2025-01")
+    if not FIRST_MONTH <= value <= current:
+        raise refuse(f"a month from {FIRST_MONTH} to the current one, {current}")
+    return value
+
+
+def name(value: str) -> str:
+    """The key of a portal or of a schedule: part of names in Dagster, of files and of folders."""
+    if not _NAME.fullmatch(value):
+        raise refuse("a name of lower-case letters, digits and _")
+    if len(value) > NAME_LENGTH:
+        raise refuse(f"a name of at most {NAME_LENGTH} characters, because files are named after it")
+    return value
+
+
+def portal_id(value: object) -> object:
+    """A whole number; written as a text it is the same portal."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**63:
+        raise refuse("Planday's id of the portal, a whole number such as 90210, which `planday check` shows")
+    return number
+
+
+def path(value: str) -> str:
+    """A file or a folder of this machine."""
+    if "://" in value:
+        raise refuse("a path on this machine")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
+        raise refuse("a path without control characters")
+    if any(len(part.encode()) > 200 for part in Path(value).parts):
+        raise refuse("a path whose names have at most 200 bytes")
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        raise refuse("a path; there is no home folder of that account") from None
+    return value
+
+
+def mail_address(value: str) -> str:
+    """A mail address, loosely: what separates addresses is not in one."""
+    if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
+        raise refuse("a mail address such as data@example.com")
+    return value
