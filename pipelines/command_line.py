@@ -98,8 +98,11 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     from planday_io.catalogue import CATALOGUE
     from planday_io.check import advice, personal_data
     from planday_io.check import check as check_portals
+    from planday_io.config.secrets import remarks
 
     config = current_config()
+    for remark in remarks(config):
+        typer.echo(f"planday: {remark}", err=True)
     findings = check_portals(config, CATALOGUE, known_portals(config, portals))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))

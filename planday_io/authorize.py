@@ -31,7 +31,8 @@ from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.model import Config, SecretRef
-from planday_io.config.secrets import read_client_id
+from planday_io.config.secrets import env_names, read_client_id
+from planday_io.config.texts import TextError, decode
 from planday_io.consent import receive_code
 from planday_io.doubles import ask_portal_ids, claim, never_read
 from planday_io.errors import (
@@ -39,6 +40,7 @@ from planday_io.errors import (
     ConfigError,
     PortalIdentityError,
     SecretError,
+    StorageError,
     TokenError,
     TokenRejectedError,
     TransientApiError,
@@ -173,14 +175,12 @@ class Granted:
         portal_id: Planday's id of the portal, or None where it could not be asked for.
         unasked: why it could not, or empty.
         place: where the refresh token was written.
-        hidden_by: the environment variable that is set and wins over `.env`, or empty.
         not_compared: keys that were never read and whose tokens cannot be used, so they may be the same portal.
     """
 
     portal_id: int | None
     unasked: str
     place: Path
-    hidden_by: str
     not_compared: tuple[str, ...] = ()
 
     def lines(self, portal: str) -> list[str]:
@@ -201,11 +201,6 @@ class Granted:
             lines.append(
                 f"Not compared with {', '.join(self.not_compared)}: never read, and the token cannot be used. `planday "
                 f"check` compares all portals."
-            )
-        if self.hidden_by:
-            lines.append(
-                f"But the environment variable {self.hidden_by} is set here and wins over .env: unset it, and restart what "
-                f"was started with it."
             )
         lines.append(
             "Where another installation uses the same app for this portal, its older token may have stopped working with "
@@ -262,9 +257,12 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
         with session.token_store.lock():
             place = _keep(ref, token, config.home)
             session.token_store.forget()
-    hidden_by = ref.env if ref.env and ref.env in os.environ else ""
     not_compared = tuple(key for key, other in attempt.others.items() if other is None)
-    return Granted(portal_id, unasked, place, hidden_by, not_compared)
+    return Granted(portal_id, unasked, place, not_compared)
+
+
+_BYTES = "latin-1"
+"""For dotenv, which then passes every byte on: names and tokens are ASCII, comments are whatever they are."""
 
 
 def _place(ref: SecretRef, home: Path) -> Path:
@@ -277,24 +275,37 @@ def _keep(ref: SecretRef, token: str, home: Path) -> Path:
     with storage_errors(place, "write the refresh token to"):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if ref.env is not None:
-            _change_env(place, lambda copy: dotenv.set_key(copy, str(ref.env), token))
+            _change_env(place, lambda copy: dotenv.set_key(copy, str(ref.env), token, encoding=_BYTES))
         else:
             write_text(place, token + "\n", mode=0o600)
     return place
 
 
 def _change_env(file: Path, change: Callable[[Path], object]) -> None:
-    """Change `.env` all or nothing: dotenv itself moves a file over it that may come from another disk."""
+    """Change `.env` all or nothing: dotenv itself moves a file over it that may come from another disk.
+
+    It is UTF-8 afterwards, without a byte order mark, as Dagster reads it. Bytes of comments that are not stay as they are.
+    """
     with replacing(file, mode=0o600) as copy:
         if file.exists():
-            copy.write_bytes(file.read_bytes())
+            copy.write_bytes(_text_of(file).encode(errors="surrogateescape"))
         change(copy)
         copy.chmod(0o600)
+
+
+def _text_of(file: Path) -> str:
+    """What is in `.env`. Raises StorageError where that is no text."""
+    try:
+        return decode(file.read_bytes(), strict=False)
+    except TextError as error:
+        raise StorageError(f"cannot change {file}: {error}") from None
 
 
 def _try_to_write(place: Path) -> None:
     """Raises StorageError where a file could not be written; better before an administrator consents than after."""
     with storage_errors(place, "write the refresh token to"):
+        if place.name == ".env" and place.exists():
+            _text_of(place)
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = temporary_name(place)
         probe.touch(mode=0o600)
@@ -375,8 +386,8 @@ def _remove(ref: SecretRef, home: Path) -> list[str]:
     name = str(ref.env)
     removed = []
     with storage_errors(file, "remove the refresh token in"):
-        if file.exists() and name in dotenv.dotenv_values(file, interpolate=False):
-            _change_env(file, lambda copy: dotenv.unset_key(copy, name))
+        if file.exists() and name in env_names(file):
+            _change_env(file, lambda copy: dotenv.unset_key(copy, name, encoding=_BYTES))
             removed.append(f"{name} in {file}")
     if name in os.environ:
         removed.append(f"(the environment variable {name} is yours to unset)")

@@ -24,6 +24,7 @@ from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import RefreshTokenStore, TokenSource
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
+from planday_io.config.texts import visible
 from planday_io.errors import (
     MissingScopeError,
     PlandayError,
@@ -279,7 +280,7 @@ class PortalSession:
 
         def hash_key() -> str:
             assert key is not None, "the configuration is refused when something is hashed without a key"  # noqa: S101
-            return read_secret(key, home=self.config.home, what="privacy.hash_key")
+            return read_secret(key, home=self.config.home, what="privacy.hash_key", check=visible)
 
         return FrameContext(
             portal=self.portal,

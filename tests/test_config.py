@@ -105,7 +105,7 @@ def test_secrets_come_from_environment_dotenv_and_files(tmp_path: Path, monkeypa
     def read(**where: str) -> str:
         return read_secret(SecretRef(**where), home=tmp_path, what="the token")
 
-    assert [read(env="FROM_ENV"), read(env="FROM_DOTENV"), read(env="BOTH")] == ["one", "two", "environment"]
+    assert [read(env="FROM_ENV"), read(env="FROM_DOTENV"), read(env="BOTH")] == ["one", "two", "dotenv"]
     assert read(file="token.txt") == "three"
     with pytest.raises(SecretError, match="set the environment variable NOWHERE"):
         read(env="NOWHERE")

@@ -24,6 +24,7 @@ from planday_io.alerts.messages import Message
 from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret
+from planday_io.config.texts import visible
 from planday_io.errors import AlertError, PlandayError
 
 _TIMEOUT_SECONDS = 15.0
@@ -108,7 +109,9 @@ def _send_mail(mail: Mail, config: Config, message: Message, seconds: float = _W
     made["Subject"], made["From"], made["To"] = message.subject, mail.sender, ", ".join(mail.to)
     made["Date"], made["Message-ID"] = formatdate(), make_msgid(domain=mail.sender.rpartition("@")[2])
     made.set_content(message.text)
-    password = mail.password and read_secret(mail.password, home=config.home, what="alerts.mail.password")
+    password = mail.password and read_secret(
+        mail.password, home=config.home, what="alerts.mail.password", check=visible
+    )
     trust = ssl.create_default_context()
     begun: list[smtplib.SMTP] = []
     try:

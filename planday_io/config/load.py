@@ -229,6 +229,8 @@ def _explain(error: ValidationError, path: Path, root: CommentedMap, under: Loc)
     mistakes: dict[str, None] = {}
     for detail in error.errors(include_input=True, include_url=False):
         context = detail.get("ctx", {})
+        if "client_id" in detail["loc"] and isinstance(detail.get("input"), str) and "app_id" not in str(detail["loc"]):
+            continue  # it is meant as the App ID itself, and that branch of the union says what is wrong
         # Members of a union carry the union branch in their loc; a branch is no key of the file.
         loc: Loc = (*under, *(part for part in detail["loc"] if part not in ("SecretRef", "str", "[key]")))
         loc = tuple(part for part in loc if not str(part).startswith(("constrained-str", "function-")))

@@ -35,6 +35,7 @@ Cron = Annotated[str, AfterValidator(values.cron)]
 Month = Annotated[str, AfterValidator(values.history_start)]
 Key = Annotated[str, AfterValidator(values.name)]
 PathText = Annotated[str, Field(min_length=1), AfterValidator(values.path)]
+AppId = Annotated[str, Field(min_length=1), AfterValidator(values.app_id)]
 MailAddress = Annotated[str, AfterValidator(values.mail_address)]
 PortalId = Annotated[int, BeforeValidator(values.portal_id)]
 ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
@@ -253,7 +254,7 @@ class Overrides(Section):
 class PortalEntry(Overrides):
     """A portal as the file writes it. `portal_id` is Planday's, for a token that may open no other portal."""
 
-    client_id: SecretRef | Annotated[str, Field(min_length=1)]
+    client_id: SecretRef | AppId
     refresh_token: SecretRef
     portal_id: PortalId | None = None
 
@@ -275,7 +276,7 @@ class ConfigFile(Section):
 class PortalConfig(Section):
     """One portal, with the defaults merged in."""
 
-    client_id: SecretRef | str
+    client_id: SecretRef | AppId
     refresh_token: SecretRef
     portal_id: PortalId | None = None
     timezone: TimeZone

@@ -51,7 +51,7 @@ def misplaced(config: Config) -> Iterator[tuple[str, Path, str]]:
         if what := misread_in(place):
             yield key, place, f"a path without {what}, which DuckDB does not take as part of a name"
     lake, warehouse = _real(config.lake), _real(config.warehouse)
-    if config.warehouse.is_dir():
+    if warehouse in (_real(config.home), *_real(config.home).parents):
         yield "warehouse", config.warehouse, "a file; there is a folder of that name"
     elif warehouse in [_real(config.home / name) for name in _OWN_FILES] or warehouse == _real(config.file):
         yield "warehouse", config.warehouse, "a file of its own, because it is replaced"

@@ -1,45 +1,68 @@
 """Reading secrets, at the moment they are used: one that is missing fails one portal, not the whole location.
 
-`{env: NAME}` reads the environment first, then `.env` beside the configuration file; `{file: PATH}` reads a file whose
-path is relative to it.
+`{env: NAME}` reads `.env` beside the configuration file first, then the environment; `{file: PATH}` reads a file whose path
+is relative to the configuration file.
+
+Usually the environment goes first. But a process's environment is what it was when the process started, and `dagster dev`,
+systemd's `EnvironmentFile` and `docker --env-file` copy `.env` into it then, for all runs they start. A token corrected in
+`.env` would stay wrong until somebody restarts them. No reading can tell such a copy from a value that somebody set on
+purpose, so the place that can be corrected while services run goes first. Where there is no `.env`, or no line of that name
+in it, as in most containers, the environment counts as ever.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 
-from planday_io.config.model import SecretRef
+from planday_io.config.model import Config, SecretRef
+from planday_io.config.texts import TextError, decode, encoding_of, token, trimmed
 from planday_io.errors import SecretError
 
+_LARGEST_BYTES = 64 * 1024
+"""Of a file that holds one secret, and of `.env`."""
 
-def read_secret(ref: SecretRef, *, home: Path, what: str) -> str:
-    """The value of a secret.
+
+def read_secret(ref: SecretRef, *, home: Path, what: str, check: Callable[[str], str] = token) -> str:
+    """The value of a secret, without what nobody sees at its ends.
 
     Args:
         ref: its place.
         home: the folder of the configuration file.
         what: how errors call it, for instance "the refresh token of portal 'oslo'".
+        check: raises TextError where a character cannot be right; `token` for what goes into headers and addresses,
+            `texts.visible` for what may have spaces and letters of all scripts.
 
     Raises:
-        SecretError: it is not there, empty or unreadable.
+        SecretError: it is not there, empty, unreadable, or has characters that belong to no secret.
     """
-    if ref.env is not None:
-        value = os.environ.get(ref.env) or dotenv_values(home / ".env", interpolate=False).get(ref.env) or ""
-        hint = f"set the environment variable {ref.env}, or write {ref.env}=... into {home / '.env'}"
-    else:
-        path = home / Path(str(ref.file)).expanduser()
-        try:
-            value = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SecretError(
-                f"{what} cannot be read from {path} ({error.__class__.__name__}): put it there, in a file of its own "
-                "that only you may read"
-            ) from None
-        hint = f"write it into {path}"
-    if not (value := value.strip()):
+    place, hint = f"the environment variable {ref.env}", ""
+    try:
+        if ref.env is not None:
+            file = home / ".env"
+            value, place = _from_env(ref.env, file)
+            hint = f"set the environment variable {ref.env}, or write {ref.env}=... into {file}"
+        else:
+            path = _path_of(ref, home)
+            place, hint = str(path), f"write it into {path}"
+            value = decode(_bytes_of(path))
+        value = trimmed(value)
+        if check is token:
+            value = _unquoted(value)
+        value = check(value)
+    except TextError as error:
+        raise SecretError(f"{what} cannot be used from {place}: {error}") from None
+    except OSError as error:
+        raise SecretError(
+            f"{what} cannot be read from {error.filename or place} ({error.__class__.__name__}): put it there, in a file of "
+            "its own that only you may read"
+        ) from None
+    if not value:
         raise SecretError(f"{what} is missing: {hint}")
     return value
 
@@ -49,3 +72,124 @@ def read_client_id(client_id: SecretRef | str, *, home: Path, portal: str) -> st
     if isinstance(client_id, str):
         return client_id
     return read_secret(client_id, home=home, what=f"the client id of portal '{portal}'")
+
+
+def shadowed(config: Config) -> list[str]:
+    """Names that both the environment and `.env` set, to different values: that of `.env` counts."""
+    found = []
+    for ref in dict.fromkeys(_references(config)):
+        set_to = trimmed(os.environ.get(ref.env or "", ""))
+        if not ref.env or not set_to:
+            continue
+        try:
+            value = trimmed(_in_dotenv(ref.env, config.home / ".env") or "")
+        except (TextError, OSError):
+            continue  # reading the secret says what is wrong with it
+        if value and _unquoted(value) != _unquoted(set_to):
+            found.append(ref.env)
+    return found
+
+
+def remarks(config: Config) -> list[str]:
+    """What somebody who edits `.env` or the environment should know; nothing of it is wrong."""
+    file = config.home / ".env"
+    found = [
+        f"{name} is in the environment and, with another value, in {file}: that of the file counts. To use the "
+        "environment's, remove the line"
+        for name in shadowed(config)
+    ]
+    if encoding := unreadable_for_dagster(config):
+        kind = "not UTF-8" if encoding == "unknown" else encoding
+        found.append(f"{file} is {kind}, which `dagster dev` and the daemon do not read: save it as UTF-8")
+    return found
+
+
+def env_names(file: Path) -> set[str]:
+    """The names that a `.env` sets. Raises OSError."""
+    try:
+        text = decode(_bytes_of(file), strict=False)
+    except TextError:
+        return set()
+    return {trimmed(binding.key) for binding in parse_stream(StringIO(text)) if binding.key}
+
+
+def unreadable_for_dagster(config: Config) -> str:
+    """The encoding of `.env`, where it is not the UTF-8 that `dagster dev` reads it as; empty where all is well."""
+    try:
+        encoding = encoding_of((config.home / ".env").read_bytes())
+    except OSError:
+        return ""
+    return "" if encoding in ("UTF-8", "UTF-8-SIG") else encoding
+
+
+def _references(config: Config) -> Iterator[SecretRef]:
+    for portal in config.portals.values():
+        yield portal.refresh_token
+        if isinstance(portal.client_id, SecretRef):
+            yield portal.client_id
+    webhook, mail = config.alerts.webhook, config.alerts.mail
+    for ref in (config.privacy.hash_key, webhook and webhook.url, mail and mail.password):
+        if ref:
+            yield ref
+
+
+def _path_of(ref: SecretRef, home: Path) -> Path:
+    return home / Path(str(ref.file)).expanduser()
+
+
+def _from_env(name: str, file: Path) -> tuple[str, str]:
+    """The value of a variable and its place: `.env`, else the environment."""
+    held = os.environ.get(name, "")
+    try:
+        value = _in_dotenv(name, file)
+    except PermissionError:
+        # systemd may read a file for a service whose account may not.
+        if not trimmed(held):
+            raise
+        value = None
+    if value is not None and trimmed(value):
+        return value, f"{name} in {file}"
+    return held, f"the environment variable {name}"
+
+
+def _in_dotenv(name: str, file: Path) -> str | None:
+    """The last value of a variable in `.env`; None where there is none. Raises TextError and OSError."""
+    try:
+        text = decode(_bytes_of(file), strict=False)
+    except FileNotFoundError:
+        return None
+    bindings = [*parse_stream(StringIO(text))]
+    value: str | None = None
+    for binding, following in zip(bindings, [*bindings[1:], None], strict=True):
+        line = binding.original.line
+        if binding.error and name in binding.original.string:
+            raise TextError(f"line {line} is not NAME=value: is a quotation mark not closed?")
+        if binding.key is None or trimmed(binding.key) != name:
+            continue
+        if following is not None and binding.value and _is_rest(following):
+            raise TextError(f"line {following.original.line} has no `=`: write the value of line {line} in one line")
+        value = binding.value
+    return value
+
+
+def _is_rest(binding: Binding) -> bool:
+    """Whether a line can only be the second half of a value that an editor or a mail program wrapped."""
+    line = binding.original.string.strip()
+    return binding.key is not None and binding.value is None and not line.startswith("export ")
+
+
+def _unquoted(value: str) -> str:
+    """A token without quotation marks around it, which `docker --env-file` leaves there."""
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if is_quoted else value
+
+
+def _bytes_of(path: Path) -> bytes:
+    """A small file. A pipe would block, a folder or a dump is no secret. Raises TextError and OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise TextError("it is not a file")
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_BYTES + 1)
+    if len(data) > _LARGEST_BYTES:
+        raise TextError(f"it has more than {_LARGEST_BYTES // 1024} KiB, which is no secret")
+    return data

@@ -10,7 +10,7 @@ import codecs
 import unicodedata
 
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
     # Before UTF-16, whose mark is the beginning of this one.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -37,7 +37,7 @@ def decode(data: bytes, *, strict: bool = True) -> str:
         TextError: it is in another encoding.
     """
     mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", "utf-8"))
-    body = data[len(mark) :]
+    body, encoding = data[len(mark) :], encoding.removesuffix("-sig")
     if encoding == "utf-8" and b"\0" in body:
         raise TextError("it has NUL bytes, so it is UTF-16 without a byte order mark, or no text: save it as UTF-8")
     try:

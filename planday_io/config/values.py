@@ -24,6 +24,7 @@ from croniter.croniter import CroniterError
 from pydantic_core import PydanticCustomError
 
 from planday_io.addresses import is_loopback, parts_of
+from planday_io.config.texts import TextError, token, trimmed
 
 FIRST_MONTH = "2000-01"
 """Of `history_start`. Planday was founded later; a grid of partitions that begins in the year 1 has 24,000 a portal."""
@@ -173,3 +174,14 @@ def mail_address(value: str) -> str:
     if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
         raise refuse("a mail address such as data@example.com")
     return value
+
+
+def app_id(value: str) -> str:
+    """An App ID that stands in the file itself: it goes into a header of each request."""
+    try:
+        found = token(trimmed(value))
+    except TextError as error:
+        raise refuse(f"an App ID; {error}") from None
+    if not found:
+        raise refuse("a text that is not empty")
+    return found
