@@ -184,7 +184,7 @@ def test_a_byte_order_mark_is_no_fault(planday: Installation, encoding: str) -> 
 )
 def test_an_odd_number_is_a_fault_of_its_column(planday: Installation, number: str) -> None:
     sends(planday, f'{{"data": [{{"id": 7, "name": "a"}}, {{"id": {number}, "name": "b"}}]}}'.encode())
-    with pytest.raises(UnexpectedShapeError, match=r"id is number .* instead of BIGINT in row 2 of the answer"):
+    with pytest.raises(UnexpectedShapeError, match=r"id is (a )?number .* instead of BIGINT in row 2 of the answer"):
         planday.refresh("hr.departments")
 
 

@@ -186,7 +186,6 @@ def test_json_in_any_known_charset_is_read(planday: Installation, encoding: str,
         (b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", {}, UnexpectedShapeError, "nested deeper"),
         (b'{"data": [{"id": 1E+9999999999999999999999}]}', {}, UnexpectedShapeError, "a number"),
         (b'{"data": [{"id": ' + b"9" * 5000 + b"}]}", {}, PlandayError, ""),
-        (b'{"data": [{"id": 1, "name": "\xff\xfe"}]}', {}, BrokenBodyError, "not UTF-8"),
         (b"\xff" * 100, {}, BrokenBodyError, "expected a JSON document"),
         (b"", {}, BrokenBodyError, "0 bytes"),
         (b"NaN", {}, BrokenBodyError, "expected a JSON document"),
@@ -195,7 +194,7 @@ def test_json_in_any_known_charset_is_read(planday: Installation, encoding: str,
         (gzip.compress(b"{}")[:-4], {"content-encoding": "gzip"}, BrokenBodyError, "cut off"),
         (b"{}", {"content-encoding": "br"}, BrokenBodyError, "not asked for"),
     ],
-    ids=["nested", "exponent", "digits", "utf-8", "binary", "empty", "NaN", "two", "no gzip", "cut gzip", "brotli"],
+    ids=["nested", "exponent", "digits", "binary", "empty", "NaN", "two", "no gzip", "cut gzip", "brotli"],
 )
 def test_bytes_that_are_no_answer_are_a_typed_error(
     planday: Installation, body: bytes, headers: dict[str, str], error: type[PlandayError], says: str

@@ -191,6 +191,9 @@ def _repaired(text: str) -> tuple[bytes, tuple[str, str]]:
         nonlocal replaced
         if found[0][0] == '"':
             return _ESCAPE.sub(escape, found[0]) if "\\u" in found[0] else found[0]
+        if found.start() == 0:
+            # A number alone is no document of the API.
+            return found[0]
         replaced = True
         return f'"{odd}{found[0]}"'
 

@@ -24,7 +24,7 @@ class OutOfRange(Retyped):
 def json_type(value: object) -> str:
     """The JSON type of a value, in words for a message."""
     if isinstance(value, OddNumber):
-        return "number that is not finite or has thousands of digits"
+        return "a number larger than can be read, or not finite,"
     names = {type(None): "null", bool: "boolean", str: "string", list: "array"} | dict.fromkeys(
         (int, float, Decimal), "number"
     )
