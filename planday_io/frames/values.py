@@ -72,7 +72,7 @@ def _inner(item: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
 def _bigint(value: object, _: tzinfo) -> int:
     if isinstance(value, Decimal):
         # Looked at before it is computed: 1E+999999999999 has as many digits.
-        if value.adjusted() > _INT64_DIGITS:
+        if not value.is_finite() or value.adjusted() > _INT64_DIGITS:
             raise Retyped("number beyond 64 bits")
         if value == value.to_integral_value():
             value = int(value)
@@ -102,6 +102,8 @@ def _boolean(value: object, _: tzinfo) -> bool:
 def _decimal(value: object, _: tzinfo) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Retyped(json_type(value))
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise Retyped("a number that is not finite")
     try:
         rounded = Decimal(value).quantize(_PLACES, rounding=ROUND_HALF_EVEN)
     except InvalidOperation:
