@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,9 @@ import yaml
 
 from planday_io.sandbox.app import ENDPOINTS
 from planday_io.sandbox.limits import Limits
-from planday_io.sandbox.world import Portal
+from planday_io.sandbox.serve import served
+from planday_io.sandbox.state import demo_sandbox
+from planday_io.sandbox.world import Portal, demo_portals
 from tests.conftest import FAST, Installation, Make
 
 SPEC = Path(__file__).parents[1] / "planday_io/sandbox/openapi.yaml"
@@ -43,8 +45,8 @@ def headers(planday: Installation, portal: str = "oslo") -> dict[str, str]:
 
 
 def operation(path: str) -> dict[str, Any]:
-    wanted = re.sub(r"\{[^}]+\}", "{}", path)
-    return next(found for name, found in spec()["paths"].items() if re.sub(r"\{[^}]+\}", "{}", name) == wanted)
+    found: dict[str, Any] = spec()["paths"][path]
+    return found
 
 
 def schema_of(path: str) -> dict[str, Any]:
@@ -55,19 +57,26 @@ def schema_of(path: str) -> dict[str, Any]:
 def ids_of(portal: Portal, path: str) -> dict[str, int]:
     """Ids for which the path has something to answer."""
     person, group = next(iter(portal.pay.rates))
-    if "salaries" in path:
+    punched = next(row["shiftId"] for row in portal.roster.punches.values() if row["shiftId"])
+    if "customfields" in path:
+        person = next(
+            number for number, row in portal.details.items() if "custom_104" in row and not row["isDeactivated"]
+        )
+    if "/salaries" in path:
         active = {row["id"] for row in portal.employees}
         person = next(employee for employee in portal.pay.salaries if employee in active)
     if "contractrules" in path:
         person = next(number for number, row in portal.details.items() if row["contractRulesRuleId"])
     return {
-        "employee_id": person,
-        "group_id": group,
-        "id": portal.departments[0]["id"] if "departments" in path else portal.employee_groups[0]["id"],
-        "department_id": portal.departments[0]["id"],
-        "shift_id": next(iter(portal.roster.shifts)),
-        "punch_id": next(iter(portal.roster.breaks)),
-        "account_id": portal.leave.accounts[1]["id"],
+        "employeeId": person,
+        "employeeGroupId": group,
+        "id": _id_of(portal, path),
+        "departmentId": portal.departments[0]["id"],
+        "shiftId": punched if "byShift" in path else next(iter(portal.roster.shifts)),
+        "punchClockShiftId": next(iter(portal.roster.breaks)),
+        "positionId": portal.roster.positions[0]["id"],
+        "accountId": portal.leave.accounts[1]["id"],
+        "customPropertyName": "custom_104",
     }
 
 
@@ -86,11 +95,28 @@ def parameters(path: str) -> list[dict[str, Any]]:
     return [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in found]
 
 
+def _id_of(portal: Portal, path: str) -> int:
+    found: int = {
+        "/hr/v1.0/departments": portal.departments[0]["id"],
+        "/hr/v1.0/employeegroups": portal.employee_groups[0]["id"],
+        "/absence/v1.0/absencerecords": portal.leave.records[0]["id"],
+    }.get(path.partition("/{")[0], 31)
+    return found
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One sandbox for all that only reads."""
+    sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=demo_portals(people=(6, 9, 8)))
+    with served(sandbox) as address:
+        yield Installation(tmp_path_factory.mktemp("everything"), sandbox, address)
+
+
 @pytest.mark.parametrize("portal", ["oslo", "copenhagen", "london"])
-@pytest.mark.parametrize("path", [path for path, _, _ in ENDPOINTS])
-def test_answers_follow_the_document(planday: Installation, path: str, portal: str) -> None:
-    url = planday.address + path.replace(":int", "").format_map(ids_of(planday.sandbox.portals[portal], path))
-    response = httpx.get(url, headers=headers(planday, portal), params=required_params(planday, portal, path))
+@pytest.mark.parametrize("path", [endpoint.path for endpoint in ENDPOINTS if "breakaccess" not in endpoint.path])
+def test_answers_follow_the_document(everything: Installation, path: str, portal: str) -> None:
+    url = everything.address + path.format_map(ids_of(everything.sandbox.portals[portal], path))
+    response = httpx.get(url, headers=headers(everything, portal), params=required_params(everything, portal, path))
     assert response.status_code == 200, response.text
     jsonschema.Draft4Validator(schema_of(path)).validate(response.json())
 
@@ -101,7 +127,6 @@ def test_answers_follow_the_document(planday: Installation, path: str, portal: s
         ("/hr/v1.0/departments", {"X-ClientId": ""}, 401),
         ("/hr/v1.0/departments", {"Authorization": "Bearer no"}, 401),
         ("/hr/v1.0/departments?limit=51", {}, 400),
-        ("/hr/v1.0/departments?limit=0", {}, 400),
         ("/hr/v1.0/employees?special=Ssn", {}, 403),
         ("/hr/v1.0/employees?special=Skills", {}, 400),
         ("/hr/v1.0/employees/999999", {}, 400),

@@ -1,52 +1,25 @@
-"""What handlers of the local Planday share: pages, parameters, refusals. Null members are left out of every row."""
+"""What handlers of the local Planday share: pages, filters, people. Null members are left out of every row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from starlette.requests import Request
 
+from planday_io.sandbox.endpoint import Asked, Endpoint, Handler, Pages, Param, RefusedError
 from planday_io.sandbox.people import Json
 from planday_io.sandbox.state import Sandbox
-from planday_io.sandbox.world import Portal
 
-Handler = Callable[[Sandbox, Portal, Request], Any]
-"""From a request to the JSON document. Raises `RefusedError`."""
-
-
-class RefusedError(Exception):
-    """The request is answered with a status instead of a document."""
-
-    def __init__(self, status: int, why: str = "") -> None:
-        super().__init__(why)
-        self.status, self.why = status, why
+_TITLES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+AsSent = Callable[[Json, Asked], Any]
 
 
-def problem(why: str) -> Json:
+def problem(status: int, why: str = "") -> Json:
     """A ProblemDetails body."""
-    return {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": f"invalid {why}"}
-
-
-def number(request: Request, name: str, default: int) -> int:
-    """A numeric parameter. Raises RefusedError."""
-    text = request.query_params.get(name)
-    try:
-        return default if text is None else int(text)
-    except ValueError:
-        raise RefusedError(400, name) from None
-
-
-def day(request: Request, name: str, default: date | None = None) -> date:
-    """A date parameter (`yyyy-mm-dd`). Raises RefusedError when it is missing without a default, or no date."""
-    text = request.query_params.get(name)
-    if text is None and default is not None:
-        return default
-    try:
-        return date.fromisoformat(text or "")
-    except ValueError:
-        raise RefusedError(400, name) from None
+    details = {400: f"invalid {why}", 404: f"there is no such {why}" if why else "there is no such address"}
+    body = {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status}
+    return body | ({"detail": details[status]} if status in details else {})
 
 
 def sent(row: Any) -> Any:  # noqa: ANN401 - JSON
@@ -56,59 +29,129 @@ def sent(row: Any) -> Any:  # noqa: ANN401 - JSON
     return [sent(value) for value in row] if isinstance(row, list) else row
 
 
-def paged(
-    sandbox: Sandbox,
-    request: Request,
-    rows: Sequence[Json],
-    largest: int = 50,
-    names: str = "limit",
-    as_sent: Callable[[Json], Json] = sent,
-) -> Json:
-    """One page. A limit that is too large is refused, unless a variant says otherwise.
-
-    Args:
-        sandbox: its `page_size` may be smaller than what is asked for.
-        request: limit and offset stand in it.
-        rows: all of them.
-        largest: limit that is taken.
-        names: `limit`, or `Limit` where the two parameters are capitalised.
-        as_sent: a row as it is sent.
-    """
-    limit = number(request, names, min(largest, 50))
-    offset = number(request, "Offset" if names == "Limit" else "offset", 0)
-    if limit > largest and sandbox.variants.large_limits != "refused" and request.url.path.startswith("/hr/"):
-        limit = largest if sandbox.variants.large_limits == "lowered" else limit
-    elif not 1 <= limit <= largest:
-        raise RefusedError(400, "limit")
-    if offset < 0:
-        raise RefusedError(400, "offset")
-    limit = min(limit, sandbox.page_size) if largest <= 50 and sandbox.page_size < 50 else limit
-    page = [as_sent(row) for row in rows[offset : offset + limit]]
-    return {"paging": paging(sandbox, offset, limit, len(rows)), "data": page}
+def shuffled(rows: Iterable[Json]) -> list[Json]:
+    """An order that nobody documented, the same for each request."""
+    return sorted(rows, key=lambda row: (row["id"] * 7919 % 104_729, row["id"]))
 
 
-def paging(sandbox: Sandbox, offset: int, limit: int, total: int) -> Json:
-    """What an answer says of its page."""
-    return {"offset": offset, "limit": limit, **({"total": total} if sandbox.variants.sends_totals else {})}
-
-
-def since(rows: Sequence[Json], request: Request, **filters: str) -> list[Json]:
-    """Rows that pass the parameters for changes; modifiedFrom means after, as documented."""
+def filtered(asked: Asked, params: Iterable[Param], rows: Iterable[Json]) -> list[Json]:
+    """The rows that pass every filter that was sent."""
     kept = list(rows)
-    for param, member in {"modifiedFrom": "dateTimeModified", "createdFrom": "dateTimeCreated", **filters}.items():
-        if earliest := request.query_params.get(param):
-            kept = [row for row in kept if (row.get(member) or "") > earliest]
+    for param in params:
+        if param.keeps is not None and param.name in asked.values:
+            value, keeps = asked.values[param.name], param.keeps
+            kept = [row for row in kept if keeps(row, value, asked)]
     return kept
 
 
-def employee(sandbox: Sandbox, portal: Portal, request: Request) -> int:
-    """The employee a path names: one who works there, or has worked there where a variant answers for those who left.
+def listing(
+    path: str,
+    scope: str | None,
+    rows: Callable[[Asked], Iterable[Json]],
+    *params: Param,
+    pages: Pages = Pages(),  # noqa: B008 - frozen
+    as_sent: AsSent = lambda row, _: sent(row),
+    in_order: Callable[[Iterable[Json]], Sequence[Json]] = list,
+) -> Endpoint:
+    """An endpoint that answers pages of the rows that pass its filters.
+
+    Args:
+        path: of the endpoint.
+        scope: what it needs.
+        rows: all of them.
+        params: its parameters, besides those of its pages.
+        pages: how it is paged.
+        as_sent: a row as it is sent.
+        in_order: the order of the rows that pass.
+    """
+
+    def answer(asked: Asked) -> Json:
+        limit, offset = (asked.values.get(name, 0) for name in pages.names)
+        kept = in_order(filtered(asked, params, rows(asked)))
+        return _page(asked.sandbox, pages, (limit, offset), kept, lambda row: as_sent(row, asked))
+
+    return Endpoint(path=path, scope=scope, answer=answer, params=params, pages=pages)
+
+
+def document(path: str, scope: str | None, answer: Handler, *params: Param) -> Endpoint:
+    """An endpoint that is not paged."""
+    return Endpoint(path=path, scope=scope, answer=answer, params=params)
+
+
+def unpaged(
+    path: str,
+    scope: str | None,
+    rows: Callable[[Asked], Iterable[Json]],
+    *params: Param,
+    has_total: bool = False,
+    is_bare: bool = False,
+) -> Endpoint:
+    """An endpoint that answers all rows at once: in `data`, or bare; with a total that stands alone where there is one."""
+
+    def answer(asked: Asked) -> Any:  # noqa: ANN401 - JSON
+        kept = [sent(row) for row in filtered(asked, params, rows(asked))]
+        return kept if is_bare else {**({"paging": {"total": len(kept)}} if has_total else {}), "data": kept}
+
+    return Endpoint(path=path, scope=scope, answer=answer, params=params)
+
+
+def by_id(
+    path: str, scope: str | None, rows: Callable[[Asked], Iterable[Json]], *params: Param, hole: str = "id"
+) -> Endpoint:
+    """An endpoint that answers one row by its id, or 404."""
+
+    def answer(asked: Asked) -> Json:
+        return {"data": sent(found(rows(asked), asked.ids[hole]))}
+
+    return Endpoint(path=path, scope=scope, answer=answer, params=params)
+
+
+def found(rows: Iterable[Json], number: int) -> Json:
+    """The row with an id.
 
     Raises:
-        RefusedError: nobody, or nobody any more: 400, as documented.
+        RefusedError: 404, there is none.
     """
-    number = int(request.path_params["employee_id"])
-    people = portal.employees if sandbox.variants.people_who_left == "refused" else portal.everyone
+    for row in rows:
+        if row["id"] == number:
+            return row
+    raise RefusedError(404, "id")
+
+
+def paged(sandbox: Sandbox, request: Request, rows: Sequence[Json]) -> Json:
+    """A page for a route that is no endpoint of ours: limit 50 at most."""
+    texts = [request.query_params.get(name, "0") for name in ("limit", "offset")]
+    if not all(text.isdigit() for text in texts):
+        raise RefusedError(400, "limit or offset")
+    return _page(sandbox, Pages(), (int(texts[0]), int(texts[1])), rows, sent)
+
+
+def _page(
+    sandbox: Sandbox, pages: Pages, asked: tuple[int, int], rows: Sequence[Json], as_sent: Callable[[Json], Any]
+) -> Json:
+    """One page. A limit of 0 is the default page, as two production clients rely on (reference, section 6)."""
+    limit, offset = asked[0] or 50, asked[1]
+    if limit > pages.largest:
+        over = sandbox.variants.large_limits if pages.over == "unknown" else pages.over
+        if over == "refused":
+            raise RefusedError(400, "limit")
+        limit = pages.largest if over == "lowered" else limit
+    if sandbox.page_size < 50 and pages.largest <= 100:
+        limit = min(limit, sandbox.page_size)
+    total = {"total": len(rows)} if sandbox.variants.sends_totals else {}
+    page = [as_sent(row) for row in rows[offset : offset + limit]]
+    return {"paging": {"offset": offset, "limit": limit, **total}, "data": page}
+
+
+def employee(asked: Asked) -> int:
+    """The employee a path names: who works there, or has worked there where a variant answers for those who left.
+
+    Raises:
+        RefusedError: 400 as documented, nobody or nobody who works there.
+    """
+    number: int = asked.ids["employeeId"]
+    portal = asked.portal
+    people = portal.employees if asked.sandbox.variants.people_who_left == "refused" else portal.everyone
     if all(row["id"] != number for row in people):
         raise RefusedError(400, "employee id")
     return number

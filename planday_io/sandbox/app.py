@@ -11,27 +11,35 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
-from planday_io.sandbox import hr, identity, money, work
-from planday_io.sandbox.answers import Handler, RefusedError, problem
+from planday_io.sandbox import absence, hr, identity, money, work
+from planday_io.sandbox.answers import problem
+from planday_io.sandbox.endpoint import Asked, Endpoint, RefusedError
+from planday_io.sandbox.spelling import Directory, Located, Spelled
 from planday_io.sandbox.state import App, Sandbox
 from planday_io.sandbox.world import Portal
 
-ENDPOINTS = (*hr.ENDPOINTS, *work.ENDPOINTS, *money.ENDPOINTS)
-"""Path, scope and handler of every GET."""
+ENDPOINTS: tuple[Endpoint, ...] = (*hr.ENDPOINTS, *work.ENDPOINTS, *absence.ENDPOINTS, *money.ENDPOINTS)
+"""Every GET."""
+
+_DIRECTORY = Directory(ENDPOINTS)
 
 
 def asgi_app(sandbox: Sandbox, more: list[Route] | None = None) -> Starlette:
     """The app that serves a sandbox; `more` routes come first and may be added to later."""
     routes = [
         *identity.routes(sandbox, lambda request, status: _faulty(sandbox, request, status, None)),
-        *(Route(path, _api(sandbox, scope, handler)) for path, scope, handler in ENDPOINTS),
+        Route("/{path:path}", _api(sandbox), methods=["GET"]),
     ]
-    return Starlette(routes=[_Live([] if more is None else more), *routes])
+    return Starlette(
+        routes=[_Live([] if more is None else more), *routes],
+        middleware=[Middleware(Spelled, directory=_DIRECTORY)],
+    )
 
 
 class _Live(BaseRoute):
@@ -54,8 +62,11 @@ class _Live(BaseRoute):
         await scope["live"].handle(scope, receive, send)
 
 
-def _api(sandbox: Sandbox, scope: str | None, handler: Handler) -> Callable[[Request], Any]:
+def _api(sandbox: Sandbox) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
+        located: Located | None = request.scope.get("located")
+        if located is None:
+            return JSONResponse(problem(404), 404)
         bearer = sandbox.bearer(request)
         if bearer is None:
             return Response(status_code=401)
@@ -65,7 +76,7 @@ def _api(sandbox: Sandbox, scope: str | None, handler: Handler) -> Callable[[Req
             return Response(status_code=429, headers=verdict.headers)
         sandbox.requests[f"{portal.key} {request.url.path}"] += 1
         sandbox.queries[f"{portal.key} {request.url.path}?{request.url.query}"] += 1
-        status, document = _answer(sandbox, app, portal, request, scope, handler)
+        status, document = _answer(sandbox, app, portal, request, located)
         faulty = _faulty(sandbox, request, status, document)
         plain = Response(status_code=status) if status == 204 else JSONResponse(document, status)
         response = faulty or plain
@@ -75,21 +86,16 @@ def _api(sandbox: Sandbox, scope: str | None, handler: Handler) -> Callable[[Req
     return endpoint
 
 
-def _answer(
-    sandbox: Sandbox, app: App, portal: Portal, request: Request, scope: str | None, handler: Handler
-) -> tuple[int, Any]:
-    if scope is not None and scope not in app.scopes:
-        return 403, {"title": "Forbidden", "status": 403}
-    special = {"Ssn": "ssn:read", "BankAccount": "bankaccount:read", "BirthDate": "birthdate:read"}
-    asked = [value for text in request.query_params.getlist("special") for value in text.split(",") if value]
-    if any(value not in special for value in asked):
-        return 400, problem("special")
-    if any(special[value] not in app.scopes for value in asked):
-        return 403, {"title": "Forbidden", "status": 403}
+def _answer(sandbox: Sandbox, app: App, portal: Portal, request: Request, located: Located) -> tuple[int, Any]:
+    endpoint = located.endpoint
+    if endpoint.scope is not None and endpoint.scope not in app.scopes:
+        return 403, problem(403)
     try:
-        return 200, handler(sandbox, portal, request)
+        sent = {param.name: param.of(request.query_params.getlist(param.name)) for param in endpoint.all_params}
+        values = {name: value for name, value in sent.items() if value is not None}
+        return 200, endpoint.answer(Asked(sandbox, app, portal, located.path, located.ids, values))
     except RefusedError as refused:
-        return refused.status, problem(refused.why) if refused.status >= 400 else None
+        return refused.status, problem(refused.status, refused.why) if refused.status >= 400 else None
 
 
 def _faulty(sandbox: Sandbox, request: Request, status: int, document: Any) -> Response | None:  # noqa: ANN401

@@ -16,6 +16,7 @@ from planday_io.sandbox.people import Json, People
 from planday_io.sandbox.roster import UNPAID_TYPE, Roster
 
 SALARY_TYPES = ("Monthly", "Fortnightly", "Weekly", "Annual", "FourWeekly")
+_MODES = ("BusinessDays", "NoAllocation", "ScheduledHours", "MonthlySalary")
 _PAUSE_HOURS = 0.5
 CURRENCY = {"currencySymbol": "kr", "currencyFormatString": "{0:N2} kr"}
 
@@ -57,13 +58,10 @@ def pay_of(people: People) -> Pay:
             }
             share: Json = {"departmentWeight": 1, "weekDaysWeight": {"monday": 1, "sunday": 0}}
             department = (row.get("departments") or [100])[0]
+            common: Json = {"departmentDistributions": [{"department": {"id": department}, **share}]}
             pay.allocations[number] = [
-                {
-                    "validFrom": "2024-01-01",
-                    "validTo": None,
-                    "departmentDistributions": [{"department": {"id": department}, **share}],
-                    "allocationMode": "BusinessDays",
-                }
+                {"validFrom": "2023-01-01", "validTo": "2023-12-31", "costAllocation": "NoAllocation", **common},
+                {"validFrom": "2024-01-01", "validTo": None, "costAllocation": _MODES[number % 4], **common},
             ]
             continue
         for group in row.get("employeeGroups") or []:

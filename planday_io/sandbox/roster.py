@@ -27,6 +27,9 @@ UNPAID_TYPE = 604
 
 STATUSES = ("Open", "Assigned", "Approved", "ForSale", "Draft", "OnDuty", "PendingSwapAcceptance", "PendingApproval")
 
+PUNCH_STATUSES = ("PunchclockStarted", "PunchclockFinished", "PunchclockApproved")
+"""What a shift becomes once somebody punches; cannot be asked for."""
+
 _HOURS = ((time(7), 8.0), (time(10), 8.0), (time(11, 30), 5.5), (time(16), 8.5), (time(17), 5.0), (time(22), 8.0))
 BACK_MONTHS = 25
 AHEAD_DAYS = 125
@@ -162,6 +165,9 @@ def _furnish(roster: Roster, people: People, chance: random.Random) -> None:
             )
     for rows in (roster.positions, roster.sections, roster.shift_types, roster.revenue_units):
         chance.shuffle(rows)
+    # What is out of use is listed as well.
+    roster.positions.insert(1, roster.positions[0] | {"id": 799, "name": "Terrace", "isActive": False})
+    roster.shift_types.insert(1, roster.shift_types[0] | {"id": 609, "name": "Stocktaking", "isActive": False})
 
 
 def _by_department(people: People) -> dict[int, list[Json]]:

@@ -54,6 +54,7 @@ _LAST = (
 ).split()
 _GROUPS = ("Waiter", "Cook", "Bartender", "Dishwasher", "Cashier", "Shift manager", "Cleaner", "Barista")
 _TYPES = (("Full time", "37 hours a week"), ("Part time", None), ("Hourly", "Paid by the hour"), ("Trainee", None))
+_ACTIVE_ONLY = frozenset({"primaryDepartmentId", "supervisorId", "securityGroups"})
 _REASONS = ("Resigned", "End of contract", "Dismissed", "Moved to another portal")
 
 
@@ -70,6 +71,7 @@ class Portal:
     shifts_each: float = 7.0
     punching: int = 3
     departments: list[Json] = field(default_factory=list)
+    deleted_departments: list[Json] = field(default_factory=list)
     employee_groups: list[Json] = field(default_factory=list)
     employee_types: list[Json] = field(default_factory=list)
     termination_types: list[Json] = field(default_factory=list)
@@ -131,7 +133,7 @@ class Portal:
         stamp = now or datetime.now(UTC)
         row = next(row for row in self.employees if row["id"] == employee_id)
         self.employees.remove(row)
-        gone = {key: value for key, value in row.items() if key not in ("primaryDepartmentId", "supervisorId")}
+        gone = {key: value for key, value in row.items() if key not in _ACTIVE_ONLY}
         gone["deactivationDate"] = stamp.date().isoformat()
         gone["dateTimeDeleted"] = gone["dateTimeModified"] = stamp.strftime("%Y-%m-%dT%H:%M:%S.1066449Z")
         self.deactivated.append(gone)
@@ -176,6 +178,7 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
         {"id": 100 + n, "name": f"{name.split(maxsplit=1)[0]} {place}", "number": f"{n:03d}" if n % 3 else None}
         for n, place in enumerate(_places(chance, places))
     ]
+    portal.deleted_departments = [{"id": 190, "name": f"{name.split(maxsplit=1)[0]} Pop-up", "number": ""}]
     portal.employee_groups = [{"id": 200 + n, "name": group} for n, group in enumerate(_GROUPS)]
     portal.employee_types = [{"id": 300 + n, "name": t, "description": d} for n, (t, d) in enumerate(_TYPES)]
     portal.termination_types = [{"id": 400 + n, "name": reason} for n, reason in enumerate(_REASONS)]
@@ -248,6 +251,7 @@ def _add_person(portal: Portal, chance: random.Random, number: int, hired: date,
             "cellPhone": f"+45{digits}",
             "cellPhoneWithoutCountryPrefix": digits,
             "hiredDate": hired.isoformat(),
+            "securityGroups": [90 + n for n in range(1, 4) if number % (n + 1) == 0],
         }
     )
     detail: Json = {
@@ -269,6 +273,9 @@ def _add_person(portal: Portal, chance: random.Random, number: int, hired: date,
         detail["custom_102"] = {"name": "Locker", "type": "Text", "value": f"L-{number}", "url": None}
     if number % 11 == 0:
         detail["custom_103"] = {"name": "Has key", "type": "Boolean", "value": True, "url": None}
+    if number % 4 == 2:
+        address = f"https://openapi.planday.example/hr/v1.0/employees/{number}/customfields/custom_104/value"
+        detail["custom_104"] = {"name": "Photo", "type": "Image", "value": None, "url": address}
     portal.details[number] = detail
     portal.history[number] = [_entry(modified, "/firstName", first, "add"), _entry(modified, "/email", address, "add")]
 
