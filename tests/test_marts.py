@@ -211,7 +211,14 @@ def test_labour_daily_sums_are_the_api_s(planday: Installation) -> None:
     expected: dict[str, Decimal] = defaultdict(Decimal)
     for month in MONTHS:
         document = labour.payroll(
-            portal.roster, portal.pay, departments, first_day(month), last_day(month), None, full=False
+            portal.roster,
+            portal.pay,
+            departments,
+            first_day(month),
+            last_day(month),
+            None,
+            full=False,
+            employed=labour.employment(portal.everyone),
         )
         for name, rows in (
             ("shift", "shiftsPayroll"),

@@ -76,7 +76,12 @@ _SUPERVISED = (
         "Id in `hr.supervisors`: a supervisor record, not an employee.",
         references="hr.supervisors",
     ),
-    Column("security_groups", ScalarList(of="BIGINT"), "Ids of security groups, where the API sends them."),
+    Column(
+        "security_groups",
+        ScalarList(of="BIGINT"),
+        "Ids of security groups, where the API sends them: lists have it empty for everybody, which is NULL here.",
+        empty_is_unknown=True,
+    ),
 )
 
 DEPARTMENTS = Endpoint(

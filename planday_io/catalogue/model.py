@@ -71,6 +71,7 @@ class Column:
             portal's time zone, for rows that do not say theirs.
         confidence: how well type and meaning are known; None inherits the table's.
         references: full name of the table whose ids these are, or empty.
+        empty_is_unknown: an empty list says nothing about the row, so it is NULL.
     """
 
     name: str
@@ -80,8 +81,11 @@ class Column:
     member: str = ""
     confidence: Confidence | None = None
     references: str = ""
+    empty_is_unknown: bool = False
 
     def __post_init__(self) -> None:
+        if self.empty_is_unknown and not isinstance(self.type, ScalarList):
+            raise ContradictionError(f"column {self.name!r} is no list, so it cannot be empty")
         if not _NAME.match(self.name) or self.name in RESERVED:
             raise ContradictionError(f"column name {self.name!r} is not snake_case, or reserved")
         if not self.doc:

@@ -162,8 +162,8 @@ SALARY_ALLOCATIONS = Endpoint(
         Table(
             domain="pay",
             name="salary_allocations",
-            doc="How a salary is spread over departments and weekdays in time and cost, from when to when. The mode's member "
-            "name is not known, so it lands in `_extra`. One call per salaried employee.",
+            doc="How a salary is spread over departments and weekdays in time and cost, from when to when. One call per "
+            "salaried employee.",
             key=("employee_id", "valid_from", "ordinal"),
             people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
@@ -173,6 +173,12 @@ SALARY_ALLOCATIONS = Endpoint(
                 Column("valid_from", "DATE", "First day."),
                 Column("ordinal", "BIGINT", "Counts allocations of one day.", member="@ordinal"),
                 Column("valid_to", "DATE", "Last day; NULL is open."),
+                Column(
+                    "cost_allocation",
+                    "VARCHAR",
+                    "How the salary is spread: BusinessDays, NoAllocation, ScheduledHours or MonthlySalary.",
+                    confidence="observed",
+                ),
                 Column(
                     "department_distributions",
                     StructList(

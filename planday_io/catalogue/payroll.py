@@ -38,9 +38,9 @@ PAYROLL = Endpoint(
         Table(
             domain="payroll",
             name="shifts",
-            doc="What is paid for each shift. `salary` is Planday's amount: do not compute it again. A NULL rate means that "
-            "there is no pay data, and a salary of 0 beside it is not a real zero. Some shift types are neither here nor "
-            "in time and cost.",
+            doc="What is paid for each shift. `salary` is Planday's amount: do not compute it again. A rate of NULL or 0 "
+            "means that there is no pay data, and a salary of 0 beside it is not a real zero. Some shift types are neither "
+            "here nor in time and cost.",
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
@@ -65,7 +65,7 @@ PAYROLL = Endpoint(
                 ),
                 Column("salary_code", "VARCHAR", "Payroll code; a text that may begin with zeros."),
                 Column("salary", "DECIMAL", "Amount in the portal's currency.", "pay"),
-                Column("wage_rate", "DECIMAL", "Rate per hour or shift; NULL is no pay data.", "pay", "wage.rate"),
+                Column("wage_rate", "DECIMAL", "Rate per hour or shift; 0 or NULL is no pay data.", "pay", "wage.rate"),
                 Column(
                     "wage_type",
                     "VARCHAR",

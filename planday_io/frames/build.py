@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, StructList, Table
 from planday_io.errors import UnexpectedShapeError
@@ -110,7 +111,7 @@ class FrameBuilder:
         objects, extras = self._objects(rows, holes)
         self._collect_unknown(objects, extras)
         arrays = self._head(len(objects))
-        arrays += [self._column(column, objects, extras, holes) for column in self.table.columns]
+        arrays += [_meant(column, self._column(column, objects, extras, holes)) for column in self.table.columns]
         texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))] if extras else None
         arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string()))
         arrays.append(self._stamp(len(objects)))
@@ -150,7 +151,9 @@ class FrameBuilder:
             return None
         nothing: Extras = defaultdict(dict)
         columns = [
-            found[column.member] if column.member in found else self._column(column, rows, nothing, holes)
+            _meant(
+                column, found[column.member] if column.member in found else self._column(column, rows, nothing, holes)
+            )
             for column in self.table.columns
         ]
         arrays = [*self._head(len(rows)), *columns, pa.nulls(len(rows), pa.string()), self._stamp(len(rows))]
@@ -307,6 +310,13 @@ def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
     with_null: int = table.num_rows - complete.num_rows
     distinct: int = complete.group_by(list(key)).aggregate([]).num_rows
     return with_null + distinct
+
+
+def _meant(column: Column, values: pa.Array) -> pa.Array:
+    """The values without what says nothing."""
+    if not column.empty_is_unknown:
+        return values
+    return pc.if_else(pc.equal(pc.list_value_length(values), 0), pa.scalar(None, values.type), values)
 
 
 def _whole(values: list[Any], column: Column) -> pa.Array | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import ChildArray, ChildMembers, Document, ObjectMap, Table
@@ -211,7 +212,8 @@ def _mapped(source: ObjectMap, answer: object, key: str, value: object) -> objec
     target = reference.rpartition("/")[2] if isinstance(reference, str) else key
     for name, path in source.lookups:
         found = _inside(answer, path)
-        row[name] = found.get(target) if isinstance(found, dict) else None
+        # A reference is part of a URI, in which signs such as < may be encoded.
+        row[name] = found.get(target, found.get(unquote(target))) if isinstance(found, dict) else None
     return row
 
 

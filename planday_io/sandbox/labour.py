@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import calendar
 import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from planday_io.sandbox.people import Json, People
-from planday_io.sandbox.roster import UNPAID_TYPE, Roster
+from planday_io.sandbox.roster import SHIFT_TYPES, UNPAID_TYPE, Roster
 
 SALARY_TYPES = ("Monthly", "Fortnightly", "Weekly", "Annual", "FourWeekly")
 _MODES = ("BusinessDays", "NoAllocation", "ScheduledHours", "MonthlySalary")
 _PAUSE_HOURS = 0.5
-CURRENCY = {"currencySymbol": "kr", "currencyFormatString": "{0:N2} kr"}
+_BARE_TYPES = frozenset(row["id"] for row in SHIFT_TYPES if row.get("allowsBreaks") is False)
+"""Their shifts have neither breaks nor supplements."""
+
+_TYPES = {row["id"]: row for row in SHIFT_TYPES}
+_SYMBOLS = {"Europe/Copenhagen": "kr.", "Europe/London": "GBP"}
+
+
+def currency(roster: Roster) -> Json:
+    """How a portal shows money: a symbol, with or without a dot, or letters. A setting, no reliable currency."""
+    symbol = _SYMBOLS.get(roster.zone, "kr")
+    return {"currencySymbol": symbol, "currencyFormatString": f"{{0:N2}} {symbol}"}
 
 
 @dataclass(slots=True)
@@ -86,7 +97,7 @@ def hours(shift: Json) -> float:
 def paid_hours(shift: Json) -> float:
     """The same without the unpaid break of long shifts."""
     length = hours(shift)
-    return length - _PAUSE_HOURS if length > 6 else length
+    return length - _PAUSE_HOURS if length > 6 and shift["shiftTypeId"] not in _BARE_TYPES else length
 
 
 def counts(shift: Json) -> bool:
@@ -121,13 +132,32 @@ def time_and_cost(roster: Roster, pay: Pay, department: int, first: date, last: 
         if wage is not None and shift["startDateTime"][11:] >= "22:00":
             # Two equal rows are two supplements.
             rows += [{**common, "duration": "0:00:00", "cost": 35.5}] * 2
-    return {"costs": rows, **CURRENCY}
+    return {"costs": rows, **currency(roster)}
 
 
 def payroll(
-    roster: Roster, pay: Pay, departments: set[int], first: date, last: date, status: str | None, *, full: bool
+    roster: Roster,
+    pay: Pay,
+    departments: set[int],
+    first: date,
+    last: date,
+    status: str | None,
+    *,
+    full: bool,
+    employed: Mapping[int, tuple[str, str]],
 ) -> Json:
-    """The document of a range of days."""
+    """The document of a range of days.
+
+    Args:
+        roster: of the portal.
+        pay: of the portal.
+        departments: that are asked for.
+        first: day.
+        last: day, included.
+        status: Approved, Nonapproved or both.
+        full: whole salaries for people who worked the whole range.
+        employed: employee -> first day and the day after the last; salaries are paid for days between them only.
+    """
     shifts = [
         _payroll_shift(pay, shift)
         for shift in roster.on(first, last)
@@ -137,29 +167,54 @@ def payroll(
     salaried = [
         {
             "employeeId": employee,
-            "date": last.isoformat(),
-            "start": first.isoformat(),
-            "end": last.isoformat(),
+            "date": end.isoformat(),
+            "start": begin.isoformat(),
+            "end": end.isoformat(),
             "salaryCode": row["salaryCode"],
             "units": row["hours"],
             "wage": round(row["salary"] / row["hours"], 2),
-            "salary": row["salary"] if full else _prorated(row["salary"], first, last),
+            "salary": row["salary"] if full and (begin, end) == (first, last) else _prorated(row["salary"], begin, end),
         }
         for employee, row in sorted(pay.salaries.items())
+        for begin, end in [_worked(employed.get(employee, ("", "9999-12-31")), first, last)]
+        if begin <= end
     ]
     return {
         "shiftsPayroll": shifts,
         "supplementsPayroll": [row for shift in shifts for row in _meals(shift)],
         "salariedPayroll": salaried,
-        **CURRENCY,
+        **currency(roster),
     }
 
 
+def employment(rows: Iterable[Json]) -> dict[int, tuple[str, str]]:
+    """Employee -> first day and the day after the last."""
+    return {row["id"]: (row["hiredDate"], row.get("deactivationDate") or "9999-12-31") for row in rows}
+
+
+def _worked(employed: tuple[str, str], first: date, last: date) -> tuple[date, date]:
+    """The days of a range on which somebody was employed; none where the end lies before the begin."""
+    begin, left = employed
+    end = date.fromisoformat(left) - timedelta(days=1)
+    return max(first, date.fromisoformat(begin or "0001-01-01")), min(last, end)
+
+
+def _rate(base: float, kind: int | None) -> float:
+    """What a shift type makes of a rate: it replaces the rate, is added to it, or is a percentage of it."""
+    told = _TYPES.get(kind or 0, {})
+    if told.get("paymentType") == "MonetaryReplacement":
+        return float(told["payMonetary"])
+    if told.get("paymentType") == "Monetary":
+        return base + float(told["payMonetary"])
+    return base * float(told.get("payPercentage", 100)) / 100
+
+
 def _paid(pay: Pay, shift: Json) -> tuple[float | None, float]:
-    rate = pay.rate(shift["employeeId"], shift["employeeGroupId"])
+    base = pay.rate(shift["employeeId"], shift["employeeGroupId"])
     rows = pay.rates.get((shift["employeeId"], shift["employeeGroupId"]))
-    if rate is None or not rows:
+    if base is None or not rows:
         return None, 0
+    rate = round(_rate(base, shift["shiftTypeId"]), 4)
     return rate, round(rate if rows[-1]["wageType"] == "ShiftRate" else rate * paid_hours(shift), 2)
 
 
@@ -170,7 +225,8 @@ def _payroll_shift(pay: Pay, shift: Json) -> Json:
     evening = begin.replace(hour=18, minute=0)
     end = datetime.fromisoformat(shift["endDateTime"])
     supplements: list[Json] = []
-    if end > evening:
+    is_bare = shift["shiftTypeId"] in _BARE_TYPES
+    if end > evening and not is_bare:
         late = (end - max(begin, evening)) / timedelta(hours=1)
         entry = {"name": "Evening", "duration": late, "salaryCode": "0020", "modification": 22.5}
         supplements = [{**entry, "id": 41, "start": _text(max(begin, evening)), "end": _text(end)}]
@@ -179,7 +235,7 @@ def _payroll_shift(pay: Pay, shift: Json) -> Json:
             supplements.append({**supplements[0]})
     pause = begin + timedelta(hours=4)
     breaks: list[Json] = []
-    if hours(shift) > 6:
+    if hours(shift) > 6 and not is_bare:
         breaks = [
             {
                 "id": shift["id"] + 70_000,
@@ -205,7 +261,7 @@ def _payroll_shift(pay: Pay, shift: Json) -> Json:
         "shiftDuration": span(hours(shift)),
         "salaryCode": "0010",
         "salary": salary,
-        "wage": {"rate": wage, "type": rows[-1]["wageType"].removesuffix("Rate")},
+        "wage": {"rate": wage or 0, "type": rows[-1]["wageType"].removesuffix("Rate")},
         "supplements": supplements,
         "breaks": breaks,
     }

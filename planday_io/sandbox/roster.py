@@ -16,10 +16,18 @@ from zoneinfo import ZoneInfo
 
 from planday_io.sandbox.people import Json, People
 
-SHIFT_TYPES = (
-    {"id": 601, "name": "Course", "salaryCode": "0601", "paymentType": "Percentage", "payPercentage": 100},
+SHIFT_TYPES: tuple[Json, ...] = (
+    {
+        "id": 601,
+        "name": "Course",
+        "salaryCode": "0601",
+        "paymentType": "Percentage",
+        "payPercentage": 100,
+        "allowsBreaks": False,
+    },
     {"id": 602, "name": "Sick", "salaryCode": "0602", "paymentType": "Percentage", "payPercentage": 100},
     {"id": 603, "name": "Standby", "salaryCode": "0603", "paymentType": "MonetaryReplacement", "payMonetary": 210.5},
+    {"id": 605, "name": "On short notice", "salaryCode": "0605", "paymentType": "Monetary", "payMonetary": 25},
     {"id": 604, "name": "Volunteering", "salaryCode": None, "paymentType": "Percentage", "payPercentage": 0},
 )
 UNPAID_TYPE = 604
@@ -207,7 +215,7 @@ def _add(
         "employeeId": person["id"] if works else None,
         "employeeGroupId": (person.get("employeeGroups") or [200])[0],
         "positionId": 800 + 2 * (department - 100) + number % 2,
-        "shiftTypeId": chance.choice((601, 602, 603, UNPAID_TYPE)) if works and luck > 0.93 else None,
+        "shiftTypeId": _type(chance, number) if works and luck > 0.93 else None,
         "date": day.isoformat(),
         "startDateTime": begin.strftime("%Y-%m-%dT%H:%M"),
         "endDateTime": (begin + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M"),
@@ -221,6 +229,11 @@ def _add(
     }
     if works and not is_future and department in punchers and luck < 0.96:
         _punch(roster, chance, roster.shifts[number])
+
+
+def _type(chance: random.Random, number: int) -> int:
+    drawn = chance.choice((601, 602, 603, UNPAID_TYPE))
+    return 605 if drawn == 602 and number % 3 == 0 else drawn
 
 
 def _past_status(luck: float) -> str:

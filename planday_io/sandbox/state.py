@@ -75,6 +75,7 @@ class Sandbox:
         page_size: rows that a page holds at most, where the limit is 50.
         takes_pkce: whether discovery offers PKCE, and it is checked; not documented.
         code_seconds: lifetime of an authorization code.
+        children: child portals that a token was exchanged for, by key.
         deactivated: portals whose authorizing administrator was deactivated: tokens are given, calls answer 401.
         variants: how it behaves where the real one is not known.
     """
@@ -97,6 +98,7 @@ class Sandbox:
     deactivated: set[str] = field(default_factory=set)
     logins: dict[str, Login] = field(default_factory=dict)
     codes: dict[str, Login] = field(default_factory=dict)
+    children: dict[str, Portal] = field(default_factory=dict)
     _access: dict[str, tuple[str, str, float]] = field(default_factory=dict)
 
     def access_token(self, client_id: str, portal: str) -> str:
@@ -117,13 +119,15 @@ class Sandbox:
 
     def bearer(self, request: Request) -> tuple[App, Portal] | None:
         """App and portal behind a request's two headers, or None."""
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        held = self.held(request.headers.get("authorization", "").removeprefix("Bearer "))
+        return held if held and request.headers.get("x-clientid") == held[0].client_id else None
+
+    def held(self, token: str) -> tuple[App, Portal] | None:
+        """App and portal of an access token, or None where it is worth nothing."""
         client_id, portal, expires = self._access.get(token, ("", "", 0.0))
-        if not client_id or request.headers.get("x-clientid") != client_id or time.monotonic() > expires:
+        if not client_id or time.monotonic() > expires or portal in self.deactivated:
             return None
-        if portal in self.deactivated:
-            return None
-        return self.apps[client_id], self.portals[portal]
+        return self.apps[client_id], self.portals.get(portal) or self.children[portal]
 
 
 def demo_sandbox(**settings: Any) -> Sandbox:  # noqa: ANN401 - passed on to Sandbox

@@ -21,6 +21,7 @@ class Variants:
         people_who_left: whether their details, history, pay and contract rule are answered by id, or 400 (section 8).
         account_employees: whether rows of absence accounts name their employee (section 9.5).
         transaction_ids: whether rows of account transactions have an id (section 9.5).
+        unrated: the rate that payroll shows for people without one (section 10a).
         lists_drafts: whether draft shifts come without being asked for (section 9.3).
         shift_window: whether `from` and `to` of shifts test the shift's date, or take in every shift that is partly inside
             (section 9.3).
@@ -34,6 +35,7 @@ class Variants:
     people_who_left: Literal["refused", "answered"] = "refused"
     account_employees: Literal[True, False] = True
     transaction_ids: Literal[True, False] = False
+    unrated: Literal["zero", "null"] = "zero"
     lists_drafts: Literal[True, False] = True
     shift_window: Literal["date", "overlap"] = "date"
     punch_window: Literal["punched", "scheduled"] = "punched"

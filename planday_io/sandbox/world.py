@@ -126,7 +126,10 @@ class Portal:
             target.update(members)
             target["dateTimeModified"] = stamp.strftime("%Y-%m-%dT%H:%M:%SZ")
         log = self.history.setdefault(employee_id, [])
-        log += [_entry(stamp, f"/{name}", value) for name, value in members.items()]
+        for name, value in members.items():
+            # An entry holds one id, so a list that was changed is several.
+            several = value if isinstance(value, list) else [value]
+            log += [_entry(stamp, f"/{name}", one, "add" if isinstance(value, list) else "replace") for one in several]
 
     def deactivate(self, employee_id: int, now: datetime | None = None) -> None:
         """Let an employee leave."""
@@ -161,6 +164,18 @@ def demo_portals(seed: int = 7, people: tuple[int, int, int] = (24, 400, 36)) ->
     return {portal.key: portal for portal in (oslo, copenhagen, london)}
 
 
+def child_portal(key: str, parent: Portal, child: Json) -> Portal:
+    """A portal of a chain, with a few people of its own.
+
+    Args:
+        key: of the child.
+        parent: the portal that lists it.
+        child: as the parent lists it.
+    """
+    info = parent.info
+    return _portal(key, child["id"], child["name"], info["companyName"], info["country"], info["timeZone"], 6, 7)
+
+
 def _portal(key: str, number: int, name: str, company: str, country: str, zone: str, people: int, seed: int) -> Portal:
     chance = random.Random(f"{seed} {key}")  # noqa: S311 - the same people every time is the point
     info: Json = {
@@ -175,7 +190,7 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
     portal = Portal(key=key, info=info)
     places = max(2, min(14, people // 12))
     portal.departments = [
-        {"id": 100 + n, "name": f"{name.split(maxsplit=1)[0]} {place}", "number": f"{n:03d}" if n % 3 else None}
+        {"id": 100 + n, "name": f"{name.split(maxsplit=1)[0]} {place}", "number": f"{n:03d}" if n % 3 else ""}
         for n, place in enumerate(_places(chance, places))
     ]
     portal.deleted_departments = [{"id": 190, "name": f"{name.split(maxsplit=1)[0]} Pop-up", "number": ""}]
@@ -188,6 +203,9 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
         {"skillId": 502, "name": "Forklift", "description": None, "isTimeLimited": False},
     ]
     portal.field_definitions = _field_definitions(number)
+    if zone == "Europe/Copenhagen":
+        # It may be missing.
+        del portal.field_definitions["required"]
     created = datetime(2023, 1, 9, 8, 0, tzinfo=UTC)
     for n in range(people):
         hired = date(2023, 1, 9) + timedelta(days=chance.randrange(1200))
@@ -218,7 +236,7 @@ def _add_person(portal: Portal, chance: random.Random, number: int, hired: date,
     digits = f"{chance.randrange(20_000_000, 99_999_999)}"
     departments = sorted(chance.sample([row["id"] for row in portal.departments], chance.choice((1, 1, 1, 2))))
     groups = sorted(chance.sample([row["id"] for row in portal.employee_groups], chance.choice((1, 1, 2, 3))))
-    stamp = modified.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = modified.strftime(f"%Y-%m-%dT%H:%M:%S.{number % 1000:03d}Z" if number % 2 else "%Y-%m-%dT%H:%M:%SZ")
     shared: Json = {
         "id": number,
         "firstName": first,
@@ -227,6 +245,7 @@ def _add_person(portal: Portal, chance: random.Random, number: int, hired: date,
         "email": address,
         "cellPhoneCountryPrefix": "+45",
         "cellPhoneCountryCode": "DK",
+        "phone": None if number % 4 == 3 else "",
         "street1": f"{chance.choice(('Havnegade', 'Storgata', 'Elm Street'))} {chance.randrange(1, 200)} #{number}",
         "zip": f"{chance.randrange(100, 9999):04d}",
         "city": chance.choice(("Oslo", "København", "Aarhus", "London")),
@@ -248,15 +267,16 @@ def _add_person(portal: Portal, chance: random.Random, number: int, hired: date,
     portal.employees.append(
         {
             **shared,
-            "cellPhone": f"+45{digits}",
-            "cellPhoneWithoutCountryPrefix": digits,
+            # Somebody without a number has the prefix alone.
+            "cellPhone": "+45" if number % 9 == 5 else f"+45{digits}",
+            "cellPhoneWithoutCountryPrefix": "" if number % 9 == 5 else digits,
             "hiredDate": hired.isoformat(),
             "securityGroups": [90 + n for n in range(1, 4) if number % (n + 1) == 0],
         }
     )
     detail: Json = {
         **shared,
-        "cellPhone": digits,
+        "cellPhone": "" if number % 9 == 5 else digits,
         "dateTimeCreated": f"{hired.isoformat()}T08:00:00Z",
         "isDeactivated": False,
         "gender": chance.choice(("Male", "Female", None)),
@@ -299,7 +319,13 @@ def _places(chance: random.Random, count: int) -> list[str]:
     return chance.sample(names, count)
 
 
+def _optional(kind: str, **more: Any) -> Json:  # noqa: ANN401 - JSON
+    return {"anyOf": [{"type": kind, **more}, {"type": "null"}]}
+
+
 def _field_definitions(portal_id: int) -> Json:
+    """The schema of employees as live portals have it: most properties refer to a definition that may be null."""
+    reference = "#/definitions/"
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "type": "object",
@@ -313,12 +339,28 @@ def _field_definitions(portal_id: int) -> Json:
             "lastName": {"type": "string"},
             "userName": {"type": "string", "format": "email"},
             "departments": {"type": "array", "items": {"type": "integer"}},
-            "hiredFrom": {"type": ["string", "null"], "format": "date"},
-            "custom_101": {"type": "number", "description": "Shoe size"},
-            "custom_102": {"type": "string", "description": "Locker"},
-            "custom_103": {"$ref": "#/definitions/custom_103", "description": "Has key"},
+            "employeeGroups": {"$ref": f"{reference}optionalArray<System.Int64>"},
+            "hiredFrom": {"$ref": f"{reference}optionalDate"},
+            "gender": {"$ref": f"{reference}optionalGender"},
+            "jobTitle": {"$ref": f"{reference}optionalString"},
+            "cellPhoneCountryCode": {"$ref": f"{reference}optionalCountryCode"},
+            "birthDate": {"type": ["string", "null"], "format": "date"},
+            "custom_101": {"$ref": f"{reference}optionalNumeric", "description": "Shoe size"},
+            "custom_102": {"$ref": f"{reference}optionalCustom102", "description": "Locker"},
+            "custom_103": {"$ref": f"{reference}optionalBoolean", "description": "Has key"},
+            "custom_104": {"$ref": f"{reference}optionalImage", "description": "Photo"},
         },
-        "definitions": {"custom_103": {"type": "boolean"}},
+        "definitions": {
+            "optionalString": _optional("string"),
+            "optionalBoolean": _optional("boolean"),
+            "optionalNumeric": _optional("number"),
+            "optionalDate": _optional("string", format="date"),
+            "optionalImage": _optional("string"),
+            "optionalArray<System.Int64>": _optional("array", items={"type": "integer"}),
+            "optionalGender": {"enum": ["Male", "Female", None]},
+            "optionalCountryCode": _optional("string", enum=["DK", "GB", "NO"]),
+            "optionalCustom102": {"anyOf": [{"type": "string", "values": ["L-1", "L-2"]}, {"type": "null"}]},
+        },
     }
 
 
