@@ -94,6 +94,12 @@ def look(
     return AlertBook(config, CATALOGUE).look(now, busy, working)
 
 
+def under_way(instance: dg.DagsterInstance) -> list[tuple[str, str]]:
+    """Portal and id of each run that waits or is under way."""
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
+    return [(portal, run.run_id) for run in runs if (portal := partition_in(run)[0])]
+
+
 def _current(config: Config, fault_of: Callable[[Path], ConfigError | None], now: datetime) -> Config:
     """The configuration as it is in the file now, or, where that cannot be used, the one this process began with."""
     try:

@@ -15,6 +15,7 @@ import typer
 
 from pipelines.arguments import current_config, known, known_months, known_portals, known_resources, terminal
 from pipelines.connecting import authorize, revoke
+from pipelines.portals import portals
 
 if TYPE_CHECKING:
     from pipelines.sync import Outcome
@@ -313,6 +314,7 @@ def alert(
 
 app.command()(authorize)
 app.command()(revoke)
+app.add_typer(portals, name="portals")
 
 
 @app.command()

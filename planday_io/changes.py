@@ -89,6 +89,12 @@ class ChangedMonths:
                 everything = tuple(sorted({*before.tables, *tables}))
                 self._write(Mark(portal, month, everything, at, max(before.gone, gone.get(month, 0.0))))
 
+    def rename(self, old: str, new: str) -> None:
+        """Give the marks of a portal's key to another one. Raises StorageError."""
+        with locked(self._lock), storage_errors(self._folder, "move marks in"):
+            for path in sorted(self._folder.glob(f"{old}.*.json")):
+                path.replace(path.with_name(f"{new}{path.name.removeprefix(old)}"))
+
     def share_gone(self, portal: str, month: str | None, read_at: datetime) -> float:
         """The share of a month's rows that were found gone since a read of it; 0 where nothing was."""
         if month is None or not self._path(portal, month).exists():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -250,6 +250,24 @@ class FailureBook:
             raise StorageError(
                 f"{file} is damaged: remove it, and sync portal '{portal}' so that what still fails is noted anew"
             ) from None
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the failures of a portal's key to another one. Raises StorageError.
+
+        That the new name was refused, because the old one had the data, is over with it.
+        """
+        notes = self.of(old)
+
+        def take(held: dict[tuple[str, str | None], FailureNote]) -> None:
+            for key in [key for key, note in held.items() if note.cause == "identity"]:
+                del held[key]
+            for note in notes:
+                held[note.table, note.month] = replace(note, portal=new)
+
+        if notes or self.of(new):
+            self._change(new, take)
+        with storage_errors(self._folder, "remove notes from"):
+            self._file(old).unlink(missing_ok=True)
 
     def keep_only(self, portals: Collection[str]) -> None:
         """Strike off all of portals that are not there any more: nobody waits for them. Raises StorageError."""

@@ -44,6 +44,15 @@ def watch(config: Config, catalogue: Catalogue, now: datetime) -> None:
             write_text(file, json.dumps(after))
 
 
+def rename_watched(config: Config, old: str, new: str) -> None:
+    """Give what is known of a portal's key to another one. Raises StorageError."""
+    file = config.state / "watched.json"
+    with storage_errors(file, "write"), locked(file.with_suffix(".lock")):
+        before = _read(config) or {}
+        if old in before:
+            write_text(file, json.dumps({**{key: one for key, one in before.items() if key != old}, new: before[old]}))
+
+
 def watched_since(config: Config, catalogue: Catalogue, portal: str) -> dict[str, datetime]:
     """Table -> UTC instant since when schedules have been to read it as they are now. Raises StorageError."""
     known = (_read(config) or {}).get(portal, {})

@@ -18,7 +18,7 @@ LAYERS = (
     ("reading", "parents"),
     ("warehouse", "plan", "freshness", "pay_coverage"),
     ("changes", "session", "documentation", "forgetting", "report", "alerts"),
-    ("refresh", "forecast", "doubles", "consent"),
+    ("refresh", "forecast", "doubles", "consent", "renaming"),
     ("authorize",),
     ("check",),
     ("__init__",),

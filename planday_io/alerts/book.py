@@ -114,6 +114,20 @@ class AlertBook:
             unsaved = self._save(book)
         return Look([one.incident for one in book.open.values()], [*dict.fromkeys(sent)], failed, unsaved)
 
+    def rename(self, old: str, new: str) -> None:
+        """Give a portal's incidents to another key; what was reported is not reported again. Raises StorageError."""
+        with self._locked():
+            book = self._load()
+            for entry in book.open.values():
+                if entry.incident.portal == old:
+                    entry.incident = replace(entry.incident, portal=new)
+            for ended in book.ended:
+                if ended.incident.portal == old:
+                    ended.incident = replace(ended.incident, portal=new)
+            book.open = {entry.incident.key: entry for entry in book.open.values()}
+            if error := self._save(book):
+                raise StorageError(error)
+
     def _find(self, book: _Book, now: datetime) -> Findings:
         before = {key: entry.incident for key, entry in book.open.items()}
         return find(self._config, self._catalogue, before, now)

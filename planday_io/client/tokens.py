@@ -260,5 +260,22 @@ class TokenSource:
         return self._current
 
 
+def rename_kept_token(folder: Path, old: str, new: str) -> None:
+    """Move the rotated token of a key to another one, unless that one has a later one already. Raises StorageError.
+
+    Under its new name a portal may have been read in vain before, and its token rotated then.
+    """
+    source, target = folder / f"{old}.json", folder / f"{new}.json"
+    first, second = sorted((old, new))
+    doing = "move the rotated refresh token in"
+    with locked(folder / f"{first}.lock"), locked(folder / f"{second}.lock"), storage_errors(source, doing):
+        if not source.exists():
+            return
+        if target.exists() and target.stat().st_mtime_ns > source.stat().st_mtime_ns:
+            source.unlink()
+        else:
+            source.replace(target)
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -108,7 +108,7 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
     """
     path = path.absolute()
     refuse_home(path.parent)
-    root = _parse(path)
+    root = parsed(path)
     names = (*DOMAINS, *(table.full_name for table in catalogue.tables()))
     context = {"resources": names}
     raw = _plain(root)
@@ -179,7 +179,8 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _parse(path: Path) -> CommentedMap:
+def parsed(path: Path) -> CommentedMap:
+    """The file with comments and line numbers, not checked. Raises ConfigError."""
     yaml = YAML(typ="rt")
     yaml.version = (1, 2)
     try:

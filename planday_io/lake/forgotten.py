@@ -133,6 +133,12 @@ class ForgottenPeople:
         with storage_errors(self._path(portal), "remove the list of forgotten people in"):
             self._path(portal).unlink(missing_ok=True)
 
+    def rename(self, old: str, new: str) -> None:
+        """Give a portal's list, salt included, to another key. Raises StorageError."""
+        with locked(self._locks / f"forgotten.{old}.lock"), storage_errors(self._path(old), "move"):
+            if self._path(old).exists():
+                self._path(old).replace(self._path(new))
+
     def fingerprint(self) -> str:
         """Differs when somebody was added to or taken from any list."""
         lists = {path.stem: sorted(self.of(path.stem).pseudonyms) for path in sorted(self._folder.glob("*.json"))}

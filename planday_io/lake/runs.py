@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -102,3 +102,15 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
                 policies={"none": "keep", "unknown": "drop"},
             ),
         )
+
+
+def move_runs(lake: Lake, key: SliceKey, target: SliceKey, origin: Origin) -> None:
+    """Add the runs of a month of one key to those of another one. Call it within the locks of both. Raises StorageError."""
+    schema = arrow_schema(RUNS, Privacy())
+    index = schema.get_field_index("portal")
+    moved = aligned(lake.read(key), schema)
+    moved = moved.set_column(index, schema.field(index), pa.repeat(pa.scalar(target.portal), moved.num_rows))
+    there = aligned(lake.read(target), schema)
+    others = there.filter(pc.invert(pc.is_in(there.column("run_id"), moved.column("run_id").combine_chunks())))
+    rows = pa.concat_tables([moved, others])
+    lake.write(target, rows, replace(origin, distinct_keys=rows.num_rows))

@@ -16,7 +16,7 @@ import errno
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -29,6 +29,7 @@ from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.policies import tighten
+from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Lake, Origin, SliceKey
 from planday_io.warehouse import ledger, months, zones
 from planday_io.warehouse.definitions import define, fingerprint, literal, retyped, sql_name
@@ -133,6 +134,7 @@ class _Publisher:
         is_anew = current is None or self._must_be_anew(current)
         candidates = self._lake.slices() if is_anew or compare_all else self._lake.pending()
         keys = [key for key in candidates if key.full_name in self._catalogue.lake_tables]
+        keys = self._without_renames(keys, is_anew=is_anew)
         # What a run in progress replaced is nowhere else any more, so a file that is made anew takes it.
         takes_held = rebuild or (is_anew and current is not None)
         keys = [key for key in keys if takes_held or not self._lake.is_held(key)]
@@ -154,6 +156,19 @@ class _Publisher:
                 self._lake.published(key, origin.slice_id)
         rows = sum(origin.kept for origin, _ in slices.values())
         return Publication(len(slices), rows, time.monotonic() - began, is_rebuild=is_anew)
+
+    def _without_renames(self, keys: list[SliceKey], *, is_anew: bool) -> list[SliceKey]:
+        """Without slices of portals whose rename is not finished: readers see all of them under one name, and once.
+
+        A file that is made anew takes them, each under the name that it has by now.
+        """
+        pairs = unfinished_renames(self._lake.root)
+        moved = {portal for pair in pairs for portal in pair}
+        if not is_anew:
+            return [key for key in keys if key.portal not in moved]
+        names = dict(pairs)
+        there = set(keys)
+        return [key for key in keys if replace(key, portal=names.get(key.portal, "")) not in there]
 
     def _current(self) -> _Current:
         try:

@@ -1,0 +1,66 @@
+"""Changing `portals.yaml` in the one place that has to change: comments, order and everything else stay byte for byte.
+
+Not here: reading and checking the file (`load`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from planday_io.catalogue import Catalogue
+from planday_io.config.load import load_config, parsed
+from planday_io.config.texts import decode, encoding_of
+from planday_io.errors import ConfigError
+from planday_io.files import replacing, storage_errors, temporary_name
+
+
+def text_with_key(path: Path, catalogue: Catalogue, old: str, new: str) -> bytes:
+    """The file with a portal's key replaced, checked like any other configuration. Nothing is written.
+
+    Args:
+        path: the file.
+        catalogue: what `resources` may name.
+        old: key that is in it.
+        new: key that takes its place.
+
+    Raises:
+        ConfigError: the key cannot be replaced without anything else changing, or the file would not be valid with it.
+        StorageError: the folder of the file cannot be written, so the file could not be replaced either.
+    """
+    by_hand = f"replace the key `{old}` by `{new}` in {path.name} yourself, then run the same command again"
+    content = path.read_bytes()
+    before = parsed(path)
+    line, column = before["portals"].lc.key(old) if old in before["portals"].lc.data else (-1, -1)
+    text = decode(content)
+    encoding = encoding_of(content).lower().removesuffix("-sig")
+    mark = content[: len(content) - len(text.encode(encoding))]
+    lines = text.split("\n")
+    place = lines[line][column:].lstrip("'\"") if 0 <= line < len(lines) else ""
+    if not place.startswith(old):
+        raise ConfigError(f"{path.name} writes the key of portal '{old}' in a way that cannot be edited: {by_hand}")
+    start = lines[line].index(old, column)
+    lines[line] = lines[line][:start] + new + lines[line][start + len(old) :]
+    edited = mark + "\n".join(lines).encode(encoding)
+    trial = temporary_name(path)
+    with storage_errors(trial, f"write beside it ({by_hand})"):
+        try:
+            trial.touch(mode=0o600)
+            trial.write_bytes(edited)
+            load_config(trial, catalogue)
+            after = parsed(trial)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(trial.name, path.name)) from None
+        finally:
+            trial.unlink(missing_ok=True)
+    wanted = {new if key == old else key: value for key, value in before["portals"].items()}
+    if {**before, "portals": wanted} != {**after} or [*wanted] != [*after["portals"]]:
+        raise ConfigError(
+            f"the key of portal '{old}' cannot be replaced without changing other parts of the file: {by_hand}"
+        )
+    return edited
+
+
+def replace_text(path: Path, content: bytes) -> None:
+    """Write the file all or nothing. Raises StorageError."""
+    with storage_errors(path, "write"), replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,70 @@
+"""Giving a slice to another key: the rows stay as they are, except for the name in their column `portal`.
+
+Not here: which slices are moved, and what else a key's data is (`planday_io.renaming`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from planday_io.catalogue import RUNS
+from planday_io.files import replacing, storage_errors
+from planday_io.lake.runs import move_runs
+from planday_io.lake.slices import Lake, SliceKey
+
+
+def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
+    """Move a slice, provenance included, so that it counts as the same read. Doing it again after a kill finishes it.
+
+    Args:
+        lake: of the slice.
+        key: the slice.
+        portal: its new key. Nothing else may write there.
+
+    Raises:
+        StorageError: it cannot be read or written. It is where it was.
+    """
+    target = replace(key, portal=portal)
+    first, second = sorted((key, target), key=str)
+    with lake.locked(first), lake.locked(second):
+        origin = lake.origin(key)
+        if origin is None:
+            return
+        there = lake.origin(target)
+        if there is not None and key.full_name == RUNS.full_name:
+            # Runs that were refused under the new key, as long as the data was under the old one.
+            move_runs(lake, key, target, origin)
+        elif there is None or there.slice_id != origin.slice_id:
+            with storage_errors(lake.path(target), "write the slice"):
+                _rewrite(lake.path(key), lake.path(target), portal)
+        lake.remove(key)
+
+
+def remove_empty_folders(lake: Lake, portal: str) -> None:
+    """Remove folders of a key without slices, which a kill between two steps leaves. Raises StorageError."""
+    for folder in lake.root.glob(f"*/*/portal={portal}"):
+        with storage_errors(folder, "remove"):
+            for inner in (*folder.glob("month=*"), folder):
+                if not any(inner.iterdir()):
+                    inner.rmdir()
+
+
+def _rewrite(source: Path, target: Path, portal: str) -> None:
+    """Copy a slice's file, a row group at a time, with another name in the column `portal`."""
+    with pq.ParquetFile(source) as file:
+        schema = file.schema_arrow
+        index = schema.get_field_index("portal")
+        field = schema.field(index)
+        texts = [column.name for column in schema if pa.types.is_string(column.type)]
+        with (
+            replacing(target) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=texts) as writer,
+        ):
+            for number in range(file.num_row_groups):
+                rows = file.read_row_group(number)
+                name = pa.repeat(pa.scalar(portal, field.type), rows.num_rows)
+                writer.write_table(rows.set_column(index, field, name), row_group_size=max(1, rows.num_rows))
