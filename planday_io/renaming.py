@@ -20,8 +20,9 @@ from planday_io.alerts import AlertBook
 from planday_io.catalogue import Catalogue
 from planday_io.changes import ChangedMonths
 from planday_io.client.tokens import rename_kept_token
-from planday_io.config.editing import replace_text, text_with_key
-from planday_io.config.model import Config, nearest
+from planday_io.config.model import Config
+from planday_io.config.values import nearest
+from planday_io.editing import replace_text, text_with_key
 from planday_io.errors import ConfigError
 from planday_io.failures import FailureBook
 from planday_io.files import storage_errors

@@ -12,7 +12,7 @@ LAYERS = (
     ("catalogue",),
     ("config", "files"),
     ("records",),
-    ("client", "selection", "grid", "failures", "unfinished"),
+    ("client", "selection", "grid", "failures", "editing", "unfinished"),
     ("frames", "watch"),
     ("calls", "lake"),
     ("reading", "parents"),

@@ -16,7 +16,7 @@ from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
 from planday_io.changes import ChangedMonths
 from planday_io.config import load_config
-from planday_io.config.editing import replace_text, text_with_key
+from planday_io.editing import replace_text, text_with_key
 from planday_io.errors import ConfigError, PlandayError, PortalIdentityError, StorageError
 from planday_io.failures import FailureBook, FailureNote
 from planday_io.forgetting import forget_person
@@ -181,7 +181,7 @@ def test_killed_rename_is_finished_by_the_command(planday: Installation) -> None
 from pathlib import Path
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
-from planday_io.config.editing import replace_text, text_with_key
+from planday_io.editing import replace_text, text_with_key
 from planday_io.renaming import rename_portal
 from planday_io.sandbox.state import Fault
 rename_portal(load_config(Path(sys.argv[1]), CATALOGUE), CATALOGUE, "oslo", "bergen")
