@@ -20,7 +20,7 @@ def parts_of(url: str) -> SplitResult | None:
 def is_loopback(url: str) -> bool:
     """True when the address is this machine by its spelling: `localhost`, 127.0.0.0/8 or [::1]."""
     try:
-        host = (urlsplit(url).hostname or "").rstrip(".")
+        host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

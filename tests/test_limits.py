@@ -184,7 +184,7 @@ def test_json_in_any_known_charset_is_read(planday: Installation, encoding: str,
     ("body", "headers", "error", "says"),
     [
         (b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", {}, UnexpectedShapeError, "nested deeper"),
-        (b'{"data": [{"id": 1E+9999999999999999999999}]}', {}, UnexpectedShapeError, "id is number"),
+        (b'{"data": [{"id": 1E+9999999999999999999999}]}', {}, UnexpectedShapeError, "a number"),
         (b'{"data": [{"id": ' + b"9" * 5000 + b"}]}", {}, PlandayError, ""),
         (b"\xff" * 100, {}, BrokenBodyError, "expected a JSON document"),
         (b"", {}, BrokenBodyError, "0 bytes"),

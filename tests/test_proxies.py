@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.check import check
 from planday_io.client.asking import trusted
 from planday_io.client.proxies import proxy_for
+from planday_io.config import load_config
 from planday_io.errors import AlertError, ConfigError, ConnectionFailedError
 from tests.conftest import Installation
 from tests.test_faults import refused
@@ -176,3 +178,34 @@ def test_a_proxy_is_used_and_its_refusal_named(far: Installation, bare: pytest.M
     assert b"Proxy-Authorization: Basic dXNlcjpodW50ZXIy" in asked[0]
     assert "the proxy did not let it through" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "https://",
+            "https://host:port",
+            "https://host:99999",
+            "https://host:0",
+            "https://[::1",
+            "https://ho st",
+            "https://host\n",
+        ),
+        *(
+            "https://user:hunter2@host",
+            "https://host?a=b",
+            "https://host#a",
+            "//host",
+            "host",
+            "http://localhost.",
+            "²",
+        ),
+    ],
+)
+def test_an_address_that_is_none_is_refused_at_load(planday: Installation, address: str) -> None:
+    planday.edit_config(f"api_url: '{planday.address}'", f"api_url: {json.dumps(address)}")
+    with pytest.raises(ConfigError, match="https://") as caught:
+        load_config(planday.config_path, CATALOGUE)
+    assert f"{planday.config_path.name}, line" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

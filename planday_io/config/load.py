@@ -7,6 +7,7 @@ refuses repeated keys. PyYAML speaks YAML 1.1, where the portal `no` (Norway) wo
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -282,7 +283,8 @@ def _show(found: object) -> str:
         return "a mapping"
     if isinstance(found, Iterable) and not isinstance(found, str):
         return "a list" if found else "an empty list"
-    text = repr(found)
+    # An address may hold a password.
+    text = re.sub(r"//[^/@]*@", "//...@", repr(found))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
