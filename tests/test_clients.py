@@ -1,7 +1,7 @@
-"""The published file opens and reads in DuckDB 1.2, 1.4 and the current one.
+"""The published file opens and reads in DuckDB 1.2, 1.4 and the current one: by itself, attached, exported and imported.
 
 The suite asks the current client; `make clients` installs the older ones beside it and asks them as well (PLANDAY_CLIENTS
-names their Pythons).
+names their Pythons). Every client has to find the same values, in whichever way it opens the file.
 """
 
 from __future__ import annotations
@@ -10,53 +10,119 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.months import month_of, shifted
 from planday_io.warehouse.definitions import MARTS
-from tests.conftest import EVERYTHING, Make
+from tests.conftest import EVERYTHING, FAST, Installation
 
 CLIENTS = [sys.executable, *os.environ.get("PLANDAY_CLIENTS", "").split()]
+VIEWS = [*(f"marts.{name}" for name in MARTS), "sync.findings"]
+MACROS = ["hr.employees_as_of(now())", "scheduling.shifts_as_of(now())", "scheduling.shifts_as_of('2020-01-01')"]
+SCALARS = [
+    f"{call} AS found FROM (SELECT TIMESTAMP '2026-10-24 22:00' AS a, TIMESTAMP '2026-10-25 06:00' AS b, zone "
+    "FROM (VALUES ('Europe/Oslo'), ('europe/london'), ('Romance Standard Time'), (NULL)) AS t(zone))"
+    for call in ("{0}first_instant(a, zone)", "{0}end_instant(a, b, zone)", "{0}hours_between(a, b, zone)")
+]
 ASK = """
-import duckdb, json, sys
-db = duckdb.connect(sys.argv[1], read_only=True)
-tables = [".".join(row) for row in db.execute("SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL").fetchall()]
-counts = {name: len(db.execute(f"SELECT * FROM {name}").fetchall()) for name in tables + json.loads(sys.argv[2])}
-attached = duckdb.connect()
-attached.execute(f"ATTACH '{sys.argv[1]}' AS planday (READ_ONLY)")
-attached.execute("USE planday")
-counts["attached"] = attached.execute("SELECT count(*) FROM marts.hours").fetchone()[0]
-sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'employees' AND column_name = 'zip'"
+import duckdb, hashlib, json, sys
+file, folder, how, views, macros, scalars = sys.argv[1], sys.argv[2], sys.argv[3], *map(json.loads, sys.argv[4:])
+
+def digest(db, query):
+    # Texts in a fixed order, lists and structs as JSON, so that any client's answer can be compared with any other's.
+    rows = sorted(map(repr, db.execute(f"SELECT CAST(to_json(COLUMNS(*)) AS VARCHAR) FROM ({query})").fetchall()))
+    return [len(rows), hashlib.sha256("".join(rows).encode()).hexdigest()]
+
+if how == "direct":
+    db, prefix = duckdb.connect(file, read_only=True), ""
+elif how == "imported":
+    duckdb.connect(file, read_only=True).execute(f"EXPORT DATABASE '{folder}' (FORMAT parquet)")
+    db, prefix = duckdb.connect(), ""
+    db.execute(f"IMPORT DATABASE '{folder}'")
+else:
+    db, prefix = duckdb.connect(), "another_name."
+    db.execute(f"ATTACH '{file}' AS another_name (READ_ONLY)")
+    if how == "used":
+        db.execute("USE another_name")
+        prefix = ""
+db.execute("SET TimeZone = 'UTC'")
+where = "database_name = 'another_name'" if how == "attached" else "database_name = current_database()"
+sql = f"SELECT schema_name, table_name FROM duckdb_tables() WHERE {where} ORDER BY ALL"
+tables = [".".join(row) for row in db.execute(sql).fetchall()]
+found = {name: digest(db, f"FROM {prefix}{name}") for name in tables + views}
+if how != "attached":
+    found |= {name: digest(db, f"FROM {name}") for name in macros}
+found |= {query: digest(db, "SELECT " + query.format(prefix)) for query in scalars}
+sql = f"SELECT comment FROM duckdb_columns() WHERE {where} AND table_name = 'employees' AND column_name = 'zip'"
 (comment,) = db.execute(sql).fetchone()
-print(json.dumps({"version": duckdb.__version__, "counts": counts, "comment": comment}))
+print(json.dumps({"version": duckdb.__version__, "found": found, "comment": comment}))
 """
 
 
-@pytest.mark.parametrize("client", CLIENTS, ids=lambda path: Path(path).parts[-3])
-def test_every_table_and_view_is_read(make: Make, client: str) -> None:
-    planday = make(people=(4, 4, 4), resources=EVERYTHING)
-    for endpoint in CATALOGUE.endpoints:
-        if endpoint.grid == "portal":
-            planday.refresh(endpoint.name)
-    planday.read_months([shifted(month_of(datetime.now(UTC).date()), -1)])
-    views = [f"marts.{name}" for name in MARTS] + ["hr.employees_as_of(now())", "scheduling.shifts_as_of(now())"]
+@pytest.fixture(scope="module")
+def planday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One portal with a night on which clocks change, a zone that older clients do not know, and durations of all kinds."""
+    from planday_io.sandbox.limits import Limits
+    from planday_io.sandbox.serve import served
+    from planday_io.sandbox.state import demo_sandbox
+    from planday_io.sandbox.world import demo_portals
+
+    sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=demo_portals(people=(4, 4, 4)))
+    roster = sandbox.portals["oslo"].roster
+    month = shifted(month_of(datetime.now(UTC).date()), -1)
+    some = next(s for s in roster.shifts.values() if s["date"].startswith(month) and not s["employeeId"])
+    for zone in ("America/Coyhaique", "Romance Standard Time", "Nowhere", ""):
+        added = roster.add_shift(some["id"], date.fromisoformat(some["date"]))
+        roster.edit_shift(added, timeZone=zone, employeeId=None, status="Open")
+    with served(sandbox) as address:
+        made = Installation(tmp_path_factory.mktemp("clients"), sandbox, address, resources=EVERYTHING)
+        for endpoint in CATALOGUE.endpoints:
+            if endpoint.grid == "portal":
+                made.refresh(endpoint.name)
+        made.read_months([month])
+        yield made
+
+
+def ask(client: str, planday: Installation, how: str, folder: Path) -> dict[str, Any]:
     done = subprocess.run(
-        [client, "-c", ASK, str(planday.config.warehouse), json.dumps(views)],
+        [client, "-c", ASK, str(planday.config.warehouse), str(folder / "exported"), how]
+        + [json.dumps(names) for names in (VIEWS, MACROS, SCALARS)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    sys.stdout.write(f"\nduckdb {told['version']}: {len(told['counts'])} tables and views\n")
-    assert told["counts"].keys() >= set(CATALOGUE.lake_tables)
-    ours = {name: planday.query(f"SELECT count(*) FROM {name}")[0][0] for name in told["counts"] if name != "attached"}
-    ours["attached"] = ours["marts.hours"]
-    assert told["counts"] == ours
-    assert ours["marts.hours"] > 0
-    assert told["comment"] == "Postal code."
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture(scope="module")
+def ours(planday: Installation, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the current client finds in the file itself."""
+    return ask(sys.executable, planday, "direct", tmp_path_factory.mktemp("ours"))
+
+
+@pytest.mark.parametrize("how", ["direct", "used", "attached", "imported"])
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda path: Path(path).parts[-3])
+def test_every_client_finds_the_same(
+    planday: Installation, ours: dict[str, Any], tmp_path: Path, client: str, how: str
+) -> None:
+    told = ask(client, planday, how, tmp_path)
+    sys.stdout.write(f"\nduckdb {told['version']}, {how}: {len(told['found'])} tables and views\n")
+    expected = ours["found"] if how != "attached" else {k: v for k, v in ours["found"].items() if k not in MACROS}
+    assert told["found"].keys() >= {*CATALOGUE.lake_tables, *VIEWS}
+    assert told["found"] == expected
+    assert how == "imported" or told["comment"] == "Postal code."
+
+
+def test_what_is_compared_is_not_empty(ours: dict[str, Any]) -> None:
+    counts = {name: count for name, (count, _) in ours["found"].items()}
+    assert not [name for name in (*VIEWS, *SCALARS, *MACROS[:2]) if not counts[name]]
+    assert counts[MACROS[2]] == 0, "nothing is known from before the first read"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
@@ -37,6 +38,7 @@ MARTS = (
     "headcount_monthly",
 )
 """In the order in which they build on each other."""
+_NAMED_MART = re.compile(rf"\bmarts\.({'|'.join(MARTS)})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Mart:
         name: of the view, which is in the schema `marts` (`sync.findings` alone is not).
         doc: what a row is.
         columns: name -> meaning.
-        sql: the statement that creates it.
+        sql: the statement that creates it. It names no other view: see `_alone`.
         questions: that it answers.
     """
 
@@ -88,10 +90,39 @@ def _mart(name: str) -> Mart:
 
 
 def _view(name: str, file: Path, questions: tuple[Question, ...] = ()) -> Mart:
-    text = file.read_text(encoding="utf-8")
-    comments = [line.removeprefix("--").strip() for line in text.split("CREATE ")[0].splitlines()]
+    head, create, statement = file.read_text(encoding="utf-8").partition("CREATE ")
+    comments = [line.removeprefix("--").strip() for line in head.splitlines()]
     doc, *columns = [line for line in comments if line]
-    return Mart(name, doc, dict(line.split(": ", 1) for line in columns), text, questions)
+    begin, _, body = statement.partition(" AS\n")
+    sql = f"{create}{begin} AS\n{_alone(body)}"
+    return Mart(name, doc, dict(line.split(": ", 1) for line in columns), sql, questions)
+
+
+def _alone(body: str) -> str:
+    """A view's query with what it takes from marts in front of it, instead of naming them.
+
+    `EXPORT DATABASE` writes views in the order of their names, and `IMPORT DATABASE` refuses one that comes before another
+    that it names.
+    """
+    needed: dict[str, str] = {}
+    _gather(body, needed)
+    if not needed:
+        return body
+    parts = ",\n".join(f"marts_{name} AS NOT MATERIALIZED (\n{text}\n)" for name, text in needed.items())
+    return f"WITH {parts}\nSELECT * FROM (\n{_renamed(body)}\n);\n"
+
+
+def _gather(body: str, needed: dict[str, str]) -> None:
+    """Collect the queries of the marts that a query names, each after those that it names itself."""
+    for name in dict.fromkeys(_NAMED_MART.findall(body)):
+        if name not in needed:
+            text = (_HERE / "marts" / f"{name}.sql").read_text(encoding="utf-8").partition(" AS\n")[2]
+            _gather(text, needed)
+            needed[name] = _renamed(text)
+
+
+def _renamed(body: str) -> str:
+    return _NAMED_MART.sub(r"marts_\1", body.strip().removesuffix(";"))
 
 
 def fingerprint(catalogue: Catalogue, policies: Policies) -> str:

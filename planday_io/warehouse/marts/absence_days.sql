@@ -18,7 +18,11 @@ WITH grids AS (
         greatest(CAST(last_day(max(CAST(month || '-01' AS DATE))) AS DATE), CAST(today() + INTERVAL 18 MONTH AS DATE)) AS last
     FROM sync.slices WHERE month IS NOT NULL GROUP BY portal
 ),
-records AS (SELECT * FROM absence.absence_records WHERE status = 'Approved'),
+records AS (
+    SELECT *, isfinite(absence_period_start) AND isfinite(absence_period_end)
+        AND date_diff('day', absence_period_start, absence_period_end) <= 366 AS is_usual
+    FROM absence.absence_records WHERE status = 'Approved'
+),
 taken AS (
     SELECT portal, absence_record_id, ordinal,
         sum(TRY_CAST(cost.value AS DECIMAL(18, 4))) FILTER (WHERE cost.unit_type = 'Days') AS days,
@@ -39,17 +43,18 @@ days AS (
     -- Records that do not say it day by day. Longer than a year is open: of that the days within the grid count.
     SELECT r.portal, r.portal_id, r.employee_id,
         CAST(unnest(generate_series(
-            CAST(CASE WHEN r.absence_period_end <= r.absence_period_start + 366 THEN r.absence_period_start
-                ELSE greatest(r.absence_period_start, coalesce(g.first, CAST(today() - INTERVAL 2 YEAR AS DATE)))
+            CAST(CASE WHEN r.is_usual THEN r.absence_period_start
+                ELSE greatest(least(r.absence_period_start, DATE '9999-12-31'), coalesce(g.first, CAST(today() - INTERVAL 2 YEAR AS DATE)))
             END AS TIMESTAMP),
-            CAST(CASE WHEN r.absence_period_end <= r.absence_period_start + 366 THEN r.absence_period_end
-                ELSE least(coalesce(r.absence_period_end, DATE '9999-12-31'), coalesce(g.last, CAST(today() + INTERVAL 18 MONTH AS DATE)))
+            CAST(CASE WHEN r.is_usual THEN r.absence_period_end
+                ELSE least(greatest(coalesce(r.absence_period_end, DATE '9999-12-31'), DATE '0001-01-01'),
+                    coalesce(g.last, CAST(today() + INTERVAL 18 MONTH AS DATE)))
             END AS TIMESTAMP),
             INTERVAL 1 DAY
         )) AS DATE),
         r.id, NULL, NULL, NULL, NULL, true
     FROM records AS r LEFT JOIN grids AS g ON g.portal = r.portal
-    WHERE NOT EXISTS (
+    WHERE r.absence_period_start IS NOT NULL AND NOT EXISTS (
         FROM absence.absence_record_registrations AS g
         WHERE g.portal = r.portal AND g.absence_record_id = r.id AND g.date IS NOT NULL
     )
