@@ -17,9 +17,9 @@ LAYERS = (
     ("calls", "lake"),
     ("reading", "parents"),
     ("warehouse", "plan", "freshness", "pay_coverage"),
-    ("changes", "session", "documentation", "forgetting", "report", "alerts"),
-    ("refresh", "forecast", "doubles", "consent", "renaming"),
-    ("authorize",),
+    ("changes", "session", "documentation", "forgetting", "alerts"),
+    ("refresh", "forecast", "doubles", "consent", "renaming", "health"),
+    ("authorize", "report"),
     ("check",),
     ("__init__",),
 )
