@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from planday_io.catalogue import Catalogue, Endpoint
-from planday_io.config import Config
+from planday_io.config import Config, load_config
 from planday_io.freshness import stale_portals
 from planday_io.selection import portals_of
 from planday_io.watch import watch
@@ -45,14 +45,16 @@ def build_freshness_sensor(catalogue: Catalogue, config: Config) -> dg.SensorDef
     )
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = datetime.now(UTC)
-        watch(config, catalogue, now)
+        # As the file is now: a location that was loaded before an edit would undo what others take down (`watch`).
+        current = load_config(config.file, catalogue)
+        watch(current, catalogue, now)
         day, _, known = (context.cursor or "").partition(" ")
         is_new_day = day != now.date().isoformat()
         answers: list[str] = []
         events: list[dg.AssetCheckEvaluation] = []
         before = set(known.split())
         for endpoint, table in _tables(catalogue, config):
-            passed, metadata = look_at_freshness(endpoint, table, catalogue, config)
+            passed, metadata = look_at_freshness(endpoint, table, catalogue, current)
             if not passed:
                 answers.append(table)
             if is_new_day or passed == (table in before):

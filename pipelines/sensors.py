@@ -1,6 +1,12 @@
-"""Safety nets, and the months that have to be read again. No tick calls the API."""
+"""Safety nets, and the months that have to be read again. No tick calls the API.
+
+A code location that was loaded a week ago evaluates its sensors with the configuration of then. So each tick reads the file:
+else what was published would follow a privacy policy of last week, and marks of a portal that was added since would be
+removed as nobody's. What is *launched* has to be among the partitions that the location was loaded with.
+"""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -8,9 +14,10 @@ from pipelines.assets import asset_keys, partition_of
 from pipelines.liveness import end_dead_runs
 from pipelines.resources import BATCH_TAG, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
-from planday_io.catalogue import Catalogue
+from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.changes import ChangedMonths
-from planday_io.config import Config
+from planday_io.config import Config, load_config
+from planday_io.grid import grid_months
 from planday_io.lake.slices import Lake
 from planday_io.selection import endpoints_of
 
@@ -60,7 +67,7 @@ def _unpublished_slices(config: Config) -> dg.SensorDefinition:
             return dg.SkipReason("runs in progress publish at their own end")
         if not Lake(config.lake, config.state).pending():
             return dg.SkipReason("the warehouse shows all of the lake")
-        done = publish_pending(config)
+        done = publish_pending(load_config(config.file, CATALOGUE))
         return dg.SkipReason(f"published {done.slices} slices")
 
     return unpublished_slices
@@ -79,13 +86,25 @@ def _changed_months(catalogue: Catalogue, config: Config) -> dg.SensorDefinition
         room = _AT_ONCE - context.instance.get_runs_count(
             dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED)
         )
-        marks = ChangedMonths(config.state).settle(Lake(config.lake, config.state), catalogue, config)
+        current = load_config(config.file, catalogue)
+        marks = ChangedMonths(current.state).settle(Lake(current.lake, current.state), catalogue, current)
+        now = datetime.now(UTC)
+        grids = {
+            portal: {*grid_months(config, portal, now)}
+            for portal in {mark.portal for mark in marks} & {*config.portals}
+        }
+        unknown = [mark for mark in marks if mark.month not in grids.get(mark.portal, ())]
         for mark in reversed(marks):
+            if mark in unknown:
+                continue
             key = f"{mark.portal} {mark.month} {mark.at.isoformat()}"
             # What failed is tried again when a later changes run marks it again.
             if room <= 0 or context.instance.get_runs_count(dg.RunsFilter(tags={MARK_TAG: key})):
                 continue
-            endpoints = endpoints_of(catalogue, config.portals[mark.portal], mark.tables)
+            there = endpoints_of(catalogue, config.portals[mark.portal])
+            endpoints = [
+                one for one in endpoints_of(catalogue, current.portals[mark.portal], mark.tables) if one in there
+            ]
             for number, group in enumerate(same_partitions(endpoints, catalogue, config)):
                 room -= 1
                 yield dg.RunRequest(
@@ -100,5 +119,8 @@ def _changed_months(catalogue: Catalogue, config: Config) -> dg.SensorDefinition
                 )
         if not marks:
             yield dg.SkipReason("every month is as the last changes run found it")
+        elif len(unknown) == len(marks):
+            named = ", ".join(sorted({mark.portal for mark in unknown}))
+            yield dg.SkipReason(f"reload the definitions: this location does not know all months of {named} yet")
 
     return changed_months
