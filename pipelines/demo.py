@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from rich.console import Console
 from pipelines.console import listening, print_outcome, print_rows
 from pipelines.sync import sync
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import load_config
+from planday_io.config import Config, load_config
 from planday_io.months import month_of, shifted
 from planday_io.report import write_report
 from planday_io.sandbox.serve import served, write_config
@@ -77,11 +79,13 @@ QUERIES = (
 
 def run(folder: Path, project: Path, console: Console) -> int:
     """Sync the demo portals into `folder` and show some queries. Returns the exit code."""
+    # Commands that are printed at the end are pasted where this one was typed; a sync moves the process to its folder.
+    cwd = Path.cwd()
     _prepare(folder, project)
     sandbox = demo_sandbox()
     with served(sandbox) as address:
-        config = load_config(_write_config(sandbox, folder, address), CATALOGUE)
         os.environ["DAGSTER_HOME"] = str(folder)
+        config = load_config(_write_config(sandbox, folder, address), CATALOGUE)
         console.print(f"A local Planday with {len(config.portals)} portals answers on {address}; reading it:\n")
         with listening(console, list(config.portals)) as listener:
             outcome = sync(config, list(config.portals), listener=listener)
@@ -98,15 +102,34 @@ def run(folder: Path, project: Path, console: Console) -> int:
             found = db.execute(query)
             columns = [column[0] for column in found.description or ()]
             print_rows(console, f"\n{title}", columns, found.fetchall())
-    console.print(
-        f"\nAsk it more:  .venv/bin/python -c \"import duckdb; print(duckdb.connect('{config.warehouse.name}', "
-        f"read_only=True).sql('FROM hr.employees LIMIT 5'))\"  (in {folder})\n"
-        f"Or look at it: make ui; or open {folder}/planday-report.html",
-        soft_wrap=True,
-        markup=False,
-        highlight=False,
-    )
+    for line in next_steps(config, folder, cwd):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     return 0
+
+
+def next_steps(config: Config, folder: Path, cwd: Path) -> list[str]:
+    """What to try after the demo: commands that can be pasted into a shell in `cwd` as they are.
+
+    Args:
+        config: of the demo.
+        folder: of the demo, absolute.
+        cwd: absolute folder of the shell.
+    """
+    warehouse = json.dumps(_from(config.warehouse, cwd), ensure_ascii=False)
+    query = f'import duckdb; print(duckdb.connect({warehouse}, read_only=True).sql("FROM hr.employees LIMIT 5"))'
+    python = Path(sys.executable)
+    ui = [_from(python.with_name("planday"), cwd), "demo", "--ui", "--folder", _from(folder, cwd)]
+    return [
+        "",
+        f"Ask it more:        {shlex.join([_from(python, cwd), '-c', query])}",
+        f"See it in Dagster:  {shlex.join(ui)}",
+        f"Open in a browser:  {(folder / 'planday-report.html').as_uri()}",
+    ]
+
+
+def _from(path: Path, cwd: Path) -> str:
+    """A path as it is typed in `cwd`: relative where it is inside."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
 def open_ui(folder: Path, project: Path, port: int) -> int:
