@@ -194,7 +194,7 @@ def _spec(
             for name, kind in duckdb_columns(table, config.privacy)
         ]
     )
-    tags = {"planday/domain": table.domain, "planday/confidence": table.confidence}
+    tags = {"planday/domain": table.domain, "planday/confidence": table.confidence, "planday/grid": endpoint.grid}
     return dg.AssetSpec(
         key=[table.domain, table.name],
         deps=_deps(endpoint, catalogue),

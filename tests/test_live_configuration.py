@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -77,3 +79,13 @@ def test_a_location_that_knows_nothing_of_it_says_reload(make: Make, instance: D
         found = sensor.evaluate_tick(context)
     assert not found.run_requests
     assert found.skip_message == "reload the definitions: this location does not know all months of bergen yet"
+
+
+def test_the_documented_selection_is_what_a_backfill_takes(make: Make) -> None:
+    planday = make(resources=EVERYTHING)
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    (selection,) = re.findall(r"`(tag:[^`]+)`", text)
+    graph = build_definitions(planday.config_path).resolve_asset_graph()
+    keys = dg.AssetSelection.from_string(selection).resolve(graph)
+    assert {".".join(key.path) for key in keys} == {table.full_name for table in CATALOGUE.tables() if table.is_monthly}
+    assert len({repr(graph.get(key).partitions_def) for key in keys}) == 1

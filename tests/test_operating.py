@@ -372,6 +372,14 @@ OTHER_ROWS = {
     "proxy wrong": "test_everything_that_asks_says_what_is_wrong",
     "rename cut": "test_cut_anywhere_the_same_command_finishes",
     "renamed while read": "test_run_under_way_is_not_renamed",
+    "config refused": "test_crons_that_are_refused_say_why",
+    "definitions refused": "test_definitions_nobody_foresaw_are_an_incident",
+    "location stale": "test_sensors_follow_a_file_edited_later",
+    "token corrected": "test_a_token_fixed_in_env_counts_at_once",
+    "secret unreadable": "test_unseen_characters_inside_are_named",
+    "folder misread": "test_folders_that_dagster_misreads_are_refused",
+    "dagster storage": "test_a_damaged_database_is_an_incident",
+    "disk nearly full": "test_a_disk_with_little_left_is_told",
 }
 
 
