@@ -218,7 +218,7 @@ def test_labour_daily_sums_are_the_api_s(planday: Installation) -> None:
             last_day(month),
             None,
             full=False,
-            employed=labour.employment(portal.everyone),
+            left=labour.leavers(portal.everyone),
         )
         for name, rows in (
             ("shift", "shiftsPayroll"),

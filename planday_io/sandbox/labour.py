@@ -144,7 +144,7 @@ def payroll(
     status: str | None,
     *,
     full: bool,
-    employed: Mapping[int, tuple[str, str]],
+    left: Mapping[int, str],
 ) -> Json:
     """The document of a range of days.
 
@@ -156,7 +156,7 @@ def payroll(
         last: day, included.
         status: Approved, Nonapproved or both.
         full: whole salaries for people who worked the whole range.
-        employed: employee -> first day and the day after the last; salaries are paid for days between them only.
+        left: employee -> the day after the last; salaries are paid for the days before it only.
     """
     shifts = [
         _payroll_shift(pay, shift)
@@ -176,7 +176,7 @@ def payroll(
             "salary": row["salary"] if full and (begin, end) == (first, last) else _prorated(row["salary"], begin, end),
         }
         for employee, row in sorted(pay.salaries.items())
-        for begin, end in [_worked(employed.get(employee, ("", "9999-12-31")), first, last)]
+        for begin, end in [(first, min(last, date.fromisoformat(left.get(employee, "9999-12-31")) - timedelta(days=1)))]
         if begin <= end
     ]
     return {
@@ -187,16 +187,9 @@ def payroll(
     }
 
 
-def employment(rows: Iterable[Json]) -> dict[int, tuple[str, str]]:
-    """Employee -> first day and the day after the last."""
-    return {row["id"]: (row["hiredDate"], row.get("deactivationDate") or "9999-12-31") for row in rows}
-
-
-def _worked(employed: tuple[str, str], first: date, last: date) -> tuple[date, date]:
-    """The days of a range on which somebody was employed; none where the end lies before the begin."""
-    begin, left = employed
-    end = date.fromisoformat(left) - timedelta(days=1)
-    return max(first, date.fromisoformat(begin or "0001-01-01")), min(last, end)
+def leavers(rows: Iterable[Json]) -> dict[int, str]:
+    """Employee -> the day after the last, of those who left or will."""
+    return {row["id"]: row["deactivationDate"] for row in rows if row.get("deactivationDate")}
 
 
 def _rate(base: float, kind: int | None) -> float:

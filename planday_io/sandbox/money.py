@@ -7,7 +7,7 @@ from typing import Any
 
 from planday_io.sandbox.answers import document, employee, listing, sent, unpaged
 from planday_io.sandbox.endpoint import Asked, Endpoint, Param, RefusedError
-from planday_io.sandbox.labour import SALARY_TYPES, employment, payroll
+from planday_io.sandbox.labour import SALARY_TYPES, leavers, payroll
 from planday_io.sandbox.params import FROM_AND_TO, flag, one_of, period, whole
 from planday_io.sandbox.people import Json
 
@@ -30,7 +30,7 @@ def _payroll(asked: Asked) -> Json:
             last,
             asked.values.get("shiftStatus"),
             full=asked.values.get("returnFullSalaryForMonthlyPaid", False),
-            employed=employment(asked.portal.everyone),
+            left=leavers(asked.portal.everyone),
         )
     )
     if asked.sandbox.variants.unrated == "null":

@@ -15,7 +15,7 @@ from typing import Any
 from planday_io.sandbox.endpoint import Asked, Param
 from planday_io.sandbox.people import Json
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d(?=$|T)", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _LARGEST_ID = 2**63 - 1
 
