@@ -46,8 +46,9 @@ from planday_io.errors import (
     TransientApiError,
 )
 from planday_io.files import replacing, storage_errors, temporary_name, write_text
+from planday_io.limits import answer_limits
 from planday_io.selection import endpoints_of
-from planday_io.session import PortalSession, answer_limits
+from planday_io.session import PortalSession
 from planday_io.unfinished import UnfinishedCommands, Work
 
 REDIRECT_URL = "http://localhost:8156/callback"

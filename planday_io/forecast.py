@@ -24,6 +24,7 @@ from planday_io.client.headers import RateWindow
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import Origin, SliceKey
+from planday_io.limits import list_limit
 from planday_io.months import first_day, last_day
 from planday_io.plan import Plan
 from planday_io.reading.rows import primary, rows_of, total_of
@@ -232,7 +233,7 @@ class _Forecaster:
             days = self._days(endpoint, month)
             narrow = replace(endpoint, window=replace(endpoint.window, wider_days=0)) if endpoint.window else endpoint
             totals = [
-                await self._total(endpoint, call)
+                await self._total(endpoint, month, call)
                 for call in calls_of(narrow, days=days)
                 if not self._is_variant(endpoint, call)
             ]
@@ -253,11 +254,16 @@ class _Forecaster:
         rows = [await self._first_page(endpoint, call) for call in calls]
         return round(sum(rows) * len(parents or ()) / max(1, len(some)))
 
-    async def _total(self, endpoint: Endpoint, call: Call) -> int | None:
+    async def _total(self, endpoint: Endpoint, month: str | None, call: Call) -> int | None:
         assert endpoint.pages is not None  # noqa: S101 - the caller looked
         page = ((endpoint.pages.limit_param, "1"), (endpoint.pages.offset_param, "0"))
         answer = await self._get(endpoint, replace(call, params=(*call.params, *page)))
-        return 0 if answer is NONE else total_of(answer)
+        total = 0 if answer is NONE else total_of(answer)
+        # The read would be refused.
+        list_limit(self._session.config, self._lake, self._session.portal, endpoint, month).check(
+            endpoint.name, total=total
+        )
+        return total
 
     async def _first_page(self, endpoint: Endpoint, call: Call) -> int:
         try:

@@ -255,7 +255,10 @@ class _New:
             gone=read.gone if self._is_first else 0,
             path=str(lake.path(self._plan.key(self._table)).relative_to(lake.root)),
             month=self._plan.month,
-            warnings=tuple(part.oddities.warnings(self._table.full_name)),
+            warnings=(
+                *part.oddities.warnings(self._table.full_name),
+                *(self._session.not_granted(self._plan.endpoint) if self._is_first else ()),
+            ),
             superseded=self._is_superseded,
         )
 

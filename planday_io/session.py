@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from planday_io.calls import Call, Params, Parent, calls_of, days_of, more_parents, parents_in
 from planday_io.catalogue import Catalogue, Endpoint, Table
-from planday_io.client.asking import AnswerLimits
 from planday_io.client.budget import Budget
 from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import RefreshTokenStore, TokenSource
@@ -29,17 +28,16 @@ from planday_io.errors import (
     MissingScopeError,
     PlandayError,
     PortalIdentityError,
-    StorageError,
     UnexpectedShapeError,
 )
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.forgotten import Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.slices import Lake
+from planday_io.limits import answer_limits, list_limit
 from planday_io.months import first_day, last_day
 from planday_io.parents import ParentTables
-from planday_io.reading.pages import ListLimit
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
 from planday_io.selection import endpoints_of
 
@@ -227,25 +225,13 @@ class PortalSession:
         progress: Progress = untold,
     ) -> EndpointRead:
         """Read some calls of an endpoint, without the people who are to be forgotten."""
-        limit = self.list_limit(endpoint, context.month)
+        limit = list_limit(self.config, self.lake, self.portal, endpoint, context.month)
         read = await EndpointReader(endpoint, client, context, limit=limit, progress=progress).read(calls)
         people = self.forgotten.of(self.portal)
         for table in endpoint.tables if people.pseudonyms else ():
             part = read.tables[table.full_name]
             part.table = people.applied(part.table, table, self.forgotten_parents(table, context.month, people, read))
         return read
-
-    def list_limit(self, endpoint: Endpoint, month: str | None) -> ListLimit:
-        """How long a list of an endpoint may be, by what was there before."""
-        hosts = self.config.planday
-        before: int | None = None
-        # A slice that cannot be read now is an error where it is needed; here it is as if there were none.
-        with suppress(StorageError):
-            origins = [self.lake.origin(SliceKey.of(one.full_name, self.portal, month)) for one in endpoint.tables]
-            before = max((one.kept for one in origins if one is not None), default=None)
-        if before is None:
-            return ListLimit(hosts.list_rows * hosts.list_growth)
-        return ListLimit(max(hosts.list_rows, hosts.list_growth * before), before)
 
     def forgotten_parents(self, table: Table, month: str | None, people: Forgotten, read: EndpointRead) -> set[int]:
         """For rows that belong to another table's rows: ids there whose people are forgotten."""
@@ -306,6 +292,14 @@ class PortalSession:
             value
             for value, _, columns in endpoint.opt_in.values
             if any(policy(classes[column]) != "drop" for column in columns)
+        ]
+
+    def not_granted(self, endpoint: Endpoint) -> list[str]:
+        """What stays NULL although the policy wants it, because the app may not ask for it; known after a read."""
+        return [
+            f"{endpoint.name}: NULL although the policy wants them: {', '.join(columns)}, because the app lacks scope {scope}"
+            for value, scope, columns in (endpoint.opt_in.values if endpoint.opt_in else ())
+            if self._opt_in.get(value) is False
         ]
 
     async def _is_granted(self, endpoint: Endpoint, value: str, client: PortalClient) -> bool:
@@ -380,16 +374,6 @@ class PortalSession:
         """Keep what was read for the fan-outs of this run."""
         for name, part in read.tables.items():
             self._parents.remember(name, month, part.table)
-
-
-def answer_limits(config: Config) -> AnswerLimits:
-    """What one answer may take."""
-    hosts = config.planday
-    return AnswerLimits(
-        silence_seconds=hosts.timeout_seconds,
-        whole_seconds=hosts.answer_seconds or 2 * hosts.timeout_seconds,
-        most_bytes=hosts.answer_mib * 2**20,
-    )
 
 
 def _today(context: FrameContext) -> date:

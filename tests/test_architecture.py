@@ -16,7 +16,7 @@ LAYERS = (
     ("frames", "watch"),
     ("calls", "lake"),
     ("reading", "parents"),
-    ("warehouse", "plan", "freshness", "pay_coverage"),
+    ("warehouse", "plan", "freshness", "pay_coverage", "limits"),
     ("changes", "session", "documentation", "forgetting", "alerts"),
     ("refresh", "forecast", "doubles", "consent", "renaming", "health"),
     ("authorize", "report"),

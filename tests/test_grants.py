@@ -162,8 +162,10 @@ def test_sensitive_columns_are_read_however_scopes_are_told(make: Make, told: An
 def test_a_scope_that_a_readable_list_lacks_is_not_tried(make: Make) -> None:
     planday = make(sends_scope=True)
     planday.edit_config("defaults:", "privacy: {sensitive: keep}\ndefaults:")
-    planday.refresh("hr.employees")
+    (report,) = planday.refresh("hr.employees")
     assert not any("special" in query for query in planday.sandbox.queries)
+    (why,) = [warning for warning in report.warnings if "ssn:read" in warning]
+    assert why == "hr.employees: NULL although the policy wants them: ssn, because the app lacks scope ssn:read"
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])

@@ -19,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 
 from planday_io.alerts.channels import channels
 from planday_io.alerts.messages import Message
+from planday_io.catalogue import CATALOGUE
 from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.client.bodies import TooLargeError, UnreadableError, as_utf8, unpacked
 from planday_io.errors import (
@@ -30,6 +31,8 @@ from planday_io.errors import (
     PlandayError,
     UnexpectedShapeError,
 )
+from planday_io.forecast import forecast
+from planday_io.lake.slices import SliceKey
 from planday_io.reading.pages import ListLimit, Page
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
@@ -226,6 +229,10 @@ def test_a_total_beyond_measure_allocates_nothing(planday: Installation, total: 
     assert "planday.list_rows" in text
     assert "had 6 rows at its previous read" in text
     assert planday.sandbox.requests.total() - before <= 2
+    (planday.lake.path(SliceKey.of("hr.employees", "oslo"))).unlink()
+    one = [endpoint for endpoint in CATALOGUE.endpoints if endpoint.name == "hr.employees"]
+    found = forecast(planday.session(), [(None, one)])
+    assert "planday.list_rows" in found.tables["hr.employees"].error
 
 
 def test_a_total_that_is_far_too_high_ends_with_the_rows() -> None:
