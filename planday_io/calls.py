@@ -34,7 +34,8 @@ class Parent:
         modified: when it was last changed, where the endpoint goes by that.
         digest: differs when any of its columns does, where the endpoint goes by that.
         is_open: it may still change without showing it.
-        is_listed: the parent's table has it; otherwise the API may not know it any more.
+        is_listed: the parent's table has it; otherwise the API may no longer know it.
+        is_once: it comes from `FanOut.once`.
     """
 
     key: ParentKey
@@ -43,6 +44,7 @@ class Parent:
     digest: str = ""
     is_open: bool = False
     is_listed: bool = True
+    is_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Call:
         holes: values of the path's holes.
         parent: what it is fanned out over, or None.
         is_listed: its parent is listed. Where one is not, a refusal means that it is gone.
+        is_once: its parent comes from `FanOut.once`.
         instead: the call to make where this one is refused, because not all of its ids are listed.
     """
 
@@ -61,6 +64,7 @@ class Call:
     holes: Mapping[str, Hole] = field(default_factory=dict)
     parent: ParentKey | None = None
     is_listed: bool = True
+    is_once: bool = False
     instead: Call | None = None
 
 
@@ -70,6 +74,19 @@ def more_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> l
     ids = set(rows.column(fan_out.also_in[1]).to_pylist()) - {None, *(parent.key[0] for parent in listed)}
     ((hole, _),) = fan_out.fills
     return [Parent((number,), {hole: number}, is_listed=False) for number in sorted(ids)]
+
+
+def once_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> list[Parent]:
+    """The rows of `fan_out.once`, without those that are listed (somebody who came back)."""
+    assert fan_out.once is not None  # noqa: S101 - the caller looked
+    ((hole, _),) = fan_out.fills
+    known = {parent.key[0] for parent in listed}
+    ids = rows.column(fan_out.once.column).to_pylist()
+    found = {number: digest for number, digest in zip(ids, _digests(rows), strict=True) if number not in (None, *known)}
+    return [
+        Parent((number,), {hole: number}, digest=digest, is_listed=False, is_once=True)
+        for number, digest in found.items()
+    ]
 
 
 def parents_in(fan_out: FanOut, table: pa.Table, today: date) -> list[Parent]:
@@ -133,7 +150,7 @@ def calls_of(
 
 def _call(endpoint: Endpoint, parent: Parent, params: Params) -> Call:
     fixed = tuple((name, value.format_map(parent.holes)) for name, value in endpoint.params)
-    return Call((*fixed, *params), parent.holes, parent.key, is_listed=parent.is_listed)
+    return Call((*fixed, *params), parent.holes, parent.key, is_listed=parent.is_listed, is_once=parent.is_once)
 
 
 def days_of(window: Window, *, month: tuple[date, date] | None, history_start: date, today: date) -> tuple[date, date]:

@@ -142,7 +142,8 @@ def _how(endpoint: Endpoint) -> str:
     if fan_out.at_once:
         return f"one call for all of `{fan_out.parent}`"
     changed = " that is new or changed" if fan_out.changed_by else ""
-    return f"one call per row of `{fan_out.parent}`{changed}"
+    once = f", and once per row of `{fan_out.once.parent}`, again when it changes" if fan_out.once else ""
+    return f"one call per row of `{fan_out.parent}`{changed}{once}"
 
 
 def _section(endpoint: Endpoint, table: Table, *, has_history: bool) -> list[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from planday_io.calls import Call, Parent, calls_of, days_of, parents_in
+from planday_io.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
 from planday_io.catalogue import Endpoint
 from planday_io.client.budget import paced
 from planday_io.client.headers import RateWindow
@@ -173,6 +173,8 @@ class _Forecaster:
         wanted = [self._parent_of(endpoint, month)]
         if endpoint.fan_out.also_in:
             wanted.append((endpoint.fan_out.also_in[0], month))
+        if endpoint.fan_out.once:
+            wanted.append((endpoint.fan_out.once.parent, None))
         requests = 0
         for name, at in wanted:
             source = self._session.catalogue.endpoint_of(name)
@@ -199,16 +201,17 @@ class _Forecaster:
             )
             # The variants return few rows: what the plain list may leave out.
             return first * (len(calls) // variants) + len(calls) - len(calls) // variants
-        parents = self._parents_in_lake(endpoint, month)
+        parents, more = self._parents_in_lake(endpoint, month), await self._once_unknown(endpoint)
+        once = self._once_in_lake(endpoint, parents or [])
         if parents is not None:
-            count = len(plan.calls(days=days, parents=parents))
+            count = len(plan.calls(days=days, parents=[*parents, *once])) + more
         else:
             rows = await self._rows(
                 self._session.catalogue.endpoint_of(endpoint.fan_out.parent), self._parent_of(endpoint, month)[1]
             )
             one = Parent((0,), dict.fromkeys(endpoint.fan_out.holes, 0))
             each = len(calls_of(endpoint, days=days, parents=[one]))
-            count = min(each, rows) if endpoint.fan_out.at_once else each * rows
+            count = min(each, rows) if endpoint.fan_out.at_once else each * (rows + more + len(once))
         if endpoint.pages is None or not count or plan.since:
             return count
         origin = self._origin(endpoint, month)
@@ -246,13 +249,14 @@ class _Forecaster:
         name, at = self._parent_of(endpoint, month)
         source = self._session.catalogue.endpoint_of(name)
         context = await self._session.context(self._client, self._now, month, remember=False)
-        parents = await self._session.parents_of(endpoint, self._client, replace(context, month=month))
+        found = await self._session.parents_of(endpoint, self._client, replace(context, month=month))
+        parents = [parent for parent in found or () if not parent.is_once]
         self._counters.add(self._session.take_overhead())
-        self._totals[source.name, at] = len(parents or ())
-        some = list(parents or ())[:: max(1, len(parents or ()) // SAMPLE)][:SAMPLE]
+        self._totals[source.name, at] = len(parents)
+        some = parents[:: max(1, len(parents) // SAMPLE)][:SAMPLE]
         calls = calls_of(endpoint, days=self._days(endpoint, month), parents=some)
         rows = [await self._first_page(endpoint, call) for call in calls]
-        return round(sum(rows) * len(parents or ()) / max(1, len(some)))
+        return round(sum(rows) * len(parents) / max(1, len(some)))
 
     async def _total(self, endpoint: Endpoint, month: str | None, call: Call) -> int | None:
         assert endpoint.pages is not None  # noqa: S101 - the caller looked
@@ -292,6 +296,24 @@ class _Forecaster:
             return None
         return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
 
+    def _once_in_lake(self, endpoint: Endpoint, listed: Sequence[Parent]) -> list[Parent]:
+        """Who is read once, as far as the lake knows them."""
+        source = self._source_of_once(endpoint)
+        if source is None or self._lake.origin(self._key(source, None)) is None:
+            return []
+        assert endpoint.fan_out is not None  # noqa: S101 - it has a source
+        return once_parents(endpoint.fan_out, listed, self._lake.read(self._key(source, None)))
+
+    async def _once_unknown(self, endpoint: Endpoint) -> int:
+        """How many are read once that the lake does not know yet."""
+        source = self._source_of_once(endpoint)
+        return await self._rows(source, None) if source and self._lake.origin(self._key(source, None)) is None else 0
+
+    def _source_of_once(self, endpoint: Endpoint) -> Endpoint | None:
+        once = endpoint.fan_out.once if endpoint.fan_out else None
+        source = self._session.catalogue.endpoint_of(once.parent) if once else None
+        return source if source in endpoints_of(self._session.catalogue, self._session.settings) else None
+
     def _origin(self, endpoint: Endpoint, month: str | None) -> Origin | None:
         """Of the slice, or of that of the nearest month before or after it."""
         exact = self._lake.origin(self._key(endpoint, month))
@@ -305,7 +327,8 @@ class _Forecaster:
 
     def _decides(self, endpoint: Endpoint) -> bool:
         """Whether so many calls hang on its rows that a guess is not enough."""
-        return any(one.fan_out and one.fan_out.parent == endpoint.name for one in self._session.catalogue.endpoints)
+        fan_outs = [one.fan_out for one in self._session.catalogue.endpoints if one.fan_out]
+        return any(endpoint.name in (one.parent, one.once.parent if one.once else None) for one in fan_outs)
 
     def _is_variant(self, endpoint: Endpoint, call: Call) -> bool:
         return any(set(more) <= set(call.params) for more in endpoint.also)

@@ -64,7 +64,8 @@ class ParentTables:
     def remember(self, table: str, month: str | None, rows: pa.Table) -> None:
         """Keep what was read, if something is fanned out over it."""
         fan_outs = [endpoint.fan_out for endpoint in self._catalogue.endpoints if endpoint.fan_out]
-        if not any(table == one.parent or (one.also_in and table == one.also_in[0]) for one in fan_outs):
+        wanted = {one.parent for one in fan_outs} | {one.also_in[0] for one in fan_outs if one.also_in}
+        if table not in wanted | {one.once.parent for one in fan_outs if one.once}:
             return
         if month is not None:
             # Months are read one after the other: those before would stay in memory for nothing.

@@ -28,6 +28,10 @@ _SAFE = timedelta(days=1)
 """Zones of stamps are unknown, so a modification counts as seen only when it is this much older than the read."""
 
 
+_ONCE = "once"
+"""Marks, in a slice's `covered`, who comes from `FanOut.once`."""
+
+
 class Plan:
     """The plan of one read of one endpoint.
 
@@ -67,9 +71,12 @@ class Plan:
             for table in endpoint.tables
             for origin in (self._origins[table.full_name],)
         )
-        self._is_partial = comparable and not full and (endpoint.feed is not None or endpoint.is_incremental)
+        self._is_comparable = comparable and not full
+        self._is_partial = self._is_comparable and (endpoint.feed is not None or endpoint.is_incremental)
         self.window = "all"
         self._kept: dict[ParentKey, str] = {}
+        self._once: dict[ParentKey, str] = {}
+        self._kept_once: dict[ParentKey, str] = {}
         self._digests: dict[ParentKey, str] = {}
 
     def key(self, table: Table) -> SliceKey:
@@ -101,6 +108,8 @@ class Plan:
             if since:
                 self.window = f"since {since[0][1]}"
             return calls_of(self.endpoint, days=days, extra=(*extra, *since))
+        once = self._due_once([parent for parent in parents if parent.is_once])
+        parents = [parent for parent in parents if not parent.is_once]
         self._digests = {parent.key: parent.digest for parent in parents}
         due = list(parents)
         known: list[Parent] = []
@@ -115,8 +124,10 @@ class Plan:
             known = [parent for parent in parents if parent.key in covered]
             due = [parent for parent in parents if parent.key not in covered]
             self.window = f"since {since[0][1]}"
+        if self._once:
+            self.window += f"; {len(once)} new or modified of {len(self._once)} who left"
         return [
-            *calls_of(self.endpoint, days=days, parents=due, extra=extra),
+            *calls_of(self.endpoint, days=days, parents=[*due, *once], extra=extra),
             *calls_of(self.endpoint, days=days, parents=known, extra=(*extra, *since)),
         ]
 
@@ -126,7 +137,9 @@ class Plan:
         # Another process may have added to a feed since this read began; what is carried over was looked at then.
         origin = self._lake.origin(key) if self.endpoint.feed else self._origins[table.full_name]
         # A parent that the API does not answer for any more keeps its rows, where they say whose they are.
-        kept = {ids[0] for ids in (*self._kept, *(read.unknown if self._parent_column(table) else ()))}
+        keeps_left = self.endpoint.fan_out is not None and self.endpoint.fan_out.once is not None
+        unknown = read.left if keeps_left else read.unknown if self._parent_column(table) else ()
+        kept = {ids[0] for ids in (*self._kept, *self._kept_once, *unknown)}
         if origin is None or not (kept or self.endpoint.feed):
             return new
         previous = under_policy(self._lake.read(key), table, origin, self._policies)
@@ -143,10 +156,21 @@ class Plan:
         Those of earlier reads only do not count: who was off the list in between is read whole on return.
         """
         fan_out = self.endpoint.fan_out
+        once = {f"{key[0]}/{_ONCE}": digest for key, digest in sorted(self._once.items())}
         if fan_out is None or not (self.endpoint.feed or fan_out.changed_by == "*"):
-            return {}
-        covered = self._kept | {key: self._digests[key] for key in read.answered}
-        return {"/".join(map(str, key)): digest for key, digest in sorted(covered.items())}
+            return once
+        covered = self._kept | {key: self._digests[key] for key in read.answered if key in self._digests}
+        return {"/".join(map(str, key)): digest for key, digest in sorted(covered.items())} | once
+
+    def _due_once(self, parents: Sequence[Parent]) -> list[Parent]:
+        """Who is to be read of those that are read once: nobody asked for them yet, or their row changed."""
+        origin = self._origins[self.endpoint.name]
+        before = origin.covered if origin and self._is_comparable else {}
+        self._once = {parent.key: parent.digest for parent in parents}
+        self._kept_once = {
+            key: digest for key, digest in self._once.items() if before.get(f"{key[0]}/{_ONCE}") == digest
+        }
+        return [parent for parent in parents if parent.key not in self._kept_once]
 
     def _since_params(self) -> Params:
         feed, since = self.endpoint.feed, self.since
@@ -158,7 +182,7 @@ class Plan:
     def _covered(self) -> dict[ParentKey, str]:
         origin = self._origins[self.endpoint.name]
         covered = origin.covered if origin else {}
-        return {tuple(map(int, key.split("/"))): digest for key, digest in covered.items()}
+        return {tuple(map(int, key.split("/"))): digest for key, digest in covered.items() if not key.endswith(_ONCE)}
 
     def _up_to_date(self, parents: Sequence[Parent]) -> set[ParentKey]:
         """Parents whose rows were read after they were last modified."""

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from planday_io.calls import Call, Params, Parent, calls_of, days_of, more_parents, parents_in
+from planday_io.calls import Call, Params, Parent, calls_of, days_of, more_parents, once_parents, parents_in
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.client.budget import Budget
 from planday_io.client.http import Counters, PortalClient
@@ -338,22 +338,25 @@ class PortalSession:
             rows = read.tables[name].table
         parents = parents_in(endpoint.fan_out, rows, _today(context))
         if endpoint.fan_out.also_in:
-            more = await self._rows_with_more(endpoint.fan_out.also_in[0], client, context)
+            try:
+                more = await self._second_rows(endpoint.fan_out.also_in[0], client, context)
+            except MissingScopeError:
+                more = None  # that table's own read reports it
             parents += more_parents(endpoint.fan_out, parents, more) if more is not None else []
+        if endpoint.fan_out.once:
+            # After the first table: who leaves in between is in one of them at least.
+            left = await self._second_rows(endpoint.fan_out.once.parent, client, context)
+            parents += once_parents(endpoint.fan_out, parents, left) if left is not None else []
         return parents
 
-    async def _rows_with_more(self, table: str, client: PortalClient, context: FrameContext) -> pa.Table | None:
-        """Rows of the month with parents that may not be listed any more; None where the portal does not give them."""
+    async def _second_rows(self, table: str, client: PortalClient, context: FrameContext) -> pa.Table | None:
+        """Rows of a second table with parents; None where the portal does not read that table."""
         endpoint = self.catalogue.endpoint_of(table)
         if endpoint not in endpoints_of(self.catalogue, self.settings):
             return None
         if (rows := self._parents.find(table, context.month)) is not None:
             return rows
-        try:
-            read = await self.read_whole(endpoint, client, context)
-        except MissingScopeError:
-            # That table's own read says so.
-            return None
+        read = await self.read_whole(endpoint, client, context)
         self._keep(endpoint, read, context)
         return read.tables[table].table
 

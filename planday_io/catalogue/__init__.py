@@ -153,6 +153,15 @@ def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, t
         if table not in declared or endpoint.grid != "month" or not declared[table][1].is_monthly:
             raise ContradictionError(f"{endpoint.path} looks for more ids in {table}, which has no months before it")
         declared[table][1].column(column)
+    if fan_out.once:
+        if fan_out.once.parent not in declared or endpoint.feed or endpoint.grid != "portal":
+            raise ContradictionError(f"{endpoint.path} reads {fan_out.once.parent} once, which is no table before it")
+        declared[fan_out.once.parent][1].column(fan_out.once.column)
+        for table in endpoint.tables:
+            # Rows are carried over by the parent's id, so they have to say it.
+            link = table.column(table.key[0])
+            if link.type != "BIGINT":
+                raise ContradictionError(f"{table.full_name} does not begin with the id of who is read once")
     if source.feed or source.is_incremental:
         raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, which is never read whole")
     if parent.is_monthly and endpoint.grid == "portal":

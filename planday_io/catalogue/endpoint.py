@@ -73,6 +73,22 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """Rows of a second table to fan out over, each read once and again when any of its columns differs: people who left.
+
+    Whether the API answers for them is not known, so a refusal (400, 404) is an answer as well: they are gone, are not asked
+    for again until their row changes, and what was read of them before stays.
+
+    Args:
+        parent: full name of the second table. Only where a portal reads it itself.
+        column: with the id that fills the one hole of the fan-out.
+    """
+
+    parent: str
+    column: str = "id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FanOut:
     """One read per row of another table.
 
@@ -90,6 +106,7 @@ class FanOut:
         at_once: one call for all rows of the parent, their ids joined by commas.
         also_in: (table, column) with more ids of the same kind: rows of the month may belong to a parent that is no longer
             listed (a closed department). Where the API refuses such an id, it is left out.
+        once: more parents, each read once.
     """
 
     parent: str
@@ -100,6 +117,11 @@ class FanOut:
     today: tuple[str, str] | None = None
     at_once: bool = False
     also_in: tuple[str, str] | None = None
+    once: Once | None = None
+
+    def __post_init__(self) -> None:
+        if self.once and (len(self.fills) != 1 or self.at_once or self.also_in):
+            raise ContradictionError(f"{self.once.parent} is read once per row, by one id, one call each")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ class EndpointRead:
     """Fan-out: the parents that were read (those that are gone are not among them)."""
     unknown: set[ParentKey] = field(default_factory=set)
     """Fan-out: parents that are no longer listed and that the API does not answer for any more."""
+    left: set[ParentKey] = field(default_factory=set)
+    """Fan-out: parents that left, those between the list and the call included, and that the API does not answer for."""
 
 
 class EndpointReader:
@@ -164,9 +166,11 @@ class EndpointReader:
         await each(range(len(calls)), read_one, at_once=CALLS_AT_ONCE)
         parents = {call.parent for call in calls if call.parent is not None}
         result.answered = parents - gone.keys() - result.unknown
+        result.left = gone.keys() | {call.parent for call in calls if call.is_once and call.parent in result.unknown}
         if len(gone) >= _MANY and not result.answered:
             raise next(iter(gone.values()))
-        result.gone = len(gone) + len(result.unknown)
+        # That nobody answers for who left is as expected.
+        result.gone = len(gone) + len(result.unknown - result.left)
         result.rereads = sum(parts.rereads for parts in answers.values())
         kept = [
             answers[number] for number in sorted(answers) if calls[number].parent not in gone.keys() | result.unknown
@@ -180,7 +184,7 @@ class EndpointReader:
 
         async def fetch(offset: int) -> Page:
             where = [(pages.limit_param, str(pages.limit)), (pages.offset_param, str(offset))]
-            answer = await self._get([*call.params, *where], call.holes, offset)
+            answer = await self._get(call, where, offset)
             if tells:
                 self._done += 1
                 self._progress(
@@ -205,7 +209,7 @@ class EndpointReader:
     async def _document(self, call: Call, *, tells: bool) -> Parts:
         """An unpaged answer. Some state a total all the same, and then it has to agree."""
         for rereads in range(MAX_REREADS + 1):
-            answer = await self._get(call.params, call.holes)
+            answer = await self._get(call)
             total, came = answer.total, len(answer.rows[self._parent.full_name])
             self._limit.check(self._name, rows=max(map(len, answer.rows.values()), default=0), total=total)
             if tells:
@@ -236,23 +240,25 @@ class EndpointReader:
     def _in_month(self) -> str:
         return f" in {self._month}" if self._month else ""
 
-    async def _get(
-        self, params: Sequence[tuple[str, str]], holes: Mapping[str, Hole], offset: int | None = None
-    ) -> _Answer:
+    async def _get(self, call: Call, page: Sequence[tuple[str, str]] = (), offset: int | None = None) -> _Answer:
         """One answer. A status that means "none" does so on a first page only: behind it, it is no end of a list."""
+        none, holes = self._endpoint.none_statuses, call.holes
+        if call.is_once:
+            # Of somebody who left it may mean that nobody by that id is known any more.
+            none = tuple(status for status in none if status not in _UNKNOWN_ID)
         try:
             answer = await self._client.get(
                 self._endpoint.path,
                 counters=self.counters,
                 holes=holes,
-                params=params,
+                params=[*call.params, *page],
                 scope=self._endpoint.scope,
-                none_statuses=() if offset else self._endpoint.none_statuses,
+                none_statuses=() if offset else none,
                 decode=lambda body: self._answer(body, holes),
             )
         except (ApiError, DataError) as error:
-            page = "" if offset is None else f", page at offset {offset}"
-            error.add_place(f"{self._parent.full_name}{self._in_month}{_ids(holes)}{page}")
+            at = "" if offset is None else f", page at offset {offset}"
+            error.add_place(f"{self._parent.full_name}{self._in_month}{_ids(holes)}{at}")
             raise
         if answer is NONE:
             return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
