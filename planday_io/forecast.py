@@ -211,7 +211,8 @@ class _Forecaster:
             )
             one = Parent((0,), dict.fromkeys(endpoint.fan_out.holes, 0))
             each = len(calls_of(endpoint, days=days, parents=[one]))
-            count = min(each, rows) if endpoint.fan_out.at_once else each * (rows + more + len(once))
+            count = min(each, rows) if endpoint.fan_out.at_once else each * (rows + more)
+            count += len(plan.calls(days=days, parents=once)) if once else 0
         if endpoint.pages is None or not count or plan.since:
             return count
         origin = self._origin(endpoint, month)

@@ -157,11 +157,10 @@ def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, t
         if fan_out.once.parent not in declared or endpoint.feed or endpoint.grid != "portal":
             raise ContradictionError(f"{endpoint.path} reads {fan_out.once.parent} once, which is no table before it")
         declared[fan_out.once.parent][1].column(fan_out.once.column)
-        for table in endpoint.tables:
+        for own in endpoint.tables:
             # Rows are carried over by the parent's id, so they have to say it.
-            link = table.column(table.key[0])
-            if link.type != "BIGINT":
-                raise ContradictionError(f"{table.full_name} does not begin with the id of who is read once")
+            if own.column(own.key[0]).type != "BIGINT":
+                raise ContradictionError(f"{own.full_name} does not begin with the id of who is read once")
     if source.feed or source.is_incremental:
         raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, which is never read whole")
     if parent.is_monthly and endpoint.grid == "portal":

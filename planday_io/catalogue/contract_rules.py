@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Once, Pages
 from planday_io.catalogue.model import Column, Document, Person, Table
 
 CONTRACT_RULES = Endpoint(
@@ -31,13 +31,19 @@ EMPLOYEE_CONTRACT_RULES = Endpoint(
     path="/contractrules/v1.0/employees/{employee_id}",
     scope="contractrules:read",
     docs="employee-contract-rules",
-    fan_out=FanOut(parent="hr.employees", fills=(("employee_id", "id"),), gone=(400,)),
+    fan_out=FanOut(
+        parent="hr.employees",
+        fills=(("employee_id", "id"),),
+        gone=(400,),
+        once=Once(parent="hr.deactivated_employees"),
+    ),
     none_statuses=(204, 404),
     tables=(
         Table(
             domain="contract_rules",
             name="employee_contract_rules",
-            doc="The rule of each employee; those without one have no row. One call per active employee.",
+            doc="The rule of each employee; those without one have no row. One call per active employee. People who left "
+            "stay with the rule that was read last, and are asked for once.",
             key=("employee_id",),
             people=(Person(column="employee_id", role="owner"),),
             confidence="observed",

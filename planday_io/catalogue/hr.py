@@ -6,7 +6,7 @@ attachments of custom fields (base64 documents, of no use in a warehouse).
 
 from __future__ import annotations
 
-from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, OptIn, Pages
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, Once, OptIn, Pages
 from planday_io.catalogue.model import ChildMembers, Column, Document, ObjectMap, Person, ScalarList, Table
 
 _PAGES = Pages(limit=50)
@@ -290,13 +290,20 @@ EMPLOYEE_DETAILS = Endpoint(
     scope="employee:read",
     docs="employee-details",
     opt_in=_SENSITIVE,
-    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=_GONE, changed_by="date_time_modified"),
+    fan_out=FanOut(
+        parent="hr.employees",
+        fills=_EACH_EMPLOYEE,
+        gone=_GONE,
+        changed_by="date_time_modified",
+        once=Once(parent="hr.deactivated_employees"),
+    ),
     tables=(
         Table(
             domain="hr",
             name="employee_details",
-            doc="What the list of employees leaves out, one row per active employee. Read anew for new and modified "
-            "employees only; `--full` reads all.",
+            doc="What the list of employees leaves out, one row per employee. Read again for new and modified employees "
+            "only; `--full` reads all. People who left stay with what was read last, and are asked for once: whether the "
+            "API answers for them is not known.",
             key=("id",),
             people=(Person(column="id", role="owner"),),
             rows=Document(member="data", form="object"),
@@ -317,7 +324,7 @@ EMPLOYEE_DETAILS = Endpoint(
         Table(
             domain="hr",
             name="employee_custom_fields",
-            doc="Custom fields of active employees, one row per person and filled field.",
+            doc="Custom fields, one row per person and filled field; of people who left as in `hr.employee_details`.",
             key=("employee_id", "field"),
             people=(Person(column="employee_id", role="owner"),),
             rows=ChildMembers(pattern=r"^custom_[0-9]+$"),

@@ -5,7 +5,7 @@ Not here: period salaries and salary identifiers of departments (their paths are
 
 from __future__ import annotations
 
-from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Once, Pages, Window
 from planday_io.catalogue.model import Column, Document, Person, StructList, Table
 
 _EACH_EMPLOYEE = (("employee_id", "id"),)
@@ -155,7 +155,12 @@ SALARY_ALLOCATIONS = Endpoint(
     path="/pay/v1.0/salaries/scheduling/timeandcost/allocations/{employee_id}/history",
     scope="salaries:read",
     docs="salary-allocations",
-    fan_out=FanOut(parent="pay.salaries", fills=(("employee_id", "employee_id"),), gone=(400,)),
+    fan_out=FanOut(
+        parent="pay.salaries",
+        fills=(("employee_id", "employee_id"),),
+        gone=(400,),
+        once=Once(parent="hr.deactivated_employees"),
+    ),
     window=Window(start_param="from", end_param="to", begins="long_ago"),
     none_statuses=_NONE,
     tables=(
@@ -163,7 +168,7 @@ SALARY_ALLOCATIONS = Endpoint(
             domain="pay",
             name="salary_allocations",
             doc="How a salary is spread over departments and weekdays in time and cost, from when to when. One call per "
-            "salaried employee.",
+            "salaried employee. People who left stay with what was read last, and are asked for once.",
             key=("employee_id", "valid_from", "ordinal"),
             people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
