@@ -154,6 +154,21 @@ def test_others_count_until_the_reset_only(tmp_path: Path) -> None:
     budget.close()
 
 
+@pytest.mark.parametrize("remaining", ["0", "1", "5"])
+@pytest.mark.parametrize("reset", ["60", "", "86400"])
+def test_a_server_that_always_says_nothing_is_left(tmp_path: Path, remaining: str, reset: str) -> None:
+    """Each answer is a good one. Without an end to believing it, each request would cost a minute."""
+    clock = Clock()
+    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    began = clock.now
+    for _ in range(100):
+        sends([budget], clock, 1)
+        headers = {"x-ratelimit-limit": "750, 20;w=1, 750;w=60", "x-ratelimit-remaining": remaining}
+        budget.learn({**headers, "x-ratelimit-reset": reset})
+    assert clock.now - began < 75
+    budget.close()
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -45,6 +45,8 @@ _LOOK_AGAIN_SECONDS = 0.5
 """After which this looks whether another process learned of another policy, and clears what no window counts any more."""
 _STEP_SECONDS = 1.0
 """By so much a clock may be set back without a gate counting as one that cannot be true."""
+_NEARLY_NOTHING, _DOUBTED_WINDOWS = 20, 5
+"""That less than a twentieth of a window is left is not believed again for so many windows: it could stop every request."""
 _MOST_OTHERS = 5_000
 """So many requests of others are booked at most: one row each, and a header may state any number."""
 
@@ -94,6 +96,7 @@ class Budget:
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
         self._header_seen: str | None = None
         self._known: dict[str, tuple[float, list[RateWindow]]] = {}
+        self._stopped_at: dict[str, float] = {}
         self.booked_at = -math.inf
         self.waits_for = ""
         self._ledger = Ledger(file)
@@ -224,6 +227,12 @@ class Budget:
         if not owned:
             return
         bucket, window = owned[0]
+        if remaining * _NEARLY_NOTHING < closest:
+            # Believed once: where it is true again after the reset, a 429 says so, and where it is not, nothing stops us.
+            now = self._clock()
+            if 0 <= now - self._stopped_at.get(bucket, -math.inf) < _DOUBTED_WINDOWS * window.seconds:
+                return
+            self._stopped_at[bucket] = now
 
         def book(db: sqlite3.Connection) -> None:
             now = self._clock()

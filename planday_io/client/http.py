@@ -159,6 +159,7 @@ class PortalClient:
 
     async def authorize(self) -> AccessToken:
         """An access token, exchanged when there is no fresh one. See `get` for what it raises."""
+        _TELL.set(self._tell)
         async with self._renewing:
             if token := self.tokens.usable():
                 return token
