@@ -1,0 +1,97 @@
+"""What `docs/querying.md` shows is run as it stands, and what it says about files and comments is so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from planday_io.months import month_of, shifted
+from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.serve import served
+from planday_io.sandbox.state import demo_sandbox
+from planday_io.sandbox.world import demo_portals
+from planday_io.warehouse.definitions import findings, marts
+from tests.conftest import EVERYTHING, FAST, Installation
+
+PAGE = (Path(__file__).parents[1] / "docs" / "querying.md").read_text()
+BLOCKS = re.findall(r"^```(sql|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+MARTS_PAGE = (Path(__file__).parents[1] / "docs" / "marts.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def planday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A portal whose key consists of digits, read for a month."""
+    portals = demo_portals(people=(4, 3, 3))
+    sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=portals)
+    with served(sandbox) as address:
+        made = Installation(tmp_path_factory.mktemp("querying"), sandbox, address, resources=EVERYTHING)
+        (made.folder / "token.txt").write_text(made.add_portal("0012", 90_012))
+        app = next(app for app in sandbox.apps.values() if "0012" in app.refresh_tokens)
+        secret = "{file: token.txt}"
+        made.edit_config("portals:", f"portals:\n  '0012': {{client_id: {app.client_id}, refresh_token: {secret}}}")
+        for table in ("hr.departments", "hr.employees", "hr.employee_groups"):
+            made.refresh(table, "oslo")
+            made.refresh(table, "0012")
+        for table in ("scheduling.shifts", "scheduling.time_and_costs", "payroll.shifts"):
+            made.refresh(table, month=shifted(month_of(datetime.now(UTC).date()), -1))
+        made.publish()
+        yield made
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # that DuckDB uses in pandas
+@pytest.mark.parametrize(("kind", "text"), BLOCKS, ids=[f"{kind}{n}" for n, (kind, _) in enumerate(BLOCKS)])
+def test_what_the_page_shows_works(
+    planday: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, text: str
+) -> None:
+    for name in ("warehouse.duckdb", "lake"):
+        (tmp_path / name).symlink_to(planday.folder / name)
+    monkeypatch.chdir(tmp_path)
+    if kind == "python":
+        exec(text, {})  # the page's own program
+        return
+    with duckdb.connect() if "ATTACH" in text else duckdb.connect("warehouse.duckdb", read_only=True) as db:
+        for statement in duckdb.extract_statements(text):
+            db.execute(statement)
+
+
+def test_the_page_shows_both_languages() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"sql", "python"}
+    assert "\n    D " not in PAGE, "prompts of a shell are not run by the test"
+
+
+def test_describe_has_no_comments_the_lists_have(planday: Installation) -> None:
+    with duckdb.connect(str(planday.config.warehouse), read_only=True) as db:
+        described = db.execute("DESCRIBE marts.hours").fetchall()
+        assert not [cell for row in described for cell in row if cell and "Planday" in str(cell)]
+        views = dict(db.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall())
+        assert views == {mart.name: mart.doc for mart in (*marts(), findings())}
+        uncommented = db.execute(
+            "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
+        ).fetchall()
+        assert uncommented == []
+        assert db.execute("SELECT count(*) FROM duckdb_tables() WHERE comment IS NULL").fetchone() == (0,)
+
+
+def test_files_are_read_without_their_folders(planday: Installation) -> None:
+    folder = planday.config.lake / "hr" / "departments"
+    with pytest.raises(pa.ArrowTypeError, match="Field portal has incompatible types"):
+        pd.read_parquet(folder)
+    frame = pd.read_parquet(folder, partitioning=None)
+    assert set(frame["portal"]) == {"oslo", "0012"}
+    found = duckdb.sql(
+        f"SELECT DISTINCT portal FROM read_parquet('{folder}/portal=0012/data.parquet', hive_partitioning = false)"
+    )
+    assert found.fetchall() == [("0012",)]
+
+
+def test_number_of_marts_is_as_told() -> None:
+    assert len(marts()) == 8
+    assert "eight views" in PAGE
+    assert MARTS_PAGE.count("\n## marts.") == 8
