@@ -165,6 +165,7 @@ def _page(config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, a
         runs=runs,
         run_of={row["portal"]: row for row in runs},
         failures=_past_failures(config, db, at),
+        findings=_findings(db),
         most_rows=max([1, *(row["kept"] for row in tables)]),
         chart_size=_CHART,
     )
@@ -231,6 +232,17 @@ def _past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) 
             )
         )
     return sorted(found, key=lambda one: (one.is_open, one.last), reverse=True)[:_FAILURES]
+
+
+def _findings(db: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """What the marts could not take as it came. A file published by an older version does not know."""
+    if not _rows(db, "SELECT view_name FROM duckdb_views() WHERE schema_name = 'sync' AND view_name = 'findings'"):
+        return []
+    return _rows(
+        db,
+        "SELECT portal, table_name, column_name, finding, consequence, min(month) AS first, max(month) AS last, "
+        "CAST(sum(rows) AS BIGINT) AS rows FROM sync.findings GROUP BY ALL ORDER BY portal, rows DESC, table_name, finding",
+    )
 
 
 def _portal(

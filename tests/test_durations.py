@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from planday_io.months import month_of, shifted
+from planday_io.report import write_report
 from planday_io.sandbox import labour
 from planday_io.sandbox.variants import Variants
 from tests.conftest import EVERYTHING, Make
@@ -274,6 +275,9 @@ def test_no_duration_fails_the_table(make: Make) -> None:
         (LAST, "no duration", 2),
         (LAST, "not a duration", 2),
     }
+    page = planday.folder / "report.html"
+    write_report(planday.config, planday.catalogue, page)
+    assert "not a duration. No hours in marts.planned_costs" in page.read_text()
 
 
 def test_hours_of_older_warehouses_are_derived_again(make: Make) -> None:

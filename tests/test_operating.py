@@ -380,6 +380,9 @@ OTHER_ROWS = {
     "folder misread": "test_folders_that_dagster_misreads_are_refused",
     "dagster storage": "test_a_damaged_database_is_an_incident",
     "disk nearly full": "test_a_disk_with_little_left_is_told",
+    "zone unknown": "test_shifts_as_sent_without_a_usable_zone",
+    "duration unclear": "test_no_duration_fails_the_table",
+    "dates open ended": "test_days_of_open_ended_absence",
 }
 
 

@@ -38,7 +38,7 @@ MARTS = (
     "headcount_monthly",
 )
 """In the order in which they build on each other."""
-_NAMED_MART = re.compile(rf"\bmarts\.({'|'.join(MARTS)})\b")
+_NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")
 
 
 @dataclass(frozen=True, slots=True)
