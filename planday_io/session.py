@@ -39,6 +39,7 @@ from planday_io.limits import answer_limits, list_limit
 from planday_io.months import first_day, last_day
 from planday_io.parents import ParentTables
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
+from planday_io.reading.rows import portal_info
 from planday_io.selection import endpoints_of
 
 _LOG = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class PortalSession:
 
     async def ask_portal_id(self, client: PortalClient) -> int:
         """The id of the portal that the token opens, not compared with anything."""
-        answer = await client.get("/portal/v1.0/info", counters=self._overhead)
+        answer = await client.get("/portal/v1.0/info", counters=self._overhead, decode=portal_info)
         found = answer.get("data", answer) if isinstance(answer, dict) else None
         portal_id = found.get("id") if isinstance(found, dict) else None
         # As a text it is the same id, and must not be a portal of its own.

@@ -110,6 +110,15 @@ def test_nothing_is_asked_again_and_then_fails(planday: Installation, answer: An
     assert planday.bytes_of("hr.departments") == before
 
 
+@pytest.mark.parametrize("answer", [None, {}, {"data": {"name": None}}, {"error": "x"}])
+def test_whose_portal_it_is_is_asked_again(planday: Installation, answer: Any) -> None:
+    answering(planday, "/portal/v1.0/info", answer)
+    planday.refresh("hr.departments")
+    answering(planday, "/portal/v1.0/info", answer, answer, answer)
+    with pytest.raises(BrokenBodyError, match="says nothing where a portal is documented"):
+        planday.refresh("hr.departments")
+
+
 @pytest.mark.parametrize("nothing", [None, {"data": None}, {"data": {}}, 204, 404])
 @pytest.mark.parametrize("has_total", [True, False])
 @pytest.mark.parametrize("table", ["hr.departments", "hr.supervisors"])

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import ChildArray, ChildMembers, Document, ObjectMap, Table
+from planday_io.client.documents import ANY_DECODER, load
 from planday_io.errors import EmptyAnswerError, UnexpectedShapeError
 from planday_io.frames.bulk import Rows
 from planday_io.frames.retyped import Retyped, json_type, to_json
@@ -61,6 +62,21 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
             "written; if the API changed, the catalogue has to follow"
         )
     return [answer]
+
+
+def portal_info(content: bytes) -> object:
+    """The document that says whose portal it is.
+
+    Raises:
+        EmptyAnswerError: it says nothing, so it is asked for again.
+        msgspec.DecodeError, UnicodeDecodeError: it is no JSON.
+    """
+    document = load(content, ANY_DECODER.decode)
+    answer, _ = document.clean(document.value)
+    inner = _inside(answer, "")
+    if _says_nothing(answer) and not (isinstance(inner, dict) and "id" in inner):
+        raise EmptyAnswerError(f"the answer is {_describe(answer)} that says nothing where a portal is documented")
+    return answer
 
 
 def tables_in(tables: Sequence[Table], answer: object) -> dict[str, Sequence[object]]:
