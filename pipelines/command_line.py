@@ -52,9 +52,10 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         # Looked up only now: Dagster takes a second to load.
-        from pipelines.storage_faults import storage_fault
+        from pipelines.storage_faults import file_fault, storage_fault
 
-        if (told := storage_fault(error)) is None:
+        of_file = file_fault(error) if isinstance(error, OSError) else None
+        if (told := of_file or storage_fault(error)) is None:
             raise
         typer.echo(f"planday: {told}", err=True)
         sys.exit(1)

@@ -10,6 +10,7 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy.exc
 import yaml
@@ -67,6 +68,18 @@ def storage_fault(error: BaseException) -> DagsterStorageError | None:
             f"Dagster cannot use its storage or its dagster.yaml ({type(error).__name__}: {_first_line(error)}). {_ANYTHING}"
         )
     return None
+
+
+def file_fault(error: OSError) -> StorageError | None:
+    """What is wrong with a file that is none of Dagster's, or None where it says nothing of one."""
+    name = error.filename if isinstance(error.filename, str) else ""
+    if not name or ".dagster" in Path(name).parts:
+        return None
+    said = (error.strerror or type(error).__name__).lower()
+    remedy = next(
+        (what for signs, what in _SIGNS if any(sign in said for sign in signs)), "Check the folder and the disk."
+    )
+    return StorageError(f"cannot use {name}: {error.strerror or type(error).__name__}. {remedy}")
 
 
 def _told(error: sqlalchemy.exc.SQLAlchemyError | sqlite3.Error | OSError) -> DagsterStorageError:

@@ -29,7 +29,7 @@ from planday_io.config import Config, Schedule
 from planday_io.doubles import refused_as_doubles
 from planday_io.errors import ConfigError, PlandayError, SecretError
 from planday_io.failures import FailureBook, failure_of
-from planday_io.files import locked
+from planday_io.files import locked, write_text
 from planday_io.grid import grid_months, window_months
 from planday_io.lake.slices import Lake
 from planday_io.refresh import TableReport
@@ -38,6 +38,7 @@ from planday_io.session import PortalSession
 from planday_io.warehouse import Publication
 
 _DELAY_CAP_SECONDS = 15
+_SETTINGS = Path(__file__).resolve().parents[1] / "dagster.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,18 @@ def open_instance(config: Config) -> dg.DagsterInstance:
         )
     os.chdir(home)
     with locked(config.state / "locks" / "instance.lock"), dagster_storage():
+        _bring_settings(Path(home))
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()
         instance.event_log_storage.get_maximum_record_id()
     return instance
+
+
+def _bring_settings(home: Path) -> None:
+    """Put the project's dagster.yaml into a folder that never had one: without it Dagster reports home and limits nothing."""
+    file = home / "dagster.yaml"
+    if not file.exists() and not (home / "history").exists() and _SETTINGS.is_file():
+        write_text(file, _SETTINGS.read_text(encoding="utf-8"))
 
 
 def sync(

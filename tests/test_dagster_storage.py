@@ -16,7 +16,7 @@ import yaml
 
 from pipelines.definitions import definitions_fault
 from pipelines.status import installation_state, look_now
-from pipelines.storage_faults import DagsterStorageError, dagster_storage, storage_fault
+from pipelines.storage_faults import DagsterStorageError, dagster_storage, file_fault, storage_fault
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ConfigError
 from planday_io.failures import INSTALLATION
@@ -107,6 +107,24 @@ def test_a_broken_dagster_yaml_is_an_incident(home: Installation) -> None:
     (incident,) = installation_state(home.config, CATALOGUE).incidents
     assert (incident.cause, incident.tables) == ("storage", ["dagster"])
     assert "dagster.yaml" in incident.error
+
+
+def test_settings_that_are_missing_are_put_there(home: Installation) -> None:
+    (home.folder / "dagster.yaml").unlink()
+    installation_state(home.config, CATALOGUE)
+    assert (home.folder / "dagster.yaml").read_text() == (Path(__file__).parents[1] / "dagster.yaml").read_text()
+    assert (home.folder / ".dagster/storage/history/runs.db").exists()
+    assert not (home.folder / ".telemetry").exists()
+
+
+def test_files_of_others_are_named() -> None:
+    told = file_fault(PermissionError(errno.EACCES, "Permission denied", "/srv/pages/report.html"))
+    assert str(told) == (
+        "cannot use /srv/pages/report.html: Permission denied. Check that the folder exists and that this account may write "
+        "there."
+    )
+    assert file_fault(PermissionError(errno.EACCES, "Permission denied", "/srv/.dagster/storage/runs.db")) is None
+    assert file_fault(OSError("nothing more")) is None
 
 
 @pytest.mark.parametrize("value", ["relative", "/nobody/has/this/folder"])

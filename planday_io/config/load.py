@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -24,6 +25,7 @@ from planday_io.config.model import Config, ConfigFile, PortalConfig
 from planday_io.config.places import misplaced, refuse_home
 from planday_io.config.texts import TextError, decode
 from planday_io.errors import ConfigError
+from planday_io.months import month_of, shifted
 
 Loc = tuple[str | int, ...]
 
@@ -144,7 +146,12 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
 
 def _whole(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc, object, str]]:
     """What is wrong with settings together: where, what was found, what was expected."""
+    now = datetime.now(UTC)
     for key, portal in config.portals.items():
+        # On the first day of a month, west of where it begins.
+        last = shifted(month_of(now.astimezone(ZoneInfo(portal.timezone)).date()), portal.window.future_months)
+        if config.history_start > last:
+            yield ("history_start",), config.history_start, f"a month that has begun where portal '{key}' is"
         if not [*catalogue.endpoints_with(tuple(portal.resources.include), tuple(portal.resources.exclude), None)]:
             yield ("portals", key, "resources"), _Said("no table"), "at least one table for each portal"
     for name, place, expected in misplaced(config):

@@ -62,7 +62,7 @@ class Section(BaseModel):
 class SecretRef(Section):
     """Where a secret is: `{env: NAME}` or `{file: PATH}`. Holds the place, never the value."""
 
-    env: str | None = Field(default=None, min_length=1)
+    env: Annotated[str, Field(min_length=1), AfterValidator(values.variable)] | None = None
     file: PathText | None = None
 
     @model_validator(mode="before")
@@ -205,12 +205,12 @@ class Webhook(Section):
 class Mail(Section):
     """A mail server and who gets alerts. `security: none` is taken for this machine only."""
 
-    host: Annotated[str, Field(min_length=1)]
+    host: Annotated[str, Field(min_length=1), AfterValidator(values.shown)]
     port: int = Field(default=587, ge=1, le=65_535)
     security: Literal["starttls", "tls", "none"] = "starttls"
     sender: MailAddress
     to: Annotated[tuple[MailAddress, ...], Field(min_length=1, strict=False)]
-    user: str | None = None
+    user: Annotated[str, AfterValidator(values.shown)] | None = None
     password: SecretRef | None = None
 
     @model_validator(mode="after")

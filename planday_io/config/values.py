@@ -24,7 +24,7 @@ from croniter.croniter import CroniterError
 from pydantic_core import PydanticCustomError
 
 from planday_io.addresses import is_loopback, parts_of
-from planday_io.config.texts import TextError, token, trimmed
+from planday_io.config.texts import TextError, token, trimmed, visible
 
 FIRST_MONTH = "2000-01"
 """Of `history_start`. Planday was founded later; a grid of partitions that begins in the year 1 has 24,000 a portal."""
@@ -173,6 +173,25 @@ def mail_address(value: str) -> str:
     """A mail address, loosely: what separates addresses is not in one."""
     if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
         raise refuse("a mail address such as data@example.com")
+    return shown(value)
+
+
+def shown(value: str) -> str:
+    """A text in which each character shows: a mail server's name, an account."""
+    try:
+        return visible(value)
+    except TextError as error:
+        raise refuse(f"a text as it is read; {error}") from None
+
+
+def variable(value: str) -> str:
+    """The name of an environment variable."""
+    try:
+        token(value)
+    except TextError as error:
+        raise refuse(f"the name of an environment variable; {error}") from None
+    if "=" in value:
+        raise refuse("the name of an environment variable, without `=` and value")
     return value
 
 
