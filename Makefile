@@ -42,9 +42,9 @@ backfill: $(READY)
 slow: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests -m slow --timeout=1200
 
-# A daemon and a web server with Postgres, killed in the middle of a backfill; and 120 partitions, six at once.
+# A daemon and a web server with Postgres, killed in the middle of a backfill; `dagster dev` and what is corrected while it runs.
 daemon: $(READY)
-	$(BIN)/python -m pytest tests/test_daemon.py -m slow -s --timeout=1800
+	$(BIN)/python -m pytest tests/test_daemon.py tests/test_dagster_dev.py -m slow -s --timeout=1800
 
 backfill-daemon: $(READY)
 	PLANDAY_BACKFILL_MONTHS=20 $(BIN)/python -m pytest tests/test_daemon.py -k six_runs -m slow -s --timeout=3600
