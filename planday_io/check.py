@@ -137,10 +137,10 @@ def _is_refused(error: PlandayError) -> bool:
     return isinstance(error, AccessRevokedError) or (isinstance(error, ApiError) and error.status in _REFUSED)
 
 
-def _is_refused_everywhere(findings: list[Finding]) -> bool:
-    """Whether every call of a portal was refused. Which portal it is takes no scope, so that call is no proof of others."""
-    calls = [one for one in findings if one.was_tried and one.subject not in ("token", "portal.portals")]
-    calls = [one for one in calls if one.subject != "portal" or not one.is_good]
+def _is_refused_everywhere(catalogue: Catalogue, findings: list[Finding]) -> bool:
+    """Whether every call that takes a scope was refused. Those that take none prove nothing about the others."""
+    scopes = {endpoint.name: endpoint.scope for endpoint in catalogue.endpoints}
+    calls = [one for one in findings if one.was_tried and (scopes.get(one.subject) or not one.is_good)]
     return bool(calls) and all(one.is_refused for one in calls)
 
 
@@ -149,7 +149,7 @@ def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> lis
     lines = []
     for portal, settings in config.portals.items():
         own_findings = [one for one in findings if one.portal == portal]
-        if _is_refused_everywhere(own_findings):
+        if _is_refused_everywhere(catalogue, own_findings):
             lines += [
                 f"Portal {portal}: every call was refused. There are three causes:",
                 f"  the package: {_PACKAGE};",

@@ -106,18 +106,18 @@ def remarks(
         incidents: that are open.
         published: table -> newest read that the warehouse shows.
     """
-    found = [
-        Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6))
-        for one in incidents
-        if one.portal == portal and one.cause != "stale"
-    ]
+    own = [one for one in incidents if one.portal == portal and one.cause != "stale"]
+    found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
+    failing = {name for one in own for name in one.names}
+    is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unseen" for one in own)
     if error := _unusable(config, catalogue, portal):
         found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", error))
+        is_readable = False
     try:
         states = portal_freshness(config, catalogue, portal, now)
     except PlandayError as error:
         return [*found, Remark("bad", "How fresh it is cannot be known.", str(error))]
-    found += _ages(catalogue, states, published, is_readable=not found)
+    found += _ages(catalogue, states, published, failing, is_readable=is_readable)
     return sorted(found, key=lambda one: -LEVELS.index(one.level))
 
 
@@ -133,13 +133,18 @@ def _unusable(config: Config, catalogue: Catalogue, portal: str) -> str:
 
 
 def _ages(
-    catalogue: Catalogue, states: dict[str, Freshness], published: dict[str, datetime], *, is_readable: bool
+    catalogue: Catalogue,
+    states: dict[str, Freshness],
+    published: dict[str, datetime],
+    failing: set[str],
+    *,
+    is_readable: bool,
 ) -> list[Remark]:
-    """The tables by how old they are beside their schedules."""
+    """The tables by how old they are beside their schedules. Of those that fail, what failed is said already."""
     on_request = {table.full_name for table in catalogue.tables() if table.on_request}
     stale = [name for name, one in states.items() if one.is_stale]
     never = [name for name in states if name not in published and name not in on_request and name not in stale]
-    rest = [name for name in states if name not in stale and name not in never]
+    rest = [name for name in states if name not in (*stale, *never) and name not in failing]
     unscheduled = [name for name in rest if states[name].allowed_since is None]
     fresh = [name for name in rest if _is_fresh(states[name])]
     waiting = [name for name in rest if name not in unscheduled and name not in fresh]
@@ -149,7 +154,7 @@ def _ages(
     if never:
         found.append(Remark("warn", f"{len(never)} tables never read", some(never, 6)))
     if waiting:
-        text = f"{len(waiting)} tables older than their schedule, which was not due yet since it is watched"
+        text = f"{len(waiting)} tables have not been due yet since their schedule was set"
         found.append(Remark("unknown", text, some(waiting, 6)))
     if unscheduled:
         text = f"{len(unscheduled)} of {len(states)} tables read by no schedule: how old they may be is not known"
@@ -158,7 +163,7 @@ def _ages(
         how = f"all {len(states)}" if len(fresh) == len(states) else f"{len(fresh)} of {len(states)}"
         found.append(Remark("good", f"{how} tables as fresh as scheduled"))
     elif fresh:
-        found.append(Remark("unknown", f"{len(fresh)} of {len(states)} tables were last read on time, before that"))
+        found.append(Remark("unknown", f"{len(fresh)} of {len(states)} tables were read on time before that"))
     return found or [Remark("unknown", "It has no tables.")]
 
 

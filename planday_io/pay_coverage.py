@@ -78,7 +78,7 @@ def _with_pay(lake: Lake, table: str, column: str, portal: str) -> pa.Table:
     origin = lake.origin(key)
     if origin is None or origin.policies.get("pay") != "keep":
         return rows.select(["employee_id"])
-    has_amount = pc.fill_null(pc.not_equal(rows.column(column), pa.scalar(0).cast(rows.column(column).type)), False)
+    has_amount = pc.fill_null(pc.not_equal(rows.column(column).cast(pa.float64()), 0.0), False)
     return rows.filter(has_amount).select(["employee_id"])
 
 

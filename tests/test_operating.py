@@ -370,6 +370,8 @@ OTHER_ROWS = {
     "json absurd": "test_bytes_that_are_no_answer_are_a_typed_error",
     "token endpoint page": "test_a_login_page_in_the_way_is_tried_again",
     "proxy wrong": "test_everything_that_asks_says_what_is_wrong",
+    "all refused": "test_everything_refused_names_the_package",
+    "pay hidden": "test_people_without_pay_are_counted",
     "rename cut": "test_cut_anywhere_the_same_command_finishes",
     "renamed while read": "test_run_under_way_is_not_renamed",
     "config refused": "test_crons_that_are_refused_say_why",
