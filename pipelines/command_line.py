@@ -216,6 +216,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Bring the warehouse up to date with the lake."""
+    from pipelines.console import remarks
     from pipelines.resources import publish_pending
     from planday_io.unfinished import REBUILD, UnfinishedCommands
 
@@ -223,11 +224,16 @@ def publish(
     with UnfinishedCommands(config.state).carry_out(REBUILD) if rebuild else nullcontext():
         done = publish_pending(config, rebuild=rebuild, compare_all=True)
     if as_json:
-        typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild}))
-    elif done.slices or done.is_rebuild:
-        typer.echo(f"published {done.slices} slices with {done.rows} rows to {config.warehouse}")
+        told = {"notices": done.notices, "problems": {str(key): str(error) for key, error in done.problems.items()}}
+        typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild, **told}))
     else:
-        typer.echo(f"{config.warehouse} already shows all of the lake")
+        for text in remarks(done):
+            typer.echo(text)
+        if done.slices or done.is_rebuild:
+            typer.echo(f"published {done.slices} slices with {done.rows} rows to {config.warehouse}")
+        elif not done.problems:
+            typer.echo(f"{config.warehouse} already shows all of the lake")
+    raise typer.Exit(1 if done.problems else 0)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from planday_io.config import Config
 from planday_io.failures import CAUSES
 from planday_io.forecast import Forecast
 from planday_io.refresh import TableReport
+from planday_io.warehouse import Publication
 
 if TYPE_CHECKING:
     # Not needed to print, and these load Dagster.
@@ -224,7 +225,16 @@ def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    for text in remarks(outcome.publication):
+        console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
     if outcome.publication_error:
         console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False, soft_wrap=True)
     elif outcome.publication and outcome.publication.slices:
         console.print(f"\npublished to {config.warehouse}", markup=False, highlight=False, soft_wrap=True)
+
+
+def remarks(publication: Publication | None) -> list[str]:
+    """What people should know about a publication."""
+    if publication is None:
+        return []
+    return [*publication.notices, *(f"left out: {error}" for error in publication.problems.values())]

@@ -12,7 +12,7 @@ from pipelines import liveness
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, PlandayError, PublicationError, StorageError
-from planday_io.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
+from planday_io.failures import CONFIGURATION, INSTALLATION, WAREHOUSE, FailureBook, failure_of
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
 from planday_io.refresh import TableReport
@@ -184,4 +184,21 @@ def publish_pending(
         raise
     with suppress(StorageError):
         book.mend(INSTALLATION, [WAREHOUSE])
+        _note_problems(book, done, run_id)
+    for notice in (*done.notices, *map(str, done.problems.values())) if run_id else ():
+        dg.get_dagster_logger().warning(notice)
     return done
+
+
+def _note_problems(book: FailureBook, done: Publication, run_id: str) -> None:
+    """Take down for alerts what a publication left out, and that the rest is left out no longer."""
+    left_out = {str(key): (key, error) for key, error in done.problems.items()}
+    noted = [note.table for note in book.of(INSTALLATION) if note.table not in (WAREHOUSE, CONFIGURATION)]
+    book.mend(INSTALLATION, [name for name in noted if name not in left_out])
+    now = datetime.now(UTC)
+    book.note(
+        failure_of(error, portal=INSTALLATION, table=name, month=None, run_id=run_id, now=now)
+        for name, (key, error) in left_out.items()
+        # The run that failed to read it is an incident already.
+        if not any((note.table, note.month) == (key.full_name, key.month) for note in book.of(key.portal))
+    )

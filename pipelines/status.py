@@ -71,7 +71,7 @@ def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> li
             for table in endpoint.tables:
                 months = window_months(config, portal, now) if table.is_monthly else [None]
                 keys = [SliceKey.of(table.full_name, portal, month) for month in months]
-                origins = {key: lake.origin(key) for key in lake.slices(table.full_name, portal)}
+                origins = {key: lake.usable_origin(key) for key in lake.slices(table.full_name, portal)}
                 current = [origins.get(key) for key in keys]
                 known = [origin for origin in current if origin is not None]
                 oldest = min(known, key=lambda origin: origin.fetched) if len(known) == len(keys) else None

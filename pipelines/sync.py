@@ -72,7 +72,8 @@ class Outcome:
     @property
     def is_complete(self) -> bool:
         """True when every table was written and the warehouse shows it."""
-        return not self.failures and not self.publication_error
+        left_out = self.publication is not None and self.publication.problems
+        return not self.failures and not self.publication_error and not left_out
 
 
 def open_instance(config: Config) -> dg.DagsterInstance:

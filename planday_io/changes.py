@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config.model import Config
+from planday_io.errors import DamagedSliceError
 from planday_io.files import locked, storage_errors, write_text
 from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, SliceKey
@@ -131,7 +132,7 @@ class ChangedMonths:
 
 
 def _is_read(lake: Lake, mark: Mark, endpoint: str) -> bool:
-    origin = lake.origin(SliceKey.of(endpoint, mark.portal, mark.month))
+    origin = lake.usable_origin(SliceKey.of(endpoint, mark.portal, mark.month))
     return origin is not None and origin.fetched >= mark.at
 
 
@@ -162,9 +163,13 @@ def touched_months(
     slices = {slice_key.month: slice_key for slice_key in lake.slices(table.full_name, portal) if slice_key.month}
     for month, slice_key in slices.items():
         gone = 0
-        for row in _comparable(
-            aligned(lake.rows_with(slice_key, key, pa.array(sorted(ids), pa.int64())), changed.schema)
-        ):
+        try:
+            found = lake.rows_with(slice_key, key, pa.array(sorted(ids), pa.int64()))
+        except DamagedSliceError:
+            # Reading the month again heals it.
+            touched.setdefault(month, 0.0)
+            continue
+        for row in _comparable(aligned(found, changed.schema)):
             seen.add((month, row[key]))
             current = now.get(row[key])
             # A row without a date stands in the month it was asked for, so only its content can tell.

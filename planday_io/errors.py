@@ -29,6 +29,8 @@
     ├── AlertError                  a message could not be sent
     └── StorageError                a folder or a file cannot be written or read
         ├── DamagedFileError        a file holds something else than this program wrote
+        │   └── DamagedSliceError   a file of the lake is not what was written
+        ├── LostSliceError          the lake lacks what the warehouse shows
         └── PublicationError        the lake is complete, the warehouse file could not be renewed
 
 What does not belong here: how often something is tried again. A class only says whether trying again can
@@ -221,6 +223,24 @@ class DamagedFileError(StorageError):
     def __init__(self, message: str, file: Path) -> None:
         super().__init__(message)
         self.file = file
+
+
+class DamagedSliceError(DamagedFileError):
+    """A file of the lake is not what was written: cut off, overwritten, or with flipped bits.
+
+    Args:
+        file: which.
+        why: what is wrong with it, as a clause.
+        remedy: what to do.
+    """
+
+    def __init__(self, file: Path, why: str, remedy: str = "Restore it from a backup") -> None:
+        super().__init__(f"{file} is damaged: {why}. {remedy}", file)
+        self.why = why
+
+
+class LostSliceError(StorageError):
+    """The lake lacks what the warehouse shows: it is not mounted, another one, or an older copy. Nothing was written."""
 
 
 class PublicationError(StorageError):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from planday_io.errors import (
     AccessRevokedError,
     ConfigError,
+    DamagedSliceError,
     DataError,
     MalformedJsonError,
     MissingScopeError,
@@ -132,6 +133,15 @@ CAUSES = {
         "Tables were not read when their schedule was due.",
         "See whether the Dagster daemon runs and whether runs wait in its queue; `planday sync {portal}` reads them now.",
     ),
+    "damaged": Cause(
+        "A file of the lake is damaged: cut off, overwritten, or with flipped bits. Its previous rows are still published.",
+        "Tables that can be read again are, by the next run; for what cannot, restore the file from a backup, as the error "
+        "says. Check the disk.",
+    ),
+    "edited": Cause(
+        "Another program edited the warehouse file. Its edits were set aside and readers do not see them.",
+        "Let that program open the file read-only. Remove the files that the error names when nobody needs them.",
+    ),
     "disk": Cause(
         "The disk is nearly full.",
         "Free some space: renewing the warehouse needs room for another copy of it.",
@@ -165,6 +175,7 @@ def cause_of(error: PlandayError) -> str:
         (PortalIdentityError, "identity"),
         (ShrunkSnapshotError, "shrunk"),
         (DataError, "data"),
+        (DamagedSliceError, "damaged"),
         (PublicationError, "publication"),
         (StorageError, "storage"),
     )

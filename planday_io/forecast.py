@@ -224,7 +224,7 @@ class _Forecaster:
         if endpoint.fan_out is not None:
             origin = self._origin(endpoint, month)
             return origin.kept if origin else await self._sampled(endpoint, month)
-        exact = self._lake.origin(self._key(endpoint, month))
+        exact = self._lake.usable_origin(self._key(endpoint, month))
         if exact is not None:
             return exact.kept
         near = self._origin(endpoint, month)
@@ -293,7 +293,7 @@ class _Forecaster:
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
         name, at = self._parent_of(endpoint, month)
         key = SliceKey.of(name, self._session.portal, at)
-        if self._lake.origin(key) is None:
+        if self._lake.usable_origin(key) is None:
             return None
         return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
 
@@ -317,14 +317,14 @@ class _Forecaster:
 
     def _origin(self, endpoint: Endpoint, month: str | None) -> Origin | None:
         """Of the slice, or of that of the nearest month before or after it."""
-        exact = self._lake.origin(self._key(endpoint, month))
+        exact = self._lake.usable_origin(self._key(endpoint, month))
         if exact is not None or month is None:
             return exact
         months = [key.month for key in self._lake.slices(endpoint.name, self._session.portal) if key.month]
         # A month that has not passed is no measure of one that has.
         passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
         nearest = min(passed, key=lambda one: abs(_ordinal(one) - _ordinal(month)), default=None)
-        return self._lake.origin(self._key(endpoint, nearest)) if nearest else None
+        return self._lake.usable_origin(self._key(endpoint, nearest)) if nearest else None
 
     def _decides(self, endpoint: Endpoint) -> bool:
         """Whether so many calls hang on its rows that a guess is not enough."""
@@ -336,7 +336,7 @@ class _Forecaster:
 
     def _has_total(self, endpoint: Endpoint) -> bool:
         keys = self._lake.slices(endpoint.name, self._session.portal)
-        origin = self._lake.origin(keys[-1]) if keys else None
+        origin = self._lake.usable_origin(keys[-1]) if keys else None
         return origin is None or origin.verdict != "exhausted"
 
     def _parent_of(self, endpoint: Endpoint, month: str | None) -> tuple[str, str | None]:

@@ -30,6 +30,7 @@ from planday_io.lake.slices import Lake, SliceKey
 from planday_io.unfinished import REBUILD, UnfinishedCommands, Work
 from planday_io.warehouse import publish
 from planday_io.warehouse.definitions import literal
+from planday_io.warehouse.place import Place
 
 _SHORTEST = 3
 _INSIDE_FROM = 6
@@ -92,6 +93,7 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
 
 def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int, work: Work) -> Forgetting:
     lake = Lake(config.lake, config.state)
+    lake.require()
     lists = ForgottenPeople(config.lake, config.state)
     # From here on no read writes the person any more; what is there already is gone through afterwards.
     people = lists.add(portal, employee_id)
@@ -146,6 +148,7 @@ def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str
 
 def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
     lake = Lake(config.lake, config.state)
+    lake.require()
     # First, so that a run that is reading the portal just now writes nothing of it afterwards.
     PortalIdentities(config).forget(portal)
     removed: dict[str, int] = {}
@@ -161,7 +164,7 @@ def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[st
     shutil.rmtree(config.state / "batches", ignore_errors=True)
     ForgottenPeople(config.lake, config.state).drop(portal)
     sweep(config.lake, deep=True)
-    _republish(config, catalogue, lake)
+    _republish(config, catalogue, lake, portal)
     return removed
 
 
@@ -199,7 +202,7 @@ def _cells_with(config: Config, catalogue: Catalogue, path: Path, values: set[st
         name = ".".join(path.relative_to(config.lake).parts[:2])
         relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
         source, relations = ":memory:", [(name, relation)]
-    elif ".duckdb" in path.name and not path.name.endswith(".wal"):
+    elif ".duckdb" in path.name and Place(path).is_duckdb():
         source, relations = str(path), []
     else:
         return
@@ -379,8 +382,16 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
     return rows, emptied
 
 
-def _republish(config: Config, catalogue: Catalogue, lake: Lake) -> None:
+def _republish(config: Config, catalogue: Catalogue, lake: Lake, portal: str = "") -> None:
     with locked(config.state / "locks" / "publish.lock"):
         sweep(config.warehouse.parent)
-    publish(lake, config.warehouse, catalogue=catalogue, policies=config.privacy, state=config.state, rebuild=True)
+    publish(
+        lake,
+        config.warehouse,
+        catalogue=catalogue,
+        policies=config.privacy,
+        state=config.state,
+        forgetting=True,
+        removed_portal=portal,
+    )
     UnfinishedCommands(config.state).settle([REBUILD])

@@ -12,14 +12,16 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from planday_io.catalogue import Catalogue
+from planday_io.errors import DamagedSliceError
 from planday_io.files import replacing, storage_errors
+from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, SliceKey
 
 _SHARED_SECONDS = 3600
@@ -58,7 +60,12 @@ class ParentTables:
             return None
         if time.time() - path.stat().st_mtime > _SHARED_SECONDS:
             return None
-        found = self._tables[table, None] = pq.read_table(path)
+        try:
+            found = self._tables[table, None] = parquet.read(path)
+        except DamagedSliceError:
+            # Left by a machine that stopped; it is read again from the API.
+            path.unlink(missing_ok=True)
+            return None
         return found
 
     def remember(self, table: str, month: str | None, rows: pa.Table) -> None:
@@ -78,16 +85,18 @@ class ParentTables:
                 if not path.parent.exists():
                     self._sweep()
                 with replacing(path, mode=0o600) as temporary:
-                    pq.write_table(rows.select(columns), temporary)
+                    parquet.write(rows.select(columns), temporary, b"{}")
 
     def _in_lake(self, table: str, month: str | None) -> pa.Table | None:
         key = SliceKey.of(table, self._portal, month)
-        origin = self._lake.origin(key) if self._batch else None
+        origin = self._lake.usable_origin(key) if self._batch else None
         if origin is None or origin.batch != self._batch:
             return None
         if datetime.now(UTC) - origin.fetched > timedelta(seconds=_SHARED_SECONDS):
             return None
-        return self._lake.read(key)
+        with suppress(DamagedSliceError):
+            return self._lake.read(key)
+        return None
 
     def _shared_columns(self, table: str) -> Sequence[str]:
         """The ids that tables with a slice per month need of it: only those runs come in groups."""

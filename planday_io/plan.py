@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 from planday_io.calls import Call, Params, Parent, ParentKey, calls_of
 from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.config.model import Privacy
+from planday_io.errors import DamagedSliceError
 from planday_io.frames.build import from_frame, to_frame
 from planday_io.lake.policies import aligned, policies_of, under_policy
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.slices import Lake, Origin, SliceKey
 from planday_io.reading.read import EndpointRead
 
 _SETTLED = timedelta(minutes=2)
@@ -62,7 +63,7 @@ class Plan:
         self._lake = lake
         self._portal = portal
         self._policies = policies
-        self._origins = {table.full_name: lake.origin(self.key(table)) for table in endpoint.tables}
+        self._origins = {table.full_name: self._origin_of(table) for table in endpoint.tables}
         # What was read under another policy or catalogue cannot be carried over.
         comparable = all(
             origin is not None
@@ -78,6 +79,30 @@ class Plan:
         self._once: dict[ParentKey, str] = {}
         self._kept_once: dict[ParentKey, str] = {}
         self._digests: dict[ParentKey, str] = {}
+
+    def _origin_of(self, table: Table) -> Origin | None:
+        """The origin of a slice that can be carried over, in part or as a whole; None where all of it is read again.
+
+        Raises:
+            DamagedSliceError: the slice is damaged, and cannot be read again, because a feed may have forgotten its rows.
+        """
+        key = self.key(table)
+        try:
+            origin = self._lake.origin(key)
+            if self.endpoint.feed or self.endpoint.is_incremental:
+                self._lake.check(key)
+        except DamagedSliceError as error:
+            if self.endpoint.feed:
+                raise DamagedSliceError(
+                    error.file,
+                    error.why,
+                    "It cannot be read again as a whole, because it also holds rows that Planday no longer sends. "
+                    "Restore the "
+                    "newest backup of it; if there is none, accept the loss with `planday publish --rebuild`. Nothing was "
+                    "written",
+                ) from None
+            return None
+        return origin
 
     def key(self, table: Table) -> SliceKey:
         """The slice of one of the endpoint's tables."""
@@ -142,7 +167,14 @@ class Plan:
         kept = {ids[0] for ids in (*self._kept, *self._kept_once, *unknown)}
         if origin is None or not (kept or self.endpoint.feed):
             return new
-        previous = under_policy(self._lake.read(key), table, origin, self._policies)
+        try:
+            read_before = self._lake.read(key)
+        except DamagedSliceError:
+            if self._kept or self.endpoint.feed:
+                raise
+            # What parents that are gone had is lost with the file, which is set aside.
+            return new
+        previous = under_policy(read_before, table, origin, self._policies)
         if self.endpoint.feed:
             # Also where everything was read: nobody knows how long the API keeps what it sends.
             return _merged_feed(table, previous, new)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,16 +22,19 @@ from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.catalogue.endpoint import Watch
 from planday_io.changes import ChangedMonths, months_to_read, touched_months
 from planday_io.client.http import Counters, PortalClient
+from planday_io.errors import DamagedSliceError, LostSliceError
 from planday_io.frames.build import FrameContext
 from planday_io.grid import grid_months
 from planday_io.lake.guard import check_shrink
 from planday_io.lake.history import Histories
 from planday_io.lake.policies import policies_of
-from planday_io.lake.slices import Origin
+from planday_io.lake.published import lost_text
+from planday_io.lake.slices import Origin, SliceKey
 from planday_io.plan import Plan
 from planday_io.reading.read import EndpointRead, Progress, untold
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
+from planday_io.warehouse.standing import require_lake
 
 # Arrow's own allocator holds on to what was freed; with the system's a read of half a million rows peaks a tenth lower.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -111,6 +115,11 @@ async def _refresh(
 ) -> list[TableReport]:
     began = time.monotonic()
     fetched_at = session.clock()
+    require_lake(session.lake, session.config.warehouse, session.config.state)
+    for one in endpoint.tables:
+        key = SliceKey.of(one.full_name, session.portal, month)
+        if lost := session.lake.lost(key):
+            raise LostSliceError(lost_text(key, lost))
     plan = Plan(endpoint, session.lake, session.portal, month, session.config.privacy, fetched_at, full=full)
     marked: tuple[str, ...] = ()
     async with session.client() as client:
@@ -165,7 +174,7 @@ async def _watch(
     fetched = [
         origin.fetched
         for key in session.lake.slices(watch.table, session.portal)
-        if (origin := session.lake.origin(key)) is not None
+        if (origin := session.lake.usable_origin(key)) is not None
     ]
     due = endpoints_of(session.catalogue, session.settings, session.catalogue.domains())
     months = [one for one in due if one.grid == "month"]
@@ -195,7 +204,7 @@ class _New:
         self._read = read
         self._is_first = table is plan.endpoint.tables[0]
         self._part = read.tables[table.full_name]
-        self._before = session.lake.origin(plan.key(table))
+        self._before = session.lake.usable_origin(plan.key(table))
         # Somebody may have been forgotten since this read began.
         people = session.forgotten.of(session.portal)
         parents = session.forgotten_parents(table, plan.month, people, read)
@@ -205,15 +214,19 @@ class _New:
 
     def guard(self, *, accept_shrink: bool) -> None:
         """Refuse a suspicious snapshot. Raises ShrunkSnapshotError; then nothing of the endpoint may be written."""
-        before, plan, session = self._before, self._plan, self._session
-        if before is None or self._is_superseded or accept_shrink or not plan.endpoint.is_snapshot:
+        plan, session = self._plan, self._session
+        # Where the previous file is damaged, what was published of it is the measure.
+        mark = session.lake.marks.of(plan.key(self._table)) if self._before is None else None
+        before_rows = self._before.kept if self._before else mark.kept if mark else None
+        if before_rows is None or self._is_superseded or accept_shrink or not plan.endpoint.is_snapshot:
             return
         # Deletions and moves that were seen in the month explain as large a part of every table.
-        gone = ChangedMonths(session.config.state).share_gone(session.portal, plan.month, before.fetched)
+        since = self._before.fetched if self._before else mark.read_at if mark else plan.fetched_at
+        gone = ChangedMonths(session.config.state).share_gone(session.portal, plan.month, since)
         guard = session.settings.guards.of(self._table.full_name)
         check_shrink(
             f"{self._table.full_name} of portal '{session.portal}'" + (f" in {plan.month}" if plan.month else ""),
-            before_rows=math.floor(before.kept * (1 - gone)),
+            before_rows=math.floor(before_rows * (1 - gone)),
             after_rows=self._rows.num_rows,
             min_ratio=guard.min_ratio,
             max_lost_rows=guard.max_lost_rows,
@@ -223,7 +236,10 @@ class _New:
     def _vanished(self) -> str:
         """How the new rows differ from the previous ones, in counts."""
         key = ["portal", *self._table.key]
-        previous = self._session.lake.read(self._plan.key(self._table), key)
+        try:
+            previous = self._session.lake.read(self._plan.key(self._table), key)
+        except DamagedSliceError:
+            return "the previous file is damaged, so they cannot be compared"
         before, after = (set(zip(*(t.column(n).to_pylist() for n in key), strict=True)) for t in (previous, self._rows))
         gone, stayed, new = len(before - after), len(before & after), len(after - before)
         return f"of {len(before)} keys {gone} vanished, {stayed} stayed, {new} are new"
@@ -235,7 +251,7 @@ class _New:
         key = self._plan.key(self._table)
         self._histories.begin(key)
         self._session.lake.write(key, self._rows, self._origin())
-        self._histories.follow(key, self._rows)
+        self._histories.try_to_follow(key, self._rows)
 
     def report(self, began: float) -> TableReport:
         """What was done."""
@@ -258,9 +274,19 @@ class _New:
             warnings=(
                 *part.oddities.warnings(self._table.full_name),
                 *(self._session.not_granted(self._plan.endpoint) if self._is_first else ()),
+                *self._set_aside(),
             ),
             superseded=self._is_superseded,
         )
+
+    def _set_aside(self) -> Iterator[str]:
+        lake = self._session.lake
+        if (file := lake.set_aside.pop(self._plan.key(self._table), None)) is not None:
+            yield (
+                f"the previous file of {self._table.full_name} was damaged. All of it was read again, and the damaged "
+                "file was kept "
+                f"as {file.name}: remove it when nobody needs it"
+            )
 
     def _origin(self) -> Origin:
         session, part = self._session, self._part

@@ -85,7 +85,15 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
         if text is not None:
             replace_text(config.file, text)
         lake = Lake(config.lake, config.state)
-        publish(lake, config.warehouse, catalogue=catalogue, policies=config.privacy, state=config.state, rebuild=True)
+        publish(
+            lake,
+            config.warehouse,
+            catalogue=catalogue,
+            policies=config.privacy,
+            state=config.state,
+            rebuild=True,
+            removed_portal=old,
+        )
         end_rename(config.lake, old, new)
     return Renaming(moved, edited=text is not None)
 

@@ -26,6 +26,8 @@ from planday_io.grid import grid_months
 from planday_io.health import LEVELS, Level, Remark, open_incidents, remarks, shown
 from planday_io.months import first_day
 from planday_io.selection import endpoints_of
+from planday_io.warehouse.place import Place, set_aside_leftovers
+from planday_io.warehouse.standing import attached
 
 _MONTHS = 24
 _WEEKS = 26
@@ -117,13 +119,19 @@ def write_report(config: Config, catalogue: Catalogue, output: Path, now: dateti
     at = now or datetime.now(UTC)
     if not config.warehouse.exists():
         raise StorageError(f"there is no {config.warehouse} yet: run `planday sync` first")
+    set_aside_leftovers(config.warehouse)
     try:
-        with duckdb.connect(str(config.warehouse), read_only=True) as db:
+        with attached(config.warehouse) as db:
             page = _page(config, catalogue, db, at)
     except duckdb.Error as error:
+        holder = Place(config.warehouse).holder()
         raise StorageError(
-            f"{config.warehouse} cannot be read ({type(error).__name__}). Close the program that writes to it, or write it "
-            f"again from the lake: `planday publish --rebuild`"
+            f"{config.warehouse} cannot be read ({type(error).__name__}). "
+            + (
+                f"Close it in {holder}, which has it open for writing"
+                if holder
+                else "Write it again from the lake: `planday publish --rebuild`"
+            )
         ) from None
     with storage_errors(output, "write the report"):
         write_text(output, page)

@@ -182,6 +182,8 @@ def make(tmp_path: Path, blank_warehouse: Path) -> Iterator[Make]:
             folder.mkdir()
             address = stack.enter_context(served(sandbox, routes=routes))
             shutil.copyfile(blank_warehouse, folder / "warehouse.duckdb")
+            (folder / ".planday").mkdir()
+            shutil.copyfile(blank_warehouse.parent / "state/publication.json", folder / ".planday/publication.json")
             return Installation(folder, sandbox, address, catalogue, routes, resources)
 
         yield build

@@ -385,6 +385,15 @@ OTHER_ROWS = {
     "zone unknown": "test_shifts_as_sent_without_a_usable_zone",
     "duration unclear": "test_no_duration_fails_the_table",
     "dates open ended": "test_days_of_open_ended_absence",
+    "warehouse edited": "test_log_of_a_killed_program_is_set_aside",
+    "warehouse held": "test_edits_of_a_program_that_goes_on_never_last",
+    "warehouse of others": "test_file_of_somebody_else_is_not_replaced",
+    "lake missing": "test_missing_lake_is_refused_before_anything_is_written",
+    "older file": "test_older_file_that_was_put_back_is_noticed",
+    "slice damaged": "test_damaged_snapshot_is_left_out_and_read_again",
+    "history damaged": "test_damaged_history_stops_nobody_and_catches_up",
+    "forgotten shorter": "test_shorter_list_of_forgotten_people_lets_nobody_back",
+    "other account": "test_good_file_of_another_account_is_not_called_damaged",
 }
 
 

@@ -17,7 +17,7 @@ from functools import partial
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
-from planday_io.errors import PlandayError
+from planday_io.errors import LostSliceError, PlandayError
 from planday_io.failures import CAUSES, INSTALLATION, WAREHOUSE, FailureBook, FailureNote
 from planday_io.files import is_temporary
 from planday_io.freshness import portal_freshness
@@ -25,6 +25,7 @@ from planday_io.grid import grid_months
 from planday_io.lake.slices import Lake
 from planday_io.selection import endpoints_of
 from planday_io.unfinished import UnfinishedCommands
+from planday_io.warehouse.place import Place, set_aside_leftovers
 
 _UNPUBLISHED = timedelta(hours=1)
 """How long a slice may wait for its publication when no run holds it back."""
@@ -130,6 +131,8 @@ def _of_installation(config: Config, before: Mapping[str, Incident], now: dateti
         error = "slices wait for their publication, and none succeeded: the last one was killed, or no daemon runs"
         yield Incident(portal=INSTALLATION, cause="publication", tables=[WAREHOUSE], since=_stamp(waiting), error=error)
     yield from _unfinished(config)
+    yield from _lake(config, now)
+    yield from _edited(config, now)
     yield from _disk(config, now, is_known=f"{INSTALLATION} disk" in before)
 
 
@@ -150,6 +153,27 @@ def _unfinished(config: Config) -> Iterator[Incident]:
             "`portals rename` again, then remove the file"
         )
         yield Incident(portal=INSTALLATION, cause="unfinished", tables=[], since=since, error=error)
+
+
+def _lake(config: Config, now: datetime) -> Iterator[Incident]:
+    try:
+        Lake(config.lake, config.state).require()
+    except LostSliceError as error:
+        yield Incident(portal=INSTALLATION, cause="storage", tables=[], since=_stamp(now), error=str(error))
+
+
+def _edited(config: Config, now: datetime) -> Iterator[Incident]:
+    """Edits of other programs. A log that nobody writes any more is set aside here: readers would see what is in it."""
+    place = Place(config.warehouse)
+    set_aside_leftovers(config.warehouse)
+    kept = place.set_aside()
+    if kept:
+        since = min(datetime.fromtimestamp(file.lstat().st_ctime, UTC) for file in kept)
+        error = f"Set aside beside {config.warehouse}: {', '.join(file.name for file in kept)}"
+        yield Incident(portal=INSTALLATION, cause="edited", tables=[WAREHOUSE], since=_stamp(since), error=error)
+    elif place.logs():
+        error = f"{place.holder() or 'A program'} has {config.warehouse} open for writing, and nobody else can open it"
+        yield Incident(portal=INSTALLATION, cause="edited", tables=[WAREHOUSE], since=_stamp(now), error=error)
 
 
 def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Incident]:

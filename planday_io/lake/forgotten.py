@@ -85,72 +85,141 @@ class Forgotten:
 
 
 class ForgottenPeople:
-    """The lists of one lake.
+    """The lists of one lake. Each has a copy in the state folder, which tells when the one in the lake became shorter.
 
     Args:
         lake: root of the lake; the lists stay with the data they protect.
-        state: folder of locks.
+        state: folder of locks and copies.
     """
 
     def __init__(self, lake: Path, state: Path) -> None:
         self._folder = lake / "_forgotten"
+        self._copies = state / "forgotten"
         self._locks = state / "locks"
 
     def of(self, portal: str) -> Forgotten:
-        """The list of a portal. Raises StorageError when it cannot be read: nothing may be written then."""
-        path = self._path(portal)
-        with storage_errors(path, "read the list of forgotten people in"):
-            if not path.exists():
-                return Forgotten()
-            text = path.read_text(encoding="utf-8")
-        try:
-            stored = json.loads(text)
-            return Forgotten(stored["salt"], frozenset(map(int, stored["people"])))
-        except (ValueError, KeyError, TypeError):
+        """The list of a portal.
+
+        Raises:
+            StorageError: it cannot be read, or lacks people who were on it: nothing may be written then.
+        """
+        listed, copy = self._read(self._path(portal)), self._copy_of(portal)
+        if copy.pseudonyms and (listed.salt != copy.salt or not copy.pseudonyms <= listed.pseudonyms):
+            missing = len(copy.pseudonyms - listed.pseudonyms)
             raise StorageError(
-                f"{path} is damaged: it holds who is to be forgotten. Restore it from a backup; until then nothing of "
-                f"portal '{portal}' is written"
-            ) from None
+                f"{self._path(portal)} lacks {missing} of the {len(copy.pseudonyms)} people of portal '{portal}' who "
+                "are to be "
+                "forgotten, and nobody was taken off it with `planday forget --undo`. Put it back: it is the same as "
+                f"{self._copies / self._path(portal).name}. Until then nothing of portal '{portal}' is written"
+            )
+        return listed
 
     def add(self, portal: str, employee_id: int) -> Forgotten:
         """Forget a person from now on."""
         with locked(self._locks / f"forgotten.{portal}.lock"):
             known = self.of(portal)
             known = known if known.salt else Forgotten(secrets.token_hex(16))
-            return self._write(portal, Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)}))
+            people = Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)})
+            # The copy is never longer than the list, wherever a kill falls.
+            self._write(self._path(portal), people)
+            self._write(self._copies / f"{portal}.json", people)
+            return people
 
     def remove(self, portal: str, employee_id: int) -> bool:
         """Forget a person no longer. Returns whether they were forgotten."""
         with locked(self._locks / f"forgotten.{portal}.lock"):
-            known = self.of(portal)
-            if not known.salt or known.pseudonym(employee_id) not in known.pseudonyms:
-                return False
-            self._write(portal, Forgotten(known.salt, known.pseudonyms - {known.pseudonym(employee_id)}))
-            return True
+            listed, copy = self._read(self._path(portal)), self._copy_of(portal)
+            was = False
+            # The copy first: it is never longer than the list, wherever a kill falls.
+            for file, people in ((self._copies / f"{portal}.json", copy), (self._path(portal), listed)):
+                person = people.pseudonym(employee_id) if people.salt else 0
+                if person in people.pseudonyms:
+                    self._write(file, Forgotten(people.salt, people.pseudonyms - {person}))
+                    was = True
+            return was
 
     def drop(self, portal: str) -> None:
         """Take the list of a portal away, with the portal. Raises StorageError."""
-        with storage_errors(self._path(portal), "remove the list of forgotten people in"):
-            self._path(portal).unlink(missing_ok=True)
+        for file in (self._copies / f"{portal}.json", self._path(portal)):
+            with storage_errors(file, "remove the list of forgotten people in"):
+                file.unlink(missing_ok=True)
+
+    def keep_copies(self) -> None:
+        """Copy lists that have no copy yet: those of a lake that this state folder sees for the first time."""
+        for file in sorted(self._folder.glob("*.json")):
+            with locked(self._locks / f"forgotten.{file.stem}.lock"):
+                if not (self._copies / file.name).exists() and (listed := self._read(file)).salt:
+                    self._write(self._copies / file.name, listed)
+
+    def portals(self) -> list[str]:
+        """Portals that have a list, or had one."""
+        return sorted({file.stem for folder in (self._folder, self._copies) for file in folder.glob("*.json")})
 
     def rename(self, old: str, new: str) -> None:
         """Give a portal's list, salt included, to another key. Raises StorageError."""
         with locked(self._locks / f"forgotten.{old}.lock"), storage_errors(self._path(old), "move"):
-            if self._path(old).exists():
-                self._path(old).replace(self._path(new))
+            for folder in (self._folder, self._copies):
+                if (folder / f"{old}.json").exists():
+                    (folder / f"{old}.json").replace(folder / f"{new}.json")
 
     def fingerprint(self) -> str:
-        """Differs when somebody was added to or taken from any list."""
-        lists = {path.stem: sorted(self.of(path.stem).pseudonyms) for path in sorted(self._folder.glob("*.json"))}
+        """Differs when somebody was added to or taken from any list. Raises StorageError where all that is left of one is
+        damaged.
+        """
+        lists = {portal: sorted(people) for portal in self.portals() if (people := self._all_of(portal)) is not None}
         return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:16] if lists else ""
 
-    def _write(self, portal: str, people: Forgotten) -> Forgotten:
-        with storage_errors(self._path(portal), "write the list of forgotten people in"):
-            write_text(self._path(portal), json.dumps({"salt": people.salt, "people": sorted(people.pseudonyms)}))
-        return people
+    def _all_of(self, portal: str) -> frozenset[int] | None:
+        """Everybody on the list or on its copy; None where there is neither."""
+        copy = self._copy_of(portal)
+        try:
+            listed = self._read(self._path(portal))
+        except StorageError:
+            if not copy.salt:
+                raise
+            listed = copy
+        return listed.pseudonyms | copy.pseudonyms if listed.salt or copy.salt else None
+
+    def _copy_of(self, portal: str) -> Forgotten:
+        """A copy that is damaged tells nothing; the list itself is what protects."""
+        file = self._copies / f"{portal}.json"
+        with storage_errors(file, "read the copy of the list of forgotten people in"):
+            try:
+                text = file.read_bytes()
+            except FileNotFoundError:
+                return Forgotten()
+        return _parsed(text) or Forgotten()
+
+    def _read(self, file: Path) -> Forgotten:
+        with storage_errors(file, "read the list of forgotten people in"):
+            try:
+                text = file.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return Forgotten()
+        found = _parsed(text)
+        if found is None:
+            raise StorageError(
+                f"{file} is damaged: it holds who is to be forgotten. Restore it from a backup, or from "
+                f"{self._copies / file.name} if that is there; until then nothing of portal '{file.stem}' is written"
+            )
+        return found
+
+    def _write(self, file: Path, people: Forgotten) -> None:
+        with storage_errors(file, "write the list of forgotten people in"):
+            write_text(file, json.dumps({"salt": people.salt, "people": sorted(people.pseudonyms)}))
 
     def _path(self, portal: str) -> Path:
         return self._folder / f"{portal}.json"
+
+
+def _parsed(text: bytes) -> Forgotten | None:
+    try:
+        stored = json.loads(text)
+        found = Forgotten(stored["salt"], frozenset(map(int, stored["people"])))
+        bytes.fromhex(found.salt)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found
 
 
 def owner_link(table: Table) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ Not here: what a read is (`planday_io.reading`), when one may be written (`pland
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -23,9 +24,11 @@ import pyarrow.compute as pc
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import Privacy
+from planday_io.errors import DamagedSliceError, LostSliceError
 from planday_io.files import is_temporary, storage_errors, sweep, write_text
 from planday_io.frames.types import arrow_schema, quote
 from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
+from planday_io.lake.published import lost_text
 from planday_io.lake.slices import Lake, Origin, SliceKey
 
 VERDICT = "history"
@@ -57,11 +60,21 @@ class Histories:
         target = self.key(key)
         if target is None:
             return
-        before = self._lake.origin(key)
-        if before and ((self._owed / str(key)).exists() or not self._lake.path(target).exists()):
-            self.follow(key)
+        before = self._lake.usable_origin(key)
+        note = self._owed / str(key)
+        if before and (note.exists() or not self._lake.path(target).exists()):
+            self.try_to_follow(key)
+        if note.exists():
+            # The history is still behind: what it was last brought up to stays noted.
+            return
+        mark = self._lake.marks.of(key) if before is None else None
         with storage_errors(self._owed, "write"):
-            write_text(self._owed / str(key), before.fetched_at if before else "")
+            write_text(note, before.fetched_at if before else mark.read_at.isoformat() if mark else "")
+
+    def try_to_follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:
+        """As `follow`; where the history is damaged or lost it stays behind, which every publication reports."""
+        with suppress(DamagedSliceError, LostSliceError):
+            self.follow(key, rows)
 
     def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:
         """To be called after a slice was replaced: its history follows.
@@ -69,6 +82,10 @@ class Histories:
         Args:
             key: the slice.
             rows: of it, where they are at hand.
+
+        Raises:
+            DamagedSliceError: the slice or its history is damaged. Nothing was written.
+            LostSliceError: the history was published and is not in the lake. Nothing was written.
         """
         target = self.key(key)
         if target is None:
@@ -80,6 +97,8 @@ class Histories:
             seen = datetime.fromisoformat(last_read) if last_read else None
             # Others (a stricter policy, forgetting) rewrite the history under its own lock.
             with self._lake.locked(target):
+                if lost := self._lake.lost(target):
+                    raise LostSliceError(lost_text(target, lost))
                 self._record(key, target, self._lake.read(key) if rows is None else rows, origin, seen)
         note.unlink(missing_ok=True)
 
@@ -88,11 +107,7 @@ class Histories:
         if not self._owed.exists():
             return []
         sweep(self._owed)
-        found = []
-        for note in sorted(path for path in self._owed.iterdir() if not is_temporary(path)):
-            domain, table, portal, *month = note.name.split(".")
-            found.append(SliceKey(domain, table, portal, month[0] if month else None))
-        return found
+        return [SliceKey.parse(path.name) for path in sorted(self._owed.iterdir()) if not is_temporary(path)]
 
     def _record(self, key: SliceKey, target: SliceKey, rows: pa.Table, origin: Origin, seen: datetime | None) -> None:
         table = self._catalogue.table(key.full_name)

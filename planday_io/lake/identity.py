@@ -198,7 +198,7 @@ class PortalIdentities:
         with storage_errors(path, "read the portal id in"):
             try:
                 content = path.read_bytes()
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
         try:
             return int(json.loads(content)["portal_id"])

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from planday_io.catalogue import RUNS
 from planday_io.files import replacing, storage_errors
+from planday_io.lake import parquet
 from planday_io.lake.runs import move_runs
 from planday_io.lake.slices import Lake, SliceKey
 
@@ -54,17 +54,11 @@ def remove_empty_folders(lake: Lake, portal: str) -> None:
 
 
 def _rewrite(source: Path, target: Path, portal: str) -> None:
-    """Copy a slice's file, a row group at a time, with another name in the column `portal`."""
-    with pq.ParquetFile(source) as file:
-        schema = file.schema_arrow
-        index = schema.get_field_index("portal")
-        field = schema.field(index)
-        texts = [column.name for column in schema if pa.types.is_string(column.type)]
-        with (
-            replacing(target) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=texts) as writer,
-        ):
-            for number in range(file.num_row_groups):
-                rows = file.read_row_group(number)
-                name = pa.repeat(pa.scalar(portal, field.type), rows.num_rows)
-                writer.write_table(rows.set_column(index, field, name), row_group_size=max(1, rows.num_rows))
+    """Copy a slice's file with another name in the column `portal`."""
+    origin, _ = parquet.provenance(source)
+    rows = parquet.read(source)
+    index = rows.schema.get_field_index("portal")
+    field = rows.schema.field(index)
+    rows = rows.set_column(index, field, pa.repeat(pa.scalar(portal, field.type), rows.num_rows))
+    with replacing(target) as temporary:
+        parquet.write(rows, temporary, origin)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
+from planday_io.errors import DamagedSliceError
 from planday_io.frames.build import distinct_keys
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import shifted
@@ -129,7 +130,10 @@ def _ids(lake: Lake, catalogue: Catalogue, name: str, key: SliceKey) -> pa.Array
                 return None
             months = [shifted(key.month, by) for by in (-1, 0, 1)]
         slices = [SliceKey.of(one, key.portal, month) for month in months]
-        parts += [lake.read(there, [column]).column(column) for there in slices if lake.path(there).exists()]
+        try:
+            parts += [lake.read(there, [column]).column(column) for there in slices if lake.path(there).exists()]
+        except DamagedSliceError:
+            return None
     return pa.concat_arrays([chunk for part in parts for chunk in part.chunks]) if parts else None
 
 
@@ -137,7 +141,7 @@ def _usual(lake: Lake, key: SliceKey, rows: int, previous_rows: int | None) -> V
     middle = previous_rows
     if key.month is not None:
         around = [SliceKey.of(key.full_name, key.portal, shifted(key.month, by)) for by in range(-_AROUND, 0)]
-        kept = [origin.kept for one in around if (origin := lake.origin(one))]
+        kept = [origin.kept for one in around if (origin := lake.usable_origin(one))]
         middle = round(statistics.median(kept)) if kept else None
     counts = {"rows": rows} | ({} if middle is None else {"usual": middle})
     unusual = middle is not None and abs(rows - middle) > _FEW_ROWS and not middle / 2 <= rows <= middle * 2

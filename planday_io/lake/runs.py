@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import RUNS, VERSION
 from planday_io.config.model import Privacy
+from planday_io.errors import DamagedSliceError
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, Origin, SliceKey
@@ -80,10 +82,12 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
     waited = pa.array([round(run.throttled_seconds, 4)], pa.float64()).cast(schema.field("throttled_seconds").type)
     new = new.set_column(schema.get_field_index("throttled_seconds"), schema.field("throttled_seconds"), waited)
     with lake.locked(key):
-        if lake.origin(key) is not None:
-            before = aligned(lake.read(key), schema)
-            others = before.filter(pc.not_equal(before.column("run_id"), run.run_id))
-            new = pa.concat_tables([others, new])
+        # A damaged log is set aside and begun again: no run may fail over it.
+        with suppress(DamagedSliceError):
+            if lake.origin(key) is not None:
+                before = aligned(lake.read(key), schema)
+                others = before.filter(pc.not_equal(before.column("run_id"), run.run_id))
+                new = pa.concat_tables([others, new])
         lake.write(
             key,
             new,

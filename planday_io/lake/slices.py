@@ -15,101 +15,44 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from planday_io.errors import StorageError
+from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import locked, replacing, storage_errors, sweep, temporary_name
+from planday_io.lake import parquet, presence
+from planday_io.lake.origin import FORMAT, Origin, SliceKey
+from planday_io.lake.published import Mark, PublishedMarks, older_text
 from planday_io.lake.writers import Writers
 
-FORMAT = 1
-"""Of the lake's layout. A slice of a later format is refused."""
+__all__ = ["FORMAT", "Frozen", "Lake", "Origin", "SliceKey"]
 
 _FILE = "data.parquet"
-_ROWS = 122_880
-"""Of a row group: what DuckDB reads at a time, and what is held in memory while a file is written."""
-_META = b"planday"
+_DAMAGED = "_damaged-"
+"""Begins the name of a damaged file that was set aside: readers of folders of Parquet files leave out what begins so."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SliceKey:
-    """Which slice. `month` is `YYYY-MM`, or None for tables whose slices cover a portal."""
-
-    domain: str
-    table: str
-    portal: str
-    month: str | None = None
-
-    @classmethod
-    def of(cls, full_name: str, portal: str, month: str | None = None) -> SliceKey:
-        """From a table's full name."""
-        domain, _, table = full_name.partition(".")
-        return cls(domain, table, portal, month)
-
-    @property
-    def full_name(self) -> str:
-        """`domain.table`."""
-        return f"{self.domain}.{self.table}"
-
-    def __str__(self) -> str:
-        return ".".join(part for part in (self.domain, self.table, self.portal, self.month) if part)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where a slice comes from, and why it counts as complete.
-
-    Args:
-        run_id: Dagster's run.
-        portal_id: Planday's id of the portal.
-        fetched_at: UTC instant the read began.
-        window: what was asked for, in words.
-        requests: calls the whole endpoint took; 0 for child tables, which share their parent's.
-        expected_total: the API's total, or None.
-        received: rows that came.
-        distinct_keys: different keys among them.
-        kept: rows of the slice.
-        verdict: total_matched, exhausted or document.
-        catalogue_version: of the declarations.
-        policies: privacy policy in force, per class that the table has.
-        batch: name of the runs it was started together with, or empty.
-        covered: fan-out: parents this slice covers, as `id` or `id/id`, and a digest of what they were, where the
-            endpoint goes by that; as `id/once` those that are read once, whether the API answered or not.
-        slice_id: differs for every write.
-    """
-
-    run_id: str
-    portal_id: int
-    fetched_at: str
-    window: str
-    requests: int
-    expected_total: int | None
-    received: int
-    distinct_keys: int
-    kept: int
-    verdict: str
-    catalogue_version: int
-    policies: dict[str, str] = field(default_factory=dict)
-    covered: dict[str, str] = field(default_factory=dict)
-    batch: str = ""
-    slice_id: str = ""
-    format: int = FORMAT
-
-    @property
-    def fetched(self) -> datetime:
-        """`fetched_at` as an instant."""
-        return datetime.fromisoformat(self.fetched_at)
-
+_ORIGIN_FIELDS = frozenset(member.name for member in fields(Origin))
 
 _FETCHED: dict[Path, tuple[tuple[int, int], datetime]] = {}
 """When slices were read, by file and what tells that the file is the same: freshness looks at all of them every minute."""
 
-_ORIGIN_FIELDS = frozenset(member.name for member in fields(Origin))
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Slices that stay as they are for a while.
+
+    Args:
+        slices: origin and a second name of the file.
+        unusable: those that cannot be read, and why.
+    """
+
+    slices: dict[SliceKey, tuple[Origin, Path]]
+    unusable: dict[SliceKey, StorageError]
 
 
 class Lake:
@@ -124,9 +67,34 @@ class Lake:
     def __init__(self, root: Path, state: Path, writer: str = "") -> None:
         self.root = root
         self.writers = Writers(state)
+        self.marks = PublishedMarks(state)
+        self._state = state
+        self.set_aside: dict[SliceKey, Path] = {}
+        """Damaged files that this process set aside, by slice."""
         self._writer = writer
         self._locks = state / "locks"
         self._pending = state / "pending"
+
+    def require(self, *, creates: bool = False) -> None:
+        """Look whether this is the lake that was written before. Raises LostSliceError; see `planday_io.lake.presence`."""
+        presence.require(
+            self.root,
+            self._state,
+            has_slices=self.has_slices,
+            was_published=lambda: not self.marks.is_empty(),
+            creates=creates,
+        )
+
+    def accept(self) -> None:
+        """Take the lake as it is for the truth: what was published and is lost is given up. Raises StorageError."""
+        presence.adopt(self.root, self._state)
+        for key in map(SliceKey.parse, self.marks.names()):
+            if self.lost(key):
+                self.marks.remove(key)
+
+    def has_slices(self) -> bool:
+        """Whether any slice is there."""
+        return next(self.root.glob(f"*/*/portal=*/**/{_FILE}"), None) is not None
 
     def path(self, key: SliceKey) -> Path:
         """Where a slice's file is, or would be."""
@@ -143,10 +111,42 @@ class Lake:
         """The origin of a slice, or None when it was never pulled.
 
         Raises:
-            StorageError: the file is no slice, or of a later format.
+            DamagedSliceError: the file is not what was written.
+            StorageError: it cannot be read, or is of a later format.
         """
         path = self.path(key)
-        return self._origin_in(path, key) if path.exists() else None
+        with storage_errors(path, "read the slice"):
+            return self._origin_in(path, key) if self._exists(path) else None
+
+    def usable_origin(self, key: SliceKey) -> Origin | None:
+        """The origin of a slice that can be read again: None also where its file is damaged. Raises StorageError."""
+        try:
+            return self.origin(key)
+        except DamagedSliceError:
+            return None
+
+    def check(self, key: SliceKey) -> None:
+        """Look whether every byte of a slice is as it was written. Raises like `origin`."""
+        path = self.path(key)
+        if self._exists(path):
+            parquet.check(path)
+
+    def lost(self, key: SliceKey) -> str:
+        """Why the lake knows less of a slice than was published, or an empty text. Raises StorageError."""
+        mark = self.marks.of(key)
+        if mark is None:
+            return ""
+        origin = self.usable_origin(key)
+        if origin is None:
+            return "" if self._exists(self.path(key)) else "the lake has no file for it"
+        return older_text(key, origin, mark.slice_id, mark.read_at)
+
+    def _exists(self, path: Path) -> bool:
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def fetched_at(self, key: SliceKey) -> datetime | None:
         """When the read of a slice began (UTC), or None when it was never pulled. Files that did not change are not opened
@@ -166,49 +166,58 @@ class Lake:
         return known[1]
 
     @contextmanager
-    def frozen(self, keys: Iterable[SliceKey]) -> Iterator[dict[SliceKey, tuple[Origin, Path]]]:
+    def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
         """Slices as they are now, whoever replaces them meanwhile: second names of their files, until the block ends.
 
-        Keys of slices that were never pulled are left out. Raises StorageError.
+        Keys of slices that were never pulled are left out. Every byte of the others was checked.
         """
         names: dict[SliceKey, Path] = {}
+        found = Frozen({}, {})
         try:
             for key in keys:
                 path = self.path(key)
                 name = temporary_name(path)
-                with storage_errors(path, "read the slice"):
-                    try:
-                        os.link(path, name)
-                    except (FileNotFoundError, NotADirectoryError):
-                        continue
-                    except OSError:  # a file system without links
-                        shutil.copyfile(path, name)
-                names[key] = name
-            yield {key: (self._origin_in(name, key), name) for key, name in names.items()}
+                try:
+                    with storage_errors(path, "read the slice"):
+                        try:
+                            os.link(path, name)
+                        except (FileNotFoundError, NotADirectoryError):
+                            continue
+                        except OSError:  # a file system without links, or a file of another account
+                            shutil.copyfile(path, name)
+                    names[key] = name
+                    origin = self._origin_in(name, key)
+                    parquet.check(name)
+                    found.slices[key] = (origin, name)
+                except DamagedSliceError as error:
+                    found.unusable[key] = DamagedSliceError(path, error.why)
+                except StorageError as error:
+                    found.unusable[key] = error
+            yield found
         finally:
             for name in names.values():
                 name.unlink(missing_ok=True)
 
     def _origin_in(self, path: Path, key: SliceKey) -> Origin:
+        text, rows = parquet.provenance(path)
         try:
-            metadata = pq.read_schema(path).metadata or {}
-            stored = json.loads(metadata[_META])
+            stored = json.loads(text)
             if stored.get("format", 0) > FORMAT:
                 raise StorageError(
                     f"{path} was written by a later version of this program (lake format {stored['format']}, this one "
                     f"reads {FORMAT}): upgrade, nothing was changed"
                 )
-            return Origin(**{name: value for name, value in stored.items() if name in _ORIGIN_FIELDS})
-        except (pa.ArrowInvalid, KeyError, TypeError, ValueError, OSError):
-            raise StorageError(
-                f"{path} is no slice of this lake: move it away and sync portal '{key.portal}'"
-            ) from None
+            origin = Origin(**{name: value for name, value in stored.items() if name in _ORIGIN_FIELDS})
+            origin.fetched  # noqa: B018 - a time that cannot be read is damage
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise DamagedSliceError(path, f"it does not say where {key} comes from") from None
+        if origin.kept != rows:
+            raise DamagedSliceError(path, f"it has {rows} rows and should have {origin.kept}")
+        return origin
 
     def read(self, key: SliceKey, columns: list[str] | None = None) -> pa.Table:
-        """The rows of a slice. Raises StorageError when it cannot be read."""
-        with storage_errors(self.path(key), "read the slice"):
-            table = pq.ParquetFile(self.path(key)).read(columns=columns)
-        return table.replace_schema_metadata(None)
+        """The rows of a slice. Raises like `origin`."""
+        return parquet.read(self.path(key), columns)
 
     def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
         """The rows of a slice whose column has one of some values. Raises StorageError when it cannot be read."""
@@ -231,21 +240,36 @@ class Lake:
             StorageError: it cannot be written; the previous slice is untouched.
         """
         stored = replace(origin, kept=table.num_rows, slice_id=secrets.token_hex(8))
-        schema = table.schema.with_metadata({_META: json.dumps(asdict(stored)).encode()})
         path = self.path(key)
+        self.require(creates=True)
         with storage_errors(path, "write the slice"):
-            # Marked before it is there: a kill in between costs one needless publication, never a forgotten one.
-            self._pending.mkdir(parents=True, exist_ok=True)
-            (self._pending / str(key)).write_text(self._writer)
+            self._mark_pending(key)
             if path.parent.exists():
                 sweep(path.parent)
+            self._set_damaged_aside(key)
             with replacing(path) as temporary:
-                # Numbers and instants hardly repeat: a dictionary of them costs more time and space than it saves.
-                texts = [column.name for column in schema if pa.types.is_string(column.type)]
-                pq.write_table(
-                    table.cast(schema), temporary, compression="zstd", row_group_size=_ROWS, use_dictionary=texts
-                )
+                parquet.write(table, temporary, json.dumps(asdict(stored)).encode())
         return stored
+
+    def _mark_pending(self, key: SliceKey) -> None:
+        # Marked before it is there: a kill in between costs one needless publication, never a forgotten one.
+        self._pending.mkdir(parents=True, exist_ok=True)
+        (self._pending / str(key)).write_text(self._writer)
+
+    def _set_damaged_aside(self, key: SliceKey) -> None:
+        """Keep a damaged file under another name: what of it can still be read is for people to decide."""
+        path = self.path(key)
+        try:
+            self.origin(key)
+            self.check(key)
+        except DamagedSliceError:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            aside = path.with_name(f"{_DAMAGED}{path.name}-{stamp}")
+            try:
+                os.link(path, aside)
+            except OSError:
+                shutil.copy2(path, aside)
+            self.set_aside[key] = aside
 
     def pending(self) -> list[SliceKey]:
         """Slices written since they were last published, those of runs in progress left out."""
@@ -260,8 +284,7 @@ class Lake:
                 continue
             if writer and is_active.setdefault(writer, self.writers.is_active(writer)):
                 continue
-            domain, table, portal, *month = marker.name.split(".")
-            keys.append(SliceKey(domain, table, portal, month[0] if month else None))
+            keys.append(SliceKey.parse(marker.name))
         return keys
 
     def pending_since(self) -> datetime | None:
@@ -286,18 +309,41 @@ class Lake:
         """Take a slice away. Call it within `locked(key)`."""
         path = self.path(key)
         with storage_errors(path, "remove the slice"):
+            # First: a kill in between leaves a slice without a mark, never a mark without a slice.
+            self.marks.remove(key)
             path.unlink(missing_ok=True)
             for folder in (path.parent, path.parent.parent):
                 if folder.exists() and not any(folder.iterdir()):
                     folder.rmdir()
             (self._pending / str(key)).unlink(missing_ok=True)
 
-    def published(self, key: SliceKey, slice_id: str) -> None:
-        """Strike a slice off the pending ones, unless it was written again since."""
+    def published(self, key: SliceKey, origin: Origin) -> None:
+        """Note that a slice was published, and strike it off the pending ones, unless it was written again since."""
         with self.locked(key), storage_errors(self._pending, "note what is published in"):
-            origin = self.origin(key)
-            if origin is None or origin.slice_id == slice_id:
-                (self._pending / str(key)).unlink(missing_ok=True)
+            self.marks.note(key, Mark(origin.slice_id, origin.fetched, origin.kept))
+            with suppress(DamagedSliceError):
+                there = self.origin(key)
+                if there is None or there.slice_id == origin.slice_id:
+                    (self._pending / str(key)).unlink(missing_ok=True)
+
+    def publish_again(self, key: SliceKey) -> None:
+        """Let the next publication look at a slice again. Raises StorageError."""
+        with storage_errors(self._pending, "mark a slice in"):
+            self._pending.mkdir(parents=True, exist_ok=True)
+            (self._pending / str(key)).write_text("")
+
+    def give_up(self, key: SliceKey) -> None:
+        """Set a damaged file aside, so that its table begins again. Raises StorageError."""
+        path = self.path(key)
+        with self.locked(key), storage_errors(path, "set the slice aside"):
+            self._set_damaged_aside(key)
+            path.unlink(missing_ok=True)
+            (self._pending / str(key)).unlink(missing_ok=True)
+            self.marks.remove(key)
+
+    def damaged_files(self) -> list[Path]:
+        """Damaged files that were set aside and not removed since."""
+        return sorted(self.root.glob(f"*/*/portal=*/**/{_DAMAGED}*"))
 
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
         """Every slice there is, or those of a table (full name), or of a portal."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -103,6 +105,48 @@ def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
     except duckdb.CatalogException:
         return None
     return Published(row[0], json.loads(row[1]), row[2]) if row else None
+
+
+class SliceRow(NamedTuple):
+    """What the ledger says of a slice. Files of earlier versions lack some of it."""
+
+    table_name: str
+    portal: str
+    month: str | None
+    slice_id: str
+    read_at: datetime
+    portal_id: int | None
+    elsewhere: int
+
+
+def read_slices(db: duckdb.DuckDBPyConnection) -> list[SliceRow]:
+    """The slices of the connected file, those that follow from others included."""
+    found: list[SliceRow] = []
+    for name, read_at in ((SLICES, "fetched_at"), (DERIVED, "changed_at")):
+        there = columns_of(db, name)
+        if not there:
+            continue
+        optional = {"month": "NULL", "slice_id": "''", "portal_id": "NULL", "elsewhere": "0"}
+        chosen = {column: column if column in there else other for column, other in optional.items()}
+        found += [
+            SliceRow(*row)
+            for row in db.execute(
+                f"SELECT table_name, portal, {chosen['month']}, {chosen['slice_id']}, {read_at}, {chosen['portal_id']}, "
+                f"coalesce({chosen['elsewhere']}, 0) FROM {name}"
+            ).fetchall()
+        ]
+    return found
+
+
+def columns_of(db: duckdb.DuckDBPyConnection, name: str) -> set[str]:
+    """The columns of a table of the connected file; none where it has no such table."""
+    schema, _, table = name.partition(".")
+    rows = db.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = ? "
+        "AND table_name = ?",
+        [schema, table],
+    )
+    return {column for (column,) in rows.fetchall()}
 
 
 def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:

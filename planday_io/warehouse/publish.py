@@ -4,40 +4,44 @@ Why not write into the file: DuckDB lets one process write, and a reader blocks 
 failed). Readers keep the file they opened until they connect again, so nobody ever sees half a publication.
 
 What one run wrote appears together: slices of runs in progress are left for later. A file is written anew, from the whole
-lake, where a copy could keep in its free blocks what must be gone: when the privacy policy became stricter, or when
-somebody was forgotten. The file is created in the storage format of DuckDB 1.2, which older clients read; a copy keeps it.
+lake, where a copy could keep what must be gone: when the privacy policy became stricter, when somebody was forgotten, or when
+another program edited the file.
+
+A slice that cannot be used (damaged, unreadable, lost) is left out and reported as a problem; its previous rows stay, and
+the rest is published. Where that would take rows away that nothing else holds, the publication is refused.
+
+    place: links, logs of other programs ─► standing: is the file ours, what does it show ─► filling: rows ─► rename ─► place
 
 Not here: what a slice is (`planday_io.lake`), tables and marts (`definitions`), the ledger (`ledger`).
 """
 
 from __future__ import annotations
 
-import errno
+import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
-from planday_io.catalogue import Catalogue, Table
+from planday_io.catalogue import Catalogue
 from planday_io.config.model import Privacy as Policies
-from planday_io.errors import PublicationError, StorageError
+from planday_io.errors import DamagedSliceError, PublicationError, StorageError
 from planday_io.files import locked, replacing, storage_errors, sweep
-from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.policies import tighten
 from planday_io.lake.renames import unfinished_renames
-from planday_io.lake.slices import Lake, Origin, SliceKey
-from planday_io.warehouse import ledger, months, zones
-from planday_io.warehouse.definitions import define, fingerprint, literal, retyped, sql_name
-
-STORAGE_VERSION = "v1.2.0"
-
-Slices = Mapping[SliceKey, tuple[Origin, Path]]
-"""Slices with their origin and the file to read them from."""
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.warehouse import filling, ledger
+from planday_io.warehouse.definitions import fingerprint
+from planday_io.warehouse.filling import Slices
+from planday_io.warehouse.losses import Losses
+from planday_io.warehouse.place import Holder, Place, headers_of
+from planday_io.warehouse.standing import Record, Standing, attached, explained, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,16 @@ class Publication:
         rows: of those slices.
         seconds: it took.
         is_rebuild: whether everything was written anew.
+        notices: what people should know about the file, such as edits of another program.
+        problems: slices that could not be used, and why. Their previous rows stay.
     """
 
     slices: int
     rows: int
     seconds: float
     is_rebuild: bool
+    notices: tuple[str, ...] = ()
+    problems: dict[SliceKey, StorageError] = field(default_factory=dict)
 
 
 def publish(
@@ -66,6 +74,8 @@ def publish(
     state: Path,
     rebuild: bool = False,
     compare_all: bool = False,
+    forgetting: bool = False,
+    removed_portal: str = "",
 ) -> Publication:
     """Bring the warehouse file up to date with the lake.
 
@@ -73,12 +83,16 @@ def publish(
 
     Args:
         lake: the record.
-        warehouse: the file to renew.
+        warehouse: the file to renew, or a link to it.
         catalogue: the tables there are; slices of other tables are left alone.
         policies: what is stricter than a slice allows is taken out of it first.
         state: folder of locks.
-        rebuild: write a new file from the whole lake, also with what runs in progress wrote so far.
+        rebuild: write a new file from the whole lake, also with what runs in progress wrote so far, whatever file is there,
+            and without what the lake no longer has.
         compare_all: look at every slice instead of those known to have changed.
+        forgetting: write a new file because something was taken out of the lake: no copy of the previous one may stay, and
+            nothing else may be missing.
+        removed_portal: key of the portal that was taken out as a whole, or got another key. Nothing else may be missing then.
 
     Raises:
         PublicationError: the file is as it was before.
@@ -86,76 +100,146 @@ def publish(
     began = time.monotonic()
     try:
         with locked(state / "locks" / "publish.lock"):
-            publisher = _Publisher(lake, warehouse, catalogue, policies, state)
-            return publisher.publish(began, rebuild=rebuild, compare_all=compare_all)
+            publisher = _Publisher(
+                lake,
+                warehouse,
+                catalogue,
+                policies,
+                state,
+                accepts_loss=rebuild and not removed_portal,
+                hides=forgetting,
+                removed_portal=removed_portal,
+            )
+            return publisher.publish(began, rebuild=rebuild or forgetting, compare_all=compare_all)
     except PublicationError:
         raise
     except StorageError as error:
         raise PublicationError(f"{warehouse} was not renewed: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Current:
-    """What the file that is there now tells.
-
-    Args:
-        made: how it was made, or None when it does not say so.
-        is_retyped: a column has another type than it should have.
-        slice_ids: of the slices in it.
-        doubled: slices of which rows were left out for those of another month.
-    """
-
-    made: ledger.Published | None
-    is_retyped: bool
-    slice_ids: frozenset[str]
-    doubled: frozenset[SliceKey]
-
-
 class _Publisher:
     """One publication. Make and use it within the lock of publications."""
 
-    def __init__(self, lake: Lake, warehouse: Path, catalogue: Catalogue, policies: Policies, state: Path) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        warehouse: Path,
+        catalogue: Catalogue,
+        policies: Policies,
+        state: Path,
+        *,
+        accepts_loss: bool,
+        hides: bool,
+        removed_portal: str,
+    ) -> None:
         self._lake = lake
-        self._warehouse = warehouse
+        self._place = Place(warehouse)
+        self._record = Record(state)
         self._catalogue = catalogue
         self._policies = policies
+        self._state = state
+        self._accepts_loss = accepts_loss
+        self._people = ForgottenPeople(lake.root, state)
+        self._notices: list[str] = []
+        self._losses = Losses(lake, warehouse, catalogue, accepts=accepts_loss, removed_portal=removed_portal)
+        self._problems = self._losses.problems
+        self._removed_portal = removed_portal
+        self._hides = hides
+        self._keeps = ""
+        self._blocked: dict[SliceKey, StorageError] = {}
+        if accepts_loss:
+            lake.accept()
+        else:
+            lake.require()
+        self._people.keep_copies()
         self._histories = Histories(lake, state, catalogue, policies)
         self._wanted = ledger.Published(
-            fingerprint(catalogue, policies),
-            ledger.privacy_of(policies),
-            ForgottenPeople(lake.root, state).fingerprint(),
+            fingerprint(catalogue, policies), ledger.privacy_of(policies), self._people.fingerprint()
         )
 
     def publish(self, began: float, *, rebuild: bool, compare_all: bool) -> Publication:
-        for key in self._histories.owed():
-            with self._lake.locked(key):
-                self._histories.follow(key)
-        current = None if rebuild or not self._warehouse.exists() else self._current()
-        is_anew = current is None or self._must_be_anew(current)
-        candidates = self._lake.slices() if is_anew or compare_all else self._lake.pending()
+        if self._place.holder() is None:
+            self._report_logs(self._place.set_aside_logs(), None)
+        for portal in self._people.portals():
+            try:
+                self._people.of(portal)
+            except StorageError as error:
+                self._problems[SliceKey("forgotten", "people", portal)] = error
+        with self._standing(rebuild=rebuild) as current:
+            is_anew = self._must_be_anew(current) or rebuild
+            self._follow_histories()
+            lost = self._losses.lost(current)
+            # What a run in progress replaced is nowhere else any more, so a file that is made anew takes it.
+            takes_held = rebuild or (is_anew and current is not None)
+            keys = self._candidates(current, is_anew=is_anew, compare_all=compare_all, takes_held=takes_held)
+            with self._lake.frozen(key for key in keys if key not in lost and key not in self._blocked) as frozen:
+                unusable = frozen.unusable | self._blocked
+                self._leave_out(unusable)
+                slices = {key: one for key, one in frozen.slices.items() if takes_held or not self._lake.is_held(key)}
+                slices = {key: one for key, one in slices.items() if self._losses.is_current(key, one[0], current)}
+                carried = [key for key in unusable if is_anew and current and self._may_carry(key, current)]
+                if is_anew:
+                    kept = {key for key, error in unusable.items() if isinstance(error, DamagedSliceError)} | {*carried}
+                    self._losses.refuse_loss(current, {*slices, *kept})
+                else:
+                    shown = {one.slice_id for one in current.shown.values()} if current and compare_all else ()
+                    slices = {key: one for key, one in slices.items() if one[0].slice_id not in shown}
+                    if not slices and current and current.made == self._wanted:
+                        return self._done(began, {}, is_rebuild=False)
+                self._renew(current, slices, carried, is_anew=is_anew)
+                for key, (origin, _) in slices.items():
+                    self._lake.published(key, origin)
+            for key, found in unusable.items():
+                if self._accepts_loss and isinstance(found, DamagedSliceError):
+                    self._lake.give_up(key)
+        return self._done(began, slices, is_rebuild=is_anew)
+
+    def _done(self, began: float, slices: Slices, *, is_rebuild: bool) -> Publication:
+        rows = sum(origin.kept for origin, _ in slices.values())
+        seconds = time.monotonic() - began
+        return Publication(len(slices), rows, seconds, is_rebuild, tuple(self._notices), dict(self._problems))
+
+    @contextmanager
+    def _standing(self, *, rebuild: bool) -> Iterator[Standing | None]:
+        """The file that is there; None where there is none, or where it may be replaced whatever it is."""
+        if not os.path.lexists(self._place.file):
+            yield None
+            return
+        with ExitStack() as stack:
+            found = None
+            try:
+                found = stack.enter_context(
+                    standing(self._place, self._record, self._catalogue, self._policies, self._wanted)
+                )
+            except PublicationError as error:
+                if not rebuild:
+                    raise
+                self._keeps = f"The previous file was no warehouse, or damaged ({type(error).__name__})"
+            if found is not None:
+                self._losses.refuse_another_lake(found)
+            yield found
+
+    def _candidates(
+        self, current: Standing | None, *, is_anew: bool, compare_all: bool, takes_held: bool
+    ) -> list[SliceKey]:
+        everything = is_anew or compare_all
+        candidates = self._lake.slices() if everything else self._lake.pending()
         keys = [key for key in candidates if key.full_name in self._catalogue.lake_tables]
         keys = self._without_renames(keys, is_anew=is_anew)
-        # What a run in progress replaced is nowhere else any more, so a file that is made anew takes it.
-        takes_held = rebuild or (is_anew and current is not None)
         keys = [key for key in keys if takes_held or not self._lake.is_held(key)]
-        tighten(self._lake, self._catalogue, self._policies, keys)
-        if current is not None and not is_anew:
+        for key in keys:
+            try:
+                tighten(self._lake, self._catalogue, self._policies, [key])
+            except DamagedSliceError:
+                # Reported where the slices are checked.
+                continue
+            except StorageError as error:
+                self._blocked[key] = error
+        if current is not None and not everything:
             # A row that was left out for that of another month may be wanted again when either is replaced.
             touched = {(self._endpoint(key), key.portal) for key in keys if key.month}
             keys += [key for key in current.doubled - set(keys) if (self._endpoint(key), key.portal) in touched]
-        with self._lake.frozen(keys) as frozen:
-            slices = {key: one for key, one in frozen.items() if takes_held or not self._lake.is_held(key)}
-            if current is not None and not is_anew:
-                if compare_all:
-                    slices = {key: one for key, one in slices.items() if one[0].slice_id not in current.slice_ids}
-                if not slices and current.made == self._wanted:
-                    return Publication(0, 0, time.monotonic() - began, is_rebuild=False)
-            defines = is_anew or current is None or current.made != self._wanted
-            self._renew(slices, is_anew=is_anew, defines=defines)
-            for key, (origin, _) in slices.items():
-                self._lake.published(key, origin.slice_id)
-        rows = sum(origin.kept for origin, _ in slices.values())
-        return Publication(len(slices), rows, time.monotonic() - began, is_rebuild=is_anew)
+        return keys
 
     def _without_renames(self, keys: list[SliceKey], *, is_anew: bool) -> list[SliceKey]:
         """Without slices of portals whose rename is not finished: readers see all of them under one name, and once.
@@ -170,144 +254,146 @@ class _Publisher:
         there = set(keys)
         return [key for key in keys if replace(key, portal=names.get(key.portal, "")) not in there]
 
-    def _current(self) -> _Current:
-        try:
-            with duckdb.connect(str(self._warehouse), read_only=True) as db:
-                made = ledger.read_publication(db)
-                if made is None:
-                    return _Current(None, is_retyped=True, slice_ids=frozenset(), doubled=frozenset())
-                is_retyped = made.definitions != self._wanted.definitions and retyped(
-                    db, self._catalogue, self._policies
-                )
-                ids = db.execute(
-                    f"SELECT slice_id FROM {ledger.SLICES} UNION ALL SELECT slice_id FROM {ledger.DERIVED}"
-                ).fetchall()
-                doubled = db.execute(
-                    f"SELECT table_name, portal, month FROM {ledger.SLICES} WHERE elsewhere > 0"
-                ).fetchall()
-        except duckdb.Error as error:
-            raise _explained(error, self._warehouse) from None
-        return _Current(
-            made,
-            is_retyped,
-            frozenset(one for (one,) in ids),
-            frozenset(SliceKey.of(table, portal, month) for table, portal, month in doubled),
-        )
-
-    def _must_be_anew(self, current: _Current) -> bool:
+    def _must_be_anew(self, current: Standing | None) -> bool:
+        if current is None:
+            return True
+        if current.is_edited:
+            self._notices.append(
+                f"{self._place.path} is not as it was published: another program edited it. It is written again from the lake"
+            )
+            self._keeps = "The edited file"
         made = current.made
         return (
-            made is None
-            or current.is_retyped
-            or made.is_looser_than(self._policies)
-            or made.forgotten != self._wanted.forgotten
+            made is None or current.is_edited or not current.is_known or current.is_retyped or self._must_hide(current)
         )
+
+    def _must_hide(self, current: Standing) -> bool:
+        """Whether the file may hold what must not be in it any more: then no copy of it is kept, either."""
+        made = current.made
+        return made is not None and (made.is_looser_than(self._policies) or made.forgotten != self._wanted.forgotten)
+
+    def _may_carry(self, key: SliceKey, current: Standing) -> bool:
+        """Whether the rows that the present file shows of a damaged slice can be taken over."""
+        return (
+            key in current.shown
+            and key.portal != self._removed_portal
+            and current.made is not None
+            and not current.is_edited
+            and not self._must_hide(current)
+        )
+
+    def _follow_histories(self) -> None:
+        for key in self._histories.owed():
+            try:
+                with self._lake.locked(key):
+                    self._histories.follow(key)
+            except StorageError as error:
+                self._problems[self._histories.key(key) or key] = error
+
+    def _leave_out(self, unusable: dict[SliceKey, StorageError]) -> None:
+        for key, error in unusable.items():
+            self._problems[key] = error
+            if isinstance(error, DamagedSliceError):
+                # Looked at again until it is whole: a damaged file stays a problem.
+                self._lake.publish_again(key)
 
     def _endpoint(self, key: SliceKey) -> str:
         """What months of the same rows have in common; a history's versions stand in several of them rightly."""
-        if key.full_name in self._catalogue.lake_tables and self._is_derived(key):
+        if key.full_name in self._catalogue.lake_tables and filling.is_derived(self._catalogue, key):
             return key.full_name
         return self._catalogue.endpoint_of(key.full_name).name
 
-    def _is_derived(self, key: SliceKey) -> bool:
-        return all(table.full_name != key.full_name for table in self._catalogue.tables())
-
-    def _renew(self, slices: Slices, *, is_anew: bool, defines: bool) -> None:
-        warehouse = self._warehouse
-        with storage_errors(warehouse, "renew the warehouse"):
-            warehouse.parent.mkdir(parents=True, exist_ok=True)
-            sweep(warehouse.parent)
-            with replacing(warehouse) as temporary:
-                if is_anew:
-                    temporary.unlink()
-                else:
-                    shutil.copyfile(warehouse, temporary)
+    def _renew(self, current: Standing | None, slices: Slices, carried: list[SliceKey], *, is_anew: bool) -> None:
+        place = self._place
+        holder = place.holder()
+        made = self._wanted if is_anew or current is None or current.made != self._wanted else None
+        must_hide = self._hides or (current is not None and self._must_hide(current))
+        with storage_errors(place.path, "renew the warehouse"):
+            place.file.parent.mkdir(parents=True, exist_ok=True)
+            sweep(place.file.parent)
+            with replacing(place.path) as temporary:
+                previous = self._prepare(temporary, current, is_anew=is_anew)
                 wal = temporary.with_name(temporary.name + ".wal")
                 try:
-                    self._check(temporary, self._write(temporary, slices, is_anew=is_anew, defines=defines))
+                    work = filling.Filling(self._catalogue, self._policies, self._state)
+                    work.check(temporary, work.write(temporary, slices, made, previous=previous, carried=carried))
                     if wal.exists():
-                        raise PublicationError(f"{warehouse} was not renewed: a write-ahead log remained")
+                        raise PublicationError(f"{place.path} was not renewed: a write-ahead log remained")
                 except duckdb.Error as error:
-                    raise _explained(error, warehouse) from None
+                    raise explained(error, place.path) from None
                 finally:
                     wal.unlink(missing_ok=True)
+                # From here to the rename it takes no time: what is on its way to the disk already is not waited for again.
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+                built = headers_of(temporary)
+                self._record.note([*(self._record.headers() or []), built][-2:])
+                if self._keeps and not must_hide:
+                    self._notices.append(f"{self._keeps} was kept as {place.keep_copy().name}")
+                # Before the rename: until then readers see the previous publication, as it was published.
+                moved = place.set_aside_logs()
+        self._settle(built, moved, holder)
+        if must_hide:
+            self._remove_set_aside()
 
-    def _write(self, file: Path, slices: Slices, *, is_anew: bool, defines: bool) -> list[tuple[SliceKey, Origin, int]]:
-        """Write into the new file. Returns each slice written with the number of its rows that another month has."""
-        with duckdb.connect(":memory:") as db:
-            db.execute("SET TimeZone = 'UTC'")
-            db.execute(f"ATTACH {literal(str(file))} AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
-            db.execute("USE warehouse")
-            db.execute("BEGIN")
-            if defines:
-                define(db, self._catalogue, self._policies)
-                ledger.write_publication(db, self._wanted)
-            for key, (_, path) in slices.items():
-                table = self._catalogue.lake_tables[key.full_name]
-                _replace(db, table, duckdb_columns(table, self._policies), key, path, is_empty=is_anew)
-            facts = [key for key in slices if key.month and not self._is_derived(key)]
-            elsewhere = months.keep_latest(db, self._catalogue, facts)
-            done = [(key, origin, elsewhere.pop(key, 0)) for key, (origin, _) in slices.items()]
-            for key, origin, count in done:
-                ledger.record(db, key, origin, count, is_derived=self._is_derived(key))
-            # What remains are slices that were not written now: until now all of their rows were published.
-            for key, count in elsewhere.items():
-                db.execute(
-                    f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
-                    [count, key.full_name, key.portal, key.month],
-                )
-            zones.write_zones(db, anew=defines)
-            db.execute("COMMIT")
-            db.execute("CHECKPOINT warehouse")
-            db.execute("USE memory")
-            db.execute("DETACH warehouse")
-        return done
+    def _remove_set_aside(self) -> None:
+        """Copies that were set aside may hold what was taken out of the warehouse and the lake."""
+        files = [*self._place.set_aside(), *self._lake.damaged_files()]
+        for file in files:
+            with storage_errors(file, "remove a file that was set aside"):
+                file.unlink(missing_ok=True)
+        if files:
+            self._notices.append(
+                f"{len(files)} files that had been set aside were removed, because they may hold what has to be gone: "
+                + ", ".join(file.name for file in files)
+            )
 
-    def _check(self, file: Path, written: Iterable[tuple[SliceKey, Origin, int]]) -> None:
-        """Open the new file as a reader would and count what was just written."""
-        with duckdb.connect(str(file), read_only=True) as db:
-            for key, origin, elsewhere in written:
-                where, values = _of_slice(key)
-                name = sql_name(self._catalogue.lake_tables[key.full_name])
-                row = db.execute(f"SELECT count(*) FROM {name} WHERE {where}", values).fetchone()
-                if row is None or row[0] != origin.kept - elsewhere:
-                    raise PublicationError(
-                        f"the new warehouse has {row and row[0]} rows of {key} where its slice has {origin.kept}, "
-                        f"{elsewhere} of them in another month; the previous warehouse stays"
-                    )
+    def _prepare(self, temporary: Path, current: Standing | None, *, is_anew: bool) -> Path | None:
+        """Begin the new file, as a copy or empty; then returns the previous one, where it can be read."""
+        if is_anew or current is None:
+            temporary.unlink()
+            return current.source if current is not None else None
+        if current.is_copy:
+            current.source.replace(temporary)
+        else:
+            shutil.copyfile(current.source, temporary)
+        return None
 
+    def _settle(self, built: str, moved: list[Path], holder: Holder | None) -> None:
+        """Look at the file under its own name, as a reader would: no log may be applied to it."""
+        place = self._place
+        for _ in range(5):
+            # A program that has the previous file open may begin a log beside the new one at any time.
+            moved += place.set_aside_logs()
+            if place.headers() != built:
+                break
+            try:
+                with attached(place.path) as db:
+                    is_clean = filling.log_bytes(db) == 0
+            except duckdb.Error:
+                # Another program has opened it for writing in between; it can have changed nothing yet but a log.
+                is_clean = not place.logs()
+            if is_clean and not place.logs():
+                self._record.note([built])
+                self._report_logs(moved, holder)
+                return
+        raise PublicationError(
+            f"{place.path} was renewed, but {holder or 'another program'} changes it faster than its edits can be set "
+            "aside: close "
+            "that program, then run `planday publish`"
+        )
 
-def _replace(
-    db: duckdb.DuckDBPyConnection,
-    table: Table,
-    wanted: Sequence[tuple[str, str]],
-    key: SliceKey,
-    path: Path,
-    *,
-    is_empty: bool,
-) -> None:
-    """Put a slice in the place of its former rows, of which there are none in an empty file."""
-    source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
-    stored = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-    columns = ", ".join(quote(column) for column, _ in wanted if column in stored)
-    if not is_empty:
-        where, values = _of_slice(key)
-        db.execute(f"DELETE FROM {sql_name(table)} WHERE {where}", values)
-    db.execute(f"INSERT INTO {sql_name(table)} BY NAME SELECT {columns} FROM {source}")
-
-
-def _of_slice(key: SliceKey) -> tuple[str, list[str]]:
-    """The condition that a slice's rows fulfil, and its values."""
-    return ("portal = ? AND month = ?", [key.portal, key.month]) if key.month else ("portal = ?", [key.portal])
-
-
-def _explained(error: duckdb.Error, warehouse: Path) -> StorageError:
-    """DuckDB reports a full disk as its own error; the text may hold file names, never rows."""
-    full = "no space left" in str(error).lower() or "out of disk" in str(error).lower()
-    if full:
-        raise OSError(errno.ENOSPC, "No space left on device") from None
-    kind = type(error).__name__
-    return PublicationError(
-        f"{warehouse} was not renewed ({kind}). The previous file is untouched; if it is damaged, write a new one from the "
-        "lake with `planday publish --rebuild`"
-    )
+    def _report_logs(self, moved: Iterable[Path], holder: Holder | None) -> None:
+        names = ", ".join(path.name for path in moved)
+        if names:
+            self._notices.append(
+                f"Another program{f', {holder},' if holder else ''} edited {self._place.path}. Its edits were set aside "
+                f"as {names}, "
+                "and readers see what was published"
+            )
+        if holder:
+            self._notices.append(
+                f"{holder} has the previous {self._place.path.name} open for writing, which keeps others from opening "
+                "it. Close it, "
+                "and open the file read-only"
+            )

@@ -1,0 +1,115 @@
+"""The bytes of a slice: written with a checksum, checked when they are read, and what is wrong with them told apart.
+
+    the system refuses (rights, disk, memory)   StorageError: says nothing about the file
+    a later format                              StorageError: upgrade
+    not what was written                        DamagedSliceError
+
+The checksum (CRC-32) covers every byte of the file but its own digits, so that a flipped bit is found also where it decodes
+to another number. Checking costs a fiftieth of decoding. Files of earlier versions have none, and are decoded.
+
+Not here: where slices are (`slices`).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from planday_io.errors import DamagedSliceError, StorageError
+from planday_io.files import storage_errors
+
+META = b"planday"
+_SUM = b"planday-crc32:"
+"""Stands before the checksum in the file's metadata, as a value of its own."""
+_DIGITS = 10
+_ROWS = 122_880
+"""Of a row group: what DuckDB reads at a time, and what is held in memory while a file is written."""
+
+
+def write(table: pa.Table, file: Path, provenance: bytes) -> None:
+    """Write a table with its provenance. Raises OSError."""
+    # Numbers and instants hardly repeat: a dictionary of them costs more time and space than it saves.
+    texts = [column.name for column in table.schema if pa.types.is_string(column.type)]
+    schema = table.schema.with_metadata({META: provenance})
+    with (
+        pa.OSFile(str(file), "wb") as sink,
+        pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts) as writer,
+    ):
+        writer.write_table(table.cast(schema), row_group_size=_ROWS)
+        writer.add_key_value_metadata({"planday.checksum": (_SUM + b"0" * _DIGITS).decode()})
+    content = file.read_bytes()
+    begin = content.rindex(_SUM) + len(_SUM)
+    with file.open("r+b") as opened:
+        opened.seek(begin)
+        opened.write(_checksum(content, begin))
+
+
+def provenance(file: Path) -> tuple[bytes, int]:
+    """The provenance of a file, and how many rows it says it has. Only its footer is read.
+
+    Raises:
+        DamagedSliceError: it has none.
+        StorageError: it cannot be read.
+    """
+    with _told_apart(file):
+        metadata = pq.read_metadata(file)
+        return _stored(metadata, file), metadata.num_rows
+
+
+def read(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows, or some columns of them, of a file that is as it was written. Raises like `provenance`."""
+    with _told_apart(file):
+        content = file.read_bytes()
+        opened = _checked(content, file)
+        return opened.read(columns=None if columns is None else [*columns]).replace_schema_metadata(None)
+
+
+def check(file: Path) -> None:
+    """Look whether a file is as it was written. Raises like `provenance`."""
+    with _told_apart(file):
+        content = file.read_bytes()
+        opened = _checked(content, file)
+        if _SUM not in content:
+            opened.read()
+
+
+def _checked(content: bytes, file: Path) -> pq.ParquetFile:
+    begin = content.rfind(_SUM) + len(_SUM)
+    if begin >= len(_SUM) and content[begin : begin + _DIGITS] != _checksum(content, begin):
+        raise DamagedSliceError(file, "its checksum does not agree with its content")
+    return pq.ParquetFile(pa.BufferReader(content))
+
+
+def _checksum(content: bytes, begin: int) -> bytes:
+    """Of everything but the digits of the checksum itself."""
+    view = memoryview(content)
+    return b"%010d" % zlib.crc32(view[begin + _DIGITS :], zlib.crc32(view[:begin]))
+
+
+def _stored(metadata: pq.FileMetaData, file: Path) -> bytes:
+    stored: bytes | None = (metadata.metadata or {}).get(META)
+    if stored is None:
+        raise DamagedSliceError(file, "it says nothing about where it comes from")
+    return stored
+
+
+@contextmanager
+def _told_apart(file: Path) -> Iterator[None]:
+    """Tell what the system refuses from bytes that are no Parquet: Arrow raises OSError for both."""
+    try:
+        with storage_errors(file, "read"):
+            try:
+                yield
+            except OSError as error:
+                if error.errno is None:
+                    raise DamagedSliceError(file, "it cannot be decoded") from None
+                raise
+    except StorageError:
+        raise
+    except (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError):
+        raise DamagedSliceError(file, "it is no whole Parquet file") from None

@@ -1,0 +1,79 @@
+"""Whether the lake is the one that was written before: a name in its root, and the same name in the state folder.
+
+A disk that is not mounted, or a wrong path, looks like a new lake. Without this an installation would begin from nothing, and
+its next publication would empty the warehouse.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from planday_io.errors import LostSliceError
+from planday_io.files import locked, storage_errors, write_text
+
+_NAME = "_lake.json"
+
+
+def require(
+    root: Path, state: Path, *, has_slices: Callable[[], bool], was_published: Callable[[], bool], creates: bool
+) -> None:
+    """Look whether a lake is the one that the state folder knows.
+
+    Args:
+        root: of the lake.
+        state: folder.
+        has_slices: whether any slice is there.
+        was_published: whether any slice of it was published.
+        creates: name a lake that is new.
+
+    Raises:
+        LostSliceError: it is not there, or another one.
+        StorageError: it cannot be read.
+    """
+    there, known = _read(root / _NAME), _read(state / "lake.json")
+    if there and there == known:
+        return
+    if there and known:
+        raise LostSliceError(f"{root} is another lake than the one that this installation wrote until now. {_ADVICE}")
+    if not there and was_published() and not has_slices():
+        raise LostSliceError(
+            f"{root} is not there, or has no data in it, and the warehouse was published from it. Check that the folder "
+            "exists "
+            f"and the disk is mounted. {_ADVICE}"
+        )
+    if creates:
+        adopt(root, state)
+
+
+def adopt(root: Path, state: Path) -> None:
+    """Take a lake for the one of this installation, whatever was known before. Raises StorageError."""
+    with locked(state / "locks" / "lake.lock"):
+        there, known = _read(root / _NAME), _read(state / "lake.json")
+        name = there or known or secrets.token_hex(8)
+        for file, present in ((root / _NAME, there), (state / "lake.json", known)):
+            if present != name:
+                with storage_errors(file, "name the lake in"):
+                    write_text(file, json.dumps({"lake": name}))
+
+
+_ADVICE = (
+    "Correct `lake` in portals.yaml, or mount the disk. If this is the lake to go on with, say so with `planday "
+    "publish --rebuild`: "
+    "the warehouse then shows what is in it, and nothing else. Nothing was written"
+)
+
+
+def _read(file: Path) -> str:
+    """The name in a file; empty where there is none, or it is damaged."""
+    with storage_errors(file, "read the name of the lake in"):
+        try:
+            text = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+    try:
+        return str(json.loads(text)["lake"])
+    except (ValueError, KeyError, TypeError):
+        return ""

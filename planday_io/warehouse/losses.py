@@ -1,0 +1,91 @@
+"""What the warehouse shows and the lake no longer has: reported, and refused where rows would be gone for good.
+
+Not here: damaged files (`planday_io.lake.parquet`), a lake that is missing as a whole (`planday_io.lake.presence`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from planday_io.catalogue import Catalogue
+from planday_io.errors import LostSliceError, PublicationError, StorageError
+from planday_io.lake.origin import Origin, SliceKey
+from planday_io.lake.published import lost_text, older_text
+from planday_io.lake.renames import unfinished_renames
+from planday_io.lake.slices import Lake
+from planday_io.warehouse.standing import Standing
+
+
+class Losses:
+    """Compares one warehouse with its lake.
+
+    Args:
+        lake: the record.
+        warehouse: the file, for errors.
+        catalogue: the tables there are.
+        accepts: let go what the lake no longer has.
+        removed_portal: key of a portal that was taken out, or empty.
+    """
+
+    def __init__(
+        self, lake: Lake, warehouse: Path, catalogue: Catalogue, *, accepts: bool, removed_portal: str
+    ) -> None:
+        self._lake = lake
+        self._warehouse = warehouse
+        self._catalogue = catalogue
+        self._accepts = accepts
+        self._removed_portal = removed_portal
+        self.problems: dict[SliceKey, StorageError] = {}
+        """What was found, by slice."""
+
+    def lost(self, current: Standing | None) -> set[SliceKey]:
+        """Slices that the file shows and the lake has no file for. They are reported, and their rows stay."""
+        lost = {key for key in self.shown(current) if not os.path.lexists(self._lake.path(key))}
+        for key in sorted(lost, key=str):
+            self.problems[key] = LostSliceError(lost_text(key, "the lake has no file for it"))
+        return lost
+
+    def shown(self, current: Standing | None) -> list[SliceKey]:
+        """Slices that the file shows and that must not get lost."""
+        if current is None or self._accepts:
+            return []
+        tables = self._catalogue.lake_tables
+        moving = {portal for pair in unfinished_renames(self._lake.root) for portal in pair} | {self._removed_portal}
+        return [key for key in current.shown if key.full_name in tables and key.portal not in moving]
+
+    def is_current(self, key: SliceKey, origin: Origin, current: Standing | None) -> bool:
+        """Whether a slice is no older than what the file shows of it, as one from a backup would be."""
+        shown = current.shown.get(key) if current is not None and not self._accepts else None
+        why = older_text(key, origin, shown.slice_id, shown.read_at) if shown is not None else ""
+        if why:
+            self.problems[key] = LostSliceError(lost_text(key, why))
+        return not why
+
+    def refuse_loss(self, current: Standing | None, kept: Collection[SliceKey]) -> None:
+        """A new file holds what the lake has, so whatever only the present one shows would be gone."""
+        gone = [key for key in self.shown(current) if key not in kept]
+        if gone:
+            first = min(gone, key=str)
+            raise PublicationError(
+                f"{self._warehouse} has to be written again from the lake, and of the slices that it shows {len(gone)} "
+                f"are not there. {self.problems.get(first) or lost_text(first, 'the lake has no file for it')}"
+            )
+
+    def refuse_another_lake(self, current: Standing) -> None:
+        if self._accepts or current.made is None:
+            return
+        known: set[str] = set()
+        for key in self.shown(current):
+            number, portal = current.shown[key].portal_id, key.portal
+            # One slice per portal tells.
+            if not number or portal in known or (origin := self._lake.usable_origin(key)) is None:
+                continue
+            known.add(portal)
+            if origin.portal_id != number:
+                raise PublicationError(
+                    f"{self._warehouse} shows Planday portal {number} as '{portal}', and in {self._lake.root} '{portal}' is "
+                    f"portal {origin.portal_id}: they do not belong together. Correct `lake` or `warehouse` in "
+                    "portals.yaml, or, if the lake is right, `planday publish --rebuild`. Nothing was changed"
+                )

@@ -1,0 +1,211 @@
+"""The place of the warehouse file: where its links lead, the logs of other programs beside it, and who holds it open.
+
+DuckDB replays a write-ahead log on whatever file has its name without `.wal`. This package never leaves a log, so each one
+there is another program's, with edits that every reader would see. It is renamed to a name that no DuckDB reads, and kept.
+DuckDB 2.0 puts the log beside the file that a link leads to, earlier versions beside the link, so both are checked.
+
+Not here: what is in the file (`standing`), renewing it (`publish`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from planday_io.errors import PublicationError
+from planday_io.files import link_target, storage_errors
+
+_LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
+_ASIDE = ".set-aside-"
+_MAGIC = b"DUCK"
+_HEADERS = 3 * 4096
+"""The main header and the two database headers, of which each checkpoint writes one with a higher iteration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A program that has the file open for writing.
+
+    Args:
+        pid: its process, or 0 where that is not known, as from another container.
+        name: of the program, or empty.
+    """
+
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a program on another machine or in another container"
+        return f"{self.name or 'a program'} (process {self.pid})"
+
+
+class Place:
+    """The place of one warehouse.
+
+    Args:
+        path: as configured; perhaps a link.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def file(self) -> Path:
+        """The file itself, at the end of all links, whether it exists or not. Raises StorageError."""
+        with storage_errors(self.path, "find the warehouse behind the link"):
+            return link_target(self.path)
+
+    def logs(self) -> list[Path]:
+        """Write-ahead logs that DuckDB would replay on the file, under any of its names."""
+        return [log for _, log in self._logs()]
+
+    def set_aside_logs(self) -> list[Path]:
+        """Rename every log, so that no DuckDB reads it. An empty one is removed.
+
+        Returns:
+            The new names.
+
+        Raises:
+            PublicationError: a log cannot be renamed.
+        """
+        moved = []
+        for name, log in self._logs():
+            try:
+                if log.is_file() and log.stat().st_size == 0:
+                    log.unlink()
+                    continue
+                moved.append(log.rename(_aside_name(name, f"{log.name.rpartition('.')[2]}-log")))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise PublicationError(
+                    f"{log} is the log of another program's edits, which every reader of {self.path} would see. It cannot be "
+                    f"set aside ({error.strerror}): move it away. The previous warehouse is untouched"
+                ) from None
+        return moved
+
+    def keep_copy(self) -> Path:
+        """Keep the file as it is now under another name, because it holds another program's work. Raises OSError."""
+        file = self.file
+        name = _aside_name(file, "duckdb")
+        try:
+            os.link(file, name)
+        except OSError:  # a file system without links
+            shutil.copy2(file, name)
+        return name
+
+    def set_aside(self) -> list[Path]:
+        """What was set aside and not removed since, oldest first."""
+        folders = dict.fromkeys(name.parent for name in self._names())
+        names = dict.fromkeys(name.name for name in self._names())
+        return sorted(
+            path for folder in folders for name in names if folder.is_dir() for path in folder.iterdir()
+            if path.name.startswith(f"{name}{_ASIDE}")
+        )  # fmt: skip
+
+    def is_duckdb(self) -> bool:
+        """Whether the file begins as a DuckDB file does. Raises StorageError."""
+        with storage_errors(self.file, "read"), self.file.open("rb") as file:
+            return file.read(12)[8:] == _MAGIC
+
+    def headers(self) -> str:
+        """Fingerprint of the file's headers: another one after every edit that reached the file. Raises StorageError."""
+        return headers_of(self.file)
+
+    def holder(self) -> Holder | None:
+        """Who has the file open for writing, as far as can be told: None also where this system cannot tell."""
+        with suppress(OSError):
+            return _lock_holder(self.file)
+        return None
+
+    def _logs(self) -> list[tuple[Path, Path]]:
+        """Each log with the name of the file that it would be replayed on."""
+        both = [(name, Path(f"{name}{ending}")) for name in self._names() for ending in _LOGS]
+        return [(name, log) for name, log in both if os.path.lexists(log)]
+
+    def _names(self) -> list[Path]:
+        """The path, each link on the way, and the file."""
+        names, seen = [self.path], {self.path}
+        while (last := names[-1]).is_symlink():
+            following = last.parent / last.readlink()
+            if following in seen:
+                break
+            seen.add(following)
+            names.append(following)
+        return list(dict.fromkeys([*names, Path(os.path.realpath(self.path))]))
+
+
+def headers_of(file: Path) -> str:
+    """See `Place.headers`."""
+    with storage_errors(file, "read"), file.open("rb") as opened:
+        return sha256(opened.read(_HEADERS)).hexdigest()[:16]
+
+
+def set_aside_leftovers(path: Path) -> list[Path]:
+    """Set logs aside that a killed program left, or one that still writes to a file that was replaced.
+
+    The log of a program that has the present file open stays: that file cannot be read by anybody until it is renewed.
+
+    Args:
+        path: of the warehouse, as configured.
+
+    Returns:
+        The new names. Raises PublicationError.
+    """
+    place = Place(path)
+    return place.set_aside_logs() if place.logs() and place.holder() is None else []
+
+
+def _aside_name(file: Path, ending: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return file.with_name(f"{file.name}{_ASIDE}{stamp}.{ending}")
+
+
+_FLOCK = {"linux": ("hhqqi4x", (0, 1, 4)), "darwin": ("qqihh", (3, 4, 2))}
+"""Layout of `struct flock`, and where type, whence and process id are in it."""
+
+
+def _lock_holder(file: Path) -> Holder | None:
+    """Who holds a lock for writing on the file: DuckDB locks what it opens, with fcntl."""
+    layout = _FLOCK.get(sys.platform)
+    if layout is None:
+        return None
+    import fcntl
+
+    form, (kind_at, whence_at, pid_at) = layout
+    values = [0] * 5
+    values[kind_at], values[whence_at] = fcntl.F_RDLCK, os.SEEK_SET
+    # Closing it ends locks that this process has on the file, which are those of readers only.
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        answer = struct.unpack(form, fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(form, *values)))
+    finally:
+        os.close(handle)
+    if answer[kind_at] == fcntl.F_UNLCK:
+        return None
+    pid = max(0, answer[pid_at])
+    return Holder(pid, _program(pid) if pid else "")
+
+
+def _program(pid: int) -> str:
+    """The name of a process, or empty where this system does not show it."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        pass
+    try:
+        done = subprocess.run(
+            ["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return Path(done.stdout.strip()).name

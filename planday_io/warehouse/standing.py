@@ -1,0 +1,236 @@
+"""What the warehouse file is before it is renewed: whether it is ours, as it was published, and what it shows.
+
+A publication begins with a copy, so edits of another program that reached the file itself would live on in it. The headers
+of the file as it was published are noted in the state folder; a file with other headers is written again from the lake.
+
+Not here: the place of the file and logs beside it (`place`), renewing it (`publish`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from planday_io.catalogue import Catalogue
+from planday_io.config.model import Privacy
+from planday_io.errors import LostSliceError, PublicationError, StorageError
+from planday_io.files import storage_errors, temporary_name, write_text
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.warehouse import ledger
+from planday_io.warehouse.definitions import literal, retyped
+from planday_io.warehouse.place import Holder, Place, headers_of
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A slice as the file shows it.
+
+    Args:
+        slice_id: of the slice.
+        read_at: UTC instant of the read.
+        portal_id: Planday's id of its portal, or None where the ledger does not say.
+    """
+
+    slice_id: str
+    read_at: datetime
+    portal_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The file that is there now.
+
+    Args:
+        made: how it was made, or None when it does not say so.
+        is_retyped: a column has another type than it should have.
+        shown: the slices in it.
+        doubled: slices of which rows were left out for those of another month.
+        is_edited: it is not as it was published.
+        is_known: it was noted how it was published; otherwise nobody can tell whether it was edited.
+        source: the file to read, which is a copy where another program has the file open for writing.
+        holder: that program.
+    """
+
+    made: ledger.Published | None
+    is_retyped: bool
+    shown: Mapping[SliceKey, Shown]
+    doubled: frozenset[SliceKey]
+    is_edited: bool
+    is_known: bool
+    source: Path
+    holder: Holder | None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether `source` is a copy that may be used up."""
+        return self.holder is not None
+
+
+class Record:
+    """The headers of the file as it was published, in the state folder.
+
+    Args:
+        state: the folder.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._file = state / "publication.json"
+
+    def headers(self) -> list[str] | None:
+        """Of the last publication, and of one that was under way; None where nothing is noted, or nothing usable."""
+        with storage_errors(self._file, "read the record of the publication in"):
+            try:
+                text = self._file.read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            headers = json.loads(text)["headers"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return [one for one in headers if isinstance(one, str)] if isinstance(headers, list) else None
+
+    def note(self, headers: Sequence[str]) -> None:
+        """Note headers in place of the previous ones. Raises StorageError."""
+        with storage_errors(self._file, "write the record of the publication in"):
+            write_text(self._file, json.dumps({"headers": list(headers)}))
+
+
+@contextmanager
+def standing(
+    place: Place, record: Record, catalogue: Catalogue, policies: Privacy, wanted: ledger.Published
+) -> Iterator[Standing]:
+    """Look at the file that is there.
+
+    Raises:
+        PublicationError: it is not a warehouse of this package.
+    """
+    if place.file.is_dir():
+        raise PublicationError(
+            f"{place.path} is a folder: correct `warehouse` in portals.yaml, or move the folder away"
+        )
+    if not place.is_duckdb():
+        raise PublicationError(f"{place.path} is no DuckDB file, or a damaged one. {_ADVICE}")
+    noted = record.headers()
+    before = place.headers()
+    copy: Path | None = None
+    try:
+        try:
+            with attached(place.file) as db:
+                found = _contents(db, catalogue, policies, wanted)
+            holder = None
+        except duckdb.Error as error:
+            if not _is_locked(error):
+                raise explained(error, place.path) from None
+            holder = place.holder() or Holder(0, "")
+            copy = temporary_name(place.file)
+            with storage_errors(copy, "copy the warehouse to"):
+                shutil.copyfile(place.file, copy)
+            try:
+                with attached(copy) as db:
+                    found = _contents(db, catalogue, policies, wanted)
+            except duckdb.Error as inner:
+                raise explained(inner, place.path) from None
+        if found is None:
+            raise PublicationError(
+                f"{place.path} was not written by this program: it has no table {ledger.SLICES}. {_ADVICE}"
+            )
+        made, is_retyped, shown, doubled = found
+        # Another program may have written while the file was copied: whole are copies between two equal looks only.
+        is_edited = noted is not None and (before not in noted or (copy is not None and headers_of(copy) != before))
+        yield Standing(made, is_retyped, shown, doubled, is_edited, noted is not None, copy or place.file, holder)
+    finally:
+        if copy is not None:
+            copy.unlink(missing_ok=True)
+
+
+_ADVICE = (
+    "Nothing was changed. Correct `warehouse` in portals.yaml, or, if the file is to be replaced, write a new one from "
+    "the lake "
+    "with `planday publish --rebuild`"
+)
+
+_Contents = tuple[ledger.Published | None, bool, dict[SliceKey, Shown], frozenset[SliceKey]]
+
+
+def _contents(
+    db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privacy, wanted: ledger.Published
+) -> _Contents | None:
+    """What the connected file says of itself, or None where it is not ours."""
+    if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db, ledger.SLICES):
+        return None
+    made = ledger.read_publication(db)
+    is_retyped = made is None or (made.definitions != wanted.definitions and retyped(db, catalogue, policies))
+    rows = ledger.read_slices(db)
+    shown = {
+        SliceKey.of(row.table_name, row.portal, row.month): Shown(row.slice_id, row.read_at, row.portal_id)
+        for row in rows
+    }
+    doubled = frozenset(SliceKey.of(row.table_name, row.portal, row.month) for row in rows if row.elsewhere)
+    return made, is_retyped, shown, doubled
+
+
+def require_lake(lake: Lake, warehouse: Path, state: Path) -> None:
+    """Look whether a lake is the one that was written before, also where the state folder is new: the warehouse tells then.
+
+    Raises:
+        LostSliceError: it is not. Nothing may be written.
+    """
+    lake.require()
+    place = Place(warehouse)
+    if Record(state).headers() is not None or lake.has_slices() or not place.file.is_file() or not place.is_duckdb():
+        return
+    try:
+        with attached(place.file) as db:
+            shown = ledger.read_slices(db)
+    except duckdb.Error:
+        # Not a warehouse, or in use: the publication says so.
+        return
+    if shown:
+        raise LostSliceError(
+            f"{lake.root} has no data in it, and {warehouse} shows {len(shown)} slices. Check that the folder exists "
+            "and the disk "
+            "is mounted, and that `lake` in portals.yaml is the right one. If the warehouse is to begin again from "
+            "nothing, say so "
+            "with `planday publish --rebuild`. Nothing was written"
+        )
+
+
+@contextmanager
+def attached(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file, open for reading. Attached, because `connect` gives a process the file that it has open already under that
+    name, which may have been replaced since.
+    """
+    with duckdb.connect(":memory:") as db:
+        db.execute("SET TimeZone = 'UTC'")
+        db.execute(f"ATTACH {literal(str(file))} AS warehouse (READ_ONLY)")
+        db.execute("USE warehouse")
+        yield db
+
+
+def _is_locked(error: duckdb.Error) -> bool:
+    """Whether another program, or this one, has the file open for writing."""
+    text = str(error).lower()
+    return any(
+        part in text for part in ("set lock", "already attached", "different configuration", "file handle conflict")
+    )
+
+
+def explained(error: duckdb.Error, warehouse: Path) -> StorageError:
+    """DuckDB reports a full disk as its own error; the text may hold file names, never rows."""
+    full = "no space left" in str(error).lower() or "out of disk" in str(error).lower()
+    if full:
+        import errno
+
+        raise OSError(errno.ENOSPC, "No space left on device") from None
+    kind = type(error).__name__
+    return PublicationError(
+        f"{warehouse} was not renewed ({kind}). The previous file is untouched; if it is damaged, write a new one from the "
+        "lake with `planday publish --rebuild`"
+    )

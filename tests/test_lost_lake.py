@@ -1,0 +1,259 @@
+"""The lake never knows less than the warehouse shows: unmounted, exchanged, put back in part, or somebody else's file."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from planday_io.alerts.incidents import find
+from planday_io.catalogue import CATALOGUE
+from planday_io.errors import LostSliceError, PublicationError, StorageError
+from planday_io.forgetting import forget_person, forget_portal, remember_person
+from planday_io.lake.slices import SliceKey
+from tests.conftest import Installation
+from tests.test_command_line import planday_command
+
+KEY = SliceKey.of("hr.departments", "oslo")
+HISTORY = SliceKey.of("hr.departments_history", "oslo")
+
+
+@pytest.fixture
+def published(planday: Installation) -> Installation:
+    planday.refresh("hr.departments")
+    planday.publish()
+    return planday
+
+
+def count(planday: Installation, table: str = "hr.departments") -> int:
+    number: int = planday.query(f"SELECT count(*) FROM {table}")[0][0]
+    return number
+
+
+def not_mounted(planday: Installation) -> None:
+    planday.config.lake.rename(planday.folder / "elsewhere")
+
+
+def mounted_empty(planday: Installation) -> None:
+    not_mounted(planday)
+    planday.config.lake.mkdir()
+
+
+def wrong_path(planday: Installation) -> None:
+    planday.config_path.write_text(planday.config_path.read_text() + "\nlake: not-the-lake\n")
+
+
+def state_lost_too(planday: Installation) -> None:
+    not_mounted(planday)
+    shutil.rmtree(planday.config.state / "published")
+    for name in ("lake.json", "publication.json"):
+        (planday.config.state / name).unlink()
+
+
+@pytest.mark.parametrize("lose", [not_mounted, mounted_empty, wrong_path, state_lost_too])
+def test_missing_lake_is_refused_before_anything_is_written(
+    published: Installation, lose: Callable[[Installation], None]
+) -> None:
+    lose(published)
+    for table in ("hr.departments", "hr.skills"):
+        with pytest.raises(LostSliceError, match=r"`lake` in portals\.yaml"):
+            published.refresh(table)
+    with pytest.raises(PublicationError):
+        published.publish()
+    assert not [path for path in published.config.lake.rglob("*") if path.is_file()]
+    assert count(published) == 2
+    if lose is not state_lost_too:
+        found = find(published.config, CATALOGUE, {}, datetime.now(UTC))
+        assert "storage" in {one.cause for one in found.incidents.values()}
+        for forget in (
+            lambda: forget_person(published.config, CATALOGUE, "oslo", 1),
+            lambda: forget_portal(published.config, CATALOGUE, "oslo"),
+        ):
+            with pytest.raises(StorageError):
+                forget()
+    published.publish(rebuild=True)
+    published.refresh("hr.departments")
+    assert published.publish().problems == {}
+    assert count(published) == 2
+
+
+def test_sync_on_a_missing_lake_fails_and_empties_nothing(published: Installation) -> None:
+    not_mounted(published)
+    done = planday_command(published, "sync", "oslo", "--resources", "hr.departments")
+    assert done.returncode == 1, done.stdout
+    assert "mounted" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not published.config.lake.exists()
+    assert count(published) == 2
+
+
+def test_another_lake_is_refused(published: Installation) -> None:
+    other = published.fresh()
+    other.refresh("hr.departments")
+    not_mounted(published)
+    other.config.lake.rename(published.config.lake)
+    with pytest.raises(LostSliceError, match="another lake"):
+        published.refresh("hr.skills")
+    with pytest.raises(PublicationError, match="another lake"):
+        published.publish()
+
+
+def test_deleted_folder_is_reported_and_its_rows_stay(published: Installation) -> None:
+    shutil.rmtree(published.lake.path(KEY).parent)
+    with pytest.raises(LostSliceError, match=r"hr\.departments of portal 'oslo'"):
+        published.refresh("hr.departments")
+    published.refresh("hr.departments", "london")
+    done = published.publish()
+    assert [*done.problems] == [KEY]
+    assert count(published) == 4, "the other portal is published"
+    (published.config.state / "publication.json").unlink()
+    with pytest.raises(PublicationError, match="has no file for it"):
+        published.publish()
+    assert count(published) == 4
+    assert published.publish(rebuild=True).problems == {}
+    assert count(published) == 2
+    published.refresh("hr.departments")
+    published.publish()
+    assert count(published) == 4
+
+
+def test_missing_history_waits_for_its_backup(published: Installation) -> None:
+    file = published.lake.path(HISTORY)
+    backup = file.read_bytes()
+    file.unlink()
+    published.sandbox.portals["oslo"].departments[0]["name"] = "renamed"
+    published.refresh("hr.departments")
+    assert HISTORY in published.publish().problems
+    assert not file.exists(), "no history is begun in its place"
+    assert count(published, "hr.departments_history") == 2
+    file.write_bytes(backup)
+    assert published.publish().problems == {}
+    assert count(published, "hr.departments_history") == 3
+
+
+@pytest.mark.parametrize("name", [KEY, HISTORY])
+def test_older_file_that_was_put_back_is_noticed(published: Installation, name: SliceKey) -> None:
+    older = published.lake.path(name).read_bytes()
+    published.sandbox.portals["oslo"].departments[0]["name"] = "renamed"
+    published.refresh("hr.departments")
+    published.publish()
+    published.lake.path(name).write_bytes(older)
+    done = published.publish(compare_all=True)
+    assert [*done.problems] == [name]
+    assert "older file" in str(done.problems[name])
+    if name == KEY:
+        with pytest.raises(LostSliceError, match="older file"):
+            published.refresh("hr.departments")
+    assert published.query("SELECT count(*) FROM hr.departments WHERE name = 'renamed'") == [(1,)]
+    assert count(published, "hr.departments_history") == 3
+
+
+def shortened(file: Path) -> None:
+    file.write_text(file.read_text().replace("[", "[] #").partition(" #")[0] + "}")
+
+
+def missing(file: Path) -> None:
+    file.unlink()
+
+
+def another_salt(file: Path) -> None:
+    file.write_text('{"salt": "00", "people": [-5]}')
+
+
+def binary(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe\x00")
+
+
+@pytest.mark.parametrize("harm", [shortened, missing, another_salt, binary])
+def test_shorter_list_of_forgotten_people_lets_nobody_back(planday: Installation, harm: Callable[[Path], None]) -> None:
+    planday.refresh("hr.employees")
+    person = planday.rows("hr.employees")[0]["id"]
+    forget_person(planday.config, CATALOGUE, "oslo", person)
+    file = planday.config.lake / "_forgotten/oslo.json"
+    good = file.read_bytes()
+    harm(file)
+    with pytest.raises(StorageError, match=r"forgotten"):
+        planday.refresh("hr.employees")
+    planday.refresh("hr.employees", "london")
+    assert "oslo" in "".join(map(str, planday.publish().problems))
+    assert planday.query(f"SELECT count(*) FROM hr.employees WHERE id = {person} AND portal = 'oslo'") == [(0,)]
+    assert planday.query("SELECT count(*) > 0 FROM hr.employees WHERE portal = 'london'") == [(True,)]
+    shutil.copyfile(planday.config.state / "forgotten/oslo.json", file)
+    assert file.read_bytes() == good, "the copy that the error names"
+    planday.refresh("hr.employees")
+    assert person not in {row["id"] for row in planday.rows("hr.employees")}
+    harm(file)
+    if harm is not binary:
+        assert remember_person(planday.config, CATALOGUE, "oslo", person)
+        planday.refresh("hr.employees")
+        assert person in {row["id"] for row in planday.rows("hr.employees")}
+
+
+def database_of_others(file: Path) -> None:
+    with duckdb.connect(str(file)) as db:
+        db.execute("CREATE TABLE sales AS SELECT 1 AS amount")
+
+
+def schema_of_the_same_name(file: Path) -> None:
+    with duckdb.connect(str(file)) as db:
+        db.execute("CREATE SCHEMA sync")
+        db.execute("CREATE TABLE sync.slices (name VARCHAR)")
+
+
+def sqlite_file(file: Path) -> None:
+    with sqlite3.connect(file) as db:
+        db.execute("CREATE TABLE sales (amount)")
+
+
+def text_file(file: Path) -> None:
+    file.write_text("amount\n1\n")
+
+
+def empty_file(file: Path) -> None:
+    file.touch()
+
+
+@pytest.mark.parametrize("place", [database_of_others, schema_of_the_same_name, sqlite_file, text_file, empty_file])
+def test_file_of_somebody_else_is_not_replaced(planday: Installation, place: Callable[[Path], None]) -> None:
+    planday.refresh("hr.departments")
+    file = planday.config.warehouse
+    file.unlink()
+    place(file)
+    content = file.read_bytes()
+    with pytest.raises(PublicationError, match=r"`warehouse` in portals\.yaml"):
+        planday.publish()
+    assert file.read_bytes() == content
+    done = planday.publish(rebuild=True)
+    assert count(planday) == 2
+    (kept,) = planday.folder.glob("warehouse.duckdb.set-aside-*")
+    assert kept.read_bytes() == content
+    assert kept.name in "".join(done.notices)
+
+
+def test_folder_in_the_place_of_the_warehouse_is_named(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    planday.config.warehouse.unlink()
+    planday.config.warehouse.mkdir()
+    for rebuild in (False, True):
+        with pytest.raises(PublicationError, match="folder"):
+            planday.publish(rebuild=rebuild)
+    assert planday.config.warehouse.is_dir()
+
+
+def test_warehouse_of_an_earlier_version_is_taken_over(published: Installation) -> None:
+    """Without a record of the publication, the name of the lake, or marks."""
+    (published.config.state / "publication.json").unlink()
+    (published.config.state / "lake.json").unlink()
+    (published.config.lake / "_lake.json").unlink()
+    shutil.rmtree(published.config.state / "published")
+    with duckdb.connect(str(published.config.warehouse)) as db:
+        db.execute("DROP TABLE sync.publication")
+        db.execute("ALTER TABLE sync.slices DROP COLUMN elsewhere")
+    published.refresh("hr.departments")
+    assert published.publish().problems == {}
+    assert count(published) == 2
