@@ -62,12 +62,22 @@ def main() -> None:
 
 
 @app.command()
-def sandbox(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8155) -> None:
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8155,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="How it behaves where the real Planday is not known, such as open_shifts=null; repeatable."),
+    ] = None,
+) -> None:
     """Serve a local Planday with three demo portals until interrupted."""
     from planday_io.sandbox.serve import serve_forever
     from planday_io.sandbox.state import demo_sandbox
+    from planday_io.sandbox.variants import Variants
 
-    made = demo_sandbox()
+    try:
+        made = demo_sandbox(variants=Variants.of(variant or ()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--variant") from None
     typer.echo(f"A local Planday listens on http://127.0.0.1:{port} (Ctrl+C ends it).")
     for client in made.apps.values():
         for key, token in client.refresh_tokens.items():

@@ -84,7 +84,10 @@ def _make_it_odd(portal: Any) -> None:
     unpunched = next(
         s
         for s in roster.shifts.values()
-        if s["date"].startswith(month) and s["employeeId"] and not s["punchClockShiftId"] and not s["shiftTypeId"]
+        if s["date"].startswith(month)
+        and s["employeeId"] not in {None, *(record["employeeId"] for record in portal.leave.records)}
+        and not s["punchClockShiftId"]
+        and not s["shiftTypeId"]
     )
     portal.leave.records.append(
         {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args, get_type_hints
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -40,6 +41,14 @@ def _punches(portal: Portal) -> Rows:
     return {(row["id"], row["employeeId"]) for row in rows if row["startDateTime"].startswith(LAST)}
 
 
+def _instants(portal: Portal) -> Rows:
+    zone = ZoneInfo(portal.info["timeZone"])
+    rows = portal.roster.on(first_day(LAST), last_day(LAST))
+    return {
+        (row["id"], datetime.fromisoformat(row["startDateTime"]).replace(tzinfo=zone).astimezone(UTC)) for row in rows
+    }
+
+
 EXPECTED: dict[str, Callable[[Portal], Rows]] = {
     "SELECT id, first_name FROM hr.employees": lambda portal: {
         (row["id"], row["firstName"]) for row in portal.employees
@@ -50,6 +59,7 @@ EXPECTED: dict[str, Callable[[Portal], Rows]] = {
         for row in portal.employees
     },
     "SELECT id, employee_id, date, status FROM scheduling.shifts": _shifts,
+    "SELECT shift_id, start_utc FROM marts.shifts": _instants,
     "SELECT id, employee_id FROM scheduling.deleted_shifts": lambda portal: {
         (row["id"], row["employeeId"]) for row in portal.roster.deleted
     },
@@ -82,7 +92,7 @@ def _on_the_edge(portal: Portal) -> None:
 
 def _read(planday: Installation) -> None:
     for query in EXPECTED:
-        table = query.partition("FROM ")[2].split()[0]
+        table = query.partition("FROM ")[2].split()[0].replace("marts.shifts", "portal.portals")
         planday.refresh(table, month=LAST if table in ("scheduling.shifts", "punchclock.punch_clock_shifts") else None)
         if table == "hr.employees":
             planday.refresh("hr.departments")
@@ -124,6 +134,18 @@ def test_a_switch_changes_the_answer(make: Make, variants: Variants, path: str, 
         assert response.json()["data"]["isDeactivated"] is True
     else:
         assert len(response.json()["data"]) == expected
+
+
+def test_switches_are_typed_by_name() -> None:
+    typed = Variants.of(["open_shifts=null", "large_limits=taken", "lists_drafts=False"])
+    assert typed == Variants(open_shifts="null", large_limits="taken", lists_drafts=False)
+    for wrong, told in (
+        ("colour=red", "large_limits"),
+        ("open_shifts=maybe", "absent, null"),
+        ("open_shifts", "absent"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            Variants.of([wrong])
 
 
 @pytest.mark.parametrize("form", ["absent", "null"])

@@ -73,7 +73,8 @@ def _api(sandbox: Sandbox) -> Callable[[Request], Any]:
         app, portal = bearer
         verdict = sandbox.limits.count(portal.key, app.client_id)
         if not verdict.passes:
-            return Response(status_code=429, headers=verdict.headers)
+            also = {"Retry-After": "1"} if sandbox.variants.sends_retry_after else {}
+            return Response(status_code=429, headers=verdict.headers | also)
         sandbox.requests[f"{portal.key} {request.url.path}"] += 1
         sandbox.queries[f"{portal.key} {request.url.path}?{request.url.query}"] += 1
         status, document = _answer(sandbox, app, portal, request, located)

@@ -124,7 +124,7 @@ def refresh_token(portal: str) -> str:
 
 
 def _page(rows: list[bytes], query: dict[str, str], longest: int) -> tuple[int, bytes]:
-    offset, limit = int(query.get("offset", 0)), int(query.get("limit", 50))
+    offset, limit = int(query.get("offset", 0)), int(query.get("limit", 0)) or 50
     if limit > longest:
         return 400, b"{}"
     paging = b'{"offset":%d,"limit":%d,"total":%d}' % (offset, limit, len(rows))

@@ -9,6 +9,7 @@ from planday_io.sandbox.answers import by_id, document, employee, found, listing
 from planday_io.sandbox.endpoint import Asked, Endpoint, Pages, Param, RefusedError
 from planday_io.sandbox.params import CREATED, day_or_time, flag, one_of, stamps, text_of
 from planday_io.sandbox.people import Json
+from planday_io.sandbox.roster import WINDOWS_ZONES
 
 _PAGES = Pages(over="unknown")
 _SPECIAL = {
@@ -46,6 +47,13 @@ def _person(row: Json, asked: Asked) -> Json:
     if "securityGroups" in told and not asked.values.get("includeSecurityGroups"):
         told["securityGroups"] = []
     return told
+
+
+def _info(asked: Asked) -> Json:
+    told: Json = sent(asked.portal.info)
+    if asked.sandbox.variants.zone_names == "Windows":
+        told["timeZone"] = WINDOWS_ZONES[told["timeZone"]]
+    return {"data": told}
 
 
 def _details(asked: Asked) -> Json:
@@ -97,7 +105,7 @@ _LOGGED = (
 )
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    document("/portal/v1.0/info", None, lambda asked: {"data": sent(asked.portal.info)}),
+    document("/portal/v1.0/info", None, _info),
     listing("/hr/v1.0/departments", "department:read", _of_portal("departments"), pages=_PAGES),
     document(
         "/hr/v1.0/departments/{id}",

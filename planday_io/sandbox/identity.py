@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from planday_io.sandbox.people import Json
-from planday_io.sandbox.state import App, Login, Sandbox
+from planday_io.sandbox.state import App, Login, Sandbox, token_of
 from planday_io.sandbox.world import ALL_SCOPES, Portal, child_portal
 
 Form = dict[str, str]
@@ -195,7 +195,7 @@ def _exchange(sandbox: Sandbox, app: App, form: Form) -> Response:
 
 
 def _userinfo(sandbox: Sandbox, request: Request) -> Response:
-    held = sandbox.held(request.headers.get("authorization", "").removeprefix("Bearer "))
+    held = sandbox.held(token_of(request))
     if held is None:
         return Response(status_code=401)
     return JSONResponse({"sub": "1000", **_claims(held[1])})

@@ -35,6 +35,13 @@ UNPAID_TYPE = 604
 
 STATUSES = ("Open", "Assigned", "Approved", "ForSale", "Draft", "OnDuty", "PendingSwapAcceptance", "PendingApproval")
 
+WINDOWS_ZONES = {
+    "Europe/Oslo": "W. Europe Standard Time",
+    "Europe/Copenhagen": "Romance Standard Time",
+    "Europe/London": "GMT Standard Time",
+}
+"""Another way to name a zone, which nobody has ruled out."""
+
 PUNCH_STATUSES = ("PunchclockStarted", "PunchclockFinished", "PunchclockApproved")
 """What a shift becomes once somebody punches; cannot be asked for."""
 

@@ -119,7 +119,7 @@ class Sandbox:
 
     def bearer(self, request: Request) -> tuple[App, Portal] | None:
         """App and portal behind a request's two headers, or None."""
-        held = self.held(request.headers.get("authorization", "").removeprefix("Bearer "))
+        held = self.held(token_of(request))
         return held if held and request.headers.get("x-clientid") == held[0].client_id else None
 
     def held(self, token: str) -> tuple[App, Portal] | None:
@@ -128,6 +128,12 @@ class Sandbox:
         if not client_id or time.monotonic() > expires or portal in self.deactivated:
             return None
         return self.apps[client_id], self.portals.get(portal) or self.children[portal]
+
+
+def token_of(request: Request) -> str:
+    """The bearer token of a request, or an empty text."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if kind.lower() == "bearer" else ""
 
 
 def demo_sandbox(**settings: Any) -> Sandbox:  # noqa: ANN401 - passed on to Sandbox

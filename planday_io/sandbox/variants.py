@@ -6,8 +6,9 @@ The default of a switch is the answer that is harder on a client. A suite that p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Variants:
             (section 9.3).
         punch_window: whether `from` and `to` of punches test the time punched, or the time scheduled (section 9.4).
         durations: how time and cost writes hours, in days, hours and minutes or in hours, minutes and seconds (section 7).
+        zone_names: how portals and shifts name their time zone (section 11).
+        sends_retry_after: whether a 429 holds `Retry-After` besides `x-ratelimit-reset` (section 5).
     """
 
     large_limits: Literal["refused", "lowered", "taken"] = "refused"
@@ -40,3 +43,24 @@ class Variants:
     shift_window: Literal["date", "overlap"] = "date"
     punch_window: Literal["punched", "scheduled"] = "punched"
     durations: Literal["D:HH:MM", "HH:MM:SS"] = "D:HH:MM"
+    zone_names: Literal["IANA", "Windows"] = "IANA"
+    sends_retry_after: Literal[True, False] = False
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Variants:
+        """Switches as they are typed: `open_shifts=null`.
+
+        Raises:
+            ValueError: there is no such switch, or no such value; says which there are.
+        """
+        known = {name: get_args(kind) for name, kind in get_type_hints(cls).items()}
+        chosen: dict[str, Any] = {}
+        for text in texts:
+            name, _, value = text.partition("=")
+            if name not in known:
+                raise ValueError(f"there is no variant {name!r}: there are {', '.join(sorted(known))}")
+            values = {str(one).lower(): one for one in known[name]}
+            if value.lower() not in values:
+                raise ValueError(f"{name} is one of {', '.join(values)}, not {value!r}")
+            chosen[name] = values[value.lower()]
+        return cls(**chosen)

@@ -23,7 +23,7 @@ from planday_io.sandbox.params import (
     whole,
 )
 from planday_io.sandbox.people import Json
-from planday_io.sandbox.roster import PUNCH_STATUSES, STATUSES
+from planday_io.sandbox.roster import PUNCH_STATUSES, STATUSES, WINDOWS_ZONES
 
 _HOLIDAYS = {"12-24": "Christmas Eve", "12-25": "Christmas Day", "01-01": "New Year's Day"}
 _LONGEST_PUNCHES = timedelta(days=31)
@@ -49,6 +49,8 @@ def _as_sent(row: Json, asked: Asked) -> Json:
     told: Json = sent(row)
     if row["employeeId"] is None and asked.sandbox.variants.open_shifts == "null":
         told["employeeId"] = None
+    if asked.sandbox.variants.zone_names == "Windows" and "timeZone" in told:
+        told["timeZone"] = WINDOWS_ZONES.get(told["timeZone"], told["timeZone"])
     return told
 
 
