@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sqlite3
 import time
 from contextlib import closing
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from starlette.responses import Response
 
+from pipelines.console import listening
 from planday_io.client.budget import Budget, budget_use
 from planday_io.client.headers import LONGEST_SECONDS, parse_policy, wait_of
 from planday_io.client.http import Counters, PortalClient
@@ -49,7 +52,19 @@ POLICIES = [
     "²;w=1",
     f"{'9' * 400};w=1",
 ]
-POLICIES += ["20;w", "20;w=", ";w=1", "1;w=60", "5;w=60", "999999999;w=1", "20;w=61", "20;burst=3"]
+POLICIES += [
+    "20;w",
+    "20;w=",
+    "20;w=0.001",
+    "100001;w=1",
+    "1000000;w=2",
+    ";w=1",
+    "1;w=60",
+    "5;w=60",
+    "999999999;w=1",
+    "20;w=61",
+    "20;burst=3",
+]
 
 texts = st.one_of(
     st.sampled_from([*NONSENSE, *POLICIES]),
@@ -71,7 +86,7 @@ def test_no_header_asks_for_more_than_a_window(answer: dict[str, str]) -> None:
     assert wait is None or 1.0 <= wait <= LONGEST_SECONDS
     for window in parse_policy(answer.get("x-ratelimit-limit", "")).windows:
         assert 0 < window.seconds <= LONGEST_SECONDS
-        assert 10 / 60 <= window.limit / window.seconds <= 10**7
+        assert 10 / 60 <= window.limit / window.seconds <= 100_000
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -192,10 +207,19 @@ def test_what_an_older_version_stored_heals(planday: Installation, statement: st
     assert all(use.closed_seconds == 0 for use in budget_use(planday.config.state / "budget.sqlite", time.time()))
 
 
+def test_a_wait_is_a_line_of_the_display() -> None:
+    for is_terminal in (False, True):
+        console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200)
+        with listening(console, ["oslo"]) as listener:
+            listener.waiting("oslo", "portal 'oslo' waits 42 s before its next request")
+        assert "portal 'oslo' waits 42 s" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_a_clock_that_is_set_back_opens_the_gate(tmp_path: Path) -> None:
     clock = Clock()
     budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
     budget.hold(33.0)
+    assert [use.closed_seconds for use in budget_use(tmp_path / "b.sqlite", clock.now)] == [33.0, 33.0]
     clock.now -= 0.5
     assert budget.take() == pytest.approx(33.5)
     clock.now -= 86_400

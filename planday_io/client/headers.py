@@ -18,8 +18,9 @@ from email.utils import parsedate_to_datetime
 
 LONGEST_SECONDS = 60.0
 """The longest window of a plausible policy. A reset further away than this is not true."""
-_SLOWEST_RATE = 10 / 60
-"""Requests a second: a seventy-fifth of what is documented for a portal. A policy below is not followed."""
+_SHORTEST_SECONDS = 1.0
+_SLOWEST_RATE, _FASTEST_RATE = 10 / 60, 100_000.0
+"""Requests a second: a seventy-fifth of what is documented for a portal, and more than any network takes."""
 _LARGEST_LIMIT = 1_000_000
 _MOST_WINDOWS = 16
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -39,9 +40,9 @@ class RateWindow:
     def is_plausible(self) -> bool:
         """Whether an API could mean it."""
         return (
-            0 < self.seconds <= LONGEST_SECONDS
+            _SHORTEST_SECONDS <= self.seconds <= LONGEST_SECONDS
             and 0 < self.limit <= _LARGEST_LIMIT
-            and self.limit / self.seconds >= _SLOWEST_RATE
+            and _SLOWEST_RATE <= self.limit / self.seconds <= _FASTEST_RATE
         )
 
 
