@@ -22,7 +22,7 @@ from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.catalogue.endpoint import Watch
 from planday_io.changes import ChangedMonths, months_to_read, touched_months
 from planday_io.client.http import Counters, PortalClient
-from planday_io.errors import DamagedSliceError, LostSliceError
+from planday_io.errors import DamagedSliceError, LostSliceError, ShrunkSnapshotError
 from planday_io.frames.build import FrameContext
 from planday_io.grid import grid_months
 from planday_io.lake.guard import check_shrink
@@ -220,6 +220,11 @@ class _New:
         before_rows = self._before.kept if self._before else mark.kept if mark else None
         if before_rows is None or self._is_superseded or accept_shrink or not plan.endpoint.is_snapshot:
             return
+        if self._read.is_absent and before_rows:
+            raise ShrunkSnapshotError(
+                f"{self._table.full_name} of portal '{session.portal}' had {before_rows} rows, and the API answers now that "
+                "there is no such list. Nothing was written and the previous data stays. If it is true: --accept-shrink"
+            )
         # Deletions and moves that were seen in the month explain as large a part of every table.
         since = self._before.fetched if self._before else mark.read_at if mark else plan.fetched_at
         gone = ChangedMonths(session.config.state).share_gone(session.portal, plan.month, since)

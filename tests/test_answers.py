@@ -10,7 +10,14 @@ from starlette.responses import Response
 
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.catalogue.model import Document
-from planday_io.errors import ApiError, BrokenBodyError, EmptyAnswerError, PlandayError, UnexpectedShapeError
+from planday_io.errors import (
+    ApiError,
+    BrokenBodyError,
+    EmptyAnswerError,
+    PlandayError,
+    ShrunkSnapshotError,
+    UnexpectedShapeError,
+)
 from planday_io.failures import cause_of
 from planday_io.reading.rows import tables_in
 from planday_io.sandbox.app import as_json
@@ -108,6 +115,42 @@ def test_nothing_is_asked_again_and_then_fails(planday: Installation, answer: An
         planday.refresh("hr.departments")
     assert failed.value.retryable
     assert planday.bytes_of("hr.departments") == before
+
+
+@pytest.mark.parametrize("status", [202, 204, 205])
+def test_success_without_a_document_is_no_empty_list(planday: Installation, status: int) -> None:
+    planday.refresh("hr.departments")
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: Response(status_code=status), times=1))
+    assert planday.refresh("hr.departments")[0].rows == 2
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: Response(status_code=status), times=3))
+    with pytest.raises(BrokenBodyError, match="without a document says nothing"):
+        planday.refresh("hr.departments")
+
+
+@pytest.mark.parametrize("status", [204, 404])
+@pytest.mark.parametrize("table", ["hr.skills", "hr.supervisors"])
+def test_a_list_that_was_there_is_not_absent(planday: Installation, table: str, status: int) -> None:
+    """A portal without the feature has no list; one that had two rows yesterday has it."""
+    path = CATALOGUE.endpoint_of(table).path
+    portal = planday.sandbox.portals["oslo"]
+    (portal.skills if table == "hr.skills" else portal.supervisors)[2:] = []
+    absent = Fault(path, lambda *_: Response(status_code=status), times=None)
+    planday.sandbox.faults.append(absent)
+    assert planday.refresh(table)[0].rows == 0
+    planday.sandbox.faults.clear()
+    assert planday.refresh(table)[0].rows == 2
+    planday.sandbox.faults.append(absent)
+    with pytest.raises(ShrunkSnapshotError, match="had 2 rows, and the API answers now that there is no such list"):
+        planday.refresh(table)
+    assert len(planday.rows(table)) == 2
+    assert planday.refresh(table, accept_shrink=True)[0].rows == 0
+
+
+def test_a_double_is_told_with_its_id(planday: Installation) -> None:
+    rows = planday.sandbox.portals["oslo"].skills
+    rows.append({**rows[0], "name": "Again"})
+    error = refusal(planday, "hr.skills")
+    assert f"the first is skill_id {rows[0]['skillId']}" in str(error)
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"data": {"name": None}}, {"error": "x"}])

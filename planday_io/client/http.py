@@ -312,6 +312,10 @@ class PortalClient:
             )
         if status == 404:
             return NotFoundError("nothing is there; check api_url in portals.yaml", **about)
+        if 200 < status < 300:
+            return BrokenBodyError(
+                "an answer without a document says nothing, so it is not taken as an empty one", **about
+            )
         if status >= 500:
             return ServerError("the API has a fault; nothing was written, and the next run tries again", **about)
         return UnexpectedStatusError("this status is not known for reading; check api_url and proxies", **about)

@@ -87,6 +87,8 @@ class EndpointRead:
     counters: Counters
     rereads: int = 0
     gone: int = 0
+    is_absent: bool = False
+    """A list was answered with a status that means there is none."""
     answered: set[ParentKey] = field(default_factory=set)
     """Fan-out: the parents that were read (those that are gone are not among them)."""
     unknown: set[ParentKey] = field(default_factory=set)
@@ -130,6 +132,7 @@ class EndpointReader:
         self._limit = limit
         self._progress = progress
         self._done = 0
+        self._is_absent = False
         self.counters = Counters()
 
     async def read(self, calls: Sequence[Call]) -> EndpointRead:
@@ -171,6 +174,7 @@ class EndpointReader:
             raise next(iter(gone.values()))
         # That nobody answers for who left is as expected.
         result.gone = len(gone) + len(result.unknown - result.left)
+        result.is_absent = self._is_absent
         result.rereads = sum(parts.rereads for parts in answers.values())
         kept = [
             answers[number] for number in sorted(answers) if calls[number].parent not in gone.keys() | result.unknown
@@ -261,6 +265,7 @@ class EndpointReader:
             error.add_place(f"{self._parent.full_name}{self._in_month}{_ids(holes)}{at}")
             raise
         if answer is NONE:
+            self._is_absent = self._is_absent or self._endpoint.fan_out is None
             return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
         # A client that decodes by itself is taken as well: tests bring theirs.
         return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), holes)
@@ -306,7 +311,11 @@ class EndpointReader:
         for table in self._endpoint.tables:
             builder = self._builders[table.full_name]
             parts = (part[table.full_name] for read in reads for part in read.parts)
-            frame = builder.finish([*unpacked(parts, builder.schema)])
+            try:
+                frame = builder.finish([*unpacked(parts, builder.schema)])
+            except DataError as error:
+                error.add_place(f"portal '{self._client.portal}', GET {self._endpoint.path}{self._in_month}")
+                raise
             # One list was counted already.
             lists = sum(read.has_rows for read in reads)
             is_counted = table is self._parent and self._endpoint.pages is not None and lists <= 1
@@ -339,8 +348,8 @@ class EndpointReader:
             if table.confidence in ("documented", "observed"):
                 raise DuplicateKeyError(
                     f"{table.full_name} of portal '{self._client.portal}': {frame.num_rows} rows have "
-                    f"{frame.num_rows - repeated} distinct keys ({', '.join(table.key)}). Nothing was written and the "
-                    "previous data stays"
+                    f"{frame.num_rows - repeated} distinct keys ({', '.join(table.key)}; {_first_double(table, frame)}). "
+                    "Nothing was written and the previous data stays"
                 )
             oddities.repeated += repeated
         return last_of_each(frame, table.key), repeated
@@ -371,3 +380,11 @@ def _ids(holes: Mapping[str, Hole]) -> str:
     """What a call was fanned out over, for an error: ids and days, no personal data."""
     told = ((name, str(value)) for name, value in holes.items())
     return "".join(f", {name} {value if len(value) <= 60 else f'{value[:60]}...'}" for name, value in told)
+
+
+def _first_double(table: Table, frame: pa.Table) -> str:
+    """The first key that is there twice, as far as it consists of ids, which are no personal data."""
+    counts = frame.select(table.key).group_by(list(table.key)).aggregate([([], "count_all")])
+    double = counts.filter(pc.greater(counts.column("count_all"), 1)).slice(0, 1).to_pylist()[0]
+    ids = [f"{name} {double[name]}" for name in table.key if isinstance(double[name], int)]
+    return f"the first is {', '.join(ids)}" if ids else "none of them is an id"
