@@ -82,7 +82,7 @@ def remedy(config: Config, group: Sequence[Incident]) -> str:
     place = "where portals.yaml reads it"
     if portal in config.portals:
         ref = config.portals[portal].refresh_token
-        place = f"the file {ref.file}" if ref.file is not None else f"{ref.env} (the environment, or .env)"
+        place = f"the file {ref.file}" if ref.file is not None else f"{ref.env} (.env, or the environment)"
     return CAUSES[group[0].cause].remedy.format(portal=portal, place=place)
 
 
