@@ -6,6 +6,7 @@ Not here: what a single path may look like (`values.path`).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from planday_io.errors import ConfigError
 _OWN_FILES = ("portals.yaml", "portals.example.yaml", ".env", "dagster.yaml", "workspace.yaml")
 _NOT_TAKEN = "*?[\\"
 """Dagster looks for dagster.yaml with the folder as a glob pattern: not found, it runs with telemetry and without limits;
-another folder's found, it merges that. SQLAlchemy and DuckDB cut a path at `?`; DuckDB reads patterns and turns `\\` into
-`/`."""
+another folder's found, it merges that. SQLAlchemy and DuckDB cut a path at `?`; SQLAlchemy reads `%20` in Dagster's home as
+a space, so that its files are made in another folder; DuckDB reads patterns and turns `\\` into `/`."""
 
 
 def refuse_home(home: Path) -> None:
@@ -26,7 +27,7 @@ def refuse_home(home: Path) -> None:
         ConfigError: it says what to do.
     """
     for folder in (home, Path(os.environ.get("DAGSTER_HOME") or home).absolute()):
-        if what := misread_in(folder):
+        if what := misread_in(folder) or " and ".join(re.findall(r"%[0-9a-fA-F]{2}", str(folder))):
             shown = str(folder).encode(errors="backslashreplace").decode()
             raise ConfigError(
                 f"the folder {shown} has {what} in its path, which Dagster and DuckDB do not take as part of a name: move "
