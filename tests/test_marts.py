@@ -81,11 +81,17 @@ def _make_it_odd(portal: Any) -> None:
     roster.punches[91_001] = again
     roster.punches[worked[1]["punchClockShiftId"]]["isApproved"] = False
     roster.edit_shift(worked[1]["id"], status="Assigned")
+    absent = {
+        (record["employeeId"], entry["date"])
+        for record in portal.leave.records
+        for entry in record["registrations"] or []
+    }
     unpunched = next(
         s
         for s in roster.shifts.values()
         if s["date"].startswith(month)
-        and s["employeeId"] not in {None, *(record["employeeId"] for record in portal.leave.records)}
+        and s["employeeId"]
+        and (s["employeeId"], s["date"]) not in absent
         and not s["punchClockShiftId"]
         and not s["shiftTypeId"]
     )
