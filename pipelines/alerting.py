@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipelines.edges import noting
 from planday_io.alerts import AlertBook, Look
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
@@ -52,7 +53,8 @@ def build_alert_sensor(config: Config, fault_of: Callable[[Path], ConfigError | 
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.now(UTC)
         since = datetime.fromisoformat(context.cursor) if context.cursor else now - _LOOKED_BACK
-        found = look(_current(config, fault_of, now), context.instance, now, since)
+        with noting(config, "sensor alerts"):
+            found = look(_current(config, fault_of, now), context.instance, now, since)
         if not found.unsaved:
             context.update_cursor((now - _AGAIN).isoformat())
         for channel, error in found.failed.items():

@@ -19,8 +19,11 @@ def current_config() -> Config:
     """The configuration of the folder. Raises ConfigError."""
     from planday_io.catalogue import CATALOGUE
     from planday_io.config import find_config, load_config
+    from planday_io.files import close_to_others
 
-    return load_config(find_config(), CATALOGUE)
+    config = load_config(find_config(), CATALOGUE)
+    close_to_others(config.state)
+    return config
 
 
 def known_portals(config: Config, names: list[str] | None) -> list[str]:

@@ -15,7 +15,7 @@ from pipelines.resources import PlandayPortals
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.config.model import Retries
-from planday_io.errors import PlandayError
+from planday_io.faults import known, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.quality import NAMES, Verdict, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
@@ -87,7 +87,8 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
                 listener.waiting(portal, text)
 
         tags = context.run.tags
-        try:
+
+        def work() -> Iterator[dg.MaterializeResult[None]]:
             session = planday.session(portal)
             session.tell = tell
             reports = refresh_endpoint(
@@ -98,36 +99,49 @@ def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config:
                 accept_shrink=tags.get(ACCEPT_SHRINK_TAG) == "true",
                 progress=progress,
             )
-        except PlandayError as error:
+            results: list[dg.MaterializeResult[None]] = []
+            for report in reports:
+                for warning in report.warnings:
+                    context.log.warning(warning)
+                verdicts = check_slice(
+                    session.lake, catalogue, SliceKey.of(report.table, portal, month), report.previous_rows
+                )
+                results.append(
+                    dg.MaterializeResult(
+                        asset_key=[*report.table.split(".")],
+                        metadata={**_metadata(report, planday.config), **lineage.get(report.table, {})},
+                        check_results=[
+                            *(_check_result(report.table, verdict) for verdict in verdicts),
+                            _freshness(endpoint, report.table, catalogue, config),
+                        ],
+                    )
+                )
+            planday.note(portal, month, reports)
+            for report in reports:
+                if listener:
+                    listener.finished(portal, report)
+            yield from results
+
+        try:
+            yield from work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted, and the other tables go on
+            told = known(error)
             settings = planday.config.portals.get(portal)
             retries = settings.retries if settings else Retries()
-            is_final = not error.retryable or context.retry_number >= retries.step
+            is_final = not told.retryable or context.retry_number >= retries.step
             if listener:
-                listener.failed(portal, endpoint.name, month, str(error), is_final=is_final)
+                listener.failed(portal, endpoint.name, month, str(told), is_final=is_final)
+            if told is not error:
+                # Its own text may quote a cell or a secret, so the way it took is all that reaches the run's log.
+                context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
             if is_final:
                 tables = [table.full_name for table in endpoint.tables]
                 left_out = _left_out(endpoint, catalogue, context.run.asset_selection or set())
-                planday.note_failure(portal, month, tables, left_out, error)
-                raise dg.Failure(description=str(error), allow_retries=False) from None
+                planday.note_failure(portal, month, tables, left_out, told)
+                raise dg.Failure(description=str(told), allow_retries=False) from None
             delay = min(retries.step_delay_seconds, int(tags.get(DELAY_CAP_TAG, retries.step_delay_seconds)))
-            context.log.warning("%s (tried again in %s s)", error, delay)
+            context.log.warning("%s (tried again in %s s)", told, delay)
             raise dg.RetryRequested(max_retries=retries.step, seconds_to_wait=delay) from None
-        planday.note(portal, month, reports)
-        for report in reports:
-            for warning in report.warnings:
-                context.log.warning(warning)
-            if listener:
-                listener.finished(portal, report)
-            key = SliceKey.of(report.table, portal, month)
-            verdicts = check_slice(planday.session(portal).lake, catalogue, key, report.previous_rows)
-            yield dg.MaterializeResult(
-                asset_key=[*report.table.split(".")],
-                metadata={**_metadata(report, planday.config), **lineage.get(report.table, {})},
-                check_results=[
-                    *(_check_result(report.table, verdict) for verdict in verdicts),
-                    _freshness(endpoint, report.table, catalogue, config),
-                ],
-            )
 
     return refresh
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from pipelines.edges import noting
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, load_config
 from planday_io.freshness import stale_portals
@@ -44,6 +45,10 @@ def build_freshness_sensor(catalogue: Catalogue, config: Config) -> dg.SensorDef
         description="Tells in the asset checks which portals are stale.",
     )
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        with noting(config, "sensor freshness"):
+            return answer(context)
+
+    def answer(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = datetime.now(UTC)
         # As the file is now: a location that was loaded before an edit would undo what others take down (`watch`).
         current = load_config(config.file, catalogue)

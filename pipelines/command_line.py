@@ -6,6 +6,7 @@ Exit codes: 0 all complete, 1 something incomplete or refused (everything else w
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -39,6 +40,7 @@ _PROJECT = Path(__file__).resolve().parents[1]
 def main() -> None:
     """Entry point: errors we know become one message and an exit code."""
     from planday_io.errors import ConfigError, PlandayError
+    from planday_io.faults import known, trace_of
     from planday_io.files import keep_from_others
 
     keep_from_others()
@@ -50,14 +52,16 @@ def main() -> None:
     except PlandayError as error:
         typer.echo(f"planday: {error}", err=True)
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a traceback says nothing of what to do, and its text may quote data
         # Looked up only now: Dagster takes a second to load.
         from pipelines.storage_faults import file_fault, storage_fault
 
         of_file = file_fault(error) if isinstance(error, OSError) else None
-        if (told := of_file or storage_fault(error)) is None:
-            raise
-        typer.echo(f"planday: {told}", err=True)
+        typer.echo(f"planday: {of_file or storage_fault(error) or known(error)}", err=True)
+        if os.environ.get("PLANDAY_TRACE"):
+            typer.echo(trace_of(error), err=True)
+        else:
+            typer.echo("planday: PLANDAY_TRACE=1 in the environment prints the way the error took", err=True)
         sys.exit(1)
 
 
@@ -277,7 +281,7 @@ def status(
     from dataclasses import asdict
 
     from pipelines.console import print_status
-    from pipelines.status import installation_state, table_states
+    from pipelines.status import UNSEEN_TABLE, installation_state, table_states
     from planday_io.catalogue import CATALOGUE
 
     config = current_config()
@@ -289,7 +293,9 @@ def status(
         typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
     else:
         print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
-    is_good = not incidents and not whole.unfinished and not any(state.stale for state in states)
+    is_good = (
+        not incidents and not whole.unfinished and not any(one.stale or one.table == UNSEEN_TABLE for one in states)
+    )
     raise typer.Exit(0 if is_good else 1)
 
 

@@ -119,11 +119,13 @@ def print_status(
     only_wrong: bool,
 ) -> None:
     """How the tables and the installation are, with what is wrong in the last line."""
+    from pipelines.status import UNSEEN_TABLE
+
     stale = [state for state in states if state.stale]
     names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
     shown = [[getattr(one, name) for name in names] for one in states if one.stale or one.failing or not only_wrong]
-    print_rows(console, "", names, [[_word(value) for value in row] for row in shown])
-    lines = [""]
+    print_rows(console, "", names, [[_word(value) for value in row] for row in shown if row[1] != UNSEEN_TABLE])
+    lines = ["", *(f"UNSEEN {one.portal}: {one.verdict}" for one in states if one.table == UNSEEN_TABLE)]
     for one in incidents:
         who = one.portal if one.portal in {state.portal for state in states} else "all portals"
         lines.append(f"INCIDENT {who}, since {one.since}: {CAUSES[one.cause].sentence} {one.error}".rstrip())
@@ -150,7 +152,7 @@ def print_status(
     lines.append(
         f"Wrong: {len(incidents)} incidents, {len(stale)} stale tables."
         + (f" Stale: {some([f'{one.portal} {one.table}' for one in stale], 5)}" if stale else "")
-        if incidents or stale
+        if incidents or stale or whole.unfinished or any(state.failing for state in states)
         else "No incident, and nothing is stale."
     )
     for line in lines:

@@ -6,23 +6,28 @@ night for ten portals.
 
 from __future__ import annotations
 
+import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 
+from pipelines.edges import noting
 from pipelines.resources import SCHEDULE_TAG
 from pipelines.schedules import schedule_names
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.files import sweep, sweep_marks
+from planday_io.records import files_set_aside
 from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0
 """Of a tick that deleting may take; the next one goes on."""
 _AT_A_TIME = 100
+_DAMAGED_KEPT = timedelta(days=30)
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -45,7 +50,8 @@ def build_housekeeping_sensor(config: Config) -> dg.SensorDefinition:
         "warehouse shows, and temporary files of killed processes.",
     )
     def housekeeping(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        done = clean(load_config(config.file, CATALOGUE), context.instance, datetime.now(UTC))
+        with noting(config, "sensor housekeeping"):
+            done = clean(load_config(config.file, CATALOGUE), context.instance, datetime.now(UTC))
         return dg.SkipReason(f"removed {done.runs} runs and {done.files} temporary files")
 
     return housekeeping
@@ -55,7 +61,19 @@ def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleane
     """Remove what nobody needs any more. Raises StorageError."""
     files = sum(sweep(folder, deep=True) for folder in (config.lake, config.state))
     files += sweep(config.warehouse.parent) + sweep_marks(config.state / "processes")
+    files += _old_damaged_files(config.state, now)
     return Cleaned(_old_runs(config, instance, now), files)
+
+
+def _old_damaged_files(state: Path, now: datetime) -> int:
+    """Remove what was set aside long ago: by then whoever wants to look has looked."""
+    removed = 0
+    for path in files_set_aside(state):
+        with suppress(FileNotFoundError):
+            if now.timestamp() - path.lstat().st_ctime > _DAMAGED_KEPT.total_seconds():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                removed += 1
+    return removed
 
 
 def _old_runs(config: Config, instance: dg.DagsterInstance, now: datetime) -> int:

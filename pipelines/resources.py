@@ -12,9 +12,11 @@ from pipelines import liveness
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, PlandayError, PublicationError, StorageError
-from planday_io.failures import CONFIGURATION, INSTALLATION, WAREHOUSE, FailureBook, failure_of
+from planday_io.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
+from planday_io.faults import known
+from planday_io.files import close_to_others
 from planday_io.lake.runs import Run, log_run
-from planday_io.lake.slices import Lake
+from planday_io.lake.slices import Lake, SliceKey
 from planday_io.refresh import TableReport
 from planday_io.session import PortalSession
 from planday_io.warehouse import Publication, publish
@@ -50,6 +52,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Read the configuration as it is now and mark the run with its process."""
         self._config = load_config(Path(self.config_path), CATALOGUE)
+        close_to_others(self._config.state)
         self._run_id = context.run.run_id if context.run else ""
         self._started_at = datetime.now(UTC)
         if context.instance and context.run:
@@ -67,6 +70,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         try:
             for run in self._runs.values():
                 log_run(self._lake(), run, datetime.now(UTC))
+        except Exception as error:  # noqa: BLE001 - Dagster keeps the text of what leaves here
+            raise known(error) from None
         finally:
             # A log that cannot be written keeps nothing from being published.
             if self._is_own_writer:
@@ -173,15 +178,18 @@ def publish_pending(
             rebuild=rebuild,
             compare_all=compare_all,
         )
-    except Exception as error:
-        known = PublicationError(
-            f"{config.warehouse} was not renewed ({type(error).__name__}): this program has a fault"
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
+        fault = known(error)
+        told = (
+            fault
+            if isinstance(fault, PublicationError)
+            else PublicationError(f"{config.warehouse} was not renewed: {fault}")
         )
-        told = error if isinstance(error, PublicationError) else known
         note = failure_of(told, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=datetime.now(UTC))
         with suppress(StorageError):
             book.note([note])
-        raise
+        # What else was raised may quote a cell; Dagster keeps the text of what leaves here.
+        raise told from None
     with suppress(StorageError):
         book.mend(INSTALLATION, [WAREHOUSE])
         _note_problems(book, done, run_id)
@@ -193,7 +201,7 @@ def publish_pending(
 def _note_problems(book: FailureBook, done: Publication, run_id: str) -> None:
     """Take down for alerts what a publication left out, and that the rest is left out no longer."""
     left_out = {str(key): (key, error) for key, error in done.problems.items()}
-    noted = [note.table for note in book.of(INSTALLATION) if note.table not in (WAREHOUSE, CONFIGURATION)]
+    noted = [note.table for note in book.of(INSTALLATION) if SliceKey.parse(note.table)]
     book.mend(INSTALLATION, [name for name in noted if name not in left_out])
     now = datetime.now(UTC)
     book.note(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
+from pipelines.edges import noting
 from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, Schedule
@@ -141,7 +142,10 @@ def _schedule(
         description=about,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        at = context.scheduled_execution_time
+        with noting(config, f"schedule {name}"):
+            yield from requests(context.scheduled_execution_time)
+
+    def requests(at: datetime) -> Iterator[dg.RunRequest]:
         for month in months(at):
             for number, group in enumerate(groups):
                 yield dg.RunRequest(

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
+from pipelines.edges import noting
 from pipelines.liveness import end_dead_runs
 from pipelines.resources import BATCH_TAG, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import CATALOGUE, Catalogue
-from planday_io.changes import ChangedMonths
+from planday_io.changes import ChangedMonths, Mark
 from planday_io.config import Config, load_config
+from planday_io.errors import PlandayError
 from planday_io.grid import grid_months
 from planday_io.lake.slices import Lake
 from planday_io.selection import endpoints_of
@@ -46,7 +48,8 @@ def _dead_runs(config: Config) -> dg.SensorDefinition:
         description="Fails runs whose process was killed, so that runs of the same portal behind them begin.",
     )
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        ended = end_dead_runs(context.instance, config.state)
+        with noting(config, "sensor dead_runs"):
+            ended = end_dead_runs(context.instance, config.state)
         return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
 
     return dead_runs
@@ -65,9 +68,10 @@ def _unpublished_slices(config: Config) -> dg.SensorDefinition:
         )
         if active:
             return dg.SkipReason("runs in progress publish at their own end")
-        if not Lake(config.lake, config.state).pending():
-            return dg.SkipReason("the warehouse shows all of the lake")
-        done = publish_pending(load_config(config.file, CATALOGUE))
+        with noting(config, "sensor unpublished_slices"):
+            if not Lake(config.lake, config.state).pending():
+                return dg.SkipReason("the warehouse shows all of the lake")
+            done = publish_pending(load_config(config.file, CATALOGUE))
         return dg.SkipReason(f"published {done.slices} slices")
 
     return unpublished_slices
@@ -83,44 +87,56 @@ def _changed_months(catalogue: Catalogue, config: Config) -> dg.SensorDefinition
         "never read.",
     )
     def changed_months(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        room = _AT_ONCE - context.instance.get_runs_count(
-            dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED)
-        )
-        current = load_config(config.file, catalogue)
-        marks = ChangedMonths(current.state).settle(Lake(current.lake, current.state), catalogue, current)
-        now = datetime.now(UTC)
-        grids = {
-            portal: {*grid_months(config, portal, now)}
-            for portal in {mark.portal for mark in marks} & {*config.portals}
-        }
-        unknown = [mark for mark in marks if mark.month not in grids.get(mark.portal, ())]
-        for mark in reversed(marks):
-            if mark in unknown:
-                continue
-            key = f"{mark.portal} {mark.month} {mark.at.isoformat()}"
-            # What failed is tried again when a later changes run marks it again.
-            if room <= 0 or context.instance.get_runs_count(dg.RunsFilter(tags={MARK_TAG: key})):
-                continue
-            there = endpoints_of(catalogue, config.portals[mark.portal])
-            endpoints = [
-                one for one in endpoints_of(catalogue, current.portals[mark.portal], mark.tables) if one in there
-            ]
-            for number, group in enumerate(same_partitions(endpoints, catalogue, config)):
-                room -= 1
-                yield dg.RunRequest(
-                    run_key=f"{key} {number}",
-                    partition_key=partition_of(mark.portal, mark.month),
-                    asset_selection=asset_keys(group),
-                    tags={
-                        CHANGES_TAG: "true",
-                        MARK_TAG: key,
-                        BATCH_TAG: f"changes-{mark.portal}-{mark.at:%Y%m%d%H%M%S}",
-                    },
-                )
-        if not marks:
-            yield dg.SkipReason("every month is as the last changes run found it")
-        elif len(unknown) == len(marks):
-            named = ", ".join(sorted({mark.portal for mark in unknown}))
-            yield dg.SkipReason(f"reload the definitions: this location does not know all months of {named} yet")
+        with noting(config, "sensor changed_months"):
+            yield from _requests(context.instance, catalogue, config)
 
     return changed_months
+
+
+def _requests(
+    instance: dg.DagsterInstance, catalogue: Catalogue, config: Config
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED))
+    current = load_config(config.file, catalogue)
+    changed, lake = ChangedMonths(current.state), Lake(current.lake, current.state)
+    marks: list[Mark] = []
+    unread: list[PlandayError] = []
+    for portal in changed.portals():
+        try:
+            marks += changed.settle(lake, catalogue, current, portal)
+        except PlandayError as error:
+            unread.append(error)  # one portal's files are none of the others' business
+    marks.sort(key=lambda mark: (mark.month, mark.portal))
+    now = datetime.now(UTC)
+    grids = {
+        portal: {*grid_months(config, portal, now)} for portal in {mark.portal for mark in marks} & {*config.portals}
+    }
+    unknown = [mark for mark in marks if mark.month not in grids.get(mark.portal, ())]
+    for mark in reversed(marks):
+        if mark in unknown:
+            continue
+        key = f"{mark.portal} {mark.month} {mark.at.isoformat()}"
+        # What failed is tried again when a later changes run marks it again.
+        if room <= 0 or instance.get_runs_count(dg.RunsFilter(tags={MARK_TAG: key})):
+            continue
+        there = endpoints_of(catalogue, config.portals[mark.portal])
+        endpoints = [one for one in endpoints_of(catalogue, current.portals[mark.portal], mark.tables) if one in there]
+        for number, group in enumerate(same_partitions(endpoints, catalogue, config)):
+            room -= 1
+            yield dg.RunRequest(
+                run_key=f"{key} {number}",
+                partition_key=partition_of(mark.portal, mark.month),
+                asset_selection=asset_keys(group),
+                tags={
+                    CHANGES_TAG: "true",
+                    MARK_TAG: key,
+                    BATCH_TAG: f"changes-{mark.portal}-{mark.at:%Y%m%d%H%M%S}",
+                },
+            )
+    if unread and not marks:
+        raise unread[0]
+    if not marks:
+        yield dg.SkipReason("every month is as the last changes run found it")
+    elif len(unknown) == len(marks):
+        named = ", ".join(sorted({mark.portal for mark in unknown}))
+        yield dg.SkipReason(f"reload the definitions: this location does not know all months of {named} yet")

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
 from pipelines.alerting import look, look_without_dagster, note_configuration
 from pipelines.definitions import definitions_fault
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
@@ -26,6 +24,7 @@ from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
+from planday_io.ticks import next_tick as next_tick_of
 from planday_io.unfinished import UnfinishedCommand, UnfinishedCommands
 
 
@@ -49,48 +48,76 @@ class TableState:
     published: bool
 
 
+UNSEEN_TABLE = "(all tables)"
+"""Stands for a table where a portal cannot be looked at; the verdict says why."""
+
+
 def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> list[TableState]:
     """The state of every table that the portals have."""
+    states: list[TableState] = []
+    for portal in portals:
+        try:
+            states += _states_of(config, catalogue, portal)
+        except PlandayError as error:
+            states.append(_unseen(portal, error))  # and hides none of the others
+    return states
+
+
+def _unseen(portal: str, error: PlandayError) -> TableState:
+    return TableState(
+        portal=portal,
+        table=UNSEEN_TABLE,
+        rows=None,
+        last_complete=None,
+        verdict=str(error),
+        next_due=None,
+        stale=False,
+        failing="unseen",
+        published=False,
+    )
+
+
+def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableState]:
     lake = Lake(config.lake, config.state)
     pending = set(lake.pending())
     states = []
     notes = FailureBook(config.state)
-    for portal in portals:
-        fresh = portal_freshness(config, catalogue, portal, datetime.now(UTC))
-        failing: dict[str, str] = {note.table: note.cause for note in notes.of(portal)}
-        settings = config.portals[portal]
-        now = datetime.now(UTC).astimezone(ZoneInfo(settings.timezone))
-        due: dict[str, datetime] = {}
-        for schedule in settings.schedules.values():
-            if not schedule.enabled:
-                continue
-            tick = croniter(schedule.cron, now).get_next(datetime)
-            for endpoint in endpoints_of(catalogue, settings, schedule.resources):
-                due[endpoint.name] = min(tick, due.get(endpoint.name, tick))
-        for endpoint in endpoints_of(catalogue, settings):
-            for table in endpoint.tables:
-                months = window_months(config, portal, now) if table.is_monthly else [None]
-                keys = [SliceKey.of(table.full_name, portal, month) for month in months]
-                origins = {key: lake.usable_origin(key) for key in lake.slices(table.full_name, portal)}
-                current = [origins.get(key) for key in keys]
-                known = [origin for origin in current if origin is not None]
-                oldest = min(known, key=lambda origin: origin.fetched) if len(known) == len(keys) else None
-                next_tick = due.get(endpoint.name)
-                states.append(
-                    TableState(
-                        portal=portal,
-                        table=table.full_name,
-                        rows=sum(origin.kept for origin in origins.values() if origin) if origins else None,
-                        last_complete=oldest.fetched.isoformat(timespec="seconds") if oldest else None,
-                        verdict=oldest.verdict if oldest else None,
-                        next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
-                        stale=fresh[table.full_name].is_stale,
-                        failing=failing.get(table.full_name),
-                        published=oldest is not None
-                        and pending.isdisjoint(keys)
-                        and not any(lake.is_held(key) for key in keys),
-                    )
+    fresh = portal_freshness(config, catalogue, portal, datetime.now(UTC))
+    failing: dict[str, str] = {note.table: note.cause for note in notes.of(portal)}
+    settings = config.portals[portal]
+    zone = ZoneInfo(settings.timezone)
+    now = datetime.now(UTC)
+    due: dict[str, datetime] = {}
+    for schedule in settings.schedules.values():
+        if not schedule.enabled:
+            continue
+        tick = next_tick_of(schedule.cron, zone, now)
+        for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+            due[endpoint.name] = min(tick, due.get(endpoint.name, tick))
+    for endpoint in endpoints_of(catalogue, settings):
+        for table in endpoint.tables:
+            months = window_months(config, portal, now) if table.is_monthly else [None]
+            keys = [SliceKey.of(table.full_name, portal, month) for month in months]
+            origins = {key: lake.usable_origin(key) for key in lake.slices(table.full_name, portal)}
+            current = [origins.get(key) for key in keys]
+            known = [origin for origin in current if origin is not None]
+            oldest = min(known, key=lambda origin: origin.fetched) if len(known) == len(keys) else None
+            next_tick = due.get(endpoint.name)
+            states.append(
+                TableState(
+                    portal=portal,
+                    table=table.full_name,
+                    rows=sum(origin.kept for origin in origins.values() if origin) if origins else None,
+                    last_complete=oldest.fetched.isoformat(timespec="seconds") if oldest else None,
+                    verdict=oldest.verdict if oldest else None,
+                    next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
+                    stale=fresh[table.full_name].is_stale,
+                    failing=failing.get(table.full_name),
+                    published=oldest is not None
+                    and pending.isdisjoint(keys)
+                    and not any(lake.is_held(key) for key in keys),
                 )
+            )
     return states
 
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,8 +27,9 @@ from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.changes import ChangedMonths, months_to_read
 from planday_io.config import Config, Schedule
 from planday_io.doubles import refused_as_doubles
-from planday_io.errors import ConfigError, PlandayError, SecretError
+from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.failures import FailureBook, failure_of
+from planday_io.faults import known
 from planday_io.files import locked, write_text
 from planday_io.grid import grid_months, window_months
 from planday_io.lake.slices import Lake
@@ -149,12 +150,9 @@ def sync(
             end_dead_runs(instance, config.state)
         LISTENER.set(recorder)
         refused = refused_as_doubles(config, CATALOGUE, portals)
-        try:
-            for portal in portals:
-                error = _unusable(config, portal) or refused.get(portal)
-                if error:
-                    _note_unread(config, portal, resources, months, error, recorder)
-                    continue
+        for portal in portals:
+            try:
+                _try_to_begin(config, portal, refused.get(portal))
                 for month, group in _runs(config, portal, resources, months):
                     with _storage_of(outcome, portal, month, group):
                         result = job.execute_in_process(
@@ -167,9 +165,11 @@ def sync(
                         )
                     _note_skipped(outcome, portal, month, group, result)
                 ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal)
-        except _NothingMoreError:
-            # Without Dagster's storage no run can begin; what is written is published.
-            pass
+            except _NothingMoreError:
+                # Without Dagster's storage no run can begin; what is written is published.
+                break
+            except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
+                _note_portal(config, portal, resources, months, known(error), recorder)
     if publishes:
         try:
             outcome.publication = publish_pending(config)
@@ -196,34 +196,42 @@ def _storage_of(outcome: Outcome, portal: str, month: str | None, group: Sequenc
         raise _NothingMoreError from error
 
 
-def _unusable(config: Config, portal: str) -> PlandayError | None:
-    """Why no run of a portal could begin, or None."""
+def _try_to_begin(config: Config, portal: str, refused: PlandayError | None) -> None:
+    """Whether the portal's runs could begin at all: otherwise each of its tables would say so. Raises PlandayError."""
+    if refused:
+        raise refused
     session = PortalSession(config, CATALOGUE, portal, run_id="")
-    try:
-        session.tokens.client_id()
-        session.token_store.read()
-    except SecretError as error:
-        return error
-    return None
+    session.tokens.client_id()
+    session.token_store.read()
 
 
-def _note_unread(
+def _note_portal(
     config: Config,
     portal: str,
     resources: Sequence[str] | None,
     months: Sequence[str] | None,
     error: PlandayError,
-    recorder: Listener,
+    recorder: "_Recorder",
 ) -> None:
-    """A portal that nothing is read of: reported once, and noted for alerts like a failure of each table."""
+    """What kept a portal from being read to the end: said once, and noted for alerts for each table that was due."""
     now = datetime.now(UTC)
-    FailureBook(config.state).note(
-        failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
-        for month, group in planned_runs(config, portal, resources=resources, months=months)
-        for endpoint in group
-        for table in endpoint.tables
-    )
-    recorder.failed(portal, "everything", None, str(error), is_final=True)
+    due = endpoints_of(CATALOGUE, config.portals[portal], resources if resources is not None else CATALOGUE.domains())
+    wanted: list[tuple[Endpoint, str | None]] = []
+    if resources is not None or months is None:
+        wanted += [(one, None) for one in due if one.grid == "portal"]
+    wanted += [
+        (one, month) for month in months or window_months(config, portal, now) for one in due if one.grid == "month"
+    ]
+    written = recorder.written(portal)
+    # Where it cannot be noted, this command says it all the same.
+    with suppress(StorageError):
+        FailureBook(config.state).note(
+            failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
+            for endpoint, month in wanted
+            for table in endpoint.tables
+            if (table.full_name, month) not in written
+        )
+    recorder.failed(portal, "everything" if not written else "the rest", None, str(error), is_final=True)
 
 
 def _runs(
@@ -307,6 +315,10 @@ class _Recorder:
     def __init__(self, outcome: Outcome, listener: Listener) -> None:
         self._outcome = outcome
         self._listener = listener
+
+    def written(self, portal: str) -> set[tuple[str, str | None]]:
+        """Tables and months of a portal that were written."""
+        return {(report.table, report.month) for key, report in self._outcome.reports if key == portal}
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         self._listener.reading(portal, table, month, done, expected)

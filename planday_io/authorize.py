@@ -45,7 +45,7 @@ from planday_io.errors import (
     TokenRejectedError,
     TransientApiError,
 )
-from planday_io.files import replacing, storage_errors, temporary_name, write_text
+from planday_io.files import replacing, storage_errors, temporary, write_text
 from planday_io.limits import answer_limits
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
@@ -308,9 +308,8 @@ def _try_to_write(place: Path) -> None:
         if place.name == ".env" and place.exists():
             _text_of(place)
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = temporary_name(place)
-        probe.touch(mode=0o600)
-        probe.unlink()
+        with temporary(place) as probe:
+            probe.touch(mode=0o600)
 
 
 def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:

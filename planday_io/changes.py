@@ -9,22 +9,24 @@ Not here: asking (`planday_io.refresh`), launching (`pipelines`).
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pyarrow as pa
 
-from planday_io.catalogue import Catalogue, Endpoint, Table
+from planday_io.catalogue import CATALOGUE, Catalogue, Endpoint, Table
 from planday_io.config.model import Config
-from planday_io.errors import DamagedSliceError
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.errors import DamagedFileError, DamagedSliceError
+from planday_io.files import locked, storage_errors
 from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
+from planday_io.records import read_record, remove_record, set_aside, write_record
 from planday_io.selection import endpoints_of
 
 _TRIED_AGAIN = timedelta(hours=6)
@@ -50,29 +52,56 @@ class Mark:
     gone: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """What is in the file of a mark; see `Mark`."""
+
+    tables: tuple[str, ...]
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    gone: float = 0.0
+
+
+_NAME = re.compile(r"([a-z0-9_]+)\.([0-9]{4}-(?:0[1-9]|1[0-2]))\.json")
+
+
 class ChangedMonths:
     """The marks of one installation.
 
     Args:
         state: folder they are kept in.
+        catalogue: the endpoints there are; a damaged mark is for all of those with a slice per month.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, catalogue: Catalogue = CATALOGUE) -> None:
+        self._monthly = tuple(one.name for one in catalogue.endpoints if one.grid == "month")
         self._folder = state / "changed"
         self._lock = state / "locks" / "changed.lock"
 
     def marks(self, portal: str | None = None) -> list[Mark]:
-        """All marks, or those of a portal, oldest month first."""
+        """All marks, or those of a portal, oldest month first. Raises StorageError."""
         with storage_errors(self._folder, "read"):
-            paths = sorted(self._folder.glob(f"{portal or '*'}.*.json"))
-            texts = [(path.name, path.read_text(encoding="utf-8")) for path in paths if path.exists()]
-        found = []
-        for name, text in texts:
-            key, month, _ = name.split(".")
-            stored = json.loads(text)
-            at = datetime.fromisoformat(stored["at"])
-            found.append(Mark(key, month, tuple(stored["tables"]), at, stored.get("gone", 0.0)))
-        return found
+            names = sorted(path.name for path in self._folder.glob(f"{portal or '*'}.*.json"))
+        # What has another name is no mark: an editor's backup, a copy.
+        found = [_NAME.fullmatch(name) for name in names]
+        return [mark for one in found if one and (mark := self._read(*one.groups())) is not None]
+
+    def portals(self) -> list[str]:
+        """Portals that have marks. Raises StorageError."""
+        with storage_errors(self._folder, "read"):
+            found = [_NAME.fullmatch(path.name) for path in self._folder.glob("*.*.json")]
+        return sorted({one.group(1) for one in found if one})
+
+    def _read(self, portal: str, month: str) -> Mark | None:
+        """A mark, or None where it is gone. A damaged one is set aside and made again: its name says what to read."""
+        path = self._path(portal, month)
+        try:
+            stored = read_record(path, _Stored, "a month to be read again")
+        except DamagedFileError:
+            set_aside(path)
+            stored = None if path.exists() else _Stored(tables=self._monthly, at=datetime.now(UTC))
+            if stored is not None:
+                self._write(Mark(portal, month, stored.tables, stored.at))
+        return Mark(portal, month, stored.tables, stored.at, stored.gone) if stored else None
 
     def mark(self, portal: str, months: Mapping[str, Iterable[str]], gone: Mapping[str, float], at: datetime) -> None:
         """Mark months. What is marked already stays marked.
@@ -120,12 +149,11 @@ class ChangedMonths:
                     if tables != mark.tables:
                         self._write(left[-1])
                 else:
-                    self._path(mark.portal, mark.month).unlink(missing_ok=True)
+                    remove_record(self._path(mark.portal, mark.month))
             return sorted(left, key=lambda mark: (mark.month, mark.portal))
 
     def _write(self, mark: Mark) -> None:
-        stored = {"tables": mark.tables, "at": mark.at.isoformat(), "gone": mark.gone}
-        write_text(self._path(mark.portal, mark.month), json.dumps(stored))
+        write_record(self._path(mark.portal, mark.month), _Stored(tables=mark.tables, at=mark.at, gone=mark.gone))
 
     def _path(self, portal: str, month: str) -> Path:
         return self._folder / f"{portal}.{month}.json"

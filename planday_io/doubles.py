@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id
-from planday_io.errors import PlandayError, PortalIdentityError, TokenRejectedError
+from planday_io.errors import PlandayError, PortalIdentityError, StorageError, TokenRejectedError
 from planday_io.lake.identity import PortalIdentities
 from planday_io.session import PortalSession
 
@@ -22,7 +23,13 @@ _AT_ONCE = 10
 def never_read(config: Config, besides: Collection[str] = ()) -> list[str]:
     """Keys of the configuration of which the lake does not know the portal, in the file's order."""
     identities = PortalIdentities(config)
-    return [key for key in config.portals if key not in besides and identities.known(key) is None]
+    found = []
+    for key in config.portals:
+        # Where a portal's files cannot be read, its own run reports that, and keeps nobody else from being read.
+        with suppress(StorageError):
+            if key not in besides and identities.known(key) is None:
+                found.append(key)
+    return found
 
 
 async def ask_portal_ids(config: Config, catalogue: Catalogue, portals: Iterable[str]) -> dict[str, int | None]:

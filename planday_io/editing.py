@@ -11,7 +11,7 @@ from planday_io.catalogue import Catalogue
 from planday_io.config.load import load_config, parsed
 from planday_io.config.texts import decode, encoding_of
 from planday_io.errors import ConfigError
-from planday_io.files import replacing, storage_errors, temporary_name
+from planday_io.files import replacing, storage_errors, temporary
 
 
 def text_with_key(path: Path, catalogue: Catalogue, old: str, new: str) -> bytes:
@@ -41,8 +41,7 @@ def text_with_key(path: Path, catalogue: Catalogue, old: str, new: str) -> bytes
     start = lines[line].index(old, column)
     lines[line] = lines[line][:start] + new + lines[line][start + len(old) :]
     edited = mark + "\n".join(lines).encode(encoding)
-    trial = temporary_name(path)
-    with storage_errors(trial, f"write beside it ({by_hand})"):
+    with storage_errors(path, f"write beside ({by_hand})"), temporary(path) as trial:
         try:
             trial.touch(mode=0o600)
             trial.write_bytes(edited)
@@ -50,8 +49,6 @@ def text_with_key(path: Path, catalogue: Catalogue, old: str, new: str) -> bytes
             after = parsed(trial)
         except ConfigError as error:
             raise ConfigError(str(error).replace(trial.name, path.name)) from None
-        finally:
-            trial.unlink(missing_ok=True)
     wanted = {new if key == old else key: value for key, value in before["portals"].items()}
     if {**before, "portals": wanted} != {**after} or [*wanted] != [*after["portals"]]:
         raise ConfigError(
@@ -62,5 +59,5 @@ def text_with_key(path: Path, catalogue: Catalogue, old: str, new: str) -> bytes
 
 def replace_text(path: Path, content: bytes) -> None:
     """Write the file all or nothing. Raises StorageError."""
-    with storage_errors(path, "write"), replacing(path) as temporary:
-        temporary.write_bytes(content)
+    with storage_errors(path, "write"), replacing(path) as copy:
+        copy.write_bytes(content)

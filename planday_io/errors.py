@@ -27,6 +27,7 @@
     │   ├── ShrunkSnapshotError     the new snapshot is suspiciously small
     │   └── LimitExceededError      an answer or a list is larger than the configuration allows
     ├── AlertError                  a message could not be sent
+    ├── FaultError                  something else was raised: a fault of this program
     └── StorageError                a folder or a file cannot be written or read
         ├── DamagedFileError        a file holds something else than this program wrote
         │   └── DamagedSliceError   a file of the lake is not what was written
@@ -202,6 +203,10 @@ class AlertError(PlandayError):
     def __init__(self, message: str, *, is_refusal: bool = False) -> None:
         super().__init__(message)
         self.is_refusal = is_refusal
+
+
+class FaultError(PlandayError):
+    """An exception that is none of this tree: a fault of this program, told by its type and place (`planday_io.faults`)."""
 
 
 class StorageError(PlandayError):

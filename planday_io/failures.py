@@ -8,9 +8,8 @@ Not here: the log of runs for analysts (`planday_io.lake.runs`), who is told (`p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +17,10 @@ from typing import NamedTuple
 from planday_io.errors import (
     AccessRevokedError,
     ConfigError,
+    DamagedFileError,
     DamagedSliceError,
     DataError,
+    FaultError,
     MalformedJsonError,
     MissingScopeError,
     PlandayError,
@@ -31,7 +32,8 @@ from planday_io.errors import (
     TokenError,
     TransientApiError,
 )
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.files import locked, storage_errors
+from planday_io.records import read_record, remove_record, set_aside, write_record
 
 INSTALLATION = "-installation"
 """Stands for a portal where something concerns all of them; no portal's key can be this."""
@@ -117,6 +119,15 @@ CAUSES = {
         "A file could not be written or read.",
         "Free some space, or mend the folder's rights or mount; then `planday sync {portal}`, or wait for the next run.",
     ),
+    "state": Cause(
+        "A file that this program keeps for itself was damaged: something else wrote to it, or the disk lost part of it.",
+        "Do what the error says, and look for what did it: a full or failing disk, a kill of the machine, an editor, a copy.",
+    ),
+    "fault": Cause(
+        "This program has a fault, or met something that it does not know. Nothing incomplete was written.",
+        "Report the type and the place that the error names; they hold no data. The run's log has the way the error took. "
+        "`planday sync {portal}` tries again.",
+    ),
     "publication": Cause(
         "The lake is complete, but the warehouse file could not be renewed. Analysts see the previous state.",
         "Do what the error says, then `planday publish`.",
@@ -177,7 +188,9 @@ def cause_of(error: PlandayError) -> str:
         (DataError, "data"),
         (DamagedSliceError, "damaged"),
         (PublicationError, "publication"),
+        (DamagedFileError, "state"),
         (StorageError, "storage"),
+        (FaultError, "fault"),
     )
     return next((cause for kind, cause in kinds if isinstance(error, kind)), "refused")
 
@@ -227,7 +240,7 @@ class FailureBook:
             for new in failures:
                 before = held.get((new.table, new.month))
                 since = before.since if before and before.cause == new.cause else new.since
-                held[new.table, new.month] = FailureNote(**{**asdict(new), "since": since})
+                held[new.table, new.month] = replace(new, since=since)
 
         if failures:
             self._change(failures[0].portal, add)
@@ -245,22 +258,14 @@ class FailureBook:
         self._change(portal, remove)
 
     def of(self, portal: str) -> list[FailureNote]:
-        """What is not mended of a portal. Raises StorageError where that cannot be read, or is damaged."""
-        file = self._file(portal)
-        with storage_errors(file, "read what failed in"):
-            try:
-                text = file.read_bytes()
-            except FileNotFoundError:
-                return []
+        """What is not mended of a portal. Raises StorageError where that cannot be read."""
         try:
-            rows = json.loads(text)
-            return [
-                FailureNote(**{**row, "cause": row["cause"] if row["cause"] in CAUSES else "other"}) for row in rows
-            ]
-        except (ValueError, TypeError, KeyError):
-            raise StorageError(
-                f"{file} is damaged: remove it, and sync portal '{portal}' so that what still fails is noted anew"
-            ) from None
+            notes = read_record(self._file(portal), list[FailureNote], "what failed") or []
+        except DamagedFileError as error:
+            # What still fails is noted again by the next run, and that the file was damaged is reported.
+            set_aside(error.file)
+            notes = []
+        return [note if note.cause in CAUSES else replace(note, cause="other") for note in notes]
 
     def rename(self, old: str, new: str) -> None:
         """Give the failures of a portal's key to another one. Raises StorageError.
@@ -285,13 +290,13 @@ class FailureBook:
         with storage_errors(self._folder, "remove notes from"):
             for file in self._folder.glob("*.json"):
                 if file.stem not in portals and file.stem != INSTALLATION:
-                    file.unlink(missing_ok=True)
+                    remove_record(file)
 
     def _change(self, portal: str, change: Callable[[dict[tuple[str, str | None], FailureNote]], None]) -> None:
         with storage_errors(self._folder, "note what failed in"), locked(self._folder / f"{portal}.lock"):
             held = {(note.table, note.month): note for note in self.of(portal)}
             change(held)
-            write_text(self._file(portal), json.dumps([asdict(note) for note in held.values()]))
+            write_record(self._file(portal), list(held.values()))
 
     def _file(self, portal: str) -> Path:
         return self._folder / f"{portal}.json"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,11 +20,32 @@ from filelock import FileLock, Timeout
 from planday_io.errors import StorageError
 
 _TEMPORARY = ".tmp-"
+_HELD = ".held"
+_BEGUN = re.compile(rf"(.+{re.escape(_TEMPORARY)}[0-9a-f]{{16}})(.*)")
+"""A temporary name, and what a library made of it (`.wal`)."""
+_PRIVATE = 0o600
 
 
 def keep_from_others() -> None:
     """Whatever this process creates is for its account and group: it holds names and pay. Nothing is made more open."""
     os.umask(os.umask(0o077) | 0o027)
+
+
+def close_to_others(state: Path) -> None:
+    """Let nobody but this account into the state folder, and make what an older version left open there as it should be.
+
+    Tokens are in `state/tokens`, each file 0600 by itself: whoever copies the folder, or mounts it elsewhere, keeps that.
+    """
+    tokens = state / "tokens"
+    with storage_errors(state, "set the rights of"):
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for place, mode in ((state, 0o700), (tokens, 0o700), *((file, _PRIVATE) for file in tokens.glob("*"))):
+            # What belongs to another account is that account's to close.
+            with suppress(FileNotFoundError, PermissionError):
+                about = place.lstat()
+                if stat.S_ISLNK(about.st_mode) or not about.st_mode & 0o077:
+                    continue
+                place.chmod(0o700 if stat.S_ISDIR(about.st_mode) else mode)
 
 
 @contextmanager
@@ -34,7 +57,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     with storage_errors(path.parent, "create a lock in"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, thread_local=False)
+        lock = FileLock(path, mode=_PRIVATE, thread_local=False)
         lock.acquire()
     try:
         yield
@@ -42,9 +65,20 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def temporary_name(path: Path) -> Path:
-    """A name beside `path` that tells whose it is; see `sweep`."""
-    return path.with_name(f"{path.name}{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """A name beside `path` for something that is being written, which nobody sweeps until the block ends.
+
+    What has the name then is removed. Whether somebody still writes it is known by a lock on a file beside it and by nothing
+    else: a process id says nothing in another container, and is used again. The lock is not on the file itself, because
+    libraries open that by its name, and lock or replace it on their own.
+    """
+    name = path.with_name(f"{path.name}{_TEMPORARY}{secrets.token_hex(8)}")
+    with _held(name.with_name(name.name + _HELD)):
+        try:
+            yield name
+        finally:
+            _remove(name)
 
 
 def is_temporary(path: Path) -> bool:
@@ -66,20 +100,16 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
             and access list, and 0644 under the umask where there is none.
     """
     file = link_target(path)
-    temporary = temporary_name(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644 if mode is None else mode))
-        yield temporary
-        with temporary.open("rb") as written:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with temporary(file) as name:
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644 if mode is None else mode))
+        yield name
+        with name.open("rb") as written:
             os.fsync(written.fileno())
         if mode is None and file.exists():
-            copy_access(file, temporary)
-        temporary.replace(file)
+            copy_access(file, name)
+        name.replace(file)
         sync_folder(file.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_text(path: Path, text: str, mode: int | None = None) -> None:
@@ -133,7 +163,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, *, deep: bool = False) -> int:
-    """Remove temporary files that killed processes left in `folder`; those of running ones stay.
+    """Remove temporary files that killed processes left in `folder`; those that are being written stay.
 
     Args:
         folder: where to look.
@@ -143,13 +173,57 @@ def sweep(folder: Path, *, deep: bool = False) -> int:
         How many were removed.
     """
     removed = 0
-    for leftover in folder.glob(f"{'**/' if deep else ''}*{_TEMPORARY}*"):
-        pid = leftover.name.rpartition(_TEMPORARY)[2].partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            leftover.unlink(missing_ok=True)
-            removed += 1
+    for leftover in sorted(folder.glob(f"{'**/' if deep else ''}*{_TEMPORARY}*")):
+        found = _BEGUN.fullmatch(leftover.name)
+        held = leftover.with_name(found.group(1) + _HELD) if found else None
+        if held is None or not held.exists():
+            # Of a version before there were locks, or its writer has just ended.
+            removed += _remove(leftover)
+            continue
+        try:
+            with FileLock(held, mode=_PRIVATE, blocking=False, thread_local=False):
+                removed += _remove(held.with_name(held.name.removesuffix(_HELD)))
+                removed += _remove(leftover) if leftover != held else 0
+                held.unlink(missing_ok=True)
+        except Timeout:
+            continue
     return removed
 
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold a lock on a file with a name of its own, which goes with the lock."""
+    lock = _acquired(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquired(path: Path) -> FileLock:
+    """A lock on a new file. Who sweeps may remove the file between its making and the lock, so it is made again then."""
+    while True:
+        lock = FileLock(path, mode=_PRIVATE, thread_local=False)
+        lock.acquire()
+        if path.exists():
+            return lock
+        lock.release()
+
+
+def _remove(path: Path) -> int:
+    """Remove a file or a folder. Returns whether there was one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return 1
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return 1
+
+
+_MARK = re.compile(r"[0-9]+-[0-9a-f]{16}")
 
 _MARKS: dict[tuple[int, Path], tuple[str, FileLock]] = {}
 
@@ -165,27 +239,29 @@ def mark_process(folder: Path) -> str:
         name = f"{os.getpid()}-{secrets.token_hex(8)}"
         with storage_errors(folder, "mark a process in"):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / name, thread_local=False)
-            lock.acquire()
+            lock = _acquired(folder / name)
         _MARKS[place] = (name, lock)
     return _MARKS[place][0]
 
 
 def sweep_marks(folder: Path) -> int:
     """Remove the marks of processes that ended. Returns how many. Raises StorageError."""
-    return sum(not is_process_alive(folder, file.name) for file in folder.glob("*-*"))
+    marks = [file.name for file in folder.glob("*-*") if _MARK.fullmatch(file.name)]
+    return sum(not is_process_alive(folder, mark) for mark in marks)
 
 
 def is_process_alive(folder: Path, mark: str) -> bool:
     """Whether the process of a mark lives; the mark of one that does not is removed. Raises StorageError."""
     if _MARKS.get((os.getpid(), folder), ("",))[0] == mark:
         return True
+    if not _MARK.fullmatch(mark):
+        return False  # of a note that is damaged
     file = folder / mark
     with storage_errors(folder, "look at the marks of processes in"):
         if not file.exists():
             return False
         try:
-            with FileLock(file, blocking=False, thread_local=False):
+            with FileLock(file, mode=_PRIVATE, blocking=False, thread_local=False):
                 file.unlink(missing_ok=True)
         except Timeout:
             return True
@@ -200,6 +276,11 @@ def storage_errors(place: Path, doing: str) -> Iterator[None]:
     except MemoryError:
         raise StorageError(
             f"cannot {doing} {place}: {_remedy(OSError(errno.ENOMEM, ''), place)} What was there before is untouched"
+        ) from None
+    except NotImplementedError:
+        raise StorageError(
+            f"cannot {doing} {place}: this file system has no locks (flock), without which two processes damage each other's "
+            "files. Put it on another one"
         ) from None
     except OSError as error:
         raise StorageError(

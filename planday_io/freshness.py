@@ -1,22 +1,22 @@
 """How old each portal's newest complete read of a table is, and how old it may be.
 
-A table may be as old as the time between two ticks of the schedule that reads it, and half as long again. A table that no
+A table may be as old as the time between two ticks of the schedule that reads it, and half as long again
+(`planday_io.ticks`). A table that no
 enabled schedule of a portal reads is never stale, and of months only those count that were in the window at that tick.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
 from planday_io.catalogue import Catalogue, Endpoint
-from planday_io.config.model import Config, Schedule
+from planday_io.config.model import Config
 from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
+from planday_io.ticks import due_since
 from planday_io.watch import watched_since
 
 
@@ -61,11 +61,13 @@ def portal_freshness(
     """
     lake = Lake(config.lake, config.state)
     settings = config.portals[portal]
-    local = now.astimezone(ZoneInfo(settings.timezone))
+    zone = ZoneInfo(settings.timezone)
     due: dict[str, datetime] = {}
     for schedule in settings.schedules.values():
         if schedule.enabled:
-            since = _allowed_since(schedule, local)
+            since = due_since(schedule.cron, zone, now)
+            if since is None:
+                continue
             for endpoint in endpoints_of(catalogue, settings, schedule.resources):
                 due[endpoint.name] = max(since, due.get(endpoint.name, since))
     months = window_months(config, portal, now)
@@ -93,14 +95,3 @@ def stale_portals(
         if endpoint in endpoints_of(catalogue, settings)
     ]
     return [one for one in found if one.is_stale]
-
-
-def _allowed_since(schedule: Schedule, local: datetime) -> datetime:
-    """The UTC instant of the tick whose read has to be there by now."""
-    ticks = croniter(schedule.cron, local)
-    last = ticks.get_prev(datetime)
-    before = ticks.get_prev(datetime)
-    # The last tick may still be under way for half the time between two.
-    late = (local - last) > (last - before) / 2
-    found: datetime = last if late else before
-    return found.astimezone(UTC)

@@ -23,6 +23,7 @@ from planday_io.errors import DamagedSliceError
 from planday_io.files import replacing, storage_errors
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.records import set_aside
 
 _SHARED_SECONDS = 3600
 _KEPT_SECONDS = 86_400
@@ -58,14 +59,14 @@ class ParentTables:
         path = self._path(table)
         if month is not None or path is None or not path.exists():
             return None
-        if time.time() - path.stat().st_mtime > _SHARED_SECONDS:
-            return None
         try:
-            found = self._tables[table, None] = parquet.read(path)
-        except DamagedSliceError:
-            # Left by a machine that stopped; it is read again from the API.
-            path.unlink(missing_ok=True)
+            if time.time() - path.stat().st_mtime > _SHARED_SECONDS:
+                return None
+            found = parquet.read(path).select(list(self._shared_columns(table)))
+        except (DamagedSliceError, OSError, KeyError):
+            # Left by a machine that stopped, or removed meanwhile; it is read again from the API, and written again.
             return None
+        self._tables[table, None] = found
         return found
 
     def remember(self, table: str, month: str | None, rows: pa.Table) -> None:
@@ -84,6 +85,8 @@ class ParentTables:
             with storage_errors(path, "write"):
                 if not path.parent.exists():
                     self._sweep()
+                if path.is_dir():
+                    set_aside(path)
                 with replacing(path, mode=0o600) as temporary:
                     parquet.write(rows.select(columns), temporary, b"{}")
 
@@ -116,5 +119,6 @@ class ParentTables:
     def _sweep(self) -> None:
         """Remove what groups of earlier days left."""
         for folder in self._root.glob("*"):
-            if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another run removes it as well
+                if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -3,18 +3,25 @@
 The one place where bytes of such a file become a value. A file that is cut, binary, not UTF-8, valid JSON of another shape,
 or a folder, is a `DamagedFileError` here, so that whoever reads records has to decide about one kind of error only.
 
-Not here: which records there are, and what becomes of a damaged one.
+What a damaged file held can mostly be found out again: then it is set aside, under a name that ends in `.damaged-` and a
+stamp, and whoever read it goes on as if it had not been there. Alerts and `planday status` report such files until they are
+removed.
+
+Not here: which records there are.
 """
 
 from __future__ import annotations
 
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from planday_io.errors import DamagedFileError
-from planday_io.files import storage_errors
+from planday_io.files import storage_errors, write_text
 
 T = TypeVar("T")
 
@@ -53,3 +60,42 @@ def decoded(content: bytes, kind: type[T], path: Path, what: str) -> T:
 def encoded(value: object) -> str:
     """The text of a record."""
     return msgspec.json.encode(value).decode()
+
+
+def write_record(path: Path, value: object) -> None:
+    """Write a record, all or nothing, for this account only. Raises StorageError."""
+    with storage_errors(path, "write"):
+        if path.is_dir():
+            set_aside(path)
+        write_text(path, encoded(value), mode=0o600)
+
+
+def remove_record(path: Path) -> None:
+    """Remove a record; what stands in its place and is no file is set aside. Raises StorageError."""
+    with storage_errors(path, "remove"):
+        if path.is_dir():
+            set_aside(path)
+        path.unlink(missing_ok=True)
+
+
+_SET_ASIDE = ".damaged-"
+
+
+def set_aside(path: Path) -> None:
+    """Give a damaged file, or a folder in its place, another name, so that nobody reads it again. Raises StorageError."""
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    # Another process may have set the same file aside a moment ago.
+    with storage_errors(path, "set aside"), suppress(FileNotFoundError):
+        path.rename(path.with_name(f"{path.name}{_SET_ASIDE}{stamp}"))
+
+
+def is_set_aside(path: Path) -> bool:
+    """Whether a file is one that was set aside."""
+    return _SET_ASIDE in path.name
+
+
+def files_set_aside(state: Path) -> list[Path]:
+    """What was set aside in a state folder and nobody has removed yet. Raises StorageError."""
+    with storage_errors(state, "look for damaged files in"):
+        folders = [state, *(one for one in state.glob("*") if one.is_dir() and not is_set_aside(one))]
+        return sorted(path for folder in folders for path in folder.glob(f"*{_SET_ASIDE}*"))

@@ -12,6 +12,7 @@ Not here: the steps. They have to be written so that running them twice does no 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +23,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from planday_io.errors import DamagedFileError
-from planday_io.files import is_temporary, locked, storage_errors, write_text
+from planday_io.files import locked, storage_errors, write_text
 from planday_io.records import encoded, read_record
 
 REBUILD = "planday publish --rebuild"
+_NOTE = re.compile(r"[0-9a-f]{16}\.json")
 _WHAT = "a command that was begun"
 
 
@@ -173,7 +175,8 @@ class UnfinishedCommands:
 
     def _notes(self) -> list[Path]:
         with storage_errors(self._folder, "look at the commands in"):
-            return sorted(path for path in self._folder.glob("*.json") if not is_temporary(path))
+            # What has another name is no note: a copy, an editor's backup.
+            return sorted(path for path in self._folder.glob("*.json") if _NOTE.fullmatch(path.name))
 
     def _is_running(self, note: Path) -> bool:
         # Under the lock of all notes, so that none is removed meanwhile: looking at a lock would make its file again.

@@ -8,19 +8,25 @@ Not here: how old a table is (`planday_io.freshness`), who is told (`planday_io.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.errors import DamagedFileError
+from planday_io.files import locked, storage_errors
+from planday_io.records import read_record, set_aside, write_record
 from planday_io.selection import endpoints_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).isoformat()
 
 Watched = dict[str, dict[str, tuple[str, str]]]
 """Portal -> table -> how schedules read it, and ISO text of the UTC instant since when."""
+
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _READ: dict[Path, tuple[tuple[int, int], Watched]] = {}
 """What was read, by file and what tells that the file is the same: it is asked for once per portal."""
@@ -41,7 +47,7 @@ def watch(config: Config, catalogue: Catalogue, now: datetime) -> None:
                 for table, plan in _plan(config, catalogue, portal).items()
             }
         if after != before:
-            write_text(file, json.dumps(after))
+            write_record(file, after)
 
 
 def rename_watched(config: Config, old: str, new: str) -> None:
@@ -50,7 +56,7 @@ def rename_watched(config: Config, old: str, new: str) -> None:
     with storage_errors(file, "write"), locked(file.with_suffix(".lock")):
         before = _read(config) or {}
         if old in before:
-            write_text(file, json.dumps({**{key: one for key, one in before.items() if key != old}, new: before[old]}))
+            write_record(file, {**{key: one for key, one in before.items() if key != old}, new: before[old]})
 
 
 def watched_since(config: Config, catalogue: Catalogue, portal: str) -> dict[str, datetime]:
@@ -69,21 +75,20 @@ def _read(config: Config) -> Watched | None:
     with storage_errors(file, "read"):
         try:
             stat = file.stat()
-            stamp = (stat.st_mtime_ns, stat.st_ino)
-            if file in _READ and _READ[file][0] == stamp:
-                return _READ[file][1]
-            text = file.read_bytes()
         except FileNotFoundError:
             return {}
+    stamp = (stat.st_mtime_ns, stat.st_ino)
+    if file in _READ and _READ[file][0] == stamp:
+        return _READ[file][1]
     try:
-        found: Watched = {
-            portal: {
-                table: (plan, datetime.fromisoformat(since).isoformat()) for table, (plan, since) in tables.items()
-            }
-            for portal, tables in json.loads(text).items()
-        }
-    except (ValueError, TypeError, AttributeError):
+        stored = read_record(file, dict[str, dict[str, tuple[str, _Instant]]], "since when tables are watched") or {}
+    except DamagedFileError:
+        set_aside(file)
         return None
+    found: Watched = {
+        portal: {table: (plan, since.isoformat()) for table, (plan, since) in tables.items()}
+        for portal, tables in stored.items()
+    }
     _READ[file] = (stamp, found)
     return found
 

@@ -26,12 +26,13 @@ class Changes:
         self.folder = ""
         self.count = 0
         self.at = 0
+        self.error: Exception = OSError()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.folder and event in _CHANGES and str(arguments[0]).startswith(self.folder):
             self.count += 1
             if self.count == self.at:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise self.error
 
 
 _HOOK = Changes()
@@ -39,12 +40,13 @@ _INSTALLED: list[Changes] = []
 
 
 @contextmanager
-def counting(folder: Path, *, at: int = 0) -> Iterator[Changes]:
-    """Counts changes below a folder while the block lasts; the one with number `at` fails as on a full disk."""
+def counting(folder: Path, *, at: int = 0, error: Exception | None = None) -> Iterator[Changes]:
+    """Counts changes below a folder; the one with number `at` fails with the error, or as on a full disk."""
     if not _INSTALLED:
         sys.addaudithook(_HOOK)  # never goes again, so it is one for all tests
         _INSTALLED.append(_HOOK)
     _HOOK.folder, _HOOK.count, _HOOK.at = str(folder), 0, at
+    _HOOK.error = error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
         yield _HOOK
     finally:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("naming", "addresses", "errors", "months"),
     ("catalogue",),
-    ("config", "files"),
+    ("config", "files", "faults", "ticks"),
     ("records",),
     ("client", "selection", "grid", "failures", "editing", "unfinished"),
     ("frames", "watch"),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.model import Privacy
+from planday_io.files import temporary
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
 from planday_io.lake.slices import SliceKey
@@ -237,11 +238,12 @@ def test_a_class_that_is_hashed_from_now_on_makes_no_versions_and_is_read_again(
 def test_a_note_that_is_being_written_is_nobody_s_leftover(planday: Installation) -> None:
     """Another run is about to say that its history will follow while this one publishes."""
     planday.refresh("hr.departments")
-    note = planday.config.state / "history" / f"hr.employees.oslo.tmp-{os.getpid()}-abcd1234"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text("")
-    planday.publish()
-    assert note.exists()
+    folder = planday.config.state / "history"
+    folder.mkdir(parents=True, exist_ok=True)
+    with temporary(folder / "hr.employees.oslo") as note:
+        note.write_text("")
+        planday.publish()
+        assert note.exists()
 
 
 def test_the_roster_as_it_was(make: Make) -> None:

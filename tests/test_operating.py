@@ -395,6 +395,14 @@ OTHER_ROWS = {
     "history damaged": "test_damaged_history_stops_nobody_and_catches_up",
     "forgotten shorter": "test_shorter_list_of_forgotten_people_lets_nobody_back",
     "other account": "test_good_file_of_another_account_is_not_called_damaged",
+    "state damaged": "test_each_record_copes_with_each_damage",
+    "state stray": "test_damage_of_one_portal_is_not_anothers",
+    "token damaged": "test_damage_of_one_portal_is_not_anothers",
+    "unknown exception": "test_a_step_notes_whatever_is_raised",
+    "portal unseen": "test_status_of_a_portal_that_cannot_be_seen",
+    "clock change": "test_reading_at_every_tick_is_never_stale",
+    "half written": "test_another_process_is_left_alone_until_killed",
+    "state open": "test_tokens_are_closed_to_others",
 }
 
 

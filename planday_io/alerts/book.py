@@ -9,10 +9,9 @@ Not here: what is wrong (`incidents`), texts (`messages`), sending (`channels`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,9 +20,11 @@ from planday_io.alerts.incidents import Findings, Incident, find
 from planday_io.alerts.messages import TEST, Message, messages
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
-from planday_io.errors import AlertError, StorageError
+from planday_io.errors import AlertError, DamagedFileError, StorageError
 from planday_io.failures import CAUSES, INSTALLATION
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.faults import known
+from planday_io.files import locked
+from planday_io.records import encoded, read_record, set_aside, write_record
 from planday_io.watch import watch
 
 _PATIENCE = timedelta(hours=1)
@@ -104,6 +105,9 @@ class AlertBook:
                         failed[channel] = str(error)
                         if error.is_refusal:
                             continue
+                        break
+                    except Exception as error:  # noqa: BLE001 - one channel's trouble is none of the others'
+                        failed[channel] = str(known(error))
                         break
                     note()
                     sent.append(message.subject)
@@ -186,44 +190,28 @@ class AlertBook:
     def _load(self) -> _Book:
         if self._file in _UNSAVED:
             return _UNSAVED[self._file]
-        with storage_errors(self._file, "read the book of alerts"):
-            try:
-                text = self._file.read_text(encoding="utf-8")
-            except FileNotFoundError:
-                return _Book()
-            except UnicodeDecodeError:
-                return _Book()
         try:
-            raw = json.loads(text)
-            return _Book(
-                open={
-                    key: _Open(Incident(**one["incident"]), one["seen"], one["told"], one["all_tables"])
-                    for key, one in raw["open"].items()
-                    if one["incident"]["cause"] in CAUSES
-                },
-                ended=[
-                    _Ended(Incident(**one["incident"]), one["at"], one["channels"])
-                    for one in raw["ended"]
-                    if one["incident"]["cause"] in CAUSES
-                ],
-                stored=text,
-            )
-        except (ValueError, TypeError, KeyError, AttributeError):
-            # Begun anew: what is open is told again, which is better than never.
+            stored = read_record(self._file, _Stored, "who was told of what")
+        except DamagedFileError:
+            # Begun again: what is open is reported once more, which is better than never.
+            set_aside(self._file)
+            stored = None
+        if stored is None:
             return _Book()
+        return _Book(
+            open={key: one for key, one in stored.open.items() if one.incident.cause in CAUSES},
+            ended=[one for one in stored.ended if one.incident.cause in CAUSES],
+            stored=encoded(stored),
+        )
 
     def _save(self, book: _Book) -> str:
         """Write the book where it changed. Returns why it cannot be written, or an empty text."""
-        members = {
-            "open": {key: asdict(entry) for key, entry in book.open.items()},
-            "ended": [asdict(one) for one in book.ended],
-        }
-        text = json.dumps(members)
+        stored = _Stored(book.open, book.ended)
+        text = encoded(stored)
         if text == book.stored:
             return ""
         try:
-            with storage_errors(self._file, "write the book of alerts"):
-                write_text(self._file, text, mode=0o600)
+            write_record(self._file, stored)
         except StorageError as error:
             _UNSAVED[self._file] = book
             return str(error)
@@ -243,8 +231,8 @@ def send_test(config: Config) -> dict[str, str]:
         try:
             send(TEST)
             results[name] = ""
-        except AlertError as error:
-            results[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - one channel's trouble is none of the others'
+            results[name] = str(known(error))
     return results
 
 
@@ -265,6 +253,14 @@ class _Ended:
     incident: Incident
     at: str
     channels: list[str]
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What is in the file."""
+
+    open: dict[str, _Open]
+    ended: list[_Ended]
 
 
 @dataclass(slots=True)

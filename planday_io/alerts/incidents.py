@@ -17,12 +17,14 @@ from functools import partial
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
-from planday_io.errors import LostSliceError, PlandayError
+from planday_io.errors import LostSliceError
 from planday_io.failures import CAUSES, INSTALLATION, WAREHOUSE, FailureBook, FailureNote
+from planday_io.faults import known as told_of
 from planday_io.files import is_temporary
 from planday_io.freshness import portal_freshness
 from planday_io.grid import grid_months
 from planday_io.lake.slices import Lake
+from planday_io.records import files_set_aside
 from planday_io.selection import endpoints_of
 from planday_io.unfinished import UnfinishedCommands
 from planday_io.warehouse.place import Place, set_aside_leftovers
@@ -95,8 +97,8 @@ def find(config: Config, catalogue: Catalogue, before: Mapping[str, Incident], n
     for portal, look in looks.items():
         try:
             found.incidents |= {one.key: one for one in look()}
-        except (PlandayError, OSError) as error:
-            text = str(error) if isinstance(error, PlandayError) else f"{type(error).__name__}: {error.strerror}"
+        except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others
+            text = f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else str(told_of(error))
             blind = Incident(portal=portal, cause="unseen", tables=[], since=_stamp(now), error=text)
             found.incidents[blind.key] = blind
             found.unseen.add(portal)
@@ -131,6 +133,7 @@ def _of_installation(config: Config, before: Mapping[str, Incident], now: dateti
         error = "slices wait for their publication, and none succeeded: the last one was killed, or no daemon runs"
         yield Incident(portal=INSTALLATION, cause="publication", tables=[WAREHOUSE], since=_stamp(waiting), error=error)
     yield from _unfinished(config)
+    yield from _set_aside(config)
     yield from _lake(config, now)
     yield from _edited(config, now)
     yield from _disk(config, now, is_known=f"{INSTALLATION} disk" in before)
@@ -153,6 +156,21 @@ def _unfinished(config: Config) -> Iterator[Incident]:
             "`portals rename` again, then remove the file"
         )
         yield Incident(portal=INSTALLATION, cause="unfinished", tables=[], since=since, error=error)
+
+
+def _set_aside(config: Config) -> Iterator[Incident]:
+    """Files of the state folder that were damaged. What they held was found out again, where that can be."""
+    files = files_set_aside(config.state)
+    if files:
+        names = ", ".join(str(path.relative_to(config.state)) for path in files[:5])
+        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+        yield Incident(
+            portal=INSTALLATION,
+            cause="state",
+            tables=[],
+            since=_stamp(datetime.fromtimestamp(min(path.lstat().st_ctime for path in files), UTC)),
+            error=f"set aside in {config.state}: {names}{more}. Work goes on without them: remove them when you have looked",
+        )
 
 
 def _lake(config: Config, now: datetime) -> Iterator[Incident]:

@@ -10,7 +10,6 @@ Not here: what an answer says (`grants`), headers and 401 handling of API calls 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,8 +19,9 @@ from typing import Protocol
 
 from planday_io.client.asking import Answer
 from planday_io.client.grants import REFUSED_CODE, REFUSED_REFRESH, TokenAnswer, token_answer
-from planday_io.errors import StorageError, TokenError
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.errors import DamagedFileError, TokenError
+from planday_io.files import close_to_others, locked, storage_errors
+from planday_io.records import read_record, remove_record, write_record
 
 _EARLY_SECONDS = 60.0
 _EARLY_SHARE = 0.2
@@ -78,6 +78,14 @@ class NewRefreshToken:
         self._value = refresh_token
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KeptToken:
+    """What is in the file of a rotated token."""
+
+    configured_sha256: str
+    refresh_token: str = field(repr=False)
+
+
 class RefreshTokenStore:
     """The refresh token in force for one portal: the configured one, or the newest one that replaced it.
 
@@ -99,6 +107,7 @@ class RefreshTokenStore:
 
     def lock(self) -> AbstractContextManager[None]:
         """One process at a time: hold it from `read` until `write`."""
+        close_to_others(self._file.parent.parent)
         return locked(self._lock)
 
     def read(self) -> str:
@@ -110,18 +119,18 @@ class RefreshTokenStore:
         """
         configured = self._configured()
         self._descends_from = _sha256(configured)
-        with storage_errors(self._file, "read the rotated refresh token in"):
-            if not self._file.exists():
-                return configured
-            text = self._file.read_text(encoding="utf-8")
         try:
-            kept = json.loads(text)
-            if kept["configured_sha256"] == self._descends_from:
-                return str(kept["refresh_token"])
-        except (ValueError, KeyError, TypeError):
-            raise StorageError(
-                f"{self._file} is damaged: remove it and authorize portal '{self._portal}' anew"
+            kept = read_record(self._file, _KeptToken, f"the refresh token of portal '{self._portal}'")
+        except DamagedFileError as error:
+            # The configured token may have been replaced by the one that is lost, and a server may end all of them when a
+            # replaced one is used. So an administrator decides.
+            raise DamagedFileError(
+                f"{error}. Authorize the portal again: `planday authorize {self._portal}`, which replaces the file; or put a "
+                "new token where portals.yaml reads it and remove the file",
+                self._file,
             ) from None
+        if kept is not None and kept.configured_sha256 == self._descends_from:
+            return kept.refresh_token
         return configured
 
     def write(self, refresh_token: str) -> None:
@@ -131,17 +140,13 @@ class RefreshTokenStore:
             StorageError: it cannot be written.
         """
         # Not of what is configured by now: that may have been authorized anew while the server answered.
-        kept = {"configured_sha256": self._descends_from, "refresh_token": refresh_token}
-        with storage_errors(self._file, "keep the rotated refresh token in"):
-            self._file.parent.chmod(0o700)
-            write_text(self._file, json.dumps(kept), mode=0o600)
+        write_record(self._file, _KeptToken(configured_sha256=self._descends_from, refresh_token=refresh_token))
 
     def forget(self) -> list[str]:
         """Remove the kept token. Returns where it was. Raises StorageError."""
-        with storage_errors(self._file, "remove the refresh token in"):
-            if not self._file.exists():
-                return []
-            self._file.unlink()
+        if not self._file.exists():
+            return []
+        remove_record(self._file)
         return [str(self._file)]
 
 

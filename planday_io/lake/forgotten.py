@@ -14,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
-from planday_io.errors import StorageError
+from planday_io.errors import DamagedFileError, StorageError
 from planday_io.files import locked, storage_errors, write_text
 
 PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
@@ -82,6 +84,9 @@ class Forgotten:
         if parents and (link := owner_link(table)):
             rows = _blanked(rows, _is_in(rows.column(link[0]), parents), personal_columns(table))
         return rows
+
+
+_PORTAL = re.compile(r"[a-z0-9_]+")
 
 
 class ForgottenPeople:
@@ -146,14 +151,15 @@ class ForgottenPeople:
 
     def keep_copies(self) -> None:
         """Copy lists that have no copy yet: those of a lake that this state folder sees for the first time."""
-        for file in sorted(self._folder.glob("*.json")):
-            with locked(self._locks / f"forgotten.{file.stem}.lock"):
+        for file in sorted(_lists_in(self._folder)):
+            # A damaged list is reported where its portal is written.
+            with locked(self._locks / f"forgotten.{file.stem}.lock"), suppress(DamagedFileError):
                 if not (self._copies / file.name).exists() and (listed := self._read(file)).salt:
                     self._write(self._copies / file.name, listed)
 
     def portals(self) -> list[str]:
         """Portals that have a list, or had one."""
-        return sorted({file.stem for folder in (self._folder, self._copies) for file in folder.glob("*.json")})
+        return sorted({file.stem for folder in (self._folder, self._copies) for file in _lists_in(folder)})
 
     def rename(self, old: str, new: str) -> None:
         """Give a portal's list, salt included, to another key. Raises StorageError."""
@@ -163,8 +169,9 @@ class ForgottenPeople:
                     (folder / f"{old}.json").replace(folder / f"{new}.json")
 
     def fingerprint(self) -> str:
-        """Differs when somebody was added to or taken from any list. Raises StorageError where all that is left of one is
-        damaged.
+        """Differs when somebody was added to or taken from any list. Raises StorageError.
+
+        A list that is damaged, and has no copy, keeps its own portal from being written, and nobody from being published.
         """
         lists = {portal: sorted(people) for portal in self.portals() if (people := self._all_of(portal)) is not None}
         return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:16] if lists else ""
@@ -174,10 +181,8 @@ class ForgottenPeople:
         copy = self._copy_of(portal)
         try:
             listed = self._read(self._path(portal))
-        except StorageError:
-            if not copy.salt:
-                raise
-            listed = copy
+        except DamagedFileError:
+            listed = copy if copy.salt else Forgotten("damaged")
         return listed.pseudonyms | copy.pseudonyms if listed.salt or copy.salt else None
 
     def _copy_of(self, portal: str) -> Forgotten:
@@ -186,7 +191,7 @@ class ForgottenPeople:
         with storage_errors(file, "read the copy of the list of forgotten people in"):
             try:
                 text = file.read_bytes()
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 return Forgotten()
         return _parsed(text) or Forgotten()
 
@@ -196,11 +201,14 @@ class ForgottenPeople:
                 text = file.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return Forgotten()
+            except IsADirectoryError:
+                text = b""
         found = _parsed(text)
         if found is None:
-            raise StorageError(
+            raise DamagedFileError(
                 f"{file} is damaged: it holds who is to be forgotten. Restore it from a backup, or from "
-                f"{self._copies / file.name} if that is there; until then nothing of portal '{file.stem}' is written"
+                f"{self._copies / file.name} if that is there; until then nothing of portal '{file.stem}' is written",
+                file,
             )
         return found
 
@@ -212,12 +220,17 @@ class ForgottenPeople:
         return self._folder / f"{portal}.json"
 
 
+def _lists_in(folder: Path) -> list[Path]:
+    """What has another name is no list: a copy, an editor's backup."""
+    return [file for file in folder.glob("*.json") if _PORTAL.fullmatch(file.stem)]
+
+
 def _parsed(text: bytes) -> Forgotten | None:
     try:
         stored = json.loads(text)
         found = Forgotten(stored["salt"], frozenset(map(int, stored["people"])))
         bytes.fromhex(found.salt)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return found
 

@@ -25,11 +25,12 @@ from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import Privacy
 from planday_io.errors import DamagedSliceError, LostSliceError
-from planday_io.files import is_temporary, storage_errors, sweep, write_text
+from planday_io.files import storage_errors, sweep, write_text
 from planday_io.frames.types import arrow_schema, quote
 from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
 from planday_io.lake.published import lost_text
 from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.records import remove_record
 
 VERDICT = "history"
 
@@ -93,21 +94,24 @@ class Histories:
         origin = self._lake.origin(key)
         note = self._owed / str(key)
         if origin is not None:
-            last_read = note.read_text(encoding="utf-8") if note.exists() else ""
-            seen = datetime.fromisoformat(last_read) if last_read else None
+            seen = _last_read(note)
             # Others (a stricter policy, forgetting) rewrite the history under its own lock.
             with self._lake.locked(target):
                 if lost := self._lake.lost(target):
                     raise LostSliceError(lost_text(target, lost))
                 self._record(key, target, self._lake.read(key) if rows is None else rows, origin, seen)
-        note.unlink(missing_ok=True)
+        remove_record(note)
 
     def owed(self) -> list[SliceKey]:
         """Slices whose history is behind."""
         if not self._owed.exists():
             return []
         sweep(self._owed)
-        return [SliceKey.parse(path.name) for path in sorted(self._owed.iterdir()) if not is_temporary(path)]
+        with storage_errors(self._owed, "look at the histories that are behind in"):
+            # What has another name is no note: an editor's backup, `.DS_Store`.
+            names = sorted(path.name for path in self._owed.iterdir())
+        keys = [key for name in names if (key := SliceKey.parse(name)) is not None]
+        return [key for key in keys if key.full_name in self._catalogue.histories]
 
     def _record(self, key: SliceKey, target: SliceKey, rows: pa.Table, origin: Origin, seen: datetime | None) -> None:
         table = self._catalogue.table(key.full_name)
@@ -139,6 +143,19 @@ class Histories:
                 covered={},
             ),
         )
+
+
+def _last_read(note: Path) -> datetime | None:
+    """When the slice was read before the read that its history is to follow, as the note says; None where nobody knows.
+
+    A damaged note still says that the history is behind; when the rows were last seen otherwise is unknown then.
+    """
+    with storage_errors(note, "read"):
+        try:
+            last_read = datetime.fromisoformat(note.read_bytes().decode("ascii"))
+        except (ValueError, FileNotFoundError, IsADirectoryError):
+            return None
+    return last_read if last_read.tzinfo else None
 
 
 def advance(

@@ -5,11 +5,13 @@ Not here: the files (`slices`), their bytes (`parquet`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
 FORMAT = 1
 """Of the lake's layout. A slice of a later format is refused."""
+_KEY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\.([a-z0-9_]+)(?:\.([0-9]{4}-(?:0[1-9]|1[0-2])))?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,10 +30,10 @@ class SliceKey:
         return cls(domain, table, portal, month)
 
     @classmethod
-    def parse(cls, text: str) -> SliceKey:
-        """From what `str` made of one."""
-        domain, table, portal, *month = text.split(".")
-        return cls(domain, table, portal, month[0] if month else None)
+    def parse(cls, text: str) -> SliceKey | None:
+        """From what `str` made of one, which names files of the state folder; None where a text is none (`.DS_Store`)."""
+        found = _KEY.fullmatch(text)
+        return cls(*found.groups()) if found else None
 
     @property
     def full_name(self) -> str:

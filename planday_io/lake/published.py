@@ -15,6 +15,7 @@ from pathlib import Path
 
 from planday_io.files import storage_errors
 from planday_io.lake.origin import Origin, SliceKey
+from planday_io.records import remove_record, set_aside
 
 
 def lost_text(key: SliceKey, why: str) -> str:
@@ -69,12 +70,12 @@ class PublishedMarks:
         with storage_errors(file, "read what was published in"):
             try:
                 text = file.read_bytes()
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 return None
         try:
             stored = json.loads(text)
             return Mark(str(stored["slice_id"]), datetime.fromisoformat(stored["read_at"]), int(stored["kept"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     def note(self, key: SliceKey, mark: Mark) -> None:
@@ -83,12 +84,15 @@ class PublishedMarks:
         with storage_errors(self._folder, "note what was published in"):
             # Not forced to the disk, one by one: a mark that a power cut tore counts as none.
             self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / str(key)).write_text(text, encoding="utf-8")
+            file = self._folder / str(key)
+            if file.is_dir():
+                set_aside(file)
+            file.write_text(text, encoding="utf-8")
 
     def remove(self, key: SliceKey) -> None:
         """Forget that a slice was published. Raises StorageError."""
         with storage_errors(self._folder, "remove a note from"):
-            (self._folder / str(key)).unlink(missing_ok=True)
+            remove_record(self._folder / str(key))
 
     def names(self) -> list[str]:
         """Of the slices that were published, as `str(SliceKey)`."""

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.errors import DamagedSliceError, StorageError
-from planday_io.files import locked, replacing, storage_errors, sweep, temporary_name
+from planday_io.files import locked, replacing, storage_errors, sweep, temporary
 from planday_io.lake import parquet, presence
 from planday_io.lake.origin import FORMAT, Origin, SliceKey
 from planday_io.lake.published import Mark, PublishedMarks, older_text
 from planday_io.lake.writers import Writers
+from planday_io.records import remove_record, set_aside
 
 __all__ = ["FORMAT", "Frozen", "Lake", "Origin", "SliceKey"]
 
@@ -88,7 +89,7 @@ class Lake:
     def accept(self) -> None:
         """Take the lake as it is for the truth: what was published and is lost is given up. Raises StorageError."""
         presence.adopt(self.root, self._state)
-        for key in map(SliceKey.parse, self.marks.names()):
+        for key in filter(None, map(SliceKey.parse, self.marks.names())):
             if self.lost(key):
                 self.marks.remove(key)
 
@@ -171,21 +172,25 @@ class Lake:
 
         Keys of slices that were never pulled are left out. Every byte of the others was checked.
         """
-        names: dict[SliceKey, Path] = {}
         found = Frozen({}, {})
-        try:
+        with ExitStack() as stack:
+            folder: Path | None = None
             for key in keys:
                 path = self.path(key)
-                name = temporary_name(path)
                 try:
                     with storage_errors(path, "read the slice"):
+                        if folder is None and self.root.exists():
+                            folder = stack.enter_context(temporary(self.root / "frozen"))
+                            folder.mkdir(mode=0o700)
+                        if folder is None:
+                            continue
+                        name = folder / f"{key}.parquet"
                         try:
                             os.link(path, name)
                         except (FileNotFoundError, NotADirectoryError):
                             continue
-                        except OSError:  # a file system without links, or a file of another account
+                        except OSError:  # a file system without links, another one, or a file of another account
                             shutil.copyfile(path, name)
-                    names[key] = name
                     origin = self._origin_in(name, key)
                     parquet.check(name)
                     found.slices[key] = (origin, name)
@@ -194,9 +199,6 @@ class Lake:
                 except StorageError as error:
                     found.unusable[key] = error
             yield found
-        finally:
-            for name in names.values():
-                name.unlink(missing_ok=True)
 
     def _origin_in(self, path: Path, key: SliceKey) -> Origin:
         text, rows = parquet.provenance(path)
@@ -254,7 +256,10 @@ class Lake:
     def _mark_pending(self, key: SliceKey) -> None:
         # Marked before it is there: a kill in between costs one needless publication, never a forgotten one.
         self._pending.mkdir(parents=True, exist_ok=True)
-        (self._pending / str(key)).write_text(self._writer)
+        marker = self._pending / str(key)
+        if marker.is_dir():
+            set_aside(marker)
+        marker.write_text(self._writer)
 
     def _set_damaged_aside(self, key: SliceKey) -> None:
         """Keep a damaged file under another name: what of it can still be read is for people to decide."""
@@ -277,14 +282,16 @@ class Lake:
             return []
         keys = []
         is_active: dict[str, bool] = {}
-        for marker in sorted(self._pending.iterdir()):
-            try:
-                writer = marker.read_text()
-            except FileNotFoundError:
+        with storage_errors(self._pending, "look at the slices to publish in"):
+            markers = sorted(self._pending.iterdir())
+        for marker in markers:
+            # What has another name is no marker: an editor's backup, `.DS_Store`.
+            key, writer = SliceKey.parse(marker.name), _writer_in(marker)
+            if key is None or writer is None:
                 continue
             if writer and is_active.setdefault(writer, self.writers.is_active(writer)):
                 continue
-            keys.append(SliceKey.parse(marker.name))
+            keys.append(key)
         return keys
 
     def pending_since(self) -> datetime | None:
@@ -298,12 +305,8 @@ class Lake:
 
     def is_held(self, key: SliceKey) -> bool:
         """Whether a run in progress wrote a slice: it is published together with what else that run writes."""
-        marker = self._pending / str(key)
-        try:
-            writer = marker.read_text()
-        except FileNotFoundError:
-            return False
-        return bool(writer) and self.writers.is_active(writer)
+        writer = _writer_in(self._pending / str(key))
+        return bool(writer) and self.writers.is_active(str(writer))
 
     def remove(self, key: SliceKey) -> None:
         """Take a slice away. Call it within `locked(key)`."""
@@ -315,7 +318,7 @@ class Lake:
             for folder in (path.parent, path.parent.parent):
                 if folder.exists() and not any(folder.iterdir()):
                     folder.rmdir()
-            (self._pending / str(key)).unlink(missing_ok=True)
+            remove_record(self._pending / str(key))
 
     def published(self, key: SliceKey, origin: Origin) -> None:
         """Note that a slice was published, and strike it off the pending ones, unless it was written again since."""
@@ -324,13 +327,16 @@ class Lake:
             with suppress(DamagedSliceError):
                 there = self.origin(key)
                 if there is None or there.slice_id == origin.slice_id:
-                    (self._pending / str(key)).unlink(missing_ok=True)
+                    remove_record(self._pending / str(key))
 
     def publish_again(self, key: SliceKey) -> None:
         """Let the next publication look at a slice again. Raises StorageError."""
         with storage_errors(self._pending, "mark a slice in"):
             self._pending.mkdir(parents=True, exist_ok=True)
-            (self._pending / str(key)).write_text("")
+            marker = self._pending / str(key)
+            if marker.is_dir():
+                set_aside(marker)
+            marker.write_text("")
 
     def give_up(self, key: SliceKey) -> None:
         """Set a damaged file aside, so that its table begins again. Raises StorageError."""
@@ -338,7 +344,7 @@ class Lake:
         with self.locked(key), storage_errors(path, "set the slice aside"):
             self._set_damaged_aside(key)
             path.unlink(missing_ok=True)
-            (self._pending / str(key)).unlink(missing_ok=True)
+            remove_record(self._pending / str(key))
             self.marks.remove(key)
 
     def damaged_files(self) -> list[Path]:
@@ -353,3 +359,16 @@ class Lake:
             month = parts[3].partition("=")[2] if len(parts) > 4 else None
             found.append(SliceKey(parts[0], parts[1], parts[2].partition("=")[2], month))
         return sorted(found, key=str)
+
+
+def _writer_in(marker: Path) -> str | None:
+    """Who wrote a slice that waits for publication: empty where the marker does not say so, None where there is none.
+
+    A marker that is damaged or cannot be read still says that its slice changed, which is what counts.
+    """
+    try:
+        return marker.read_bytes().decode("ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ""

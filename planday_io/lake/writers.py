@@ -8,12 +8,16 @@ Not here: locks (`planday_io.files`): writers do not wait for each other.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from planday_io.files import is_process_alive, mark_process, storage_errors, write_text
+from planday_io.records import remove_record
+
+_NAME = re.compile(r"[0-9a-f]{16}")
 
 
 class Writers:
@@ -50,11 +54,16 @@ class Writers:
     def is_active(self, name: str) -> bool:
         """Whether a writer has begun and not ended, and its process is alive."""
         note = self._folder / name
+        # A name comes from a marker of a slice, which may be damaged.
+        if not _NAME.fullmatch(name):
+            return False
         try:
-            mark = note.read_text(encoding="utf-8")
+            mark = note.read_bytes().decode("ascii", errors="replace")
         except FileNotFoundError:
             return False
+        except IsADirectoryError:
+            mark = ""
         if is_process_alive(self._processes, mark):
             return True
-        note.unlink(missing_ok=True)
+        remove_record(note)
         return False

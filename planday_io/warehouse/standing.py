@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import duckdb
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Privacy
 from planday_io.errors import LostSliceError, PublicationError, StorageError
-from planday_io.files import storage_errors, temporary_name, write_text
+from planday_io.files import storage_errors, temporary, write_text
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import literal, retyped
@@ -120,7 +120,7 @@ def standing(
     noted = record.headers()
     before = place.headers()
     copy: Path | None = None
-    try:
+    with ExitStack() as stack:
         try:
             with attached(place.file) as db:
                 found = _contents(db, catalogue, policies, wanted)
@@ -129,7 +129,7 @@ def standing(
             if not _is_locked(error):
                 raise explained(error, place.path) from None
             holder = place.holder() or Holder(0, "")
-            copy = temporary_name(place.file)
+            copy = stack.enter_context(temporary(place.file))
             with storage_errors(copy, "copy the warehouse to"):
                 shutil.copyfile(place.file, copy)
             try:
@@ -145,9 +145,6 @@ def standing(
         # Another program may have written while the file was copied: whole are copies between two equal looks only.
         is_edited = noted is not None and (before not in noted or (copy is not None and headers_of(copy) != before))
         yield Standing(made, is_retyped, shown, doubled, is_edited, noted is not None, copy or place.file, holder)
-    finally:
-        if copy is not None:
-            copy.unlink(missing_ok=True)
 
 
 _ADVICE = (

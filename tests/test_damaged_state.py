@@ -1,0 +1,236 @@
+"""Files of the state folder that are damaged: the portal they belong to copes or fails by name, the others go on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipelines.status import UNSEEN_TABLE, table_states
+from pipelines.sync import Outcome, sync
+from planday_io.alerts import AlertBook, Incident
+from planday_io.catalogue import CATALOGUE
+from planday_io.changes import ChangedMonths
+from planday_io.client.tokens import RefreshTokenStore
+from planday_io.errors import DamagedFileError
+from planday_io.failures import INSTALLATION, FailureBook, FailureNote
+from planday_io.lake.forgotten import ForgottenPeople
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.months import month_of
+from planday_io.records import files_set_aside, read_record, remove_record
+from planday_io.refresh import TableReport
+from tests.conftest import Installation, Make
+from tests.test_command_line import environment
+
+THIS = month_of(datetime.now(UTC).date())
+PORTALS = ["oslo", "london", "copenhagen"]
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "binary": lambda path: path.write_bytes(bytes(range(256))),
+    "no utf-8": lambda path: path.write_bytes(b'{"at": "\xff\xfe"}'),
+    "utf-16": lambda path: path.write_bytes("{}".encode("utf-16")),
+    "null": lambda path: path.write_bytes(b"null"),
+    "list": lambda path: path.write_bytes(b"[1, 2]"),
+    "number": lambda path: path.write_bytes(b"1e999999"),
+    "nested": lambda path: path.write_bytes(b"[" * 200_000),
+    "other members": lambda path: path.write_bytes(b'{"tables": 1, "at": [], "refresh_token": {}, "open": 0}'),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: max(1, path.stat().st_size // 2)]),
+    "folder": lambda path: (path.unlink(), path.mkdir(), (path / "x").write_text("x")),
+}
+STRAY = (
+    "oslo.json~",
+    ".DS_Store",
+    "Thumbs.db",
+    "oslo (copy).json",
+    "oslo",
+    "a.b.c.d.e.f",
+    "hr.departments.oslo.2026-13",
+    "-",
+)
+
+
+class Silent:
+    """Hears nothing."""
+
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None: ...
+    def waiting(self, portal: str, text: str) -> None: ...
+    def finished(self, portal: str, report: TableReport) -> None: ...
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None: ...
+
+
+@pytest.fixture
+def planday(make: Make, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    made = make(
+        people=(4, 4, 4),
+        resources="resources: {include: [hr.departments, scheduling.shifts, scheduling.deleted_shifts]}",
+    )
+    made.edit_config("step_delay_seconds: 10", "step: 0, step_delay_seconds: 0")
+    made.edit_config("defaults:", "defaults:\n  window: {past_months: 0, future_months: 0}")
+    made.edit_config("history_start: 2025-01", f"history_start: {THIS}")
+    monkeypatch.setenv("DAGSTER_HOME", str(made.folder))
+    environment(made)  # puts dagster.yaml there
+    monkeypatch.chdir(made.folder)
+    return made
+
+
+def synced(planday: Installation) -> Outcome:
+    return sync(planday.config, PORTALS, listener=Silent())
+
+
+def incidents(planday: Installation) -> list[Incident]:
+    return AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))
+
+
+def state_files(planday: Installation) -> list[Path]:
+    """One of each kind that can be found out again, as a sync leaves them or a kill does."""
+    state = planday.config.state
+    ChangedMonths(state).mark("oslo", {THIS: ["scheduling.shifts"]}, {}, datetime.now(UTC))
+    for folder in ("history", "pending", "failures"):
+        (state / folder).mkdir(exist_ok=True)
+    (state / "history" / "hr.departments.oslo").write_text("2026-11-01T00:00:00+00:00")
+    (state / "pending" / "hr.departments.oslo").write_text("0123456789abcdef")
+    (state / "failures" / "oslo.json").write_text("[]")
+    found = [
+        state / "changed" / f"oslo.{THIS}.json",
+        state / "history" / "hr.departments.oslo",
+        state / "pending" / "hr.departments.oslo",
+        state / "failures" / "oslo.json",
+        state / "watched.json",
+        state / "alerts.json",
+    ]
+    for name in ("watched.json", "alerts.json"):
+        if not (state / name).exists():
+            (state / name).write_text("{}")
+    return found
+
+
+@pytest.mark.processes
+def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
+    """Oslo's state is damaged in each way, another portal's token too, and stray files are everywhere."""
+    planday.sandbox.rotates = True
+    assert synced(planday).is_complete
+    state = planday.config.state
+    for file, kind in zip(state_files(planday), ("binary", "empty", "folder", "list", "null", "utf-16"), strict=True):
+        DAMAGE[kind](file)
+    for folder in (
+        "changed",
+        "history",
+        "pending",
+        "failures",
+        "tokens",
+        "writers",
+        "processes",
+        "batches",
+        "unfinished",
+    ):
+        (state / folder).mkdir(exist_ok=True)
+        for name in STRAY:
+            (state / folder / name).write_bytes(b"\xff")
+    for folder in ("_portals", "_forgotten"):
+        (planday.config.lake / folder).mkdir(exist_ok=True)
+        for name in STRAY:
+            (planday.config.lake / folder / name).write_bytes(b"\xff")
+    token = state / "tokens" / "copenhagen.json"
+    DAMAGE["cut"](token)
+    for portal in PORTALS:
+        planday.sandbox.portals[portal].departments[0]["name"] = "New name"
+    outcome = synced(planday)
+    assert {one.portal for one in outcome.failures} == {"copenhagen"}
+    assert "planday authorize copenhagen" in outcome.failures[0].error
+    assert not outcome.publication_error
+    assert planday.query("SELECT DISTINCT portal FROM hr.departments WHERE name = 'New name' ORDER BY 1") == [
+        ("london",),
+        ("oslo",),
+    ]
+    assert planday.query("SELECT count(*) > 0 FROM hr.departments WHERE portal = 'copenhagen'") == [(True,)]
+    assert not ChangedMonths(state).marks("oslo"), "the month was read again"
+    found = {(one.portal, one.cause): one.error for one in incidents(planday)}
+    assert set(found) - {(INSTALLATION, "disk")} == {(INSTALLATION, "state"), ("copenhagen", "state")}
+    assert str(token) in found["copenhagen", "state"]
+    for aside in files_set_aside(state):
+        shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+    assert (INSTALLATION, "state") not in {(one.portal, one.cause) for one in incidents(planday)}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_each_record_copes_with_each_damage(tmp_path: Path, kind: str) -> None:
+    state, at = tmp_path / "state", datetime(2026, 11, 1, tzinfo=UTC)
+    changed = ChangedMonths(state)
+    changed.mark("oslo", {"2026-09": ["scheduling.shifts"]}, {}, at)
+    DAMAGE[kind](state / "changed" / "oslo.2026-09.json")
+    (mark,) = changed.marks()
+    assert mark.at > at
+    assert {"scheduling.shifts", "payroll.shifts"} <= set(mark.tables), "nobody knows which, so all"
+    book = FailureBook(state)
+    note = FailureNote(portal="oslo", table="a.b", month=None, cause="api", error="", run_id="", since="")
+    book.note([note])
+    DAMAGE[kind](state / "failures" / "oslo.json")
+    assert book.of("oslo") == []
+    book.note([note])
+    assert book.of("oslo") == [note]
+    lake = Lake(tmp_path / "lake", state)
+    marker = state / "pending" / "hr.departments.oslo"
+    marker.parent.mkdir()
+    marker.write_text("0123456789abcdef")
+    DAMAGE[kind](marker)
+    key = SliceKey("hr", "departments", "oslo")
+    assert lake.pending() == [key]
+    assert not lake.is_held(key)
+    remove_record(marker)
+    assert lake.pending() == []
+    people = ForgottenPeople(tmp_path / "lake", state)
+    people.add("oslo", 1)
+    before = people.fingerprint()
+    people.add("london", 1)
+    DAMAGE[kind](tmp_path / "lake" / "_forgotten" / "oslo.json")
+    assert people.fingerprint() != before
+    with pytest.raises(DamagedFileError, match="oslo"):
+        people.of("oslo")
+    assert people.of("london").pseudonyms
+    store = RefreshTokenStore(state / "tokens", "oslo", lambda: "configured")
+    store.read()
+    store.write("rotated")
+    DAMAGE[kind](state / "tokens" / "oslo.json")
+    with pytest.raises(DamagedFileError, match="planday authorize oslo"):
+        store.read()
+    store.forget()
+    assert store.read() == "configured"
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_every_damage_is_one_kind_of_error(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "record.json"
+    file.write_text('{"text": "a text that is long enough to be cut"}')
+    DAMAGE[kind](file)
+    with pytest.raises(DamagedFileError) as caught:
+        read_record(file, dict[str, str] if kind != "other members" else dict[str, int], "texts")
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("hr.departments.oslo", SliceKey("hr", "departments", "oslo")),
+        ("scheduling.shifts.oslo.2026-09", SliceKey("scheduling", "shifts", "oslo", "2026-09")),
+        ("hr.departments.oslo.tmp-1-ab", None),
+        ("hr.departments.oslo.damaged-1", None),
+        ("hr.departments", None),
+        ("hr.departments.oslo.2026-9", None),
+        ("hr.departments.oslo\n", None),
+        ("", None),
+    ],
+)
+def test_names_of_markers(text: str, key: SliceKey | None) -> None:
+    assert SliceKey.parse(text) == key
+
+
+def test_status_of_a_portal_that_cannot_be_seen(planday: Installation) -> None:
+    for portal in PORTALS:
+        planday.refresh("hr.departments", portal=portal)
+    planday.lake.path(SliceKey.of("hr.departments", "oslo")).write_bytes(b"\x00")
+    states = table_states(planday.config, CATALOGUE, PORTALS)
+    assert [(one.portal, one.table) for one in states if one.failing == "unseen"] == [("oslo", UNSEEN_TABLE)]
+    assert {one.portal for one in states if one.last_complete} == {"copenhagen", "london"}

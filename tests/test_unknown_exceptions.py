@@ -1,0 +1,106 @@
+"""Exceptions that are none of ours: noted as a fault with type and place, without their text, and nobody else's trouble."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.edges import noting
+from pipelines.resources import publish_pending
+from planday_io.alerts import AlertBook, Incident
+from planday_io.catalogue import CATALOGUE
+from planday_io.errors import FaultError, PublicationError, StorageError, TokenError
+from planday_io.failures import INSTALLATION, FailureBook
+from planday_io.faults import known, place_of, trace_of
+from tests.conftest import Installation, run
+from tests.cutting import counting
+
+TEXT = "could not convert string 'Gunhildis Quistgaard'"
+
+
+def incidents(planday: Installation) -> list[Incident]:
+    found = AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))
+    return [one for one in found if one.cause not in ("disk", "stale")]
+
+
+@pytest.mark.parametrize(
+    "kind", [RuntimeError, ValueError, KeyError, sqlite3.DatabaseError, RecursionError, AssertionError]
+)
+def test_a_step_notes_whatever_is_raised(planday: Installation, kind: type[Exception]) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        folder = planday.config.lake / "hr" / "departments" / "portal=oslo"
+        with counting(folder, at=1, error=kind(TEXT)):
+            result = run(planday, instance, "hr.departments", "hr.employees")
+        events = " ".join(str(entry) for entry in instance.all_logs(result.run_id))
+        events += " ".join(str(event) for event in result.all_events)
+    assert not result.success
+    assert "Gunhildis" not in events, "Dagster keeps what it is given"
+    assert "planday_io/" in events, "the way it took is in the log of the run"
+    assert planday.origin("hr.employees") is not None, "the other table is written"
+    assert planday.origin("hr.departments") is None
+    (told,) = incidents(planday)
+    assert (told.portal, told.cause, told.tables) == ("oslo", "fault", ["hr.departments"])
+    assert kind.__name__ in told.error
+    assert "planday_io/" in told.error
+    assert "Gunhildis" not in told.error
+
+
+def test_a_publication_notes_whatever_is_raised(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    warehouse = planday.config.warehouse
+    with counting(Path(f"{warehouse}.tmp"), at=1, error=RuntimeError(TEXT)), pytest.raises(PublicationError) as caught:
+        publish_pending(planday.config)
+    assert "Gunhildis" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    (told,) = incidents(planday)
+    assert (told.portal, told.cause) == (INSTALLATION, "publication")
+    publish_pending(planday.config)
+    assert not incidents(planday)
+
+
+def test_a_tick_that_raises_is_an_incident(planday: Installation) -> None:
+    for _ in range(2):
+        with pytest.raises(FaultError) as caught, noting(planday.config, "sensor changed_months"):
+            raise TypeError(TEXT)
+        assert "Gunhildis" not in str(caught.value)
+    (told,) = incidents(planday)
+    assert (told.cause, told.tables) == ("fault", ["sensor changed_months"])
+    with noting(planday.config, "sensor changed_months"):
+        pass
+    assert not incidents(planday)
+
+
+def test_what_is_known_stays_what_it_is() -> None:
+    error = TokenError("refused")
+    assert known(error) is error
+
+
+def test_a_full_disk_is_one_however_it_is_reported() -> None:
+    full = OSError(28, "No space left on device")
+    wrapped = RuntimeError("a library's own")
+    wrapped.__cause__ = sqlite3.OperationalError("database or disk is full")
+    for error in (full, wrapped):
+        assert isinstance(known(error), StorageError)
+        assert "free some space" in str(known(error))
+
+
+def test_place_and_trace_hold_no_text(planday: Installation) -> None:
+    try:
+        planday.session("nowhere")
+    except KeyError as error:
+        assert place_of(error).startswith("planday_io/session.py:")
+        assert "KeyError" in trace_of(error)
+        assert "nowhere" not in trace_of(error) + place_of(error) + str(known(error))
+
+
+def test_notes_of_a_fault_are_mended_by_a_read(planday: Installation) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        with counting(planday.config.lake, at=1, error=RuntimeError(TEXT)):
+            run(planday, instance, "hr.departments")
+        assert FailureBook(planday.config.state).of("oslo")
+        assert run(planday, instance, "hr.departments").success
+    assert not FailureBook(planday.config.state).of("oslo")
