@@ -86,15 +86,10 @@ def _make_it_odd(portal: Any) -> None:
         for record in portal.leave.records
         for entry in record["registrations"] or []
     }
-    unpunched = next(
-        s
-        for s in roster.shifts.values()
-        if s["date"].startswith(month)
-        and s["employeeId"]
-        and (s["employeeId"], s["date"]) not in absent
-        and not s["punchClockShiftId"]
-        and not s["shiftTypeId"]
-    )
+    unpunched = next(s for s in worked[2:] if not s["shiftTypeId"] and (s["employeeId"], s["date"]) not in absent)
+    del roster.punches[unpunched["punchClockShiftId"]]
+    roster.breaks.pop(unpunched["punchClockShiftId"], None)
+    unpunched["punchClockShiftId"] = None
     portal.leave.records.append(
         {
             "id": 5900,
