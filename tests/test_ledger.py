@@ -187,7 +187,7 @@ def test_a_full_or_read_only_disk_is_an_error_with_a_remedy(tmp_path: Path) -> N
         budget.take()
         budget.close()
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
-        with pytest.raises(StorageError, match="the right to write"):
+        with pytest.raises(StorageError, match="mounted read-only"):
             Budget(mount / "budget.sqlite", client="c", portal="p")
         assert len(budget_use(mount / "budget.sqlite", 1.0)) == 2
         assert not list(mount.glob("*.damaged-*"))
