@@ -84,7 +84,7 @@ class PortalSession:
         self._ahead: dict[tuple[str, str | None], tuple[EndpointRead, datetime]] = {}
         self.batch = batch
         self.tell: Callable[[str], None] = _LOG.warning
-        """Told, for people, when a read waits for long."""
+        """Called with a text for people when a read waits for long."""
         self._parents = ParentTables(catalogue, self.lake, config.state, portal, batch)
         home = config.home
         self.token_store = RefreshTokenStore(config.state / "tokens", portal, lambda: self._configured_token(portal))

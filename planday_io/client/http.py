@@ -85,7 +85,7 @@ class PortalClient:
         budget: the shared request budget.
         tries: of one request, the first included.
         limits: of one answer.
-        tell: told, for people, when something waits for long.
+        tell: called with a text for people when something waits for long.
 
     Proxies and CA bundles come from the usual environment variables, except for an API on this machine.
     """
@@ -327,7 +327,7 @@ def _decoded(content: bytes) -> Any:  # noqa: ANN401 - JSON
 
 
 def _tell_retry(details: RetryDetails) -> None:
-    """For who reads logs: what is tried again is told by its last try, a long wait before that."""
+    """Report each retry in the log, and a long wait before one to whoever started the read."""
     tell = _TELL.get() if details.wait_for > _LONG_WAIT_SECONDS else _LOG.info
     tell(f"{details.caused_by} (tried again in {details.wait_for:.1f} s)")
 
