@@ -129,7 +129,8 @@ def _histories(catalogue: Catalogue) -> list[str]:
         "classes are those of the table.",
         "",
         "`<table>_as_of(ts)` gives the rows as they had been found by an instant, in the columns of the table. The roster as",
-        "it was last Friday at noon: `FROM scheduling.shifts_as_of(TIMESTAMPTZ '2026-11-20 12:00:00+01')`.",
+        "it was last Friday at noon: `FROM scheduling.shifts_as_of(TIMESTAMPTZ '2026-11-20 12:00:00+01')`. Of a file that is",
+        "attached as `planday`, without `USE`: `FROM planday.scheduling.shifts_as_of(now(), db := 'planday')`.",
         "",
         "Histories: " + ", ".join(f"`{name}`" for name in catalogue.histories) + ".",
     ]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -22,6 +23,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from planday_io.catalogue import CATALOGUE
+from planday_io.config.model import Privacy
+from planday_io.frames.build import FrameBuilder, FrameContext
+from planday_io.frames.privacy import PrivacyFilter
 from planday_io.months import month_of, shifted
 from planday_io.report import write_report
 from planday_io.sandbox import labour
@@ -278,6 +283,41 @@ def test_no_duration_fails_the_table(make: Make) -> None:
     page = planday.folder / "report.html"
     write_report(planday.config, planday.catalogue, page)
     assert "not a duration. No hours in marts.planned_costs" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "kept"),
+    [
+        ("payroll.shifts", "shift_duration"),
+        ("punchclock.punch_clock_breaks", "duration"),
+        ("scheduling.time_and_costs", "duration"),
+        ("payroll.shift_breaks", None),
+        ("payroll.shift_supplements", None),
+    ],
+)
+@pytest.mark.parametrize("sent", ["", "0:30:00", "PT30M", {"hours": 1}, [1], True])
+def test_every_table_takes_any_duration(table: str, kept: str | None, sent: object) -> None:
+    """As text where durations are texts; where they are numbers, what is none is reported and goes to `_extra`."""
+    context = FrameContext(
+        portal="oslo",
+        portal_id=1,
+        zone=ZoneInfo("Europe/Oslo"),
+        fetched_at=datetime(2026, 11, 24, tzinfo=UTC),
+        privacy=PrivacyFilter(Privacy(), 1, lambda: "key"),
+        month="2026-11",
+    )
+    builder = FrameBuilder(CATALOGUE.table(table), context)
+    member = "shiftDuration" if table == "payroll.shifts" else "duration"
+    hole = {"department_id": 1, "punch_clock_shift_id": 1}
+    batch = builder.batch(
+        [{"id": 1, "@parent": 1, member: sent}, {"id": 2, "@parent": 1, member: Decimal("7.5")}], hole
+    )
+    found = batch.column(kept or "duration").to_pylist()
+    if kept:
+        assert found == [sent if isinstance(sent, str) else json.dumps(sent, separators=(",", ":")), "7.5"]
+    else:
+        assert found == [None, Decimal("7.5")]
+        assert sent == "" or [line for line in builder.oddities.warnings(table) if "duration" in line]
 
 
 def test_hours_of_older_warehouses_are_derived_again(make: Make) -> None:

@@ -280,7 +280,7 @@ def test_absence_days(planday: Installation) -> None:
         for entry in record["registrations"] or []:
             expected[record["employeeId"], entry["date"]] = abs(Decimal(entry["account"]["costs"][0]["value"]))
         if not record["registrations"]:
-            expected[record["employeeId"], record["absencePeriod"]["start"]] = None
+            expected.setdefault((record["employeeId"], record["absencePeriod"]["start"]), None)
     found = {
         (row[0], str(row[1])): row[2] for row in planday.query("SELECT employee_id, date, days FROM marts.absence_days")
     }

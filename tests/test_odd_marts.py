@@ -315,6 +315,15 @@ def test_days_of_open_ended_absence(
     assert days == (found_last - found_first).days + 1
 
 
+def test_a_break_without_hours_has_its_times(db: duckdb.DuckDBPyConnection) -> None:
+    hours = {"start": "2026-10-05 08:00", "end": "2026-10-05 16:00"}
+    put(db, "payroll.shifts", portal="oslo", month="2026-10", id=1, date="2026-10-05", salary=0, wage_rate=0, **hours)
+    pause = {"start": "2026-10-05 12:00", "end": "2026-10-05 12:45"}
+    put(db, "payroll.shift_breaks", portal="oslo", month="2026-10", shift_id=1, is_paid=False, **pause)
+    # A rate of 0 beside a salary of 0 is no pay data.
+    assert db.execute("SELECT paid_hours, paid_cost FROM marts.hours").fetchall() == [(Decimal("7.25"), None)]
+
+
 POOLS: dict[str, list[str]] = {
     "VARCHAR": [
         "NULL",

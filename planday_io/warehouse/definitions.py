@@ -183,7 +183,8 @@ def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Polic
 def as_of_macros(catalogue: Catalogue) -> list[str]:
     """For each history a table macro `<table>_as_of(ts)`: the rows as a read had found them by then.
 
-    A row that moved to another month may be current in two of them until both are read again; the later one stands.
+    A row that moved to another month may be current in two of them until both are read again; the later one stands. DuckDB
+    looks the tables of a macro up in the database in use, so `db` names the one that the file is attached as.
     """
     macros = []
     for name, history in catalogue.histories.items():
@@ -199,8 +200,9 @@ def as_of_macros(catalogue: Catalogue) -> list[str]:
             f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY valid_from DESC) = 1" if table.is_monthly else ""
         )
         macros.append(
-            f"CREATE OR REPLACE MACRO {quote(table.domain)}.{quote(table.name + '_as_of')}(ts) AS TABLE "
-            f"SELECT {chosen} FROM {sql_name(history)} WHERE valid_from <= CAST(ts AS TIMESTAMPTZ) "
+            f"CREATE OR REPLACE MACRO {quote(table.domain)}.{quote(table.name + '_as_of')}(ts, db := NULL) AS TABLE "
+            f"SELECT {chosen} FROM query_table(CASE WHEN db IS NULL THEN {literal(history.full_name)} "
+            f"ELSE db || {literal('.' + history.full_name)} END) WHERE valid_from <= CAST(ts AS TIMESTAMPTZ) "
             f"AND (valid_to IS NULL OR valid_to > CAST(ts AS TIMESTAMPTZ)){latest}"
         )
     return macros

@@ -46,7 +46,7 @@ by_shift AS (
     FROM punches WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
 unpaid AS (
-    SELECT portal, shift_id, sum(duration) AS hours FROM payroll.shift_breaks
+    SELECT portal, shift_id, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS hours FROM payroll.shift_breaks
     WHERE is_paid IS NOT DISTINCT FROM false GROUP BY ALL
 ),
 paid AS (

@@ -35,7 +35,7 @@ WITH costed AS (
     SELECT portal, month, shift_id, sum(hours) AS net_hours, min(hours_gap) AS gap, sum(cost) AS cost
     FROM marts.planned_costs WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
-paused AS (SELECT portal, shift_id, sum(duration) AS break_hours FROM payroll.shift_breaks GROUP BY ALL),
+paused AS (SELECT portal, shift_id, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS break_hours FROM payroll.shift_breaks GROUP BY ALL),
 timed AS (
     SELECT s.*, t.zone, t.zone_reason, t.start_utc, t.end_utc, t.hours, c.cost,
         CASE WHEN c.gap IS NULL AND c.net_hours > greatest(t.hours, t.clock_hours) + 0.02
