@@ -82,6 +82,7 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
     Raises:
         StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.unfinished`.
     """
+    PortalIdentities(config).refuse_while_renamed(portal)
     with (
         UnfinishedCommands(config.state).carry_out(
             command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
@@ -124,6 +125,7 @@ def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_i
 
 def remember_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> bool:
     """Forget a person no longer: what is read from now on holds them again. Returns whether they were forgotten."""
+    PortalIdentities(config).refuse_while_renamed(portal)
     with UnfinishedCommands(config.state).carry_out(
         command(portal, employee_id, undo=True), [portal], supersedes=[command(portal, employee_id)]
     ) as work:
@@ -138,6 +140,7 @@ def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str
 
     The portal need not be in the configuration any more. It is owed until it is done, see `planday_io.unfinished`.
     """
+    PortalIdentities(config).refuse_while_renamed(portal)
     journal = UnfinishedCommands(config.state)
     # Nothing is left of the portal afterwards, so commands about its people, tokens and key have nothing left to do.
     others = [entry.command for entry in journal.unfinished() if entry.portals == (portal,)]

@@ -70,14 +70,15 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
         ConfigError: it cannot be done. Nothing was changed.
         StorageError: a step failed. The same command continues there.
     """
-    pairs = unfinished_renames(config.lake)
-    is_resumed = (old, new) in pairs
-    _check(config, old, new, pairs, is_resumed=is_resumed)
+    journal = UnfinishedCommands(config.state)
+    owed = [entry.command for entry in journal.unfinished()]
+    _check(config, old, new, is_owed=command(old, new) in owed)
     # Before anything is moved: whether the file can be edited, and is valid afterwards.
     text = text_with_key(config.file, catalogue, old, new) if old in config.portals else None
-    others = [command(new, old)]
+    # Other renames of these keys that were cut had not begun to move anything, or they would have been refused.
+    others = [one for one in owed if one.startswith((command(old, ""), command(new, ""))) and one != command(old, new)]
     with (
-        UnfinishedCommands(config.state).carry_out(command(old, new), [old, new], supersedes=others),
+        journal.carry_out(command(old, new), [old, new], supersedes=others),
         storage_errors(config.lake, f"rename portal '{old}' in"),
     ):
         begin_rename(config.lake, old, new)
@@ -98,7 +99,7 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
     return Renaming(moved, edited=text is not None)
 
 
-def _check(config: Config, old: str, new: str, pairs: list[tuple[str, str]], *, is_resumed: bool) -> None:
+def _check(config: Config, old: str, new: str, *, is_owed: bool) -> None:
     """Raises ConfigError where the rename makes no sense, or would mix two portals."""
     identities = PortalIdentities(config)
     lake = Lake(config.lake, config.state)
@@ -107,11 +108,13 @@ def _check(config: Config, old: str, new: str, pairs: list[tuple[str, str]], *, 
         raise ConfigError(f"'{new}' cannot be a portal's key: it takes lower-case letters, digits and _")
     if old == new:
         raise ConfigError(f"'{old}' and '{new}' are the same key")
+    pairs = unfinished_renames(config.lake)
     if other := next((pair for pair in pairs if pair != (old, new) and {old, new} & {*pair}), None):
         raise ConfigError(f"another rename of these keys is not finished: run `{command(*other)}` first")
-    if is_resumed:
-        return
     has_old = identities.known(old) is not None or bool(lake.slices(portal=old))
+    # Everything may have been moved by then, up to the last note.
+    if (old, new) in pairs or (is_owed and new in config.portals and old not in config.portals and not has_old):
+        return
     if old not in config.portals and not has_old:
         known = {*config.portals, *(key.portal for key in lake.slices())}
         raise ConfigError(f"there is no portal '{old}', neither configured nor in the lake{nearest(old, known)}")

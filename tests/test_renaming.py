@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipelines.alerting import under_way
 from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
 from planday_io.changes import ChangedMonths
@@ -159,6 +162,8 @@ def test_cut_anywhere_the_same_command_finishes(installed: Installation) -> None
             assert owed(planday) == ["planday portals rename oslo bergen"]
             with pytest.raises(PortalIdentityError, match="portals rename oslo bergen"):
                 planday.refresh("hr.departments", key)
+            with pytest.raises(PortalIdentityError, match="portals rename oslo bergen"):
+                forget_person(planday.config, CATALOGUE, "oslo", 1)
             planday.refresh("hr.departments", "copenhagen")
             planday.publish()
             shown = planday.query("SELECT portal, id FROM hr.employees")
@@ -170,6 +175,29 @@ def test_cut_anywhere_the_same_command_finishes(installed: Installation) -> None
         for table in ("hr.employees", "hr.employees_history", "scheduling.shifts", "marts.employees", "sync.runs"):
             assert found[table] == wanted[table], (at, table)
         assert leftovers(planday.folder, "oslo") == []
+
+
+def test_cut_at_the_very_end(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    uncut = copy_of(planday)
+    with counting(uncut.folder) as whole:
+        rename_portal(uncut.config, CATALOGUE, "oslo", "bergen")
+    for at in range(whole.count - 3, whole.count + 1):
+        made = copy_of(planday)
+        with counting(made.folder, at=at), suppress(PlandayError):
+            rename_portal(made.config, CATALOGUE, "oslo", "bergen")
+        if owed(made):
+            rename_portal(made.config, CATALOGUE, "oslo", "bergen")
+        assert (owed(made), unfinished_renames(made.config.lake)) == ([], []), at
+        assert made.rows("hr.departments", "bergen") == uncut.rows("hr.departments", "bergen")
+
+
+def test_run_that_works_is_under_way() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"dagster/partition/portal": "oslo", "dagster/partition/month": MONTH}
+        for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS):
+            instance.add_run(dg.DagsterRun(job_name="x", run_id=f"run {status.value}", status=status, tags=tags))
+        assert under_way(instance) == [("oslo", "run STARTED")]
 
 
 @pytest.mark.processes
