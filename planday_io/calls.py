@@ -188,6 +188,8 @@ def _joined(fan_out: FanOut, parents: Sequence[Parent]) -> Parent:
 
 
 def _digests(table: pa.Table) -> list[str]:
-    """A short text per row that differs when the row does. When it was read makes no difference."""
-    rows = table.drop_columns(["_fetched_at"]).to_pylist()
+    """A short text per row that differs when the row does. When it was read makes no difference, nor does the key of the
+    portal, which can be renamed.
+    """
+    rows = table.drop_columns([name for name in ("portal", "_fetched_at") if name in table.schema.names]).to_pylist()
     return [hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest()[:16] for row in rows]

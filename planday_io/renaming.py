@@ -23,15 +23,16 @@ from planday_io.client.tokens import rename_kept_token
 from planday_io.config.model import Config
 from planday_io.config.values import nearest
 from planday_io.editing import replace_text, text_with_key
-from planday_io.errors import ConfigError
+from planday_io.errors import ConfigError, LostSliceError
 from planday_io.failures import FailureBook
 from planday_io.files import storage_errors
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.moving import move_slice, remove_empty_folders
+from planday_io.lake.published import lost_text
 from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
-from planday_io.lake.slices import Lake
+from planday_io.lake.slices import Lake, SliceKey
 from planday_io.unfinished import UnfinishedCommands
 from planday_io.warehouse import publish
 from planday_io.watch import rename_watched
@@ -68,11 +69,16 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
 
     Raises:
         ConfigError: it cannot be done. Nothing was changed.
+        DamagedSliceError, LostSliceError: data of the portal is damaged or missing. Nothing was changed.
         StorageError: a step failed. The same command continues there.
     """
     journal = UnfinishedCommands(config.state)
     owed = [entry.command for entry in journal.unfinished()]
     _check(config, old, new, is_owed=command(old, new) in owed)
+    lake = Lake(config.lake, config.state)
+    lake.require()
+    if (old, new) not in unfinished_renames(config.lake):
+        _check_data(lake, old)
     # Before anything is moved: whether the file can be edited, and is valid afterwards.
     text = text_with_key(config.file, catalogue, old, new) if old in config.portals else None
     # Other renames of these keys that were cut had not begun to move anything, or they would have been refused.
@@ -85,7 +91,6 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
         moved = _move(config, catalogue, old, new)
         if text is not None:
             replace_text(config.file, text)
-        lake = Lake(config.lake, config.state)
         publish(
             lake,
             config.warehouse,
@@ -141,6 +146,20 @@ def _check(config: Config, old: str, new: str, *, is_owed: bool) -> None:
                 f"'{old}' is Planday portal {number}, and '{new}' {where} portal {found}: these are two portals, and their "
                 f"rows must not be mixed"
             )
+
+
+def _check_data(lake: Lake, portal: str) -> None:
+    """Refuse to move what is not whole: a file that is damaged would stop half-way, and one that is gone would be overlooked.
+
+    Raises:
+        DamagedSliceError: a file is not as it was written.
+        LostSliceError: the lake knows less than was published.
+    """
+    published = {key for key in map(SliceKey.parse, lake.marks.names()) if key.portal == portal}
+    for key in sorted({*lake.slices(portal=portal), *published}, key=str):
+        lake.check(key)
+        if why := lake.lost(key):
+            raise LostSliceError(lost_text(key, why))
 
 
 def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:

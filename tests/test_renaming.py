@@ -26,6 +26,7 @@ from planday_io.forgetting import forget_person
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.runs import Run, log_run
+from planday_io.lake.slices import SliceKey
 from planday_io.renaming import rename_portal
 from planday_io.sandbox.state import Fault
 from planday_io.unfinished import UnfinishedCommands
@@ -271,6 +272,33 @@ def test_renames_that_make_no_sense(planday: Installation) -> None:
         assert says in str(refused.value)
     assert {path: path.read_bytes() for path in planday.config.lake.rglob("*") if path.is_file()} == before
     assert owed(planday) == []
+
+
+def test_data_that_is_not_whole_is_not_moved(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    planday.refresh("hr.employees")
+    planday.publish()
+    file = planday.lake.path(SliceKey.of("hr.employees", "oslo"))
+    good = file.read_bytes()
+    middle = len(good) // 2
+    for content in (b"", good[:middle], good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :], None):
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content)
+        with pytest.raises(StorageError, match=r"damaged|the lake has no file for it"):
+            rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+        assert {key.portal for key in planday.lake.slices()} == {"oslo"}
+        assert list(planday.config.portals) == ["oslo", "copenhagen", "london"]
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(good)
+    aside = planday.config.lake.rename(planday.folder / "aside")
+    with pytest.raises(StorageError, match="disk is mounted"):
+        rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+    assert not planday.config.lake.exists()
+    aside.rename(planday.config.lake)
+    rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+    assert {key.portal for key in planday.lake.slices()} == {"bergen"}
 
 
 def test_key_that_belongs_to_another_portal(planday: Installation) -> None:
