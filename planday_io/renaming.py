@@ -155,7 +155,7 @@ def _check_data(lake: Lake, portal: str) -> None:
         DamagedSliceError: a file is not as it was written.
         LostSliceError: the lake knows less than was published.
     """
-    published = {key for key in map(SliceKey.parse, lake.marks.names()) if key.portal == portal}
+    published = {key for name in lake.marks.names() if (key := SliceKey.parse(name)) and key.portal == portal}
     for key in sorted({*lake.slices(portal=portal), *published}, key=str):
         lake.check(key)
         if why := lake.lost(key):
