@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from planday_io.sandbox.people import Json, People
 
+_ADDED = 605
 SHIFT_TYPES: tuple[Json, ...] = (
     {
         "id": 601,
@@ -27,7 +28,7 @@ SHIFT_TYPES: tuple[Json, ...] = (
     },
     {"id": 602, "name": "Sick", "salaryCode": "0602", "paymentType": "Percentage", "payPercentage": 100},
     {"id": 603, "name": "Standby", "salaryCode": "0603", "paymentType": "MonetaryReplacement", "payMonetary": 210.5},
-    {"id": 605, "name": "On short notice", "salaryCode": "0605", "paymentType": "Monetary", "payMonetary": 25},
+    {"id": _ADDED, "name": "On short notice", "salaryCode": "0605", "paymentType": "Monetary", "payMonetary": 25},
     {"id": 604, "name": "Volunteering", "salaryCode": None, "paymentType": "Percentage", "payPercentage": 0},
 )
 UNPAID_TYPE = 604
@@ -154,7 +155,9 @@ def roster_of(people: People, *, shifts_each: float, punching: int, today: date)
 
 def _furnish(roster: Roster, people: People, chance: random.Random) -> None:
     common: Json = {"color": "#3366CC", "isActive": True, "allowsBreaks": True, "allowBooking": False}
-    roster.shift_types = [{**common, "includeInSchedulePrint": True, **row} for row in SHIFT_TYPES]
+    types = [{**common, "includeInSchedulePrint": True, **row} for row in SHIFT_TYPES]
+    # One more to shuffle would be another roster.
+    roster.shift_types = [row for row in types if row["id"] != _ADDED]
     for n, department in enumerate(sorted(people.departments, key=lambda row: row["id"])):
         number = department["id"]
         roster.revenue_units.append({"id": 900 + n, "name": f"Till {n + 1}", "departmentId": number})
@@ -180,6 +183,7 @@ def _furnish(roster: Roster, people: People, chance: random.Random) -> None:
             )
     for rows in (roster.positions, roster.sections, roster.shift_types, roster.revenue_units):
         chance.shuffle(rows)
+    roster.shift_types += [row for row in types if row["id"] == _ADDED]
     # What is out of use is listed as well.
     roster.positions.insert(1, roster.positions[0] | {"id": 799, "name": "Terrace", "isActive": False})
     roster.shift_types.insert(1, roster.shift_types[0] | {"id": 609, "name": "Stocktaking", "isActive": False})
@@ -240,7 +244,7 @@ def _add(
 
 def _type(chance: random.Random, number: int) -> int:
     drawn = chance.choice((601, 602, 603, UNPAID_TYPE))
-    return 605 if drawn == 602 and number % 3 == 0 else drawn
+    return _ADDED if drawn == 602 and number % 3 == 0 else drawn
 
 
 def _past_status(luck: float) -> str:
