@@ -18,11 +18,11 @@ from planday_io.alerts import AlertBook, Incident, Look
 from planday_io.catalogue import Catalogue
 from planday_io.client.budget import BudgetUse, budget_use
 from planday_io.config import Config
-from planday_io.errors import PlandayError, StorageError
+from planday_io.errors import DamagedSliceError, PlandayError, StorageError
 from planday_io.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook
 from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.slices import Lake, Origin, SliceKey
 from planday_io.selection import endpoints_of
 from planday_io.ticks import next_tick as next_tick_of
 from planday_io.unfinished import UnfinishedCommand, UnfinishedCommands
@@ -98,7 +98,7 @@ def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableS
         for table in endpoint.tables:
             months = window_months(config, portal, now) if table.is_monthly else [None]
             keys = [SliceKey.of(table.full_name, portal, month) for month in months]
-            origins = {key: lake.usable_origin(key) for key in lake.slices(table.full_name, portal)}
+            origins, is_damaged = _origins(lake, lake.slices(table.full_name, portal))
             current = [origins.get(key) for key in keys]
             known = [origin for origin in current if origin is not None]
             oldest = min(known, key=lambda origin: origin.fetched) if len(known) == len(keys) else None
@@ -112,13 +112,25 @@ def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableS
                     verdict=oldest.verdict if oldest else None,
                     next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
                     stale=fresh[table.full_name].is_stale,
-                    failing=failing.get(table.full_name),
+                    failing=failing.get(table.full_name) or ("damaged" if is_damaged else None),
                     published=oldest is not None
                     and pending.isdisjoint(keys)
                     and not any(lake.is_held(key) for key in keys),
                 )
             )
     return states
+
+
+def _origins(lake: Lake, keys: list[SliceKey]) -> tuple[dict[SliceKey, Origin | None], bool]:
+    """Where slices come from, and whether a file of them is damaged."""
+    found: dict[SliceKey, Origin | None] = {}
+    is_damaged = False
+    for key in keys:
+        try:
+            found[key] = lake.origin(key)
+        except DamagedSliceError:
+            found[key], is_damaged = None, True
+    return found, is_damaged
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config.model import Config
+from planday_io.errors import DamagedSliceError
 from planday_io.grid import window_months
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.selection import endpoints_of
@@ -28,6 +29,7 @@ class Freshness:
         portal: config key.
         last: UTC instant of the oldest read among the slices that the schedules read again, or None where one never was.
         allowed_since: it is stale when it is older than this UTC instant; None where no schedule reads it.
+        damage: what is wrong with a file of it, or empty.
         watched_since: UTC instant since when it is known to be read like this (`planday_io.watch`), or None.
     """
 
@@ -35,6 +37,7 @@ class Freshness:
     last: datetime | None
     allowed_since: datetime | None
     watched_since: datetime | None = None
+    damage: str = ""
 
     @property
     def is_stale(self) -> bool:
@@ -79,9 +82,17 @@ def portal_freshness(
         counted = [month for month in months if month in was_there]
         for table in endpoint.tables:
             keys = [SliceKey.of(table.full_name, portal, month) for month in (counted if table.is_monthly else [None])]
-            reads = [read for key in keys if (read := lake.fetched_at(key)) is not None]
-            last = min(reads) if keys and len(reads) == len(keys) else None
-            found[table.full_name] = Freshness(portal, last, allowed if keys else None, watched.get(table.full_name))
+            reads, damage = [], ""
+            for key in keys:
+                try:
+                    reads.append(lake.fetched_at(key))
+                except DamagedSliceError as error:
+                    reads.append(None)
+                    damage = damage or str(error)
+            known = [read for read in reads if read is not None]
+            last = min(known) if keys and len(known) == len(keys) else None
+            watched_from = watched.get(table.full_name)
+            found[table.full_name] = Freshness(portal, last, allowed if keys else None, watched_from, damage)
     return found
 
 

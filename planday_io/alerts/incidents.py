@@ -113,11 +113,14 @@ def _of_portal(
     failing = [note for note in FailureBook(config.state).of(portal) if note.table in tables and note.month in months]
     yield from _failures(failing)
     states = portal_freshness(config, catalogue, portal, now)
+    noted = {note.table for note in failing}
+    damaged = {name: state.damage for name, state in states.items() if state.damage and name not in noted}
+    if damaged and not any(note.cause == "damaged" for note in failing):
+        error = next(iter(damaged.values()))
+        yield Incident(portal=portal, cause="damaged", tables=sorted(damaged), since=_stamp(now), error=error)
     stale = {name: state.last or state.watched_since or now for name, state in states.items() if state.is_stale}
     # Whoever is told why a table cannot be read is not told as well that it is old.
-    explained = {note.table for note in failing} | (
-        tables if any(CAUSES[n.cause].whole_portal for n in failing) else set()
-    )
+    explained = {*noted, *damaged} | (tables if any(CAUSES[n.cause].whole_portal for n in failing) else set())
     known = before.get(f"{portal} stale")
     names = sorted(name for name in stale if name not in explained or (known and name in known.tables))
     if names:

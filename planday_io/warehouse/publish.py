@@ -211,10 +211,10 @@ class _Publisher:
                 found = stack.enter_context(
                     standing(self._place, self._record, self._catalogue, self._policies, self._wanted)
                 )
-            except PublicationError as error:
+            except PublicationError:
                 if not rebuild:
                     raise
-                self._keeps = f"The previous file was no warehouse, or damaged ({type(error).__name__})"
+                self._keeps = "The previous file, which was no warehouse or damaged,"
             if found is not None:
                 self._losses.refuse_another_lake(found)
             yield found
@@ -327,7 +327,9 @@ class _Publisher:
                 with temporary.open("rb") as file:
                     os.fsync(file.fileno())
                 built = headers_of(temporary)
-                self._record.note([*(self._record.headers() or []), built][-2:])
+                # Of the present file as well: a kill before the rename leaves it in its place.
+                present = [current.headers] if current is not None and not current.is_edited else []
+                self._record.note([*present, built])
                 if self._keeps and not must_hide:
                     self._notices.append(f"{self._keeps} was kept as {place.keep_copy().name}")
                 # Before the rename: until then readers see the previous publication, as it was published.
@@ -379,8 +381,7 @@ class _Publisher:
                 return
         raise PublicationError(
             f"{place.path} was renewed, but {holder or 'another program'} changes it faster than its edits can be set "
-            "aside: close "
-            "that program, then run `planday publish`"
+            "aside: close that program, then run `planday publish`"
         )
 
     def _report_logs(self, moved: Iterable[Path], holder: Holder | None) -> None:
@@ -388,12 +389,10 @@ class _Publisher:
         if names:
             self._notices.append(
                 f"Another program{f', {holder},' if holder else ''} edited {self._place.path}. Its edits were set aside "
-                f"as {names}, "
-                "and readers see what was published"
+                f"as {names}, and readers see what was published"
             )
         if holder:
             self._notices.append(
                 f"{holder} has the previous {self._place.path.name} open for writing, which keeps others from opening "
-                "it. Close it, "
-                "and open the file read-only"
+                "it. Close it, and open the file read-only"
             )

@@ -55,6 +55,7 @@ class Standing:
         is_edited: it is not as it was published.
         is_known: it was noted how it was published; otherwise nobody can tell whether it was edited.
         source: the file to read, which is a copy where another program has the file open for writing.
+        headers: fingerprint of its headers.
         holder: that program.
     """
 
@@ -65,6 +66,7 @@ class Standing:
     is_edited: bool
     is_known: bool
     source: Path
+    headers: str
     holder: Holder | None
 
     @property
@@ -144,7 +146,9 @@ def standing(
         made, is_retyped, shown, doubled = found
         # Another program may have written while the file was copied: whole are copies between two equal looks only.
         is_edited = noted is not None and (before not in noted or (copy is not None and headers_of(copy) != before))
-        yield Standing(made, is_retyped, shown, doubled, is_edited, noted is not None, copy or place.file, holder)
+        yield Standing(
+            made, is_retyped, shown, doubled, is_edited, noted is not None, copy or place.file, before, holder
+        )
 
 
 _ADVICE = (
