@@ -15,6 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.status import table_states
+from planday_io.alerts.incidents import find
+from planday_io.catalogue import CATALOGUE
 from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageError
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, Origin, SliceKey
@@ -280,3 +283,17 @@ def test_unreadable_part_of_the_lake_keeps_nobody_else_waiting(planday: Installa
     done = planday.publish()
     assert [*done.problems] == [KEY]
     assert planday.query("SELECT DISTINCT portal FROM hr.departments") == [("london",)]
+
+
+def test_damaged_slice_is_an_incident_and_status_goes_on(planday: Installation) -> None:
+    """Also where no publication looked at it since."""
+    planday.refresh("hr.departments")
+    planday.refresh("hr.skills")
+    planday.publish()
+    cut(planday.lake.path(KEY))
+    found = find(planday.config, CATALOGUE, {}, datetime.now(UTC)).incidents
+    assert found["oslo damaged"].tables == ["hr.departments"]
+    assert str(planday.lake.path(KEY)) in found["oslo damaged"].error
+    states = {state.table: state for state in table_states(planday.config, CATALOGUE, ["oslo"])}
+    assert states["hr.departments"].failing == "damaged"
+    assert (states["hr.skills"].failing, states["hr.skills"].published) == (None, True)
