@@ -125,6 +125,7 @@ def written(minutes: int, form: str) -> str:
         ("07:30:00.0000000", 450, "7.5"),
         ("0:07:30:00", 480, "7.5"),
         (" 0:07:30 ", 480, "7.5"),
+        ("\t8:00:00\r\n", 480, "8"),
     ],
 )
 def test_form_is_the_one_that_fits(db: duckdb.DuckDBPyConnection, text: str, shift: int, hours: str) -> None:

@@ -16,12 +16,12 @@
 -- cost: What Planday says it costs, paid breaks included; never add it to payroll.
 CREATE OR REPLACE VIEW marts.planned_costs AS
 WITH texts AS (
-    SELECT c.*, trim(c.duration) AS text, s.hours AS shift_hours,
+    SELECT c.*, trim(c.duration, chr(32) || chr(9) || chr(10) || chr(13)) AS text, s.hours AS shift_hours,
         -- A break may take a part of the shift. Clocks that changed count or do not count; minutes are rounded.
         least(s.hours, s.clock_hours) / 20 AS shortest,
         greatest(s.hours, s.clock_hours) + 0.02 AS longest,
-        regexp_full_match(trim(c.duration), '-?[0-9]{1,4}:[0-9]{1,2}:[0-9]{1,2}([.,][0-9]{1,9})?') AS is_triple,
-        CASE WHEN trim(c.duration) LIKE '-%' THEN -1 ELSE 1 END AS sign
+        regexp_full_match(trim(c.duration, chr(32) || chr(9) || chr(10) || chr(13)), '-?[0-9]{1,4}:[0-9]{1,2}:[0-9]{1,2}([.,][0-9]{1,9})?') AS is_triple,
+        CASE WHEN trim(c.duration, chr(32) || chr(9) || chr(10) || chr(13)) LIKE '-%' THEN -1 ELSE 1 END AS sign
     FROM scheduling.time_and_costs AS c
     LEFT JOIN marts.spans AS s ON s.span_of = 'shift' AND s.portal = c.portal AND s.id = c.shift_id AND s.hours > 0
 ),
