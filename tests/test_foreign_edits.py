@@ -85,6 +85,7 @@ def test_log_of_a_killed_program_is_set_aside(
     assert causes(published) == set()
 
 
+@pytest.mark.processes
 def test_log_without_a_file_is_not_replayed_on_the_first_publication(published: Installation) -> None:
     killed_after(published.config.warehouse, RENAME)
     published.config.warehouse.unlink()
@@ -113,6 +114,7 @@ def test_every_kind_of_log_is_set_aside(published: Installation) -> None:
     assert len(aside(published)) == len(endings), "an empty one leaves nothing behind"
 
 
+@pytest.mark.processes
 def test_log_of_a_killed_program_is_gone_after_a_look(published: Installation) -> None:
     """Readers need not wait for the next publication."""
     killed_after(published.config.warehouse, RENAME)
@@ -135,6 +137,7 @@ def test_edits_in_the_file_itself_are_undone(published: Installation) -> None:
     assert not published.publish().is_rebuild
 
 
+@pytest.mark.processes
 def test_edited_and_killed_later_is_both(published: Installation) -> None:
     closed_after(published.config.warehouse, RENAME)
     killed_after(published.config.warehouse, DELETE)
@@ -143,6 +146,7 @@ def test_edited_and_killed_later_is_both(published: Installation) -> None:
     assert sorted(path.suffix for path in aside(published)) == [".duckdb", ".wal-log"]
 
 
+@pytest.mark.processes
 def test_opening_for_writing_alone_is_no_edit(published: Installation) -> None:
     """DBeaver opens for writing by default."""
     closed_after(published.config.warehouse, "FROM hr.departments", "CREATE TEMP TABLE mine AS SELECT 1")
@@ -169,6 +173,7 @@ def test_without_a_record_the_file_is_written_again_once(published: Installation
     assert published.publish().is_rebuild
 
 
+@pytest.mark.processes
 def test_publishing_works_while_a_program_holds_the_file(published: Installation) -> None:
     with foreign(published.config.warehouse) as program:
         program.run("SELECT 1")
@@ -217,6 +222,7 @@ def test_link_is_kept_and_its_share_renewed(published: Installation) -> None:
     assert [path.name for path in share.iterdir()] == ["real.duckdb"]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("beside", ["link", "target"])
 def test_log_beside_a_link_or_its_target_is_set_aside(published: Installation, beside: str) -> None:
     """DuckDB 2.0 writes it beside the target, earlier versions beside the link."""
