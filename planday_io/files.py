@@ -197,7 +197,8 @@ def _held(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # What was written is written; a lock that is left is free, and swept.
+            path.unlink(missing_ok=True)
         lock.release()
 
 
@@ -213,6 +214,8 @@ def _acquired(path: Path) -> FileLock:
 
 def _remove(path: Path) -> int:
     """Remove a file or a folder. Returns whether there was one."""
+    if not os.path.lexists(path):
+        return 0
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return 1

@@ -17,7 +17,7 @@ from functools import partial
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
-from planday_io.errors import LostSliceError
+from planday_io.errors import LostSliceError, StorageError
 from planday_io.failures import CAUSES, INSTALLATION, WAREHOUSE, FailureBook, FailureNote
 from planday_io.faults import known as told_of
 from planday_io.files import is_temporary
@@ -102,6 +102,10 @@ def find(config: Config, catalogue: Catalogue, before: Mapping[str, Incident], n
             blind = Incident(portal=portal, cause="unseen", tables=[], since=_stamp(now), error=text)
             found.incidents[blind.key] = blind
             found.unseen.add(portal)
+    # What a damaged file of failures held is not over because it is lost.
+    with suppress(StorageError):
+        lost = [path for path in files_set_aside(config.state) if path.parent.name == "failures"]
+        found.unseen |= {path.name.partition(".")[0] for path in lost}
     return found
 
 
