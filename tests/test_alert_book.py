@@ -59,10 +59,11 @@ def test_a_portal_that_cannot_be_looked_at_hides_no_other(
     (planday.folder / ".planday/tokens/london.txt").write_text("wrong")
     run(planday, instance, DEPARTMENTS, portal="london")
     look(planday.config, instance)
-    assert sorted(told(hook)) == [("failed", "token", [DEPARTMENTS]), ("failed", "unseen", [])], "nothing is over"
+    told_now = sorted(told(hook))
+    assert told_now == [("failed", "damaged", [DEPARTMENTS]), ("failed", "token", [DEPARTMENTS])], "nothing is over"
     slice_file.write_bytes(good)
     look(planday.config, instance)
-    assert told(hook) == [("recovered", "unseen", [])]
+    assert told(hook) == [("recovered", "damaged", [DEPARTMENTS])]
 
 
 def test_a_configuration_that_cannot_be_used_is_told_by_what_was_there_before(
