@@ -56,8 +56,9 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "data").read_text() == "before"
 
 
-@pytest.mark.parametrize("name", ["data.tmp-999999-abcd", f"data.tmp-{os.getpid()}-ab", "data.tmp-1-0.wal", "x.tmp-"])
+@pytest.mark.parametrize("name", ["data.tmp-999999-abcd", "data.tmp-{own}-ab", "data.tmp-1-0.wal", "x.tmp-"])
 def test_leftovers_of_an_older_version_go(tmp_path: Path, name: str) -> None:
+    name = name.format(own=os.getpid())
     """They have the id of a process, which may be that of another one by now, or of one in another container."""
     (tmp_path / name).write_text("half")
     assert sweep(tmp_path) == 1
