@@ -31,6 +31,8 @@ _SAFE = timedelta(days=1)
 
 _ONCE = "once"
 """Marks, in a slice's `covered`, who comes from `FanOut.once`."""
+_IN_NEITHER = "in-neither"
+"""Marks, in a slice's `covered`, whose rows it keeps although neither list of `FanOut` had them."""
 
 
 class Plan:
@@ -79,6 +81,8 @@ class Plan:
         self._once: dict[ParentKey, str] = {}
         self._kept_once: dict[ParentKey, str] = {}
         self._digests: dict[ParentKey, str] = {}
+        self._listed: set[int] | None = None
+        self._in_neither: dict[str, set[int]] = {}
 
     def _origin_of(self, table: Table) -> Origin | None:
         """The origin of a slice that can be carried over, in part or as a whole; None where all of it is read again.
@@ -117,7 +121,12 @@ class Plan:
         return origin.fetched - timedelta(days=feed.overlap_days)
 
     def calls(
-        self, *, days: tuple[date, date] | None = None, parents: Sequence[Parent] | None = None, extra: Params = ()
+        self,
+        *,
+        days: tuple[date, date] | None = None,
+        parents: Sequence[Parent] | None = None,
+        extra: Params = (),
+        has_both_lists: bool = False,
     ) -> list[Call]:
         """The calls of this read.
 
@@ -125,6 +134,7 @@ class Plan:
             days: first and last day wanted, where the endpoint has a window.
             parents: what there is to fan out over, where it fans out.
             extra: parameters of every call.
+            has_both_lists: the parents are those of `FanOut.parent` and of `FanOut.once`.
         """
         if days and self.endpoint.window:
             self.window = f"{days[0]} to {days[1]}"
@@ -133,6 +143,8 @@ class Plan:
             if since:
                 self.window = f"since {since[0][1]}"
             return calls_of(self.endpoint, days=days, extra=(*extra, *since))
+        if has_both_lists:
+            self._listed = {parent.key[0] for parent in parents}
         once = self._due_once([parent for parent in parents if parent.is_once])
         parents = [parent for parent in parents if not parent.is_once]
         self._digests = {parent.key: parent.digest for parent in parents}
@@ -165,7 +177,7 @@ class Plan:
         keeps_left = self.endpoint.fan_out is not None and self.endpoint.fan_out.once is not None
         unknown = read.left if keeps_left else read.unknown if self._parent_column(table) else ()
         kept = {ids[0] for ids in (*self._kept, *self._kept_once, *unknown)}
-        if origin is None or not (kept or self.endpoint.feed):
+        if origin is None or not (kept or self.endpoint.feed or self._listed is not None):
             return new
         try:
             read_before = self._lake.read(key)
@@ -179,16 +191,31 @@ class Plan:
             # Also where everything was read: nobody knows how long the API keeps what it sends.
             return _merged_feed(table, previous, new)
         previous = aligned(previous, new.schema)
+        kept |= self._found_in_neither(table, previous, origin)
         carried = previous.filter(pc.is_in(previous.column(self._link(table)), pa.array(sorted(kept), pa.int64())))
         return pa.concat_tables([carried, new])
 
-    def covers(self, read: EndpointRead) -> dict[str, str]:
-        """Parents that the slice covers up to this read, and what they were then.
+    def _found_in_neither(self, table: Table, previous: pa.Table, origin: Origin) -> set[int]:
+        """Who has rows in the previous slice and is in neither list, for the first time.
+
+        The two lists are read one after the other, and whoever changes from one to the other in between is in neither.
+        The API may not answer for them later, so their rows stay until the next read has not found them either.
+        """
+        if self._listed is None:
+            return set()
+        absent = set(previous.column(self._link(table)).to_pylist()) - self._listed - {None}
+        found = {number for number in absent if f"{number}/{_IN_NEITHER}" not in origin.covered}
+        self._in_neither[table.full_name] = found
+        return found
+
+    def covers(self, read: EndpointRead, table: Table) -> dict[str, str]:
+        """Parents that the slice of a table covers up to this read, and what they were then. Call it after `merged`.
 
         Those of earlier reads only do not count: who was off the list in between is read whole on return.
         """
         fan_out = self.endpoint.fan_out
-        once = {f"{key[0]}/{_ONCE}": digest for key, digest in sorted(self._once.items())}
+        absent = {f"{number}/{_IN_NEITHER}": "" for number in sorted(self._in_neither.get(table.full_name, ()))}
+        once = absent | {f"{key[0]}/{_ONCE}": digest for key, digest in sorted(self._once.items())}
         if fan_out is None or not (self.endpoint.feed or fan_out.changed_by == "*"):
             return once
         covered = self._kept | {key: self._digests[key] for key in read.answered if key in self._digests}
@@ -214,7 +241,8 @@ class Plan:
     def _covered(self) -> dict[ParentKey, str]:
         origin = self._origins[self.endpoint.name]
         covered = origin.covered if origin else {}
-        return {tuple(map(int, key.split("/"))): digest for key, digest in covered.items() if not key.endswith(_ONCE)}
+        marks = (_ONCE, _IN_NEITHER)
+        return {tuple(map(int, key.split("/"))): digest for key, digest in covered.items() if not key.endswith(marks)}
 
     def _up_to_date(self, parents: Sequence[Parent]) -> set[ParentKey]:
         """Parents whose rows were read after they were last modified."""

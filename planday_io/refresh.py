@@ -131,7 +131,12 @@ async def _refresh(
             return _finish(session, plan, read, began, marked, accept_shrink=accept_shrink)
         parents = await session.parents_of(endpoint, client, context)
         extra = await session.opt_in_params(endpoint, client)
-        calls = plan.calls(days=session.days(endpoint, context), parents=parents, extra=extra)
+        calls = plan.calls(
+            days=session.days(endpoint, context),
+            parents=parents,
+            extra=extra,
+            has_both_lists=session.has_both_lists(endpoint),
+        )
         read = await session.read_calls(endpoint, client, context, calls, progress)
         if endpoint.watch:
             marked = await _watch(session, plan, endpoint.watch, read, client, context)
@@ -310,6 +315,6 @@ class _New:
             verdict=part.verdict,
             catalogue_version=VERSION,
             policies=policies_of(self._table, session.config.privacy),
-            covered=self._plan.covers(self._read),
+            covered=self._plan.covers(self._read, self._table),
             batch=session.batch or "",
         )

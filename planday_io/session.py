@@ -345,10 +345,17 @@ class PortalSession:
                 more = None  # that table's own read reports it
             parents += more_parents(endpoint.fan_out, parents, more) if more is not None else []
         if endpoint.fan_out.once:
-            # After the first table: who leaves in between is in one of them at least.
+            # In a run the two are read in any order. `Plan` keeps who changed from one to the other in between.
             left = await self._second_rows(endpoint.fan_out.once.parent, client, context)
             parents += once_parents(endpoint.fan_out, parents, left) if left is not None else []
         return parents
+
+    def has_both_lists(self, endpoint: Endpoint) -> bool:
+        """Whether the parents of a fan-out are those that are listed and those that left."""
+        once = endpoint.fan_out.once if endpoint.fan_out else None
+        return once is not None and self.catalogue.endpoint_of(once.parent) in endpoints_of(
+            self.catalogue, self.settings
+        )
 
     async def _second_rows(self, table: str, client: PortalClient, context: FrameContext) -> pa.Table | None:
         """Rows of a second table with parents; None where the portal does not read that table."""

@@ -36,13 +36,17 @@ def read(planday: Installation, table: str, at: datetime, month: str | None = No
     refresh(session, table, month=month, accept_shrink=True)
 
 
+def instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 class Model:
-    """What each read saw, kept as plainly as can be: id -> list of [from, to, text]."""
+    """What each read saw, kept as plainly as can be: id -> list of [from, to, stamp]."""
 
     def __init__(self) -> None:
         self.versions: dict[int, list[list[Any]]] = {}
 
-    def saw(self, at: datetime, rows: dict[int, str]) -> None:
+    def saw(self, at: datetime, rows: dict[int, datetime | None]) -> None:
         for number in self.versions.keys() | rows.keys():
             log = self.versions.setdefault(number, [])
             current = log[-1] if log and log[-1][1] is None else None
@@ -85,7 +89,7 @@ def test_a_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installatio
         if night in (5, 6, 7, 8, 20):
             continue  # missed
         read(planday, "hr.employees", at)
-        model.saw(at, {row["id"]: row["dateTimeModified"] for row in portal.employees})
+        model.saw(at, {row["id"]: instant(row["dateTimeModified"]) for row in portal.employees})
         if night in (10, 11):
             read(planday, "hr.employees", at + timedelta(hours=1))
         if night == 15:
@@ -99,7 +103,7 @@ def test_a_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installatio
             row["id"],
             row["valid_from"],
             row["valid_to"],
-            None if row["date_time_modified"] is None else f"{row['date_time_modified']:%Y-%m-%dT%H:%M:%SZ}",
+            row["date_time_modified"],
         )
         for row in planday.rows("hr.employees_history")
     ]

@@ -302,7 +302,7 @@ def test_a_portal_without_the_payroll_scope(make: Make) -> None:
     assert planday.query("SELECT count(*) FROM sync.slices WHERE table_name LIKE 'payroll%'") == [(0,)]
     planday.edit_config("  oslo:\n", "  oslo:\n    resources: {exclude: [payroll]}\n")
     done = planday_command(planday, "sync", "oslo", "--months", month)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_people_who_left_worked_before(planday: Installation) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from planday_io.catalogue import CATALOGUE
 from planday_io.forecast import forecast
 from planday_io.forgetting import forget_person
+from planday_io.refresh import refresh
 from planday_io.sandbox.state import Fault
 from planday_io.sandbox.variants import Variants
 from tests.conftest import EVERYTHING, Installation, Make
@@ -136,6 +137,65 @@ def test_who_leaves_between_list_and_call_stays(planday: Installation, table: st
     report = planday.refresh(table)[0]
     assert report.gone == 1
     assert leaver in held(planday, table)
+
+
+@each
+@pytest.mark.parametrize("full", [False, True])
+def test_who_is_in_neither_list_stays(planday: Installation, table: str, full: bool) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh(table)
+    before = planday.frame(table)
+    leaver = next(row[TABLES[table][1]] for row in planday.rows(table))
+    session = planday.session()
+    refresh(session, "hr.deactivated_employees")
+    portal.deactivate(leaver)
+    for read in (session, planday.session(), planday.session()):
+        # Whoever left is refused from now on: what was dropped once could not be read again.
+        refresh(read, table, full=full)
+        assert held(planday, table) == set(before[TABLES[table][1]].to_pylist())
+
+
+def test_custom_fields_of_who_is_in_neither_list_stay(planday: Installation) -> None:
+    planday.refresh("hr.employee_details")
+    before = {(row["employee_id"], row["field"]) for row in planday.rows("hr.employee_custom_fields")}
+    leaver = min(before)[0]
+    session = planday.session()
+    refresh(session, "hr.deactivated_employees")
+    planday.sandbox.portals["oslo"].deactivate(leaver)
+    for read in (session, planday.session()):
+        refresh(read, "hr.employee_details")
+        assert {(row["employee_id"], row["field"]) for row in planday.rows("hr.employee_custom_fields")} == before
+
+
+def test_who_comes_back_between_both_lists_stays(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    row, details = dict(portal.employees[0]), dict(portal.details[portal.employees[0]["id"]])
+    planday.refresh("hr.employee_details")
+    portal.deactivate(row["id"])
+    planday.refresh("hr.employee_details")
+    session = planday.session()
+    refresh(session, "hr.employees")
+    portal.deactivated[:] = [one for one in portal.deactivated if one["id"] != row["id"]]
+    portal.employees.append(row)
+    portal.details[row["id"]] = details
+    for read in (session, planday.session()):
+        refresh(read, "hr.employee_details")
+        assert row["id"] in held(planday, "hr.employee_details")
+
+
+@each
+def test_who_was_deleted_goes_with_the_second_read(planday: Installation, table: str) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh(table)
+    deleted = next(row[TABLES[table][1]] for row in planday.rows(table))
+    portal.deactivate(deleted)
+    portal.deactivated[:] = [one for one in portal.deactivated if one["id"] != deleted]
+    planday.refresh(table)
+    assert deleted in held(planday, table)
+    planday.refresh(table)
+    assert deleted not in held(planday, table)
+    planday.refresh(table)
+    assert deleted not in held(planday, table)
 
 
 def test_who_comes_back_is_read_again(planday: Installation) -> None:
