@@ -21,7 +21,7 @@ from planday_io.lake.quality import NAMES, Verdict, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.refresh import TableReport
 from planday_io.refresh import refresh as refresh_endpoint
-from planday_io.selection import portals_of
+from planday_io.selection import portals_by_endpoint
 
 FULL_TAG = "planday/full"
 ACCEPT_SHRINK_TAG = "planday/accept_shrink"
@@ -30,11 +30,8 @@ DELAY_CAP_TAG = ".dagster/planday_step_delay_cap_seconds"
 
 def build_assets(catalogue: Catalogue, config: Config) -> list[dg.AssetsDefinition]:
     """Assets for every table that a portal has."""
-    return [
-        _asset(endpoint, portals, catalogue, config)
-        for endpoint in catalogue.endpoints
-        if (portals := portals_of(endpoint, catalogue, config))
-    ]
+    portals = portals_by_endpoint(catalogue, config)
+    return [_asset(endpoint, portals, catalogue, config) for endpoint in catalogue.endpoints if portals[endpoint.name]]
 
 
 def asset_keys(endpoints: Sequence[Endpoint]) -> list[dg.AssetKey]:
@@ -67,9 +64,12 @@ def _portal_and_month(key: str) -> tuple[str, str | None]:
     return key, None
 
 
-def _asset(endpoint: Endpoint, portals: list[str], catalogue: Catalogue, config: Config) -> dg.AssetsDefinition:
-    partitions = _partitions(endpoint, portals, config)
-    specs = [_spec(endpoint, table, partitions, catalogue, config) for table in endpoint.tables]
+def _asset(
+    endpoint: Endpoint, portals: dict[str, list[str]], catalogue: Catalogue, config: Config
+) -> dg.AssetsDefinition:
+    partitions = _partitions(endpoint, portals[endpoint.name], config)
+    deps = _deps(endpoint, catalogue, portals)
+    specs = [_spec(endpoint, table, partitions, deps, config) for table in endpoint.tables]
     lineage = {table.full_name: _lineage(endpoint, table) for table in endpoint.tables}
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions))
@@ -199,7 +199,11 @@ def _check_result(table: str, verdict: Verdict) -> dg.AssetCheckResult:
 
 
 def _spec(
-    endpoint: Endpoint, table: Table, partitions: dg.PartitionsDefinition[str], catalogue: Catalogue, config: Config
+    endpoint: Endpoint,
+    table: Table,
+    partitions: dg.PartitionsDefinition[str],
+    deps: list[dg.AssetDep],
+    config: Config,
 ) -> dg.AssetSpec:
     docs = {**STANDARD_DOCS, **{column.name: column.doc for column in table.columns}}
     schema = dg.TableSchema(
@@ -211,7 +215,7 @@ def _spec(
     tags = {"planday/domain": table.domain, "planday/confidence": table.confidence, "planday/grid": endpoint.grid}
     return dg.AssetSpec(
         key=[table.domain, table.name],
-        deps=_deps(endpoint, catalogue),
+        deps=deps,
         description=f"{table.doc}\n\nSource: `GET {endpoint.path}`, scope `{endpoint.scope or 'none documented'}`. "
         f"Key: portal, {', '.join(table.key)}.",
         group_name=table.domain,
@@ -241,17 +245,22 @@ def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineag
     return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=found)} if found else {}
 
 
-def _deps(endpoint: Endpoint, catalogue: Catalogue) -> list[dg.AssetDep]:
+def _deps(endpoint: Endpoint, catalogue: Catalogue, portals: dict[str, list[str]]) -> list[dg.AssetDep]:
     """What has to succeed first. `also_in` is none of it: where it fails, listed parents are read all the same."""
     if endpoint.fan_out is None:
         return []
     parent = catalogue.endpoint_of(endpoint.fan_out.parent)
-    mapping = None
+    mapping: dg.PartitionMapping | None = None
     if parent.grid != endpoint.grid:
-        with warnings.catch_warnings():
-            # Dagster's word for an interface that may still change; the lock pins the version.
-            warnings.simplefilter("ignore", dg.BetaWarning)
-            mapping = dg.MultiToSingleDimensionPartitionMapping("portal")
+        if portals[parent.name] == portals[endpoint.name]:
+            with warnings.catch_warnings():
+                # Dagster's word for an interface that may still change; the lock pins the version.
+                warnings.simplefilter("ignore", dg.BetaWarning)
+                mapping = dg.MultiToSingleDimensionPartitionMapping("portal")
+        else:
+            # Dagster takes no dimension for another that has more or fewer portals. In a backfill of both tables the
+            # parents of all its portals come first then; single runs, those of schedules and of `planday sync`, are as ever.
+            mapping = dg.AllPartitionMapping()
     return [dg.AssetDep(dg.AssetKey(endpoint.fan_out.parent.split(".")), partition_mapping=mapping)]
 
 

@@ -215,3 +215,19 @@ def test_unambiguous_schedules_keep_their_names(tmp_path: Path) -> None:
 def test_reserved_names_hold_all_sensors(tmp_path: Path) -> None:
     path = write(tmp_path, {"portals": {"oslo": {"client_id": "x", "refresh_token": {"env": "T"}}}})
     assert {one.name for one in build_definitions(path).sensors or ()} <= TAKEN_NAMES
+
+
+@pytest.mark.parametrize("excluded", ["payroll", "scheduling", "revenue", "hr.departments", "hr", "pay.salaries"])
+def test_portals_may_differ_in_their_tables(tmp_path: Path, excluded: str) -> None:
+    portal = {"client_id": "app", "refresh_token": {"env": "A"}, "timezone": "Europe/Oslo"}
+    config = write(
+        tmp_path, {"portals": {"copenhagen": portal, "oslo": {**portal, "resources": {"exclude": [excluded]}}}}
+    )
+    made = checked_definitions(config).get_repository_def().asset_graph
+    for key in made.materializable_asset_keys:
+        for parent in made.get(key).parent_keys & made.materializable_asset_keys:
+            # What a backfill asks: does it know what has to come first?
+            below, above = made.get(key).partitions_def, made.get(parent).partitions_def
+            assert below is not None
+            assert above is not None
+            made.get_partition_mapping(key, parent).validate_partition_mapping(above, below)
