@@ -84,7 +84,7 @@ def look(
     # Where nothing can be noted, what is known already is told all the same; the look tells that files cannot be written.
     with suppress(StorageError):
         FailureBook(config.state).keep_only(config.portals)
-        FailureBook(config.state).mend(INSTALLATION, [DAGSTER])
+        FailureBook(config.state).clear(INSTALLATION, [DAGSTER])
     note_crashed_runs(config, instance, since or now - _LOOKED_BACK, now)
     active = {
         run.run_id: (portal, run.status)
@@ -128,7 +128,7 @@ def note_configuration(config: Config, fault: ConfigError | None, now: datetime)
     book = FailureBook(config.state)
     with suppress(StorageError):
         if fault is None:
-            book.mend(INSTALLATION, [CONFIGURATION])
+            book.clear(INSTALLATION, [CONFIGURATION])
         else:
             book.note([failure_of(fault, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)])
 

@@ -17,6 +17,7 @@ from pipelines.housekeeping import build_housekeeping_sensor
 from pipelines.resources import PlandayPortals
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
+from pipelines.storage_faults import first_line
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import find_config, load_config
 from planday_io.errors import ConfigError, PlandayError
@@ -57,7 +58,7 @@ def checked_definitions(path: Path) -> dg.Definitions:
         raise
     except Exception as error:
         raise ConfigError(
-            f"Dagster refuses the definitions that follow from {path} ({type(error).__name__}: {_first_line(error)}): no "
+            f"Dagster refuses the definitions that follow from {path} ({type(error).__name__}: {first_line(error)}): no "
             "schedule, sensor or run works until this is corrected. If nothing in the file explains it, this program has a "
             "fault"
         ) from error
@@ -76,10 +77,6 @@ def _fault_of(path: Path, _: tuple[int, int]) -> ConfigError | None:
     except ConfigError as error:
         return error
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "no text")[:300]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -46,4 +46,4 @@ def noting(config: Config, tick: str, portal: str = INSTALLATION) -> Iterator[No
             dg.get_dagster_logger().error("%s", trace_of(error))
         raise told from None
     with suppress(StorageError):
-        book.mend(portal, [tick])
+        book.clear(portal, [tick])

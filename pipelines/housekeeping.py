@@ -66,7 +66,7 @@ def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleane
 
 
 def _old_damaged_files(state: Path, now: datetime) -> int:
-    """Remove what was set aside long ago: by then whoever wants to look has looked."""
+    """Remove what was set aside long ago: whoever wanted to see it has seen it."""
     removed = 0
     for path in files_set_aside(state):
         with suppress(FileNotFoundError):

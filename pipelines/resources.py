@@ -82,7 +82,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Take down what was written: for the log of runs, and that it fails no longer."""
         with self._noting():
-            FailureBook(self._config.state).mend(portal, [report.table for report in reports], month)
+            FailureBook(self._config.state).clear(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
         run.portal_id = self.session(portal).portal_id
         for report in reports:
@@ -191,7 +191,7 @@ def publish_pending(
         # What else was raised may quote a cell; Dagster keeps the text of what leaves here.
         raise told from None
     with suppress(StorageError):
-        book.mend(INSTALLATION, [WAREHOUSE])
+        book.clear(INSTALLATION, [WAREHOUSE])
         _note_problems(book, done, run_id)
     for notice in (*done.notices, *map(str, done.problems.values())) if run_id else ():
         dg.get_dagster_logger().warning(notice)
@@ -202,7 +202,7 @@ def _note_problems(book: FailureBook, done: Publication, run_id: str) -> None:
     """Take down for alerts what a publication left out, and that the rest is left out no longer."""
     left_out = {str(key): (key, error) for key, error in done.problems.items()}
     noted = [note.table for note in book.of(INSTALLATION) if SliceKey.parse(note.table)]
-    book.mend(INSTALLATION, [name for name in noted if name not in left_out])
+    book.clear(INSTALLATION, [name for name in noted if name not in left_out])
     now = datetime.now(UTC)
     book.note(
         failure_of(error, portal=INSTALLATION, table=name, month=None, run_id=run_id, now=now)

@@ -33,7 +33,7 @@ class TableState:
     """One table of one portal. Instants are ISO texts, UTC for what was, the portal's zone for what is due.
 
     Where a table has a slice per month: the rows of all of them, and the oldest read of those in the portal's window, or
-    None where one of these was never read. `failing` is the cause of a failure that is not mended, see
+    None where one of these was never read. `failing` is the cause of a failure that is not over, see
     `planday_io.failures.CAUSES`.
     """
 
@@ -49,7 +49,7 @@ class TableState:
 
 
 UNSEEN_TABLE = "(all tables)"
-"""Stands for a table where a portal cannot be looked at; the verdict says why."""
+"""Stands for a table where a portal's files cannot be read; the verdict says why."""
 
 
 def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> list[TableState]:

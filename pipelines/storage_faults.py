@@ -1,12 +1,11 @@
-"""Faults of Dagster's own storage, told as what they are: a full disk, a database that is damaged, locked or read-only.
+"""Faults of Dagster's own storage, named for what they are: a full disk, a database that is damaged, locked or read-only.
 
 Dagster lets the errors of SQLAlchemy, sqlite3 and the file system through, as bare tracebacks. Not here: files of the lake,
-of `.planday` and the warehouse, whose errors are told where they happen (`planday_io.files`).
+of `.planday` and the warehouse, whose errors are reported where they happen (`planday_io.files`).
 """
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import yaml
 from dagster import DagsterError
 
 from planday_io.errors import PlandayError, StorageError
+from planday_io.faults import DISK_FULL, chain
 
 _SIGNS = (
     (("disk is full", "no space left", "quota exceeded"), "The disk is full: free some space."),
@@ -56,16 +56,12 @@ def dagster_storage() -> Iterator[None]:
 
 def storage_fault(error: BaseException) -> DagsterStorageError | None:
     """What is wrong with Dagster's storage, or None where an error, and what led to it, says nothing of it."""
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
+    for one in chain(error):
         if isinstance(one, (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError)):
-            return _told(one)
-        one = one.__cause__ or one.__context__
+            return _explained(one)
     if isinstance(error, (DagsterError, yaml.YAMLError)):
         return DagsterStorageError(
-            f"Dagster cannot use its storage or its dagster.yaml ({type(error).__name__}: {_first_line(error)}). {_ANYTHING}"
+            f"Dagster cannot use its storage or its dagster.yaml ({type(error).__name__}: {first_line(error)}). {_ANYTHING}"
         )
     return None
 
@@ -82,11 +78,11 @@ def file_fault(error: OSError) -> StorageError | None:
     return StorageError(f"cannot use {name}: {error.strerror or type(error).__name__}. {remedy}")
 
 
-def _told(error: sqlalchemy.exc.SQLAlchemyError | sqlite3.Error | OSError) -> DagsterStorageError:
+def _explained(error: sqlalchemy.exc.SQLAlchemyError | sqlite3.Error | OSError) -> DagsterStorageError:
     origin = getattr(error, "orig", None) or error
     # Only the driver's own words: SQLAlchemy's add the statement with its values.
-    said = _first_line(origin)
-    if isinstance(origin, OSError) and origin.errno in (errno.ENOSPC, errno.EDQUOT):
+    said = first_line(origin)
+    if isinstance(origin, OSError) and origin.errno in DISK_FULL:
         said = "no space left on the disk"
     remedy = next((what for signs, what in _SIGNS if any(sign in said.lower() for sign in signs)), _ANYTHING)
     return DagsterStorageError(
@@ -95,5 +91,6 @@ def _told(error: sqlalchemy.exc.SQLAlchemyError | sqlite3.Error | OSError) -> Da
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "no text")[:200]
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says anything."""
+    return next((line for line in str(error).splitlines() if line.strip()), "no text")[:300]

@@ -117,7 +117,7 @@ CAUSES = {
     ),
     "storage": Cause(
         "A file could not be written or read.",
-        "Free some space, or mend the folder's rights or mount; then `planday sync {portal}`, or wait for the next run.",
+        "Free some space, or correct the folder's rights or mount; then `planday sync {portal}`, or wait for the next run.",
     ),
     "state": Cause(
         "A file that this program keeps for itself was damaged: something else wrote to it, or the disk lost part of it.",
@@ -160,7 +160,7 @@ CAUSES = {
     "config": Cause(
         "portals.yaml, or the environment of the service, cannot be used as it is now. Runs that begin fail before they read "
         "anything.",
-        "Mend what the error says; `planday check` uses the same, where its environment is the service's.",
+        "Correct what the error says; `planday check` uses the same, where its environment is the service's.",
     ),
     "unseen": Cause(
         "The files of the lake or of .planday cannot be looked at, so nobody knows what else is wrong.",
@@ -219,7 +219,7 @@ class FailureNote:
 
 
 class FailureBook:
-    """The failures of one installation that are not mended.
+    """The failures of one installation that are not over.
 
     Args:
         state: folder of the files.
@@ -245,7 +245,7 @@ class FailureBook:
         if failures:
             self._change(failures[0].portal, add)
 
-    def mend(self, portal: str, tables: Iterable[str], month: str | None = None) -> None:
+    def clear(self, portal: str, tables: Iterable[str], month: str | None = None) -> None:
         """Strike tables off, because they were written. Raises StorageError."""
         keys = {(table, month) for table in tables}
         if keys.isdisjoint((note.table, note.month) for note in self.of(portal)):
@@ -258,7 +258,7 @@ class FailureBook:
         self._change(portal, remove)
 
     def of(self, portal: str) -> list[FailureNote]:
-        """What is not mended of a portal. Raises StorageError where that cannot be read."""
+        """Failures of a portal that are not over. Raises StorageError where that cannot be read."""
         try:
             notes = read_record(self._file(portal), list[FailureNote], "what failed") or []
         except DamagedFileError as error:

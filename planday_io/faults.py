@@ -3,7 +3,7 @@
 Its text may quote a cell or a secret ("could not convert string 'Anders' to INT32"), so the text goes nowhere. The type and
 the place are enough to find the fault, and hold nothing of anybody.
 
-Not here: who is told (`planday_io.failures`).
+Not here: who hears of it (`planday_io.failures`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from pathlib import Path
 from planday_io.errors import FaultError, PlandayError, StorageError
 
 _OURS = ("planday_io", "pipelines")
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def known(error: Exception) -> PlandayError:
-    """The error itself where it is one of ours, else one that says what can be said of it."""
+    """The error itself where it is one of ours, else one that says what is known about it."""
     if isinstance(error, PlandayError):
         return error
-    for one in _chain(error):
-        if isinstance(one, OSError) and one.errno in _FULL:
-            return StorageError("The disk is full: free some space and run the same command again")
-        if isinstance(one, sqlite3.OperationalError) and "disk is full" in str(one):
+    for one in chain(error):
+        is_full = isinstance(one, OSError) and one.errno in DISK_FULL
+        if is_full or (isinstance(one, sqlite3.OperationalError) and "disk is full" in str(one)):
             return StorageError("The disk is full: free some space and run the same command again")
         if isinstance(one, MemoryError):
             return FaultError(f"this machine has too little memory for it (at {place_of(error)})")
@@ -47,13 +46,14 @@ def place_of(error: BaseException) -> str:
 def trace_of(error: BaseException) -> str:
     """The way an error took, innermost last: types and places, without texts and values."""
     lines = []
-    for one in _chain(error):
+    for one in chain(error):
         lines.append(type(one).__name__)
         lines += [f"  {_named(frame)}" for frame in _frames(one)]
     return "\n".join(lines)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it, outermost first."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

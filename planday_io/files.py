@@ -13,6 +13,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -116,6 +117,21 @@ def write_text(path: Path, text: str, mode: int | None = None) -> None:
     """Write a text file all or nothing; see `replacing`."""
     with replacing(path, mode) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def unique_end() -> str:
+    """The end of a name that nothing else has: the UTC instant, so that names sort by age, and a random part."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(2)}"
+
+
+def keep_copy(file: Path, copy: Path) -> None:
+    """Keep a file under a second name, whoever replaces it: by a link, or as a copy where there are none. Raises OSError."""
+    try:
+        os.link(file, copy)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError:  # a file system without links, another one, or a file of another account
+        shutil.copy2(file, copy)
 
 
 def link_target(path: Path) -> Path:

@@ -23,7 +23,7 @@ from planday_io.errors import DamagedSliceError
 from planday_io.files import replacing, storage_errors
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.records import set_aside
+from planday_io.records import make_way
 
 _SHARED_SECONDS = 3600
 _KEPT_SECONDS = 86_400
@@ -85,8 +85,7 @@ class ParentTables:
             with storage_errors(path, "write"):
                 if not path.parent.exists():
                     self._sweep()
-                if path.is_dir():
-                    set_aside(path)
+                make_way(path)
                 with replacing(path, mode=0o600) as temporary:
                     parquet.write(rows.select(columns), temporary, b"{}")
 

@@ -12,16 +12,14 @@ Not here: which records there are.
 
 from __future__ import annotations
 
-import secrets
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from planday_io.errors import DamagedFileError
-from planday_io.files import storage_errors, write_text
+from planday_io.files import storage_errors, unique_end, write_text
 
 T = TypeVar("T")
 
@@ -65,28 +63,37 @@ def encoded(value: object) -> str:
 def write_record(path: Path, value: object) -> None:
     """Write a record, all or nothing, for this account only. Raises StorageError."""
     with storage_errors(path, "write"):
-        if path.is_dir():
-            set_aside(path)
+        make_way(path)
         write_text(path, encoded(value), mode=0o600)
 
 
 def remove_record(path: Path) -> None:
-    """Remove a record; what stands in its place and is no file is set aside. Raises StorageError."""
+    """Remove a record. Raises StorageError."""
     with storage_errors(path, "remove"):
-        if path.is_dir():
-            set_aside(path)
+        make_way(path)
         path.unlink(missing_ok=True)
+
+
+def make_way(path: Path) -> None:
+    """Set aside a folder that is in the place of a file. Raises StorageError."""
+    if path.is_dir():
+        set_aside(path)
 
 
 _SET_ASIDE = ".damaged-"
 
 
-def set_aside(path: Path) -> None:
-    """Give a damaged file, or a folder in its place, another name, so that nobody reads it again. Raises StorageError."""
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+def set_aside(path: Path) -> Path:
+    """Give a damaged file, or a folder in its place, another name, so that nobody reads it again. Raises StorageError.
+
+    Returns:
+        The new name.
+    """
+    aside = path.with_name(f"{path.name}{_SET_ASIDE}{unique_end()}")
     # Another process may have set the same file aside a moment ago.
     with storage_errors(path, "set aside"), suppress(FileNotFoundError):
-        path.rename(path.with_name(f"{path.name}{_SET_ASIDE}{stamp}"))
+        path.rename(aside)
+    return aside
 
 
 def is_set_aside(path: Path) -> bool:

@@ -117,7 +117,7 @@ def _check(config: Config, old: str, new: str, *, is_owed: bool) -> None:
     if other := next((pair for pair in pairs if pair != (old, new) and {old, new} & {*pair}), None):
         raise ConfigError(f"another rename of these keys is not finished: run `{command(*other)}` first")
     has_old = identities.known(old) is not None or bool(lake.slices(portal=old))
-    # Everything may have been moved by then, up to the last note.
+    # An earlier attempt may have moved everything except the last note.
     if (old, new) in pairs or (is_owed and new in config.portals and old not in config.portals and not has_old):
         return
     if old not in config.portals and not has_old:

@@ -20,7 +20,7 @@ from croniter import CroniterBadDateError, croniter
 _LARGEST_SHIFT = timedelta(hours=3)
 """More than any zone puts its clocks back by."""
 _MOST = 4096
-"""Ticks that are looked at; a schedule of every minute has so many in three days."""
+"""The most ticks that are checked: those of a schedule of every minute in three days."""
 
 
 class Tick(NamedTuple):

@@ -129,7 +129,7 @@ def test_what_begins_again_before_its_end_was_told_is_no_news(planday: Installat
     note(planday, DEPARTMENTS, "api")
     book.look(now)
     hook.status = 500
-    FailureBook(planday.config.state).mend("oslo", [DEPARTMENTS])
+    FailureBook(planday.config.state).clear("oslo", [DEPARTMENTS])
     book.look(now + timedelta(minutes=1))
     hook.status = 200
     note(planday, DEPARTMENTS, "api")

@@ -165,7 +165,7 @@ def test_storage_faults_say_what_to_do(error: Exception, says: str) -> None:
 def test_definitions_nobody_foresaw_are_an_incident(
     home: Installation, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dagster refuses for a reason that no check of ours knows: a later version with another rule."""
+    """Dagster refuses for a reason that none of our checks knows: a later version with another rule."""
 
     def refuse(_: dg.Definitions) -> None:
         raise dg.DagsterInvalidDefinitionError("names may not hold the letter o any more\nmore")

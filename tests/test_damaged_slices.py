@@ -286,7 +286,7 @@ def test_unreadable_part_of_the_lake_keeps_nobody_else_waiting(planday: Installa
 
 
 def test_damaged_slice_is_an_incident_and_status_goes_on(planday: Installation) -> None:
-    """Also where no publication looked at it since."""
+    """Also where no publication has checked it since."""
     planday.refresh("hr.departments")
     planday.refresh("hr.skills")
     planday.publish()

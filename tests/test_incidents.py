@@ -42,7 +42,7 @@ def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
     planday.sandbox.faults.append(Fault("/departments", lambda *_: Response(status_code=500), times=3))
     assert run(planday, instance, "hr.departments").success, "the step was tried again"
     look(planday.config, instance)
-    assert hook.take() == [], "what a retry mends is nobody's business"
+    assert hook.take() == [], "what a retry fixes is nobody's business"
     token = planday.folder / ".planday/tokens/oslo.txt"
     good = token.read_text()
     token.write_text("not-the-token")

@@ -76,7 +76,7 @@ def put_portal(db: duckdb.DuckDBPyConnection, zone: str | None, configured: str 
 
 
 def shift(db: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
-    write_zones(db, anew=False)
+    write_zones(db, again=False)
     (row,) = db.execute("SELECT hours, zone, zone_reason, start_utc, end_utc FROM marts.shifts").fetchall()
     return row
 
@@ -199,7 +199,7 @@ def test_instants_are_what_zoneinfo_says(
         "'2026-09', unnest(?::BIGINT[]), unnest(?::TIMESTAMP[]), unnest(?::TIMESTAMP[]), unnest(?::VARCHAR[])",
         [list(range(len(times))), [at for at, _, _ in times], ends, [name for _, name, _ in times]],
     )
-    write_zones(empty, anew=False)
+    write_zones(empty, again=False)
     found = empty.execute(
         "SELECT start_utc, end_utc, hours FROM marts.spans WHERE span_of = 'shift' ORDER BY id"
     ).fetchall()
@@ -375,7 +375,7 @@ def test_no_mart_fails_because_of_data(db: duckdb.DuckDBPyConnection, seed: int)
         rows = [f"({', '.join(odd(chance, *column) for column in columns)})" for _ in range(12)]
         db.execute(f"INSERT INTO {sql_name(table)} VALUES {', '.join(rows)}")
     put_months(db, "2026-09", "2026-10")
-    write_zones(db, anew=False)
+    write_zones(db, again=False)
     for mart in marts():
         rows_found = len(db.execute(f"SELECT * FROM marts.{mart.name}").fetchall())
         assert rows_found < 60_000, mart.name

@@ -41,7 +41,7 @@ class Row:
     """What goes wrong with hr.departments, or with everything, and what is to be seen.
 
     Args:
-        arrange: makes it go wrong; returns what mends it, or None where it passes by itself.
+        arrange: makes it go wrong; returns what fixes it, or None where it passes by itself.
         cause: of the incident, or None where it heals within the run.
         says: part of the error's text, or of a warning.
         step_retries: whether the step is tried again.
@@ -56,7 +56,7 @@ class Row:
 
 
 def answering(respond: Callable[..., Response | None], path: str = DEPARTMENTS, times: int | None = None) -> Any:
-    """A fault that lasts until it is mended, or that passes after some answers."""
+    """A fault that lasts until it is fixed, or that passes after some answers."""
 
     def arrange(planday: Installation) -> Callable[[], None] | None:
         fault = Fault(path, respond, times=times)
@@ -107,11 +107,11 @@ def scope_missing(planday: Installation) -> Callable[[], None]:
     for app in planday.sandbox.apps.values():
         app.scopes -= {"department:read"}
 
-    def mend() -> None:
+    def fix() -> None:
         for app in planday.sandbox.apps.values():
             app.scopes |= {"department:read"}
 
-    return mend
+    return fix
 
 
 def deactivated(planday: Installation) -> Callable[[], None]:
@@ -163,10 +163,10 @@ def shrunk(planday: Installation) -> Callable[[], None]:
     portal = planday.sandbox.portals["oslo"]
     was, portal.departments[:] = [*portal.departments], []
 
-    def mend() -> None:
+    def fix() -> None:
         portal.departments[:] = was
 
-    return mend
+    return fix
 
 
 def too_many(planday: Installation) -> Callable[[], None]:
@@ -233,11 +233,11 @@ def served_by(on_accept: Callable[[socket.socket], None], more: str = "") -> Any
     def arrange(planday: Installation) -> Callable[[], None]:
         server = broken_server(on_accept)
         port = server.__enter__()
-        mend = config(API, f"api_url: 'http://127.0.0.1:{port}'{more}")(planday)
+        fix = config(API, f"api_url: 'http://127.0.0.1:{port}'{more}")(planday)
 
         def end() -> None:
             server.__exit__(None, None, None)
-            mend()
+            fix()
 
         return end
 
@@ -263,11 +263,11 @@ def untrusted(planday: Installation) -> Callable[[], None]:
             return
 
     server = broken_server(greet)
-    mend = config(API, f"api_url: 'https://localhost:{server.__enter__()}'")(planday)
+    fix = config(API, f"api_url: 'https://localhost:{server.__enter__()}'")(planday)
 
     def end() -> None:
         server.__exit__(None, None, None)
-        mend()
+        fix()
 
     return end
 
@@ -279,11 +279,11 @@ def lake_gone(planday: Installation) -> Callable[[], None]:
     folder.rename(aside)
     folder.write_text("")
 
-    def mend() -> None:
+    def fix() -> None:
         folder.unlink()
         aside.rename(folder)
 
-    return mend
+    return fix
 
 
 ROWS = {
@@ -434,7 +434,7 @@ def test_row(make: Make, memory: DagsterInstance, name: str) -> None:
     assert run(planday, memory, "hr.departments", "hr.employees").success
     before = departments(planday)
     portal.hire()
-    mend = row.arrange(planday)
+    fix = row.arrange(planday)
     result = run(planday, memory, "hr.departments", "hr.employees")
     told = [event.message or "" for event in result.all_events]
     told += [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
@@ -449,8 +449,8 @@ def test_row(make: Make, memory: DagsterInstance, name: str) -> None:
     if row.cause:
         assert departments(planday) == before, "what was there stays"
         assert row.says in found.open[0].error
-        assert mend is not None
-        mend()
+        assert fix is not None
+        fix()
         assert run(planday, memory, "hr.departments", "hr.employees").success
         assert look(planday.config, memory).open == []
     assert {row[0] for row in departments(planday)} == {row["id"] for row in portal.departments}

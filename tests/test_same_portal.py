@@ -252,7 +252,7 @@ def test_stated_id_that_fits(planday: Installation) -> None:
 
 
 def written(folder: Path, *portals: str) -> Config:
-    """A configuration of some portals; what stands behind a key is added to its entry."""
+    """A configuration of some portals; what is given for a key is added to its entry."""
     file = folder / "portals.yaml"
     parts = [portal.partition(" ") for portal in portals]
     lines = [f"  {name}: {{client_id: x, refresh_token: {{env: X}}{more}}}" for name, _, more in parts]

@@ -179,7 +179,7 @@ def test_nights(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
             trouble.end()
             troubles.remove(trouble)
             expected["recovered", trouble.portal, trouble.cause] += 1
-        # One that is mended and broken again before anybody looks is one incident that goes on.
+        # One that is fixed and broken again before anybody looks is one incident that goes on.
         restless = {one.portal for one in (*troubles, *ended)}
         quiet = [portal for portal in planday.config.portals if portal not in restless]
         # On the first night all is well, so that there is something to lose.

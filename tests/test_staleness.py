@@ -53,7 +53,7 @@ def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: 
     note(planday, GROUPS, "token")
     book.look(now + timedelta(minutes=1))
     assert told(hook) == [("failed", "token", [GROUPS])], "what is stale still is"
-    FailureBook(planday.config.state).mend("oslo", [DEPARTMENTS, GROUPS])
+    FailureBook(planday.config.state).clear("oslo", [DEPARTMENTS, GROUPS])
     read(planday, now, DEPARTMENTS)
     book.look(now + timedelta(minutes=2))
     assert sorted(told(hook)) == [("recovered", "api", [DEPARTMENTS]), ("recovered", "token", [GROUPS])]
@@ -67,9 +67,9 @@ def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> Non
     for table in (DEPARTMENTS, GROUPS):
         note(planday, table, "token")
     book.look(now)
-    FailureBook(planday.config.state).mend("oslo", [DEPARTMENTS])
+    FailureBook(planday.config.state).clear("oslo", [DEPARTMENTS])
     book.look(now)
-    FailureBook(planday.config.state).mend("oslo", [GROUPS])
+    FailureBook(planday.config.state).clear("oslo", [GROUPS])
     book.look(now)
     failed, over = hook.take()
     assert over["incidents"][0]["tables"] == failed["incidents"][0]["tables"] == [DEPARTMENTS, GROUPS]

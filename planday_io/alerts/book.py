@@ -1,4 +1,4 @@
-"""Who was told what: each incident once by each channel, when no run may mend it any more, and its end once.
+"""Who was told what: each incident once by each channel, when no run may fix it any more, and its end once.
 
 Whoever calls `look`, the sensor or `planday alert`, works on the same book under a lock. What a channel did not take is told
 by the next look, as long as it is true; the end of an incident for a day. A book that cannot be written, as on a full disk,
@@ -28,7 +28,7 @@ from planday_io.records import encoded, read_record, set_aside, write_record
 from planday_io.watch import watch
 
 _PATIENCE = timedelta(hours=1)
-"""How long an incident waits for runs of its portal that wait or are under way: they may mend it, or add to it."""
+"""How long an incident waits for runs of its portal that wait or are under way: they may fix it, or add to it."""
 _PATIENCE_WORKING = timedelta(days=1)
 """How long staleness waits for a run of its portal that is under way; Dagster stops a run after a day."""
 _END_KEPT = timedelta(days=1)
@@ -191,7 +191,7 @@ class AlertBook:
         if self._file in _UNSAVED:
             return _UNSAVED[self._file]
         try:
-            stored = read_record(self._file, _Stored, "who was told of what")
+            stored = read_record(self._file, _Stored, "which incidents were reported")
         except DamagedFileError:
             # Begun again: what is open is reported once more, which is better than never.
             set_aside(self._file)

@@ -9,15 +9,10 @@ from __future__ import annotations
 import codecs
 import zlib
 
+from planday_io.config.texts import BYTE_ORDER_MARKS
+
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _MOST_MEMBERS = 16
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _CHARSETS = frozenset(
     {"utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "iso-8859-1", "iso-8859-15", "windows-1252"}
 )
@@ -80,9 +75,9 @@ def _inflated(raw: bytes, form: int, most: int) -> bytes:
 
 def as_utf8(content: bytes, content_type: str) -> bytes:
     """A text as UTF-8 without a byte order mark, whatever it came in; as it is where that cannot be known."""
-    for mark, name in _MARKS:
+    for mark, name in BYTE_ORDER_MARKS:
         if content.startswith(mark):
-            return content[len(mark) :] if name == "utf-8" else _recoded(content[len(mark) :], name)
+            return content[len(mark) :] if mark == codecs.BOM_UTF8 else _recoded(content[len(mark) :], name)
     charset = charset_of(content_type)
     if charset not in _CHARSETS or _is_utf8(content):
         return content

@@ -12,16 +12,15 @@ damages is found and set aside like any other damage.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from planday_io.errors import StorageError
 from planday_io.files import locked, storage_errors
+from planday_io.records import set_aside
 
 _LOG = logging.getLogger(__name__)
 _SCHEMA = """
@@ -166,9 +165,8 @@ class Ledger:
         if not _is_damage(error):
             raise self._refused(error)
         self.close()
-        aside = self._file.with_name(f"{self._file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}")
         with storage_errors(self._file.parent, "set the damaged request budget aside in"):
-            self._file.rename(aside)
+            aside = set_aside(self._file)
             for end in _SIDE_FILES:
                 with suppress(FileNotFoundError):
                     Path(f"{self._file}{end}").rename(f"{aside}{end}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import unicodedata
 
-_MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     # Before UTF-16, whose mark is the beginning of this one.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -36,7 +36,7 @@ def decode(data: bytes, *, strict: bool = True) -> str:
     Raises:
         TextError: it is in another encoding.
     """
-    mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", "utf-8"))
+    mark, encoding = next(((mark, name) for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), (b"", "utf-8"))
     body, encoding = data[len(mark) :], encoding.removesuffix("-sig")
     if encoding == "utf-8" and b"\0" in body:
         raise TextError("it has NUL bytes, so it is UTF-16 without a byte order mark, or no text: save it as UTF-8")
@@ -52,7 +52,7 @@ def decode(data: bytes, *, strict: bool = True) -> str:
 
 def encoding_of(data: bytes) -> str:
     """The name of the encoding: `UTF-8`, that of a byte order mark, or `unknown`."""
-    mark = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    mark = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), None)
     if mark is not None:
         return mark.upper()
     try:

@@ -104,7 +104,7 @@ class FrameBuilder:
         try:
             return self._long_way(rows, holes or {})
         except Retyped as retyped:
-            # The rest of them is told with row and member: what is left is nested too deeply to be written as JSON.
+            # The others are reported with row and member: what is left is nested too deeply to be written as JSON.
             raise self._unexpected(f"a row holds an {retyped.met}") from None
 
     def _long_way(self, rows: Sequence[object], holes: Mapping[str, Hole]) -> pa.RecordBatch:

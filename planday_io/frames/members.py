@@ -1,4 +1,4 @@
-"""Members of JSON rows: what stands at a column's path, what stands beside it, and which row it is."""
+"""Members of JSON rows: what is at a column's path, what is next to it, and which row it is."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 from planday_io.catalogue import Catalogue, Table
 from planday_io.errors import DamagedFileError, StorageError
 from planday_io.files import locked, storage_errors, write_text
+from planday_io.records import decoded, encoded
 
 PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
 """Classes that are taken out of rows that stay. Amounts (`pay`) stay for the sums."""
@@ -193,7 +194,7 @@ class ForgottenPeople:
                 text = file.read_bytes()
             except (FileNotFoundError, IsADirectoryError):
                 return Forgotten()
-        return _parsed(text) or Forgotten()
+        return _parsed(text, file) or Forgotten()
 
     def _read(self, file: Path) -> Forgotten:
         with storage_errors(file, "read the list of forgotten people in"):
@@ -203,7 +204,7 @@ class ForgottenPeople:
                 return Forgotten()
             except IsADirectoryError:
                 text = b""
-        found = _parsed(text)
+        found = _parsed(text, file)
         if found is None:
             raise DamagedFileError(
                 f"{file} is damaged: it holds who is to be forgotten. Restore it from a backup, or from "
@@ -214,7 +215,7 @@ class ForgottenPeople:
 
     def _write(self, file: Path, people: Forgotten) -> None:
         with storage_errors(file, "write the list of forgotten people in"):
-            write_text(file, json.dumps({"salt": people.salt, "people": sorted(people.pseudonyms)}))
+            write_text(file, encoded(_Stored(people.salt, tuple(sorted(people.pseudonyms)))))
 
     def _path(self, portal: str) -> Path:
         return self._folder / f"{portal}.json"
@@ -225,14 +226,21 @@ def _lists_in(folder: Path) -> list[Path]:
     return [file for file in folder.glob("*.json") if _PORTAL.fullmatch(file.stem)]
 
 
-def _parsed(text: bytes) -> Forgotten | None:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is in the file of a list; see `Forgotten`."""
+
+    salt: str
+    people: tuple[int, ...]
+
+
+def _parsed(text: bytes, file: Path) -> Forgotten | None:
     try:
-        stored = json.loads(text)
-        found = Forgotten(stored["salt"], frozenset(map(int, stored["people"])))
-        bytes.fromhex(found.salt)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        stored = decoded(text, _Stored, file, "who is to be forgotten")
+        bytes.fromhex(stored.salt)
+    except (DamagedFileError, ValueError):
         return None
-    return found
+    return Forgotten(stored.salt, frozenset(stored.people))
 
 
 def owner_link(table: Table) -> tuple[str, str] | None:

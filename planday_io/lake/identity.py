@@ -10,18 +10,26 @@ simply be replaced. The record can be rebuilt, because every slice carries the i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from planday_io.config.model import Config
-from planday_io.errors import PortalIdentityError, StorageError
+from planday_io.errors import DamagedFileError, PortalIdentityError, StorageError
 from planday_io.files import locked, storage_errors, write_text
 from planday_io.lake.renames import unfinished_rename
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.records import encoded, read_record
 
 _NO_DATA = "sync"
 """The domain of the log of runs. Failed runs are logged too, so a row there is no data of a portal."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is in the record of a key. Earlier versions wrote the id as it came, perhaps as a text."""
+
+    portal_id: int | str
 
 
 class PortalIdentities:
@@ -194,15 +202,10 @@ class PortalIdentities:
 
     def _recorded(self, portal: str) -> int | None:
         """The id in a key's record; None where there is none, or it is damaged: then the slices tell."""
-        path = self._path(portal)
-        with storage_errors(path, "read the portal id in"):
-            try:
-                content = path.read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
         try:
-            return int(json.loads(content)["portal_id"])
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            stored = read_record(self._path(portal), _Stored, "the portal id")
+            return int(stored.portal_id) if stored else None
+        except (DamagedFileError, ValueError):
             return None
 
     def _in_slices(self, portal: str) -> int | None:
@@ -233,7 +236,7 @@ class PortalIdentities:
     def _write(self, portal: str, portal_id: int) -> None:
         path = self._path(portal)
         with storage_errors(path, "remember the portal id in"):
-            write_text(path, json.dumps({"portal_id": portal_id}))
+            write_text(path, encoded(_Stored(portal_id)))
 
     def _path(self, portal: str) -> Path:
         return self._folder / f"{portal}.json"

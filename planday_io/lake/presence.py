@@ -6,15 +6,23 @@ its next publication would empty the warehouse.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from planday_io.errors import LostSliceError
+from planday_io.errors import DamagedFileError, LostSliceError
 from planday_io.files import locked, storage_errors, write_text
+from planday_io.records import encoded, read_record
 
 _NAME = "_lake.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is in both files."""
+
+    lake: str
 
 
 def require(
@@ -56,7 +64,7 @@ def adopt(root: Path, state: Path) -> None:
         for file, present in ((root / _NAME, there), (state / "lake.json", known)):
             if present != name:
                 with storage_errors(file, "name the lake in"):
-                    write_text(file, json.dumps({"lake": name}))
+                    write_text(file, encoded(_Stored(name)))
 
 
 _ADVICE = (
@@ -68,12 +76,8 @@ _ADVICE = (
 
 def _read(file: Path) -> str:
     """The name in a file; empty where there is none, or it is damaged."""
-    with storage_errors(file, "read the name of the lake in"):
-        try:
-            text = file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return ""
     try:
-        return str(json.loads(text)["lake"])
-    except (ValueError, KeyError, TypeError):
+        stored = read_record(file, _Stored, "the name of the lake")
+    except DamagedFileError:
         return ""
+    return stored.lake if stored else ""

@@ -1,21 +1,24 @@
 """What was published of each slice: one small file per slice in the state folder.
 
-The lake must never know less than the warehouse shows. A lake that is not mounted, another one, or an older copy is told by
-what these marks say was published, before anything is written.
+The lake must never know less than the warehouse shows. A lake that is not mounted, another one, or an older copy does not
+match what these marks say was published, which is noticed before anything is written.
 
 Not here: the slices themselves (`slices`), what the warehouse file says (`planday_io.warehouse.standing`).
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
+
+from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
 from planday_io.lake.origin import Origin, SliceKey
-from planday_io.records import remove_record, set_aside
+from planday_io.records import encoded, make_way, read_record, remove_record
 
 
 def lost_text(key: SliceKey, why: str) -> str:
@@ -50,7 +53,7 @@ class Mark:
     """
 
     slice_id: str
-    read_at: datetime
+    read_at: Annotated[datetime, msgspec.Meta(tz=True)]
     kept: int
 
 
@@ -66,28 +69,19 @@ class PublishedMarks:
 
     def of(self, key: SliceKey) -> Mark | None:
         """The mark of a slice; None where it was never published, or its mark is damaged. Raises StorageError."""
-        file = self._folder / str(key)
-        with storage_errors(file, "read what was published in"):
-            try:
-                text = file.read_bytes()
-            except (FileNotFoundError, IsADirectoryError):
-                return None
         try:
-            stored = json.loads(text)
-            return Mark(str(stored["slice_id"]), datetime.fromisoformat(stored["read_at"]), int(stored["kept"]))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return read_record(self._folder / str(key), Mark, "what was published")
+        except DamagedFileError:
             return None
 
     def note(self, key: SliceKey, mark: Mark) -> None:
         """Note what was published. Raises StorageError."""
-        text = json.dumps({"slice_id": mark.slice_id, "read_at": mark.read_at.isoformat(), "kept": mark.kept})
         with storage_errors(self._folder, "note what was published in"):
             # Not forced to the disk, one by one: a mark that a power cut tore counts as none.
             self._folder.mkdir(parents=True, exist_ok=True)
             file = self._folder / str(key)
-            if file.is_dir():
-                set_aside(file)
-            file.write_text(text, encoding="utf-8")
+            make_way(file)
+            file.write_text(encoded(mark), encoding="utf-8")
 
     def remove(self, key: SliceKey) -> None:
         """Forget that a slice was published. Raises StorageError."""

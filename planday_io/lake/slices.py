@@ -10,9 +10,7 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,12 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.errors import DamagedSliceError, StorageError
-from planday_io.files import locked, replacing, storage_errors, sweep, temporary
+from planday_io.files import keep_copy, locked, replacing, storage_errors, sweep, temporary, unique_end
 from planday_io.lake import parquet, presence
 from planday_io.lake.origin import FORMAT, Origin, SliceKey
 from planday_io.lake.published import Mark, PublishedMarks, older_text
 from planday_io.lake.writers import Writers
-from planday_io.records import remove_record, set_aside
+from planday_io.records import make_way, remove_record
 
 __all__ = ["FORMAT", "Frozen", "Lake", "Origin", "SliceKey"]
 
@@ -186,11 +184,9 @@ class Lake:
                             continue
                         name = folder / f"{key}.parquet"
                         try:
-                            os.link(path, name)
+                            keep_copy(path, name)
                         except (FileNotFoundError, NotADirectoryError):
                             continue
-                        except OSError:  # a file system without links, another one, or a file of another account
-                            shutil.copyfile(path, name)
                     origin = self._origin_in(name, key)
                     parquet.check(name)
                     found.slices[key] = (origin, name)
@@ -245,7 +241,8 @@ class Lake:
         path = self.path(key)
         self.require(creates=True)
         with storage_errors(path, "write the slice"):
-            self._mark_pending(key)
+            # Before it is there: a kill in between costs one needless publication, never a forgotten one.
+            self._mark_pending(key, self._writer)
             if path.parent.exists():
                 sweep(path.parent)
             self._set_damaged_aside(key)
@@ -253,13 +250,11 @@ class Lake:
                 parquet.write(table, temporary, json.dumps(asdict(stored)).encode())
         return stored
 
-    def _mark_pending(self, key: SliceKey) -> None:
-        # Marked before it is there: a kill in between costs one needless publication, never a forgotten one.
+    def _mark_pending(self, key: SliceKey, writer: str) -> None:
         self._pending.mkdir(parents=True, exist_ok=True)
         marker = self._pending / str(key)
-        if marker.is_dir():
-            set_aside(marker)
-        marker.write_text(self._writer)
+        make_way(marker)
+        marker.write_text(writer)
 
     def _set_damaged_aside(self, key: SliceKey) -> None:
         """Keep a damaged file under another name: what of it can still be read is for people to decide."""
@@ -268,12 +263,8 @@ class Lake:
             self.origin(key)
             self.check(key)
         except DamagedSliceError:
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-            aside = path.with_name(f"{_DAMAGED}{path.name}-{stamp}")
-            try:
-                os.link(path, aside)
-            except OSError:
-                shutil.copy2(path, aside)
+            aside = path.with_name(f"{_DAMAGED}{path.name}-{unique_end()}")
+            keep_copy(path, aside)
             self.set_aside[key] = aside
 
     def pending(self) -> list[SliceKey]:
@@ -332,11 +323,7 @@ class Lake:
     def publish_again(self, key: SliceKey) -> None:
         """Let the next publication look at a slice again. Raises StorageError."""
         with storage_errors(self._pending, "mark a slice in"):
-            self._pending.mkdir(parents=True, exist_ok=True)
-            marker = self._pending / str(key)
-            if marker.is_dir():
-                set_aside(marker)
-            marker.write_text("")
+            self._mark_pending(key, "")
 
     def give_up(self, key: SliceKey) -> None:
         """Set a damaged file aside, so that its table begins again. Raises StorageError."""

@@ -196,7 +196,7 @@ def _is_error(answer: object) -> bool:
 
 
 def _is_none(answer: object) -> bool:
-    """Whether an answer says in so many words that there is none: null, `{}`, or one of both as `data`."""
+    """Whether an answer says explicitly that there is none: null, `{}`, or one of both as `data`."""
     if total_of(answer):
         return False
     inner = answer.get("data") if isinstance(answer, dict) and answer.keys() <= {"data", "paging"} else answer

@@ -119,7 +119,7 @@ def found(rows: Iterable[Json], number: int) -> Json:
 
 
 def paged(sandbox: Sandbox, request: Request, rows: Sequence[Json]) -> Json:
-    """A page for a route that is no endpoint of ours: limit 50 at most."""
+    """A page for a route that is not in the list of endpoints: limit 50 at most."""
     texts = [request.query_params.get(name, "0") for name in ("limit", "offset")]
     if not all(text.isdigit() for text in texts):
         raise RefusedError(400, "limit or offset")

@@ -92,7 +92,7 @@ class Filling:
                     f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
                     [count, key.full_name, key.portal, key.month],
                 )
-            zones.write_zones(db, anew=made is not None)
+            zones.write_zones(db, again=made is not None)
             db.execute("COMMIT")
             db.execute("CHECKPOINT warehouse")
             db.execute("USE memory")

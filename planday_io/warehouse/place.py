@@ -10,18 +10,16 @@ Not here: what is in the file (`standing`), renewing it (`publish`).
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 from planday_io.errors import PublicationError
-from planday_io.files import link_target, storage_errors
+from planday_io.files import keep_copy, link_target, storage_errors, unique_end
 
 _LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
 _ASIDE = ".set-aside-"
@@ -97,10 +95,7 @@ class Place:
         """Keep the file as it is now under another name, because it holds another program's work. Raises OSError."""
         file = self.file
         name = _aside_name(file, "duckdb")
-        try:
-            os.link(file, name)
-        except OSError:  # a file system without links
-            shutil.copy2(file, name)
+        keep_copy(file, name)
         return name
 
     def set_aside(self) -> list[Path]:
@@ -166,8 +161,7 @@ def set_aside_leftovers(path: Path) -> list[Path]:
 
 
 def _aside_name(file: Path, ending: str) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return file.with_name(f"{file.name}{_ASIDE}{stamp}.{ending}")
+    return file.with_name(f"{file.name}{_ASIDE}{unique_end()}.{ending}")
 
 
 _FLOCK = {"linux": ("hhqqi4x", (0, 1, 4)), "darwin": ("qqihh", (3, 4, 2))}

@@ -169,7 +169,7 @@ class _Publisher:
             is_anew = self._must_be_anew(current) or rebuild
             self._follow_histories()
             lost = self._losses.lost(current)
-            # What a run in progress replaced is nowhere else any more, so a file that is made anew takes it.
+            # What a run in progress replaced is in no other file now, so a new file takes it over.
             takes_held = rebuild or (is_anew and current is not None)
             keys = self._candidates(current, is_anew=is_anew, compare_all=compare_all, takes_held=takes_held)
             with self._lake.frozen(key for key in keys if key not in lost and key not in self._blocked) as frozen:
@@ -244,7 +244,7 @@ class _Publisher:
     def _without_renames(self, keys: list[SliceKey], *, is_anew: bool) -> list[SliceKey]:
         """Without slices of portals whose rename is not finished: readers see all of them under one name, and once.
 
-        A file that is made anew takes them, each under the name that it has by now.
+        A new file takes them over, each under its present name.
         """
         pairs = unfinished_renames(self._lake.root)
         moved = {portal for pair in pairs for portal in pair}

@@ -8,7 +8,6 @@ Not here: the place of the file and logs beside it (`place`), renewing it (`publ
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,9 +19,10 @@ import duckdb
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Privacy
-from planday_io.errors import LostSliceError, PublicationError, StorageError
-from planday_io.files import storage_errors, temporary, write_text
+from planday_io.errors import DamagedFileError, LostSliceError, PublicationError, StorageError
+from planday_io.files import storage_errors, temporary
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.records import read_record, write_record
 from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import literal, retyped
 from planday_io.warehouse.place import Holder, Place, headers_of
@@ -75,6 +75,13 @@ class Standing:
         return self.holder is not None
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What is in the file of `Record`."""
+
+    headers: tuple[str, ...]
+
+
 class Record:
     """The headers of the file as it was published, in the state folder.
 
@@ -87,21 +94,15 @@ class Record:
 
     def headers(self) -> list[str] | None:
         """Of the last publication, and of one that was under way; None where nothing is noted, or nothing usable."""
-        with storage_errors(self._file, "read the record of the publication in"):
-            try:
-                text = self._file.read_bytes()
-            except FileNotFoundError:
-                return None
         try:
-            headers = json.loads(text)["headers"]
-        except (ValueError, KeyError, TypeError):
+            noted = read_record(self._file, _Noted, "how the warehouse was published")
+        except DamagedFileError:
             return None
-        return [one for one in headers if isinstance(one, str)] if isinstance(headers, list) else None
+        return list(noted.headers) if noted else None
 
     def note(self, headers: Sequence[str]) -> None:
         """Note headers in place of the previous ones. Raises StorageError."""
-        with storage_errors(self._file, "write the record of the publication in"):
-            write_text(self._file, json.dumps({"headers": list(headers)}))
+        write_record(self._file, _Noted(tuple(headers)))
 
 
 @contextmanager

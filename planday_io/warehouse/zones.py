@@ -62,12 +62,12 @@ _STEP = timedelta(days=14)
 """No zone changed its clocks and back within a fortnight (Morocco does so within five weeks)."""
 
 
-def write_zones(db: duckdb.DuckDBPyConnection, *, anew: bool) -> None:
+def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
     """Bring both tables of the connected warehouse up to date with the names that its rows hold.
 
     Args:
         db: connected to it.
-        anew: compute the offsets of zones again that are there already.
+        again: compute offsets also of zones that have them already.
     """
     names: dict[str, set[str]] = {}
     for portal, name in db.execute(_NAMED).fetchall():
@@ -85,7 +85,7 @@ def write_zones(db: duckdb.DuckDBPyConnection, *, anew: bool) -> None:
     db.execute(f"DELETE FROM {ZONES}")
     if rows:
         db.executemany(f"INSERT INTO {ZONES} VALUES (?, ?, ?, ?)", rows)
-    unused = "" if anew else f" WHERE zone NOT IN (SELECT zone FROM {ZONES} WHERE zone IS NOT NULL)"
+    unused = "" if again else f" WHERE zone NOT IN (SELECT zone FROM {ZONES} WHERE zone IS NOT NULL)"
     db.execute(f"DELETE FROM {OFFSETS}{unused}")
     there = {zone for (zone,) in db.execute(f"SELECT DISTINCT zone FROM {OFFSETS}").fetchall()}
     if missing := sorted({zone for _, _, zone, _ in rows if zone} - there):
