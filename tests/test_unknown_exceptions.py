@@ -1,4 +1,4 @@
-"""Exceptions from outside this program: noted as a fault with type and place, without their text, and nobody else's trouble."""
+"""Exceptions from outside this program: noted with type and place, without their text, and nobody else's trouble."""
 
 from __future__ import annotations
 
