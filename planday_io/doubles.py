@@ -70,7 +70,10 @@ def refused_as_doubles(
     new = never_read(config)
     if len(new) < 2 or set(new).isdisjoint(portals):
         return {}
-    found = asyncio.run(ask_portal_ids(config, catalogue, new))
+    found = asyncio.run(ask_portal_ids(config, catalogue, [key for key in new if key in portals]))
+    if any(found.values()):
+        # The others are asked only where there is something to compare: without a usable token nothing is read anyway.
+        found |= asyncio.run(ask_portal_ids(config, catalogue, [key for key in new if key not in found]))
     return {key: error for key, error in doubles(config, found).items() if key in portals}
 
 

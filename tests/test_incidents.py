@@ -83,7 +83,7 @@ def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_
     instance: DagsterInstance,
 ) -> None:
     for portal in ("oslo", "london"):
-        (planday.folder / f".planday/tokens/{portal}.txt").write_text("wrong")
+        (planday.folder / f".planday/tokens/{portal}.txt").write_text(f"wrong-{portal}")
         run(planday, instance, "hr.departments", portal=portal)
     planday.sandbox.portals["copenhagen"].departments[0]["number"] = 17
     planday.sandbox.portals["copenhagen"].employees[0]["firstName"] = 4
