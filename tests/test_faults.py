@@ -357,3 +357,32 @@ def test_when_the_server_allows_less_than_it_says_nothing_is_sent_before_the_res
     details, _ = planday.refresh("hr.employee_details")
     assert details.rows == 30
     assert planday.sandbox.limits.sent_before_reset <= planday.sandbox.limits.refused
+
+
+@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize(
+    "page", [b"<h1>Not found</h1>", b"\xef\xbb\xbf\r\n<!DOCTYPE html>", b'<?xml version="1.0"?><Error/>']
+)
+def test_a_page_of_a_proxy_makes_nobody_gone(make: Make, page: bytes, status: int) -> None:
+    """400 and 404 mean "gone" and "none" where the API says so; a page of HTML is not the API."""
+    planday = make(resources="resources: {include: [hr, contract_rules]}")
+    planday.refresh("hr.employees")
+    planday.refresh("hr.deactivated_employees")
+    person = planday.rows("hr.employees")[0]["id"]
+    answer = Fault(f"/hr/v1.0/employees/{person}", lambda *_: Response(page, status), times=1)
+    planday.sandbox.faults.append(answer)
+    planday.refresh("hr.employee_details")
+    assert person in {row["id"] for row in planday.rows("hr.employee_details")}, "it was asked for again"
+    planday.refresh("contract_rules.contract_rules")
+    before = planday.rows("contract_rules.contract_rules")
+    planday.sandbox.faults.append(Fault("/contractrules/", lambda *_: Response(page, status), times=None))
+    assert "a page of HTML came" in refused(planday, BrokenBodyError, "contract_rules.contract_rules", full=True)
+    assert planday.rows("contract_rules.contract_rules") == before
+
+
+def test_a_page_with_403_names_the_proxy_too(planday: Installation) -> None:
+    planday.refresh("hr.departments")
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: HTMLResponse("<p>Blocked", 403), times=None))
+    text = refused(planday, MissingScopeError)
+    assert "a proxy or a firewall may have refused it" in text
+    assert "lacks scope department:read" in text

@@ -56,6 +56,12 @@ def test_what_is_no_oauth_answer_refuses_nothing(body: bytes, status: int) -> No
         answered(body, status, "text/html")
 
 
+@pytest.mark.parametrize("told", ["", " ", "\n", "a\nb", "\u200b", "t\u00f8ken", None, 7, {}, ["token"], "x" * 40_000])
+def test_what_is_no_refresh_token_replaces_none(told: Any) -> None:
+    body = json.dumps({"access_token": "access", "refresh_token": told}).encode()
+    assert answered(body, 200).refresh_token is None
+
+
 @pytest.mark.parametrize("code", ["invalid_grant", "invalid_client", "unauthorized_client", "access_denied"])
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
 def test_an_oauth_error_is_a_refusal_whatever_its_status(code: str, status: int) -> None:

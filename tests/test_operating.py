@@ -328,6 +328,9 @@ ROWS = {
     "short body": Row(answering(short_body), "api", "the connection broke", step_retries=True),
     "truncated": Row(answering(truncated), "api", "expected a JSON document", step_retries=True),
     "html": Row(answering(html), "api", "text/html", step_retries=True),
+    "page 404": Row(
+        answering(lambda *_: HTMLResponse("<h1>No such page", 404)), "api", "a proxy or a firewall", step_retries=True
+    ),
     "content type": Row(answering(wrong_type), None),
     "says nothing": Row(answering(lambda *_: as_json({"data": None})), "api", "says nothing", step_retries=True),
     "204": Row(status(204), "api", "without a document", step_retries=True),

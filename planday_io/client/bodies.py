@@ -84,6 +84,11 @@ def as_utf8(content: bytes, content_type: str) -> bytes:
     return _recoded(content, charset)
 
 
+def is_page(content: bytes) -> bool:
+    """Whether a body is HTML or XML, whatever its content type says. The API answers JSON or nothing."""
+    return content.lstrip()[:1] == b"<"
+
+
 def charset_of(content_type: str) -> str:
     """The charset that `Content-Type` names, or nothing."""
     for part in content_type.lower().split(";")[1:]:

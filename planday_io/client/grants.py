@@ -40,6 +40,8 @@ _REFUSALS = frozenset(
 """RFC 6749 section 5.2 and what servers took from its other sections. Another text is not repeated: it could be the token."""
 _TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")
 """What may stand in a header."""
+_REFRESH_TOKEN = re.compile(r"(?=.*[!-~])[ -~]{1,32768}")
+"""RFC 6749, appendix A.17. Anything else would take the place of a token that may still work."""
 
 REFUSED_REFRESH = (
     "the identity server refused the refresh token of portal '{portal}' ({named}). Either the token or the "
@@ -100,7 +102,7 @@ def token_answer(answer: Answer, url: str, portal: str, refused: str) -> TokenAn
     rotated = body.get("refresh_token")
     return TokenAnswer(
         access_token=access_token,
-        refresh_token=rotated if isinstance(rotated, str) and rotated else None,
+        refresh_token=rotated if isinstance(rotated, str) and _REFRESH_TOKEN.fullmatch(rotated) else None,
         lifetime_seconds=_lifetime(body.get("expires_in")),
         scopes=_granted(body.get("scope")),
     )

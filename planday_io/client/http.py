@@ -25,6 +25,7 @@ import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from planday_io.client.asking import Answer, AnswerLimits, UnansweredError, ask, ask_once, client_for
+from planday_io.client.bodies import is_page
 from planday_io.client.budget import Budget
 from planday_io.client.documents import ANY_DECODER, load, looks_whole
 from planday_io.client.headers import parse_policy, wait_of
@@ -274,10 +275,19 @@ class PortalClient:
         decode: Callable[[bytes], Any],
     ) -> Any:  # noqa: ANN401
         status = answer.status
+        if is_page(answer.content) and (status in (400, 404) or status in none_statuses):
+            # Its status is that of whatever wrote it. Taken for the API's, somebody would be gone, or have no salary.
+            raise BrokenBodyError(
+                f"a page of HTML came with status {status}, which says nothing of what was asked for: check api_url in "
+                "portals.yaml, and whether a proxy or a firewall stands in between",
+                method="GET",
+                path=path,
+                portal=self.portal,
+            )
         if status in none_statuses:
             return NONE
         if status != 200:
-            raise self._refusal(status, path, scope)
+            raise self._refusal(answer, path, scope)
         about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
         try:
             return decode(answer.content)
@@ -299,12 +309,15 @@ class PortalClient:
                 raise MalformedJsonError(f"{what} ({error})", **about) from None
             raise BrokenBodyError(what, **about) from None
 
-    def _refusal(self, status: int, path: str, scope: str | None) -> ApiError:
+    def _refusal(self, answer: Answer, path: str, scope: str | None) -> ApiError:
+        status = answer.status
         about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
         if status == 400:
             return BadRequestError("the API does not take a parameter of this call, or does not know the id", **about)
         if status == 403:
             lacks = f"the app lacks scope {scope}" if scope else "the app lacks a scope that is not documented"
+            if is_page(answer.content):
+                lacks = f"a page of HTML came, so a proxy or a firewall may have refused it. If it was Planday, {lacks}"
             return MissingScopeError(
                 f"{lacks}. Scopes are fixed when an app is created, so create a new app with it and authorize it on "
                 f"this portal, or exclude the tables it fills from the resources of portal '{self.portal}'",
