@@ -91,8 +91,13 @@ def test_forms_of_dates_in_oslo(text: Any, as_date: Any, as_instant: Any) -> Non
             )
 
 
-def test_a_date_written_in_utc_stays_west_of_it() -> None:
+def test_a_date_written_elsewhere_stays_that_day() -> None:
     assert convert("2026-09-01T00:00:00Z", "DATE", NEW_YORK) == date(2026, 9, 1)
+    # Of a server in Denmark, and of one whose offset stayed that of summer.
+    assert convert("2026-09-01T00:00:00+02:00", "DATE", NEW_YORK) == date(2026, 9, 1)
+    assert convert("2026-09-01T00:00:00+02:00", "DATE", ZoneInfo("Europe/London")) == date(2026, 9, 1)
+    assert convert("2026-11-01T00:00:00.0000000+02:00", "DATE", OSLO) == date(2026, 11, 1)
+    assert convert("2026-08-31T22:00:00Z", "DATE", OSLO) == date(2026, 9, 1)
     assert convert("2026-09-01T04:00:00Z", "DATE", NEW_YORK) == date(2026, 9, 1)
     assert convert("2026-09-01T03:00:00Z", "DATE", NEW_YORK) == date(2026, 8, 31)
 

@@ -35,14 +35,16 @@ _FIRST, _LAST = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
 def to_date(value: object, zone: tzinfo) -> date | None:
     """The day of a date or a local time; of an instant, the day that it is in the zone.
 
-    Where an instant is midnight in UTC and not in the zone, it was a date that somebody wrote in UTC, and that is the day.
-    (East of UTC both are the same day.)
+    Where an instant is midnight in UTC, or with the offset that it was sent with, and not in the zone, it was a date that
+    somebody wrote there, and that is the day: a server elsewhere, or one that kept its offset when clocks changed.
     """
     stamp = _stamp(value)
     if stamp is None or stamp.tzinfo is None:
         return stamp.date() if stamp else None
-    if _is_midnight(stamp, UTC) and not _is_midnight(stamp, zone):
-        return _moved(stamp, UTC).date()
+    instant = _moved(stamp, UTC)
+    written = next((one for one in (stamp, instant) if one.time() == time()), None)
+    if written and not _is_midnight(stamp, zone):
+        return written.date()
     return _moved(stamp, zone).date()
 
 
