@@ -10,17 +10,13 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipelines.arguments import current_config, known, known_months, known_portals, known_resources, terminal
 from pipelines.connecting import authorize, revoke
 from pipelines.portals import portals
-
-if TYPE_CHECKING:
-    from pipelines.sync import Outcome
-    from planday_io.check import Finding
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -110,7 +106,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     """Try each portal's token, identity and scopes, with one row each."""
     from dataclasses import asdict
 
-    from pipelines.console import print_rows
+    from pipelines.console import print_rows, word
     from planday_io.catalogue import CATALOGUE
     from planday_io.check import advice, personal_data
     from planday_io.check import check as check_portals
@@ -123,7 +119,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        rows = [(f.portal, f.subject, _word(f), f.detail) for f in findings]
+        rows = [(f.portal, f.subject, word(f), f.detail) for f in findings]
         print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
         typer.echo("".join(f"\n{line}" for line in advice(config, CATALOGUE, findings)))
         print_rows(
@@ -152,7 +148,7 @@ def sync(
 
     Without --months: the window of each portal and, where shifts were edited or a month was never read, those months too.
     """
-    from pipelines.console import listening, print_outcome
+    from pipelines.console import listening, print_outcome, summary
     from pipelines.sync import sync as synchronise
 
     config = current_config()
@@ -172,7 +168,7 @@ def sync(
             publishes=publish,
         )
     if as_json:
-        typer.echo(json.dumps(_summary(outcome), indent=2))
+        typer.echo(json.dumps(summary(outcome), indent=2))
     else:
         print_outcome(console, config, outcome)
     raise typer.Exit(0 if outcome.is_complete else 1)
@@ -392,20 +388,3 @@ def docs(
         elif not page.exists() or page.read_text(encoding="utf-8") != wanted:
             typer.echo(f"{page} is stale: run `make docs` and commit it", err=True)
             raise typer.Exit(1)
-
-
-def _word(finding: Finding) -> str:
-    """How a finding of `check` is shown: what was looked up only is no proof that anything works."""
-    return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
-
-
-def _summary(outcome: Outcome) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "complete": outcome.is_complete,
-        "seconds": round(outcome.seconds, 3),
-        "tables": [{"portal": portal, **asdict(report)} for portal, report in outcome.reports],
-        "failures": [asdict(failure) for failure in outcome.failures],
-        "publication_error": outcome.publication_error or None,
-    }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     # Not needed to print, and these load Dagster.
     from pipelines.status import InstallationState, TableState
     from pipelines.sync import Outcome
+    from planday_io.check import Finding
 
 
 def named(table: str, month: str | None) -> str:
@@ -240,3 +242,19 @@ def remarks(publication: Publication | None) -> list[str]:
     if publication is None:
         return []
     return [*publication.notices, *(f"left out: {error}" for error in publication.problems.values())]
+
+
+def word(finding: Finding) -> str:
+    """How a finding of `check` is shown: what was looked up only is no proof that anything works."""
+    return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """What `planday sync --json` prints."""
+    return {
+        "complete": outcome.is_complete,
+        "seconds": round(outcome.seconds, 3),
+        "tables": [{"portal": portal, **asdict(report)} for portal, report in outcome.reports],
+        "failures": [asdict(failure) for failure in outcome.failures],
+        "publication_error": outcome.publication_error or None,
+    }

@@ -7,7 +7,7 @@
 Facts: section 3 of the API reference. The redirect address has to be registered with the app, so it is fixed and not a free
 port. PKCE is used where the identity server's discovery offers S256; the documents do not tell of it.
 
-Not here: the listener and its page (`planday_io.consent`), the refresh grant (`planday_io.client.tokens`).
+Not here: the listener and its page (`planday_io.consent`), writing the token (`planday_io.placing`), the refresh grant (`planday_io.client.tokens`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,16 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-import dotenv
-
 from planday_io.addresses import is_loopback
 from planday_io.catalogue import Catalogue
 from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
-from planday_io.config.model import Config, SecretRef
-from planday_io.config.secrets import env_names, read_client_id
-from planday_io.config.texts import TextError, decode
+from planday_io.config.model import Config
+from planday_io.config.secrets import read_client_id
 from planday_io.consent import receive_code
 from planday_io.doubles import ask_portal_ids, claim, never_read
 from planday_io.errors import (
@@ -40,13 +36,12 @@ from planday_io.errors import (
     ConfigError,
     PortalIdentityError,
     SecretError,
-    StorageError,
     TokenError,
     TokenRejectedError,
     TransientApiError,
 )
-from planday_io.files import replacing, storage_errors, temporary, write_text
 from planday_io.limits import answer_limits
+from planday_io.placing import keep, place_of, remove, try_to_write
 from planday_io.selection import endpoints_of
 from planday_io.session import PortalSession
 from planday_io.unfinished import UnfinishedCommands, Work
@@ -115,7 +110,7 @@ def begin(
     """
     if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
         raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
-    _try_to_write(_place(config.portals[portal].refresh_token, config.home))
+    try_to_write(place_of(config.portals[portal].refresh_token, config.home))
     identity = config.planday.identity_url
     if pkce is None:
         pkce = _offers_pkce(identity, answer_limits(config))
@@ -256,60 +251,10 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
         if portal_id is not None:
             claim(config, catalogue, portal, portal_id, attempt.others)
         with session.token_store.lock():
-            place = _keep(ref, token, config.home)
+            place = keep(ref, token, config.home)
             session.token_store.forget()
     not_compared = tuple(key for key, other in attempt.others.items() if other is None)
     return Granted(portal_id, unasked, place, not_compared)
-
-
-_BYTES = "latin-1"
-"""For dotenv, which then passes every byte on: names and tokens are ASCII, comments are whatever they are."""
-
-
-def _place(ref: SecretRef, home: Path) -> Path:
-    """The file that holds a secret."""
-    return (home / Path(ref.file).expanduser()).resolve() if ref.file is not None else home / ".env"
-
-
-def _keep(ref: SecretRef, token: str, home: Path) -> Path:
-    place = _place(ref, home)
-    with storage_errors(place, "write the refresh token to"):
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if ref.env is not None:
-            _change_env(place, lambda copy: dotenv.set_key(copy, str(ref.env), token, encoding=_BYTES))
-        else:
-            write_text(place, token + "\n", mode=0o600)
-    return place
-
-
-def _change_env(file: Path, change: Callable[[Path], object]) -> None:
-    """Change `.env` all or nothing: dotenv itself moves a file over it that may come from another disk.
-
-    It is UTF-8 afterwards, without a byte order mark, as Dagster reads it. Bytes of comments that are not stay as they are.
-    """
-    with replacing(file, mode=0o600) as copy:
-        if file.exists():
-            copy.write_bytes(_text_of(file).encode(errors="surrogateescape"))
-        change(copy)
-        copy.chmod(0o600)
-
-
-def _text_of(file: Path) -> str:
-    """What is in `.env`. Raises StorageError where that is no text."""
-    try:
-        return decode(file.read_bytes(), strict=False)
-    except TextError as error:
-        raise StorageError(f"cannot change {file}: {error}") from None
-
-
-def _try_to_write(place: Path) -> None:
-    """Raises StorageError where a file could not be written; better before an administrator consents than after."""
-    with storage_errors(place, "write the refresh token to"):
-        if place.name == ".env" and place.exists():
-            _text_of(place)
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with temporary(place) as probe:
-            probe.touch(mode=0o600)
 
 
 def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
@@ -374,24 +319,7 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
         asyncio.run(take_back(work))
         work.reach(_REVOKED)
         with session.token_store.lock():
-            return session.token_store.forget() + _remove(config.portals[portal].refresh_token, config.home)
-
-
-def _remove(ref: SecretRef, home: Path) -> list[str]:
-    file = _place(ref, home)
-    if ref.env is None:
-        with storage_errors(file, "remove the refresh token in"):
-            file.unlink(missing_ok=True)
-        return [str(file)]
-    name = str(ref.env)
-    removed = []
-    with storage_errors(file, "remove the refresh token in"):
-        if file.exists() and name in env_names(file):
-            _change_env(file, lambda copy: dotenv.unset_key(copy, name, encoding=_BYTES))
-            removed.append(f"{name} in {file}")
-    if name in os.environ:
-        removed.append(f"(the environment variable {name} is yours to unset)")
-    return removed
+            return session.token_store.forget() + remove(config.portals[portal].refresh_token, config.home)
 
 
 def _offers_pkce(identity_url: str, limits: AnswerLimits) -> bool:

@@ -12,7 +12,7 @@ LAYERS = (
     ("catalogue",),
     ("config", "files", "faults", "ticks"),
     ("records",),
-    ("client", "selection", "grid", "failures", "editing", "unfinished"),
+    ("client", "selection", "grid", "failures", "editing", "placing", "unfinished"),
     ("frames", "watch"),
     ("calls", "lake"),
     ("reading", "parents"),
