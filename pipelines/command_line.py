@@ -106,7 +106,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     """Try each portal's token, identity and scopes, with one row each."""
     from dataclasses import asdict
 
-    from pipelines.console import print_rows, word
+    from pipelines.console import finding_word, print_rows
     from planday_io.catalogue import CATALOGUE
     from planday_io.check import advice, personal_data
     from planday_io.check import check as check_portals
@@ -119,7 +119,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        rows = [(f.portal, f.subject, word(f), f.detail) for f in findings]
+        rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in findings]
         print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
         typer.echo("".join(f"\n{line}" for line in advice(config, CATALOGUE, findings)))
         print_rows(

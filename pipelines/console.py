@@ -244,7 +244,7 @@ def remarks(publication: Publication | None) -> list[str]:
     return [*publication.notices, *(f"left out: {error}" for error in publication.problems.values())]
 
 
-def word(finding: Finding) -> str:
+def finding_word(finding: Finding) -> str:
     """How a finding of `check` is shown: what was looked up only is no proof that anything works."""
     return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
 

@@ -7,7 +7,8 @@
 Facts: section 3 of the API reference. The redirect address has to be registered with the app, so it is fixed and not a free
 port. PKCE is used where the identity server's discovery offers S256; the documents do not tell of it.
 
-Not here: the listener and its page (`planday_io.consent`), writing the token (`planday_io.placing`), the refresh grant (`planday_io.client.tokens`).
+Not here: the listener and its page (`planday_io.consent`), writing the token (`planday_io.placing`), the refresh grant
+(`planday_io.client.tokens`).
 """
 
 from __future__ import annotations
