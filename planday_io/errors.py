@@ -206,7 +206,7 @@ class AlertError(PlandayError):
 
 
 class FaultError(PlandayError):
-    """An exception that is none of this tree: a fault of this program, told by its type and place (`planday_io.faults`)."""
+    """An exception that is none of this tree: a fault of this program, named by its type and place (`planday_io.faults`)."""
 
 
 class StorageError(PlandayError):
