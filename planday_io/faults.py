@@ -21,7 +21,7 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def known(error: Exception) -> PlandayError:
-    """The error itself where it is one of ours, else one that says what is known about it."""
+    """The error itself where it is a PlandayError, else one that says what is known about it."""
     if isinstance(error, PlandayError):
         return error
     for one in chain(error):

@@ -1,4 +1,4 @@
-"""Who was told what: each incident once by each channel, when no run may fix it any more, and its end once.
+"""What was reported to whom: each incident once by each channel, when no run can fix it, and its end once.
 
 Whoever calls `look`, the sensor or `planday alert`, works on the same book under a lock. What a channel did not take is told
 by the next look, as long as it is true; the end of an incident for a day. A book that cannot be written, as on a full disk,
