@@ -164,7 +164,7 @@ def _ages(
         found.append(Remark("good", f"{how} tables as fresh as scheduled"))
     elif fresh:
         found.append(Remark("unknown", f"{len(fresh)} of {len(states)} tables were read on time before that"))
-    return found or [Remark("unknown", "It has no tables.")]
+    return found if found or states else [Remark("unknown", "It has no tables.")]
 
 
 def _is_fresh(one: Freshness) -> bool:

@@ -138,7 +138,7 @@ def test_who_lacks_a_token_is_not_told_as_well_that_tables_are_old(planday: Inst
     book = AlertBook(planday.config, CATALOGUE)
     book.look(now - timedelta(days=3))
     for portal in planday.config.portals:
-        (planday.folder / f".planday/tokens/{portal}.txt").write_text("wrong")
+        (planday.folder / f".planday/tokens/{portal}.txt").write_text(f"wrong-{portal}")
         with dg.DagsterInstance.ephemeral() as made:
             run(planday, made, "hr.departments", portal=portal)
     book.look(now)

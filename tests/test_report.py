@@ -13,6 +13,7 @@ from dagster import DagsterInstance
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import StorageError
+from planday_io.failures import CAUSES
 from planday_io.report import write_report
 from planday_io.watch import watch
 from tests.conftest import Installation, Make, run
@@ -108,7 +109,9 @@ def test_what_nobody_can_know_is_said(read_on_time: Installation) -> None:
     (planday.config.lake / "hr/departments/portal=oslo/data.parquet").write_bytes(b"PAR1")
     page = page_of(planday)
     assert badge(page)[0] == "bad"
-    assert "How fresh it is cannot be known." in state_of(page, "oslo")
+    assert CAUSES["damaged"].sentence in html.unescape(state_of(page, "oslo"))
+    assert "It has no tables" not in state_of(page, "oslo")
+    assert "as fresh as scheduled" not in state_of(page, "oslo")
     assert FRESH in state_of(page, "london")
 
 

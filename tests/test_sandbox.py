@@ -138,8 +138,8 @@ def test_refusals(planday: Installation, path: str, changed: dict[str, str], sta
 
 
 def test_null_members_are_left_out(planday: Installation) -> None:
-    rows = httpx.get(f"{planday.address}/hr/v1.0/departments", headers=headers(planday)).json()["data"]
-    assert any("number" not in row for row in rows)
+    rows = httpx.get(f"{planday.address}/hr/v1.0/employees", headers=headers(planday)).json()["data"]
+    assert any("salaryIdentifier" not in row for row in rows)
     assert all(value is not None for row in rows for value in row.values())
 
 

@@ -114,8 +114,10 @@ class Lake:
             StorageError: it cannot be read, or is of a later format.
         """
         path = self.path(key)
+        if not self._exists(path):
+            return None
         with storage_errors(path, "read the slice"):
-            return self._origin_in(path, key) if self._exists(path) else None
+            return self._origin_in(path, key)
 
     def usable_origin(self, key: SliceKey) -> Origin | None:
         """The origin of a slice that can be read again: None also where its file is damaged. Raises StorageError."""
@@ -141,10 +143,11 @@ class Lake:
         return older_text(key, origin, mark.slice_id, mark.read_at)
 
     def _exists(self, path: Path) -> bool:
-        try:
-            path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        with storage_errors(path, "read the slice"):
+            try:
+                path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return False
         return True
 
     def fetched_at(self, key: SliceKey) -> datetime | None:
