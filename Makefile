@@ -11,7 +11,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
-# What starts the program several times: a full disk, kills, twelve at once, a person forgotten.
+# What starts the program, often several times: commands, a full disk, kills, twelve at once, a person forgotten.
 processes: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests -m processes
 
@@ -63,7 +63,7 @@ readers: $(READY)
 clients: $(READY)
 	for version in 1.2.2 1.4.4; do test -x .venv-duckdb/$$version/bin/python || { $(PYTHON) -m venv .venv-duckdb/$$version && \
 	.venv-duckdb/$$version/bin/python -m pip install --quiet --disable-pip-version-check duckdb==$$version pytz; }; done
-	PLANDAY_CLIENTS=".venv-duckdb/1.2.2/bin/python .venv-duckdb/1.4.4/bin/python" $(BIN)/python -m pytest tests/test_clients.py -s
+	PLANDAY_CLIENTS=".venv-duckdb/1.2.2/bin/python .venv-duckdb/1.4.4/bin/python" $(BIN)/python -m pytest tests/test_clients.py -m processes -s
 
 # What this is compared with has an environment of its own. CASES="a g" runs some cases.
 bench: $(READY) .venv-bench/.ready

@@ -18,6 +18,8 @@ from planday_io.errors import ConfigError
 from tests.conftest import Hook, Installation
 from tests.test_command_line import planday_command
 
+pytestmark = pytest.mark.processes
+
 
 class Inbox:
     def __init__(self) -> None:

@@ -22,6 +22,8 @@ from planday_io.months import month_of, shifted
 from planday_io.warehouse.definitions import MARTS
 from tests.conftest import EVERYTHING, FAST, Installation
 
+pytestmark = pytest.mark.processes
+
 CLIENTS = [sys.executable, *os.environ.get("PLANDAY_CLIENTS", "").split()]
 VIEWS = [*(f"marts.{name}" for name in MARTS), "sync.findings"]
 MACROS = ["hr.employees_as_of(now())", "scheduling.shifts_as_of(now())", "scheduling.shifts_as_of('2020-01-01')"]

@@ -15,6 +15,8 @@ from planday_io.failures import FailureBook
 from planday_io.lake.slices import SliceKey
 from tests.conftest import Installation, Make
 
+pytestmark = pytest.mark.processes
+
 PLANDAY = str(Path(sys.executable).with_name("planday"))
 
 
@@ -45,7 +47,6 @@ def summary(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.processes
 def test_check_sync_status_publish(planday: Installation) -> None:
     checked = planday_command(planday, "check")
     assert checked.returncode == 0, checked.stdout + checked.stderr

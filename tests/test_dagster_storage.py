@@ -23,6 +23,8 @@ from planday_io.failures import INSTALLATION
 from tests.conftest import Hook, Installation
 from tests.test_command_line import PLANDAY, environment, planday_command
 
+pytestmark = pytest.mark.processes
+
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
@@ -35,7 +37,6 @@ def home(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation
     return planday
 
 
-@pytest.mark.processes
 def test_a_disk_with_little_left_is_told(planday: Installation) -> None:
     """Real ones: the whole installation on a file system of its own, filled up to what is left."""
     if (
@@ -90,7 +91,6 @@ def test_a_damaged_database_is_an_incident(home: Installation, hook: Hook, damag
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 
-@pytest.mark.processes
 def test_commands_tell_a_damaged_database(planday: Installation) -> None:
     environment(planday)
     database = planday.folder / ".dagster/storage/history/runs.db"

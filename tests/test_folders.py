@@ -12,6 +12,8 @@ from planday_io.errors import ConfigError
 from tests.conftest import Installation, Make
 from tests.test_command_line import PLANDAY, environment, planday_command
 
+pytestmark = pytest.mark.processes
+
 ODD = "a b#c%d{e}'f\"g;h$HOME&(i)~!æ é]=^|<>,:@+\nj"
 """What a folder may be called, and what a shell, an address, SQL or a pattern might take as something else."""
 
@@ -22,7 +24,6 @@ def moved(made: Installation, name: str) -> Installation:
     return Installation(folder, made.sandbox, made.address)
 
 
-@pytest.mark.processes
 def test_every_command_works_in_an_oddly_named_folder(planday: Installation) -> None:
     here = moved(planday, ODD)
     beside = sorted(planday.folder.iterdir())
@@ -83,7 +84,6 @@ def test_folders_that_dagster_misreads_are_refused(
     str(caught.value).encode()
 
 
-@pytest.mark.processes
 def test_a_refused_folder_stays_as_it_is(planday: Installation) -> None:
     here = moved(planday, "plan[day]")
     env = environment(here)

@@ -19,6 +19,8 @@ from planday_io.lake.slices import SliceKey
 from tests.conftest import Installation
 from tests.test_command_line import planday_command
 
+pytestmark = pytest.mark.processes
+
 KEY = SliceKey.of("hr.departments", "oslo")
 HISTORY = SliceKey.of("hr.departments_history", "oslo")
 

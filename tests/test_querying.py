@@ -20,6 +20,8 @@ from planday_io.sandbox.world import demo_portals
 from planday_io.warehouse.definitions import findings, marts
 from tests.conftest import EVERYTHING, FAST, Installation
 
+pytestmark = pytest.mark.processes
+
 PAGE = (Path(__file__).parents[1] / "docs" / "querying.md").read_text()
 BLOCKS = re.findall(r"^```(sql|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 MARTS_PAGE = (Path(__file__).parents[1] / "docs" / "marts.md").read_text()

@@ -26,6 +26,8 @@ from tests.conftest import Hook, Installation
 from tests.cutting import KILLED, counting, killed
 from tests.test_command_line import planday_command
 
+pytestmark = pytest.mark.processes
+
 TABLES = ("hr.departments", "hr.employees")
 
 
@@ -216,7 +218,6 @@ def test_alerts_report_an_unfinished_command(installed: Installation, hook: Hook
     assert [one["event"] for one in hook.take() if one["incidents"][0]["cause"] == "unfinished"] == ["recovered"]
 
 
-@pytest.mark.processes
 def test_a_killed_forget_is_finished_by_the_same(installed: Installation) -> None:
     planday, person = installed, a_person(installed)
     code = (
@@ -239,7 +240,6 @@ def test_a_killed_forget_is_finished_by_the_same(installed: Installation) -> Non
     assert json.loads(planday_command(planday, "status", "--json").stdout)["unfinished"] == []
 
 
-@pytest.mark.processes
 def test_a_failed_rebuild_is_owed(installed: Installation) -> None:
     planday = installed
     folder = Path(planday.config.warehouse.parent)
