@@ -67,7 +67,7 @@ Visit = Callable[[str, str, str], str]
 
 
 def by_requests(url: str, portal: str, button: str) -> str:
-    with httpx.Client(follow_redirects=True) as http:
+    with httpx.Client(follow_redirects=True, timeout=60) as http:
         base = "{0.scheme}://{0.netloc}".format(urlsplit(url))
         key = re.search(r"name=key value=([\w-]+)", http.get(url).text).group(1)  # type: ignore[union-attr]
         http.post(f"{base}/connect/authorize/login", data={"key": key, "portal": portal})
@@ -324,9 +324,9 @@ def test_the_old_token_does_not_answer_for_the_new_one(
 
 @pytest.mark.processes
 def test_a_code_is_not_lost_where_the_api_cannot_say_whose_portal_it_is(planday: Installation, redirect: str) -> None:
+    planday.edit_config("step_delay_seconds: 10", "requests: 2")
     flow = Authorizing(planday, "oslo", redirect)
     planday.sandbox.faults.append(Fault("/portal/v1.0/info", lambda *_: Response(status_code=503), times=None))
-    planday.edit_config("step_delay_seconds: 10", "requests: 2")
     page = by_requests(flow.url, "oslo", "approve")
     code, text = flow.end()
     assert (code, "could not be asked" in text, "planday check oslo" in text) == (0, True, True), text
