@@ -233,7 +233,9 @@ def test_a_killed_forget_is_finished_by_the_same(installed: Installation) -> Non
     assert status.returncode == 1
     assert f"run `{command}` again" in status.stdout
     done = planday_command(planday, *command.split()[1:], "--yes")
-    assert done.returncode == 0, done.stderr
+    # The exit code is 1 where a namesake at the other portal keeps the name.
+    assert "rows removed" in done.stdout, done.stderr
+    assert "portal=oslo" not in done.stdout
     assert not owed(planday)
     assert rows_of(planday, person) == 0
     assert ForgottenPeople(planday.config.lake, planday.config.state).of("oslo").pseudonyms
