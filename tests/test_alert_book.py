@@ -26,7 +26,7 @@ from planday_io.lake.slices import SliceKey
 from planday_io.records import files_set_aside
 from planday_io.sandbox.state import Fault
 from tests.conftest import Hook, Installation, run
-from tests.cutting import failing
+from tests.support.cutting import failing
 from tests.test_command_line import PLANDAY, environment, planday_command
 from tests.test_staleness import DEPARTMENTS, GROUPS, note, told
 

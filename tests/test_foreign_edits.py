@@ -15,7 +15,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.forgetting import forget_person
 from planday_io.warehouse.place import Place, set_aside_leftovers
 from tests.conftest import Installation
-from tests.foreign import closed_after, foreign, killed_after
+from tests.support.foreign import closed_after, foreign, killed_after
 
 RENAME = "UPDATE hr.departments SET name = 'edited'"
 DELETE = "DELETE FROM hr.departments"

@@ -32,7 +32,7 @@ from planday_io.sandbox.state import Fault
 from planday_io.unfinished import UnfinishedCommands
 from planday_io.watch import watch, watched_since
 from tests.conftest import Installation
-from tests.cutting import KILLED, counting, killed
+from tests.support.cutting import KILLED, counting, killed
 from tests.test_command_line import planday_command
 from tests.test_unfinished import copy_of
 

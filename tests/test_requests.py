@@ -17,7 +17,7 @@ from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import Sandbox, demo_sandbox
 from planday_io.sandbox.world import ALL_SCOPES, Portal, demo_portals
 from tests.conftest import FAST
-from tests.judging import LEFT, PEOPLE, PUNCHES, Row, judge
+from tests.support.judging import LEFT, PEOPLE, PUNCHES, Row, judge
 from tests.test_sandbox import parameters, spec
 
 SHIFTS = "/scheduling/v1.0/shifts"

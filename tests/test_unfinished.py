@@ -23,7 +23,7 @@ from planday_io.forgetting import forget_person, forget_portal, remember_person
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.unfinished import REBUILD, UnfinishedCommands
 from tests.conftest import Hook, Installation
-from tests.cutting import KILLED, counting, killed
+from tests.support.cutting import KILLED, counting, killed
 from tests.test_command_line import planday_command
 
 pytestmark = pytest.mark.processes

@@ -17,7 +17,7 @@ from planday_io.errors import FaultError, PublicationError, StorageError, TokenE
 from planday_io.failures import INSTALLATION, FailureBook
 from planday_io.faults import known, place_of, trace_of
 from tests.conftest import Installation, run
-from tests.cutting import counting
+from tests.support.cutting import counting
 
 TEXT = "could not convert string 'Gunhildis Quistgaard'"
 

@@ -1,0 +1,1 @@
+"""What several test modules share: commands, faults, builders, judges."""
