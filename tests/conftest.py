@@ -218,6 +218,13 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
         yield made
 
 
+@pytest.fixture
+def memory() -> Iterator[DagsterInstance]:
+    """An instance that keeps its events in memory: half the time, and these rows are not about its files."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
 def run(
     planday: Installation, instance: DagsterInstance, *tables: str, portal: str = "oslo"
 ) -> dg.ExecuteInProcessResult:

@@ -26,9 +26,9 @@ from planday_io.lake.slices import SliceKey
 from planday_io.records import files_set_aside
 from planday_io.sandbox.state import Fault
 from tests.conftest import Hook, Installation, run
+from tests.support.commands import PLANDAY, environment, planday_command
 from tests.support.cutting import failing
-from tests.test_command_line import PLANDAY, environment, planday_command
-from tests.test_staleness import DEPARTMENTS, GROUPS, note, told
+from tests.support.notes import DEPARTMENTS, GROUPS, note, told
 
 
 def test_a_book_that_cannot_be_written_keeps_nobody_from_being_told(planday: Installation, hook: Hook) -> None:

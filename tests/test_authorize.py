@@ -21,7 +21,9 @@ from starlette.routing import Route
 from planday_io.errors import PortalIdentityError
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation
-from tests.test_command_line import PLANDAY, environment, planday_command
+from tests.support.commands import PLANDAY, environment, planday_command
+
+pytestmark = pytest.mark.processes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -250,7 +252,6 @@ def test_the_port_is_taken_and_an_address_elsewhere_is_refused(planday: Installa
     assert planday_command(planday, "authorize", "olso").returncode == 2
 
 
-@pytest.mark.processes
 def test_env_tokens_go_to_the_env_file_and_revoke_takes_them_away(planday: Installation, redirect: str) -> None:
     planday.edit_config("{file: .planday/tokens/oslo.txt}", "{env: OSLO_TOKEN}")
     env_file = planday.folder / ".env"
@@ -322,7 +323,6 @@ def test_the_old_token_does_not_answer_for_the_new_one(
     assert (token_file(planday).read_text() == before) is (code == 1)
 
 
-@pytest.mark.processes
 def test_a_code_is_not_lost_where_the_api_cannot_say_whose_portal_it_is(planday: Installation, redirect: str) -> None:
     planday.edit_config("step_delay_seconds: 10", "requests: 2")
     flow = Authorizing(planday, "oslo", redirect)

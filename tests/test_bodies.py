@@ -15,7 +15,7 @@ from planday_io.client.documents import ANY_DECODER, OddNumber, load, looks_whol
 from planday_io.errors import UnexpectedShapeError
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation
-from tests.test_bulk import shape_of
+from tests.support.frames import shape_of
 
 DEPARTMENTS = "/hr/v1.0/departments"
 LOST = "\ufffd"

@@ -16,26 +16,7 @@ from planday_io.client.budget import Budget
 from planday_io.client.headers import RateWindow, parse_policy, split_policy
 from planday_io.client.http import Counters, PortalClient
 from tests.conftest import Installation
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def sends(budgets: list[Budget], clock: Clock, count: int) -> list[float]:
-    """Instants at which `count` requests went out, handles taking turns."""
-    sent: list[float] = []
-    while len(sent) < count:
-        wait = budgets[len(sent) % len(budgets)].take()
-        if wait > 0:
-            clock.now += wait
-        else:
-            sent.append(clock.now)
-    return sent
+from tests.support.clocks import Clock, sends
 
 
 def most_within(sent: list[float], seconds: float) -> int:

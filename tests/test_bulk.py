@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
@@ -16,12 +15,10 @@ from hypothesis import strategies as st
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.model import Privacy
-from planday_io.errors import PlandayError
-from planday_io.frames.build import FrameBuilder, FrameContext
-from planday_io.frames.bulk import Rows, RowShape
-from planday_io.frames.privacy import PrivacyFilter
+from planday_io.frames.bulk import Rows
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
+from tests.support.frames import builder, outcome, shape_of
 
 TABLES = ("hr.employees", "scheduling.shifts")
 PLAIN = {
@@ -41,19 +38,6 @@ TEXTS = ("", " ", "2026-02-30", "2026-01-01", "2026-01-01T10:00:00+02:00", "2026
 ODD = st.sampled_from([*TEXTS, 1.5, 1e3, 2**70]) | JSON
 
 
-def builder(table: str, **policies: Any) -> FrameBuilder:
-    privacy = PrivacyFilter(Privacy(**policies), 1, lambda: "key")
-    context = FrameContext(
-        portal="oslo",
-        portal_id=1,
-        zone=ZoneInfo("Europe/Oslo"),
-        fetched_at=datetime(2026, 11, 24, tzinfo=UTC),
-        privacy=privacy,
-        month="2026-11" if CATALOGUE.table(table).is_monthly else None,
-    )
-    return FrameBuilder(CATALOGUE.table(table), context)
-
-
 @st.composite
 def rows_of(draw: st.DrawFn, table: str) -> list[Any]:
     rows = []
@@ -71,25 +55,10 @@ def rows_of(draw: st.DrawFn, table: str) -> list[Any]:
     return rows
 
 
-def shape_of(table: str) -> RowShape:
-    shape = builder(table).shape
-    assert shape is not None
-    return shape
-
-
 def decoded(text: bytes) -> list[Any]:
     """As every other list is decoded."""
     rows: list[Any] = msgspec.json.Decoder(float_hook=Decimal).decode(text)["data"]
     return rows
-
-
-def outcome(made: FrameBuilder, rows: Any) -> Any:
-    try:
-        batch = made.batch(rows)
-    except PlandayError as error:
-        return type(error), str(error)
-    batch.validate(full=True)
-    return batch, made.oddities
 
 
 @pytest.mark.parametrize("table", TABLES)

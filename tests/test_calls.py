@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -20,11 +16,9 @@ from planday_io.calls import calls_of, parents_in, window_params
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
 from planday_io.catalogue.model import Column, ContradictionError, Table
 from planday_io.catalogue.scheduling import SHIFTS
-from planday_io.config.model import Privacy
-from planday_io.frames.build import FrameContext
-from planday_io.frames.privacy import PrivacyFilter
 from planday_io.months import first_day, last_day, month_of, months_between, shifted
-from planday_io.reading.read import EndpointReader, packed, unpacked
+from planday_io.reading.read import packed, unpacked
+from tests.support.source import Source, read
 
 DAYS = st.dates(date(2024, 1, 1), date(2027, 12, 31))
 
@@ -93,51 +87,6 @@ def test_the_day_of_a_balance_is_today_or_the_last_day_of_the_account() -> None:
     rows = pa.table({"id": [1, 2, 3], "until": pa.array([None, date(2026, 3, 31), date(2027, 1, 1)], pa.date32())})
     found = [parent.holes["day"] for parent in parents_in(fan_out, rows, date(2026, 11, 24))]
     assert found == [date(2026, 11, 24), date(2026, 3, 31), date(2026, 11, 24)]
-
-
-class Source:
-    """Answers for one list, the way an API might: what a window tests, page sizes, totals and drafts vary."""
-
-    portal = "test"
-
-    def __init__(self, rows: Sequence[dict[str, Any]], *, page: int, totals: bool, drafts: bool, overlap: bool) -> None:
-        self.rows, self.page, self.totals, self.drafts, self.overlap = rows, page, totals, drafts, overlap
-        self.asked = 0
-
-    async def get(self, _: str, *, params: Sequence[tuple[str, str]], **__: object) -> object:
-        self.asked += 1
-        query = dict(params)
-        begin = 1 if self.overlap else 0
-        found = [
-            row
-            for row in self.rows
-            if query["from"] <= (date.fromisoformat(row["date"]) + timedelta(days=begin)).isoformat()
-            and row["date"] <= query["to"]
-            and (
-                row["status"] == query["shiftStatus"]
-                if "shiftStatus" in query
-                else self.drafts or row["status"] != "Draft"
-            )
-        ]
-        offset, limit = int(query["offset"]), min(int(query["limit"]), self.page)
-        return {"paging": {"total": len(found)} if self.totals else {}, "data": found[offset : offset + limit]}
-
-
-def context(month: str) -> FrameContext:
-    return FrameContext(
-        portal="test",
-        portal_id=1,
-        zone=ZoneInfo("UTC"),
-        fetched_at=datetime(2026, 1, 1, tzinfo=UTC),
-        privacy=PrivacyFilter(Privacy(), 1, lambda: ""),
-        month=month,
-    )
-
-
-def read(endpoint: Endpoint, source: Source, month: str) -> Mapping[str, pa.Table]:
-    calls = calls_of(endpoint, days=(first_day(month), last_day(month)))
-    result = asyncio.run(EndpointReader(endpoint, source, context(month)).read(calls))  # type: ignore[arg-type]
-    return {name: part.table for name, part in result.tables.items()}
 
 
 @settings(deadline=None)

@@ -19,8 +19,8 @@ from planday_io.months import first_day, last_day, shifted
 from planday_io.refresh import refresh
 from planday_io.session import PortalSession
 from tests.conftest import EVERYTHING, Installation, Make
-from tests.test_command_line import planday_command
-from tests.test_months import FACTS, THIS, a_shift
+from tests.support.commands import planday_command
+from tests.support.months import FACTS, THIS, a_shift
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
 from tests.conftest import Hook, Installation
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
 
 pytestmark = pytest.mark.processes
 

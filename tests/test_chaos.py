@@ -9,17 +9,16 @@ import os
 import random
 import signal
 import subprocess
-from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
 import pytest
 
 from planday_io.lake.slices import SliceKey
-from planday_io.months import month_of, shifted
+from planday_io.months import shifted
 from tests.conftest import EVERYTHING, Make
-from tests.test_command_line import PLANDAY, environment, planday_command
+from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.months import THIS
 
-THIS = month_of(datetime.now(UTC).date())
 KILLS = int(os.environ.get("PLANDAY_KILLS", "5"))
 
 

@@ -25,8 +25,9 @@ from planday_io.sandbox.state import Sandbox, demo_sandbox
 from planday_io.sandbox.variants import Variants
 from planday_io.sandbox.world import demo_portals
 from tests.conftest import FAST
-from tests.test_requests import NO_FILTERS, Local, judge
-from tests.test_sandbox import parameters, schema_of
+from tests.support.document import parameters, schema_of
+from tests.support.judging import judge
+from tests.support.requests import NO_FILTERS, Local
 
 Row = dict[str, Any]
 _DIRECTORY = Directory(ENDPOINTS)

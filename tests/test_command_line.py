@@ -7,44 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from planday_io.failures import FailureBook
 from planday_io.lake.slices import SliceKey
 from tests.conftest import Installation, Make
+from tests.support.commands import PLANDAY, _run, planday_command, summary
 
 pytestmark = pytest.mark.processes
-
-PLANDAY = str(Path(sys.executable).with_name("planday"))
-
-
-def environment(planday: Installation) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "PLANDAY_CONFIG")}
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (planday.folder / name).write_text((Path(__file__).parents[1] / name).read_text())
-    return {**kept, "PLANDAY_CONFIG": str(planday.config_path)}
-
-
-def planday_command(planday: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return _run(planday, PLANDAY, *arguments)
-
-
-def _run(planday: Installation, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(planday),
-        cwd=planday.folder,
-        timeout=240,
-    )
-
-
-def summary(done: subprocess.CompletedProcess[str]) -> Any:
-    return json.loads(done.stdout)
 
 
 def test_check_sync_status_publish(planday: Installation) -> None:

@@ -267,6 +267,7 @@ def test_a_portal_without_payroll_has_no_payroll_partitions(make: Make, instance
     assert not [key for key in asked if key.startswith("payroll")]
 
 
+@pytest.mark.processes
 def test_marked_months_are_launched_once(make: Make, instance: DagsterInstance) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
     months = months_of(planday)

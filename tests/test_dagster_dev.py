@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Installation
-from tests.test_command_line import environment
-from tests.test_daemon import BIN, Services, wait_until
-from tests.test_live_configuration import add_to_file
+from tests.support.commands import environment
+from tests.support.portals import add_to_file
+from tests.support.services import BIN, Services, wait_until
 
 SCHEDULES = "{repositoriesOrError {... on RepositoryConnection {nodes {name schedules {name}}}}}"
 LAUNCH = """

@@ -21,7 +21,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ConfigError
 from planday_io.failures import INSTALLATION
 from tests.conftest import Hook, Installation
-from tests.test_command_line import PLANDAY, environment, planday_command
+from tests.support.commands import PLANDAY, environment, planday_command
 
 pytestmark = pytest.mark.processes
 

@@ -23,7 +23,7 @@ from planday_io.months import month_of
 from planday_io.records import files_set_aside, read_record, remove_record
 from planday_io.refresh import TableReport
 from tests.conftest import Installation, Make
-from tests.test_command_line import environment
+from tests.support.commands import environment
 
 THIS = month_of(datetime.now(UTC).date())
 PORTALS = ["oslo", "london", "copenhagen"]

@@ -19,7 +19,6 @@ from planday_io.errors import (
     ConnectionFailedError,
     IncompleteReadError,
     MissingScopeError,
-    PlandayError,
     PortalIdentityError,
     RateLimitedError,
     SecretError,
@@ -34,45 +33,17 @@ from planday_io.sandbox.app import as_json
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
 from tests.conftest import FAST, Installation, Make
-
-DEPARTMENTS = "/hr/v1.0/departments"
-EMPLOYEES = "/hr/v1.0/employees"
-
-
-def html(_: Request, __: int, ___: Any) -> Response:
-    return HTMLResponse("<h1>Down for maintenance</h1>")
-
-
-def truncated(_: Request, __: int, document: Any) -> Response:
-    body = as_json(document).body
-    return Response(bytes(body)[: len(body) // 2], media_type="application/json")
-
-
-def server_error(_: Request, __: int, ___: Any) -> Response:
-    return Response(status_code=503)
-
-
-def too_many_with_headers(_: Request, __: int, ___: Any) -> Response:
-    headers = {"x-ratelimit-limit": "20, 20;w=1", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"}
-    return Response(status_code=429, headers=headers)
-
-
-def too_many_without_headers(_: Request, __: int, ___: Any) -> Response:
-    return Response(status_code=429)
-
-
-def short_body(_: Request, __: int, ___: Any) -> Response:
-    """Promises more bytes than it sends: the connection breaks under the reader."""
-    return Response(b'{"data": [', headers={"content-length": "5000"})
-
-
-def refused(planday: Installation, error: type[PlandayError], table: str = "hr.departments", **how: Any) -> str:
-    """Refresh a table that must fail, and check that its slice is byte for byte what it was."""
-    before = planday.bytes_of(table)
-    with pytest.raises(error) as caught:
-        planday.refresh(table, **how)
-    assert planday.bytes_of(table) == before
-    return str(caught.value)
+from tests.support.faults import (
+    DEPARTMENTS,
+    EMPLOYEES,
+    html,
+    refused,
+    server_error,
+    short_body,
+    too_many_with_headers,
+    too_many_without_headers,
+    truncated,
+)
 
 
 @pytest.mark.parametrize("respond", [html, truncated, server_error, too_many_with_headers, short_body])

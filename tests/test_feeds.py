@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.conftest import EVERYTHING, Installation, Make
-from tests.test_traps import queries
+from tests.support.document import queries
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
 from tests.conftest import Installation, Make
-from tests.test_command_line import PLANDAY, environment, planday_command
+from tests.support.commands import PLANDAY, environment, planday_command
 
 pytestmark = pytest.mark.processes
 

@@ -15,8 +15,8 @@ from planday_io.forecast import pages, seconds_for
 from planday_io.months import month_of, shifted
 from planday_io.reading.pages import Page
 from tests.conftest import EVERYTHING, Installation, Make
-from tests.test_command_line import planday_command
-from tests.test_pages import read, rows
+from tests.support.commands import planday_command
+from tests.support.pages import read, rows
 
 THIS = month_of(datetime.now(UTC).date())
 NIGHTLY = "portal,hr,scheduling,punchclock,absence,payroll,revenue"

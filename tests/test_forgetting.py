@@ -14,8 +14,8 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.lake.slices import SliceKey
 from planday_io.months import month_of, shifted
 from tests.conftest import EVERYTHING, Installation, Make
-from tests.test_command_line import planday_command
-from tests.test_privacy import files
+from tests.support.commands import planday_command
+from tests.support.folders import files
 
 THIS = month_of(datetime.now(UTC).date())
 KEEP = "privacy: {contact: keep, free_text: keep, sensitive: keep, unknown: keep}"
@@ -189,6 +189,7 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
     assert planday.query("SELECT count(*) FROM payroll.shifts WHERE employee_id < 0") == [(0,)]
 
 
+@pytest.mark.processes
 def test_a_name_inside_another_s_name_is_left_alone(planday: Installation) -> None:
     """Anders goes; Andersen, Anders Nielsen's supervisor record and what is said of him stay."""
     portal = planday.sandbox.portals["oslo"]
@@ -250,6 +251,7 @@ def test_a_damaged_list_stops_writing(planday: Installation) -> None:
     assert planday.bytes_of("hr.employees") == before
 
 
+@pytest.mark.processes
 def test_a_portal_is_forgotten(planday: Installation) -> None:
     for portal in ("oslo", "london"):
         for name in ("hr.departments", "hr.employees", "scheduling.deleted_shifts"):
@@ -273,6 +275,7 @@ def test_a_portal_is_forgotten(planday: Installation) -> None:
     assert planday.origin("hr.departments", "london") is not None
 
 
+@pytest.mark.processes
 def test_nobody_is_found_and_nothing_is_lost(planday: Installation) -> None:
     planday.refresh("hr.employees")
     done = planday_command(planday, "forget", "--portal", "oslo", "--employee", "424242")

@@ -20,7 +20,7 @@ from planday_io.errors import AuthorizationError, PlandayError, TokenRejectedErr
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation, Make
-from tests.test_faults import refused
+from tests.support.faults import refused
 
 SCOPES = ["employee:read", "ssn:read", "birthdate:read", "offline_access"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -21,7 +20,6 @@ from planday_io.config.model import Privacy
 from planday_io.files import temporary
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
-from planday_io.lake.slices import SliceKey
 from planday_io.months import month_of, shifted
 from planday_io.refresh import refresh
 from planday_io.session import PortalSession
@@ -159,26 +157,9 @@ def test_versions_are_what_the_reads_saw(reads: list[dict[int, str]], twice: set
 CUT = """
 import os, signal, sys
 from planday_io.lake import history
-from tests.test_history import cut_between
+from tests.support.children import cut_between
 cut_between(sys.argv[1])
 """
-
-
-def cut_between(config_path: str) -> None:
-    """Runs in a child process: it is killed when the slice is there and its history is not."""
-    from planday_io.config import load_config
-    from planday_io.lake.history import Histories
-
-    class Cut(Histories):
-        def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:  # noqa: ARG002
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    import planday_io.refresh
-
-    planday_io.refresh.Histories = Cut  # type: ignore[misc]
-    at = FIRST + timedelta(days=1)
-    config = load_config(Path(config_path), CATALOGUE)
-    refresh(PortalSession(config, CATALOGUE, "oslo", run_id="killed", clock=lambda: at), "hr.employees")
 
 
 @pytest.mark.parametrize("who_heals", ["the next read", "the next publication"])
@@ -294,6 +275,7 @@ def test_the_roster_as_it_was(make: Make) -> None:
     assert now == planday.query("SELECT * EXCLUDE (_fetched_at) FROM scheduling.shifts ORDER BY ALL")
 
 
+@pytest.mark.processes
 def test_every_snapshot_has_a_history_that_agrees_with_it(make: Make) -> None:
     planday = make(people=(5, 5, 5), resources=EVERYTHING)
     for endpoint in CATALOGUE.endpoints:

@@ -14,7 +14,7 @@ from planday_io.client.asking import trusted
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
 from tests.conftest import Installation
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
 
 HOSTILE = "x'); DROP TABLE hr.employees; --\"../../../etc/passwd"
 
@@ -94,6 +94,7 @@ def test_nothing_turns_the_look_at_certificates_off() -> None:
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
+@pytest.mark.processes
 def test_files_with_tokens_are_for_their_owner(planday: Installation) -> None:
     planday.sandbox.rotates = True
     assert planday_command(planday, "sync", "oslo", "--resources", "hr.departments").returncode == 0

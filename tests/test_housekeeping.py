@@ -13,7 +13,7 @@ from pipelines.housekeeping import clean
 from planday_io.catalogue import CATALOGUE
 from planday_io.watch import watch
 from tests.conftest import Installation, run
-from tests.test_command_line import planday_command, summary
+from tests.support.commands import planday_command, summary
 
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
 

@@ -19,7 +19,7 @@ from planday_io.refresh import refresh
 from planday_io.sandbox.state import Fault
 from planday_io.session import PortalSession
 from tests.conftest import Hook, Installation, Make, run
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
 
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
 
@@ -30,6 +30,7 @@ SNAPSHOTS = [
 ]
 
 
+@pytest.mark.processes
 def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
     planday: Installation,
     hook: Hook,
@@ -204,6 +205,7 @@ def test_a_portal_that_is_removed_is_forgotten_without_a_word(planday: Installat
     assert hook.take() == []
 
 
+@pytest.mark.processes
 def test_a_publication_that_fails_is_told_and_its_end(
     planday: Installation,
     hook: Hook,

@@ -15,7 +15,7 @@ import pytest
 from planday_io.client.budget import Budget, budget_use
 from planday_io.errors import StorageError
 from tests.conftest import Installation
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
 
 
 def whole(file: Path, rows: int = 4000) -> bytes:

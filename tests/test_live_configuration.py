@@ -16,21 +16,14 @@ from planday_io.changes import ChangedMonths
 from planday_io.config import Config
 from planday_io.months import month_of, shifted
 from planday_io.watch import watch
-from tests.conftest import EVERYTHING, Installation, Make
+from tests.conftest import EVERYTHING, Make
+from tests.support.portals import add_to_file
 
 THIS = month_of(datetime.now(UTC).date())
 
 
 def marked(config: Config) -> set[tuple[str, str]]:
     return {(mark.portal, mark.month) for mark in ChangedMonths(config.state).marks()}
-
-
-def add_to_file(planday: Installation, key: str) -> None:
-    client_id = next(app.client_id for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
-    (planday.folder / f"{key}.txt").write_text(planday.add_portal(key, 9001))
-    planday.edit_config(
-        "portals:\n", f"portals:\n  {key}: {{client_id: {client_id}, refresh_token: {{file: {key}.txt}}}}\n"
-    )
 
 
 def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstance) -> None:

@@ -17,7 +17,7 @@ from planday_io.errors import LostSliceError, PublicationError, StorageError
 from planday_io.forgetting import forget_person, forget_portal, remember_person
 from planday_io.lake.slices import SliceKey
 from tests.conftest import Installation
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
 
 pytestmark = pytest.mark.processes
 

@@ -15,26 +15,14 @@ from starlette.routing import Route
 from planday_io.catalogue import CATALOGUE
 from planday_io.grid import grid_months, window_months
 from planday_io.months import first_day, last_day, month_of, shifted
-from planday_io.sandbox.roster import Roster
 from tests.conftest import EVERYTHING, Installation, Make
-from tests.test_command_line import planday_command
-
-THIS = month_of(datetime.now(UTC).date())
-FACTS = [table.full_name for table in CATALOGUE.tables() if table.is_monthly and not table.on_request]
+from tests.support.commands import planday_command
+from tests.support.months import FACTS, THIS, a_shift
 
 
 @pytest.fixture
 def planday(make: Make) -> Installation:
     return make(people=(5, 5, 5), resources=EVERYTHING)
-
-
-def a_shift(roster: Roster, month: str, *, status: str = "Approved") -> int:
-    """Some shift of a month that somebody worked and that payroll counts."""
-    return next(
-        shift["id"]
-        for shift in roster.on(first_day(month), last_day(month))
-        if shift["status"] == status and shift["employeeId"] and not shift["shiftTypeId"]
-    )
 
 
 def ids(planday: Installation, month: str) -> set[int]:
@@ -72,6 +60,7 @@ def test_the_same_shift_tells_the_same_everywhere(planday: Installation) -> None
     assert lost == 0
 
 
+@pytest.mark.processes
 def test_reading_twice_changes_nothing(planday: Installation) -> None:
     months = [shifted(THIS, by) for by in (-1, 0)]
     planday.read_months(months)
@@ -286,6 +275,7 @@ def test_a_backfill_asks_nothing_twice_and_every_slice_is_complete(make: Make) -
         assert shifts == {shift["id"] for shift in portal.roster.on(first_day(first), last_day(last))}
 
 
+@pytest.mark.processes
 def test_a_portal_without_the_payroll_scope(make: Make) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
     for app in planday.sandbox.apps.values():

@@ -20,12 +20,13 @@ from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
 from planday_io.sandbox.state import Fault
 from tests.conftest import QUIET, Installation, run
-from tests.test_command_line import PLANDAY, environment, planday_command
+from tests.support.commands import PLANDAY, environment, planday_command
+
+pytestmark = pytest.mark.processes
 
 EMPLOYEES = "/hr/v1.0/employees"
 
 
-@pytest.mark.processes
 def test_a_full_disk(planday: Installation) -> None:
     """A real one: the lake on a small file system of its own, in a name space of its own."""
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -66,7 +67,6 @@ def test_a_full_disk(planday: Installation) -> None:
     assert "New name" in {row[before and 3] for row in after} | {value for row in after for value in row}
 
 
-@pytest.mark.processes
 def test_a_killed_sync_and_the_next_one(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     assert planday_command(planday, "sync", "oslo").returncode == 0
     reached, go_on = threading.Event(), threading.Event()
@@ -115,7 +115,6 @@ def test_a_run_that_a_stopped_machine_left_behind(planday: Installation, instanc
     assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
 
 
-@pytest.mark.processes
 def test_two_syncs_of_one_portal_at_once(planday: Installation) -> None:
     planday_command(planday, "status", "oslo")
     both = [
@@ -168,7 +167,6 @@ def test_a_config_edited_while_runs_are_queued(planday: Installation, instance: 
     assert planday.query("SELECT count(*) FROM hr.departments WHERE portal = 'oslo'") == [(2,)]
 
 
-@pytest.mark.processes
 def test_a_portal_removed_and_added_again(planday: Installation) -> None:
     assert planday_command(planday, "sync", "--resources", "hr.departments,hr.employees").returncode == 0
     text = planday.config_path.read_text()

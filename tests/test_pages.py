@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from planday_io.errors import IncompleteReadError
-from planday_io.reading.pages import FIRST_READ, ListLimit, ListRead, ListReader, Page
-
-
-def read(
-    fetch: Callable[[int], Page], *, has_equal_rows: bool = False, limit: ListLimit = FIRST_READ
-) -> ListRead[list[Any]]:
-    async def asynchronous(offset: int) -> Page:
-        await asyncio.sleep(0)
-        return fetch(offset)
-
-    def flat(parts: Sequence[list[Any]]) -> list[Any]:
-        return [row for part in parts for row in part]
-
-    reader: ListReader[list[Any]] = ListReader(
-        fetch=asynchronous,
-        identify=lambda row: row,
-        keep=list,
-        count_keys=lambda parts: len(flat(parts)) if has_equal_rows else len(set(flat(parts))),
-        digest_keys=lambda parts: repr(sorted(set(flat(parts)))),
-        name="numbers",
-        has_equal_rows=has_equal_rows,
-        limit=limit,
-    )
-    return asyncio.run(reader.read())
-
-
-def rows(result: ListRead[list[Any]]) -> list[Any]:
-    return [row for part in result.parts for row in part]
+from planday_io.reading.pages import Page
+from tests.support.pages import read, rows
 
 
 @given(length=st.integers(0, 60), size=st.integers(1, 20), has_total=st.booleans())

@@ -8,30 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from tests.conftest import Installation, Make
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
+from tests.support.folders import files
 
 CONTACT = ("email", "cellPhone", "street1", "zip")
-
-
-def files(folder: Path) -> dict[Path, bytes]:
-    """Every file under a folder; Parquet and DuckDB files also as plain text, because they compress."""
-    found = {}
-    for path in folder.rglob("*"):
-        if not path.is_file():
-            continue
-        content = path.read_bytes()
-        if path.suffix == ".parquet":
-            content += repr(duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()).encode()
-        if path.suffix == ".duckdb":
-            with duckdb.connect(str(path), read_only=True) as db:
-                for schema, table in db.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall():
-                    content += repr(db.execute(f'SELECT t::VARCHAR FROM "{schema}"."{table}" AS t').fetchall()).encode()
-        found[path] = content
-    return found
 
 
 def places(folder: Path, secret: str) -> list[str]:

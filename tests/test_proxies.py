@@ -21,8 +21,7 @@ from planday_io.client.proxies import proxy_for
 from planday_io.config import load_config
 from planday_io.errors import AlertError, ConfigError, ConnectionFailedError
 from tests.conftest import Installation
-from tests.test_faults import refused
-from tests.test_operating import broken_server
+from tests.support.faults import broken_server, refused
 
 API = "https://openapi.planday.com"
 NAMES = [name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY")]

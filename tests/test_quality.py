@@ -21,7 +21,7 @@ from planday_io.sandbox.roster import Roster
 from planday_io.session import PortalSession
 from planday_io.watch import watch
 from tests.conftest import EVERYTHING, Installation, Make, run
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
 
 THIS = month_of(datetime.now(UTC).date())
 
@@ -146,6 +146,7 @@ def test_a_guard_of_one_table_and_what_vanished(make: Make) -> None:
     assert "did you mean 'hr.employees'" in done.stderr
 
 
+@pytest.mark.processes
 def test_the_log_of_runs(planday: Installation) -> None:
     for app in planday.sandbox.apps.values():
         app.scopes -= {"skill:read"}
@@ -188,6 +189,7 @@ def test_check_tells_where_personal_data_will_be(planday: Installation) -> None:
     assert "pay.salaries" not in told, "no portal has it"
 
 
+@pytest.mark.processes
 def test_the_report_stands_alone(planday: Installation) -> None:
     person = planday.sandbox.portals["oslo"].employees[0]
     person["lastName"] = "Unmistakable"

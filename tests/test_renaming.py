@@ -32,9 +32,11 @@ from planday_io.sandbox.state import Fault
 from planday_io.unfinished import UnfinishedCommands
 from planday_io.watch import watch, watched_since
 from tests.conftest import Installation
+from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
-from tests.test_command_line import planday_command
-from tests.test_unfinished import copy_of
+from tests.support.folders import copy_of
+
+pytestmark = pytest.mark.processes
 
 TABLES = ("hr.departments", "hr.employees", "hr.employee_details")
 OTHERS = ("copenhagen", "london")
@@ -201,7 +203,6 @@ def test_run_that_works_is_under_way() -> None:
         assert under_way(instance) == [("oslo", "run STARTED")]
 
 
-@pytest.mark.processes
 def test_killed_rename_is_finished_by_the_command(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.publish()

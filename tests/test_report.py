@@ -17,9 +17,7 @@ from planday_io.failures import CAUSES
 from planday_io.report import write_report
 from planday_io.watch import watch
 from tests.conftest import Installation, Make, run
-from tests.test_operating import memory
 
-__all__ = ["memory"]
 TABLE = "hr.departments"
 FRESH = "all 1 tables as fresh as scheduled"
 

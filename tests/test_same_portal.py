@@ -22,7 +22,7 @@ from planday_io.lake.identity import PortalIdentities
 from planday_io.refresh import refresh
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation, Make
-from tests.test_command_line import planday_command
+from tests.support.commands import planday_command
 
 DEPARTMENTS = "hr.departments"
 
@@ -111,6 +111,7 @@ def test_copied_token_is_refused_without_asking(planday: Installation) -> None:
     assert planday.sandbox.exchanges == 0
 
 
+@pytest.mark.processes
 def test_sync_reads_neither_of_two_new_keys(planday: Installation) -> None:
     authorized_twice(planday)
     done = planday_command(planday, "sync", "--resources", DEPARTMENTS)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
 import pytest
-import yaml
 
 from planday_io.sandbox.app import ENDPOINTS
 from planday_io.sandbox.limits import Limits
@@ -19,39 +16,7 @@ from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import Portal, demo_portals
 from tests.conftest import FAST, Installation, Make
-
-SPEC = Path(__file__).parents[1] / "planday_io/sandbox/openapi.yaml"
-
-
-@cache
-def spec() -> dict[str, Any]:
-    return json_schema(yaml.load(SPEC.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-
-
-def json_schema(node: Any) -> Any:
-    """OpenAPI 3.0's `nullable` in JSON Schema's words."""
-    if isinstance(node, list):
-        return [json_schema(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    plain = {key: json_schema(value) for key, value in node.items()}
-    return {"anyOf": [plain, {"type": "null"}]} if plain.pop("nullable", False) is True else plain
-
-
-def headers(planday: Installation, portal: str = "oslo") -> dict[str, str]:
-    app = next(app for app in planday.sandbox.apps.values() if portal in app.refresh_tokens)
-    token = planday.sandbox.access_token(app.client_id, portal)
-    return {"Authorization": f"Bearer {token}", "X-ClientId": app.client_id}
-
-
-def operation(path: str) -> dict[str, Any]:
-    found: dict[str, Any] = spec()["paths"][path]
-    return found
-
-
-def schema_of(path: str) -> dict[str, Any]:
-    content = operation(path)["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-    return {**content, "components": spec()["components"]}
+from tests.support.document import headers, parameters, schema_of
 
 
 def ids_of(portal: Portal, path: str) -> dict[str, int]:
@@ -87,12 +52,6 @@ def required_params(planday: Installation, portal: str, path: str) -> dict[str, 
     values = {"from": f"{today - timedelta(days=20)}", "to": f"{today}"}
     values |= {"departmentId": department, "departmentIds": department}
     return {p["name"]: values[p["name"]] for p in parameters(path) if p.get("required") and p["in"] == "query"}
-
-
-def parameters(path: str) -> list[dict[str, Any]]:
-    found = operation(path)["get"].get("parameters", []) + operation(path).get("parameters", [])
-    known = spec()["components"]["parameters"]
-    return [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in found]
 
 
 def _id_of(portal: Portal, path: str) -> int:

@@ -17,7 +17,7 @@ from planday_io.config.secrets import read_client_id, read_secret, shadowed, unr
 from planday_io.config.texts import visible
 from planday_io.errors import ConfigError, SecretError
 from tests.conftest import Installation
-from tests.test_command_line import PLANDAY, environment
+from tests.support.commands import PLANDAY, environment
 
 TOKEN = "Abc-123_x.Y~z/+=="
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]

@@ -30,8 +30,8 @@ from planday_io.months import first_day, last_day
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
 from tests.conftest import Hook, Installation, Make
-from tests.test_chaos import THIS
-from tests.test_command_line import PLANDAY, environment
+from tests.support.commands import PLANDAY, environment
+from tests.support.months import THIS
 
 NIGHTS = int(os.environ.get("PLANDAY_NIGHTS", "3"))
 SEED = int(os.environ.get("PLANDAY_SEED", "20261124"))

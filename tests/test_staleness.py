@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
-from planday_io.failures import FailureBook, FailureNote
+from planday_io.failures import FailureBook
 from planday_io.freshness import portal_freshness
 from planday_io.grid import window_months
 from planday_io.refresh import refresh
 from planday_io.session import PortalSession
 from tests.conftest import Hook, Installation
-
-DEPARTMENTS, GROUPS = "hr.departments", "hr.employee_groups"
+from tests.support.notes import DEPARTMENTS, GROUPS, note, told
 
 
 def watch_oslo(planday: Installation, resources: str) -> None:
@@ -30,16 +28,6 @@ def read(planday: Installation, at: datetime, table: str, months: Iterable[str |
     session = PortalSession(planday.config, CATALOGUE, "oslo", run_id="x", clock=lambda: at)
     for month in months:
         refresh(session, table, month=month)
-
-
-def note(planday: Installation, table: str, cause: str, **members: Any) -> None:
-    given = {"portal": "oslo", "month": None, "error": "it failed", "run_id": "r", "since": "2026-11-01T00:00:00+00:00"}
-    made = FailureNote(table=table, cause=cause, **{**given, **members})
-    FailureBook(planday.config.state).note([made])
-
-
-def told(hook: Hook) -> list[tuple[str, str, list[str]]]:
-    return [(m["event"], one["cause"], one["tables"]) for m in hook.take() for one in m["incidents"]]
 
 
 def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: Installation, hook: Hook) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from planday_io.catalogue import CATALOGUE
+from planday_io.catalogue.scheduling import SHIFTS
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.build import to_frame
 from planday_io.frames.retyped import OutOfRange, Retyped
@@ -23,8 +24,8 @@ from planday_io.frames.values import convert
 from planday_io.months import month_of, months_between
 from planday_io.sandbox.state import Fault
 from tests.conftest import EVERYTHING, Make
-from tests.test_bulk import builder, outcome, shape_of
-from tests.test_calls import SHIFTS, Source, read
+from tests.support.frames import builder, outcome, shape_of
+from tests.support.source import Source, read
 
 OSLO, NEW_YORK = ZoneInfo("Europe/Oslo"), ZoneInfo("America/New_York")
 SCALARS = ("BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL", "JSON")

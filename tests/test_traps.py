@@ -34,7 +34,7 @@ from planday_io.sandbox.roster import UNPAID_TYPE
 from planday_io.sandbox.state import Fault
 from planday_io.sandbox.variants import Variants
 from tests.conftest import EVERYTHING, Installation, Make
-from tests.test_sandbox import headers
+from tests.support.document import headers, queries
 
 THIS = month_of(datetime.now(UTC).date())
 LAST = shifted(THIS, -1)
@@ -44,12 +44,6 @@ LARGEST = {"/scheduling/v1.0/shifts": 5000, "/scheduling/v1.0/shifts/deleted": 1
 @pytest.fixture
 def planday(make: Make) -> Installation:
     return make(people=(6, 9, 8), resources=EVERYTHING)
-
-
-def queries(planday: Installation, path: str) -> list[dict[str, str]]:
-    """Parameters of all requests to a path."""
-    found = [key.partition(" ")[2].partition("?") for key in planday.sandbox.queries]
-    return [{k: v[0] for k, v in parse_qs(query).items()} for at, _, query in found if at == path]
 
 
 def answer(planday: Installation, path: str, document: object, status: int = 200) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +22,9 @@ from planday_io.forgetting import forget_person, forget_portal, remember_person
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.unfinished import REBUILD, UnfinishedCommands
 from tests.conftest import Hook, Installation
+from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
-from tests.test_command_line import planday_command
+from tests.support.folders import copy_of
 
 pytestmark = pytest.mark.processes
 
@@ -57,15 +57,6 @@ def rows_of(planday: Installation, person: int) -> int:
     """In the lake and in the warehouse."""
     kept = sum(row["id"] == person for row in planday.rows("hr.employees") + planday.rows("hr.employees_history"))
     return kept + int(planday.query(f"SELECT count(*) FROM hr.employees WHERE portal = 'oslo' AND id = {person}")[0][0])
-
-
-def copy_of(planday: Installation) -> Installation:
-    """The same in another folder."""
-    made = planday.fresh()
-    for name in ("lake", ".planday"):
-        shutil.copytree(planday.folder / name, made.folder / name, dirs_exist_ok=True)
-    shutil.copyfile(planday.config.warehouse, made.config.warehouse)
-    return made
 
 
 def test_forgetting_cut_anywhere_stays_owed(installed: Installation) -> None:

@@ -18,7 +18,7 @@ from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox.variants import Variants
 from planday_io.sandbox.world import Portal
 from tests.conftest import EVERYTHING, Installation, Make
-from tests.test_sandbox import headers
+from tests.support.document import headers
 
 LAST = shifted(month_of(datetime.now(UTC).date()), -1)
 VALUES = {name: get_args(kind) for name, kind in get_type_hints(Variants).items()}

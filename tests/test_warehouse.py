@@ -13,9 +13,8 @@ import duckdb
 import pytest
 
 from planday_io.errors import PublicationError, StorageError
-from planday_io.lake.slices import SliceKey
 from tests.conftest import Installation, Make
-from tests.test_command_line import PLANDAY, environment
+from tests.support.commands import PLANDAY, environment
 
 
 def content(planday: Installation) -> dict[str, list[tuple[object, ...]]]:
@@ -23,6 +22,7 @@ def content(planday: Installation) -> dict[str, list[tuple[object, ...]]]:
     return {name: planday.query(f"SELECT t::VARCHAR FROM {name} AS t ORDER BY 1") for (name,) in tables}
 
 
+@pytest.mark.processes
 def test_rebuild_gives_the_same_content(planday: Installation) -> None:
     for portal in ("oslo", "london"):
         for table in ("hr.departments", "hr.employees", "hr.skills"):
@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_the_slice_and_the_warehouse(planday: Installation, t
     limited = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
-        "from tests.test_warehouse import refresh_limited; refresh_limited(sys.argv[1])"
+        "from tests.support.children import refresh_limited; refresh_limited(sys.argv[1])"
     )
     done = subprocess.run(
         [sys.executable, "-c", limited, str(planday.config_path)],
@@ -110,26 +110,6 @@ def test_a_full_disk_leaves_the_slice_and_the_warehouse(planday: Installation, t
     assert planday.bytes_of("hr.employees") == slice_before
     assert planday.config.warehouse.read_bytes() == warehouse_before
     assert not list(planday.config.lake.rglob("*.tmp-*"))
-
-
-def refresh_limited(config_path: str) -> None:
-    """Runs in the child process of the test above."""
-    from planday_io.catalogue import CATALOGUE
-    from planday_io.config import load_config
-    from planday_io.frames.types import arrow_schema
-    from planday_io.lake.slices import Lake
-
-    config = load_config(Path(config_path), CATALOGUE)
-    lake = Lake(config.lake, config.state)
-    key = SliceKey.of("hr.employees", "oslo")
-    table, origin = lake.read(key), lake.origin(key)
-    assert table.schema.equals(arrow_schema(CATALOGUE.table("hr.employees"), config.privacy))
-    assert origin is not None
-    try:
-        with lake.locked(key):
-            lake.write(key, table, origin)
-    except StorageError as error:
-        print(error)
 
 
 def test_a_full_disk_has_its_own_words() -> None:

@@ -1,0 +1,50 @@
+"""What tests run in a child process, to be killed or limited there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+import planday_io.refresh
+from planday_io.catalogue import CATALOGUE
+from planday_io.config import load_config
+from planday_io.errors import StorageError
+from planday_io.frames.types import arrow_schema
+from planday_io.lake.history import Histories
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.refresh import refresh
+from planday_io.session import PortalSession
+
+
+class Cut(Histories):
+    """Kills the process where the slice is written and its history is not."""
+
+    def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:  # noqa: ARG002
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cut_between(config_path: str) -> None:
+    """Read hr.employees, and be killed between slice and history."""
+    planday_io.refresh.Histories = Cut  # type: ignore[misc]
+    at = datetime(2026, 10, 2, 2, 0, tzinfo=UTC)
+    config = load_config(Path(config_path), CATALOGUE)
+    refresh(PortalSession(config, CATALOGUE, "oslo", run_id="killed", clock=lambda: at), "hr.employees")
+
+
+def refresh_limited(config_path: str) -> None:
+    """Write the slice of hr.employees again; print the error of a disk that is full."""
+    config = load_config(Path(config_path), CATALOGUE)
+    lake = Lake(config.lake, config.state)
+    key = SliceKey.of("hr.employees", "oslo")
+    table, origin = lake.read(key), lake.origin(key)
+    assert table.schema.equals(arrow_schema(CATALOGUE.table("hr.employees"), config.privacy))
+    assert origin is not None
+    try:
+        with lake.locked(key):
+            lake.write(key, table, origin)
+    except StorageError as error:
+        print(error)
