@@ -1,9 +1,13 @@
-# `make demo` and `make test` need Python 3.11 and make only; both set up .venv first (the lock is complete: no resolving).
+# `make demo` and `make test` need Python 3.11 or later and make only; both set up .venv first (the locks are complete: no resolving).
+# Another interpreter, in an environment of its own: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-BIN := .venv/bin
-READY := .venv/.ready
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test processes ui check lint types docs chaos backfill daemon backfill-daemon soak soak-short slow readers clients bench clean
+.PHONY: demo test coverage processes ui check lint types docs docs-check lock chaos backfill daemon backfill-daemon soak soak-short slow \
+	readers clients bench clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -19,8 +23,7 @@ ui: $(READY)
 	@if [ -f portals.yaml ]; then DAGSTER_HOME="$(CURDIR)" $(BIN)/dagster dev -h 127.0.0.1 -w workspace.yaml; \
 	else $(BIN)/planday demo --ui; fi
 
-check: lint types test processes
-	$(BIN)/planday docs --check
+check: lint types test processes docs-check
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -31,6 +34,9 @@ types: $(READY)
 
 docs: $(READY)
 	$(BIN)/planday docs
+
+docs-check: $(READY)
+	$(BIN)/planday docs --check
 
 chaos: $(READY)
 	PLANDAY_KILLS=50 $(BIN)/python -m pytest tests/test_chaos.py -m slow -s --timeout=1800
@@ -71,14 +77,40 @@ bench: $(READY) .venv-bench/.ready
 
 .venv-bench/.ready: benchmarks/requirements.lock
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
+	.venv-bench/bin/python $(PIP) --require-hashes -r benchmarks/requirements.lock
 	touch .venv-bench/.ready
 
-clean:
-	rm -rf .venv .venv-duckdb .venv-bench demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+# Renews both locks to the newest versions that pyproject.toml takes; `make lock UPGRADE=` keeps what still fits. The second file
+# has what the first has not, so nothing is pinned twice. Hashes are those of all platforms and Pythons; `pip check` (below) fails
+# where a newer Python needs a package that 3.11 does not.
+UPGRADE ?= --upgrade
+COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
 
-$(READY): requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+lock: .venv-lock/.ready
+	$(COMPILE) --extra postgres --extra build --output-file requirements.lock
+	cat requirements.lock requirements-dev.lock > .venv-lock/all.lock
+	$(COMPILE) --all-extras --constraint requirements.lock --output-file .venv-lock/all.lock
+	awk 'NR == FNR { if (/==/) run[$$0]; next } /==/ { skip = ($$0 in run) } !skip' requirements.lock .venv-lock/all.lock \
+	> requirements-dev.lock
+
+.venv-lock/.ready:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python $(PIP) uv==0.13.9
+	touch .venv-lock/.ready
+
+clean:
+	rm -rf .venv .venv-duckdb .venv-bench .venv-lock demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+$(READY): requirements.lock requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(BIN)/python $(PIP) --no-build-isolation -e .
+	$(BIN)/python -m pip check --disable-pip-version-check
 	touch $(READY)
+
+# What runs, and nothing else: services and containers.
+.PHONY: install
+install: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --require-hashes -r requirements.lock
+	$(BIN)/python $(PIP) --no-build-isolation -e .
