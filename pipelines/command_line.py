@@ -30,8 +30,6 @@ Portals = Annotated[list[str] | None, typer.Argument(help="Keys of portals.yaml;
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as hr,scheduling.shifts.")]
 
-_PROJECT = Path(__file__).resolve().parents[1]
-
 
 def main() -> None:
     """Entry point: errors we know become one message and an exit code."""
@@ -95,9 +93,7 @@ def demo(
     from pipelines import demo as demonstration
 
     raise typer.Exit(
-        demonstration.open_ui(folder.absolute(), _PROJECT, port)
-        if ui
-        else demonstration.run(folder.absolute(), _PROJECT, terminal())
+        demonstration.open_ui(folder.absolute(), port) if ui else demonstration.run(folder.absolute(), terminal())
     )
 
 

@@ -77,11 +77,11 @@ QUERIES = (
 )
 
 
-def run(folder: Path, project: Path, console: Console) -> int:
+def run(folder: Path, console: Console) -> int:
     """Sync the demo portals into `folder` and show some queries. Returns the exit code."""
     # Commands that are printed at the end are pasted where this one was typed; a sync moves the process to its folder.
     cwd = Path.cwd()
-    _prepare(folder, project)
+    _prepare(folder)
     sandbox = demo_sandbox()
     with served(sandbox) as address:
         os.environ["DAGSTER_HOME"] = str(folder)
@@ -132,9 +132,9 @@ def _from(path: Path, cwd: Path) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
-def open_ui(folder: Path, project: Path, port: int) -> int:
+def open_ui(folder: Path, port: int) -> int:
     """Serve the local Planday and the Dagster UI on the demo until interrupted. Returns the exit code."""
-    _prepare(folder, project)
+    _prepare(folder)
     sandbox = demo_sandbox()
     with served(sandbox) as address:
         config = _write_config(sandbox, folder, address)
@@ -159,7 +159,10 @@ def _write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
     )
 
 
-def _prepare(folder: Path, project: Path) -> None:
+def _prepare(folder: Path) -> None:
+    """Make `folder` a Dagster home, with the files of the checkout or those that the wheel has in their place."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "home"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copyfile(project / name, folder / name)
+        shutil.copyfile((packaged if packaged.exists() else package.parent) / name, folder / name)
