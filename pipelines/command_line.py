@@ -369,18 +369,24 @@ def report(
     typer.echo(f"wrote {output}")
 
 
-@app.command(hidden=True)
+@app.command()
 def docs(
-    check_only: Annotated[bool, typer.Option("--check", help="Fail when the page is stale.")] = False,
-    folder: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
+    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is stale.")] = False,
+    folder: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
 ) -> None:
-    """Write docs/tables.md and docs/marts.md from the catalogue and the marts."""
+    """Write the generated pages of the documentation: tables, marts, commands. For developers."""
+    from pipelines.reference import commands_page
     from planday_io.catalogue import CATALOGUE
     from planday_io.documentation import marts_page, tables_page
 
-    for page, wanted in ((folder / "tables.md", tables_page(CATALOGUE)), (folder / "marts.md", marts_page())):
+    pages = {"tables.md": tables_page(CATALOGUE), "marts.md": marts_page(), "commands.md": commands_page(app)}
+    stale = []
+    for name, wanted in pages.items():
+        page = folder / name
         if not check_only:
             page.write_text(wanted, encoding="utf-8")
         elif not page.exists() or page.read_text(encoding="utf-8") != wanted:
-            typer.echo(f"{page} is stale: run `make docs` and commit it", err=True)
-            raise typer.Exit(1)
+            stale.append(str(page))
+    if stale:
+        typer.echo(f"{', '.join(stale)}: stale; run `make docs` and commit", err=True)
+        raise typer.Exit(1)

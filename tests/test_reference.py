@@ -1,0 +1,60 @@
+"""`docs/commands.md` against what the program prints when it is asked for help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.command_line import app
+
+PAGE = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
+
+
+def helped(*command: str) -> str:
+    done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def listed(text: str, title: str) -> list[str]:
+    """First words of the entries below a title of the help text."""
+    block = text.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+    return [line for line in block.splitlines() if re.match(r"  \S", line)]
+
+
+def commands(*above: str) -> Iterator[tuple[str, ...]]:
+    below = [line.split()[0] for line in listed(helped(*above), "Commands")]
+    if not below:
+        yield above
+    for name in below:
+        yield from commands(*above, name)
+
+
+COMMANDS = list(commands())
+
+
+def section(command: tuple[str, ...]) -> str:
+    start = PAGE.index(f"\n## planday {' '.join(command)}\n")
+    end = PAGE.find("\n## ", start + 1)
+    return PAGE[start:end]
+
+
+def test_help_lists_the_commands_of_the_page() -> None:
+    assert len(COMMANDS) > 10
+    assert re.findall(r"^## planday (.+)$", PAGE, re.MULTILINE) == [" ".join(command) for command in COMMANDS]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids="_".join)
+def test_every_option_and_argument_is_documented(command: tuple[str, ...]) -> None:
+    text = helped(*command)
+    shown = section(command)
+    options = set(re.findall(r"--[a-z-]+", "\n".join(listed(text, "Options")))) - {"--help"}
+    documented = "\n".join(re.findall(r"^\| `(.+?)` \|", shown, re.MULTILINE))
+    assert options <= set(re.findall(r"--[a-z-]+", documented))
+    for line in listed(text, "Arguments"):
+        assert f"`{line.split()[0]}" in shown
+    assert " ".join(text.partition("\n\n")[2].partition("\n\n")[0].split()) in shown
