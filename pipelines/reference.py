@@ -13,8 +13,8 @@ _TOP = """\
 
 Generated from the program by `make docs`; `make check` fails when it is stale. `planday COMMAND --help` prints the same.
 
-Commands read the file that `PLANDAY_CONFIG` names, else `portals.yaml` in the current folder or in `DAGSTER_HOME`. `demo`, `sandbox`,
-`tables` and `docs` need none.
+Commands read the file that `PLANDAY_CONFIG` names, else `portals.yaml` in the current folder or in `DAGSTER_HOME`. `demo`,
+`sandbox`, `tables` and `docs` need none.
 
 | exit code | meaning |
 |---|---|
@@ -39,15 +39,15 @@ def commands_page(app: typer.Typer) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(
-    command: TyperCommand | TyperGroup, context: typer.Context
-) -> Iterator[tuple[str, TyperCommand, typer.Context]]:
+def _commands(command: object, context: typer.Context) -> Iterator[tuple[str, TyperCommand, typer.Context]]:
     """Each command with its full name, groups resolved, in the order of the program."""
-    if not isinstance(command, TyperGroup):
+    if isinstance(command, TyperCommand):
         yield context.command_path, command, context
-        return
-    for name, one in command.commands.items():
-        yield from _commands(one, typer.Context(one, info_name=name, parent=context))
+    elif isinstance(command, TyperGroup):
+        for name, one in command.commands.items():
+            yield from _commands(one, typer.Context(one, info_name=name, parent=context))
+    else:
+        raise TypeError(f"{type(command).__name__} is neither a command nor a group of commands")
 
 
 def _paragraphs(command: TyperCommand) -> list[str]:
