@@ -189,7 +189,7 @@ def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> lis
 def personal_data(config: Config, catalogue: Catalogue) -> list[tuple[str, str, str, str]]:
     """Which personal data will be where: class, what is done with it, columns, tables that a portal has.
 
-    `sensitive` is asked for only when it is not dropped, and only where the app has the scope.
+    `sensitive` is asked for only when it is not dropped, and only where the API gives it to the app.
     """
     has = {endpoint.name for portal in config.portals.values() for endpoint in endpoints_of(catalogue, portal)}
     found = []

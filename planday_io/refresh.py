@@ -283,7 +283,7 @@ class _New:
             month=self._plan.month,
             warnings=(
                 *part.oddities.warnings(self._table.full_name),
-                *(self._session.not_granted(self._plan.endpoint) if self._is_first else ()),
+                *(self._session.not_granted(self._plan.endpoint, self._rows) if self._is_first else ()),
                 *self._set_aside(),
             ),
             superseded=self._is_superseded,

@@ -80,7 +80,7 @@ class PortalSession:
         self._identities = PortalIdentities(config)
         self.portal_id: int | None = None
         self._overhead = Counters()
-        self._opt_in: dict[str, bool] = {}
+        self._opt_in: dict[str, str] = {}  # value -> why the API refuses it, empty where it does not
         self._ahead: dict[tuple[str, str | None], tuple[EndpointRead, datetime]] = {}
         self.batch = batch
         self.tell: Callable[[str], None] = _LOG.warning
@@ -295,36 +295,58 @@ class PortalSession:
             if any(policy(classes[column]) != "drop" for column in columns)
         ]
 
-    def not_granted(self, endpoint: Endpoint) -> list[str]:
-        """What stays NULL although the policy wants it, because the app may not ask for it; known after a read."""
-        return [
-            f"{endpoint.name}: NULL although the policy wants them: {', '.join(columns)}, because the app lacks scope {scope}"
-            for value, scope, columns in (endpoint.opt_in.values if endpoint.opt_in else ())
-            if self._opt_in.get(value) is False
-        ]
+    def not_granted(self, endpoint: Endpoint, rows: pa.Table) -> list[str]:
+        """What stays NULL although the policy wants it; known after a read.
+
+        Args:
+            endpoint: that was read.
+            rows: of its first table.
+        """
+        found = []
+        for value, scope, columns in endpoint.opt_in.values if endpoint.opt_in else ():
+            if value not in self._opt_in:
+                continue
+            if why := self._opt_in[value]:
+                found.append(
+                    f"{endpoint.name}: NULL although the policy wants them: {', '.join(columns)}, because {why}"
+                )
+                continue
+            empty = [name for name in columns if rows.num_rows and rows.column(name).null_count == rows.num_rows]
+            if empty:
+                found.append(
+                    f"{endpoint.name}: {', '.join(empty)} came for none of {rows.num_rows} rows, although the API took the "
+                    f"request for them: either Planday has none, or the app lacks scope {scope}"
+                )
+        return found
 
     async def _is_granted(self, endpoint: Endpoint, value: str, client: PortalClient) -> bool:
-        """Whether the token may ask for a sensitive member: its scopes say so, or one row is tried."""
+        """Whether the API gives a sensitive member to this token: one row is tried.
+
+        The token's list of scopes decides nothing. No document says how the list is written or whether it is whole, and
+        an administrator with less access may be refused what the list holds.
+        """
         if value in self._opt_in:
-            return self._opt_in[value]
+            return not self._opt_in[value]
         assert endpoint.opt_in is not None  # noqa: S101 - values come from it
         scope = next(scope for name, scope, _ in endpoint.opt_in.values if name == value)
-        granted = scope in (known := (await client.authorize()).scopes or ())
-        # That the list lacks it says something only where the list is readable: the endpoint's own scope has to be in it.
-        if not granted and endpoint.scope not in known:
-            listed = self.catalogue.endpoint_of(endpoint.fan_out.parent) if endpoint.fan_out else endpoint
-            try:
-                await client.get(
-                    listed.path,
-                    counters=self._overhead,
-                    params=[("limit", "1"), (endpoint.opt_in.param, value)],
-                    scope=scope,
+        listed = self.catalogue.endpoint_of(endpoint.fan_out.parent) if endpoint.fan_out else endpoint
+        why = ""
+        try:
+            await client.get(
+                listed.path,
+                counters=self._overhead,
+                params=[("limit", "1"), (endpoint.opt_in.param, value)],
+                scope=scope,
+            )
+        except MissingScopeError:
+            why = f"the app lacks scope {scope}"
+            if scope in ((await client.authorize()).scopes or ()):
+                why = (
+                    f"the API refuses them, although the app has scope {scope}: the administrator who authorized it may "
+                    "not see them"
                 )
-                granted = True
-            except MissingScopeError:
-                granted = False
-        self._opt_in[value] = granted
-        return granted
+        self._opt_in[value] = why
+        return not why
 
     async def parents_of(self, endpoint: Endpoint, client: PortalClient, context: FrameContext) -> list[Parent] | None:
         """What to fan out over: read already, or read now. None where the endpoint does not fan out."""

@@ -165,13 +165,70 @@ def test_sensitive_columns_are_read_however_scopes_are_told(make: Make, told: An
     assert read == true
 
 
-def test_a_scope_that_a_readable_list_lacks_is_not_tried(make: Make) -> None:
+def told_scopes(planday: Installation, told: Any, has: set[str]) -> None:
+    """Keep sensitive columns, give the app some scopes, and have token answers tell something else."""
+    planday.edit_config("defaults:", "privacy: {sensitive: keep}\ndefaults:")
+    app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
+    app.scopes |= has
+
+    def retold(_: Any, __: int, ___: Any) -> Response:
+        return as_json({"access_token": planday.sandbox.access_token(app.client_id, "oslo"), "scope": told})
+
+    planday.sandbox.faults.append(Fault("/connect/token", retold, times=None))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "{birthdate:read,employee:read,ssn:read}",
+        "employee:read, birthdate:read, ssn:read.",
+        "employee:read \u200bssn:read \ufeffbirthdate:read",
+        "employee:read \u201cssn:read\u201d",
+        "employee:read ssn.read birthdate_read",
+        "employee:read/ssn:read employee:read",
+        "employee:read",
+        ["employee:read", {"name": "ssn:read"}, ["birthdate:read"]],
+        "employee:read offline_access employee:read",
+    ],
+)
+def test_a_list_of_scopes_takes_no_column_away(make: Make, told: Any) -> None:
+    planday = make()
+    told_scopes(planday, told, {"ssn:read", "birthdate:read", "bankaccount:read"})
+    (report,) = planday.refresh("hr.employees")
+    true = {row["id"]: row.get("ssn") for row in planday.sandbox.portals["oslo"].employees}
+    assert {row["id"]: row["ssn"] for row in planday.rows("hr.employees")} == true
+    assert any(row["birth_date"] for row in planday.rows("hr.employees"))
+    assert report.warnings == ()
+
+
+def test_a_scope_that_is_listed_and_refused_is_reported(make: Make) -> None:
+    planday = make()
+    told_scopes(planday, "employee:read ssn:read unheard:of SSN:READ", {"birthdate:read", "bankaccount:read"})
+    (report,) = planday.refresh("hr.employees")
+    assert len(planday.rows("hr.employees")) == report.rows > 0
+    assert report.warnings == (
+        "hr.employees: NULL although the policy wants them: ssn, because the API refuses them, although the app has scope "
+        "ssn:read: the administrator who authorized it may not see them",
+    )
+
+
+def test_a_scope_that_is_lacking_is_reported(make: Make) -> None:
     planday = make(sends_scope=True)
     planday.edit_config("defaults:", "privacy: {sensitive: keep}\ndefaults:")
     (report,) = planday.refresh("hr.employees")
-    assert not any("special" in query for query in planday.sandbox.queries)
     (why,) = [warning for warning in report.warnings if "ssn:read" in warning]
     assert why == "hr.employees: NULL although the policy wants them: ssn, because the app lacks scope ssn:read"
+
+
+def test_a_member_that_comes_for_nobody_is_reported(make: Make) -> None:
+    planday = make()
+    told_scopes(planday, "employee:read ssn:read", {"ssn:read", "birthdate:read", "bankaccount:read"})
+    for row in planday.sandbox.portals["oslo"].employees:
+        del row["ssn"]
+    (report,) = planday.refresh("hr.employees")
+    (why,) = report.warnings
+    assert why.startswith(f"hr.employees: ssn came for none of {report.rows} rows")
+    assert "lacks scope ssn:read" in why
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])

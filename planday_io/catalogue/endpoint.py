@@ -32,7 +32,7 @@ class Pages:
 class OptIn:
     """Values of one query parameter that ask for sensitive members.
 
-    Sent only for columns that the privacy policy does not drop, and only where the token has the scope.
+    Sent only for columns that the privacy policy does not drop, and only where the API gives them to the token.
 
     Args:
         param: the query parameter; several values are joined by commas (observed).
