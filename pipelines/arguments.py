@@ -19,10 +19,12 @@ def current_config() -> Config:
     """The configuration of the folder. Raises ConfigError."""
     from planday_io.catalogue import CATALOGUE
     from planday_io.config import find_config, load_config
+    from planday_io.config.secrets import take_network_variables
     from planday_io.files import close_to_others
 
     config = load_config(find_config(), CATALOGUE)
     close_to_others(config.state)
+    take_network_variables(config.home)
     return config
 
 

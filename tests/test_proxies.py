@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.arguments import current_config
 from planday_io import authorize
 from planday_io.alerts.channels import channels
 from planday_io.alerts.messages import Message
@@ -49,6 +51,11 @@ def chosen(url: str = API) -> str | None:
         ({"HTTPS_PROXY": "p:1"}, API, "http://p:1"),
         ({"HTTPS_PROXY": " http://p:1 "}, API, "http://p:1"),
         ({"HTTPS_PROXY": "http://[fd07::1]:3128"}, API, "http://[fd07::1]:3128"),
+        ({"HTTPS_PROXY": "\ufeffhttp://p:1\u00a0\u200b"}, API, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1/"}, API, "http://p:1/"),
+        ({"HTTPS_PROXY": "HTTP://win_box.corp.:1"}, API, "http://win_box.corp.:1"),
+        ({"HTTPS_PROXY": "http://b\u00fccher:1"}, API, "http://xn--bcher-kva:1"),
+        ({"https_proxy": "", "HTTPS_PROXY": "http://p:1"}, API, None),
         ({"HTTPS_PROXY": ""}, API, None),
         ({"HTTP_PROXY": "http://p:1"}, API, None),
         ({"HTTP_PROXY": "ftp://nonsense"}, API, None),
@@ -64,6 +71,13 @@ def chosen(url: str = API) -> str | None:
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "openapi.planday.com:443"}, API, None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "openapi.planday.com:8443"}, API, "http://p:1"),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "https://openapi.planday.com"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "https://openapi.planday.com/"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "https://openapi.planday.com:443/hr/v1.0"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "'localhost|openapi.planday.com:'"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "\ufeffplanday.com"}, API, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "<local>,openapi,10.*,/,://,:"}, API, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/255.0.0.0"}, "https://10.9.9.9", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, "https://[::ffff:10.1.2.3]", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "fd07::/64"}, "https://[fd07::12]:8443", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "fd07::/64"}, "https://[fd08::12]", "http://p:1"),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[fd07::12]:8443"}, "https://[fd07:0::12]:8443", None),
@@ -98,6 +112,31 @@ BAD += [
     "'http://p:1'",
 ]
 BAD += ["http://u:hun/ter2@p:1", "\thttp:// p", "socks5://u:hunter2@p:1", "socks5h://p:1", "file:///etc/hunter2"]
+# A path, a query or a fragment is the rest of a password, or of a typing error: the host before it is not what was meant.
+BAD += ["http:/p:1", "http//p:1", "http:p:1", "http://http://p:1", "http:////p:1", "http://p:1/x"]
+BAD += ["http://u:12#hunter2@p:1", "http://u:12/hunter2@p:1", "http://u:12?hunter2@p:1", "http://p:1?", "p#"]
+# Not filled in, lists, ports without hosts, names that no host can have.
+BAD += [
+    "${PROXY}",
+    "http://$HOST:1",
+    "http://<proxy>:1",
+    "http://*:1",
+    "p,q",
+    "p|q",
+    "http;//p:1",
+    "3128",
+    ":3128",
+    "0",
+]
+BAD += ["http://p..q:1", "http://.p", "http://-p:1", f"http://{'a' * 64}:1", "\\\\p", "http://p%2e:1", "http://p/:1"]
+BAD += [
+    "http://p:1,http://q:2",
+    "http=p:1;https=q:2",
+    "PROXY p:1",
+    "fd07::1:3128",
+    "http://10.0.0.999:1",
+    "http://p\udcff",
+]
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -109,6 +148,39 @@ def test_a_proxy_that_cannot_be_used_is_named(bare: pytest.MonkeyPatch, name: st
     assert f"the environment variable {name}" in str(caught.value)
     assert "hun" not in str(caught.value)
     assert "proxy:port" not in str(caught.value)
+
+
+def test_a_variable_in_mixed_case_is_named(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("Https_Proxy", "proxy:port")
+    with pytest.raises(ConfigError, match="the environment variable Https_Proxy is no address"):
+        chosen()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_commands_take_proxies_from_the_env_file(
+    planday: Installation, bare: pytest.MonkeyPatch, encoding: str
+) -> None:
+    for name in ("https_proxy", "ALL_PROXY", "PLANDAY_CONFIG"):
+        bare.setenv(name, "to be restored")
+    bare.delenv("https_proxy")
+    bare.setenv("ALL_PROXY", "http://set:1")
+    bare.setenv("PLANDAY_CONFIG", str(planday.config_path))
+    lines = "ALL_PROXY=http://file:1\nhttps_proxy='http://file:2' # ours\nOTHER=x\n"
+    (planday.folder / ".env").write_text(lines, encoding=encoding)
+    current_config()
+    assert chosen() == "http://file:2"
+    assert chosen("http://plain.example") == "http://set:1"
+    assert "OTHER" not in os.environ
+
+
+@pytest.mark.parametrize("value", [b"http://p\xff:1", "http://p\u200bq:1".encode()])
+def test_a_proxy_of_the_env_file_with_odd_characters_is_named(
+    planday: Installation, bare: pytest.MonkeyPatch, value: bytes
+) -> None:
+    bare.setenv("PLANDAY_CONFIG", str(planday.config_path))
+    (planday.folder / ".env").write_bytes(b"HTTPS_PROXY=" + value + b"\n")
+    with pytest.raises(ConfigError, match=r"HTTPS_PROXY in .*\.env cannot be used: character 9 is"):
+        current_config()
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -140,7 +140,7 @@ def test_places_that_are_no_files_say_so(tmp_path: Path) -> None:
     [
         ("TOKEN=abc\ndef\nOTHER=1", "line 2 has no `=`: write the value of line 1 in one line"),
         ('TOKEN="abc\ndef"', "character 4 is U+000A (line feed)"),
-        ('A=1\nTOKEN="abc', "line 2 is not NAME=value: is a quotation mark not closed?"),
+        ('A=1\nTOKEN="abc', "line 2 is not NAME=value, or a quotation mark in it is not closed"),
         ("TOKEN=t\xf8ken", "character 2 is the byte 0xF8, which is no UTF-8"),
         ("TOKEN=", "set the environment variable TOKEN, or write TOKEN=... into"),
         ("TOKEN", "set the environment variable TOKEN, or write TOKEN=... into"),
@@ -153,6 +153,39 @@ def test_env_lines_that_are_wrong_say_where(
     monkeypatch.delenv("TOKEN", raising=False)
     (tmp_path / ".env").write_bytes(lines.encode("latin-1"))
     assert says in refusal(tmp_path, env="TOKEN")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xff\xfe\0\0", b"\n", b"\x1a", b"# only\n"])
+def test_an_env_file_without_lines_leaves_the_environment(
+    tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAIN", TOKEN)
+    (tmp_path / ".env").write_bytes(data)
+    assert read(tmp_path, env="PLAIN") == TOKEN
+    assert shadowed(configured(tmp_path)) == []
+    assert "TOKEN is missing" not in refusal(tmp_path, env="ELSE")
+    assert f"write ELSE=... into {tmp_path / '.env'}" in refusal(tmp_path, env="ELSE")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        f"PLAIN={TOKEN}\r\n\x1a".encode(),
+        f"PLAIN={TOKEN}\r\n\x1a\x1a\r\n".encode(),
+        f"A=1\n\ufeffPLAIN={TOKEN}\n\u200b\n".encode(),
+        b"\xff\xfe" + f"PLAIN={TOKEN}\r\n".encode("utf-16"),
+        f"A='\u8868'\nPLAIN={TOKEN}\n".encode("shift-jis"),
+    ],
+)
+def test_marks_of_old_editors_are_no_lines(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / ".env").write_bytes(data)
+    assert read(tmp_path, env="PLAIN") == TOKEN
+
+
+def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    for data in (f"PLAIN={TOKEN}\n".encode("utf-16-be"), b"\xef\xbb\xbf" + f"PLAIN={TOKEN}".encode("utf-16")):
+        (tmp_path / ".env").write_bytes(data)
+        assert f"cannot be used from {tmp_path / '.env'}: it has NUL bytes" in refusal(tmp_path, env="PLAIN")
 
 
 def test_a_comment_in_latin_1_spoils_nothing(tmp_path: Path) -> None:

@@ -19,10 +19,13 @@ from urllib.request import getproxies
 
 import httpx
 
+from planday_io.config.texts import trimmed
 from planday_io.errors import ConfigError
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _FORM = "http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special characters percent-encoded"
+_LABEL = re.compile(r"\w([\w-]{0,61}\w)?")
+"""A part of a host's name. Names of Windows machines have underscores; letters of all scripts are for IDNA to judge."""
 
 
 def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
@@ -39,17 +42,13 @@ def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
     configured = getproxies()
     if _is_exempt(target, configured.get("no", "")):
         return None
-    kind = next((kind for kind in (target.scheme, "all") if configured.get(kind, "").strip()), None)
+    kind = next((kind for kind in (target.scheme, "all") if trimmed(configured.get(kind, ""))), None)
     if kind is None:
         return None
-    text = configured[kind].strip()
+    text = trimmed(configured[kind])
     place = _place(kind)
-    try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        is_whole = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not re.search(r"\s", text)
-    except ValueError:
-        is_whole = False
-    if not is_whole:
+    parts = _parts(text)
+    if parts is None:
         raise ConfigError(f"{place} is no address of a proxy: expected {_FORM}. Correct it or unset it")
     if parts.scheme not in _SCHEMES:
         raise ConfigError(
@@ -67,20 +66,44 @@ def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
         raise ConfigError(f"{place} is no address of a proxy: expected {_FORM}. Correct it or unset it") from None
 
 
+def _parts(text: str) -> SplitResult | None:
+    """The parts of a proxy's address; None where it is none.
+
+    What `urlsplit` takes for a path, a query or a fragment is the rest of a password with a `/`, `?` or `#`, or of an
+    address with a typing error: the host and port before it are not what was meant.
+    """
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        has_rest = parts.path not in ("", "/") or "?" in text or "#" in text
+        if has_rest or re.search(r"\s", text) or not (parts.port is None or parts.port > 0):
+            return None
+        return parts if _is_host(parts.hostname or "") else None
+    except ValueError:
+        return None
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return bool(ipaddress.IPv6Address(host))
+    # Digits alone are a port whose host is missing.
+    return not host.isdigit() and all(_LABEL.fullmatch(label) for label in host.removesuffix(".").split("."))
+
+
 def _place(kind: str) -> str:
     """The variable that was read, for errors."""
-    for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
-        if os.environ.get(name, "").strip():
-            return f"the environment variable {name}"
-    return "the proxy in this system's settings"
+    name = f"{kind}_proxy"
+    spelt = [one for one in os.environ if one.lower() == name and trimmed(os.environ[one])]
+    if not spelt:
+        return "the proxy in this system's settings"
+    return f"the environment variable {name if name in spelt else spelt[-1]}"
 
 
 def _is_exempt(target: SplitResult, no_proxy: str) -> bool:
     """Whether `NO_PROXY` lists the host of an address. Entries that are neither names nor networks list nothing."""
     host = (target.hostname or "").rstrip(".").lower()
     port = target.port or (443 if target.scheme == "https" else 80)
-    for entry in re.split(r"[,;\s]+", no_proxy.lower()):
-        name, entry_port = _entry(entry)
+    for entry in re.split(r"[,;|\s]+", no_proxy.lower()):
+        name, entry_port = _entry(trimmed(entry).strip("\"'"))
         if not name or entry_port not in (None, port):
             continue
         if name == "*" or _covers(name, host):
@@ -90,13 +113,16 @@ def _is_exempt(target: SplitResult, no_proxy: str) -> bool:
 
 def _entry(entry: str) -> tuple[str, int | None]:
     """The name or network of an entry, and its port where it has one."""
-    text = entry.rpartition("://")[2]
+    _, scheme, text = entry.rpartition("://")
+    if scheme or text.endswith("/"):
+        # An address with its path. Without a scheme, what follows the stroke is the size of a network.
+        text = text.partition("/")[0]
     if match := re.fullmatch(r"\[([^\]]*)\](/[0-9]+)?(?::([0-9]{1,5}))?", text):
         return match[1] + (match[2] or ""), int(match[3]) if match[3] else None
     name, colon, port = text.rpartition(":")
     if colon and ":" not in name and re.fullmatch(r"[0-9]{1,5}", port):
         return name, int(port)
-    return text, None
+    return text.removesuffix(":") if ":" not in text[:-1] else text, None
 
 
 def _covers(name: str, host: str) -> bool:
@@ -106,6 +132,8 @@ def _covers(name: str, host: str) -> bool:
         bare = name.removeprefix("*").strip(".")
         return bool(bare) and (host == bare or host.endswith(f".{bare}"))
     try:
-        return address in ipaddress.ip_network(name, strict=False)
+        network = ipaddress.ip_network(name, strict=False)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address in network or (mapped is not None and mapped in network)

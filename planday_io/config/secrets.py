@@ -16,13 +16,14 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from io import StringIO
+from itertools import zip_longest
 from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
 from planday_io.config.model import Config, SecretRef
-from planday_io.config.texts import TextError, decode, encoding_of, token, trimmed
-from planday_io.errors import SecretError
+from planday_io.config.texts import TextError, decode, encoding_of, token, trimmed, visible
+from planday_io.errors import ConfigError, SecretError
 
 _LARGEST_BYTES = 64 * 1024
 """Of a file that holds one secret, and of `.env`."""
@@ -45,6 +46,7 @@ def read_secret(ref: SecretRef, *, home: Path, what: str, check: Callable[[str],
     try:
         if ref.env is not None:
             file = home / ".env"
+            place = str(file)
             value, place = _from_env(ref.env, file)
             hint = f"set the environment variable {ref.env}, or write {ref.env}=... into {file}"
         else:
@@ -113,6 +115,27 @@ def env_names(file: Path) -> set[str]:
     return {trimmed(binding.key) for binding in parse_stream(StringIO(text)) if binding.key}
 
 
+def take_network_variables(home: Path) -> None:
+    """Put proxies and certificates that `.env` names into the environment, where that does not set them, as Dagster does.
+
+    Raises:
+        ConfigError: a value has characters that nobody sees.
+    """
+    file = home / ".env"
+    try:
+        text = decode(_bytes_of(file), strict=False)
+    except (TextError, OSError):
+        return  # reading the first secret says what is wrong with it
+    found = {trimmed(one.key): trimmed(one.value or "") for one in parse_stream(StringIO(text)) if one.key}
+    for name, value in found.items():
+        if not name.lower().endswith("_proxy") and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            continue
+        try:
+            os.environ.setdefault(visible(name), visible(value))
+        except TextError as error:
+            raise ConfigError(f"{name} in {file} cannot be used: {error}") from None
+
+
 def unreadable_for_dagster(config: Config) -> str:
     """The encoding of `.env`, where it is not the UTF-8 that `dagster dev` reads it as; empty where all is well."""
     try:
@@ -160,10 +183,10 @@ def _in_dotenv(name: str, file: Path) -> str | None:
         return None
     bindings = [*parse_stream(StringIO(text))]
     value: str | None = None
-    for binding, following in zip(bindings, [*bindings[1:], None], strict=True):
+    for binding, following in zip_longest(bindings, bindings[1:]):
         line = binding.original.line
         if binding.error and name in binding.original.string:
-            raise TextError(f"line {line} is not NAME=value: is a quotation mark not closed?")
+            raise TextError(f"line {line} is not NAME=value, or a quotation mark in it is not closed")
         if binding.key is None or trimmed(binding.key) != name:
             continue
         if following is not None and binding.value and _is_rest(following):
@@ -175,7 +198,7 @@ def _in_dotenv(name: str, file: Path) -> str | None:
 def _is_rest(binding: Binding) -> bool:
     """Whether a line can only be the second half of a value that an editor or a mail program wrapped."""
     line = binding.original.string.strip()
-    return binding.key is not None and binding.value is None and not line.startswith("export ")
+    return bool(trimmed(binding.key or "")) and binding.value is None and not line.startswith("export ")
 
 
 def _unquoted(value: str) -> str:
