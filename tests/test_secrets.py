@@ -248,3 +248,54 @@ def test_a_token_fixed_in_env_counts_at_once(planday: Installation) -> None:
     assert "OSLO_TOKEN" in fixed.stderr
     assert "UTF-16" in fixed.stderr
     assert good not in fixed.stdout + fixed.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "token"),
+    [
+        ("SHARED=abc\nTOKEN=${SHARED}", "abc"),
+        ("TOKEN=${SHARED}-x\nSHARED=abc", "abc-x"),
+        ("TOKEN='${SHARED}'", "stale"),
+        ("TOKEN=${NOWHERE:-abc}", "abc"),
+        ("A=${B}\nB=${SHARED}\nTOKEN=${A}", "stale"),
+        ("TOKEN=${TOKEN}", "old"),
+        ("TOKEN=$SHARED", "$SHARED"),
+    ],
+)  # fmt: skip
+def test_a_reference_in_env_is_followed(
+    tmp_path: Path, lines: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster follows it when it starts, so what the file says now has to be followed as well."""
+    monkeypatch.setenv("SHARED", "stale")
+    monkeypatch.setenv("TOKEN", "old")
+    (tmp_path / ".env").write_text(f"{lines}\n")
+    assert read(tmp_path, env="TOKEN") == token
+
+
+@pytest.mark.parametrize("line", ["TOKEN=${NOWHERE}", "TOKEN=abc${x}def", "NOWHERE=\nTOKEN=${NOWHERE}"])
+def test_a_reference_to_nothing_says_so(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"{line}\n")
+    said = refusal(tmp_path, env="TOKEN")
+    assert f"{tmp_path / '.env'}: it refers with ${{...}} to a variable that is set nowhere" in said
+    assert "abc" not in said
+
+
+def test_the_folder_that_dagster_started_in_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dagster dev` copies the `.env` of that folder, wherever portals.yaml is."""
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    (here / ".env").write_text("PLAIN=mistyped\n")
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("PLAIN", raising=False)
+    assert "is missing" in refusal(home, env="PLAIN"), "nobody copied it"
+    monkeypatch.setenv("PLAIN", "mistyped")
+    assert read(home, env="PLAIN") == "mistyped"
+    (here / ".env").write_text("PLAIN=fixed\n")
+    assert read(home, env="PLAIN") == "fixed"
+    assert shadowed(configured(home)) == ["PLAIN"]
+    (here / ".env").write_bytes("# K\xf8benhavn\nPLAIN=other\n".encode("latin-1"))
+    assert read(home, env="PLAIN") == "mistyped", "Dagster does not read it either"
+    (home / ".env").write_text("PLAIN=home\n")
+    (here / ".env").write_text("PLAIN=here\n")
+    assert read(home, env="PLAIN") == "home"

@@ -8,18 +8,24 @@ systemd's `EnvironmentFile` and `docker --env-file` copy `.env` into it then, fo
 `.env` would stay wrong until somebody restarts them. No reading can tell such a copy from a value that somebody set on
 purpose, so the place that can be corrected while services run goes first. Where there is no `.env`, or no line of that name
 in it, as in most containers, the environment counts as ever.
+
+`dagster dev` copies the `.env` of the folder it is started in, which may be another one. That file counts too, before the
+copy, where the environment has the name; otherwise a file of the current folder is nobody's business.
+
+`${NAME}` in a value stands for another variable, as it does for Dagster and docker compose.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Literal, Variable, parse_variables
 
 from planday_io.config.model import Config, SecretRef
 from planday_io.config.texts import TextError, decode, encoding_of, token, trimmed, visible
@@ -77,18 +83,25 @@ def read_client_id(client_id: SecretRef | str, *, home: Path, portal: str) -> st
 
 
 def shadowed(config: Config) -> list[str]:
-    """Names that both the environment and `.env` set, to different values: that of `.env` counts."""
-    found = []
+    """Names that both the environment and a `.env` set, to different values: that of the file counts."""
+    return [*_shadows(config)]
+
+
+def _shadows(config: Config) -> dict[str, Path]:
+    """`shadowed`, with the file of each."""
+    found: dict[str, Path] = {}
     for ref in dict.fromkeys(_references(config)):
         set_to = trimmed(os.environ.get(ref.env or "", ""))
         if not ref.env or not set_to:
             continue
-        try:
-            value = trimmed(_in_dotenv(ref.env, config.home / ".env") or "")
-        except (TextError, OSError):
-            continue  # reading the secret says what is wrong with it
-        if value and _unquoted(value) != _unquoted(set_to):
-            found.append(ref.env)
+        for file in _files(config.home / ".env"):
+            try:
+                value = trimmed(_in_dotenv(ref.env, file) or "")
+            except (TextError, OSError):
+                break  # reading the secret says what is wrong with it
+            if value:
+                found |= {ref.env: file} if _unquoted(value) != _unquoted(set_to) else {}
+                break
     return found
 
 
@@ -96,9 +109,9 @@ def remarks(config: Config) -> list[str]:
     """What somebody who edits `.env` or the environment should know; nothing of it is wrong."""
     file = config.home / ".env"
     found = [
-        f"{name} is in the environment and, with another value, in {file}: that of the file counts. To use the "
+        f"{name} is in the environment and, with another value, in {place}: that of the file counts. To use the "
         "environment's, remove the line"
-        for name in shadowed(config)
+        for name, place in _shadows(config).items()
     ]
     if encoding := unreadable_for_dagster(config):
         kind = "not UTF-8" if encoding == "unknown" else encoding
@@ -161,38 +174,85 @@ def _path_of(ref: SecretRef, home: Path) -> Path:
 
 
 def _from_env(name: str, file: Path) -> tuple[str, str]:
-    """The value of a variable and its place: `.env`, else the environment."""
+    """The value of a variable and its place: a `.env`, else the environment."""
     held = os.environ.get(name, "")
-    try:
-        value = _in_dotenv(name, file)
-    except PermissionError:
-        # systemd may read a file for a service whose account may not.
-        if not trimmed(held):
-            raise
-        value = None
-    if value is not None and trimmed(value):
-        return value, f"{name} in {file}"
+    for place in _files(file) if trimmed(held) else (file,):
+        try:
+            value = _in_dotenv(name, place)
+        except PermissionError:
+            # systemd may read a file for a service whose account may not.
+            if not trimmed(held):
+                raise
+            continue
+        except TextError:
+            if place == file:
+                raise
+            continue  # so it is no copy of that
+        if value is not None and trimmed(value):
+            return value, f"{name} in {place}"
     return held, f"the environment variable {name}"
 
 
+def _files(file: Path) -> tuple[Path, ...]:
+    """Files that a variable of the environment may be a copy from, first the one that counts most."""
+    try:
+        other = Path.cwd() / ".env"
+        if other.resolve() == file.resolve():
+            return (file,)
+        # Dagster itself could not have read another encoding.
+        _bytes_of(other).decode()
+    except (OSError, ValueError, RuntimeError):
+        return (file,)
+    return (file, other)
+
+
 def _in_dotenv(name: str, file: Path) -> str | None:
-    """The last value of a variable in `.env`; None where there is none. Raises TextError and OSError."""
+    """The last value of a variable in a `.env`; None where there is none. Raises TextError and OSError."""
     try:
         text = decode(_bytes_of(file), strict=False)
     except FileNotFoundError:
         return None
     bindings = [*parse_stream(StringIO(text))]
-    value: str | None = None
+    values: dict[str, str | None] = {}
     for binding, following in zip_longest(bindings, bindings[1:]):
         line = binding.original.line
         if binding.error and name in binding.original.string:
             raise TextError(f"line {line} is not NAME=value, or a quotation mark in it is not closed")
-        if binding.key is None or trimmed(binding.key) != name:
+        if binding.key is None:
             continue
-        if following is not None and binding.value and _is_rest(following):
+        key = trimmed(binding.key)
+        if key == name and following is not None and binding.value and _is_rest(following):
             raise TextError(f"line {following.original.line} has no `=`: write the value of line {line} in one line")
-        value = binding.value
-    return value
+        values[key] = binding.value
+    value = values.get(name)
+    return None if value is None else _filled(value, values, (name,))
+
+
+def _filled(value: str, values: Mapping[str, str | None], names: tuple[str, ...]) -> str:
+    """A value with what `${NAME}` in it stands for: another line of the file, else the environment.
+
+    Args:
+        value: as written.
+        values: of the file.
+        names: whose values are being filled; such a name can only be one of the environment.
+
+    Raises:
+        TextError: there is no such variable.
+    """
+    parts = []
+    for part in parse_variables(value):
+        if isinstance(part, Literal):
+            parts.append(part.value)
+        elif isinstance(part, Variable):
+            other = values.get(part.name) if part.name not in names else None
+            found = _filled(other, values, (*names, part.name)) if other else os.environ.get(part.name)
+            if not found and part.default is None:
+                raise TextError(
+                    "it refers with ${...} to a variable that is set nowhere: set that, or write the value itself. A value "
+                    "that holds these signs goes into a file of its own, which portals.yaml names with `file:`"
+                )
+            parts.append(found or part.default or "")
+    return "".join(parts)
 
 
 def _is_rest(binding: Binding) -> bool:
