@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.responses import Response
 
+from planday_io.client.bodies import as_utf8
 from planday_io.client.documents import ANY_DECODER, OddNumber, load, looks_whole
 from planday_io.errors import UnexpectedShapeError
 from planday_io.sandbox.state import Fault
@@ -78,6 +79,59 @@ def test_other_characters_stay(sent: bytes, text: str, beside: bytes) -> None:
 def test_other_encodings_are_read(encoding: str, document: Any) -> None:
     text = json.dumps(document, ensure_ascii=False)
     assert loaded(text.encode(encoding)) == (document, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-be"])
+@pytest.mark.parametrize(
+    "charset", ["", "utf-8", "utf-16", "utf-16be", "UTF-16LE", "iso-8859-1", "us-ascii", "zip", "no\0ne", "a.b", "=;"]
+)
+def test_a_charset_that_lies_spoils_nothing(encoding: str, charset: str) -> None:
+    """The letters themselves show which Unicode encoding it is."""
+    document = {"data": [{"name": "bl\u00e5b\u00e6r \U0001f600"}]}
+    content = json.dumps(document, ensure_ascii=False).encode(encoding)
+    assert loaded(as_utf8(content, f"application/json; charset={charset}")) == (document, [])
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"),
+    [
+        ("ISO-8859-1", "latin-1"),
+        ("latin1", "latin-1"),
+        ("ISO_8859-1", "latin-1"),
+        ("iso8859-15", "iso8859-15"),
+        ('"windows-1252"', "cp1252"),
+        ("cp1252", "cp1252"),
+        ("IBM850", "cp850"),
+    ],
+)
+def test_a_charset_is_known_by_all_of_its_names(charset: str, encoding: str) -> None:
+    content = '{"name": "bl\u00e5b\u00e6r"}'.encode(encoding)
+    assert loaded(as_utf8(content, f"application/json; charset={charset}")) == ({"name": "bl\u00e5b\u00e6r"}, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"\r\n \xef\xbb\xbf", b""),
+        (b"\xef\xbb\xbf\xef\xbb\xbf\n\xef\xbb\xbf", b""),
+        (b"", b"\0\0"),
+        (b"", b"\n\xef\xbb\xbf"),
+        (b"", b"\x0c\x1a"),
+        (b"", b"\xc2\xa0"),
+        (b"\xe2\x80\x8b", b""),
+    ],
+)
+@pytest.mark.parametrize("name", [b"a", rb"\ud800", b"\xff"])
+def test_what_nobody_sees_around_a_document_is_left_out(before: bytes, after: bytes, name: bytes) -> None:
+    document, paths = loaded(before + b'{"name": "%s"}' % name + after)
+    assert document == {"name": "a" if name == b"a" else LOST}
+    assert bool(paths) == (name != b"a")
+    assert looks_whole(before + b'{"name": NONE}' + after) or before == b"\xe2\x80\x8b"
+
+
+def test_half_a_letter_behind_utf_16_is_left_out() -> None:
+    content = as_utf8('{"a": "\u00e5"}'.encode("utf-16") + b"\n", "application/json; charset=utf-16")
+    assert loaded(content) == ({"a": "\u00e5"}, [])
 
 
 @pytest.mark.parametrize(

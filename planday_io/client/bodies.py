@@ -7,16 +7,16 @@ beyond the limit, and only what was asked for is taken: one layer of gzip or def
 from __future__ import annotations
 
 import codecs
+import json
+import re
 import zlib
 
 from planday_io.config.texts import BYTE_ORDER_MARKS
 
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _MOST_MEMBERS = 16
-_CHARSETS = frozenset(
-    {"utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "iso-8859-1", "iso-8859-15", "windows-1252"}
-)
-"""Charsets that are believed where a body is no UTF-8. Not every name is looked up: some of Python's codecs decompress."""
+_CHARSETS = re.compile(r"utf-(?:16|32)(?:-[bl]e)?|iso8859-\d{1,2}|cp\d{3,4}|koi8-[rtu]")
+"""Charsets, as Python calls them, that are believed where a body is no UTF-8. Some of its other codecs decompress."""
 
 
 class TooLargeError(Exception):
@@ -78,10 +78,10 @@ def as_utf8(content: bytes, content_type: str) -> bytes:
     for mark, name in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return content[len(mark) :] if mark == codecs.BOM_UTF8 else _recoded(content[len(mark) :], name)
-    charset = charset_of(content_type)
-    if charset not in _CHARSETS or _is_utf8(content):
-        return content
-    return _recoded(content, charset)
+    # Zeros between the first letters say more than the header, which may name the other byte order.
+    found = json.detect_encoding(content[:4])
+    charset = charset_of(content_type) if found == "utf-8" else found
+    return content if not charset or _is_utf8(content) else _recoded(content, charset)
 
 
 def is_page(content: bytes) -> bool:
@@ -90,11 +90,15 @@ def is_page(content: bytes) -> bool:
 
 
 def charset_of(content_type: str) -> str:
-    """The charset that `Content-Type` names, or nothing."""
+    """The charset that `Content-Type` names, as Python calls it; nothing where it is none that is believed."""
     for part in content_type.lower().split(";")[1:]:
         name, _, value = part.partition("=")
         if name.strip() == "charset":
-            return value.strip().strip("\"'").replace("_", "-")
+            try:
+                found = codecs.lookup(value.strip().strip("\"'")).name
+            except (LookupError, ValueError):
+                return ""
+            return found if _CHARSETS.fullmatch(found) else ""
     return ""
 
 

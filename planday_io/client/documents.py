@@ -21,9 +21,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from planday_io.config.texts import trimmed
+
 REPLACEMENT = "\ufffd"
 """Stands for text that was damaged before it came here."""
-_BYTE_ORDER_MARK = "\ufeff"
+_AROUND = b" \t\r\n\v\f\0\x1a\xc2\xa0" + codecs.BOM_UTF8
+"""Bytes that may be around a document: those of what nobody sees, in UTF-8."""
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 """Reserved for use within a program (Unicode, section 23.7): they mark what was replaced until it is reported."""
 
@@ -146,20 +149,26 @@ def load(content: bytes, decode: Callable[[bytes], T]) -> Decoded[T]:
 
 def looks_whole(content: bytes) -> bool:
     """Whether a body begins and ends as a JSON document does, so that what is wrong is a value and not the connection."""
-    text = content.removeprefix(codecs.BOM_UTF8).strip()
+    text = content.strip(_AROUND)
     return (text[:1], text[-1:]) in ((b"{", b"}"), (b"[", b"]"))
 
 
 def _text_of(content: bytes) -> str:
-    """The text of a body: in UTF-8, unless the zeros between its first letters show another encoding."""
-    content = content.removeprefix(codecs.BOM_UTF8)
+    """The text of a body: in UTF-8, unless the zeros between its first letters show another encoding.
+
+    Without what nobody sees around it: byte order marks that a template put behind a line end, the NUL of a C string.
+    """
+    while content.startswith(codecs.BOM_UTF8):
+        content = content.removeprefix(codecs.BOM_UTF8)
     if (encoding := json.detect_encoding(content)) != "utf-8":
-        return content.decode(encoding, "surrogatepass").strip(_BYTE_ORDER_MARK)
+        # Half a letter at the end is a line end by somebody who takes it for ASCII, or the body was cut off.
+        letter = 4 if "32" in encoding else 2
+        return trimmed(content[: len(content) // letter * letter].decode(encoding, "surrogatepass"))
     try:
         # Some programs write half an emoji as three bytes, and a whole one as six.
-        return content.decode("utf-8", "surrogatepass").strip(_BYTE_ORDER_MARK)
+        return trimmed(content.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:
-        return content.decode("utf-8", "surrogateescape")
+        return trimmed(content.decode("utf-8", "surrogateescape"))
 
 
 def _repaired(text: str) -> tuple[bytes, tuple[str, str]]:
