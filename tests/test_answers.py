@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,16 +11,18 @@ from starlette.responses import Response
 
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.catalogue.model import Document
+from planday_io.client.documents import OddNumber
 from planday_io.errors import (
     ApiError,
     BrokenBodyError,
     EmptyAnswerError,
+    IncompleteReadError,
     PlandayError,
     ShrunkSnapshotError,
     UnexpectedShapeError,
 )
 from planday_io.failures import cause_of
-from planday_io.reading.rows import tables_in
+from planday_io.reading.rows import tables_in, total_of
 from planday_io.refresh import refresh
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
@@ -36,6 +39,16 @@ NOTICES: tuple[Any, ...] = (
     {"errors": ["x"], "data": []},
     {"type": "about:blank", "title": "Bad Gateway", "status": 502, "detail": "x", "traceId": "1"},
     "Service is starting",
+)
+ERRORS: tuple[dict[str, Any], ...] = (
+    {"errors": ["x"]},
+    {"error": {"code": 1}},
+    {"fault": {"faultstring": "x"}},
+    {"Message": "Too busy"},
+    {"status": 500, "title": "x"},
+    {"statusCode": 503},
+    {"success": False},
+    {"errorCode": "ServiceUnavailable"},
 )
 DEPARTMENTS = "/hr/v1.0/departments"
 
@@ -70,8 +83,7 @@ def test_nothing_is_no_empty_list(endpoint: Endpoint, answer: Any) -> None:
     if form_of(endpoint) == "object_or_none" and answer in (None, {}, {"data": None}, {"data": {}}, {"paging": None}):
         assert tables_in(tops(endpoint), answer) == {endpoint.name: []}
         return
-    is_list_elsewhere = answer == NOTICES[4] and endpoint.name == "payroll.shifts"
-    with pytest.raises(UnexpectedShapeError if is_list_elsewhere else EmptyAnswerError, match=tops(endpoint)[0].domain):
+    with pytest.raises(EmptyAnswerError, match=tops(endpoint)[0].domain):
         tables_in(tops(endpoint), answer)
 
 
@@ -98,9 +110,114 @@ def test_an_empty_array_or_a_total_of_zero_is_empty(endpoint: Endpoint) -> None:
             assert not any(tables_in(tops(endpoint), answer).values())
 
 
+@every
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+def test_no_list_is_empty_beside_an_error(endpoint: Endpoint, error: dict[str, Any]) -> None:
+    """Also where a total of 0 is told."""
+    for answer in (spread(endpoint, []) | error, {"data": None, "paging": NONE} | error):
+        with pytest.raises(EmptyAnswerError, match=tops(endpoint)[0].domain):
+            tables_in(tops(endpoint), answer)
+
+
+@every
+def test_a_total_of_zero_says_nothing_of_other_values(endpoint: Endpoint) -> None:
+    for answer in ({"data": "Starting", "paging": NONE}, {"data": None, "paging": {"total": "0"}}):
+        if form_of(endpoint) == "object_or_none" and answer["data"] is None:
+            continue
+        with pytest.raises(UnexpectedShapeError):
+            tables_in(tops(endpoint), answer)
+
+
+@pytest.mark.parametrize("endpoint", [one for one in CATALOGUE.endpoints if form_of(one) == "object"])
+def test_a_total_of_zero_takes_no_documented_object_away(endpoint: Endpoint) -> None:
+    for answer in ({"paging": NONE}, {"data": None, "paging": NONE}, {"data": {}, "paging": NONE}):
+        with pytest.raises(EmptyAnswerError):
+            tables_in(tops(endpoint), answer)
+
+
+@every
+@pytest.mark.parametrize("answer", [False, 0, 5], ids=repr)
+def test_a_scalar_is_no_row_of_any_table(endpoint: Endpoint, answer: Any) -> None:
+    for sent in (answer, spread(endpoint, answer)):
+        with pytest.raises(UnexpectedShapeError):
+            tables_in(tops(endpoint), sent)
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [
+        (5, 5),
+        ("5", 5),
+        (Decimal("5.0"), 5),
+        (Decimal("5e0"), 5),
+        (0, 0),
+        ("9" * 5000, 10**15),
+        (Decimal("1e999999"), 10**15),
+        (10**400, 10**15),
+        (Decimal("5.5"), None),
+        ("", None),
+        ("\u0665", None),
+        ("-1", None),
+        (-1, None),
+        (None, None),
+        (True, None),
+        ([5], None),
+        (OddNumber("NaN"), None),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_totals_are_read_however_they_are_written(total: Any, expected: int | None) -> None:
+    assert total_of({"data": [], "paging": {"total": total}}) == expected
+
+
+@pytest.mark.parametrize("total", [b'"5"', b"5.0", b"5e0"])
+def test_an_odd_total_contradicts_an_empty_list(planday: Installation, total: bytes) -> None:
+    body = b'{"data": [], "paging": {"total": %s}}' % total
+    planday.sandbox.faults.append(
+        Fault(DEPARTMENTS, lambda *_: Response(body, media_type="application/json"), times=None)
+    )
+    with pytest.raises(IncompleteReadError, match="the total is 5"):
+        planday.refresh("hr.departments")
+
+
+@pytest.mark.parametrize("error", ERRORS[::3], ids=str)
+@pytest.mark.parametrize("after", [0, 1])
+def test_an_error_beside_an_empty_page_is_no_end(planday: Installation, error: dict[str, Any], after: int) -> None:
+    """As decoded for real: what a page has beside its rows must not be lost on the way."""
+    planday.sandbox.page_size = 2
+
+    def respond(request: Request, _: int, document: Any) -> Response:
+        is_broken = int(request.query_params["offset"]) >= after
+        return as_json({"data": []} | error if is_broken else {"data": document["data"]})
+
+    planday.sandbox.faults.append(Fault(DEPARTMENTS, respond, times=None))
+    with pytest.raises(BrokenBodyError, match=f"reports an error .*hr.departments, page at offset {after}"):
+        planday.refresh("hr.departments")
+
+
+def test_an_error_beside_rows_leaves_it_open_whether_they_are_all(planday: Installation) -> None:
+    answering(planday, DEPARTMENTS, *[{"data": [{"id": 1, "name": "a"}], "errors": ["shard 2 is away"]}] * 3)
+    with pytest.raises(BrokenBodyError, match="reports an error beside its rows") as failed:
+        planday.refresh("hr.departments")
+    assert "shard" not in str(failed.value)
+
+
+def test_rows_with_a_status_of_their_own_are_no_error() -> None:
+    rows = [{"id": 1, "status": 500, "message": "x", "success": False, "error": "x"}]
+    endpoint = CATALOGUE.endpoint_of("hr.departments")
+    for answer in ({"data": rows}, rows, {"data": rows, "error": None, "errors": [], "status": 200, "message": "OK"}):
+        assert tables_in(tops(endpoint), answer) == {"hr.departments": rows}
+
+
+def test_payroll_without_its_shifts_is_no_payroll() -> None:
+    tables = tops(CATALOGUE.endpoint_of("payroll.shifts"))
+    with pytest.raises(UnexpectedShapeError, match=r"payroll\.shifts"):
+        tables_in(tables, {"supplementsPayroll": [], "salariedPayroll": [], "currencySymbol": "kr"})
+
+
 def answering(planday: Installation, path: str, *answers: Any, after: int = 0) -> None:
     for answer in answers:
-        planday.sandbox.faults.append(Fault(path, lambda *_, a=answer: as_json(a), after=after))  # type: ignore[misc]
+        planday.sandbox.faults.append(Fault(path, lambda *_, a=answer: as_json(a), after=after))
 
 
 @pytest.mark.parametrize("answer", [None, {"data": None}, {"message": "x"}])

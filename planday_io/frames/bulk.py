@@ -33,7 +33,9 @@ _PLAIN: dict[ColumnType, Any] = {
 T = TypeVar("T")
 
 
-class _Page(msgspec.Struct, Generic[T]):
+class _Page(msgspec.Struct, Generic[T], forbid_unknown_fields=True):
+    """A page of rows. One with other members, which may be an error, is decoded as any document."""
+
     data: list[T]
     paging: Any = None
 

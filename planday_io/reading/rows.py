@@ -2,13 +2,15 @@
 
 Lenient on purpose: a bare array where `data` was expected and the reverse are the same rows, because both were met
 (facts, 9.2 and 9.7). What is neither an array nor an object is refused, or taken as one odd row where the shape is not
-documented. An answer that says nothing where a list is documented is none: only an empty array, or a total of 0, is.
+documented. An answer that says nothing where a list is documented is none: only an empty array, or a total of 0, is, and
+neither beside an error.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,11 +21,15 @@ from planday_io.errors import EmptyAnswerError, UnexpectedShapeError
 from planday_io.frames.bulk import Rows
 from planday_io.frames.retyped import Retyped, json_type, to_json
 
-_NOTICES = frozenset(
-    "code detail error errorCode errorMessage errors exceptionMessage exceptionType instance message messageDetail "
-    "modelState paging stackTrace status statusCode title traceId type".split()
+_FAULTS = frozenset("error errors fault".split())
+_NOTICES = _FAULTS | frozenset(
+    "code detail errorcode errormessage exceptionmessage exceptiontype instance issuccess message messagedetail modelstate "
+    "paging stacktrace status statuscode success succeeded title traceid type".split()
 )
-"""Members of errors and of paging. They are met with status 200 as well; an object of nothing else is no row."""
+"""Members of errors and of paging, in lower case. They are met with status 200 too; an object of nothing else is no row."""
+_MESSAGES = frozenset("detail errorcode errormessage exceptionmessage message messagedetail modelstate title".split())
+"""Those that say something went wrong where they are beside an empty list."""
+_MANY = 10**15
 
 
 def rows_of(table: Table, answer: object) -> Sequence[object]:
@@ -33,10 +39,12 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
         EmptyAnswerError: the answer says nothing where rows are documented: null, an empty object, an error.
         UnexpectedShapeError: the answer holds no rows of this table in any known form.
     """
+    form = table.rows.form if isinstance(table.rows, Document) else "list"
     match table.rows:
-        case Document(member=member, form=form, around=around):
+        case Document(member=member, around=around):
             found = _inside(answer, member)
-            if isinstance(found, list | Rows) and (found or not (form == "object" or _is_error(answer))):
+            _refuse_error(table, answer, found)
+            if isinstance(found, list | Rows) and (found or form != "object"):
                 return _surrounded(found, answer, around)
             if isinstance(found, dict) and not _says_nothing(found) and _is_row(table, found):
                 return _surrounded([found], answer, around)
@@ -44,19 +52,20 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
                 return []
         case ObjectMap(member=member) as source:
             found = _inside(answer, member)
+            _refuse_error(table, answer, found)
             if isinstance(found, dict) and (found or _reaches(answer, member)):
                 return [_mapped(source, answer, key, value) for key, value in found.items()]
         case _:
             raise ValueError(f"{table.full_name} is a child table")
     is_missing = found in (None, "") and _reaches(answer, member.partition(".")[0])
     if is_missing or _says_nothing(answer) or isinstance(found, list | Rows):
-        if total_of(answer) == 0:
+        if form != "object" and _states_none(answer, member):
             return []
         raise EmptyAnswerError(
             f"{table.full_name}: the answer is {_describe(answer)} that says nothing where {_wanted(table)} is documented, "
             "so it is not taken as an empty one"
         )
-    if table.confidence in ("documented", "observed"):
+    if table.confidence in ("documented", "observed") or not isinstance(found, dict | list):
         raise UnexpectedShapeError(
             f"{table.full_name}: the answer is {_describe(answer)} where {_wanted(table)} is documented. Nothing was "
             "written; if the API changed, the catalogue has to follow"
@@ -80,14 +89,14 @@ def portal_info(content: bytes) -> object:
 
 
 def tables_in(tables: Sequence[Table], answer: object) -> dict[str, Sequence[object]]:
-    """The rows of each table of a document. Where it has the members of some, those it leaves out are empty.
+    """The rows of each table of a document. Where it has those of the first, those it leaves out are empty.
 
     Raises:
         UnexpectedShapeError: as `rows_of`.
     """
     members = {table.full_name: table.rows.member for table in tables if isinstance(table.rows, Document)}
     present = {name for name, member in members.items() if isinstance(answer, dict) and member in answer}
-    several = len(tables) > 1 and present
+    several = len(tables) > 1 and tables[0].full_name in present
     return {
         table.full_name: [] if several and table.full_name not in present else rows_of(table, answer)
         for table in tables
@@ -123,12 +132,23 @@ def children_of(table: Table, parents: Iterable[object], key: str) -> list[objec
 
 
 def total_of(answer: object) -> int | None:
-    """`paging.total`, or None when it is missing or no number. Missing is unknown, never 0."""
-    paging = answer.get("paging") if isinstance(answer, dict) else None
-    total = paging.get("total") if isinstance(paging, dict) else None
-    if isinstance(total, bool) or not isinstance(total, int) or total < 0:
+    """`paging.total`, or None when it is missing or no number. Missing is unknown, never 0.
+
+    A text of digits, or a fraction of zeros, is believed where it contradicts the rows. More than 10^15 is 10^15.
+    """
+    total = _stated(answer)
+    if isinstance(total, str):
+        total = Decimal(total) if total.isascii() and total.isdigit() else None
+    if isinstance(total, bool) or not isinstance(total, int | Decimal) or total < 0:
         return None
-    return total
+    if total >= _MANY:
+        return _MANY
+    return int(total) if total == int(total) else None
+
+
+def _stated(answer: object) -> object:
+    paging = answer.get("paging") if isinstance(answer, dict) else None
+    return paging.get("total") if isinstance(paging, dict) else None
 
 
 def identity(table: Table) -> Any:  # noqa: ANN401 - a function from a row to something hashable
@@ -180,19 +200,44 @@ def _reaches(answer: object, path: str) -> bool:
 
 
 def _says_nothing(answer: object) -> bool:
-    """Whether an answer holds nothing that could be a row: null, a text, an object of errors, paging and such."""
+    """Whether an answer holds nothing that could be a row: null, a text, no rows, an object of errors, paging and such."""
     if isinstance(answer, dict):
-        return all(name in _NOTICES or item == "" or _is_hollow(item) for name, item in answer.items())
-    return answer is None or isinstance(answer, str)
+        return all(name.lower() in _NOTICES or item == "" or _is_hollow(item) for name, item in answer.items())
+    return answer is None or isinstance(answer, str) or answer == []
 
 
 def _is_hollow(value: object) -> bool:
     return value is None or (isinstance(value, dict) and _says_nothing(value))
 
 
-def _is_error(answer: object) -> bool:
-    """Whether an object tells of an error beside an empty list."""
-    return isinstance(answer, dict) and any(answer.get(name) for name in ("error", "errors"))
+def _states_none(answer: object, member: str) -> bool:
+    """Whether an answer says by its total that it has no rows, and nothing else says otherwise."""
+    total = _stated(answer)
+    if not isinstance(answer, dict) or isinstance(total, bool | str) or total != 0:
+        return False
+    outer = answer.get(member.partition(".")[0])
+    return outer in ("", []) or _is_hollow(outer)
+
+
+def _refuse_error(table: Table, answer: object, found: object) -> None:
+    """Raise EmptyAnswerError where an answer reports an error, so that its rows are none, or not all."""
+    if not isinstance(answer, dict) or answer is found:
+        return
+    has_rows = isinstance(found, dict | list | Rows) and bool(found)
+    if any(_is_fault(name.lower(), value, has_rows=has_rows) for name, value in answer.items()):
+        beside = "beside its rows" if has_rows else f"where {_wanted(table)} is documented"
+        raise EmptyAnswerError(
+            f"{table.full_name}: the answer reports an error {beside}, so it is not taken as complete"
+        )
+
+
+def _is_fault(name: str, value: object, *, has_rows: bool) -> bool:
+    """Whether a member of an answer, its name in lower case, says that something went wrong."""
+    if name in _FAULTS or (name in _MESSAGES and not has_rows):
+        return bool(value)
+    if name in ("status", "statuscode"):
+        return isinstance(value, int) and value >= 400
+    return name in ("success", "issuccess", "succeeded") and value is False
 
 
 def _is_none(answer: object) -> bool:
