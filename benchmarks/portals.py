@@ -41,7 +41,7 @@ from pathlib import Path
 from dagster import DagsterInstance
 from pipelines.alerting import look
 from planday_io.catalogue import CATALOGUE
-from planday_io.changes import ChangedMonths
+from planday_io.sync.changes import ChangedMonths
 from planday_io.config import load_config
 from planday_io.lake.slices import Lake
 config = load_config(Path("portals.yaml"), CATALOGUE)

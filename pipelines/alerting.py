@@ -1,6 +1,6 @@
 """Alerts from the Dagster daemon: what only Dagster knows is added to what the library knows, then the library looks.
 
-Not here: what is an incident, who is told (`planday_io.alerts`).
+Not here: what is an incident, who is told (`planday_io.monitoring`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.edges import noting
-from planday_io.alerts import AlertBook, Look
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, StorageError
-from planday_io.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook, FailureNote, failure_of
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook, FailureNote, failure_of
+from planday_io.monitoring.notifier import AlertBook, Look
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.NOT_STARTED,

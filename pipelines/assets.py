@@ -15,13 +15,13 @@ from pipelines.resources import PlandayPortals
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.config.model import Retries
+from planday_io.config.selection import portals_by_endpoint
 from planday_io.faults import known, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.quality import NAMES, Verdict, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
-from planday_io.refresh import TableReport
-from planday_io.refresh import refresh as refresh_endpoint
-from planday_io.selection import portals_by_endpoint
+from planday_io.sync.refresh import TableReport
+from planday_io.sync.refresh import refresh as refresh_endpoint
 
 FULL_TAG = "planday/full"
 ACCEPT_SHRINK_TAG = "planday/accept_shrink"

@@ -11,9 +11,9 @@ import dagster as dg
 from pipelines.edges import noting
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, load_config
-from planday_io.freshness import stale_portals
-from planday_io.selection import portals_of
-from planday_io.watch import watch
+from planday_io.config.selection import portals_of
+from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.freshness import stale_portals
 
 FRESH = "fresh_per_portal"
 FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale portal is not hidden by a fresh one."

@@ -3,7 +3,7 @@
 A tick that raises shows in Dagster's UI only, and fails again a minute later without anybody hearing of it. So it is a
 failure of the installation like any other: alerts and `planday status` report it until a tick ends well.
 
-Not here: steps (`pipelines.assets`), publication (`pipelines.resources`), commands (`pipelines.command_line`).
+Not here: steps (`pipelines.assets`), publication (`pipelines.resources`), commands (`pipelines.cli.main`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import dagster as dg
 from pipelines.storage_faults import storage_fault
 from planday_io.config import Config
 from planday_io.errors import PlandayError, StorageError
-from planday_io.failures import INSTALLATION, FailureBook, failure_of
 from planday_io.faults import known, trace_of
+from planday_io.monitoring.failures import INSTALLATION, FailureBook, failure_of
 
 
 @contextmanager

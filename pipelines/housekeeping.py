@@ -21,7 +21,7 @@ from pipelines.schedules import schedule_names
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.files import sweep, sweep_marks
-from planday_io.records import files_set_aside
+from planday_io.state.records import files_set_aside
 from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0

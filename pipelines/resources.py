@@ -12,13 +12,13 @@ from pipelines import liveness
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, PlandayError, PublicationError, StorageError
-from planday_io.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
 from planday_io.faults import known
 from planday_io.files import close_to_others
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.refresh import TableReport
-from planday_io.session import PortalSession
+from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
+from planday_io.sync.refresh import TableReport
+from planday_io.sync.session import PortalSession
 from planday_io.warehouse import Publication, publish
 
 WRITER_TAG = ".dagster/planday_writer"

@@ -16,8 +16,8 @@ from pipelines.edges import noting
 from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, Schedule
-from planday_io.grid import window_months
-from planday_io.selection import endpoints_of, portals_by_endpoint
+from planday_io.config.grid import window_months
+from planday_io.config.selection import endpoints_of, portals_by_endpoint
 
 # Dagster's job over all assets. A job of our own could not hold assets whose partitions differ, which they do as soon
 # as one portal lacks a table; a run can be asked for any assets with the same partitions.

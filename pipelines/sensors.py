@@ -16,12 +16,12 @@ from pipelines.liveness import end_dead_runs
 from pipelines.resources import BATCH_TAG, publish_pending
 from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import CATALOGUE, Catalogue
-from planday_io.changes import ChangedMonths, Mark
 from planday_io.config import Config, load_config
+from planday_io.config.grid import grid_months
+from planday_io.config.selection import endpoints_of
 from planday_io.errors import PlandayError
-from planday_io.grid import grid_months
 from planday_io.lake.slices import Lake
-from planday_io.selection import endpoints_of
+from planday_io.sync.changes import ChangedMonths, Mark
 
 CHANGES_TAG = "planday/changes"
 MARK_TAG = "planday/mark"

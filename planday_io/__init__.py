@@ -35,7 +35,7 @@ def read(portal: str, table: str, config: Path | str | None = None, *, month: st
     from planday_io.config import find_config, load_config
     from planday_io.errors import ConfigError
     from planday_io.frames.build import to_frame
-    from planday_io.session import PortalSession
+    from planday_io.sync.session import PortalSession
 
     loaded = load_config(Path(config) if config else find_config(), CATALOGUE)
     if portal not in loaded.portals:

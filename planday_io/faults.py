@@ -3,7 +3,7 @@
 Its text may quote a cell or a secret ("could not convert string 'Anders' to INT32"), so the text goes nowhere. The type and
 the place are enough to find the fault, and hold nothing of anybody.
 
-Not here: who hears of it (`planday_io.failures`).
+Not here: who hears of it (`planday_io.monitoring.failures`).
 """
 
 from __future__ import annotations

@@ -27,12 +27,12 @@ from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
 from planday_io.config.model import Privacy
 from planday_io.lake.slices import Lake, Origin, SliceKey
-from planday_io.refresh import TableReport, refresh
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served, write_config
 from planday_io.sandbox.state import Sandbox, demo_sandbox
 from planday_io.sandbox.world import demo_portals
-from planday_io.session import PortalSession
+from planday_io.sync.refresh import TableReport, refresh
+from planday_io.sync.session import PortalSession
 from planday_io.warehouse import publish
 
 EVERYTHING = "timezone: Europe/Copenhagen"

@@ -19,12 +19,12 @@ from dagster import DagsterInstance
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
 from pipelines.resources import publish_pending
-from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
-from planday_io.failures import FailureBook, FailureNote
 from planday_io.lake.slices import SliceKey
-from planday_io.records import files_set_aside
+from planday_io.monitoring.failures import FailureBook, FailureNote
+from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
+from planday_io.state.records import files_set_aside
 from tests.conftest import Hook, Installation, run
 from tests.support.commands import PLANDAY, environment, planday_command
 from tests.support.cutting import failing

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.catalogue.model import Document
-from planday_io.client.documents import OddNumber
+from planday_io.documents import OddNumber
 from planday_io.errors import (
     ApiError,
     BrokenBodyError,
@@ -21,11 +21,11 @@ from planday_io.errors import (
     ShrunkSnapshotError,
     UnexpectedShapeError,
 )
-from planday_io.failures import cause_of
+from planday_io.monitoring.failures import cause_of
 from planday_io.reading.rows import tables_in, total_of
-from planday_io.refresh import refresh
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
+from planday_io.sync.refresh import refresh
 from tests.conftest import Installation
 
 TOTAL = {"offset": 0, "limit": 50, "total": 5}

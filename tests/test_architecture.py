@@ -8,22 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("naming", "addresses", "errors", "months"),
-    ("catalogue",),
-    ("config", "files", "faults", "ticks"),
-    ("records",),
-    ("client", "selection", "grid", "failures", "editing", "placing", "unfinished"),
-    ("frames", "watch"),
-    ("calls", "lake"),
-    ("reading", "parents"),
-    ("warehouse", "plan", "freshness", "pay_coverage", "limits"),
-    ("changes", "session", "documentation", "forgetting", "alerts"),
-    ("refresh", "forecast", "doubles", "consent", "renaming", "health"),
-    ("authorize", "report"),
-    ("check",),
-    ("__init__",),
+    ("errors", "months", "documents"),
+    ("catalogue", "files", "faults"),
+    ("config", "state"),
+    ("client", "frames"),
+    ("lake", "reading"),
+    ("warehouse",),
+    ("sync", "monitoring"),
+    ("privacy", "onboarding", "reports"),
 )
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names} | {"__init__": len(LAYERS)}
 
 
 def imports(path: Path) -> set[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from planday_io.client.bodies import as_utf8
-from planday_io.client.documents import ANY_DECODER, OddNumber, load, looks_whole
+from planday_io.documents import ANY_DECODER, OddNumber, load, looks_whole
 from planday_io.errors import UnexpectedShapeError
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planday_io.calls import calls_of, parents_in, window_params
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
 from planday_io.catalogue.model import Column, ContradictionError, Table
 from planday_io.catalogue.scheduling import SHIFTS
 from planday_io.months import first_day, last_day, month_of, months_between, shifted
+from planday_io.reading.calls import calls_of, parents_in, window_params
 from planday_io.reading.read import packed, unpacked
 from tests.support.source import Source, read
 

@@ -14,9 +14,9 @@ from planday_io.catalogue import CATALOGUE, Catalogue, ContradictionError, Endpo
 from planday_io.catalogue.endpoint import Feed, Pages
 from planday_io.catalogue.hr import DEPARTMENTS, EMPLOYEE_DETAILS
 from planday_io.catalogue.model import Column
+from planday_io.catalogue.naming import camel_case, snake_case
 from planday_io.frames.types import arrow_schema, duckdb_columns
 from planday_io.months import month_of, shifted
-from planday_io.naming import camel_case, snake_case
 from planday_io.sandbox.answers import paged
 from tests.conftest import Installation, Make
 

@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.changes import ChangedMonths
+from planday_io.config.grid import grid_months
 from planday_io.errors import ShrunkSnapshotError
-from planday_io.grid import grid_months
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day, last_day, shifted
-from planday_io.refresh import refresh
-from planday_io.session import PortalSession
+from planday_io.sync.changes import ChangedMonths
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.commands import planday_command
 from tests.support.months import FACTS, THIS, a_shift

@@ -9,10 +9,10 @@ import pytest
 from starlette.responses import Response
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.check import Finding, advice, check
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.months import month_of
-from planday_io.pay_coverage import pay_coverage
+from planday_io.onboarding.check import Finding, advice, check
+from planday_io.onboarding.pay_coverage import pay_coverage
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation, Make
 

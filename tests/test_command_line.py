@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from planday_io.failures import FailureBook
 from planday_io.lake.slices import SliceKey
+from planday_io.monitoring.failures import FailureBook
 from tests.conftest import Installation, Make
 from tests.support.commands import PLANDAY, _run, planday_command, summary
 
@@ -65,7 +65,7 @@ def test_commands_that_need_no_dagster_do_not_wait_for_it(planday: Installation,
     script = """
 import sys
 from typer.testing import CliRunner
-from pipelines.command_line import app
+from pipelines.cli.main import app
 print(CliRunner().invoke(app, sys.argv[1:]).exit_code, "dagster" in sys.modules)
 """
     done = _run(planday, sys.executable, "-c", script, command)

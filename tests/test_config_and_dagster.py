@@ -23,8 +23,8 @@ from pipelines.definitions import build_definitions, checked_definitions
 from pipelines.schedules import TAKEN_NAMES, schedule_names
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config, values
+from planday_io.config.grid import grid_months, window_months
 from planday_io.errors import ConfigError
-from planday_io.grid import grid_months, window_months
 
 KEYS = st.one_of(
     st.sampled_from(

@@ -20,8 +20,8 @@ import duckdb
 import pytest
 import sqlalchemy
 
-from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
+from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import first_day, last_day, months_between, shifted
 from planday_io.sandbox.limits import Limits
 from tests.conftest import EVERYTHING, FAST, Installation, Make
@@ -180,7 +180,9 @@ def test_the_demo_with_postgres(tmp_path: Path, postgres: str) -> None:
     project.mkdir()
     (project / "dagster.yaml").write_text((ROOT / "docs/deploy/dagster.postgres.yaml").read_text())
     (project / "workspace.yaml").write_text((ROOT / "workspace.yaml").read_text())
-    script = "import sys; from pathlib import Path; from rich.console import Console; from pipelines.demo import run; "
+    script = (
+        "import sys; from pathlib import Path; from rich.console import Console; from pipelines.cli.demo import run; "
+    )
     script += "sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]), Console(width=140)))"
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder), str(project)],

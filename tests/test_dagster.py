@@ -19,8 +19,8 @@ from pipelines.assets import partition_of
 from pipelines.definitions import build_definitions, defs
 from pipelines.liveness import PROCESS, end_dead_runs, process_tags
 from planday_io.catalogue import CATALOGUE
+from planday_io.config.grid import grid_months
 from planday_io.errors import ConfigError
-from planday_io.grid import grid_months
 from planday_io.sandbox.state import Fault
 from tests.conftest import EVERYTHING, QUIET, Installation, Make, run
 

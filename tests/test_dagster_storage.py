@@ -14,12 +14,12 @@ import pytest
 import sqlalchemy.exc
 import yaml
 
+from pipelines.cli.status import installation_state, look_now
 from pipelines.definitions import definitions_fault
-from pipelines.status import installation_state, look_now
 from pipelines.storage_faults import DagsterStorageError, dagster_storage, file_fault, storage_fault
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ConfigError
-from planday_io.failures import INSTALLATION
+from planday_io.monitoring.failures import INSTALLATION
 from tests.conftest import Hook, Installation
 from tests.support.commands import PLANDAY, environment, planday_command
 

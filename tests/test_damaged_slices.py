@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.status import table_states
-from planday_io.alerts.incidents import find
+from pipelines.cli.status import table_states
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageError
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.monitoring.incidents import find
 from tests.conftest import Installation
 
 KEY = SliceKey.of("hr.departments", "oslo")

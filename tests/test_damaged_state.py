@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.status import UNSEEN_TABLE, table_states
-from pipelines.sync import Outcome, sync
-from planday_io.alerts import AlertBook, Incident
+from pipelines.cli.status import UNSEEN_TABLE, table_states
+from pipelines.cli.sync import Outcome, sync
 from planday_io.catalogue import CATALOGUE
-from planday_io.changes import ChangedMonths
 from planday_io.client.tokens import RefreshTokenStore
 from planday_io.errors import DamagedFileError
-from planday_io.failures import INSTALLATION, FailureBook, FailureNote
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.monitoring.failures import INSTALLATION, FailureBook, FailureNote
+from planday_io.monitoring.incidents import Incident
+from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import month_of
-from planday_io.records import files_set_aside, read_record, remove_record
-from planday_io.refresh import TableReport
+from planday_io.state.records import files_set_aside, read_record, remove_record
+from planday_io.sync.changes import ChangedMonths
+from planday_io.sync.refresh import TableReport
 from tests.conftest import Installation, Make
 from tests.support.commands import environment
 

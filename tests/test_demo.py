@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from pipelines.demo import next_steps
+from pipelines.cli.demo import next_steps
 from tests.conftest import Installation, Make
 
 

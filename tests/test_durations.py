@@ -28,7 +28,7 @@ from planday_io.config.model import Privacy
 from planday_io.frames.build import FrameBuilder, FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.months import month_of, shifted
-from planday_io.report import write_report
+from planday_io.reports.report import write_report
 from planday_io.sandbox import labour
 from planday_io.sandbox.variants import Variants
 from tests.conftest import EVERYTHING, Make

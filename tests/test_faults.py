@@ -28,10 +28,10 @@ from planday_io.errors import (
     TransientApiError,
     UnexpectedShapeError,
 )
-from planday_io.refresh import refresh
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
+from planday_io.sync.refresh import refresh
 from tests.conftest import FAST, Installation, Make
 from tests.support.faults import (
     DEPARTMENTS,

@@ -10,9 +10,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from planday_io.alerts.incidents import find
 from planday_io.catalogue import CATALOGUE
-from planday_io.forgetting import forget_person
+from planday_io.monitoring.incidents import find
+from planday_io.privacy.erasure import forget_person
 from planday_io.warehouse.place import Place, set_aside_leftovers
 from tests.conftest import Installation
 from tests.support.foreign import closed_after, foreign, killed_after

@@ -223,7 +223,7 @@ def test_who_is_forgotten_while_a_run_is_under_way_is_not_brought_back(planday: 
     person = a_person(planday)
     session = planday.session()
     session.clock = lambda: _forget_now(planday, person)
-    from planday_io.refresh import refresh
+    from planday_io.sync.refresh import refresh
 
     refresh(session, "hr.employees")
     assert person not in {row["id"] for row in planday.rows("hr.employees")}
@@ -231,7 +231,7 @@ def test_who_is_forgotten_while_a_run_is_under_way_is_not_brought_back(planday: 
 
 
 def _forget_now(planday: Installation, person: int) -> datetime:
-    from planday_io.forgetting import forget_person
+    from planday_io.privacy.erasure import forget_person
 
     forget_person(planday.config, CATALOGUE, "oslo", person)
     return datetime.now(UTC)

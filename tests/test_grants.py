@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 from starlette.routing import Route
 
-from planday_io import authorize
 from planday_io.catalogue import CATALOGUE
 from planday_io.client.asking import Answer
 from planday_io.client.grants import REFUSED_REFRESH, TokenAnswer, scopes_in, token_answer
 from planday_io.errors import AuthorizationError, PlandayError, TokenRejectedError, TransientApiError
+from planday_io.onboarding import authorize
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
 from tests.conftest import Installation, Make

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from starlette.responses import Response
 
-from pipelines.console import listening
+from pipelines.cli.console import listening
 from planday_io.client.budget import Budget, budget_use
 from planday_io.client.headers import LONGEST_SECONDS, parse_policy, wait_of
 from planday_io.client.http import Counters, PortalClient

@@ -21,8 +21,8 @@ from planday_io.files import temporary
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
 from planday_io.months import month_of, shifted
-from planday_io.refresh import refresh
-from planday_io.session import PortalSession
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 from tests.conftest import EVERYTHING, Installation, Make
 
 FIRST = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)

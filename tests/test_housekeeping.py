@@ -11,7 +11,7 @@ from dagster import DagsterInstance
 
 from pipelines.housekeeping import clean
 from planday_io.catalogue import CATALOGUE
-from planday_io.watch import watch
+from planday_io.monitoring.baseline import watch
 from tests.conftest import Installation, run
 from tests.support.commands import planday_command, summary
 

@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
-from planday_io.alerts import AlertBook, Incident
-from planday_io.alerts.messages import messages
 from planday_io.catalogue import CATALOGUE
-from planday_io.failures import CAUSES
-from planday_io.refresh import refresh
+from planday_io.monitoring.failures import CAUSES
+from planday_io.monitoring.incidents import Incident
+from planday_io.monitoring.messages import messages
+from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
-from planday_io.session import PortalSession
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 from tests.conftest import Hook, Installation, Make, run
 from tests.support.commands import planday_command
 

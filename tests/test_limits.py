@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from planday_io.alerts.channels import channels
-from planday_io.alerts.messages import Message
 from planday_io.catalogue import CATALOGUE
 from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.client.bodies import TooLargeError, UnreadableError, as_utf8, unpacked
@@ -31,11 +29,13 @@ from planday_io.errors import (
     PlandayError,
     UnexpectedShapeError,
 )
-from planday_io.forecast import forecast
 from planday_io.lake.slices import SliceKey
+from planday_io.monitoring.channels import channels
+from planday_io.monitoring.messages import Message
 from planday_io.reading.pages import ListLimit, Page
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
+from planday_io.sync.forecast import forecast
 from tests.conftest import Installation
 from tests.support.faults import DEPARTMENTS, EMPLOYEES, broken_server, refused
 from tests.support.pages import read, rows
@@ -320,7 +320,7 @@ def test_a_webhook_that_never_ends_took_the_message(planday: Installation) -> No
 
 
 def test_a_mail_server_that_never_ends_is_ended(planday: Installation) -> None:
-    from planday_io.alerts import channels as module
+    from planday_io.monitoring import channels as module
 
     with broken_server(trickling(b"", b"220-wait\r\n" * 50)) as port:
         planday.edit_config(

@@ -12,10 +12,10 @@ from dagster import DagsterInstance
 
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE
-from planday_io.changes import ChangedMonths
 from planday_io.config import Config
+from planday_io.monitoring.baseline import watch
 from planday_io.months import month_of, shifted
-from planday_io.watch import watch
+from planday_io.sync.changes import ChangedMonths
 from tests.conftest import EVERYTHING, Make
 from tests.support.portals import add_to_file
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from planday_io.alerts.incidents import find
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import LostSliceError, PublicationError, StorageError
-from planday_io.forgetting import forget_person, forget_portal, remember_person
 from planday_io.lake.slices import SliceKey
+from planday_io.monitoring.incidents import find
+from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
 from tests.conftest import Installation
 from tests.support.commands import planday_command
 

@@ -16,8 +16,8 @@ from dagster import DagsterInstance
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
 from pipelines.liveness import PROCESS, end_dead_runs
-from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
+from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
 from tests.conftest import QUIET, Installation, run
 from tests.support.commands import PLANDAY, environment, planday_command

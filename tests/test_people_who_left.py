@@ -9,11 +9,11 @@ import pytest
 from starlette.responses import Response
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.forecast import forecast
-from planday_io.forgetting import forget_person
-from planday_io.refresh import refresh
+from planday_io.privacy.erasure import forget_person
 from planday_io.sandbox.state import Fault
 from planday_io.sandbox.variants import Variants
+from planday_io.sync.forecast import forecast
+from planday_io.sync.refresh import refresh
 from tests.conftest import EVERYTHING, Installation, Make
 
 TABLES = {

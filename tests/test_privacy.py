@@ -109,6 +109,6 @@ def test_errors_hold_no_values(planday: Installation) -> None:
 
 
 def test_importing_opens_nothing() -> None:
-    code = "import planday_io, planday_io.refresh, pipelines.assets; print('fine')"
+    code = "import planday_io, planday_io.sync.refresh, pipelines.assets; print('fine')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert done.stdout == "fine\n"

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.arguments import current_config
-from planday_io import authorize
-from planday_io.alerts.channels import channels
-from planday_io.alerts.messages import Message
+from pipelines.cli.arguments import current_config
 from planday_io.catalogue import CATALOGUE
-from planday_io.check import check
 from planday_io.client.asking import trusted
 from planday_io.client.proxies import proxy_for
 from planday_io.config import load_config
 from planday_io.errors import AlertError, ConfigError, ConnectionFailedError
+from planday_io.monitoring.channels import channels
+from planday_io.monitoring.messages import Message
+from planday_io.onboarding import authorize
+from planday_io.onboarding.check import check
 from tests.conftest import Installation
 from tests.support.faults import broken_server, refused
 

@@ -11,15 +11,15 @@ from dagster import DagsterInstance
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ShrunkSnapshotError
-from planday_io.freshness import stale_portals
 from planday_io.lake.quality import NAMES, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
+from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.freshness import stale_portals
 from planday_io.months import month_of, shifted
-from planday_io.refresh import refresh
-from planday_io.report import write_report
+from planday_io.reports.report import write_report
 from planday_io.sandbox.roster import Roster
-from planday_io.session import PortalSession
-from planday_io.watch import watch
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 from tests.conftest import EVERYTHING, Installation, Make, run
 from tests.support.commands import planday_command
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.command_line import app
+from pipelines.cli.main import app
 
 PAGE = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
 

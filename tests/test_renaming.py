@@ -15,22 +15,22 @@ import pytest
 import yaml
 
 from pipelines.alerting import under_way
-from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
-from planday_io.changes import ChangedMonths
 from planday_io.config import load_config
-from planday_io.editing import replace_text, text_with_key
 from planday_io.errors import ConfigError, PlandayError, PortalIdentityError, StorageError
-from planday_io.failures import FailureBook, FailureNote
-from planday_io.forgetting import forget_person
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import SliceKey
-from planday_io.renaming import rename_portal
+from planday_io.monitoring.baseline import watch, watched_since
+from planday_io.monitoring.failures import FailureBook, FailureNote
+from planday_io.monitoring.notifier import AlertBook
+from planday_io.onboarding.editing import replace_text, text_with_key
+from planday_io.onboarding.renaming import rename_portal
+from planday_io.privacy.erasure import forget_person
 from planday_io.sandbox.state import Fault
-from planday_io.unfinished import UnfinishedCommands
-from planday_io.watch import watch, watched_since
+from planday_io.state.unfinished import UnfinishedCommands
+from planday_io.sync.changes import ChangedMonths
 from tests.conftest import Installation
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
@@ -211,8 +211,8 @@ def test_killed_rename_is_finished_by_the_command(planday: Installation) -> None
 from pathlib import Path
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
-from planday_io.editing import replace_text, text_with_key
-from planday_io.renaming import rename_portal
+from planday_io.onboarding.editing import replace_text, text_with_key
+from planday_io.onboarding.renaming import rename_portal
 from planday_io.sandbox.state import Fault
 rename_portal(load_config(Path(sys.argv[1]), CATALOGUE), CATALOGUE, "oslo", "bergen")
 """

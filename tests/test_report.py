@@ -13,9 +13,9 @@ from dagster import DagsterInstance
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import StorageError
-from planday_io.failures import CAUSES
-from planday_io.report import write_report
-from planday_io.watch import watch
+from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.failures import CAUSES
+from planday_io.reports.report import write_report
 from tests.conftest import Installation, Make, run
 
 TABLE = "hr.departments"
@@ -138,7 +138,7 @@ def test_hours_that_are_unknown_are_gaps(make: Make) -> None:
 
 def test_badge_can_be_read() -> None:
     """No other rule gives its text a colour, and what is behind it is printed."""
-    css = (Path(__file__).parents[1] / "planday_io/report.html.j2").read_text().partition("</style>")[0]
+    css = (Path(__file__).parents[1] / "planday_io/reports/report.html.j2").read_text().partition("</style>")[0]
     rules = re.findall(r"([^{}]+)\{([^{}]*)\}", css)
     for level in ("good", "unknown", "warn", "bad"):
         classes = {".badge", f".badge-{level}"}

@@ -13,14 +13,14 @@ from starlette.responses import JSONResponse
 
 import planday_io
 from planday_io.catalogue import CATALOGUE
-from planday_io.check import check
 from planday_io.config import load_config
 from planday_io.config.model import Config
 from planday_io.errors import ConfigError, PortalIdentityError, UnexpectedShapeError
-from planday_io.forgetting import forget_portal
 from planday_io.lake.identity import PortalIdentities
-from planday_io.refresh import refresh
+from planday_io.onboarding.check import check
+from planday_io.privacy.erasure import forget_portal
 from planday_io.sandbox.state import Fault
+from planday_io.sync.refresh import refresh
 from tests.conftest import Installation, Make
 from tests.support.commands import planday_command
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from planday_io.alerts import AlertBook
 from planday_io.catalogue import CATALOGUE
-from planday_io.failures import FailureBook
-from planday_io.freshness import portal_freshness
-from planday_io.grid import window_months
-from planday_io.refresh import refresh
-from planday_io.session import PortalSession
+from planday_io.config.grid import window_months
+from planday_io.monitoring.failures import FailureBook
+from planday_io.monitoring.freshness import portal_freshness
+from planday_io.monitoring.notifier import AlertBook
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 from tests.conftest import Hook, Installation
 from tests.support.notes import DEPARTMENTS, GROUPS, note, told
 

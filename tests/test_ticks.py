@@ -11,7 +11,7 @@ from dagster._utils.schedules import cron_string_iterator
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from planday_io.ticks import due_since, next_tick
+from planday_io.config.ticks import due_since, next_tick
 
 ZONES = (
     "Europe/Copenhagen",

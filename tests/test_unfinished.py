@@ -12,15 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.arguments import terminal
-from pipelines.forget import forget_portal as forget_portal_command
-from planday_io.alerts import AlertBook, Incident
-from planday_io.authorize import revoke
+from pipelines.cli.arguments import terminal
+from pipelines.cli.forget import forget_portal as forget_portal_command
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import AuthorizationError, PlandayError, StorageError
-from planday_io.forgetting import forget_person, forget_portal, remember_person
 from planday_io.lake.forgotten import ForgottenPeople
-from planday_io.unfinished import REBUILD, UnfinishedCommands
+from planday_io.monitoring.incidents import Incident
+from planday_io.monitoring.notifier import AlertBook
+from planday_io.onboarding.authorize import revoke
+from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
+from planday_io.state.unfinished import REBUILD, UnfinishedCommands
 from tests.conftest import Hook, Installation
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
@@ -213,7 +214,7 @@ def test_a_killed_forget_is_finished_by_the_same(installed: Installation) -> Non
     planday, person = installed, a_person(installed)
     code = (
         "from pathlib import Path\nfrom planday_io.catalogue import CATALOGUE\nfrom planday_io.config import load_config\n"
-        "from planday_io.forgetting import forget_person\n"
+        "from planday_io.privacy.erasure import forget_person\n"
         f"forget_person(load_config(Path({str(planday.config_path)!r}), CATALOGUE), CATALOGUE, 'oslo', {person})"
     )
     command = f"planday forget --portal oslo --employee {person}"

@@ -11,11 +11,12 @@ import pytest
 
 from pipelines.edges import noting
 from pipelines.resources import publish_pending
-from planday_io.alerts import AlertBook, Incident
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import FaultError, PublicationError, StorageError, TokenError
-from planday_io.failures import INSTALLATION, FailureBook
 from planday_io.faults import known, place_of, trace_of
+from planday_io.monitoring.failures import INSTALLATION, FailureBook
+from planday_io.monitoring.incidents import Incident
+from planday_io.monitoring.notifier import AlertBook
 from tests.conftest import Installation, run
 from tests.support.cutting import counting
 
@@ -92,7 +93,7 @@ def test_place_and_trace_hold_no_text(planday: Installation) -> None:
     try:
         planday.session("nowhere")
     except KeyError as error:
-        assert place_of(error).startswith("planday_io/session.py:")
+        assert place_of(error).startswith("planday_io/sync/session.py:")
         assert "KeyError" in trace_of(error)
         assert "nowhere" not in trace_of(error) + place_of(error) + str(known(error))
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from planday_io.naming import camel_case
+from planday_io.catalogue.naming import camel_case
 
 Privacy = Literal["none", "identity", "contact", "sensitive", "pay", "free_text"]
 """Class of a column; what is done with each class is the configuration's `privacy`."""

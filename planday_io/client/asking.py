@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import httpx
 
-from planday_io.addresses import is_loopback
 from planday_io.client.bodies import TooLargeError, UnreadableError, as_utf8, unpacked
 from planday_io.client.proxies import proxy_for
+from planday_io.config.addresses import is_loopback
 from planday_io.errors import ConfigError
 
 _MIB = 2**20

@@ -27,9 +27,9 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from planday_io.client.asking import Answer, AnswerLimits, UnansweredError, ask, ask_once, client_for
 from planday_io.client.bodies import is_page
 from planday_io.client.budget import Budget
-from planday_io.client.documents import ANY_DECODER, load, looks_whole
 from planday_io.client.headers import parse_policy, wait_of
 from planday_io.client.tokens import AccessToken, TokenSource
+from planday_io.documents import ANY_DECODER, load, looks_whole
 from planday_io.errors import (
     AccessRevokedError,
     ApiError,

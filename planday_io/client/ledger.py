@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from planday_io.errors import StorageError
 from planday_io.files import locked, storage_errors
-from planday_io.records import set_aside
+from planday_io.state.records import set_aside
 
 _LOG = logging.getLogger(__name__)
 _SCHEMA = """

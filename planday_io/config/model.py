@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from planday_io.addresses import is_loopback
 from planday_io.catalogue import DOMAINS
 from planday_io.config import values
+from planday_io.config.addresses import is_loopback
 from planday_io.config.values import nearest, refuse
 
 

@@ -23,7 +23,7 @@ from croniter import croniter
 from croniter.croniter import CroniterError
 from pydantic_core import PydanticCustomError
 
-from planday_io.addresses import is_loopback, parts_of
+from planday_io.config.addresses import is_loopback, parts_of
 from planday_io.config.texts import TextError, token, trimmed, visible
 
 FIRST_MONTH = "2000-01"

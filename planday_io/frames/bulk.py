@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from planday_io.catalogue.model import ColumnType, ScalarList
-from planday_io.client.documents import ANY_DECODER, to_number
+from planday_io.documents import ANY_DECODER, to_number
 from planday_io.frames.stamps import STAMPS, cast_stamps
 from planday_io.frames.types import arrow_type
 

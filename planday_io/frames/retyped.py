@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from planday_io.client.documents import OddNumber
+from planday_io.documents import OddNumber
 
 
 class Retyped(Exception):  # noqa: N818 - never leaves this package

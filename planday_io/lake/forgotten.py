@@ -6,7 +6,7 @@ pseudonym stands in place of the id in rows that stay for the sums. It is a nega
 Applied to everything that is read, and once more, under the lock of the slice, to everything that is written: what is
 forgotten while a run is under way is not brought back by it.
 
-Not here: going through what is in the lake already, and the proof (`planday_io.forgetting`).
+Not here: going through what is in the lake already, and the proof (`planday_io.privacy.erasure`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from planday_io.catalogue import Catalogue, Table
 from planday_io.errors import DamagedFileError, StorageError
 from planday_io.files import locked, storage_errors, write_text
-from planday_io.records import decoded, encoded
+from planday_io.state.records import decoded, encoded
 
 PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
 """Classes that are taken out of rows that stay. Amounts (`pay`) stay for the sums."""

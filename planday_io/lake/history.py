@@ -7,7 +7,7 @@ late, or the first one after missed nights.
 A kill between a slice and its history heals: before a slice is replaced it is noted that its history is to follow, and
 whoever reads or publishes next makes it follow first.
 
-Not here: what a read is (`planday_io.reading`), when one may be written (`planday_io.refresh`).
+Not here: what a read is (`planday_io.reading`), when one may be written (`planday_io.sync.refresh`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from planday_io.frames.types import arrow_schema, quote
 from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
 from planday_io.lake.published import lost_text
 from planday_io.lake.slices import Lake, Origin, SliceKey
-from planday_io.records import remove_record
+from planday_io.state.records import remove_record
 
 VERDICT = "history"
 

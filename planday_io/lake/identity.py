@@ -19,7 +19,7 @@ from planday_io.errors import DamagedFileError, PortalIdentityError, StorageErro
 from planday_io.files import locked, storage_errors, write_text
 from planday_io.lake.renames import unfinished_rename
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.records import encoded, read_record
+from planday_io.state.records import encoded, read_record
 
 _NO_DATA = "sync"
 """The domain of the log of runs. Failed runs are logged too, so a row there is no data of a portal."""

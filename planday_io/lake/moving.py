@@ -1,6 +1,6 @@
 """Giving a slice to another key: the rows stay as they are, except for the name in their column `portal`.
 
-Not here: which slices are moved, and what else a key's data is (`planday_io.renaming`).
+Not here: which slices are moved, and what else a key's data is (`planday_io.onboarding.renaming`).
 """
 
 from __future__ import annotations

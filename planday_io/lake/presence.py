@@ -13,7 +13,7 @@ from pathlib import Path
 
 from planday_io.errors import DamagedFileError, LostSliceError
 from planday_io.files import locked, storage_errors, write_text
-from planday_io.records import encoded, read_record
+from planday_io.state.records import encoded, read_record
 
 _NAME = "_lake.json"
 

@@ -18,7 +18,7 @@ import msgspec
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
 from planday_io.lake.origin import Origin, SliceKey
-from planday_io.records import encoded, make_way, read_record, remove_record
+from planday_io.state.records import encoded, make_way, read_record, remove_record
 
 
 def lost_text(key: SliceKey, why: str) -> str:

@@ -4,7 +4,7 @@ While the note is there, nothing of either key is read or written, and publicati
 is. The note's name says everything, so there is nothing in it that could be damaged. It is in the lake, beside the data that
 is half moved.
 
-Not here: the steps of a rename (`planday_io.renaming`).
+Not here: the steps of a rename (`planday_io.onboarding.renaming`).
 """
 
 from __future__ import annotations

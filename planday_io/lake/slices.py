@@ -26,7 +26,7 @@ from planday_io.lake import parquet, presence
 from planday_io.lake.origin import FORMAT, Origin, SliceKey
 from planday_io.lake.published import Mark, PublishedMarks, older_text
 from planday_io.lake.writers import Writers
-from planday_io.records import make_way, remove_record
+from planday_io.state.records import make_way, remove_record
 
 __all__ = ["FORMAT", "Frozen", "Lake", "Origin", "SliceKey"]
 

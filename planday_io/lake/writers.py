@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from planday_io.files import is_process_alive, mark_process, storage_errors, write_text
-from planday_io.records import remove_record
+from planday_io.state.records import remove_record
 
 _NAME = re.compile(r"[0-9a-f]{16}")
 

@@ -1,8 +1,8 @@
 """One endpoint of one portal, read completely, typed as it arrives.
 
 Belongs here: how the answers to a list of calls become one typed table per catalogue table. Not here: which calls those
-are (`planday_io.calls`), what is done with the tables (`planday_io.refresh`), what makes a list complete (`pages`),
-requests (`planday_io.client`).
+are (`planday_io.reading.calls`), what is done with the tables (`planday_io.sync.refresh`), what makes a list complete
+(`pages`), requests (`planday_io.client`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from planday_io.calls import Call, ParentKey
 from planday_io.catalogue import Table
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import Document
-from planday_io.client.documents import ANY_DECODER, Decoded, load
 from planday_io.client.http import NONE, Counters, PortalClient
+from planday_io.documents import ANY_DECODER, Decoded, load
 from planday_io.errors import ApiError, DataError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
 from planday_io.frames.members import Hole
 from planday_io.frames.oddities import Oddities
 from planday_io.months import first_day, last_day
+from planday_io.reading.calls import Call, ParentKey
 from planday_io.reading.pages import FIRST_READ, MAX_REREADS, ListLimit, ListReader, Page, Verdict
 from planday_io.reading.parts import Batches, Packed, Parts, last_of_each, packed, unpacked
 from planday_io.reading.rows import children_of, identity, primary, tables_in, total_of

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import ChildArray, ChildMembers, Document, ObjectMap, Table
-from planday_io.client.documents import ANY_DECODER, load
+from planday_io.documents import ANY_DECODER, load
 from planday_io.errors import EmptyAnswerError, UnexpectedShapeError
 from planday_io.frames.bulk import Rows
 from planday_io.frames.retyped import Retyped, json_type, to_json

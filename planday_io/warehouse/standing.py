@@ -22,7 +22,7 @@ from planday_io.config.model import Privacy
 from planday_io.errors import DamagedFileError, LostSliceError, PublicationError, StorageError
 from planday_io.files import storage_errors, temporary
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.records import read_record, write_record
+from planday_io.state.records import read_record, write_record
 from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import literal, retyped
 from planday_io.warehouse.place import Holder, Place, headers_of

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-import planday_io.refresh
+import planday_io.sync.refresh
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import StorageError
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import Histories
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.refresh import refresh
-from planday_io.session import PortalSession
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 
 
 class Cut(Histories):
@@ -29,7 +29,7 @@ class Cut(Histories):
 
 def cut_between(config_path: str) -> None:
     """Read hr.employees, and be killed between slice and history."""
-    planday_io.refresh.Histories = Cut  # type: ignore[misc]
+    planday_io.sync.refresh.Histories = Cut  # type: ignore[misc]
     at = datetime(2026, 10, 2, 2, 0, tzinfo=UTC)
     config = load_config(Path(config_path), CATALOGUE)
     refresh(PortalSession(config, CATALOGUE, "oslo", run_id="killed", clock=lambda: at), "hr.employees")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planday_io.failures import FailureBook, FailureNote
+from planday_io.monitoring.failures import FailureBook, FailureNote
 from tests.conftest import Hook, Installation
 
 DEPARTMENTS, GROUPS = "hr.departments", "hr.employee_groups"

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from planday_io.calls import calls_of
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.config.model import Privacy
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.months import first_day, last_day
+from planday_io.reading.calls import calls_of
 from planday_io.reading.read import EndpointReader
 
 

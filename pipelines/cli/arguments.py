@@ -1,0 +1,89 @@
+"""What the commands share: the configuration, and arguments that are checked against it.
+
+Everything heavy is imported where it is needed, so that `planday --help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from planday_io.config import Config
+
+
+def current_config() -> Config:
+    """The configuration of the folder. Raises ConfigError."""
+    from planday_io.catalogue import CATALOGUE
+    from planday_io.config import find_config, load_config
+    from planday_io.config.secrets import take_network_variables
+    from planday_io.files import close_to_others
+
+    config = load_config(find_config(), CATALOGUE)
+    close_to_others(config.state)
+    take_network_variables(config.home)
+    return config
+
+
+def known_portals(config: Config, names: list[str] | None) -> list[str]:
+    """Portals by key, or all. Raises ConfigError."""
+    return known(names or list(config.portals), config.portals, "portal")
+
+
+def known_resources(text: str | None) -> list[str] | None:
+    """Domains and tables from a list with commas, or None. Raises ConfigError."""
+    from planday_io.catalogue import CATALOGUE
+
+    if text is None:
+        return None
+    there = [*CATALOGUE.domains(), *(table.full_name for table in CATALOGUE.tables())]
+    return known([name.strip() for name in text.split(",")], there, "domain or table")
+
+
+def known_months(config: Config, portals: list[str], text: str | None) -> list[str] | None:
+    """Months from `2026-09` or `2026-08..2026-10`, which all portals have, or None. Raises ConfigError."""
+    from datetime import UTC, datetime
+
+    from planday_io.config.grid import grid_months
+    from planday_io.errors import ConfigError
+    from planday_io.months import is_month, months_between
+
+    if text is None:
+        return None
+    first, dots, last = text.partition("..")
+    last = last if dots else first
+    if not (is_month(first) and is_month(last)):
+        raise ConfigError(f"--months {text!r} is no month: write 2026-09, or 2026-08..2026-10 with both included")
+    found = months_between(first, last)
+    if not found:
+        raise ConfigError(f"--months {text!r} ends before it begins")
+    for portal in portals:
+        grid = grid_months(config, portal, datetime.now(UTC))
+        if first < grid[0] or last > grid[-1]:
+            raise ConfigError(
+                f"--months {text!r} reaches beyond {grid[0]}..{grid[-1]}, which portal '{portal}' has: history_start and "
+                "window.future_months in portals.yaml are its limits"
+            )
+    return found
+
+
+def known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
+    """The names, when all of them are known; ConfigError names the nearest otherwise."""
+    from planday_io.config.values import nearest
+    from planday_io.errors import ConfigError
+
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"there is no {what} '{name}'{nearest(name, known)}")
+    return names
+
+
+def terminal(*, err: bool = False) -> Console:
+    """Where tables and progress go: as wide as a terminal, or 140 columns of a file."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 140
+    return Console(stderr=err, width=width, force_terminal=None, no_color=bool(os.environ.get("NO_COLOR")) or None)

@@ -1,0 +1,260 @@
+"""What commands print: progress bars on a terminal, plain lines elsewhere, tables at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.progress import Listener
+from planday_io.config import Config
+from planday_io.monitoring.failures import CAUSES
+from planday_io.monitoring.incidents import Incident
+from planday_io.monitoring.messages import remedy, some
+from planday_io.sync.forecast import Forecast
+from planday_io.sync.refresh import TableReport
+from planday_io.warehouse import Publication
+
+if TYPE_CHECKING:
+    # Not needed to print, and these load Dagster.
+    from pipelines.cli.status import InstallationState, TableState
+    from pipelines.cli.sync import Outcome
+    from planday_io.onboarding.check import Finding
+
+
+def named(table: str, month: str | None) -> str:
+    """A table and its month, as lines show them."""
+    return f"{table} {month}" if month else table
+
+
+class PlainLines:
+    """One line per table, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: set[tuple[str, str]] = set()
+
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
+        """Nothing: lines are for what is done."""
+
+    def waiting(self, portal: str, text: str) -> None:  # noqa: ARG002 - the text names the portal
+        self._print(text)
+
+    def finished(self, portal: str, report: TableReport) -> None:
+        self._print(
+            f"{portal} {named(report.table, report.month)}: {report.rows} rows, {report.counters.requests} requests, "
+            f"{report.verdict}"
+        )
+        for warning in report.warnings:
+            self._print(f"{portal} warning: {warning}")
+
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
+        """The same reason again is told by its first words."""
+        why = error if (portal, error) not in self._told else error.partition(":")[0][:80] + " ..."
+        self._told.add((portal, error))
+        self._print(f"{portal} {named(table, month)}: {'failed' if is_final else 'failed, tried again'}: {why}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Bars:
+    """One bar per portal, with the table it is at."""
+
+    def __init__(self, progress: Progress, portals: Sequence[str]) -> None:
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {key: progress.add_task(key, total=None, table="") for key in portals}
+        self._plain = PlainLines(progress.console)
+
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
+        self._progress.update(self._bars[portal], table=named(table, month), completed=done, total=expected)
+
+    def waiting(self, portal: str, text: str) -> None:
+        self._plain.waiting(portal, text)
+
+    def finished(self, portal: str, report: TableReport) -> None:
+        self._plain.finished(portal, report)
+
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
+        self._plain.failed(portal, table, month, error, is_final=is_final)
+
+
+@contextmanager
+def listening(console: Console, portals: Sequence[str]) -> Iterator[Listener]:
+    """A listener fit for the console."""
+    if not console.is_terminal:
+        yield PlainLines(console)
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[table]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bars(progress, portals)
+
+
+def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table of texts."""
+    table = Table(title=title, title_justify="left", show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console.print(table, markup=False)
+
+
+def print_status(
+    console: Console,
+    config: Config,
+    states: Sequence[TableState],
+    whole: InstallationState,
+    incidents: Sequence[Incident],
+    *,
+    only_wrong: bool,
+) -> None:
+    """How the tables and the installation are, with what is wrong in the last line."""
+    from pipelines.cli.status import UNSEEN_TABLE
+
+    stale = [state for state in states if state.stale]
+    names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
+    shown = [[getattr(one, name) for name in names] for one in states if one.stale or one.failing or not only_wrong]
+    print_rows(console, "", names, [[_word(value) for value in row] for row in shown if row[1] != UNSEEN_TABLE])
+    lines = ["", *(f"UNSEEN {one.portal}: {one.verdict}" for one in states if one.table == UNSEEN_TABLE)]
+    for one in incidents:
+        who = one.portal if one.portal in {state.portal for state in states} else "all portals"
+        lines.append(f"INCIDENT {who}, since {one.since}: {CAUSES[one.cause].sentence} {one.error}".rstrip())
+        lines += [f"  {', '.join(one.tables)}"] if one.tables else []
+        lines.append(f"  What to do: {remedy(config, [one])}")
+    lines += [f"UNFINISHED since {one.since}: run `{one.command}` again" for one in whole.unfinished]
+    lines += [
+        f"{use.bucket}: {use.sent} of {use.limit} requests in the last minute"
+        + (f", closed for {use.closed_seconds:.0f} s" if use.closed_seconds else "")
+        for use in whole.budget
+    ]
+    lines += [f"BUDGET {whole.budget_fault}"] if whole.budget_fault else []
+    sizes = (whole.lake_bytes, whole.warehouse_bytes, whole.dagster_bytes, whole.free_bytes)
+    lines.append("MiB: lake {}, warehouse {}, Dagster {}; free {}".format(*(size // 2**20 for size in sizes)))
+    beat = whole.daemon_seconds
+    lines.append(
+        "The Dagster daemon never ran here: schedules do nothing."
+        if beat is None
+        else f"The Dagster daemon gave a sign of life {beat:.0f} s ago."
+        + (" It does not run: schedules do nothing." if beat > 300 else "")
+    )
+    never = sum(state.last_complete is None and not state.stale for state in states)
+    lines += [f"{never} tables were not read yet and are not due yet."] if never else []
+    lines.append(
+        f"Wrong: {len(incidents)} incidents, {len(stale)} stale tables."
+        + (f" Stale: {some([f'{one.portal} {one.table}' for one in stale], 5)}" if stale else "")
+        if incidents or stale or whole.unfinished or any(state.failing for state in states)
+        else "No incident, and nothing is stale."
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _word(value: object) -> object:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
+def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
+    """What each table and each portal will cost."""
+    rows: list[tuple[object, ...]] = []
+    for one in forecasts:
+        rows += [
+            (
+                one.portal,
+                table.table,
+                table.slices,
+                table.requests,
+                f"{table.seconds:.1f}",
+                f"{table.share:.2%}",
+            )
+            for table in one.tables.values()
+        ]
+    print_rows(console, "", ("portal", "table", "slices", "requests", "seconds", "of an hour's budget"), rows)
+    for one in forecasts:
+        for table in one.tables.values():
+            if table.error:
+                text = f"\n{one.portal} {table.table} cannot be told: {table.error}"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
+    print_rows(
+        console,
+        "\nIn all",
+        ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests spent on looking"),
+        [
+            (
+                one.portal,
+                sum(table.slices for table in one.tables.values()),
+                one.requests,
+                f"{one.seconds / 60:.1f}",
+                f"{one.share:.1%}",
+                one.asked,
+            )
+            for one in forecasts
+        ],
+    )
+
+
+def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
+    """The summary at the end of a sync."""
+    rows: dict[str, list[int]] = {}
+    for portal, report in outcome.reports:
+        sums = rows.setdefault(portal, [0, 0, 0, 0])
+        for index, value in enumerate((1, report.rows, report.counters.requests, report.counters.retries)):
+            sums[index] += value
+    failed = {portal: sum(one.portal == portal for one in outcome.failures) for portal in config.portals}
+    print_rows(
+        console,
+        f"\n{len(outcome.reports)} slices in {outcome.seconds:.1f} s",
+        ("portal", "slices", "rows", "requests", "retries", "failed"),
+        [(portal, *rows.get(portal, [0, 0, 0, 0]), failed[portal]) for portal in config.portals
+         if portal in rows or failed[portal]],
+    )  # fmt: skip
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in outcome.failures:
+        reasons.setdefault((one.portal, one.error), []).append(named(one.table, one.month))
+    for (portal, error), tables in reasons.items():
+        console.print(
+            f"\n{portal}: {error}\n  Incomplete, with the previous data: {some(tables, 5)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    for text in remarks(outcome.publication):
+        console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.publication_error:
+        console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False, soft_wrap=True)
+    elif outcome.publication and outcome.publication.slices:
+        console.print(f"\npublished to {config.warehouse}", markup=False, highlight=False, soft_wrap=True)
+
+
+def remarks(publication: Publication | None) -> list[str]:
+    """What people should know about a publication."""
+    if publication is None:
+        return []
+    return [*publication.notices, *(f"left out: {error}" for error in publication.problems.values())]
+
+
+def finding_word(finding: Finding) -> str:
+    """How a finding of `check` is shown: what was looked up only is no proof that anything works."""
+    return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """What `planday sync --json` prints."""
+    return {
+        "complete": outcome.is_complete,
+        "seconds": round(outcome.seconds, 3),
+        "tables": [{"portal": portal, **asdict(report)} for portal, report in outcome.reports],
+        "failures": [asdict(failure) for failure in outcome.failures],
+        "publication_error": outcome.publication_error or None,
+    }

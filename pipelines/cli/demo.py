@@ -1,0 +1,168 @@
+"""`planday demo`: the whole path against a local Planday, ending with queries an analyst would recognise."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+
+from pipelines.cli.console import listening, print_outcome, print_rows
+from pipelines.cli.sync import sync
+from planday_io.catalogue import CATALOGUE
+from planday_io.config import Config, load_config
+from planday_io.months import month_of, shifted
+from planday_io.reports.report import write_report
+from planday_io.sandbox.serve import served, write_config
+from planday_io.sandbox.state import Sandbox, demo_sandbox
+
+QUERIES = (
+    (
+        "Employees per department",
+        """
+        SELECT d.portal, coalesce(d.name, '(no name)') AS department, count(e.id) AS employees
+        FROM hr.departments AS d
+        LEFT JOIN hr.employees AS e ON e.portal = d.portal AND list_contains(e.departments, d.id)
+        GROUP BY ALL ORDER BY portal, employees DESC, department
+        """,
+    ),
+    (
+        "Who works and who left, per portal",
+        """
+        SELECT p.portal, p.company_name, p.time_zone,
+               (SELECT count(*) FROM hr.employees AS e WHERE e.portal = p.portal) AS active,
+               (SELECT count(*) FROM hr.deactivated_employees AS e WHERE e.portal = p.portal) AS left_us
+        FROM portal.portals AS p ORDER BY p.portal
+        """,
+    ),
+    (
+        "Hours and cost per department and week: planned, punched, paid, and what came in (the last two full weeks)",
+        """
+        SELECT portal, coalesce(department, '(no name)') AS department, date_trunc('week', date)::DATE AS week,
+               sum(planned_hours)::DECIMAL(9, 1) AS planned_h, sum(worked_hours)::DECIMAL(9, 1) AS punched_h,
+               sum(paid_hours)::DECIMAL(9, 1) AS paid_h, sum(planned_cost)::DECIMAL(11, 2) AS planned_cost,
+               sum(shift_cost)::DECIMAL(11, 2) AS paid_cost, sum(revenue)::DECIMAL(11, 2) AS revenue,
+               round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0), 1) AS cost_percent
+        FROM marts.labour_daily
+        WHERE department_id IS NOT NULL
+          AND date >= date_trunc('week', current_date) - INTERVAL 14 DAY AND date < date_trunc('week', current_date)
+        GROUP BY ALL ORDER BY portal, department, week
+        """,
+    ),
+    (
+        "Why were shifts of the last full month not paid?",
+        """
+        SELECT portal, paid_gap AS reason, count(*) AS shifts, sum(planned_hours)::DECIMAL(9, 1) AS hours
+        FROM marts.hours
+        WHERE paid_gap IS NOT NULL AND date >= date_trunc('month', current_date) - INTERVAL 1 MONTH
+          AND date < date_trunc('month', current_date)
+        GROUP BY ALL ORDER BY portal, shifts DESC
+        """,
+    ),
+    (
+        "Is it complete? One row per portal and verdict (sync.slices)",
+        """
+        SELECT portal, verdict, count(DISTINCT table_name) AS tables, count(*) AS slices,
+               sum(kept)::BIGINT AS rows, sum(requests)::BIGINT AS requests
+        FROM sync.slices GROUP BY ALL ORDER BY ALL
+        """,
+    ),
+)
+
+
+def run(folder: Path, console: Console) -> int:
+    """Sync the demo portals into `folder` and show some queries. Returns the exit code."""
+    # Commands that are printed at the end are pasted where this one was typed; a sync moves the process to its folder.
+    cwd = Path.cwd()
+    _prepare(folder)
+    sandbox = demo_sandbox()
+    with served(sandbox) as address:
+        os.environ["DAGSTER_HOME"] = str(folder)
+        config = load_config(_write_config(sandbox, folder, address), CATALOGUE)
+        console.print(f"A local Planday with {len(config.portals)} portals answers on {address}; reading it:\n")
+        with listening(console, list(config.portals)) as listener:
+            outcome = sync(config, list(config.portals), listener=listener)
+            # What is read on request only, of the smallest portal and of one month.
+            on_request = [table.full_name for table in CATALOGUE.tables() if table.on_request]
+            more = sync(config, ["oslo"], listener=listener, resources=on_request, months=[config.history_start])
+    print_outcome(console, config, outcome)
+    print_outcome(console, config, more)
+    if not (outcome.is_complete and more.is_complete):
+        return 1
+    write_report(config, CATALOGUE, folder / "planday-report.html")
+    with duckdb.connect(str(config.warehouse), read_only=True) as db:
+        for title, query in QUERIES:
+            found = db.execute(query)
+            columns = [column[0] for column in found.description or ()]
+            print_rows(console, f"\n{title}", columns, found.fetchall())
+    for line in next_steps(config, folder, cwd):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+def next_steps(config: Config, folder: Path, cwd: Path) -> list[str]:
+    """What to try after the demo: commands that can be pasted into a shell in `cwd` as they are.
+
+    Args:
+        config: of the demo.
+        folder: of the demo, absolute.
+        cwd: absolute folder of the shell.
+    """
+    warehouse = json.dumps(_from(config.warehouse, cwd), ensure_ascii=False)
+    query = f'import duckdb; print(duckdb.connect({warehouse}, read_only=True).sql("FROM hr.employees LIMIT 5"))'
+    python = Path(sys.executable)
+    ui = [_from(python.with_name("planday"), cwd), "demo", "--ui", "--folder", _from(folder, cwd)]
+    return [
+        "",
+        f"Ask it more:        {shlex.join([_from(python, cwd), '-c', query])}",
+        f"See it in Dagster:  {shlex.join(ui)}",
+        f"Open in a browser:  {(folder / 'planday-report.html').as_uri()}",
+    ]
+
+
+def _from(path: Path, cwd: Path) -> str:
+    """A path as it is typed in `cwd`: relative where it is inside."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def open_ui(folder: Path, port: int) -> int:
+    """Serve the local Planday and the Dagster UI on the demo until interrupted. Returns the exit code."""
+    _prepare(folder)
+    sandbox = demo_sandbox()
+    with served(sandbox) as address:
+        config = _write_config(sandbox, folder, address)
+        environment = {**os.environ, "DAGSTER_HOME": str(folder), "PLANDAY_CONFIG": str(config)}
+        command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+        with subprocess.Popen(command, cwd=folder, env=environment) as dagster:
+            try:
+                return dagster.wait()
+            except KeyboardInterrupt:
+                return dagster.wait()
+
+
+def _write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
+    """Three months of facts. The portal of 400 people pays them with another system, which saves 1,900 calls."""
+    return write_config(
+        sandbox,
+        folder,
+        address,
+        history_start=shifted(month_of(datetime.now(UTC).date()), -1),
+        defaults=["window: {past_months: 1, future_months: 1}"],
+        portals={"copenhagen": ["resources: {exclude: [pay, contract_rules, punchclock.punch_clock_breaks]}"]},
+    )
+
+
+def _prepare(folder: Path) -> None:
+    """Make `folder` a Dagster home, with the files of the checkout or those that the wheel has in their place."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "home"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copyfile((packaged if packaged.exists() else package.parent) / name, folder / name)

@@ -1,0 +1,97 @@
+"""`planday forget`: what is said about it, and the exit code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+
+from pipelines.cli.console import print_rows
+from planday_io.catalogue import CATALOGUE
+from planday_io.config import Config
+from planday_io.config.values import nearest
+from planday_io.errors import ConfigError
+from planday_io.lake.slices import Lake
+from planday_io.privacy import erasure as forgetting
+from planday_io.state.unfinished import UnfinishedCommands
+
+
+def forget_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
+    """Forget a person. Returns the exit code: 1 where a value is still found somewhere."""
+    _known(config, portal)
+    done = forgetting.forget_person(config, CATALOGUE, portal, employee)
+    if as_json:
+        console.print_json(json.dumps(asdict(done)))
+        return 1 if done.places else 0
+    tables = sorted({*done.removed, *done.kept, *done.mentions})
+    rows = [(name, done.removed.get(name, 0), done.kept.get(name, 0), done.mentions.get(name, 0)) for name in tables]
+    print_rows(console, "", ("table", "rows removed", "rows kept under a pseudonym", "mentions taken out"), rows)
+    lines = [] if rows else [f"No row of employee {employee} was there; the id is on the list all the same."]
+    lines.append(
+        f"Looked for {done.values} values of the person in every byte of {done.files} files: "
+        + ("none is left." if not done.places else "some are left.")
+    )
+    if done.is_partly_blind:
+        lines.append(
+            "An earlier attempt was stopped after it had removed records of the person: what only they held was not searched."
+        )
+    lines += [f"  still in {place}" for place in done.places]
+    if done.places:
+        lines.append(
+            "These are parts of other people's rows, or names. Change them in Planday, sync, and run this again."
+        )
+    lines.append(
+        "Later syncs leave the person out until `planday forget --undo`. Connections that are open show the file"
+    )
+    lines.append("they opened: close them. Backups and copies of the files are yours to deal with.")
+    _say(console, lines)
+    return 1 if done.places else 0
+
+
+def remember_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
+    """Take a person off the list. Returns the exit code."""
+    _known(config, portal)
+    was = forgetting.remember_person(config, CATALOGUE, portal, employee)
+    if as_json:
+        console.print_json(json.dumps({"was_forgotten": was}))
+    elif was:
+        _say(
+            console,
+            [
+                f"Employee {employee} is read again from now on. The rest returns with `planday sync {portal} --full`",
+                "and, for facts outside the window with `--months`. What Planday no longer has does not come back.",
+            ],
+        )
+    else:
+        _say(console, [f"Employee {employee} of portal '{portal}' was not forgotten."])
+    return 0
+
+
+def forget_portal(config: Config, portal: str, console: Console, *, as_json: bool) -> int:
+    """Remove a portal. Returns the exit code."""
+    _known(config, portal)
+    removed = forgetting.forget_portal(config, CATALOGUE, portal)
+    if as_json:
+        console.print_json(json.dumps({"removed": removed}))
+        return 0
+    print_rows(console, "", ("table", "slices removed"), sorted(removed.items()))
+    if portal in config.portals:
+        _say(
+            console,
+            [f"Portal '{portal}' still stands in {config.file.name}, so the next sync reads it again: take it out."],
+        )
+    return 0
+
+
+def _known(config: Config, portal: str) -> None:
+    known = {*config.portals, *(key.portal for key in Lake(config.lake, config.state).slices())}
+    # A command that was stopped may have removed the last slice already.
+    known |= {one for entry in UnfinishedCommands(config.state).unfinished() for one in entry.portals}
+    if portal not in known:
+        raise ConfigError(f"there is no portal '{portal}', neither configured nor in the lake{nearest(portal, known)}")
+
+
+def _say(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

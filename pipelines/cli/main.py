@@ -1,0 +1,392 @@
+"""The `planday` command. Everything heavy is imported by the command that needs it, so that `--help` is quick.
+
+Exit codes: 0 all complete, 1 something incomplete or refused (everything else was written), 2 usage or configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.arguments import current_config, known, known_months, known_portals, known_resources, terminal
+from pipelines.cli.connecting import authorize, revoke
+from pipelines.cli.portals import portals
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Planday's data in Parquet and DuckDB, complete or not at all.",
+)
+
+Portals = Annotated[list[str] | None, typer.Argument(help="Keys of portals.yaml; none means all.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as hr,scheduling.shifts.")]
+
+
+def main() -> None:
+    """Entry point: errors we know become one message and an exit code."""
+    from planday_io.errors import ConfigError, PlandayError
+    from planday_io.faults import known, trace_of
+    from planday_io.files import keep_from_others
+
+    keep_from_others()
+    try:
+        app()
+    except ConfigError as error:
+        typer.echo(f"planday: {error}", err=True)
+        sys.exit(2)
+    except PlandayError as error:
+        typer.echo(f"planday: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - a traceback says nothing of what to do, and its text may quote data
+        # Looked up only now: Dagster takes a second to load.
+        from pipelines.storage_faults import file_fault, storage_fault
+
+        of_file = file_fault(error) if isinstance(error, OSError) else None
+        typer.echo(f"planday: {of_file or storage_fault(error) or known(error)}", err=True)
+        if os.environ.get("PLANDAY_TRACE"):
+            typer.echo(trace_of(error), err=True)
+        else:
+            typer.echo("planday: PLANDAY_TRACE=1 in the environment prints the way the error took", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8155,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="How it behaves where the real Planday is not known, such as open_shifts=null; repeatable."),
+    ] = None,
+) -> None:
+    """Serve a local Planday with three demo portals until interrupted."""
+    from planday_io.sandbox.serve import serve_forever
+    from planday_io.sandbox.state import demo_sandbox
+    from planday_io.sandbox.variants import Variants
+
+    try:
+        made = demo_sandbox(variants=Variants.of(variant or ()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--variant") from None
+    typer.echo(f"A local Planday listens on http://127.0.0.1:{port} (Ctrl+C ends it).")
+    for client in made.apps.values():
+        for key, token in client.refresh_tokens.items():
+            typer.echo(f"  {key}: client_id {client.client_id}, refresh token {token}")
+    serve_forever(made, port)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo lives; a folder of its own.")] = Path("demo"),
+    ui: Annotated[bool, typer.Option("--ui", help="Open the Dagster UI on the demo instead of syncing it.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
+) -> None:
+    """Sync three made-up portals into a warehouse and query it. Needs no credentials."""
+    from pipelines.cli import demo as demonstration
+
+    raise typer.Exit(
+        demonstration.open_ui(folder.absolute(), port) if ui else demonstration.run(folder.absolute(), terminal())
+    )
+
+
+@app.command()
+def check(portals: Portals = None, as_json: AsJson = False) -> None:
+    """Try each portal's token, identity and scopes, with one row each."""
+    from dataclasses import asdict
+
+    from pipelines.cli.console import finding_word, print_rows
+    from planday_io.catalogue import CATALOGUE
+    from planday_io.config.secrets import remarks
+    from planday_io.onboarding.check import advice, personal_data
+    from planday_io.onboarding.check import check as check_portals
+
+    config = current_config()
+    for remark in remarks(config):
+        typer.echo(f"planday: {remark}", err=True)
+    findings = check_portals(config, CATALOGUE, known_portals(config, portals))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in findings]
+        print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
+        typer.echo("".join(f"\n{line}" for line in advice(config, CATALOGUE, findings)))
+        print_rows(
+            terminal(),
+            "\nPersonal data: where it will be, by the `privacy` section of portals.yaml",
+            ("class", "policy", "columns", "tables"),
+            personal_data(config, CATALOGUE),
+        )
+    raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
+
+
+@app.command()
+def sync(
+    portals: Portals = None,
+    resources: Resources = None,
+    full: Annotated[bool, typer.Option(help="Read everything, also where only changes are due.")] = False,
+    accept_shrink: Annotated[bool, typer.Option(help="Let snapshots shrink suspiciously this once.")] = False,
+    months: Annotated[
+        str | None,
+        typer.Option(help="Read these months of facts, such as 2026-08..2026-10 (both included) or 2026-09."),
+    ] = None,
+    publish: Annotated[bool, typer.Option(help="Renew the warehouse at the end.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Read portals into the lake and publish the warehouse.
+
+    Without --months: the window of each portal and, where shifts were edited or a month was never read, those months too.
+    """
+    from pipelines.cli.console import listening, print_outcome, summary
+    from pipelines.cli.sync import sync as synchronise
+
+    config = current_config()
+    chosen = known_portals(config, portals)
+    names = known_resources(resources)
+    wanted = known_months(config, chosen, months)
+    console = terminal(err=as_json)
+    with listening(console, chosen) as listener:
+        outcome = synchronise(
+            config,
+            chosen,
+            listener=listener,
+            resources=names,
+            months=wanted,
+            full=full,
+            accept_shrink=accept_shrink,
+            publishes=publish,
+        )
+    if as_json:
+        typer.echo(json.dumps(summary(outcome), indent=2))
+    else:
+        print_outcome(console, config, outcome)
+    raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+@app.command()
+def plan(
+    portals: Portals = None,
+    resources: Resources = None,
+    months: Annotated[
+        str | None, typer.Option(help="Of these months of facts, such as 2026-08..2026-10 (both included).")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="Of one tick of this schedule, such as nightly.")] = None,
+    full: Annotated[bool, typer.Option(help="As if everything were read.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
+    from dataclasses import asdict
+
+    from pipelines.cli.console import print_forecasts
+    from pipelines.cli.sync import planned_runs, scheduled_runs
+    from planday_io.catalogue import CATALOGUE
+    from planday_io.errors import ConfigError
+    from planday_io.sync.forecast import forecast
+    from planday_io.sync.session import PortalSession
+
+    config = current_config()
+    chosen = known_portals(config, portals)
+    if schedule and (resources or months):
+        raise ConfigError("--schedule says what is read: leave out --resources and --months")
+    names, wanted = known_resources(resources), known_months(config, chosen, months)
+    found = []
+    for portal in chosen:
+        if schedule:
+            known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
+            runs = scheduled_runs(config, portal, config.portals[portal].schedules[schedule])
+        else:
+            runs = planned_runs(config, portal, resources=names, months=wanted)
+        session = PortalSession(config, CATALOGUE, portal, run_id="plan")
+        found.append(forecast(session, runs, full=full))
+    if as_json:
+        rows = [
+            {**asdict(one), "requests": one.requests, "tables": [asdict(t) for t in one.tables.values()]}
+            for one in found
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        print_forecasts(terminal(), found)
+    raise typer.Exit(1 if any(table.error for one in found for table in one.tables.values()) else 0)
+
+
+@app.command()
+def publish(
+    rebuild: Annotated[bool, typer.Option(help="Write a new file from the whole lake.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the warehouse up to date with the lake."""
+    from pipelines.cli.console import remarks
+    from pipelines.resources import publish_pending
+    from planday_io.state.unfinished import REBUILD, UnfinishedCommands
+
+    config = current_config()
+    with UnfinishedCommands(config.state).carry_out(REBUILD) if rebuild else nullcontext():
+        done = publish_pending(config, rebuild=rebuild, compare_all=True)
+    if as_json:
+        told = {"notices": done.notices, "problems": {str(key): str(error) for key, error in done.problems.items()}}
+        typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild, **told}))
+    else:
+        for text in remarks(done):
+            typer.echo(text)
+        if done.slices or done.is_rebuild:
+            typer.echo(f"published {done.slices} slices with {done.rows} rows to {config.warehouse}")
+        elif not done.problems:
+            typer.echo(f"{config.warehouse} already shows all of the lake")
+    raise typer.Exit(1 if done.problems else 0)
+
+
+@app.command()
+def tables(as_json: AsJson = False) -> None:
+    """List every table with its key, scope and source."""
+    from pipelines.cli.console import print_rows
+    from planday_io.catalogue import CATALOGUE
+
+    rows = [
+        (table.full_name, ", ".join(("portal", *table.key)), endpoint.scope or "-", endpoint.path)
+        for endpoint in CATALOGUE.endpoints
+        for table in endpoint.tables
+    ]
+    if as_json:
+        names = ("table", "key", "scope", "path")
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+    else:
+        print_rows(terminal(), "", ("table", "key", "scope", "path"), rows)
+
+
+@app.command()
+def status(
+    portals: Portals = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Show tables that are stale or failing only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how everything is: every table's last complete read and next run, incidents, budget, disk, daemon.
+
+    For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
+    """
+    from dataclasses import asdict
+
+    from pipelines.cli.console import print_status
+    from pipelines.cli.status import UNSEEN_TABLE, installation_state, table_states
+    from planday_io.catalogue import CATALOGUE
+
+    config = current_config()
+    chosen = known_portals(config, portals)
+    states = table_states(config, CATALOGUE, chosen)
+    whole = installation_state(config, CATALOGUE)
+    incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
+    if as_json:
+        typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
+    else:
+        print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
+    is_good = (
+        not incidents and not whole.unfinished and not any(one.stale or one.table == UNSEEN_TABLE for one in states)
+    )
+    raise typer.Exit(0 if is_good else 1)
+
+
+@app.command()
+def alert(
+    test: Annotated[
+        bool, typer.Option("--test", help="Send a test message by every channel, and nothing else.")
+    ] = False,
+) -> None:
+    """Look for incidents now and tell what is new, as the `alerts` sensor does every minute.
+
+    Run it from cron where there is no Dagster daemon, or beside one, to hear when the daemon itself is gone.
+    """
+    from pipelines.cli.status import look_now
+    from planday_io.errors import ConfigError
+    from planday_io.monitoring.notifier import send_test
+
+    config = current_config()
+    if test:
+        results = send_test(config)
+        if not results:
+            raise ConfigError(
+                f"{config.file.name} names no channel: add `alerts: {{webhook: {{url: {{env: NAME}}}}}}` or `alerts: "
+                "{mail: ...}`, see portals.example.yaml"
+            )
+        for channel, error in results.items():
+            typer.echo(f"{channel}: {error or 'took the message'}")
+        raise typer.Exit(1 if any(results.values()) else 0)
+    found = look_now(config)
+    for subject in found.sent:
+        typer.echo(f"sent: {subject}")
+    for channel, error in found.failed.items():
+        typer.echo(f"{channel} did not take a message, it is kept for the next look: {error}", err=True)
+    if found.unsaved:
+        typer.echo(f"what was told is told again: {found.unsaved}", err=True)
+    typer.echo(f"{len(found.open)} incidents are open")
+    raise typer.Exit(1 if found.open or found.failed or found.unsaved else 0)
+
+
+app.command()(authorize)
+app.command()(revoke)
+app.add_typer(portals, name="portals")
+
+
+@app.command()
+def forget(
+    portal: Annotated[str, typer.Option(help="Key of the portal.")],
+    employee: Annotated[int | None, typer.Option(help="Id of the employee; without it the whole portal goes.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Forget the employee no longer.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person, or a portal, from the lake, the histories and the warehouse, and prove it."""
+    from pipelines.cli.forget import forget_person, forget_portal, remember_person
+    from planday_io.errors import ConfigError
+
+    config = current_config()
+    if undo and employee is None:
+        raise ConfigError("--undo is for a person: give --employee")
+    what = f"employee {employee} of portal '{portal}'" if employee is not None else f"everything of portal '{portal}'"
+    if not (yes or undo) and sys.stdin.isatty():
+        typer.confirm(f"Remove {what} for good?", abort=True)
+    if employee is None:
+        raise typer.Exit(forget_portal(config, portal, terminal(), as_json=as_json))
+    act = remember_person if undo else forget_person
+    raise typer.Exit(act(config, portal, employee, terminal(), as_json=as_json))
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("planday-report.html"),
+) -> None:
+    """Write one HTML page: how fresh and complete everything is, per portal and month. Open it, or mail it."""
+    from planday_io.catalogue import CATALOGUE
+    from planday_io.reports.report import write_report
+
+    config = current_config()
+    write_report(config, CATALOGUE, output.absolute())
+    typer.echo(f"wrote {output}")
+
+
+@app.command()
+def docs(
+    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is stale.")] = False,
+    folder: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
+) -> None:
+    """Write the generated pages of the documentation: tables, marts, commands. For developers."""
+    from pipelines.reference import commands_page
+    from planday_io.catalogue import CATALOGUE
+    from planday_io.reports.documentation import marts_page, tables_page
+
+    pages = {"tables.md": tables_page(CATALOGUE), "marts.md": marts_page(), "commands.md": commands_page(app)}
+    stale = []
+    for name, wanted in pages.items():
+        page = folder / name
+        if not check_only:
+            page.write_text(wanted, encoding="utf-8")
+        elif not page.exists() or page.read_text(encoding="utf-8") != wanted:
+            stale.append(str(page))
+    if stale:
+        typer.echo(f"{', '.join(stale)}: stale; run `make docs` and commit", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,58 @@
+"""`planday portals`: commands about a portal as a whole."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.arguments import current_config
+
+portals = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Commands about a portal as a whole.")
+
+
+@portals.command()
+def rename(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Key of the portal until now.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its key from now on.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Give a portal another key: lake, histories, state, portals.yaml and warehouse. Nothing is read again from Planday.
+
+    Where portals.yaml has the new key already, because it was edited by hand, the data follows. Stopped anywhere, the same
+    command continues.
+    """
+    from pipelines.alerting import under_way
+    from pipelines.cli.sync import open_instance
+    from pipelines.liveness import end_dead_runs
+    from planday_io.catalogue import CATALOGUE
+    from planday_io.errors import PlandayError
+    from planday_io.onboarding.renaming import rename_portal
+
+    config = current_config()
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Rename portal '{old}' to '{new}' everywhere?", abort=True)
+    with open_instance(config) as instance:
+        end_dead_runs(instance, config.state)
+        for portal, run_id in under_way(instance):
+            if portal in (old, new):
+                raise PlandayError(
+                    f"run {run_id} of portal '{portal}' is queued or under way, and nothing was renamed: wait for it, or "
+                    f"cancel it"
+                )
+        done = rename_portal(config, CATALOGUE, old, new)
+    file = config.file.name
+    typer.echo(
+        f"Portal '{old}' is '{new}' from now on: {done.slices} slices were moved, and nothing was read from Planday."
+    )
+    typer.echo(
+        f"The key in {file} was replaced; where its tokens are read stays as it was."
+        if done.edited
+        else f"{file} had the new key already."
+    )
+    typer.echo(
+        f"Dagster keeps what it recorded under '{old}': the partitions of '{new}' begin without materializations, and "
+        f"nothing is read again because of that. Its schedules appear when the code location is reloaded. Queries, "
+        f"dashboards and scripts that name '{old}' have to name '{new}'."
+    )

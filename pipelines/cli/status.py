@@ -1,0 +1,223 @@
+"""How an installation is: every table of every portal from the lake's own metadata, incidents, budget, disk, daemon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pipelines.alerting import look, look_without_dagster, note_configuration
+from pipelines.cli.sync import open_instance
+from pipelines.definitions import definitions_fault
+from pipelines.storage_faults import DagsterStorageError, dagster_storage
+from planday_io.catalogue import Catalogue
+from planday_io.client.budget import BudgetUse, budget_use
+from planday_io.config import Config
+from planday_io.config.grid import window_months
+from planday_io.config.selection import endpoints_of
+from planday_io.config.ticks import next_tick as next_tick_of
+from planday_io.errors import DamagedSliceError, PlandayError, StorageError
+from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook
+from planday_io.monitoring.freshness import portal_freshness
+from planday_io.monitoring.incidents import Incident
+from planday_io.monitoring.notifier import AlertBook, Look
+from planday_io.state.unfinished import UnfinishedCommand, UnfinishedCommands
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """One table of one portal. Instants are ISO texts, UTC for what was, the portal's zone for what is due.
+
+    Where a table has a slice per month: the rows of all of them, and the oldest read of those in the portal's window, or
+    None where one of these was never read. `failing` is the cause of a failure that is not over, see
+    `planday_io.monitoring.failures.CAUSES`.
+    """
+
+    portal: str
+    table: str
+    rows: int | None
+    last_complete: str | None
+    verdict: str | None
+    next_due: str | None
+    stale: bool
+    failing: str | None
+    published: bool
+
+
+UNSEEN_TABLE = "(all tables)"
+"""Stands for a table where a portal's files cannot be read; the verdict says why."""
+
+
+def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> list[TableState]:
+    """The state of every table that the portals have."""
+    states: list[TableState] = []
+    for portal in portals:
+        try:
+            states += _states_of(config, catalogue, portal)
+        except PlandayError as error:
+            states.append(_unseen(portal, error))  # and hides none of the others
+    return states
+
+
+def _unseen(portal: str, error: PlandayError) -> TableState:
+    return TableState(
+        portal=portal,
+        table=UNSEEN_TABLE,
+        rows=None,
+        last_complete=None,
+        verdict=str(error),
+        next_due=None,
+        stale=False,
+        failing="unseen",
+        published=False,
+    )
+
+
+def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableState]:
+    lake = Lake(config.lake, config.state)
+    pending = set(lake.pending())
+    states = []
+    notes = FailureBook(config.state)
+    fresh = portal_freshness(config, catalogue, portal, datetime.now(UTC))
+    failing: dict[str, str] = {note.table: note.cause for note in notes.of(portal)}
+    settings = config.portals[portal]
+    zone = ZoneInfo(settings.timezone)
+    now = datetime.now(UTC)
+    due: dict[str, datetime] = {}
+    for schedule in settings.schedules.values():
+        if not schedule.enabled:
+            continue
+        tick = next_tick_of(schedule.cron, zone, now)
+        for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+            due[endpoint.name] = min(tick, due.get(endpoint.name, tick))
+    for endpoint in endpoints_of(catalogue, settings):
+        for table in endpoint.tables:
+            months = window_months(config, portal, now) if table.is_monthly else [None]
+            keys = [SliceKey.of(table.full_name, portal, month) for month in months]
+            origins, is_damaged = _origins(lake, lake.slices(table.full_name, portal))
+            current = [origins.get(key) for key in keys]
+            known = [origin for origin in current if origin is not None]
+            oldest = min(known, key=lambda origin: origin.fetched) if len(known) == len(keys) else None
+            next_tick = due.get(endpoint.name)
+            states.append(
+                TableState(
+                    portal=portal,
+                    table=table.full_name,
+                    rows=sum(origin.kept for origin in origins.values() if origin) if origins else None,
+                    last_complete=oldest.fetched.isoformat(timespec="seconds") if oldest else None,
+                    verdict=oldest.verdict if oldest else None,
+                    next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
+                    stale=fresh[table.full_name].is_stale,
+                    failing=failing.get(table.full_name) or ("damaged" if is_damaged else None),
+                    published=oldest is not None
+                    and pending.isdisjoint(keys)
+                    and not any(lake.is_held(key) for key in keys),
+                )
+            )
+    return states
+
+
+def _origins(lake: Lake, keys: list[SliceKey]) -> tuple[dict[SliceKey, Origin | None], bool]:
+    """Where slices come from, and whether a file of them is damaged."""
+    found: dict[SliceKey, Origin | None] = {}
+    is_damaged = False
+    for key in keys:
+        try:
+            found[key] = lake.origin(key)
+        except DamagedSliceError:
+            found[key], is_damaged = None, True
+    return found, is_damaged
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationState:
+    """What concerns all portals.
+
+    Args:
+        incidents: that are open.
+        budget: use of the request budget in the last minute.
+        budget_fault: why that could not be read, or empty.
+        free_bytes: of the disk that the warehouse is on.
+        lake_bytes, warehouse_bytes, dagster_bytes: sizes of the lake, of the warehouse file and of Dagster's own folder.
+        unfinished: commands that were stopped half-way, oldest first.
+        daemon_seconds: since the Dagster daemon's last sign of life, or None when there never was one.
+    """
+
+    incidents: list[Incident]
+    budget: list[BudgetUse]
+    budget_fault: str
+    free_bytes: int
+    lake_bytes: int
+    warehouse_bytes: int
+    dagster_bytes: int
+    unfinished: list[UnfinishedCommand]
+    daemon_seconds: float | None
+
+
+def installation_state(config: Config, catalogue: Catalogue) -> InstallationState:
+    """Look at the installation, sending no alert. Raises StorageError.
+
+    Where Dagster's storage cannot be used, or its definitions cannot be built, that is an incident.
+    """
+    now = datetime.now(UTC)
+    incidents = AlertBook(config, catalogue).found(now)
+    newest = None
+    if fault := definitions_fault(config.file):
+        incidents = _with(incidents, "config", CONFIGURATION, fault, now)
+    try:
+        with open_instance(config) as instance, dagster_storage():
+            beats = [beat for status in instance.get_daemon_statuses().values() if (beat := status.last_heartbeat)]
+            newest = max((beat.timestamp for beat in beats), default=None)
+    except DagsterStorageError as error:
+        incidents = _with(incidents, "storage", DAGSTER, error, now)
+    budget: list[BudgetUse] = []
+    budget_fault = ""
+    try:
+        budget = budget_use(config.state / "budget.sqlite", time.time())
+    except StorageError as error:
+        budget_fault = str(error)
+    return InstallationState(
+        incidents=incidents,
+        budget=budget,
+        budget_fault=budget_fault,
+        free_bytes=shutil.disk_usage(config.warehouse.parent).free,
+        lake_bytes=_size(config.lake),
+        warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
+        dagster_bytes=_size(Path(os.environ.get("DAGSTER_HOME", config.home)) / ".dagster"),
+        unfinished=UnfinishedCommands(config.state).unfinished(),
+        daemon_seconds=None if newest is None else max(0.0, time.time() - newest),
+    )
+
+
+def look_now(config: Config) -> Look:
+    """Find incidents and tell what is new, as the `alerts` sensor does. Raises StorageError, AlertError never."""
+    now = datetime.now(UTC)
+    note_configuration(config, definitions_fault(config.file), now)
+    try:
+        with open_instance(config) as instance, dagster_storage():
+            return look(config, instance, now)
+    except DagsterStorageError as error:
+        return look_without_dagster(config, error, now)
+
+
+def _with(incidents: list[Incident], cause: str, table: str, error: PlandayError, now: datetime) -> list[Incident]:
+    """The incidents and one of the installation, unless an alert told of it already."""
+    new = Incident(
+        portal=INSTALLATION, cause=cause, tables=[table], since=now.isoformat(timespec="seconds"), error=str(error)
+    )
+    return incidents if any(one.key == new.key for one in incidents) else [*incidents, new]
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,336 @@
+"""`planday sync`: the same assets, in this process, against the same instance, one portal after the other.
+
+Portals in threads were tried: Dagster configures Python's logging at the start of each run, and two runs that begin at once
+wait for each other's logging locks for ever. Who wants portals side by side starts a `planday sync PORTAL` for each; they
+share the budget and take turns at publishing.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
+from pipelines.definitions import checked_definitions
+from pipelines.liveness import end_dead_runs, process_tags
+from pipelines.progress import LISTENER, Listener
+from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG, publish_pending
+from pipelines.schedules import ASSET_JOB, same_partitions
+from pipelines.storage_faults import DagsterStorageError, dagster_storage
+from planday_io.catalogue import CATALOGUE, Endpoint
+from planday_io.config import Config, Schedule
+from planday_io.config.grid import grid_months, window_months
+from planday_io.config.selection import endpoints_of
+from planday_io.errors import ConfigError, PlandayError, StorageError
+from planday_io.faults import known
+from planday_io.files import locked, write_text
+from planday_io.lake.slices import Lake
+from planday_io.monitoring.failures import FailureBook, failure_of
+from planday_io.onboarding.doubles import refused_as_doubles
+from planday_io.sync.changes import ChangedMonths, months_to_read
+from planday_io.sync.refresh import TableReport
+from planday_io.sync.session import PortalSession
+from planday_io.warehouse import Publication
+
+_DELAY_CAP_SECONDS = 15
+_SETTINGS = Path(__file__).resolve().parents[2] / "dagster.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A table that was not written; its previous slice stays."""
+
+    portal: str
+    table: str
+    month: str | None
+    error: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a sync did.
+
+    Args:
+        reports: (portal, report) of each table that was written.
+        failures: of those that were not.
+        publication: of the warehouse; None when it was left out or failed.
+        publication_error: why it failed.
+        seconds: it took.
+    """
+
+    reports: list[tuple[str, TableReport]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    publication: Publication | None = None
+    publication_error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """True when every table was written and the warehouse shows it."""
+        left_out = self.publication is not None and self.publication.problems
+        return not self.failures and not self.publication_error and not left_out
+
+
+def open_instance(config: Config) -> dg.DagsterInstance:
+    """The instance of the installation: DAGSTER_HOME, else the configuration's folder.
+
+    Relative paths of dagster.yaml belong to the home folder, so this process moves there. The first use of a fresh
+    folder migrates its database; twelve processes doing that at once would fail, so they take turns.
+
+    Raises:
+        ConfigError: DAGSTER_HOME is no folder.
+        StorageError: Dagster's storage cannot be used.
+    """
+    if not os.environ.get("DAGSTER_HOME"):
+        os.environ["DAGSTER_HOME"] = str(config.home)
+    home = os.environ["DAGSTER_HOME"]
+    if not Path(home).is_absolute() or not Path(home).is_dir():
+        raise ConfigError(
+            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {config.home}, or unset it"
+        )
+    os.chdir(home)
+    with locked(config.state / "locks" / "instance.lock"), dagster_storage():
+        _bring_settings(Path(home))
+        instance = dg.DagsterInstance.get()
+        instance.get_runs_count()
+        instance.event_log_storage.get_maximum_record_id()
+    return instance
+
+
+def _bring_settings(home: Path) -> None:
+    """Put the project's dagster.yaml into a folder that never had one: without it Dagster reports home and limits nothing."""
+    file = home / "dagster.yaml"
+    if not file.exists() and not (home / "history").exists() and _SETTINGS.is_file():
+        write_text(file, _SETTINGS.read_text(encoding="utf-8"))
+
+
+def sync(
+    config: Config,
+    portals: Sequence[str],
+    *,
+    listener: Listener,
+    resources: Sequence[str] | None = None,
+    months: Sequence[str] | None = None,
+    full: bool = False,
+    accept_shrink: bool = False,
+    publishes: bool = True,
+) -> Outcome:
+    """Refresh portals and publish.
+
+    Args:
+        config: of the installation.
+        portals: keys.
+        listener: told what happens.
+        resources: domains and tables; None is each portal's default tables, or its facts where months are given.
+        months: to read; None is each portal's window, and what is marked as changed or never read.
+        full: read everything, also where only changes are due.
+        accept_shrink: let snapshots shrink this once.
+        publishes: renew the warehouse at the end.
+    """
+    began = time.monotonic()
+    outcome = Outcome()
+    recorder = _Recorder(outcome, listener)
+    job = checked_definitions(config.file).resolve_implicit_global_asset_job_def()
+    tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), STARTED_BY_TAG: "planday sync"}
+    tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
+    tags |= process_tags(config.state)
+    tags |= {FULL_TAG: "true"} if full else {}
+    tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
+    lake = Lake(config.lake, config.state)
+    # All that a sync writes is published as one.
+    with open_instance(config) as instance, lake.writers.writing() as writer:
+        tags[WRITER_TAG] = writer
+        with dagster_storage():
+            end_dead_runs(instance, config.state)
+        LISTENER.set(recorder)
+        refused = refused_as_doubles(config, CATALOGUE, portals)
+        for portal in portals:
+            try:
+                _try_to_begin(config, portal, refused.get(portal))
+                for month, group in _runs(config, portal, resources, months):
+                    with _storage_of(outcome, portal, month, group):
+                        result = job.execute_in_process(
+                            instance=instance,
+                            partition_key=partition_of(portal, month),
+                            asset_selection=asset_keys(group),
+                            tags=tags,
+                            raise_on_error=False,
+                            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                        )
+                    _note_skipped(outcome, portal, month, group, result)
+                ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal)
+            except _NothingMoreError:
+                # Without Dagster's storage no run can begin; what is written is published.
+                break
+            except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
+                _note_portal(config, portal, resources, months, known(error), recorder)
+    if publishes:
+        try:
+            outcome.publication = publish_pending(config)
+        except PlandayError as error:
+            outcome.publication_error = str(error)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+class _NothingMoreError(Exception):
+    """Dagster's storage cannot be used, so the rest of a sync is left out."""
+
+
+@contextmanager
+def _storage_of(outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint]) -> Iterator[None]:
+    """Note a fault of Dagster's storage as what became of the tables of a run that were not written."""
+    try:
+        with dagster_storage():
+            yield
+    except DagsterStorageError as error:
+        told = {report.table for key, report in outcome.reports if key == portal and report.month == month}
+        missing = [table.full_name for one in group for table in one.tables if table.full_name not in told]
+        outcome.failures += [Failure(portal, table, month, str(error)) for table in missing or ["everything"]]
+        raise _NothingMoreError from error
+
+
+def _try_to_begin(config: Config, portal: str, refused: PlandayError | None) -> None:
+    """Whether the portal's runs could begin at all: otherwise each of its tables would say so. Raises PlandayError."""
+    if refused:
+        raise refused
+    session = PortalSession(config, CATALOGUE, portal, run_id="")
+    session.tokens.client_id()
+    session.token_store.read()
+
+
+def _note_portal(
+    config: Config,
+    portal: str,
+    resources: Sequence[str] | None,
+    months: Sequence[str] | None,
+    error: PlandayError,
+    recorder: "_Recorder",
+) -> None:
+    """What kept a portal from being read to the end: said once, and noted for alerts for each table that was due."""
+    now = datetime.now(UTC)
+    due = endpoints_of(CATALOGUE, config.portals[portal], resources if resources is not None else CATALOGUE.domains())
+    wanted: list[tuple[Endpoint, str | None]] = []
+    if resources is not None or months is None:
+        wanted += [(one, None) for one in due if one.grid == "portal"]
+    wanted += [
+        (one, month) for month in months or window_months(config, portal, now) for one in due if one.grid == "month"
+    ]
+    written = recorder.written(portal)
+    # Where it cannot be noted, this command says it all the same.
+    with suppress(StorageError):
+        FailureBook(config.state).note(
+            failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
+            for endpoint, month in wanted
+            for table in endpoint.tables
+            if (table.full_name, month) not in written
+        )
+    recorder.failed(portal, "everything" if not written else "the rest", None, str(error), is_final=True)
+
+
+def _runs(
+    config: Config, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
+) -> Iterator[tuple[str | None, list[Endpoint]]]:
+    """The runs of a portal, one after the other: snapshots, then the latest month first.
+
+    What is marked is looked up when the snapshots are done, because reading them is what marks it.
+    """
+    settings = config.portals[portal]
+    names = resources if resources is not None else CATALOGUE.domains()
+    due = endpoints_of(CATALOGUE, settings, names)
+    facts = [endpoint for endpoint in due if endpoint.grid == "month"]
+    snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
+    if resources is not None or months is None:
+        for group in same_partitions(snapshots, CATALOGUE, config):
+            yield None, group
+    wanted = dict.fromkeys(months or window_months(config, portal, datetime.now(UTC)), facts)
+    if months is None and any(endpoint.watch for endpoint in snapshots):
+        lake = Lake(config.lake, config.state)
+        for mark in ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal):
+            marked = endpoints_of(CATALOGUE, settings, mark.tables)
+            both = [*wanted.get(mark.month, []), *marked]
+            wanted[mark.month] = [one for one in CATALOGUE.endpoints if one in both]
+    for month in sorted(wanted, reverse=True):
+        for group in same_partitions(wanted[month], CATALOGUE, config):
+            yield month, group
+
+
+def planned_runs(
+    config: Config,
+    portal: str,
+    *,
+    resources: Sequence[str] | None = None,
+    months: Sequence[str] | None = None,
+) -> list[tuple[str | None, list[Endpoint]]]:
+    """The runs that `sync` would make now, as far as it can be told before the API is asked what changed."""
+    now = datetime.now(UTC)
+    runs = list(_runs(config, portal, resources, months))
+    facts = [one for one in endpoints_of(CATALOGUE, config.portals[portal], CATALOGUE.domains()) if one.grid == "month"]
+    if months is None and any(one.watch for _, group in runs for one in group):
+        lake, grid = Lake(config.lake, config.state), grid_months(config, portal, now)
+        due = {(month, one.name) for month, group in runs for one in group}
+        for month, names in months_to_read(lake, portal, grid, facts, (), (), now).items():
+            missing = [one for one in facts if one.name in names and (month, one.name) not in due]
+            runs += [(month, group) for group in same_partitions(missing, CATALOGUE, config)]
+    return runs
+
+
+def scheduled_runs(config: Config, portal: str, schedule: Schedule) -> list[tuple[str | None, list[Endpoint]]]:
+    """The runs of one tick of a schedule."""
+    due = endpoints_of(CATALOGUE, config.portals[portal], schedule.resources)
+    groups = same_partitions(due, CATALOGUE, config)
+    months = window_months(config, portal, datetime.now(UTC))
+    snapshots: list[tuple[str | None, list[Endpoint]]] = [(None, one) for one in groups if one[0].grid == "portal"]
+    return snapshots + [(month, one) for month in months for one in groups if one[0].grid == "month"]
+
+
+def _note_skipped(
+    outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult
+) -> None:
+    """A table that neither was written nor failed was left out, because one it is read from failed, or crashed."""
+    told = {report.table for key, report in outcome.reports if key == portal and report.month == month}
+    told |= {failure.table for failure in outcome.failures if failure.portal == portal and failure.month == month}
+    for endpoint in group:
+        if endpoint.name in told:
+            continue
+        step = endpoint.name.replace(".", "__")
+        crash = next((e for e in result.all_events if e.step_key == step and e.is_step_failure), None)
+        why = "left out, because the table it is read from failed"
+        if crash and crash.step_failure_data.error:
+            why = f"{crash.step_failure_data.error.cls_name}: a fault of this program; see run {result.run_id}"
+        elif not endpoint.fan_out:
+            why = f"did not run; see run {result.run_id} of {ASSET_JOB}"
+        outcome.failures.append(Failure(portal, endpoint.name, month, why))
+
+
+class _Recorder:
+    """Keeps what the steps tell, and passes it on."""
+
+    def __init__(self, outcome: Outcome, listener: Listener) -> None:
+        self._outcome = outcome
+        self._listener = listener
+
+    def written(self, portal: str) -> set[tuple[str, str | None]]:
+        """Tables and months of a portal that were written."""
+        return {(report.table, report.month) for key, report in self._outcome.reports if key == portal}
+
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
+        self._listener.reading(portal, table, month, done, expected)
+
+    def waiting(self, portal: str, text: str) -> None:
+        self._listener.waiting(portal, text)
+
+    def finished(self, portal: str, report: TableReport) -> None:
+        self._outcome.reports.append((portal, report))
+        self._listener.finished(portal, report)
+
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
+        if is_final:
+            self._outcome.failures.append(Failure(portal, table, month, error))
+        self._listener.failed(portal, table, month, error, is_final=is_final)

@@ -1,0 +1,117 @@
+"""Ticks of cron schedules as UTC instants, where clocks are put forward and back.
+
+A wall clock shows some times twice and leaves others out. What happens then differs between schedulers and kinds of
+expressions, so a tick at such a time is a range of instants, and nobody is late who kept to either end of it. Differences are
+taken between instants: those of wall clocks are wrong by the shift.
+
+Not here: which table a schedule reads, and whether it is stale (`planday_io.monitoring.freshness`).
+"""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from croniter import CroniterBadDateError, croniter
+
+_LARGEST_SHIFT = timedelta(hours=3)
+"""More than any zone puts its clocks back by."""
+_MOST = 4096
+"""The most ticks that are checked: those of a schedule of every minute in three days."""
+
+
+class Tick(NamedTuple):
+    """One tick. Both ends are the same instant, except where the clock shows its time twice or not at all."""
+
+    earliest: datetime
+    latest: datetime
+    is_left_out: bool = False
+
+
+def due_since(cron: str, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """The UTC instant of the newest tick whose read has to be there by now; None where the schedule never ticked.
+
+    A read may take half the time since the tick before.
+
+    Args:
+        cron: five fields, on the wall clock of the zone.
+        zone: of the portal.
+        now: UTC instant.
+    """
+    return _due_since(cron, zone.key, now.astimezone(UTC).replace(second=0, microsecond=0))
+
+
+@functools.lru_cache(maxsize=1024)
+def _due_since(cron: str, zone: str, now: datetime) -> datetime | None:
+    count = 8
+    while True:
+        ticks, are_all = _before(cron, ZoneInfo(zone), now, count)
+        is_whole = are_all or count >= _MOST
+        for tick, before in pairwise(ticks):
+            if now - tick.latest > (tick.latest - before.earliest) / 2:
+                # Only then are all ticks there that a shift of the clock puts after this one.
+                if is_whole or tick.earliest - ticks[-1].earliest >= _LARGEST_SHIFT:
+                    return tick.earliest
+                break
+        else:
+            if is_whole:
+                return ticks[-1].earliest if ticks else None
+        count *= 4
+
+
+def next_tick(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """The next tick on the wall clock of the zone: of a time that comes twice the second, of one that is left out the end.
+
+    Dagster's schedules with a fixed hour do the same.
+    """
+    local = now.astimezone(zone)
+    wall = (local - _LARGEST_SHIFT).replace(tzinfo=None)
+    times = croniter(cron, wall)
+    while True:
+        tick = _tick(times.get_next(datetime), zone)
+        at = _end_of_gap(tick, zone) if tick.is_left_out else tick.latest
+        if at > now:
+            return at.astimezone(zone)
+
+
+def _before(cron: str, zone: ZoneInfo, now: datetime, count: int) -> tuple[list[Tick], bool]:
+    """Ticks until now, the newest first, and whether there were none before them."""
+    wall = now.astimezone(zone).replace(tzinfo=None)
+    shifts = {(now + way).astimezone(zone).utcoffset() for way in (-_LARGEST_SHIFT, timedelta(), _LARGEST_SHIFT)}
+    # Where the clock was just put back, it shows times that come after now on its face and came before it in truth.
+    start = wall + (_LARGEST_SHIFT if len(shifts) > 1 else timedelta()) + timedelta(seconds=1)
+    times = croniter(cron, start)
+    is_hourly = cron.split()[1] == "*"
+    found: list[Tick] = []
+    seen = 0
+    while seen < count:
+        try:
+            tick = _tick(times.get_prev(datetime), zone)
+        except CroniterBadDateError:
+            break  # a schedule of a 29 February, say
+        if tick.earliest == tick.latest or not is_hourly:
+            found.append(tick)
+        elif not tick.is_left_out:
+            # An hourly schedule ticks at both.
+            found += [Tick(one, one) for one in (tick.latest, tick.earliest)]
+        seen += 1
+    return sorted((tick for tick in found if tick.earliest <= now), reverse=True), seen < count
+
+
+def _tick(wall: datetime, zone: ZoneInfo) -> Tick:
+    one, other = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    is_left_out = one.astimezone(zone).replace(tzinfo=None) != wall
+    return Tick(min(one, other), max(one, other), is_left_out)
+
+
+def _end_of_gap(tick: Tick, zone: ZoneInfo) -> datetime:
+    """The instant at which the clock was put forward, between the two readings of a time that it left out."""
+    early, late = tick.earliest, tick.latest
+    before = early.astimezone(zone).utcoffset()
+    while late - early > timedelta(minutes=1):
+        middle = early + (late - early) / 2
+        early, late = (middle, late) if middle.astimezone(zone).utcoffset() == before else (early, middle)
+    return late.replace(second=0, microsecond=0)

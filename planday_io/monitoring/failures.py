@@ -1,0 +1,317 @@
+"""What failed for good and has not been read since: one small file per portal in the state folder.
+
+Written where a table's last retry failed, struck off where the table is written again, whoever runs it. Alerts and
+`planday status` tell from it. Texts, names and ids of runs only; no error of this package holds personal data.
+
+Not here: the log of runs for analysts (`planday_io.lake.runs`), who is told (`planday_io.monitoring`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from planday_io.errors import (
+    AccessRevokedError,
+    ConfigError,
+    DamagedFileError,
+    DamagedSliceError,
+    DataError,
+    FaultError,
+    MalformedJsonError,
+    MissingScopeError,
+    PlandayError,
+    PortalIdentityError,
+    PublicationError,
+    SecretError,
+    ShrunkSnapshotError,
+    StorageError,
+    TokenError,
+    TransientApiError,
+)
+from planday_io.files import locked, storage_errors
+from planday_io.state.records import read_record, remove_record, set_aside, write_record
+
+INSTALLATION = "-installation"
+"""Stands for a portal where something concerns all of them; no portal's key can be this."""
+WAREHOUSE = "warehouse"
+"""Stands for a table where the publication failed."""
+CONFIGURATION = "portals.yaml"
+"""Stands for a table where the configuration is wrong."""
+DAGSTER = "dagster"
+"""Stands for a table where Dagster's storage cannot be used."""
+
+
+class Cause(NamedTuple):
+    """Why something failed, for people.
+
+    Args:
+        sentence: what happened.
+        remedy: what to do; `{portal}` is the portal's key, `{place}` where its refresh token is read.
+        per_table: whether each table is an incident of its own; otherwise those of a portal are one.
+        whole_portal: whether no table of the portal can be read.
+    """
+
+    sentence: str
+    remedy: str
+    per_table: bool = False
+    whole_portal: bool = False
+
+
+CAUSES = {
+    "api": Cause(
+        "Planday's API or identity server did not answer usably, also after all retries.",
+        "Nothing, if Planday is down: the next run reads what is missing. If it lasts, check network, proxy and "
+        "certificates of this machine, and run `planday check {portal}`.",
+    ),
+    "token": Cause(
+        "The identity server refuses the refresh token: it is wrong, or access was revoked.",
+        "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > "
+        "Integrations > API Access and the new token to {place}. Then `planday check {portal}`, and `planday sync {portal}` "
+        "or the next schedule.",
+        whole_portal=True,
+    ),
+    "administrator": Cause(
+        "The API refuses a brand new access token: the administrator who authorized the app was deactivated, or the app "
+        "was revoked.",
+        "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}`, "
+        "or wait for the next schedule.",
+        whole_portal=True,
+    ),
+    "secret": Cause(
+        "A secret that portals.yaml points at cannot be read.",
+        "Put it where the error says, readable for the account that runs this. Then `planday sync {portal}`, or wait for the "
+        "next schedule.",
+        whole_portal=True,
+    ),
+    "scope": Cause(
+        "The app lacks a scope. Scopes are fixed when an app is created.",
+        "Create a new app with it and authorize it, or leave the tables out: `planday check {portal}` prints the line.",
+    ),
+    "identity": Cause(
+        "The token opens another Planday portal than this key stands for, or one that another key stands for. Nothing was "
+        "written.",
+        "Do what the error says: give each key the token of its own portal, or take one of the two keys out. Then "
+        "`planday check`.",
+        whole_portal=True,
+    ),
+    "shrunk": Cause(
+        "A table lost so many rows that a fault is likelier than the truth. The previous rows were kept.",
+        "Look in Planday. If it is true: `planday sync {portal} --accept-shrink`; `guards` sets what is usual.",
+        per_table=True,
+    ),
+    "data": Cause(
+        "Planday's answer does not fit: pages that disagree, a body that is no JSON inside, or a member of another type "
+        "than documented.",
+        "If the next run says the same, Planday changed this table: update this program, or exclude the table until then.",
+        per_table=True,
+    ),
+    "refused": Cause(
+        "The API refuses the call itself.",
+        "Check api_url in portals.yaml with `planday check {portal}`; if others work, Planday changed this call: update this "
+        "program, or exclude the table until then.",
+        per_table=True,
+    ),
+    "storage": Cause(
+        "A file could not be written or read.",
+        "Free some space, or correct the folder's rights or mount; then `planday sync {portal}`, or wait for the next run.",
+    ),
+    "state": Cause(
+        "A file that this program keeps for itself was damaged: something else wrote to it, or the disk lost part of it.",
+        "Do what the error says, and look for what did it: a full or failing disk, a kill of the machine, an editor, a copy.",
+    ),
+    "fault": Cause(
+        "This program has a fault, or met something that it does not know. Nothing incomplete was written.",
+        "Report the type and the place that the error names; they hold no data. The run's log has the way the error took. "
+        "`planday sync {portal}` tries again.",
+    ),
+    "publication": Cause(
+        "The lake is complete, but the warehouse file could not be renewed. Analysts see the previous state.",
+        "Do what the error says, then `planday publish`.",
+    ),
+    "crash": Cause(
+        "The run ended without telling why: its process was killed, the machine stopped, or this program has a fault.",
+        "Look at the run. Its tables are read again by the next run, or by `planday sync {portal}`.",
+    ),
+    "unfinished": Cause(
+        "A command of several steps was stopped half-way: what it was to do is done in part only.",
+        "Run the same command again, it finishes what is left. `planday status` shows it as it has to be typed.",
+    ),
+    "stale": Cause(
+        "Tables were not read when their schedule was due.",
+        "See whether the Dagster daemon runs and whether runs wait in its queue; `planday sync {portal}` reads them now.",
+    ),
+    "damaged": Cause(
+        "A file of the lake is damaged: cut off, overwritten, or with flipped bits. Its previous rows are still published.",
+        "Tables that can be read again are, by the next run; for what cannot, restore the file from a backup, as the error "
+        "says. Check the disk.",
+    ),
+    "edited": Cause(
+        "Another program edited the warehouse file. Its edits were set aside and readers do not see them.",
+        "Let that program open the file read-only. Remove the files that the error names when nobody needs them.",
+    ),
+    "disk": Cause(
+        "The disk is nearly full.",
+        "Free some space: renewing the warehouse needs room for another copy of it.",
+    ),
+    "config": Cause(
+        "portals.yaml, or the environment of the service, cannot be used as it is now. Runs that begin fail before they read "
+        "anything.",
+        "Correct what the error says; `planday check` uses the same, where its environment is the service's.",
+    ),
+    "unseen": Cause(
+        "The files of the lake or of .planday cannot be looked at, so nobody knows what else is wrong.",
+        "Do what the error says, then `planday status`.",
+    ),
+    "other": Cause(
+        "Something failed in a way that this version does not know.",
+        "Look at the error and at the run.",
+    ),
+}
+
+
+def cause_of(error: PlandayError) -> str:
+    """The name in `CAUSES` that an error belongs to."""
+    kinds: tuple[tuple[type[PlandayError], str], ...] = (
+        (ConfigError, "config"),
+        (MalformedJsonError, "data"),
+        (TransientApiError, "api"),
+        (AccessRevokedError, "administrator"),
+        (TokenError, "token"),
+        (SecretError, "secret"),
+        (MissingScopeError, "scope"),
+        (PortalIdentityError, "identity"),
+        (ShrunkSnapshotError, "shrunk"),
+        (DataError, "data"),
+        (DamagedSliceError, "damaged"),
+        (PublicationError, "publication"),
+        (DamagedFileError, "state"),
+        (StorageError, "storage"),
+        (FaultError, "fault"),
+    )
+    return next((cause for kind, cause in kinds if isinstance(error, kind)), "refused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureNote:
+    """A table, or one of its months, that failed for good.
+
+    Args:
+        portal: config key, or `INSTALLATION`.
+        table: full name, or `WAREHOUSE`, or `CONFIGURATION`.
+        month: of facts, or None.
+        cause: a name in `CAUSES`.
+        error: the error's text.
+        run_id: Dagster's run.
+        since: ISO text of the UTC instant of the first failure in a row.
+    """
+
+    portal: str
+    table: str
+    month: str | None
+    cause: str
+    error: str
+    run_id: str
+    since: str
+
+
+class FailureBook:
+    """The failures of one installation that are not over.
+
+    Args:
+        state: folder of the files.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "failures"
+
+    def note(self, failures: Iterable[FailureNote]) -> None:
+        """Take down failures of one portal. What fails in a row for the same cause keeps the instant it began.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        failures = list(failures)
+
+        def add(held: dict[tuple[str, str | None], FailureNote]) -> None:
+            for new in failures:
+                before = held.get((new.table, new.month))
+                since = before.since if before and before.cause == new.cause else new.since
+                held[new.table, new.month] = replace(new, since=since)
+
+        if failures:
+            self._change(failures[0].portal, add)
+
+    def clear(self, portal: str, tables: Iterable[str], month: str | None = None) -> None:
+        """Strike tables off, because they were written. Raises StorageError."""
+        keys = {(table, month) for table in tables}
+        if keys.isdisjoint((note.table, note.month) for note in self.of(portal)):
+            return
+
+        def remove(held: dict[tuple[str, str | None], FailureNote]) -> None:
+            for key in keys:
+                held.pop(key, None)
+
+        self._change(portal, remove)
+
+    def of(self, portal: str) -> list[FailureNote]:
+        """Failures of a portal that are not over. Raises StorageError where that cannot be read."""
+        try:
+            notes = read_record(self._file(portal), list[FailureNote], "what failed") or []
+        except DamagedFileError as error:
+            # What still fails is noted again by the next run, and that the file was damaged is reported.
+            set_aside(error.file)
+            notes = []
+        return [note if note.cause in CAUSES else replace(note, cause="other") for note in notes]
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the failures of a portal's key to another one. Raises StorageError.
+
+        That the new name was refused, because the old one had the data, is over with it.
+        """
+        notes = self.of(old)
+
+        def take(held: dict[tuple[str, str | None], FailureNote]) -> None:
+            for key in [key for key, note in held.items() if note.cause == "identity"]:
+                del held[key]
+            for note in notes:
+                held[note.table, note.month] = replace(note, portal=new)
+
+        if notes or self.of(new):
+            self._change(new, take)
+        with storage_errors(self._folder, "remove notes from"):
+            self._file(old).unlink(missing_ok=True)
+
+    def keep_only(self, portals: Collection[str]) -> None:
+        """Strike off all of portals that are not there any more: nobody waits for them. Raises StorageError."""
+        with storage_errors(self._folder, "remove notes from"):
+            for file in self._folder.glob("*.json"):
+                if file.stem not in portals and file.stem != INSTALLATION:
+                    remove_record(file)
+
+    def _change(self, portal: str, change: Callable[[dict[tuple[str, str | None], FailureNote]], None]) -> None:
+        with storage_errors(self._folder, "note what failed in"), locked(self._folder / f"{portal}.lock"):
+            held = {(note.table, note.month): note for note in self.of(portal)}
+            change(held)
+            write_record(self._file(portal), list(held.values()))
+
+    def _file(self, portal: str) -> Path:
+        return self._folder / f"{portal}.json"
+
+
+def failure_of(
+    error: PlandayError, *, portal: str, table: str, month: str | None, run_id: str, now: datetime
+) -> FailureNote:
+    """A note of an error."""
+    return FailureNote(
+        portal=portal,
+        table=table,
+        month=month,
+        cause=cause_of(error),
+        error=str(error),
+        run_id=run_id,
+        since=now.isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,143 @@
+"""Messages about incidents, for people and for programs: one for all portals with the same cause, of bounded length.
+
+Names, counts, instants, texts of errors and ids of runs; no personal data, no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from planday_io.config.grid import window_months
+from planday_io.config.model import Config
+from planday_io.monitoring.failures import CAUSES, INSTALLATION
+from planday_io.monitoring.incidents import Incident
+
+_TABLES, _PORTALS, _ERRORS = 5, 20, 5
+_ERROR_LENGTH = 600
+
+Event = Literal["failed", "stale", "recovered", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent.
+
+    Args:
+        event: what kind it is.
+        subject: one line.
+        text: some lines for people.
+        incidents: the same for programs.
+    """
+
+    event: Event
+    subject: str
+    text: str
+    incidents: list[dict[str, Any]] = field(default_factory=list)
+
+
+TEST = Message(
+    "test",
+    "Planday: a test message",
+    "This is how you will be told when something has to be done.\nWhat to do: nothing.",
+)
+
+
+def messages(
+    config: Config, incidents: Iterable[Incident], now: datetime, *, is_over: bool
+) -> Iterator[tuple[Message, list[Incident]]]:
+    """One message per cause, with the incidents that it tells of.
+
+    Args:
+        config: of the installation.
+        incidents: to tell of.
+        now: UTC instant.
+        is_over: whether they ended.
+    """
+    by_cause: dict[str, list[Incident]] = {}
+    for one in incidents:
+        by_cause.setdefault(one.cause, []).append(one)
+    for cause, group in by_cause.items():
+        portals = [*dict.fromkeys(one.portal for one in group)]
+        names = "all portals" if portals == [INSTALLATION] else some(portals, _TABLES)
+        lines = _shortened([_line(config, one) for one in group], _PORTALS)
+        short = CAUSES[cause].sentence.removesuffix(".").partition(". ")[0].partition(": ")[0]
+        if is_over:
+            subject = f"Planday: over at {names}: {short}"
+            lines += ["", "It is over: " + CAUSES[cause].sentence, "What to do: nothing."]
+        else:
+            subject = f"Planday: {names}: {short}"
+            lines += ["", "What happened: " + CAUSES[cause].sentence, *_details(config, group, now)]
+        event: Event = "recovered" if is_over else "stale" if cause == "stale" else "failed"
+        yield Message(event, subject, "\n".join(lines), [_facts(config, one) for one in group]), group
+
+
+def remedy(config: Config, group: Sequence[Incident]) -> str:
+    """What to do about incidents with one cause, with the portal and the place of its token where there is only one."""
+    portals = [*dict.fromkeys(one.portal for one in group)]
+    portal = portals[0] if len(portals) == 1 and portals[0] in config.portals else "PORTAL"
+    place = "where portals.yaml reads it"
+    if portal in config.portals:
+        ref = config.portals[portal].refresh_token
+        place = f"the file {ref.file}" if ref.file is not None else f"{ref.env} (.env, or the environment)"
+    return CAUSES[group[0].cause].remedy.format(portal=portal, place=place)
+
+
+def _details(config: Config, group: list[Incident], now: datetime) -> Iterator[str]:
+    errors = dict.fromkeys(one.error[:_ERROR_LENGTH] for one in group if one.error)
+    yield from _shortened([f"Error: {error}" for error in errors], _ERRORS)
+    yield "What to do: " + remedy(config, group)
+    for one in group[:_ERRORS]:
+        if command := _reread(config, one, now):
+            yield f"No schedule reads these months again; this does: {command}"
+    yield "What was read before is kept."
+    runs = dict.fromkeys(one.run_id for one in group if one.run_id)
+    yield from _shortened([f"Run: {_run(config, run)}" for run in runs], _ERRORS)
+
+
+def _reread(config: Config, one: Incident, now: datetime) -> str:
+    """The command for months that no schedule reads again, or an empty text."""
+    if one.portal not in config.portals:
+        return ""
+    window = window_months(config, one.portal, now)
+    named = [name.partition(" ") for name in one.tables]
+    far = [(table, month) for table, _, month in named if month and month not in window]
+    if not far:
+        return ""
+    tables, months = ",".join(sorted({table for table, _ in far})), sorted({month for _, month in far})
+    return f"planday sync {one.portal} --resources {tables} --months {months[0]}..{months[-1]}"
+
+
+def _facts(config: Config, one: Incident) -> dict[str, Any]:
+    return {
+        "portal": None if one.portal == INSTALLATION else one.portal,
+        "cause": one.cause,
+        "tables": one.tables,
+        "since": one.since,
+        "error": one.error,
+        "run": _run(config, one.run_id) if one.run_id else None,
+    }
+
+
+def _line(config: Config, one: Incident) -> str:
+    settings = config.portals.get(one.portal)
+    at = datetime.fromisoformat(one.since).astimezone(ZoneInfo(settings.timezone) if settings else UTC)
+    who = "All portals" if one.portal == INSTALLATION else f"Portal {one.portal}"
+    return f"{who}: {some(one.tables, _TABLES) or 'files'}, since {at:%Y-%m-%d %H:%M %Z}"
+
+
+def _run(config: Config, run_id: str) -> str:
+    return f"{config.alerts.ui_url}/runs/{run_id}" if config.alerts.ui_url else run_id
+
+
+def some(names: list[str], count: int) -> str:
+    """The first names, and how many there are besides."""
+    return ", ".join(_shortened(names, count))
+
+
+def _shortened(lines: list[str], count: int) -> list[str]:
+    more = len(lines) - count
+    return [*lines[:count], *([f"and {more} more"] if more > 0 else [])]

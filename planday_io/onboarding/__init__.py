@@ -1,0 +1,1 @@
+"""Connecting portals, checking what they may read, and renaming them."""

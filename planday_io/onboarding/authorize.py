@@ -1,0 +1,333 @@
+"""Connecting a portal: the authorization-code flow, with a redirect to this machine; and taking access back.
+
+    begin: state, PKCE ─► browser: login, consent ─► redirect to this machine ─► state checked ─► code exchanged
+    ─► whose portal is it? ─► refresh token written to where portals.yaml reads it; never shown
+    ─► the browser's last page and the terminal report the same
+
+Facts: section 3 of the API reference. The redirect address has to be registered with the app, so it is fixed and not a free
+port. PKCE is used where the identity server's discovery offers S256; the documents do not tell of it.
+
+Not here: the listener and its page (`planday_io.onboarding.consent`), writing the token (`planday_io.onboarding.placing`),
+the refresh grant (`planday_io.client.tokens`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from planday_io.catalogue import Catalogue
+from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
+from planday_io.client.grants import json_object
+from planday_io.client.tokens import NewRefreshToken
+from planday_io.config.addresses import is_loopback
+from planday_io.config.model import Config
+from planday_io.config.secrets import read_client_id
+from planday_io.config.selection import endpoints_of
+from planday_io.errors import (
+    AuthorizationError,
+    ConfigError,
+    PortalIdentityError,
+    SecretError,
+    TokenError,
+    TokenRejectedError,
+    TransientApiError,
+)
+from planday_io.onboarding.consent import receive_code
+from planday_io.onboarding.doubles import ask_portal_ids, claim, never_read
+from planday_io.onboarding.placing import keep, place_of, remove, try_to_write
+from planday_io.state.unfinished import UnfinishedCommands, Work
+from planday_io.sync.limits import answer_limits
+from planday_io.sync.session import PortalSession
+
+REDIRECT_URL = "http://localhost:8156/callback"
+_ALWAYS = ("openid", "offline_access")
+_REVOKED = "revoked"
+"""Step of a revocation after which the tokens are to be removed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to authorize.
+
+    Args:
+        url: to open in a browser. No secret.
+        redirect_url: where the answer comes.
+        state: that the answer has to carry.
+        verifier: of PKCE, or None.
+        others: keys that were never read, with the portal that each one's token opened before this attempt, or None where it
+            could not be asked. A consent may end their tokens, and then nobody could ask any more.
+    """
+
+    url: str
+    redirect_url: str
+    state: str = field(repr=False)
+    verifier: str | None = field(repr=False)
+    others: dict[str, int | None] = field(default_factory=dict)
+
+
+def needed_scopes(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
+    """The scopes that the portal's tables take, with those for sensitive members that the policy keeps."""
+    found: dict[str, None] = {}
+    for endpoint in endpoints_of(catalogue, config.portals[portal]):
+        found |= dict.fromkeys((endpoint.scope or "").split())
+        classes = {column.name: column.privacy for table in endpoint.tables for column in table.columns}
+        for _, scope, columns in endpoint.opt_in.values if endpoint.opt_in else ():
+            if any(config.privacy.policy(classes[column]) != "drop" for column in columns):
+                found[scope] = None
+    return [*found, *_ALWAYS]
+
+
+def begin(
+    config: Config,
+    catalogue: Catalogue,
+    portal: str,
+    *,
+    scopes: list[str],
+    redirect_url: str = REDIRECT_URL,
+    pkce: bool | None = None,
+) -> Attempt:
+    """Make an attempt.
+
+    Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portal: config key.
+        scopes: to ask for.
+        redirect_url: of this machine, and registered with the app.
+        pkce: whether to use it; None is where discovery offers it.
+
+    Raises:
+        ConfigError: the redirect address is not one of this machine.
+        SecretError: the client id cannot be read.
+        StorageError: the token could not be written where the configuration reads it.
+    """
+    if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
+        raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
+    try_to_write(place_of(config.portals[portal].refresh_token, config.home))
+    identity = config.planday.identity_url
+    if pkce is None:
+        pkce = _offers_pkce(identity, answer_limits(config))
+    verifier = secrets.token_urlsafe(48) if pkce else None
+    state = secrets.token_urlsafe(24)
+    query = {
+        "client_id": read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
+        "response_type": "code",
+        "redirect_uri": redirect_url,
+        "scope": " ".join(dict.fromkeys([*scopes, *_ALWAYS])),
+        "state": state,
+    }
+    if verifier:
+        digest = hashlib.sha256(verifier.encode()).digest()
+        query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        query["code_challenge_method"] = "S256"
+    others = asyncio.run(ask_portal_ids(config, catalogue, never_read(config, besides=(portal,))))
+    return Attempt(f"{identity}/connect/authorize?{urlencode(query)}", redirect_url, state, verifier, others)
+
+
+def connect(
+    config: Config,
+    catalogue: Catalogue,
+    portal: str,
+    attempt: Attempt,
+    show: Callable[[], None],
+    seconds: float = 300.0,
+) -> Granted:
+    """Wait for the answer, keep the token, and let browser and caller report the same.
+
+    Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portal: config key.
+        attempt: of `begin`.
+        show: called when this listens: opens the browser.
+        seconds: to wait for the answer.
+
+    Raises:
+        AuthorizationError: denied, another state, no answer, or the port is taken.
+        PlandayError: see `finish`.
+    """
+    return receive_code(
+        attempt.redirect_url,
+        attempt.state,
+        show=show,
+        finish=lambda code: finish(config, catalogue, portal, attempt, code),
+        tell=lambda done: (f"Thank you: portal '{portal}' is connected", *done.lines(portal)),
+        seconds=seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What came of it.
+
+    Args:
+        portal_id: Planday's id of the portal, or None where it could not be asked for.
+        unasked: why it could not, or empty.
+        place: where the refresh token was written.
+        not_compared: keys that were never read and whose tokens cannot be used, so they may be the same portal.
+    """
+
+    portal_id: int | None
+    unasked: str
+    place: Path
+    not_compared: tuple[str, ...] = ()
+
+    def lines(self, portal: str) -> list[str]:
+        """What to report, in the terminal and in the browser."""
+        whose = (
+            f"Planday portal {self.portal_id}" if self.portal_id else "which Planday portal it is could not be asked"
+        )
+        lines = [
+            f"Portal '{portal}' is authorized: {whose}. The token was written to {self.place}.",
+            f"What failed without it is read by `planday sync {portal}`, or by the next schedule.",
+        ]
+        if self.unasked:
+            lines.append(
+                f"The token was kept, because a consent is good once, and every run asks again before it reads anything. Run "
+                f"`planday check {portal}` when the API answers again: {self.unasked}"
+            )
+        if self.not_compared:
+            lines.append(
+                f"Not compared with {', '.join(self.not_compared)}: never read, and the token cannot be used. `planday "
+                f"check` compares all portals."
+            )
+        lines.append(
+            "Where another installation uses the same app for this portal, its older token may have stopped working with "
+            "this consent: if `planday check` fails there, put the new token there too."
+        )
+        return lines
+
+
+def command(verb: str, portal: str) -> str:
+    """The command about a portal's tokens, as it has to be typed."""
+    return f"planday {verb} {portal}"
+
+
+def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, code: str) -> Granted:
+    """Exchange a code, see whose portal it opens, and keep the refresh token where the configuration reads it.
+
+    A code is good once. So where the API cannot be asked whose portal it is, the token is kept all the same: every run asks
+    before it reads anything.
+
+    A token that is refused here is not kept, and not revoked either: it is not known whether Planday would take back that
+    token alone or the app's whole access to that portal, which another key or another installation may use.
+
+    Raises:
+        TokenError: the code is refused, gives no refresh token, or one that the API refuses.
+        PortalIdentityError: it opens another portal than this key stands for, or one of another key. Nothing was written.
+        StorageError: the token cannot be written. Authorizing again gives another one.
+    """
+    session = PortalSession(config, catalogue, portal, run_id="authorize")
+
+    async def exchange() -> tuple[str, int | None, str]:
+        async with session.client() as client:
+            held = NewRefreshToken("")
+            # The old token must not answer for the new one when the API says 401.
+            client.tokens = session.tokens.with_store(held)
+            redeem = client.tokens.redeem
+            held.write(await asyncio.to_thread(redeem, client.post_form, code, attempt.redirect_url, attempt.verifier))
+            try:
+                portal_id = await session.ask_portal_id(client)
+            except TransientApiError as error:
+                return held.read(), None, str(error)
+            return held.read(), portal_id, ""
+
+    ref = config.portals[portal].refresh_token
+    # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
+    with UnfinishedCommands(config.state).carry_out(
+        command("authorize", portal),
+        [portal],
+        harmless=(TokenError, SecretError, PortalIdentityError),
+        supersedes=[command("revoke", portal)],
+    ):
+        token, portal_id, unasked = asyncio.run(exchange())
+        if portal_id is not None:
+            claim(config, catalogue, portal, portal_id, attempt.others)
+        with session.token_store.lock():
+            place = keep(ref, token, config.home)
+            session.token_store.forget()
+    not_compared = tuple(key for key, other in attempt.others.items() if other is None)
+    return Granted(portal_id, unasked, place, not_compared)
+
+
+def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
+    """Take the app's access to a portal back, see that it is gone, and remove the tokens from this machine.
+
+    Returns:
+        Where tokens were removed.
+
+    Raises:
+        SecretError: there is no token to revoke.
+        AuthorizationError: the identity server did not revoke it. Nothing was removed.
+        StorageError: access is taken back, and a token could not be removed.
+    """
+    session = PortalSession(config, catalogue, portal, run_id="revoke")
+    url = f"{config.planday.identity_url}/connect/revocation"
+
+    def asked(token: str) -> str:
+        """What is noted before a token that works is to be revoked."""
+        text = f"{url} {session.tokens.client_id()} {token}"
+        return f"asked {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    async def take_back(work: Work) -> None:
+        async with session.client() as client:
+            try:
+                with session.token_store.lock():
+                    token = session.token_store.read()
+            except SecretError:
+                if work.step == _REVOKED:
+                    return  # An earlier attempt revoked it, and removed it where it is configured.
+                raise
+            # A token that worked when an earlier attempt asked for its revocation, and is refused now, is revoked.
+            was_asked = work.step in (_REVOKED, asked(token))
+            with suppress(TokenRejectedError):
+                session.tokens.discard(await client.authorize())
+                with session.token_store.lock():
+                    token = session.token_store.read()  # the exchange may have replaced it
+                work.reach(asked(token))
+            form = {"client_id": session.tokens.client_id(), "token": token}
+            answer = await asyncio.to_thread(client.post_form, url, form)
+            # What it answers is not documented; whether the token still opens the portal is what counts.
+            try:
+                await client.authorize()
+            except TokenRejectedError as error:
+                if answer.is_success or was_asked:
+                    return
+                # A wrong client id, or another server, refuses a token that still opens the portal elsewhere.
+                raise AuthorizationError(
+                    f"the identity server answered {answer.status} to the revocation, so nothing was removed: {error}"
+                ) from None
+            raise AuthorizationError(
+                f"the identity server answered {answer.status} and the token of portal '{portal}' still works: "
+                "revoke it in Planday under Settings > Integrations > API Access"
+            )
+
+    # Where the identity server did not revoke, nothing was removed, and nothing is owed.
+    with UnfinishedCommands(config.state).carry_out(
+        command("revoke", portal),
+        [portal],
+        harmless=(SecretError, TokenError),
+        supersedes=[command("authorize", portal)],
+    ) as work:
+        asyncio.run(take_back(work))
+        work.reach(_REVOKED)
+        with session.token_store.lock():
+            return session.token_store.forget() + remove(config.portals[portal].refresh_token, config.home)
+
+
+def _offers_pkce(identity_url: str, limits: AnswerLimits) -> bool:
+    """Whether discovery offers S256. No discovery, no PKCE: it is not documented."""
+    try:
+        answer = ask_once("GET", f"{identity_url}/.well-known/openid-configuration", limits)
+    except UnansweredError:
+        return False
+    methods = json_object(answer.content).get("code_challenge_methods_supported") if answer.is_success else []
+    return isinstance(methods, list) and "S256" in methods

@@ -1,0 +1,294 @@
+"""Can each portal be read? Token, identity, and one row behind every scope. Writes nothing but a rotated token."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.client.http import NONE, Counters, PortalClient
+from planday_io.config.model import Config
+from planday_io.config.selection import endpoints_of
+from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError, StorageError
+from planday_io.frames.members import Hole
+from planday_io.months import first_day, last_day, month_of
+from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
+from planday_io.onboarding.pay_coverage import pay_coverage
+from planday_io.reading.calls import Call, Params, Parent, calls_of
+from planday_io.reading.rows import primary, rows_of
+from planday_io.sync.session import PortalSession
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried.
+
+    Args:
+        portal: config key.
+        subject: `token`, `portal`, a table, or `pay` (people without pay; see `planday_io.onboarding.pay_coverage`).
+        is_good: whether it works.
+        detail: what was found, or what to do.
+        lacks_scope: where that is why it does not work: the scope, or `?` where none is documented.
+        is_refused: the API refused the call itself (401, 402, 403).
+        was_tried: a call was made.
+    """
+
+    portal: str
+    subject: str
+    is_good: bool
+    detail: str
+    lacks_scope: str = ""
+    is_refused: bool = False
+    was_tried: bool = True
+
+
+_PACKAGE = (
+    "the Open API is part of Planday's Pro and Enterprise packages, so ask Planday whether this portal's package has it"
+)
+_REFUSED = (401, 402, 403)
+
+
+def check(config: Config, catalogue: Catalogue, portals: list[str]) -> list[Finding]:
+    """Check some portals, all at once. Portals that were never read are compared with each other as well."""
+
+    async def all_of_them() -> list[list[Finding]]:
+        same = _Comparison(config, catalogue, portals)
+        return await asyncio.gather(*(_check_portal(config, catalogue, portal, same) for portal in portals))
+
+    return [finding for findings in asyncio.run(all_of_them()) for finding in findings]
+
+
+class _Comparison:
+    """Which portals the tokens open, of keys that the lake knows nothing about. Make it within the event loop.
+
+    Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portals: keys that are checked; each has to `settle`. Others are asked here.
+    """
+
+    def __init__(self, config: Config, catalogue: Catalogue, portals: list[str]) -> None:
+        self._config = config
+        loop = asyncio.get_running_loop()
+        new = never_read(config)
+        self._ids: dict[str, asyncio.Future[int | None]] = {key: loop.create_future() for key in new if key in portals}
+        self._others = asyncio.create_task(
+            ask_portal_ids(config, catalogue, [key for key in new if key not in portals])
+        )
+
+    def settle(self, portal: str, portal_id: int | None) -> None:
+        """Tell which portal a token opens; None where that could not be asked."""
+        if portal in self._ids and not self._ids[portal].done():
+            self._ids[portal].set_result(portal_id)
+
+    async def compare(self, portal: str) -> list[str]:
+        """Wait for all and compare. Returns keys that it could not be compared with.
+
+        Raises:
+            PortalIdentityError: another key opens the same portal.
+        """
+        if portal not in self._ids:
+            return []
+        found = {key: await asked for key, asked in self._ids.items()} | await self._others
+        if error := doubles(self._config, found).get(portal):
+            raise error
+        return [key for key, portal_id in found.items() if portal_id is None]
+
+
+async def _check_portal(config: Config, catalogue: Catalogue, portal: str, same: _Comparison) -> list[Finding]:
+    session = PortalSession(config, catalogue, portal, run_id="check")
+    findings: list[Finding] = []
+    try:
+        async with session.client() as client:
+            await client.authorize()
+            findings.append(Finding(portal, "token", is_good=True, detail="exchanged for an access token"))
+            same.settle(portal, await session.ask_portal_id(client))
+            portal_id = await session.identify(client, remember=False)
+            unknown = await same.compare(portal)
+            detail = f"Planday portal {portal_id}"
+            if unknown:
+                detail += f"; not compared with {', '.join(unknown)}, whose tokens cannot be used"
+            findings.append(Finding(portal, "portal", is_good=True, detail=detail))
+            probe = _Probe(session, client)
+            findings += [await probe.finding(one) for one in endpoints_of(catalogue, config.portals[portal])]
+        findings += _pay(config, catalogue, portal)
+    except PlandayError as error:
+        subject = "portal" if findings else "token"
+        if isinstance(error, AccessRevokedError):
+            subject = "administrator"
+        findings.append(Finding(portal, subject, is_good=False, detail=str(error), is_refused=_is_refused(error)))
+    finally:
+        same.settle(portal, None)
+    return findings
+
+
+def _pay(config: Config, catalogue: Catalogue, portal: str) -> list[Finding]:
+    try:
+        told = pay_coverage(config, catalogue, portal, datetime.now(UTC))
+    except StorageError as error:
+        told = f"not known: {error}"
+    return [Finding(portal, "pay", is_good=True, detail=told, was_tried=False)] if told else []
+
+
+def _is_refused(error: PlandayError) -> bool:
+    return isinstance(error, AccessRevokedError) or (isinstance(error, ApiError) and error.status in _REFUSED)
+
+
+def _is_refused_everywhere(catalogue: Catalogue, findings: list[Finding]) -> bool:
+    """Whether every call that takes a scope was refused. Those that take none prove nothing about the others."""
+    scopes = {endpoint.name: endpoint.scope for endpoint in catalogue.endpoints}
+    calls = [one for one in findings if one.was_tried and (scopes.get(one.subject) or not one.is_good)]
+    return bool(calls) and all(one.is_refused for one in calls)
+
+
+def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> list[str]:
+    """What to do about refused calls, per portal: lines to read, with the `resources` line to paste for missing scopes."""
+    lines = []
+    for portal, settings in config.portals.items():
+        own_findings = [one for one in findings if one.portal == portal]
+        if _is_refused_everywhere(catalogue, own_findings):
+            lines += [
+                f"Portal {portal}: every call was refused. There are three causes:",
+                f"  the package: {_PACKAGE};",
+                "  the app: it has none of the scopes, or was revoked under Settings > Integrations > API Access;",
+                f"  the administrator who authorized it: deactivated, or of a low access level. Run `planday authorize "
+                f"{portal}` with the highest access level, for an app with all scopes.",
+            ]
+            continue
+        lacking = [one for one in own_findings if one.lacks_scope]
+        if not lacking:
+            continue
+        lines.append(f"Portal {portal}: the app lacks scopes, and scopes cannot be added to an app.")
+        lost: list[str] = []
+        for scope in dict.fromkeys(one.lacks_scope for one in lacking):
+            tables = [
+                table.full_name
+                for one in lacking
+                if one.lacks_scope == scope
+                for table in catalogue.endpoint_of(one.subject).tables
+            ]
+            lost += tables
+            lines.append(f"  {scope if scope != '?' else 'a scope that is not documented'}: costs {', '.join(tables)}")
+        own = {table.full_name for one in endpoints_of(catalogue, settings) for table in one.tables}
+        excluded = dict.fromkeys(settings.resources.exclude)
+        for name in lost:
+            domain = name.partition(".")[0]
+            excluded[domain if {n for n in own if n.startswith(f"{domain}.")} <= {*lost} else name] = None
+        include = ", ".join(settings.resources.include)
+        lines += [
+            f"  Either create a new app with all of them and run `planday authorize {portal}`,",
+            f"  or leave the tables out; under {portal} in {config.file.name}:",
+            f"    resources: {{include: [{include}], exclude: [{', '.join(excluded)}]}}",
+        ]
+    return lines
+
+
+def personal_data(config: Config, catalogue: Catalogue) -> list[tuple[str, str, str, str]]:
+    """Which personal data will be where: class, what is done with it, columns, tables that a portal has.
+
+    `sensitive` is asked for only when it is not dropped, and only where the API gives it to the app.
+    """
+    has = {endpoint.name for portal in config.portals.values() for endpoint in endpoints_of(catalogue, portal)}
+    found = []
+    does = {"keep": "kept as it is", "hash": "kept as a keyed hash", "drop": "dropped: NULL"}
+    for name in type(config.privacy).model_fields:
+        if name == "hash_key":
+            continue
+        columns: dict[str, None] = {}
+        tables: dict[str, None] = {}
+        for endpoint in catalogue.endpoints:
+            for table in endpoint.tables if endpoint.name in has else ():
+                own = [column.name for column in table.columns if column.privacy == name]
+                columns |= dict.fromkeys(own)
+                if own:
+                    tables[table.full_name] = None
+                    tables |= dict.fromkeys(
+                        [table.full_name + "_history"] if table.full_name in catalogue.histories else []
+                    )
+        if name == "unknown":
+            columns, tables = {"_extra": None}, {"every table": None}
+        found.append((name, does[config.privacy.policy(name)], ", ".join(columns), ", ".join(tables)))
+    return found
+
+
+class _Probe:
+    """Asks each endpoint of a portal for one row.
+
+    Args:
+        session: of the portal.
+        client: of the session.
+    """
+
+    def __init__(self, session: PortalSession, client: PortalClient) -> None:
+        self._session = session
+        self._client = client
+        self._rows: dict[str, dict[str, Any] | None] = {}
+
+    async def finding(self, endpoint: Endpoint) -> Finding:
+        """Whether the endpoint answers."""
+        portal = self._session.portal
+        try:
+            call = await self._call(endpoint)
+            if call is None:
+                assert endpoint.fan_out is not None  # noqa: S101 - without one there always is a call
+                detail = f"no {endpoint.fan_out.parent} to try it with"
+                return Finding(portal, endpoint.name, is_good=True, detail=detail, was_tried=False)
+            await self._get(endpoint, call)
+        except PlandayError as error:
+            gone = endpoint.fan_out.gone if endpoint.fan_out else ()
+            if not (isinstance(error, ApiError) and error.status in gone):
+                lacks = (endpoint.scope or "?") if isinstance(error, MissingScopeError) else ""
+                return Finding(
+                    portal,
+                    endpoint.name,
+                    is_good=False,
+                    detail=str(error),
+                    lacks_scope=lacks,
+                    is_refused=_is_refused(error),
+                )
+        return Finding(portal, endpoint.name, is_good=True, detail=endpoint.scope or "no scope documented")
+
+    async def _call(self, endpoint: Endpoint) -> Call | None:
+        """The first call of an endpoint, or None when there is nothing to fan out over."""
+        parents = None
+        today = datetime.now(ZoneInfo(self._session.settings.timezone)).date()
+        if fan_out := endpoint.fan_out:
+            row = await self._first_row(fan_out.parent)
+            if row is None or any(row.get(column) is None for column in fan_out.columns):
+                return None
+            holes: dict[str, Hole] = {hole: row[column] for hole, column in fan_out.fills}
+            holes |= {fan_out.today[0]: today} if fan_out.today else {}
+            parents = [Parent(tuple(row[column] for column in fan_out.columns), holes)]
+        month = month_of(today)
+        days = (first_day(month), last_day(month)) if endpoint.window else None
+        return calls_of(endpoint, days=days, parents=parents)[0]
+
+    async def _first_row(self, table: str) -> dict[str, Any] | None:
+        """The columns of one row, as far as they stand in the row or in its call."""
+        if table not in self._rows:
+            endpoint = self._session.catalogue.endpoint_of(table)
+            call = await self._call(endpoint)
+            rows = await self._get(endpoint, call) if call else []
+            first = rows[0] if rows and isinstance(rows[0], dict) else None
+            self._rows[table] = first and {
+                column.name: call.holes.get(column.hole) if call and column.hole else first.get(column.member)
+                for column in endpoint.tables[0].columns
+            }
+        return self._rows[table]
+
+    async def _get(self, endpoint: Endpoint, call: Call) -> list[object]:
+        page: Params = ()
+        if endpoint.pages:
+            page = ((endpoint.pages.limit_param, "1"), (endpoint.pages.offset_param, "0"))
+        answer = await self._client.get(
+            endpoint.path,
+            counters=Counters(),
+            holes=call.holes,
+            params=(*call.params, *page),
+            scope=endpoint.scope,
+            none_statuses=endpoint.none_statuses,
+        )
+        return [] if answer is NONE else [*rows_of(primary(endpoint), answer)]

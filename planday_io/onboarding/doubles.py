@@ -1,0 +1,147 @@
+"""Two keys for one Planday portal, found before anything of either was read.
+
+The lake remembers which portal a key stands for from its first run on (`planday_io.lake.identity`). Of keys that were never
+read it knows nothing, so commands ask Planday which portal each of their tokens opens: one exchange and one call per key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+
+from planday_io.catalogue import Catalogue
+from planday_io.config.model import Config
+from planday_io.config.secrets import read_client_id
+from planday_io.errors import PlandayError, PortalIdentityError, StorageError, TokenRejectedError
+from planday_io.lake.identity import PortalIdentities
+from planday_io.sync.session import PortalSession
+
+_AT_ONCE = 10
+
+
+def never_read(config: Config, besides: Collection[str] = ()) -> list[str]:
+    """Keys of the configuration of which the lake does not know the portal, in the file's order."""
+    identities = PortalIdentities(config)
+    found = []
+    for key in config.portals:
+        # Where a portal's files cannot be read, its own run reports that, and keeps nobody else from being read.
+        with suppress(StorageError):
+            if key not in besides and identities.known(key) is None:
+                found.append(key)
+    return found
+
+
+async def ask_portal_ids(config: Config, catalogue: Catalogue, portals: Iterable[str]) -> dict[str, int | None]:
+    """Ask which portal the token of each key opens, once, without retries. Nothing is written but a rotated token.
+
+    Returns:
+        Key -> Planday's id, or None where it could not be asked: its own runs and `planday check` report why.
+    """
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(portal: str) -> int | None:
+        session = PortalSession(config, catalogue, portal, run_id="identity")
+        try:
+            async with places, session.client(tries=1) as client:
+                return await session.ask_portal_id(client)
+        except PlandayError:
+            return None
+
+    keys = list(portals)
+    return dict(zip(keys, await asyncio.gather(*map(ask, keys)), strict=True))
+
+
+def refused_as_doubles(
+    config: Config, catalogue: Catalogue, portals: Collection[str]
+) -> dict[str, PortalIdentityError]:
+    """Keys that nothing may be read for, because another key that was never read opens the same portal.
+
+    Which of the two is right cannot be known, so both are refused. A key that was read before keeps its portal.
+
+    Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portals: keys that are about to be read.
+
+    Returns:
+        Key -> why.
+    """
+    new = never_read(config)
+    if len(new) < 2 or set(new).isdisjoint(portals):
+        return {}
+    found = asyncio.run(ask_portal_ids(config, catalogue, [key for key in new if key in portals]))
+    if any(found.values()):
+        # The others are asked only where there is something to compare: without a usable token nothing is read anyway.
+        found |= asyncio.run(ask_portal_ids(config, catalogue, [key for key in new if key not in found]))
+    return {key: error for key, error in doubles(config, found).items() if key in portals}
+
+
+def doubles(config: Config, found: Mapping[str, int | None]) -> dict[str, PortalIdentityError]:
+    """The keys that open a portal which another of these keys opens too, with what to say about it."""
+    identities = PortalIdentities(config)
+    refused = {}
+    for key, portal_id in found.items():
+        others = [other for other, theirs in found.items() if other != key and theirs == portal_id]
+        if portal_id is not None and others:
+            refused[key] = PortalIdentityError(identities.double(key, others[0], portal_id))
+    return refused
+
+
+def claim(config: Config, catalogue: Catalogue, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
+    """Verify whose portal a consent opened, and remember it.
+
+    Args:
+        config: of the installation.
+        catalogue: the tables there are.
+        portal: config key.
+        portal_id: that the new token opens.
+        asked: keys that were never read, with the portals that their tokens opened before the consent.
+
+    Raises:
+        PortalIdentityError: it does not fit. The text says what the consent may have changed for others.
+    """
+    identities = PortalIdentities(config)
+    same = next((key for key, theirs in asked.items() if theirs == portal_id), None)
+    try:
+        identities.verify(portal, portal_id, remember=False)
+        if same is None:
+            identities.verify(portal, portal_id)
+            return
+        refused = identities.double(portal, same, portal_id)
+    except PortalIdentityError as error:
+        refused = str(error)
+    owner = same or identities.owner(portal_id, besides=portal)
+    after = _after_consent(config, catalogue, portal, portal_id, owner)
+    raise PortalIdentityError(f"{refused}. The token that this consent gave was not kept. {after}")
+
+
+def _after_consent(config: Config, catalogue: Catalogue, portal: str, portal_id: int, owner: str | None) -> str:
+    """What a consent that is refused here may have changed for others: it is not known whether it ends earlier tokens."""
+    if owner is None or owner not in config.portals:
+        return (
+            f"If this app was authorized on portal {portal_id} before, its older token may have stopped working with this "
+            f"consent: authorize again where that token is used. If the app is to have no access to that portal, an "
+            f"administrator of it revokes it there under Settings > Integrations > API Access"
+        )
+    try:
+        ids = {read_client_id(config.portals[key].client_id, home=config.home, portal=key) for key in (portal, owner)}
+        if len(ids) > 1:
+            return f"Portal '{owner}' is read through another app, so its token is not affected"
+        asyncio.run(_exchange_once(config, catalogue, owner))
+    except TokenRejectedError:
+        return (
+            f"The older token of portal '{owner}' no longer works, perhaps because of this consent: run `planday authorize "
+            f"{owner}` and log in to that portal"
+        )
+    except PlandayError as error:
+        return (
+            f"The older token of portal '{owner}' may have stopped working with this consent, which could not be tried "
+            f"({error}): run `planday check {owner}`, and if the token is refused `planday authorize {owner}`"
+        )
+    return f"The token of portal '{owner}' was tried and still works"
+
+
+async def _exchange_once(config: Config, catalogue: Catalogue, portal: str) -> None:
+    async with PortalSession(config, catalogue, portal, run_id="authorize").client(tries=1) as client:
+        await client.authorize()

@@ -1,0 +1,87 @@
+"""Whose pay is missing? People who have payroll shifts, but neither a pay rate nor a salary.
+
+An app sees what the login sees that authorized it, and in Planday's own screens a payroll administrator is not shown the pay
+of people at the same or a higher access level (facts, section 10a). Whether the API leaves it out as well is not documented,
+and an absent rate looks like a person without one. So they are counted, from what the lake has: no call is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from planday_io.catalogue import Catalogue
+from planday_io.config.model import Config
+from planday_io.config.selection import endpoints_of
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.months import month_of
+
+_MONTHS = 3
+_SHIFTS, _ACTIVE = "payroll.shifts", "hr.employees"
+_AMOUNTS = {"pay.pay_rates": "rate", "pay.salaries": "salary"}
+
+
+def pay_coverage(config: Config, catalogue: Catalogue, portal: str, now: datetime) -> str | None:
+    """How many people with payroll shifts have no pay, and where that was looked up. Counts only.
+
+    Returns:
+        Sentences for people, or None where the portal has no payroll or no pay among its resources.
+
+    Raises:
+        StorageError: the lake cannot be read.
+    """
+    has = {table.full_name for one in endpoints_of(catalogue, config.portals[portal]) for table in one.tables}
+    if _SHIFTS not in has or has.isdisjoint(_AMOUNTS):
+        return None
+    lake = Lake(config.lake, config.state)
+    current = month_of(now.astimezone(ZoneInfo(config.portals[portal].timezone)).date())
+    months = [key for key in lake.slices(_SHIFTS, portal) if key.month and key.month <= current][-_MONTHS:]
+    if not months:
+        return f"not known: {_SHIFTS} was never read. Run `planday sync {portal}` first; no call was made for this"
+    read = {name: column for name, column in _AMOUNTS.items() if _is_read(lake, name, portal)}
+    if not read:
+        return f"not known: {' and '.join(_AMOUNTS)} were never read (schedule `weekly`, or `planday sync {portal}`)"
+    people = _ids(lake.read(key, ["employee_id"]) for key in months)
+    active = _is_read(lake, _ACTIVE, portal)
+    if active:
+        # Payroll lists people who left, too, and pay is read for active people only.
+        people &= _ids([lake.read(SliceKey.of(_ACTIVE, portal), ["id"])])
+    without = people - _ids(_with_pay(lake, name, column, portal) for name, column in read.items())
+    when = " to ".join(dict.fromkeys((str(months[0].month), str(months[-1].month))))
+    found = (
+        f"{len(without)} of {len(people)} {'active ' if active else ''}people with shifts in {_SHIFTS} ({when}) have no "
+        f"row in {' or '.join(read)} of the lake"
+    )
+    if missing := [name for name in _AMOUNTS if name not in read]:
+        found += f"; {' and '.join(missing)} was never read, so they may have theirs there"
+    if not without:
+        return found
+    return (
+        f"{found}. Either Planday has no pay for them, or the login that authorized the app may not see it: a lower access "
+        f"level is not shown the pay of people at the same or a higher one. Authorize with the highest access level: "
+        f"`planday authorize {portal}`"
+    )
+
+
+def _is_read(lake: Lake, table: str, portal: str) -> bool:
+    return lake.origin(SliceKey.of(table, portal)) is not None
+
+
+def _with_pay(lake: Lake, table: str, column: str, portal: str) -> pa.Table:
+    """Ids of the people of a pay table. A rate or salary of 0 is none, where the privacy policy keeps amounts to see that."""
+    key = SliceKey.of(table, portal)
+    rows = lake.read(key, ["employee_id", column])
+    origin = lake.origin(key)
+    if origin is None or origin.policies.get("pay") != "keep":
+        return rows.select(["employee_id"])
+    has_amount = pc.fill_null(pc.not_equal(rows.column(column).cast(pa.float64()), 0.0), False)
+    return rows.filter(has_amount).select(["employee_id"])
+
+
+def _ids(tables: Iterable[pa.Table]) -> set[int]:
+    """The ids in the only column of some tables. Negative ones stand for people who were forgotten."""
+    return {number for rows in tables for number in rows.column(0).to_pylist() if number is not None and number >= 0}

@@ -1,0 +1,188 @@
+"""`planday portals rename`: a portal's data, state and entry in portals.yaml under another key. Nothing is read again.
+
+    note ─► owed histories ─► slices ─► state ─► list of the forgotten ─► portal id ─► portals.yaml ─► warehouse ─► note
+
+Each step can be done twice, and the note in the lake (`planday_io.lake.renames`) is there from the first to the last one:
+until it goes, nothing is read or written under either key. So a rename that was stopped anywhere is finished by the same
+command.
+
+Hashes stay the same, because they are keyed by Planday's id of the portal. The budget is not moved: it is about the last
+minute.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+
+from planday_io.catalogue import Catalogue
+from planday_io.client.tokens import rename_kept_token
+from planday_io.config.model import Config
+from planday_io.config.values import nearest
+from planday_io.errors import ConfigError, LostSliceError
+from planday_io.files import storage_errors
+from planday_io.lake.forgotten import ForgottenPeople
+from planday_io.lake.history import Histories
+from planday_io.lake.identity import PortalIdentities
+from planday_io.lake.moving import move_slice, remove_empty_folders
+from planday_io.lake.published import lost_text
+from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.monitoring.baseline import rename_watched
+from planday_io.monitoring.failures import FailureBook
+from planday_io.monitoring.notifier import AlertBook
+from planday_io.onboarding.editing import replace_text, text_with_key
+from planday_io.state.unfinished import UnfinishedCommands
+from planday_io.sync.changes import ChangedMonths
+from planday_io.warehouse import publish
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """What a rename did.
+
+    Args:
+        slices: that were moved by this attempt.
+        edited: whether the key in the configuration file was replaced; otherwise the new one was there already.
+    """
+
+    slices: int
+    edited: bool
+
+
+def command(old: str, new: str) -> str:
+    """The command, as it has to be typed."""
+    return f"planday portals rename {old} {new}"
+
+
+def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> Renaming:
+    """Give a portal another key, in the lake, the state folder, portals.yaml and the warehouse.
+
+    No run of either key may be under way. One that begins meanwhile is refused.
+
+    Args:
+        config: of the installation. It holds the old key, or the new one already.
+        catalogue: the tables there are.
+        old: the key until now.
+        new: the key from now on.
+
+    Raises:
+        ConfigError: it cannot be done. Nothing was changed.
+        DamagedSliceError, LostSliceError: data of the portal is damaged or missing. Nothing was changed.
+        StorageError: a step failed. The same command continues there.
+    """
+    journal = UnfinishedCommands(config.state)
+    owed = [entry.command for entry in journal.unfinished()]
+    _check(config, old, new, is_owed=command(old, new) in owed)
+    lake = Lake(config.lake, config.state)
+    lake.require()
+    if (old, new) not in unfinished_renames(config.lake):
+        _check_data(lake, old)
+    # Before anything is moved: whether the file can be edited, and is valid afterwards.
+    text = text_with_key(config.file, catalogue, old, new) if old in config.portals else None
+    # Other renames of these keys that were cut had not begun to move anything, or they would have been refused.
+    others = [one for one in owed if one.startswith((command(old, ""), command(new, ""))) and one != command(old, new)]
+    with (
+        journal.carry_out(command(old, new), [old, new], supersedes=others),
+        storage_errors(config.lake, f"rename portal '{old}' in"),
+    ):
+        begin_rename(config.lake, old, new)
+        moved = _move(config, catalogue, old, new)
+        if text is not None:
+            replace_text(config.file, text)
+        publish(
+            lake,
+            config.warehouse,
+            catalogue=catalogue,
+            policies=config.privacy,
+            state=config.state,
+            rebuild=True,
+            removed_portal=old,
+        )
+        end_rename(config.lake, old, new)
+    return Renaming(moved, edited=text is not None)
+
+
+def _check(config: Config, old: str, new: str, *, is_owed: bool) -> None:
+    """Raises ConfigError where the rename makes no sense, or would mix two portals."""
+    identities = PortalIdentities(config)
+    lake = Lake(config.lake, config.state)
+    file = config.file.name
+    if not re.fullmatch(r"[a-z0-9_]+", new):
+        raise ConfigError(f"'{new}' cannot be a portal's key: it takes lower-case letters, digits and _")
+    if old == new:
+        raise ConfigError(f"'{old}' and '{new}' are the same key")
+    pairs = unfinished_renames(config.lake)
+    if other := next((pair for pair in pairs if pair != (old, new) and {old, new} & {*pair}), None):
+        raise ConfigError(f"another rename of these keys is not finished: run `{command(*other)}` first")
+    has_old = identities.known(old) is not None or bool(lake.slices(portal=old))
+    # An earlier attempt may have moved everything except the last note.
+    if (old, new) in pairs or (is_owed and new in config.portals and old not in config.portals and not has_old):
+        return
+    if old not in config.portals and not has_old:
+        known = {*config.portals, *(key.portal for key in lake.slices())}
+        raise ConfigError(f"there is no portal '{old}', neither configured nor in the lake{nearest(old, known)}")
+    if old in config.portals and new in config.portals:
+        raise ConfigError(
+            f"{file} has both '{old}' and '{new}', which are two portals. If '{new}' is only to be the new name, take its "
+            f"entry out and run this again: the entry of the old key gets the new name"
+        )
+    if old not in config.portals and new not in config.portals:
+        raise ConfigError(
+            f"'{old}' is in the lake but not in {file}, and neither is '{new}'. Add the entry of '{new}' first, or remove "
+            f"the data with `planday forget --portal {old}`"
+        )
+    if identities.has_data(new):
+        raise ConfigError(
+            f"there is data of a portal '{new}' already. Choose another key, or remove that data first: `planday forget "
+            f"--portal {new}`"
+        )
+    number, theirs = identities.known(old), identities.known(new)
+    stated = config.portals[new].portal_id if new in config.portals else None
+    for found, where in ((theirs, "was connected before as"), (stated, f"is in {file}")):
+        if number is not None and found is not None and found != number:
+            raise ConfigError(
+                f"'{old}' is Planday portal {number}, and '{new}' {where} portal {found}: these are two portals, and their "
+                f"rows must not be mixed"
+            )
+
+
+def _check_data(lake: Lake, portal: str) -> None:
+    """Refuse to move what is not whole: a file that is damaged would stop half-way, and one that is gone would be overlooked.
+
+    Raises:
+        DamagedSliceError: a file is not as it was written.
+        LostSliceError: the lake knows less than was published.
+    """
+    published = {key for name in lake.marks.names() if (key := SliceKey.parse(name)) and key.portal == portal}
+    for key in sorted({*lake.slices(portal=portal), *published}, key=str):
+        lake.check(key)
+        if why := lake.lost(key):
+            raise LostSliceError(lost_text(key, why))
+
+
+def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:
+    """Move everything but the configuration and the warehouse. Returns how many slices were moved now."""
+    lake = Lake(config.lake, config.state)
+    histories = Histories(lake, config.state, catalogue, config.privacy)
+    for key in histories.owed():
+        if key.portal == old:
+            with lake.locked(key):
+                histories.follow(key)
+    moved = 0
+    # A run that passed its last check before the note was there may write one more slice.
+    while keys := lake.slices(portal=old):
+        for key in keys:
+            move_slice(lake, key, new)
+        moved += len(keys)
+    remove_empty_folders(lake, old)
+    shutil.rmtree(config.state / "batches", ignore_errors=True)
+    rename_kept_token(config.state / "tokens", old, new)
+    ChangedMonths(config.state).rename(old, new)
+    FailureBook(config.state).rename(old, new)
+    rename_watched(config, old, new)
+    AlertBook(config, catalogue).rename(old, new)
+    ForgottenPeople(config.lake, config.state).rename(old, new)
+    PortalIdentities(config).rename(old, new)
+    return moved

@@ -1,0 +1,400 @@
+"""Forgetting a person, or a portal: out of the lake, its histories, and the published file, with proof.
+
+A person's own records go; in what happened with them (shifts, punches, payments) a pseudonym stands in for the id and what
+else is personal is taken out, so that sums stay. Then every byte under the lake and the warehouse is searched for what was
+known of the person. The list of the forgotten (`planday_io.lake.forgotten`) keeps later reads from bringing it back.
+
+What this cannot know: texts that others typed about the person and that are read again later. They are taken out of what is
+there, and told.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from planday_io.catalogue import Catalogue, Table
+from planday_io.config.model import Config
+from planday_io.files import locked, storage_errors, sweep
+from planday_io.frames.types import quote
+from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
+from planday_io.lake.identity import PortalIdentities
+from planday_io.lake.slices import Lake, SliceKey
+from planday_io.state.unfinished import REBUILD, UnfinishedCommands, Work
+from planday_io.warehouse import publish
+from planday_io.warehouse.definitions import literal
+from planday_io.warehouse.place import Place
+
+_SHORTEST = 3
+_INSIDE_FROM = 6
+"""A value of so many characters is looked for inside other texts too; a shorter one would be found by chance."""
+_NAMES = frozenset({"identity", "contact"})
+"""Classes whose cells are one name, address or number each."""
+
+
+@dataclass(slots=True)
+class Forgetting:
+    """What forgetting did. Counts and names of tables only.
+
+    Args:
+        removed: table -> rows that are gone.
+        kept: table -> rows that stay under a pseudonym.
+        mentions: table -> rows of others out of which a value was taken.
+        values: how many values of the person were looked for.
+        files: how many files were searched.
+        places: where one of them was still found.
+        is_partly_blind: whether an attempt that was cut had removed records of the person before: what only these told was
+            not searched for.
+    """
+
+    removed: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    mentions: dict[str, int] = field(default_factory=dict)
+    values: int = 0
+    files: int = 0
+    places: list[str] = field(default_factory=list)
+    is_partly_blind: bool = False
+
+
+_OWN_RECORDS = "own records"
+"""Step of forgetting a person after which it is no longer known what to look for."""
+
+
+def command(portal: str, employee_id: int | None = None, *, undo: bool = False) -> str:
+    """The command that forgets a portal or a person, or no longer does, as it has to be typed."""
+    person = f" --employee {employee_id}" if employee_id is not None else ""
+    return f"planday forget --portal {portal}{person}{' --undo' if undo else ''}"
+
+
+def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> Forgetting:
+    """Forget a person of a portal, in the lake and in the warehouse. Doing it twice does no harm.
+
+    Returns:
+        What was done. Where it names places, a value of the person is part of somebody else's row, and stays there.
+
+    Raises:
+        StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.state.unfinished`.
+    """
+    PortalIdentities(config).refuse_while_renamed(portal)
+    with (
+        UnfinishedCommands(config.state).carry_out(
+            command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
+        ) as work,
+        storage_errors(config.lake, f"forget a person of portal '{portal}' in"),
+    ):
+        return _forget_person(config, catalogue, portal, employee_id, work)
+
+
+def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int, work: Work) -> Forgetting:
+    lake = Lake(config.lake, config.state)
+    lake.require()
+    lists = ForgottenPeople(config.lake, config.state)
+    # From here on no read writes the person any more; what is there already is gone through afterwards.
+    people = lists.add(portal, employee_id)
+    alone = Forgotten(people.salt, frozenset({people.pseudonym(employee_id)}))
+    done = Forgetting(is_partly_blind=work.step == _OWN_RECORDS)
+    keys = [key for key in lake.slices(portal=portal) if key.full_name in catalogue.lake_tables]
+
+    # The person's own records last: a second try after a kill still knows what to look for.
+    def has_own_records(key: SliceKey) -> bool:
+        return any(one.role == "owner" for one in catalogue.lake_tables[key.full_name].people)
+
+    keys.sort(key=has_own_records)
+    parents = _parents(lake, catalogue, keys, alone)
+    values = _values(lake, catalogue, keys, alone, parents)
+    for key in keys:
+        if has_own_records(key) and work.step != _OWN_RECORDS:
+            work.reach(_OWN_RECORDS)
+        _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
+    shutil.rmtree(config.state / "batches", ignore_errors=True)
+    sweep(config.lake, deep=True)
+    _republish(config, catalogue, lake)
+    everything = values.names | values.notes
+    done.values = len(everything)
+    scanned = scan(config, catalogue, everything)
+    done.files, done.places = scanned.files, scanned.places
+    return done
+
+
+def remember_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> bool:
+    """Forget a person no longer: what is read from now on holds them again. Returns whether they were forgotten."""
+    PortalIdentities(config).refuse_while_renamed(portal)
+    with UnfinishedCommands(config.state).carry_out(
+        command(portal, employee_id, undo=True), [portal], supersedes=[command(portal, employee_id)]
+    ) as work:
+        was = ForgottenPeople(config.lake, config.state).remove(portal, employee_id)
+        if was or work.is_resumed:
+            _republish(config, catalogue, Lake(config.lake, config.state))
+    return was or work.is_resumed
+
+
+def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
+    """Remove everything of a portal from lake, state and warehouse. Returns table -> slices removed.
+
+    The portal need not be in the configuration any more. It is owed until it is done, see `planday_io.state.unfinished`.
+    """
+    PortalIdentities(config).refuse_while_renamed(portal)
+    journal = UnfinishedCommands(config.state)
+    # Nothing is left of the portal afterwards, so commands about its people, tokens and key have nothing left to do.
+    others = [entry.command for entry in journal.unfinished() if entry.portals == (portal,)]
+    doing = f"remove portal '{portal}' from"
+    with journal.carry_out(command(portal), [portal], supersedes=others), storage_errors(config.lake, doing):
+        return _forget_portal(config, catalogue, portal)
+
+
+def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
+    lake = Lake(config.lake, config.state)
+    lake.require()
+    # First, so that a run that is reading the portal just now writes nothing of it afterwards.
+    PortalIdentities(config).forget(portal)
+    removed: dict[str, int] = {}
+    for key in lake.slices(portal=portal):
+        with lake.locked(key):
+            lake.remove(key)
+        removed[key.full_name] = removed.get(key.full_name, 0) + 1
+    for note in (config.state / "history").glob(f"*.{portal}*"):
+        if note.name.split(".")[2] == portal:
+            note.unlink(missing_ok=True)
+    for mark in (config.state / "changed").glob(f"{portal}.*.json"):
+        mark.unlink(missing_ok=True)
+    shutil.rmtree(config.state / "batches", ignore_errors=True)
+    ForgottenPeople(config.lake, config.state).drop(portal)
+    sweep(config.lake, deep=True)
+    _republish(config, catalogue, lake, portal)
+    return removed
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A search through every byte: how many files, and the places where a value was found."""
+
+    files: int
+    places: list[str]
+
+
+def scan(config: Config, catalogue: Catalogue, values: set[str]) -> Scan:
+    """Search every file of the lake and every file of the warehouse for values.
+
+    What Parquet and DuckDB pack is decoded: a value counts where it is a whole cell, a longer one also as words of a text,
+    except in names and addresses of others ("Anders" is no part of "Andersen", nor of "Anders Nielsen"). Bytes as they are
+    are searched for what is unmistakable: more than one word, or not only letters.
+    """
+    unmistakable = [value.encode() for value in values if len(value) >= _INSIDE_FROM and not value.isalpha()]
+    files = [path for path in config.lake.rglob("*") if path.is_file()]
+    files += [path for path in config.warehouse.parent.glob(f"{config.warehouse.name}*") if path.is_file()]
+    places = []
+    for path in sorted(files):
+        name = str(path.relative_to(config.home) if path.is_relative_to(config.home) else path)
+        content = path.read_bytes()
+        if any(value in content for value in unmistakable):
+            places.append(f"{name} (bytes)")
+        places += [f"{name} ({column})" for column in _cells_with(config, catalogue, path, values)]
+    return Scan(len(files), places)
+
+
+def _cells_with(config: Config, catalogue: Catalogue, path: Path, values: set[str]) -> Iterator[str]:
+    """Columns of a Parquet or DuckDB file with a cell that is a value, or tells one."""
+    if ".parquet" in path.name:
+        name = ".".join(path.relative_to(config.lake).parts[:2])
+        relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+        source, relations = ":memory:", [(name, relation)]
+    elif ".duckdb" in path.name and Place(path).is_duckdb():
+        source, relations = str(path), []
+    else:
+        return
+    words = _as_words(values)
+    with duckdb.connect(source, read_only=source != ":memory:") as db:
+        if not relations:
+            tables = db.execute("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+            relations = [(f"{schema}.{table}", f"{quote(schema)}.{quote(table)}") for schema, table in tables]
+        for name, relation in relations:
+            described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+            # Numbers and times are no texts of anybody, and the digits of a phone number are found in them by chance.
+            columns = [column for column, kind, *_ in described if "VARCHAR" in kind or kind == "JSON"]
+            known = catalogue.lake_tables.get(name)
+            whole = {column.name for column in known.columns if column.privacy in _NAMES} if known else set()
+            for column in columns:
+                cell = f"CAST({quote(column)} AS VARCHAR)"
+                test = f"list_contains($values, {cell})"
+                given: dict[str, object] = {"values": sorted(values)}
+                if words and column not in whole:
+                    test += f" OR regexp_matches({cell}, $words)"
+                    given["words"] = words
+                query = f"SELECT coalesce(bool_or({test}), false) FROM {relation}"
+                if db.execute(query, given).fetchone() == (True,):
+                    yield f"{name}.{column}"
+
+
+def _as_words(values: set[str]) -> str:
+    """A regular expression for the longer values as words of a text; empty where there are none."""
+    longer = sorted((value for value in values if len(value) >= _INSIDE_FROM), key=len, reverse=True)
+    if not longer:
+        return ""
+    joined = "|".join(re.sub(r"([^\w\s])", r"\\\1", value) for value in longer)
+    return rf"(^|[^\pL\pN])({joined})($|[^\pL\pN])"
+
+
+def _parents(lake: Lake, catalogue: Catalogue, keys: list[SliceKey], people: Forgotten) -> dict[str, set[int]]:
+    """For tables whose rows belong to another table's: ids of the person's rows there, those of earlier versions included."""
+    wanted = {link[1] for table in catalogue.lake_tables.values() if (link := owner_link(table))}
+    found: dict[str, set[int]] = {name: set() for name in wanted}
+    for name in wanted:
+        history = catalogue.histories.get(name)
+        for table in filter(None, (catalogue.table(name), history)):
+            for key in keys:
+                if key.full_name == table.full_name:
+                    base = catalogue.table(name)
+                    found[name] |= parents_of_forgotten(catalogue, replace(table, key=base.key), lake.read(key), people)
+    return found
+
+
+def _is_theirs(rows: pa.Table, table: Table, people: Forgotten, parents: dict[str, set[int]]) -> pa.Array:
+    """Which rows belong to the person."""
+    mask = pa.repeat(pa.scalar(value=False), rows.num_rows)
+    for person in table.people:
+        if person.role != "actor" and (ids := people.ids_in(rows.column(person.column))):
+            mask = pc.or_(
+                mask, pc.is_in(rows.column(person.column), pa.array(sorted(ids), pa.int64())).combine_chunks()
+            )
+    if (link := owner_link(table)) and parents[link[1]]:
+        owned = pc.is_in(rows.column(link[0]), pa.array(sorted(parents[link[1]]), pa.int64())).combine_chunks()
+        mask = pc.or_(mask, owned)
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Texts that are known of the person and of nobody else.
+
+    Args:
+        names: what identifies the person: names, addresses, numbers.
+        notes: what was typed about the person.
+    """
+
+    names: set[str]
+    notes: set[str]
+
+
+def _values(
+    lake: Lake, catalogue: Catalogue, keys: list[SliceKey], people: Forgotten, parents: dict[str, set[int]]
+) -> _Values:
+    """What to look for. A text that others have as well (a first name) tells nothing of the person alone."""
+    names, notes, signed, others, typed = (set[str]() for _ in range(5))
+    for key in keys:
+        table = catalogue.lake_tables[key.full_name]
+        rows = lake.read(key)
+        is_theirs = _is_theirs(rows, table, people, parents)
+        own, rest = rows.filter(is_theirs), rows.filter(pc.invert(is_theirs))
+        for column in table.columns:
+            if column.name not in rows.schema.names:
+                continue
+            is_note = column.privacy == "free_text"
+            if column.privacy in PERSONAL:
+                (notes if is_note else names).update(_texts(own.column(column.name)))
+            (typed if is_note else others).update(_texts(rest.column(column.name)))
+        for person in table.people:
+            if person.role == "actor" and (ids := people.ids_in(rows.column(person.column))):
+                acted = rows.filter(pc.is_in(rows.column(person.column), pa.array(sorted(ids), pa.int64())))
+                for name in (one for one in person.texts if table.column(one).privacy == "identity"):
+                    signed |= _texts(acted.column(name))
+    # What others typed may be about the person, so it does not take a name off the list, unless it is short.
+    others -= signed
+    names = {one for one in (names | signed) - others if len(one) >= _INSIDE_FROM or one not in typed}
+    return _Values(
+        {one for one in names if len(one) >= _SHORTEST},
+        {one for one in notes - others - typed - names if len(one) >= _SHORTEST},
+    )
+
+
+def _texts(column: pa.ChunkedArray) -> set[str]:
+    kind = column.type
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        column = pc.list_flatten(column)
+    elif not pa.types.is_string(kind):
+        return set()
+    return {text.strip() for text in pc.unique(column).to_pylist() if text and text.strip()}
+
+
+def _clean(
+    lake: Lake,
+    table: Table,
+    key: SliceKey,
+    people: Forgotten,
+    parents: dict[str, set[int]],
+    names: set[str],
+    employee_id: int,
+    done: Forgetting,
+) -> None:
+    """Take the person out of one slice."""
+    with lake.locked(key):
+        origin = lake.origin(key)
+        if origin is None:
+            return
+        before = lake.read(key)
+        link = owner_link(table)
+        rows = people.applied(before, table, parents[link[1]] if link else ())
+        theirs = int(pc.sum(_is_theirs(before, table, people, parents)).as_py() or 0)
+        if gone := before.num_rows - rows.num_rows:
+            done.removed[key.full_name] = done.removed.get(key.full_name, 0) + gone
+        if theirs > gone:
+            done.kept[key.full_name] = done.kept.get(key.full_name, 0) + theirs - gone
+        rows, mentions = _without_mentions(rows, table, names)
+        if mentions:
+            done.mentions[key.full_name] = done.mentions.get(key.full_name, 0) + mentions
+        covered = dict(origin.covered)
+        if any(person.column == table.key[0] for person in table.people):
+            # Of a fan-out over employees.
+            covered = {name: digest for name, digest in covered.items() if name.split("/")[0] != str(employee_id)}
+        if not rows.equals(before) or covered != origin.covered:
+            lake.write(key, rows, replace(origin, covered=covered))
+
+
+def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa.Table, int]:
+    """Texts of others without what names the person. Returns the rows and how many cells were emptied.
+
+    A typed text goes where it has a longer value as words; a name of others only where it is the value as a whole.
+    """
+    words = _as_words(names)
+    if not words:
+        return rows, 0
+    emptied = 0
+    for column in table.columns:
+        if column.privacy not in PERSONAL or column.name not in rows.schema.names:
+            continue
+        index = rows.schema.get_field_index(column.name)
+        kind = rows.schema.field(index).type
+        is_list = pa.types.is_list(kind)
+        if not pa.types.is_string(kind.value_type if is_list else kind):
+            continue
+        texts = pc.binary_join(rows.column(index), "\n") if is_list else rows.column(index)
+        if column.privacy in _NAMES:
+            hit = pc.is_in(texts, pa.array(sorted(one for one in names if len(one) >= _INSIDE_FROM), pa.string()))
+        else:
+            hit = pc.fill_null(pc.match_substring_regex(texts, words), fill_value=False)
+        if count := int(pc.sum(hit).as_py() or 0):
+            emptied += count
+            blank = pc.if_else(hit, pa.scalar(None, kind), rows.column(index))
+            rows = rows.set_column(index, rows.schema.field(index), blank)
+    return rows, emptied
+
+
+def _republish(config: Config, catalogue: Catalogue, lake: Lake, portal: str = "") -> None:
+    with locked(config.state / "locks" / "publish.lock"):
+        sweep(config.warehouse.parent)
+    publish(
+        lake,
+        config.warehouse,
+        catalogue=catalogue,
+        policies=config.privacy,
+        state=config.state,
+        forgetting=True,
+        removed_portal=portal,
+    )
+    UnfinishedCommands(config.state).settle([REBUILD])

@@ -1,0 +1,1 @@
+"""Pages about an installation and its tables."""

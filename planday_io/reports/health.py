@@ -1,0 +1,172 @@
+"""How a portal is, for people who look at the report: what is wrong, what is fresh, and what nobody can know.
+
+Comes from open incidents, from a look at the secrets (nothing is sent), and from the age of each table beside its schedule. A
+portal counts as fresh only where each of its tables was read by the tick that is due; anything else is said as what it is.
+
+Not here: what is an incident (`planday_io.monitoring`), the page (`planday_io.reports.report`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from planday_io.catalogue import Catalogue
+from planday_io.config.model import Config
+from planday_io.errors import PlandayError
+from planday_io.monitoring.failures import CAUSES, INSTALLATION
+from planday_io.monitoring.freshness import Freshness, portal_freshness
+from planday_io.monitoring.incidents import Incident
+from planday_io.monitoring.messages import remedy, some
+from planday_io.monitoring.notifier import AlertBook
+from planday_io.sync.session import PortalSession
+
+Level = Literal["good", "unknown", "warn", "bad"]
+LEVELS: tuple[Level, ...] = ("good", "unknown", "warn", "bad")
+"""From best to worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing to say.
+
+    Args:
+        level: how bad it is.
+        text: what it is.
+        more: names of tables, or what to do, in smaller print.
+    """
+
+    level: Level
+    text: str
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident:
+    """An incident for people.
+
+    Args:
+        portal: config key, or `all portals`.
+        since: UTC instant.
+        sentence: what happened.
+        error: the text of the first error, or empty.
+        tables: some of their names.
+        remedy: what to do.
+    """
+
+    portal: str
+    since: datetime
+    sentence: str
+    error: str
+    tables: str
+    remedy: str
+
+
+def open_incidents(config: Config, catalogue: Catalogue, now: datetime) -> tuple[list[Incident], str]:
+    """What is wrong now, and why that cannot be known, or an empty text."""
+    try:
+        return AlertBook(config, catalogue).found(now), ""
+    except (PlandayError, OSError) as error:
+        return [], str(error)
+
+
+def shown(config: Config, incidents: Sequence[Incident]) -> list[OpenIncident]:
+    """Incidents for people, the newest first."""
+    found = [
+        OpenIncident(
+            portal="all portals" if one.portal == INSTALLATION else one.portal,
+            since=datetime.fromisoformat(one.since),
+            sentence=CAUSES[one.cause].sentence,
+            error=one.error,
+            tables=some(one.tables, 8),
+            remedy=remedy(config, [one]),
+        )
+        for one in incidents
+    ]
+    return sorted(found, key=lambda one: one.since, reverse=True)
+
+
+def remarks(
+    config: Config,
+    catalogue: Catalogue,
+    portal: str,
+    now: datetime,
+    *,
+    incidents: Sequence[Incident],
+    published: dict[str, datetime],
+) -> list[Remark]:
+    """What there is to say of a portal, the worst first. Never empty.
+
+    Args:
+        config: of the installation.
+        catalogue: its tables.
+        portal: config key.
+        now: UTC instant.
+        incidents: that are open.
+        published: table -> newest read that the warehouse shows.
+    """
+    own = [one for one in incidents if one.portal == portal and one.cause != "stale"]
+    found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
+    failing = {name for one in own for name in one.names}
+    is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unseen" for one in own)
+    if error := _unusable(config, catalogue, portal):
+        found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", error))
+        is_readable = False
+    try:
+        states = portal_freshness(config, catalogue, portal, now)
+    except PlandayError as error:
+        return [*found, Remark("bad", "How fresh it is cannot be known.", str(error))]
+    found += _ages(catalogue, states, published, failing, is_readable=is_readable)
+    return sorted(found, key=lambda one: -LEVELS.index(one.level))
+
+
+def _unusable(config: Config, catalogue: Catalogue, portal: str) -> str:
+    """Why no run of the portal could begin, or an empty text. Nothing is sent."""
+    session = PortalSession(config, catalogue, portal, run_id="report")
+    try:
+        session.tokens.client_id()
+        session.token_store.read()
+    except PlandayError as error:
+        return str(error)
+    return ""
+
+
+def _ages(
+    catalogue: Catalogue,
+    states: dict[str, Freshness],
+    published: dict[str, datetime],
+    failing: set[str],
+    *,
+    is_readable: bool,
+) -> list[Remark]:
+    """The tables by how old they are beside their schedules. Of those that fail, what failed is said already."""
+    on_request = {table.full_name for table in catalogue.tables() if table.on_request}
+    stale = [name for name, one in states.items() if one.is_stale]
+    never = [name for name in states if name not in published and name not in on_request and name not in stale]
+    rest = [name for name in states if name not in (*stale, *never) and name not in failing]
+    unscheduled = [name for name in rest if states[name].allowed_since is None]
+    fresh = [name for name in rest if _is_fresh(states[name])]
+    waiting = [name for name in rest if name not in unscheduled and name not in fresh]
+    found = []
+    if stale:
+        found.append(Remark("bad", f"{len(stale)} of {len(states)} tables stale", some(stale, 6)))
+    if never:
+        found.append(Remark("warn", f"{len(never)} tables never read", some(never, 6)))
+    if waiting:
+        text = f"{len(waiting)} tables have not been due yet since their schedule was set"
+        found.append(Remark("unknown", text, some(waiting, 6)))
+    if unscheduled:
+        text = f"{len(unscheduled)} of {len(states)} tables read by no schedule: how old they may be is not known"
+        found.append(Remark("unknown", text, some(unscheduled, 6)))
+    if fresh and is_readable:
+        how = f"all {len(states)}" if len(fresh) == len(states) else f"{len(fresh)} of {len(states)}"
+        found.append(Remark("good", f"{how} tables as fresh as scheduled"))
+    elif fresh:
+        found.append(Remark("unknown", f"{len(fresh)} of {len(states)} tables were read on time before that"))
+    return found if found or states else [Remark("unknown", "It has no tables.")]
+
+
+def _is_fresh(one: Freshness) -> bool:
+    return one.allowed_since is not None and one.last is not None and one.last >= one.allowed_since

@@ -1,0 +1,1 @@
+"""What an installation remembers between runs, beside the lake and the warehouse."""

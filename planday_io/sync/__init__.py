@@ -1,0 +1,1 @@
+"""One portal at a time from the API into the lake."""

@@ -1,0 +1,362 @@
+"""What reading will cost, before it is spent: requests, seconds, share of the budget.
+
+Counts the same calls that a run makes (`planday_io.reading.calls`, `planday_io.sync.incremental`) over what the lake knows of
+earlier reads. What it does not know, it asks for in as few requests as it can: the total of a list with one row of it, or how
+many rows a few parents of a fan-out have.
+
+Not here: which runs there are (`pipelines.cli.sync`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from planday_io.catalogue import Endpoint
+from planday_io.client.budget import paced
+from planday_io.client.headers import RateWindow
+from planday_io.client.http import NONE, Counters, PortalClient
+from planday_io.config.selection import endpoints_of
+from planday_io.errors import PlandayError
+from planday_io.lake.slices import Origin, SliceKey
+from planday_io.months import first_day, last_day
+from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
+from planday_io.reading.rows import primary, rows_of, total_of
+from planday_io.sync.incremental import Plan
+from planday_io.sync.limits import list_limit
+from planday_io.sync.session import PortalSession
+
+Run = tuple[str | None, Sequence[Endpoint]]
+"""A month, or None for snapshots, and the endpoints read together."""
+
+SAMPLE = 10
+"""So many parents are asked, where it is not known how many rows a parent has."""
+STEP_SECONDS = 0.14
+"""What reading one table costs beside its requests: measured, Dagster's step and the file."""
+RUN_SECONDS = 0.5
+"""What one run of `planday sync` costs beside its tables. A run of the daemon is a process of its own and takes longer."""
+
+
+@dataclass(slots=True)
+class TableForecast:
+    """What one table will cost.
+
+    Args:
+        table: first table of the endpoint.
+        slices: how many will be written.
+        requests: how many will be made.
+        seconds: at the rate that the API allows, as far as it is known.
+        share: of what the portal may ask in an hour.
+        error: why it cannot be told.
+    """
+
+    table: str
+    slices: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    share: float = 0.0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Forecast:
+    """What some runs of one portal will cost.
+
+    Args:
+        portal: config key.
+        tables: by table.
+        seconds: at the rate that the API allows, as far as it is known, and what Dagster's steps and runs take.
+        share: of what the portal may ask in an hour.
+        asked: requests that were spent on finding out.
+    """
+
+    portal: str
+    tables: dict[str, TableForecast] = field(default_factory=dict)
+    seconds: float = 0.0
+    share: float = 0.0
+    asked: int = 0
+
+    @property
+    def requests(self) -> int:
+        """All of them."""
+        return sum(table.requests for table in self.tables.values())
+
+
+def forecast(session: PortalSession, runs: Sequence[Run], *, full: bool = False) -> Forecast:
+    """What some runs will cost.
+
+    Args:
+        session: of the portal.
+        runs: in the order they will be made, started together.
+        full: everything is read, also where only changes are due.
+
+    Raises:
+        PlandayError: the portal cannot be reached.
+    """
+    return asyncio.run(_Forecaster(session, full=full).of(runs))
+
+
+def pages(rows: int, limit: int, *, has_total: bool = True) -> int:
+    """Requests that a list of so many rows takes; each page repeats one row of the page before."""
+    more = math.ceil((rows - limit) / (limit - 1)) if rows > limit > 1 else 0
+    if has_total:
+        return 1 + more
+    return 1 + min(rows, 1) + (1 if rows > 1 else 0) + more
+
+
+def seconds_for(requests: int, windows: Sequence[RateWindow]) -> float:
+    """How long the budget makes so many requests take."""
+    waits = [(requests - 1) // window.limit * window.seconds for window in paced(windows) if window.limit > 0]
+    return max([0.0, *waits])
+
+
+class _Forecaster:
+    def __init__(self, session: PortalSession, *, full: bool) -> None:
+        self._session = session
+        self._full = full
+        self._lake = session.lake
+        self._now = session.clock()
+        self._today = self._now.astimezone(ZoneInfo(session.settings.timezone)).date()
+        self._counters = Counters()
+        self._known: set[tuple[str, str | None]] = set()
+        self._ahead: set[tuple[str, str | None]] = set()
+        self._totals: dict[tuple[str, str | None], int | None] = {}
+
+    async def of(self, runs: Sequence[Run]) -> Forecast:
+        result = Forecast(self._session.portal)
+        steps: Counter[str] = Counter()
+        async with self._session.client() as client:
+            self._client: PortalClient = client
+            for month, endpoints in runs:
+                identity = 1
+                self._ahead.clear()
+                for endpoint in endpoints:
+                    entry = result.tables.setdefault(endpoint.name, TableForecast(endpoint.name))
+                    entry.slices += len(endpoint.tables)
+                    steps[endpoint.name] += 1
+                    try:
+                        entry.requests += identity + await self._cost(endpoint, month)
+                    except PlandayError as error:
+                        entry.error = str(error)
+                    identity = 0
+            windows = client.budget.windows()
+        portal = next(rates for bucket, rates in windows.items() if bucket.startswith("portal"))
+        result.asked = self._counters.requests
+        hourly = min(window.limit * 3600 / window.seconds for window in portal)
+        for entry in result.tables.values():
+            entry.seconds = seconds_for(entry.requests, portal) + steps[entry.table] * STEP_SECONDS
+            entry.share = entry.requests / hourly
+        own = steps.total() * STEP_SECONDS + len(runs) * RUN_SECONDS
+        result.seconds = seconds_for(result.requests, portal) + own
+        result.share = result.requests / hourly
+        return result
+
+    async def _cost(self, endpoint: Endpoint, month: str | None) -> int:
+        if (endpoint.name, month) in self._ahead:
+            return 0
+        requests = await self._overhead(endpoint, month)
+        self._known.update((table.full_name, month) for table in endpoint.tables)
+        requests += await self._calls(endpoint, month)
+        if endpoint.watch and self._lake.slices(endpoint.watch.table, self._session.portal):
+            requests += 1 + len(self._session.catalogue.endpoint_of(endpoint.watch.table).also)
+        return requests
+
+    async def _overhead(self, endpoint: Endpoint, month: str | None) -> int:
+        """Reading the parents, where no run before this one read them."""
+        if endpoint.fan_out is None:
+            return 0
+        wanted = [self._parent_of(endpoint, month)]
+        if endpoint.fan_out.also_in:
+            wanted.append((endpoint.fan_out.also_in[0], month))
+        if endpoint.fan_out.once:
+            wanted.append((endpoint.fan_out.once.parent, None))
+        requests = 0
+        for name, at in wanted:
+            source = self._session.catalogue.endpoint_of(name)
+            is_there = source in endpoints_of(self._session.catalogue, self._session.settings)
+            if (name, at) not in self._known and (is_there or name == endpoint.fan_out.parent):
+                requests += await self._cost(source, at)
+                self._ahead.add((name, at))
+        return requests
+
+    async def _calls(self, endpoint: Endpoint, month: str | None) -> int:
+        """Requests of the endpoint itself."""
+        plan = Plan(
+            endpoint, self._lake, self._session.portal, month, self._session.config.privacy, self._now, full=self._full
+        )
+        days = self._days(endpoint, month)
+        if endpoint.fan_out is None:
+            calls = plan.calls(days=days)
+            if endpoint.pages is None:
+                return len(calls)
+            variants = 1 + len(endpoint.also)
+            rows = 0 if plan.since else await self._rows(endpoint, month)
+            first = pages(
+                math.ceil(rows * variants / len(calls)), endpoint.pages.limit, has_total=self._has_total(endpoint)
+            )
+            # The variants return few rows: what the plain list may leave out.
+            return first * (len(calls) // variants) + len(calls) - len(calls) // variants
+        parents, more = self._parents_in_lake(endpoint, month), await self._once_unknown(endpoint)
+        once = self._once_in_lake(endpoint, parents or [])
+        if parents is not None:
+            count = len(plan.calls(days=days, parents=[*parents, *once])) + more
+        else:
+            rows = await self._rows(
+                self._session.catalogue.endpoint_of(endpoint.fan_out.parent), self._parent_of(endpoint, month)[1]
+            )
+            one = Parent((0,), dict.fromkeys(endpoint.fan_out.holes, 0))
+            each = len(calls_of(endpoint, days=days, parents=[one]))
+            count = min(each, rows) if endpoint.fan_out.at_once else each * (rows + more)
+            count += len(plan.calls(days=days, parents=once)) if once else 0
+        if endpoint.pages is None or not count or plan.since:
+            return count
+        origin = self._origin(endpoint, month)
+        each_rows = math.ceil(origin.received / count) if origin else 0
+        return count * pages(each_rows, endpoint.pages.limit, has_total=self._has_total(endpoint))
+
+    async def _rows(self, endpoint: Endpoint, month: str | None) -> int:
+        """How many rows an endpoint has: as the lake knows it, or as the API says."""
+        if endpoint.fan_out is not None:
+            origin = self._origin(endpoint, month)
+            return origin.kept if origin else await self._sampled(endpoint, month)
+        exact = self._lake.usable_origin(self._key(endpoint, month))
+        if exact is not None:
+            return exact.kept
+        near = self._origin(endpoint, month)
+        if near is not None and not self._decides(endpoint):
+            return near.kept
+        if endpoint.pages is None:
+            return near.kept if near else 1
+        key = (endpoint.name, month)
+        if key not in self._totals:
+            days = self._days(endpoint, month)
+            narrow = replace(endpoint, window=replace(endpoint.window, wider_days=0)) if endpoint.window else endpoint
+            totals = [
+                await self._total(endpoint, month, call)
+                for call in calls_of(narrow, days=days)
+                if not self._is_variant(endpoint, call)
+            ]
+            self._totals[key] = sum(total or 0 for total in totals)
+        return self._totals[key] or 0
+
+    async def _sampled(self, endpoint: Endpoint, month: str | None) -> int:
+        """Rows of a fan-out that was never read, from a few of its parents."""
+        assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
+        name, at = self._parent_of(endpoint, month)
+        source = self._session.catalogue.endpoint_of(name)
+        context = await self._session.context(self._client, self._now, month, remember=False)
+        found = await self._session.parents_of(endpoint, self._client, replace(context, month=month))
+        parents = [parent for parent in found or () if not parent.is_once]
+        self._counters.add(self._session.take_overhead())
+        self._totals[source.name, at] = len(parents)
+        some = parents[:: max(1, len(parents) // SAMPLE)][:SAMPLE]
+        calls = calls_of(endpoint, days=self._days(endpoint, month), parents=some)
+        rows = [await self._first_page(endpoint, call) for call in calls]
+        return round(sum(rows) * len(parents) / max(1, len(some)))
+
+    async def _total(self, endpoint: Endpoint, month: str | None, call: Call) -> int | None:
+        assert endpoint.pages is not None  # noqa: S101 - the caller looked
+        page = ((endpoint.pages.limit_param, "1"), (endpoint.pages.offset_param, "0"))
+        answer = await self._get(endpoint, replace(call, params=(*call.params, *page)))
+        total = 0 if answer is NONE else total_of(answer)
+        # The read would be refused.
+        list_limit(self._session.config, self._lake, self._session.portal, endpoint, month).check(
+            endpoint.name, total=total
+        )
+        return total
+
+    async def _first_page(self, endpoint: Endpoint, call: Call) -> int:
+        try:
+            answer = await self._get(endpoint, call)
+        except PlandayError:
+            # Gone by now, or refused: the run itself will say so.
+            return 0
+        return 0 if answer is NONE else len(rows_of(primary(endpoint), answer))
+
+    async def _get(self, endpoint: Endpoint, call: Call) -> object:
+        answer: object = await self._client.get(
+            endpoint.path,
+            counters=self._counters,
+            holes=call.holes,
+            params=call.params,
+            scope=endpoint.scope,
+            none_statuses=endpoint.none_statuses,
+        )
+        return answer
+
+    def _parents_in_lake(self, endpoint: Endpoint, month: str | None) -> list[Parent] | None:
+        assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
+        name, at = self._parent_of(endpoint, month)
+        key = SliceKey.of(name, self._session.portal, at)
+        if self._lake.usable_origin(key) is None:
+            return None
+        return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
+
+    def _once_in_lake(self, endpoint: Endpoint, listed: Sequence[Parent]) -> list[Parent]:
+        """Who is read once, as far as the lake knows them."""
+        source = self._source_of_once(endpoint)
+        if source is None or self._lake.origin(self._key(source, None)) is None:
+            return []
+        assert endpoint.fan_out is not None  # noqa: S101 - it has a source
+        return once_parents(endpoint.fan_out, listed, self._lake.read(self._key(source, None)))
+
+    async def _once_unknown(self, endpoint: Endpoint) -> int:
+        """How many are read once that the lake does not know yet."""
+        source = self._source_of_once(endpoint)
+        return await self._rows(source, None) if source and self._lake.origin(self._key(source, None)) is None else 0
+
+    def _source_of_once(self, endpoint: Endpoint) -> Endpoint | None:
+        once = endpoint.fan_out.once if endpoint.fan_out else None
+        source = self._session.catalogue.endpoint_of(once.parent) if once else None
+        return source if source in endpoints_of(self._session.catalogue, self._session.settings) else None
+
+    def _origin(self, endpoint: Endpoint, month: str | None) -> Origin | None:
+        """Of the slice, or of that of the nearest month before or after it."""
+        exact = self._lake.usable_origin(self._key(endpoint, month))
+        if exact is not None or month is None:
+            return exact
+        months = [key.month for key in self._lake.slices(endpoint.name, self._session.portal) if key.month]
+        # A month that has not passed is no measure of one that has.
+        passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
+        nearest = min(passed, key=lambda one: abs(_ordinal(one) - _ordinal(month)), default=None)
+        return self._lake.usable_origin(self._key(endpoint, nearest)) if nearest else None
+
+    def _decides(self, endpoint: Endpoint) -> bool:
+        """Whether so many calls hang on its rows that a guess is not enough."""
+        fan_outs = [one.fan_out for one in self._session.catalogue.endpoints if one.fan_out]
+        return any(endpoint.name in (one.parent, one.once.parent if one.once else None) for one in fan_outs)
+
+    def _is_variant(self, endpoint: Endpoint, call: Call) -> bool:
+        return any(set(more) <= set(call.params) for more in endpoint.also)
+
+    def _has_total(self, endpoint: Endpoint) -> bool:
+        keys = self._lake.slices(endpoint.name, self._session.portal)
+        origin = self._lake.usable_origin(keys[-1]) if keys else None
+        return origin is None or origin.verdict != "exhausted"
+
+    def _parent_of(self, endpoint: Endpoint, month: str | None) -> tuple[str, str | None]:
+        assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
+        name = endpoint.fan_out.parent
+        return name, month if self._session.catalogue.table(name).is_monthly else None
+
+    def _key(self, endpoint: Endpoint, month: str | None) -> SliceKey:
+        return SliceKey.of(endpoint.name, self._session.portal, month)
+
+    def _days(self, endpoint: Endpoint, month: str | None) -> tuple[date, date] | None:
+        if endpoint.window is None:
+            return None
+        return days_of(
+            endpoint.window,
+            month=(first_day(month), last_day(month)) if month else None,
+            history_start=first_day(self._session.config.history_start),
+            today=self._today,
+        )
+
+
+def _ordinal(month: str) -> int:
+    return first_day(month).toordinal()

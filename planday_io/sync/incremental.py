@@ -1,0 +1,289 @@
+"""What of an endpoint is due, and how what came is joined with the previous slice.
+
+A snapshot is read whole. A fan-out that knows when its parents changed reads the new and modified ones and carries the
+others over. A feed reads what came since, and never loses a row.
+
+Not here: how calls are laid out (`planday_io.reading.calls`), requests, guards, writing (`planday_io.sync.refresh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from planday_io.catalogue import VERSION, Endpoint, Table
+from planday_io.config.model import Privacy
+from planday_io.errors import DamagedSliceError
+from planday_io.frames.build import from_frame, to_frame
+from planday_io.lake.policies import aligned, policies_of, under_policy
+from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.reading.calls import Call, Params, Parent, ParentKey, calls_of
+from planday_io.reading.read import EndpointRead
+
+_SETTLED = timedelta(minutes=2)
+"""A row whose stamp is younger than this when it was read may have changed again within the same second."""
+_SAFE = timedelta(days=1)
+"""Zones of stamps are unknown, so a modification counts as seen only when it is this much older than the read."""
+
+
+_ONCE = "once"
+"""Marks, in a slice's `covered`, who comes from `FanOut.once`."""
+_IN_NEITHER = "in-neither"
+"""Marks, in a slice's `covered`, whose rows it keeps although neither list of `FanOut` had them."""
+
+
+class Plan:
+    """The plan of one read of one endpoint.
+
+    Args:
+        endpoint: its declaration.
+        lake: where the previous slices are.
+        portal: config key.
+        month: of the slices, or None where they cover the portal.
+        policies: privacy policy in force; what was read under another one is not carried over.
+        fetched_at: UTC instant the read begins.
+        full: read everything all the same.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        lake: Lake,
+        portal: str,
+        month: str | None,
+        policies: Privacy,
+        fetched_at: datetime,
+        *,
+        full: bool,
+    ) -> None:
+        self.endpoint = endpoint
+        self.month = month
+        self.fetched_at = fetched_at
+        self._lake = lake
+        self._portal = portal
+        self._policies = policies
+        self._origins = {table.full_name: self._origin_of(table) for table in endpoint.tables}
+        # What was read under another policy or catalogue cannot be carried over.
+        comparable = all(
+            origin is not None
+            and origin.policies == policies_of(table, policies)
+            and origin.catalogue_version == VERSION
+            for table in endpoint.tables
+            for origin in (self._origins[table.full_name],)
+        )
+        self._is_comparable = comparable and not full
+        self._is_partial = self._is_comparable and (endpoint.feed is not None or endpoint.is_incremental)
+        self.window = "all"
+        self._kept: dict[ParentKey, str] = {}
+        self._once: dict[ParentKey, str] = {}
+        self._kept_once: dict[ParentKey, str] = {}
+        self._digests: dict[ParentKey, str] = {}
+        self._listed: set[int] | None = None
+        self._in_neither: dict[str, set[int]] = {}
+
+    def _origin_of(self, table: Table) -> Origin | None:
+        """The origin of a slice that can be carried over, in part or as a whole; None where all of it is read again.
+
+        Raises:
+            DamagedSliceError: the slice is damaged, and cannot be read again, because a feed may have forgotten its rows.
+        """
+        key = self.key(table)
+        try:
+            origin = self._lake.origin(key)
+            if self.endpoint.feed or self.endpoint.is_incremental:
+                self._lake.check(key)
+        except DamagedSliceError as error:
+            if self.endpoint.feed:
+                raise DamagedSliceError(
+                    error.file,
+                    error.why,
+                    "It cannot be read again as a whole, because it also holds rows that Planday no longer sends. "
+                    "Restore the "
+                    "newest backup of it; if there is none, accept the loss with `planday publish --rebuild`. Nothing was "
+                    "written",
+                ) from None
+            return None
+        return origin
+
+    def key(self, table: Table) -> SliceKey:
+        """The slice of one of the endpoint's tables."""
+        return SliceKey.of(table.full_name, self._portal, self.month)
+
+    @property
+    def since(self) -> datetime | None:
+        """For a feed, the instant from which rows are wanted; None for all of them."""
+        feed, origin = self.endpoint.feed, self._origins[self.endpoint.name]
+        if feed is None or origin is None or not self._is_partial:
+            return None
+        return origin.fetched - timedelta(days=feed.overlap_days)
+
+    def calls(
+        self,
+        *,
+        days: tuple[date, date] | None = None,
+        parents: Sequence[Parent] | None = None,
+        extra: Params = (),
+        has_both_lists: bool = False,
+    ) -> list[Call]:
+        """The calls of this read.
+
+        Args:
+            days: first and last day wanted, where the endpoint has a window.
+            parents: what there is to fan out over, where it fans out.
+            extra: parameters of every call.
+            has_both_lists: the parents are those of `FanOut.parent` and of `FanOut.once`.
+        """
+        if days and self.endpoint.window:
+            self.window = f"{days[0]} to {days[1]}"
+        since = self._since_params()
+        if parents is None:
+            if since:
+                self.window = f"since {since[0][1]}"
+            return calls_of(self.endpoint, days=days, extra=(*extra, *since))
+        if has_both_lists:
+            self._listed = {parent.key[0] for parent in parents}
+        once = self._due_once([parent for parent in parents if parent.is_once])
+        parents = [parent for parent in parents if not parent.is_once]
+        self._digests = {parent.key: parent.digest for parent in parents}
+        due = list(parents)
+        known: list[Parent] = []
+        if self._is_partial and self.endpoint.is_incremental:
+            current = self._up_to_date(parents)
+            covered = self._covered()
+            self._kept = {parent.key: covered.get(parent.key, "") for parent in parents if parent.key in current}
+            due = [parent for parent in parents if parent.key not in current]
+            self.window = f"{len(due)} new or modified of {len(parents)}"
+        elif since:
+            covered = self._covered()
+            known = [parent for parent in parents if parent.key in covered]
+            due = [parent for parent in parents if parent.key not in covered]
+            self.window = f"since {since[0][1]}"
+        if self._once:
+            self.window += f"; {len(once)} new or modified of {len(self._once)} who left"
+        return [
+            *calls_of(self.endpoint, days=days, parents=[*due, *once], extra=extra),
+            *calls_of(self.endpoint, days=days, parents=known, extra=(*extra, *since)),
+        ]
+
+    def merged(self, table: Table, read: EndpointRead) -> pa.Table:
+        """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
+        new, key = read.tables[table.full_name].table, self.key(table)
+        # Another process may have added to a feed since this read began; what is carried over was looked at then.
+        origin = self._lake.origin(key) if self.endpoint.feed else self._origins[table.full_name]
+        # A parent that the API does not answer for any more keeps its rows, where they say whose they are.
+        keeps_left = self.endpoint.fan_out is not None and self.endpoint.fan_out.once is not None
+        unknown = read.left if keeps_left else read.unknown if self._parent_column(table) else ()
+        kept = {ids[0] for ids in (*self._kept, *self._kept_once, *unknown)}
+        if origin is None or not (kept or self.endpoint.feed or self._listed is not None):
+            return new
+        try:
+            read_before = self._lake.read(key)
+        except DamagedSliceError:
+            if self._kept or self.endpoint.feed:
+                raise
+            # What parents that are gone had is lost with the file, which is set aside.
+            return new
+        previous = under_policy(read_before, table, origin, self._policies)
+        if self.endpoint.feed:
+            # Also where everything was read: nobody knows how long the API keeps what it sends.
+            return _merged_feed(table, previous, new)
+        previous = aligned(previous, new.schema)
+        kept |= self._found_in_neither(table, previous, origin)
+        carried = previous.filter(pc.is_in(previous.column(self._link(table)), pa.array(sorted(kept), pa.int64())))
+        return pa.concat_tables([carried, new])
+
+    def _found_in_neither(self, table: Table, previous: pa.Table, origin: Origin) -> set[int]:
+        """Who has rows in the previous slice and is in neither list, for the first time.
+
+        The two lists are read one after the other, and whoever changes from one to the other in between is in neither.
+        The API may not answer for them later, so their rows stay until the next read has not found them either.
+        """
+        if self._listed is None:
+            return set()
+        absent = set(previous.column(self._link(table)).to_pylist()) - self._listed - {None}
+        found = {number for number in absent if f"{number}/{_IN_NEITHER}" not in origin.covered}
+        self._in_neither[table.full_name] = found
+        return found
+
+    def covers(self, read: EndpointRead, table: Table) -> dict[str, str]:
+        """Parents that the slice of a table covers up to this read, and what they were then. Call it after `merged`.
+
+        Those of earlier reads only do not count: who was off the list in between is read whole on return.
+        """
+        fan_out = self.endpoint.fan_out
+        absent = {f"{number}/{_IN_NEITHER}": "" for number in sorted(self._in_neither.get(table.full_name, ()))}
+        once = absent | {f"{key[0]}/{_ONCE}": digest for key, digest in sorted(self._once.items())}
+        if fan_out is None or not (self.endpoint.feed or fan_out.changed_by == "*"):
+            return once
+        covered = self._kept | {key: self._digests[key] for key in read.answered if key in self._digests}
+        return {"/".join(map(str, key)): digest for key, digest in sorted(covered.items())} | once
+
+    def _due_once(self, parents: Sequence[Parent]) -> list[Parent]:
+        """Who is to be read of those that are read once: nobody asked for them yet, or their row changed."""
+        origin = self._origins[self.endpoint.name]
+        before = origin.covered if origin and self._is_comparable else {}
+        self._once = {parent.key: parent.digest for parent in parents}
+        self._kept_once = {
+            key: digest for key, digest in self._once.items() if before.get(f"{key[0]}/{_ONCE}") == digest
+        }
+        return [parent for parent in parents if parent.key not in self._kept_once]
+
+    def _since_params(self) -> Params:
+        feed, since = self.endpoint.feed, self.since
+        if feed is None or feed.since_param is None or since is None:
+            return ()
+        text = since.strftime("%Y-%m-%dT%H:%M:%SZ") if feed.is_instant else since.date().isoformat()
+        return ((feed.since_param, text),)
+
+    def _covered(self) -> dict[ParentKey, str]:
+        origin = self._origins[self.endpoint.name]
+        covered = origin.covered if origin else {}
+        marks = (_ONCE, _IN_NEITHER)
+        return {tuple(map(int, key.split("/"))): digest for key, digest in covered.items() if not key.endswith(marks)}
+
+    def _up_to_date(self, parents: Sequence[Parent]) -> set[ParentKey]:
+        """Parents whose rows were read after they were last modified."""
+        fan_out = self.endpoint.fan_out
+        assert fan_out is not None and fan_out.changed_by is not None  # noqa: S101, PT018 - it is incremental
+        if fan_out.changed_by == "*":
+            covered = self._covered()
+            return {row.key for row in parents if not row.is_open and covered.get(row.key) == row.digest}
+        return self._read_since_modified(parents, fan_out.changed_by)
+
+    def _read_since_modified(self, parents: Sequence[Parent], changed_by: str) -> set[ParentKey]:
+        table = self.endpoint.tables[0]
+        modified_of = {parent.key: parent.modified for parent in parents}
+        previous = self._lake.read(self.key(table), [self._link(table), "_fetched_at", changed_by])
+        current: set[ParentKey] = set()
+        columns = (previous.column(name).to_pylist() for name in previous.schema.names)
+        named = dict(zip(previous.schema.names, columns, strict=True))
+        for parent, stamp, fetched in zip(
+            named[self._link(table)], named[changed_by], named["_fetched_at"], strict=True
+        ):
+            modified = modified_of.get((parent,))
+            if modified is None or fetched is None:
+                continue
+            same = stamp == modified and fetched - modified > _SETTLED
+            if same or modified < fetched - _SAFE:
+                current.add((parent,))
+        return current
+
+    def _link(self, table: Table) -> str:
+        """The column of a table that holds the parent it was fanned out over."""
+        return self._parent_column(table) or table.key[0]
+
+    def _parent_column(self, table: Table) -> str | None:
+        fan_out = self.endpoint.fan_out
+        hole = fan_out.fills[0][0] if fan_out else None
+        return next((column.name for column in table.columns if hole in (column.hole, column.name)), None)
+
+
+def _merged_feed(table: Table, previous: pa.Table, new: pa.Table) -> pa.Table:
+    """Both, one row per key; where both have a key the new row stands. Nothing is taken away."""
+    previous = aligned(previous, new.schema)
+    joined = to_frame(pa.concat_tables([previous, new]))
+    latest = joined.drop_duplicates(subset=["portal", *table.key], keep="last")
+    return from_frame(latest, previous.schema)
