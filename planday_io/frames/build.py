@@ -76,6 +76,7 @@ class FrameBuilder:
         self.table = table
         self.schema = arrow_schema(table, context.privacy.policies)
         self.oddities = Oddities()
+        self._place = 0
         self._context = context
         self._known = {column.member.partition(".")[0] for column in table.columns}
         self._nested = nested_members(table.columns)
@@ -87,16 +88,18 @@ class FrameBuilder:
         self._hash: Callable[[str], str] | None = context.privacy.hasher() if needs_key else None
         self.shape = None if children or table.ordinal else self._row_shape()
 
-    def batch(self, rows: Sequence[object], holes: Mapping[str, Hole] | None = None) -> pa.RecordBatch:
+    def batch(self, rows: Sequence[object], holes: Mapping[str, Hole] | None = None, place: int = 0) -> pa.RecordBatch:
         """Type some rows.
 
         Args:
             rows: JSON objects, `@names` of the row source included.
             holes: values of the request's holes.
+            place: of the first row in its list, for messages.
 
         Raises:
             UnexpectedShapeError: a documented member, or a row, has another type.
         """
+        self._place = place
         if isinstance(rows, Rows):
             if rows and (batch := self._plain_batch(rows, holes or {})) is not None:
                 return batch
@@ -179,10 +182,16 @@ class FrameBuilder:
                 )
         return table
 
-    def repaired(self, clean: object, paths: Sequence[str], holes: Mapping[str, Hole]) -> object:
-        """A row whose text was repaired; notes where."""
+    def repaired(
+        self, clean: object, paths: Sequence[str], holes: Mapping[str, Hole], number: int, place: int
+    ) -> object:
+        """A row whose text was repaired, the number of it and the place of its answer in the list; notes where."""
         for path in sorted(set(paths)):
-            name = row_name(self.table, clean, 0, holes) if isinstance(clean, dict) else "a row that is no object"
+            name = (
+                row_name(self.table, clean, number, holes, place)
+                if isinstance(clean, dict)
+                else "a row that is no object"
+            )
             self.oddities.add("damaged", path or "a row", name)
         return clean
 
@@ -198,14 +207,19 @@ class FrameBuilder:
             what = "an object without members" if isinstance(row, dict) else f"a {json_type(row)}"
             if self.table.confidence in _STRICT:
                 raise self._unexpected(
-                    f"{row_name(self.table, {}, number, holes)} is {what} where an object with members is documented"
+                    f"{self._name_of({}, number, holes)} is {what} where an object with members is documented"
                 )
             self.oddities.add(
-                "retyped", f"rows are {json_type(row)} instead of object", f"row {number + 1} of the answer"
+                "retyped",
+                f"rows are {json_type(row)} instead of object",
+                self._name_of({}, number, {}),
             )
             objects.append({})
             extras[number]["@row"] = self._guarded(row, "unknown")
         return objects, extras
+
+    def _name_of(self, row: Row, number: int, holes: Mapping[str, Hole]) -> str:
+        return row_name(self.table, row, number, holes, self._place)
 
     def _unexpected(self, what: str) -> UnexpectedShapeError:
         return UnexpectedShapeError(
@@ -263,7 +277,7 @@ class FrameBuilder:
             try:
                 typed.append(None if value is None else convert(value, column.type, self._zone(row)))
             except Retyped as retyped:
-                self._retyped(column, retyped, extras[number], value, row_name(self.table, row, number, holes))
+                self._retyped(column, retyped, extras[number], value, self._name_of(row, number, holes))
                 typed.append(None)
         if policy == "hash":
             texts = (None if value is None else _canonical(value) for value in typed)
@@ -271,7 +285,7 @@ class FrameBuilder:
         return pa.array(typed, target)
 
     def _retyped(self, column: Column, retyped: Retyped, extra: Row, value: object, row: str) -> None:
-        what = f"{column.member} is {retyped.met} instead of {_declared(column)}"
+        what = f"{column.member}{retyped.path} is {retyped.met} instead of {retyped.declared or _declared(column)}"
         is_unheld = isinstance(retyped, OutOfRange)
         if self.table.confidence_of(column) in _STRICT and not is_unheld:
             raise self._unexpected(f"{what} in {row}") from None

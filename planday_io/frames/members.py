@@ -7,14 +7,23 @@ from datetime import date
 from typing import Any
 
 from planday_io.catalogue.model import Column, StructList, Table
+from planday_io.frames.retyped import Misplaced
 
 Row = dict[str, Any]
 Hole = int | str | date
 """A value of a request's hole."""
 
 
-def row_name(table: Table, row: Mapping[str, Any], number: int, holes: Mapping[str, Hole]) -> str:
-    """How a row is called in messages: by its ids, which are no personal data, else by its place in the answer."""
+def row_name(table: Table, row: Mapping[str, Any], number: int, holes: Mapping[str, Hole], place: int = 0) -> str:
+    """How a row is called in messages: by its ids, which are no personal data, and by its place where they do not suffice.
+
+    Args:
+        table: its declaration.
+        row: the row.
+        number: from 0, in its answer.
+        holes: of the request.
+        place: of the answer's first row in its list.
+    """
     ids = []
     for column in table.columns:
         if column.name not in table.key or column.type != "BIGINT" or "." in column.member:
@@ -22,7 +31,12 @@ def row_name(table: Table, row: Mapping[str, Any], number: int, holes: Mapping[s
         value = holes.get(column.hole) if column.hole else row.get(column.member)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
             ids.append(f"{column.name} {value}")
-    return ", ".join(ids) or f"row {number + 1} of the answer"
+    others = {column.name for column in table.columns if column.name in table.key} - {
+        name.partition(" ")[0] for name in ids
+    }
+    if ids and (table.is_child or not others):
+        return ", ".join(ids)
+    return ", ".join([*ids, f"row {place + number + 1} of the {'list' if place else 'answer'}"])
 
 
 def member_values(column: Column, objects: Sequence[Row]) -> list[Any]:
@@ -33,12 +47,8 @@ def member_values(column: Column, objects: Sequence[Row]) -> list[Any]:
     return values
 
 
-class _Misplaced:
-    """Stands where an object was expected around a member: of no declared type, so it counts as retyped."""
-
-
 def _misplaced(value: object) -> object:
-    return None if value is None else _Misplaced()
+    return None if value is None else Misplaced(value)
 
 
 def nested_members(columns: Sequence[Column]) -> dict[str, frozenset[str]]:

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 from planday_io.catalogue.model import ColumnType, ScalarList, StructList
-from planday_io.frames.retyped import Retyped, json_type, to_json
+from planday_io.frames.retyped import Misplaced, Retyped, json_type, to_json
 from planday_io.frames.stamps import to_date, to_timestamp, to_timestamptz
 
 _PLACES = Decimal("0.0001")
@@ -36,15 +36,13 @@ def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 
         case ScalarList(of=scalar):
             if not isinstance(value, list):
                 raise Retyped(json_type(value))
-            return [None if item is None else convert(item, scalar, zone) for item in value]
+            return [_item(item, scalar, zone, "[]") for item in value]
         case StructList(fields=fields):
             if not isinstance(value, list):
                 raise Retyped(json_type(value))
             return [
                 {
-                    field.name: None
-                    if (inner := _inner(_object(item), field.member)) is None
-                    else convert(inner, field.type, zone)
+                    field.name: _item(_inner(_object(item), field.member), field.type, zone, f"[].{field.member}")
                     for field in fields
                 }
                 for item in value
@@ -53,9 +51,17 @@ def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 
             return _SCALARS[kind](value, zone)
 
 
+def _item(value: Any, kind: ColumnType, zone: tzinfo, path: str) -> Any:  # noqa: ANN401
+    """A value inside another one, at a path there."""
+    try:
+        return None if value is None else convert(value, kind, zone)
+    except Retyped as retyped:
+        raise retyped.within(path, kind if isinstance(kind, str) else "array") from None
+
+
 def _object(item: object) -> dict[str, Any]:
     if not isinstance(item, dict):
-        raise Retyped(f"array of {json_type(item)}")
+        raise Retyped(json_type(item)).within("[]", "object")
     return item
 
 
@@ -65,7 +71,9 @@ def _inner(item: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
     for part in path.split("."):
         if found is None:
             return None
-        found = _object(found).get(part)
+        found = found.get(part) if isinstance(found, dict) else Misplaced(found)
+        if isinstance(found, Misplaced):
+            return found
     return found
 
 

@@ -128,7 +128,7 @@ class ListReader(Generic[T]):
     Args:
         fetch: gets the page that begins at an offset, asking for as many rows as allowed.
         identify: what tells rows apart.
-        keep: what to keep of some rows; called once per page, not in order.
+        keep: what to keep of some rows, given the place of the first in the list; called once per page, not in order.
         count_keys: how many different keys kept parts have.
         digest_keys: a text that is equal for equal sets of keys.
         name: of the list, for errors.
@@ -141,7 +141,7 @@ class ListReader(Generic[T]):
         *,
         fetch: Callable[[int], Awaitable[Page]],
         identify: Callable[[object], Hashable],
-        keep: Callable[[Sequence[object]], T],
+        keep: Callable[[Sequence[object], int], T],
         count_keys: Callable[[Sequence[T]], int],
         digest_keys: Callable[[Sequence[T]], str],
         name: str,
@@ -199,7 +199,7 @@ class ListReader(Generic[T]):
     async def _by_total(self, first: Page, total: int) -> _Attempt[T]:
         """All pages at once: the first tells how many rows a page really holds."""
         size = len(first.rows)
-        attempt = _Attempt[T](parts=[self._keep(first.rows)], received=size, total=total)
+        attempt = _Attempt[T](parts=[self._keep(first.rows, 0)], received=size, total=total)
         if size == 0 and total > 0:
             attempt.fault = f"the total is {total}, and the first page is empty"
         if size >= total or attempt.fault:
@@ -254,6 +254,7 @@ class ListReader(Generic[T]):
                 stretch.fault = f"the page at offset {offset} ends too early"
                 return
             is_first = offset == stretch.start
+            place = offset + repeated if is_first else offset
             offset += len(rows)
             stretch.last = self._identify(rows[-1])
             if is_first:
@@ -261,7 +262,7 @@ class ListReader(Generic[T]):
                 rows = rows[repeated:]
             if rows:
                 stretch.received += len(rows)
-                stretch.parts.append(self._keep(rows))
+                stretch.parts.append(self._keep(rows, place))
 
     async def _ignores_offset(self) -> bool:
         """Whether far behind any list there are rows all the same. Only equal rows leave it open."""
@@ -269,7 +270,7 @@ class ListReader(Generic[T]):
 
     async def _until_empty(self, first: Page) -> _Attempt[T]:
         """Page after page, because nobody says how many there are."""
-        attempt = _Attempt[T](parts=[self._keep(first.rows)], received=len(first.rows), verdict="exhausted")
+        attempt = _Attempt[T](parts=[self._keep(first.rows, 0)], received=len(first.rows), verdict="exhausted")
         seen = {self._identify(row) for row in first.rows}
         last = self._identify(first.rows[-1]) if first.rows else None
         overlap = 1 if len(first.rows) > 1 else 0
@@ -292,7 +293,7 @@ class ListReader(Generic[T]):
                 if overlap and not attempt.doubt and (await self._fetch(attempt.received)).rows:
                     attempt.fault = "rows came behind a page that had no more"
                 return attempt
-            attempt.parts.append(self._keep(rows[overlap:]))
+            attempt.parts.append(self._keep(rows[overlap:], attempt.received))
             attempt.received += len(rows) - overlap
             self._limit.check(self._name, rows=attempt.received)
             seen.update(names)

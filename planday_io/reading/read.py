@@ -200,7 +200,7 @@ class EndpointReader:
         reader: ListReader[Batches] = ListReader(
             fetch=fetch,
             identify=identity(self._parent),
-            keep=lambda rows: self._batches(self._parent, rows, call.holes),
+            keep=lambda rows, place: self._batches(self._parent, rows, call.holes, place),
             count_keys=self._count_keys,
             digest_keys=self._digest_keys,
             name=self._name,
@@ -258,7 +258,7 @@ class EndpointReader:
                 params=[*call.params, *page],
                 scope=self._endpoint.scope,
                 none_statuses=() if offset else none,
-                decode=lambda body: self._answer(body, holes),
+                decode=lambda body: self._answer(body, holes, offset or 0),
             )
         except (ApiError, DataError) as error:
             at = "" if offset is None else f", page at offset {offset}"
@@ -268,24 +268,27 @@ class EndpointReader:
             self._is_absent = self._is_absent or self._endpoint.fan_out is None
             return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
         # A client that decodes by itself is taken as well: tests bring theirs.
-        return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), holes)
+        return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), holes, offset or 0)
 
-    def _answer(self, body: bytes, holes: Mapping[str, Hole]) -> _Answer:
+    def _answer(self, body: bytes, holes: Mapping[str, Hole], place: int) -> _Answer:
         """The rows in a body; where text was damaged, repaired and noted."""
-        return self._taken(load(body, self._decode or ANY_DECODER.decode), holes)
+        return self._taken(load(body, self._decode or ANY_DECODER.decode), holes, place)
 
-    def _taken(self, document: Decoded[Any], holes: Mapping[str, Hole]) -> _Answer:
+    def _taken(self, document: Decoded[Any], holes: Mapping[str, Hole], place: int) -> _Answer:
         rows = tables_in(self._tops, document.value)
         if document.is_damaged:
             rows = {
-                name: [self._builders[name].repaired(*document.clean(row), holes) for row in found]
+                name: [
+                    self._builders[name].repaired(*document.clean(row), holes, number, place)
+                    for number, row in enumerate(found)
+                ]
                 for name, found in rows.items()
             }
         return _Answer(rows, total_of(document.value))
 
-    def _batches(self, table: Table, rows: Sequence[object], holes: Mapping[str, Hole]) -> Batches:
+    def _batches(self, table: Table, rows: Sequence[object], holes: Mapping[str, Hole], place: int = 0) -> Batches:
         try:
-            batches = {table.full_name: self._builders[table.full_name].batch(rows, holes)}
+            batches = {table.full_name: self._builders[table.full_name].batch(rows, holes, place)}
             for child in self._children if table is self._parent else ():
                 inner = children_of(child, rows, table.columns[0].member)
                 batches[child.full_name] = self._builders[child.full_name].batch(inner, holes)

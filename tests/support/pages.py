@@ -22,7 +22,7 @@ def read(
     reader: ListReader[list[Any]] = ListReader(
         fetch=asynchronous,
         identify=lambda row: row,
-        keep=list,
+        keep=lambda rows, _: list(rows),
         count_keys=lambda parts: len(flat(parts)) if has_equal_rows else len(set(flat(parts))),
         digest_keys=lambda parts: repr(sorted(set(flat(parts)))),
         name="numbers",
