@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from planday_io.config.texts import trimmed
+from planday_io.texts import trimmed
 
 REPLACEMENT = "\ufffd"
 """Stands for text that was damaged before it came here."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import hypothesis
 import pyarrow as pa
 import pytest
 import stamina
@@ -151,6 +152,10 @@ class Installation:
 
 
 Make = Callable[..., Installation]
+
+# Timing is never asserted: a busy machine fails no example.
+hypothesis.settings.register_profile("planday", deadline=None)
+hypothesis.settings.load_profile("planday")
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "months", "documents"),
-    ("catalogue", "files", "faults"),
+    ("errors", "months", "texts"),
+    ("catalogue", "files", "faults", "documents"),
     ("config", "state"),
     ("client", "frames"),
     ("lake", "reading"),

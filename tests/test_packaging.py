@@ -95,7 +95,7 @@ def test_wheel_makes_the_home_of_a_demo(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = """
 import pathlib, pipelines, planday_io
-from pipelines import demo
+from pipelines.cli import demo
 print(pipelines.__file__, planday_io.__file__)
 demo._prepare(pathlib.Path("demo"))
 """

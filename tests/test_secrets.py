@@ -14,8 +14,8 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.config.model import SecretRef
 from planday_io.config.secrets import read_client_id, read_secret, shadowed, unreadable_for_dagster
-from planday_io.config.texts import visible
 from planday_io.errors import ConfigError, SecretError
+from planday_io.texts import visible
 from tests.conftest import Installation
 from tests.support.commands import PLANDAY, environment
 

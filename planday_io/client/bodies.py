@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 
-from planday_io.config.texts import BYTE_ORDER_MARKS
+from planday_io.texts import BYTE_ORDER_MARKS
 
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _MOST_MEMBERS = 16

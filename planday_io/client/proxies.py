@@ -19,8 +19,8 @@ from urllib.request import getproxies
 
 import httpx
 
-from planday_io.config.texts import trimmed
 from planday_io.errors import ConfigError
+from planday_io.texts import trimmed
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _FORM = "http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special characters percent-encoded"

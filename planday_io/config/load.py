@@ -23,9 +23,9 @@ from ruamel.yaml.reader import ReaderError
 from planday_io.catalogue import DOMAINS, Catalogue
 from planday_io.config.model import Config, ConfigFile, PortalConfig
 from planday_io.config.places import misplaced, refuse_home
-from planday_io.config.texts import TextError, decode
 from planday_io.errors import ConfigError
 from planday_io.months import month_of, shifted
+from planday_io.texts import TextError, decode
 
 Loc = tuple[str | int, ...]
 

@@ -28,8 +28,8 @@ from dotenv.parser import Binding, parse_stream
 from dotenv.variables import Literal, Variable, parse_variables
 
 from planday_io.config.model import Config, SecretRef
-from planday_io.config.texts import TextError, decode, encoding_of, token, trimmed, visible
 from planday_io.errors import ConfigError, SecretError
+from planday_io.texts import TextError, decode, encoding_of, token, trimmed, visible
 
 _LARGEST_BYTES = 64 * 1024
 """Of a file that holds one secret, and of `.env`."""

@@ -24,7 +24,7 @@ from croniter.croniter import CroniterError
 from pydantic_core import PydanticCustomError
 
 from planday_io.config.addresses import is_loopback, parts_of
-from planday_io.config.texts import TextError, token, trimmed, visible
+from planday_io.texts import TextError, token, trimmed, visible
 
 FIRST_MONTH = "2000-01"
 """Of `history_start`. Planday was founded later; a grid of partitions that begins in the year 1 has 24,000 a portal."""

@@ -23,9 +23,9 @@ from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.config.addresses import is_loopback
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret
-from planday_io.config.texts import visible
 from planday_io.errors import AlertError, PlandayError
 from planday_io.monitoring.messages import Message
+from planday_io.texts import visible
 
 _TIMEOUT_SECONDS = 15.0
 _WHOLE_SECONDS = 60.0

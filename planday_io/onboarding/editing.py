@@ -9,9 +9,9 @@ from pathlib import Path
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.load import load_config, parsed
-from planday_io.config.texts import decode, encoding_of
 from planday_io.errors import ConfigError
 from planday_io.files import replacing, storage_errors, temporary
+from planday_io.texts import decode, encoding_of
 
 
 def text_with_key(path: Path, catalogue: Catalogue, old: str, new: str) -> bytes:

@@ -13,9 +13,9 @@ import dotenv
 
 from planday_io.config.model import SecretRef
 from planday_io.config.secrets import env_names
-from planday_io.config.texts import TextError, decode
 from planday_io.errors import StorageError
 from planday_io.files import replacing, storage_errors, temporary, write_text
+from planday_io.texts import TextError, decode
 
 _BYTES = "latin-1"
 """For dotenv, which then passes every byte on: names and tokens are ASCII, comments are whatever they are."""

@@ -23,7 +23,6 @@ from planday_io.client.tokens import RefreshTokenStore, TokenSource
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.config.selection import endpoints_of
-from planday_io.config.texts import visible
 from planday_io.errors import (
     MissingScopeError,
     PlandayError,
@@ -41,6 +40,7 @@ from planday_io.reading.read import EndpointRead, EndpointReader, Progress, unto
 from planday_io.reading.rows import portal_info
 from planday_io.sync.limits import answer_limits, list_limit
 from planday_io.sync.parents import ParentTables
+from planday_io.texts import visible
 
 _LOG = logging.getLogger(__name__)
 
