@@ -15,6 +15,7 @@ import duckdb
 from rich.console import Console
 
 from pipelines.cli.console import listening, print_outcome, print_rows
+from pipelines.cli.home import packaged
 from pipelines.cli.sync import sync
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
@@ -160,9 +161,7 @@ def _write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
 
 
 def _prepare(folder: Path) -> None:
-    """Make `folder` a Dagster home, with the files of the checkout or those that the wheel has in their place."""
-    package = Path(__file__).resolve().parent
-    packaged = package / "home"
+    """Make `folder` a Dagster home."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copyfile((packaged if packaged.exists() else package.parent) / name, folder / name)
+        shutil.copyfile(packaged(name), folder / name)

@@ -17,6 +17,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
+from pipelines.cli.home import packaged
 from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
@@ -39,7 +40,6 @@ from planday_io.sync.session import PortalSession
 from planday_io.warehouse import Publication
 
 _DELAY_CAP_SECONDS = 15
-_SETTINGS = Path(__file__).resolve().parents[2] / "dagster.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ def open_instance(config: Config) -> dg.DagsterInstance:
 def _bring_settings(home: Path) -> None:
     """Put the project's dagster.yaml into a folder that never had one: without it Dagster reports home and limits nothing."""
     file = home / "dagster.yaml"
-    if not file.exists() and not (home / "history").exists() and _SETTINGS.is_file():
-        write_text(file, _SETTINGS.read_text(encoding="utf-8"))
+    if not file.exists() and not (home / "history").exists():
+        write_text(file, packaged("dagster.yaml").read_text(encoding="utf-8"))
 
 
 def sync(

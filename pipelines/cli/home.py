@@ -1,0 +1,12 @@
+"""The settings files of a Dagster home: those of the checkout, or those that the wheel has in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def packaged(name: str) -> Path:
+    """Where `dagster.yaml` or `workspace.yaml` of this version is."""
+    package = Path(__file__).resolve().parents[1]
+    folder = package / "home"
+    return (folder if folder.exists() else package.parent) / name
