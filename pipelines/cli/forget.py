@@ -39,7 +39,8 @@ def forget_person(config: Config, portal: str, employee: int, console: Console, 
     lines += [f"  still in {place}" for place in done.places]
     if done.places:
         lines.append(
-            "These are parts of other people's rows, or names. Change them in Planday, sync, and run this again."
+            "These are in other people's rows. Where another person merely has the same value (a name, a salary number), "
+            "nothing has to be done. Otherwise change them in Planday, sync, and run this again."
         )
     lines.append(
         "Later syncs leave the person out until `planday forget --undo`. Connections that are open show the file"

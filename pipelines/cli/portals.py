@@ -38,8 +38,8 @@ def rename(
         for portal, run_id in under_way(instance):
             if portal in (old, new):
                 raise PlandayError(
-                    f"run {run_id} of portal '{portal}' is queued or under way, and nothing was renamed: wait for it, or "
-                    f"cancel it"
+                    f"run {run_id} of portal '{portal}' is queued or in progress, and nothing was renamed: wait for it (a "
+                    "queued run needs the daemon), or cancel it in the Dagster UI, under Runs"
                 )
         done = rename_portal(config, CATALOGUE, old, new)
     file = config.file.name
