@@ -1,4 +1,4 @@
-"""Telling runs whose process was killed from running ones, so that they block nobody (design decision 15).
+"""Telling runs whose process was killed from running ones, so that they block nobody (docs/decisions.md#dagster).
 
 After SIGKILL an in-process run stays STARTED for ever and its portal's runs stay queued behind it. So each run is tagged
 with the mark of its process, a locked file in the state folder, and whoever looks next ends those whose mark is free.

@@ -74,7 +74,7 @@ def test_all_parents_in_one_call_and_none_without_parents() -> None:
     fan_out = FanOut(parent="hr.departments", fills=(("ids", "id"),), gone=(), at_once=True)
     table = Table(domain="x", name="y", doc="Y.", key=("id",), columns=(Column("id", "BIGINT", "Id."),))
     endpoint = Endpoint(
-        path="/x", scope=None, docs="x", tables=(table,), fan_out=fan_out, params=(("departmentIds", "{ids}"),)
+        path="/x", scope=None, docs="https://x", tables=(table,), fan_out=fan_out, params=(("departmentIds", "{ids}"),)
     )
     rows = pa.table({"id": pa.array([3, 1, 2, None], pa.int64())})
     (call,) = calls_of(endpoint, parents=parents_in(fan_out, rows, date(2026, 1, 1)))

@@ -89,7 +89,7 @@ def test_a_new_endpoint_is_data(make: Make) -> None:
     lockers = Endpoint(
         path="/hr/v1.0/lockers",
         scope="employee:read",
-        docs="lockers",
+        docs="https://example.com/lockers",
         pages=Pages(limit=50),
         tables=(
             Table(

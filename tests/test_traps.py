@@ -1,11 +1,11 @@
-"""What is easy to get wrong with this API (reference, sections 5 to 9), each with its test.
+"""What is easy to get wrong with this API (docs/api-facts.md), each with its test.
 
-Section 5 and 6: page maxima are never exceeded; a limit lowered silently; `Limit` and `Offset` capitalised; a total that
+Limits and pages: page maxima are never exceeded; a limit lowered silently; `Limit` and `Offset` capitalised; a total that
 stands alone (`TotalPaging`) agrees with the rows; a missing total (tests/test_pages.py); 429 (tests/test_faults.py).
-Section 7: punch windows of 31 days at most and never empty; `D:HH:MM` (tests/test_time.py); nights when clocks change (there
+Dates: punch windows of 31 days at most and never empty; `D:HH:MM` (tests/test_time.py); nights when clocks change (there
 too); a payroll range never crosses a month end; modifiedFrom means after, deletedFrom includes.
-Section 8: absent members are null; `{}`, 204 and 404 mean none where they may; 400 means gone for employees only.
-Section 9: `hiredDate` and `hiredFrom`; skills and rates in two shapes; drafts that the list leaves out; costs without
+Errors: absent members are null; `{}`, 204 and 404 mean none where they may; 400 means gone for employees only.
+Domains: `hiredDate` and `hiredFrom`; skills and rates in two shapes; drafts that the list leaves out; costs without
 shiftId; equal supplement rows; a null rate beside a salary of 0; wage types spelled in two ways; unapproved and unscheduled
 punches; `status` and `statuses`, `cost` and `costs`; balances with a date; salaried rows; types that payroll leaves out.
 """

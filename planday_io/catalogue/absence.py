@@ -1,4 +1,4 @@
-"""The absence domain: vacation and overtime accounts, requests, records. Facts: section 9.5.
+"""The absence domain: vacation and overtime accounts, requests, records. Facts: docs/api-facts.md#absence.
 
 Portals may register absence as shifts with special types instead, so load both. Which scope each path takes is not
 documented. Statuses are not filtered: what is returned without a filter is all of them, as far as is known.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
 from planday_io.catalogue.model import ChildArray, Column, Document, Person, StructList, Table
+
+_DOCS = "https://openapi.planday.com/api/absence"
 
 _PAGES = Pages(limit=50, limit_param="Limit", offset_param="Offset")
 _EVER = Window(start_param="startDate", end_param="endDate")
@@ -27,7 +29,7 @@ _PERIOD = (
 ABSENCE_TYPES = Endpoint(
     path="/absence/v1.0/absencetypes",
     scope="absence:read",
-    docs="absence-types",
+    docs=_DOCS,
     none_statuses=(204, 404),
     tables=(
         Table(
@@ -47,7 +49,7 @@ ABSENCE_TYPES = Endpoint(
 ACCOUNT_TYPES = Endpoint(
     path="/absence/v1.0/accounttypes",
     scope="absence:read",
-    docs="absence-account-types",
+    docs=_DOCS,
     pages=_PAGES,
     none_statuses=(204, 404),
     tables=(
@@ -72,7 +74,7 @@ ACCOUNT_TYPES = Endpoint(
 ACCOUNTS = Endpoint(
     path="/absence/v1.0/accounts",
     scope="absence:read",
-    docs="absence-accounts",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -104,7 +106,7 @@ ACCOUNTS = Endpoint(
 ABSENCE_RECORDS = Endpoint(
     path="/absence/v1.0/absencerecords",
     scope="absence:read",
-    docs="absence-records",
+    docs=_DOCS,
     pages=_PAGES,
     window=_EVER,
     tables=(
@@ -159,7 +161,7 @@ ABSENCE_RECORDS = Endpoint(
 ABSENCE_REQUESTS = Endpoint(
     path="/absence/v1.0/absencerequests",
     scope="absence:read",
-    docs="absence-requests",
+    docs=_DOCS,
     pages=_PAGES,
     window=_EVER,
     tables=(
@@ -211,7 +213,7 @@ ABSENCE_REQUESTS = Endpoint(
 ACCOUNT_BALANCES = Endpoint(
     path="/absence/v1.0/accounts/{account_id}/balance",
     scope="absence:read",
-    docs="absence-balances",
+    docs=_DOCS,
     # Without a date the API answers with the balance at the end of the account, planned leave taken off.
     params=(("balanceDate", "{balance_date}"),),
     fan_out=FanOut(
@@ -247,7 +249,7 @@ ACCOUNT_BALANCES = Endpoint(
 ACCOUNT_TRANSACTIONS = Endpoint(
     path="/absence/v1.0/accounts/{account_id}/transactions",
     scope="absence:read",
-    docs="absence-transactions",
+    docs=_DOCS,
     pages=_PAGES,
     fan_out=FanOut(parent="absence.accounts", fills=_EACH_ACCOUNT, gone=(400,)),
     none_statuses=(204, 404),
@@ -284,7 +286,7 @@ ACCOUNT_TRANSACTIONS = Endpoint(
 ACCOUNT_ADJUSTMENTS = Endpoint(
     path="/absence/v1.0/accounts/{account_id}/adjustments",
     scope="absence:read",
-    docs="absence-adjustments",
+    docs=_DOCS,
     pages=_PAGES,
     fan_out=FanOut(parent="absence.accounts", fills=_EACH_ACCOUNT, gone=(400,)),
     none_statuses=(204, 404),

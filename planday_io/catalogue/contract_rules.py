@@ -1,14 +1,19 @@
-"""Contract rules: how much people may and must work. Facts: section 9.9. Hours stand in the names only."""
+"""Contract rules: how much people may and must work.
+
+Facts: docs/api-facts.md#contract-rules. Hours stand in the names only.
+"""
 
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Once, Pages
 from planday_io.catalogue.model import Column, Document, Person, Table
 
+_DOCS = "https://openapi.planday.com/contractrules/swagger/v1.0/swagger.json"
+
 CONTRACT_RULES = Endpoint(
     path="/contractrules/v1.0/contractrules",
     scope="contractrules:read",
-    docs="contract-rules",
+    docs=_DOCS,
     pages=Pages(limit=50),
     none_statuses=(204, 404),
     tables=(
@@ -30,7 +35,7 @@ CONTRACT_RULES = Endpoint(
 EMPLOYEE_CONTRACT_RULES = Endpoint(
     path="/contractrules/v1.0/employees/{employee_id}",
     scope="contractrules:read",
-    docs="employee-contract-rules",
+    docs=_DOCS,
     fan_out=FanOut(
         parent="hr.employees",
         fills=(("employee_id", "id"),),

@@ -48,7 +48,7 @@ class Window:
     """A range of days that is asked for.
 
     Where the API's idea of a range is not known (which of a row's dates it tests, in which zone) more is asked for and
-    what belongs to another slice is cut off afterwards (design decision 17).
+    what belongs to another slice is cut off afterwards (docs/decisions.md#complete-reads).
 
     Args:
         start_param: query parameter of the first day.
@@ -176,7 +176,7 @@ class Endpoint:
         path: with `{holes}` that `fan_out` fills.
         scope: the scope a token needs, or None where none is documented.
         tables: the first is the parent of those that are children.
-        docs: anchor in the API documentation.
+        docs: public address of its documentation.
         pages: None reads one unpaged document.
         params: fixed query parameters; their values may hold holes.
         also: further reads of the same with these parameters added, joined by key with the first.
@@ -204,6 +204,8 @@ class Endpoint:
         where = f"endpoint {self.path}"
         if not self.path.startswith("/"):
             raise ContradictionError(f"{where}: a path starts with /")
+        if not self.docs.startswith("https://"):
+            raise ContradictionError(f"{where}: docs is a public address, so that everybody can look it up")
         if not self.tables:
             raise ContradictionError(f"{where}: it fills no table")
         self._check_holes(where)

@@ -1,4 +1,4 @@
-"""The hr domain: departments, groups, types, skills, people and what was changed about them. Facts: section 9.2.
+"""The hr domain: departments, groups, types, skills, people and what was changed about them. Facts: docs/api-facts.md#hr.
 
 Not here: memberships of departments and groups as tables (they are the LIST columns of `employees`), the image
 attachments of custom fields (base64 documents, of no use in a warehouse).
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, Once, OptIn, Pages
 from planday_io.catalogue.model import ChildMembers, Column, Document, ObjectMap, Person, ScalarList, Table
+
+_DOCS = "https://openapi.planday.com/api/hr"
 
 _PAGES = Pages(limit=50)
 _EACH_EMPLOYEE = (("employee_id", "id"),)
@@ -87,7 +89,7 @@ _SUPERVISED = (
 DEPARTMENTS = Endpoint(
     path="/hr/v1.0/departments",
     scope="department:read",
-    docs="departments",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -107,7 +109,7 @@ DEPARTMENTS = Endpoint(
 EMPLOYEE_GROUPS = Endpoint(
     path="/hr/v1.0/employeegroups",
     scope="employeegroup:read",
-    docs="employee-groups",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -126,7 +128,7 @@ EMPLOYEE_GROUPS = Endpoint(
 EMPLOYEE_TYPES = Endpoint(
     path="/hr/v1.0/employeetypes",
     scope="employeetype:read",
-    docs="employee-types",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -146,7 +148,7 @@ EMPLOYEE_TYPES = Endpoint(
 TERMINATION_TYPES = Endpoint(
     path="/hr/v1.0/terminationtypes",
     scope=None,
-    docs="termination-types",
+    docs=_DOCS,
     # Whether it is paged is unknown: asking for pages reads it completely either way.
     pages=_PAGES,
     tables=(
@@ -169,7 +171,7 @@ TERMINATION_TYPES = Endpoint(
 SKILLS = Endpoint(
     path="/hr/v1.0/skills",
     scope="skill:read",
-    docs="skills",
+    docs=_DOCS,
     tables=(
         Table(
             domain="hr",
@@ -191,7 +193,7 @@ SKILLS = Endpoint(
 SUPERVISORS = Endpoint(
     path="/hr/v1.0/employees/supervisors",
     scope="employee:read",
-    docs="supervisors",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -213,7 +215,7 @@ SUPERVISORS = Endpoint(
 FIELD_DEFINITIONS = Endpoint(
     path="/hr/v1.0/employees/fielddefinitions",
     scope="employee:read",
-    docs="field-definitions",
+    docs=_DOCS,
     params=(("type", "Post"),),
     tables=(
         Table(
@@ -252,7 +254,7 @@ FIELD_DEFINITIONS = Endpoint(
 EMPLOYEES = Endpoint(
     path="/hr/v1.0/employees",
     scope="employee:read",
-    docs="employees",
+    docs=_DOCS,
     pages=_PAGES,
     opt_in=_SENSITIVE,
     tables=(
@@ -270,7 +272,7 @@ EMPLOYEES = Endpoint(
 DEACTIVATED_EMPLOYEES = Endpoint(
     path="/hr/v1.0/employees/deactivated",
     scope="employee:read",
-    docs="deactivated-employees",
+    docs=_DOCS,
     pages=_PAGES,
     opt_in=_SENSITIVE,
     tables=(
@@ -288,7 +290,7 @@ DEACTIVATED_EMPLOYEES = Endpoint(
 EMPLOYEE_DETAILS = Endpoint(
     path="/hr/v1.0/employees/{employee_id}",
     scope="employee:read",
-    docs="employee-details",
+    docs=_DOCS,
     opt_in=_SENSITIVE,
     fan_out=FanOut(
         parent="hr.employees",
@@ -343,7 +345,7 @@ EMPLOYEE_DETAILS = Endpoint(
 EMPLOYEE_HISTORY = Endpoint(
     path="/hr/v1.0/employees/{employee_id}/history",
     scope="employee:history",
-    docs="employee-history",
+    docs=_DOCS,
     pages=_PAGES,
     fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=_GONE),
     feed=Feed(since_param="startDateTime"),

@@ -3,7 +3,7 @@
 Belongs here: the vocabulary of tables. Does not belong here: any table itself (see the modules of the domains), how rows
 are asked for (`endpoint`), and anything that reads, types or writes data: each is a function of these values.
 
-Source: shared facts on the Planday API, summarised in `docs/tables.md`; the machine form is
+Source: docs/api-facts.md, which also says what the grades of confidence mean; the machine form is
 `planday_io/sandbox/openapi.yaml`.
 """
 

@@ -1,4 +1,6 @@
-"""Pay: rates and salaries of people. Facts: section 9.7. Shapes come from working clients, so they are observed at best.
+"""Pay: rates and salaries of people.
+
+Facts: docs/api-facts.md#pay. Shapes come from working clients, so they are observed at best.
 
 Not here: period salaries and salary identifiers of departments (their paths are not known).
 """
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Once, Pages, Window
 from planday_io.catalogue.model import Column, Document, Person, StructList, Table
+
+_DOCS = "https://openapi.planday.com/pay/swagger/v1.0/swagger.json"
 
 _EACH_EMPLOYEE = (("employee_id", "id"),)
 _NONE = (204, 404)
@@ -22,7 +26,7 @@ _RATE = (
 PAY_RATES = Endpoint(
     path="/pay/v1.0/payrates/employees/{employee_id}",
     scope="payrates:read",
-    docs="pay-rates",
+    docs=_DOCS,
     fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=(400,)),
     none_statuses=_NONE,
     tables=(
@@ -46,7 +50,7 @@ PAY_RATES = Endpoint(
 PAY_RATE_HISTORY = Endpoint(
     path="/pay/v1.0/payrates/employeeGroups/{employee_group_id}/employees/{employee_id}/history",
     scope="payrates:read",
-    docs="pay-rate-history",
+    docs=_DOCS,
     fan_out=FanOut(
         parent="pay.pay_rates",
         fills=(("employee_id", "employee_id"), ("employee_group_id", "employee_group_id")),
@@ -82,7 +86,7 @@ PAY_RATE_HISTORY = Endpoint(
 DEFAULT_PAY_RATES = Endpoint(
     path="/pay/v1.0/payrates/employeeGroups/default",
     scope="payrates:read",
-    docs="default-pay-rates",
+    docs=_DOCS,
     none_statuses=_NONE,
     tables=(
         Table(
@@ -105,7 +109,7 @@ DEFAULT_PAY_RATES = Endpoint(
 SALARIES = Endpoint(
     path="/pay/v1.0/salaries/employees/{employee_id}",
     scope="salaries:read",
-    docs="salaries",
+    docs=_DOCS,
     fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=(400,)),
     none_statuses=_NONE,
     tables=(
@@ -132,7 +136,7 @@ SALARIES = Endpoint(
 SALARY_TYPES = Endpoint(
     path="/pay/v1.0/salaries/types",
     scope="salaries:read",
-    docs="salary-types",
+    docs=_DOCS,
     # Whether it is paged is unknown: asking for pages reads it completely either way.
     pages=Pages(limit=50),
     none_statuses=_NONE,
@@ -154,7 +158,7 @@ SALARY_TYPES = Endpoint(
 SALARY_ALLOCATIONS = Endpoint(
     path="/pay/v1.0/salaries/scheduling/timeandcost/allocations/{employee_id}/history",
     scope="salaries:read",
-    docs="salary-allocations",
+    docs=_DOCS,
     fan_out=FanOut(
         parent="pay.salaries",
         fills=(("employee_id", "employee_id"),),

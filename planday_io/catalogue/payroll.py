@@ -1,4 +1,4 @@
-"""Payroll: what Planday pays for each calendar month. Facts: section 9.6.
+"""Payroll: what Planday pays for each calendar month. Facts: docs/api-facts.md#payroll.
 
 A month is asked for by itself, because a range across a month end changes how salaries are prorated; all departments in
 one call, because salaries and supplements have no department and might come with each. Neither approval nor full salaries
@@ -24,7 +24,7 @@ _CURRENCY = (
 PAYROLL = Endpoint(
     path="/payroll/v1.0/payroll",
     scope="payroll:read",
-    docs="payroll",
+    docs="https://openapi.planday.com/payroll/swagger/v1.0/swagger.json",
     params=(("departmentIds", "{department_ids}"),),
     fan_out=FanOut(
         parent="hr.departments",

@@ -1,4 +1,4 @@
-"""The portal domain: the one endpoint whose id is unique across all portals. Facts: section 9.1."""
+"""The portal domain: the one endpoint whose id is unique across all portals. Facts: docs/api-facts.md#portal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from planday_io.catalogue.model import Column, Document, ScalarList, StructList,
 PORTALS = Endpoint(
     path="/portal/v1.0/info",
     scope=None,
-    docs="portal",
+    docs="https://openapi.planday.com/api/portal",
     tables=(
         Table(
             domain="portal",

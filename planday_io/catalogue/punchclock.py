@@ -1,4 +1,4 @@
-"""The punch clock: when people came, went and paused. Facts: section 9.4.
+"""The punch clock: when people came, went and paused. Facts: docs/api-facts.md#punch-clock.
 
 Not here: `byShift`, `employeeshifts/today` (the list has everything), `breakaccess` (needs the right to create).
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
 from planday_io.catalogue.model import Column, Person, Table
+
+_DOCS = "https://openapi.planday.com/api/punchclock"
 
 _ZONE = Column(
     "time_zone",
@@ -18,7 +20,7 @@ _ZONE = Column(
 PUNCH_CLOCK_SHIFTS = Endpoint(
     path="/punchclock/v1.0/punchclockshifts",
     scope="punchclockshift:read",
-    docs="punch-clock-shifts",
+    docs=_DOCS,
     # The largest page is not documented and 50 is safe; without a limit the default is said to be 0.
     pages=Pages(limit=50),
     window=Window(start_param="from", end_param="to", longest_days=31, is_instant=True),
@@ -56,7 +58,7 @@ PUNCH_CLOCK_SHIFTS = Endpoint(
 PUNCH_CLOCK_BREAKS = Endpoint(
     path="/punchclock/v1.0/punchclockshifts/{punch_clock_shift_id}/breaks",
     scope="punchclockshift:read",
-    docs="punch-clock-breaks",
+    docs=_DOCS,
     fan_out=FanOut(
         parent="punchclock.punch_clock_shifts",
         fills=(("punch_clock_shift_id", "id"),),

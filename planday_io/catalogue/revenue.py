@@ -1,16 +1,18 @@
-"""Revenue per unit and day. Facts: section 9.8. Not here: budgets (whether they exist is not known)."""
+"""Revenue per unit and day. Facts: docs/api-facts.md#revenue. Not here: budgets (whether they exist is not known)."""
 
 from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
 from planday_io.catalogue.model import Column, Table
 
+_DOCS = "https://openapi.planday.com/api/revenue"
+
 _PAGES = Pages(limit=50)
 
 REVENUE_UNITS = Endpoint(
     path="/revenue/v1.0/revenueunits",
     scope="revenue:read",
-    docs="revenue-units",
+    docs=_DOCS,
     pages=_PAGES,
     none_statuses=(204, 404),
     tables=(
@@ -32,7 +34,7 @@ REVENUE_UNITS = Endpoint(
 REVENUE = Endpoint(
     path="/revenue/v1.0/revenue",
     scope="revenue:read",
-    docs="revenue",
+    docs=_DOCS,
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
     fan_out=FanOut(

@@ -1,4 +1,6 @@
-"""The scheduling domain: the roster, what it consists of, what it costs, what was deleted. Facts: section 9.3.
+"""The scheduling domain: the roster, what it consists of, what it costs, what was deleted.
+
+Facts: docs/api-facts.md#scheduling.
 
 Not here: `reports` (needs the right to change shifts), shifts by id (the list has everything).
 """
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, Pages, Watch, Window
 from planday_io.catalogue.model import Column, Document, Person, ScalarList, StructList, Table
+
+_DOCS = "https://openapi.planday.com/api/schedule"
 
 _PAGES = Pages(limit=50)
 _MONTH = Window(start_param="from", end_param="to")
@@ -53,7 +57,7 @@ _SHIFT = (
 SHIFT_TYPES = Endpoint(
     path="/scheduling/v1.0/shifttypes",
     scope="shifttype:read",
-    docs="shift-types",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -81,7 +85,7 @@ SHIFT_TYPES = Endpoint(
 SHIFT_STATUSES = Endpoint(
     path="/scheduling/v1.0/shifts/shiftstatus/all",
     scope="shift:read",
-    docs="shift-statuses",
+    docs=_DOCS,
     tables=(
         Table(
             domain="scheduling",
@@ -99,7 +103,7 @@ SHIFT_STATUSES = Endpoint(
 POSITIONS = Endpoint(
     path="/scheduling/v1.0/positions",
     scope="shiftposition:read",
-    docs="positions",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -132,7 +136,7 @@ POSITIONS = Endpoint(
 SECTIONS = Endpoint(
     path="/scheduling/v1.0/sections",
     scope="shiftposition:read",
-    docs="sections",
+    docs=_DOCS,
     pages=_PAGES,
     tables=(
         Table(
@@ -152,7 +156,7 @@ SECTIONS = Endpoint(
 SKILLS = Endpoint(
     path="/scheduling/v1.0/skills",
     scope="shifttype:read",
-    docs="scheduling-skills",
+    docs=_DOCS,
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
     fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,)),
@@ -184,7 +188,7 @@ SKILLS = Endpoint(
 SHIFTS = Endpoint(
     path="/scheduling/v1.0/shifts",
     scope="shift:read",
-    docs="shifts",
+    docs=_DOCS,
     pages=Pages(limit=5000),
     window=_MONTH,
     also=_DRAFTS,
@@ -217,7 +221,7 @@ SHIFTS = Endpoint(
 SCHEDULE_DAYS = Endpoint(
     path="/scheduling/v1.0/scheduleDay",
     scope="shift:read",
-    docs="schedule-days",
+    docs=_DOCS,
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
     fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,), also_in=_CLOSED),
@@ -256,7 +260,7 @@ SCHEDULE_DAYS = Endpoint(
 TIME_AND_COSTS = Endpoint(
     path="/scheduling/v1.0/timeandcost/{department_id}",
     scope="timeandcost:read",
-    docs="time-and-cost",
+    docs=_DOCS,
     fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,), also_in=_CLOSED),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
@@ -319,7 +323,7 @@ TIME_AND_COSTS = Endpoint(
 DELETED_SHIFTS = Endpoint(
     path="/scheduling/v1.0/shifts/deleted",
     scope="shift:read",
-    docs="deleted-shifts",
+    docs=_DOCS,
     pages=Pages(limit=1000),
     feed=Feed(since_param="deletedFrom", is_instant=True),
     watch=Watch(table="scheduling.shifts", since_param="modifiedFrom"),
@@ -344,7 +348,7 @@ DELETED_SHIFTS = Endpoint(
 SHIFT_HISTORY = Endpoint(
     path="/scheduling/v1.0/shifts/{shift_id}/history",
     scope="shift:read",
-    docs="shift-history",
+    docs=_DOCS,
     pages=_PAGES,
     fan_out=FanOut(parent="scheduling.shifts", fills=(("shift_id", "id"),), gone=(404,), changed_by="*"),
     feed=Feed(since_param=None),

@@ -1,9 +1,9 @@
 """The request budget: how fast one app and one portal may be asked, shared by every process of an installation.
 
-Planday counts each request in two buckets, per portal and per client id, each with a window of a second and of a
-minute (facts, section 5). This keeps the same count on our side: a log of sends per bucket in one SQLite file, and a
-request may go out when in each window of each of its buckets there is room. It begins with the safe guess of 10 a second
-and then follows the policy the API sends in `x-ratelimit-limit`.
+Planday counts each request in two buckets, per portal and per client id, each with a window of a second and of a minute
+(docs/api-facts.md#rate-limits). This keeps the same count on our side: a log of sends per bucket in one SQLite file,
+and a request may go out when in each window of each of its buckets there is room. It begins with the safe guess of 10 a
+second and then follows the policy the API sends in `x-ratelimit-limit`.
 
 What is read from the file is doubted like what is read from a header: an older version may have written it, a clock may have
 been set back, a disk may have changed a byte.

@@ -2,7 +2,7 @@
 
 Only an OAuth answer says anything about a token: a JSON object with an `access_token`, or with an `error` of OAuth. All else,
 whatever its status, comes from something in between: a captive portal, a proxy, a firewall, a page of maintenance. Then
-nobody refused anything, and it is tried again (facts, section 3: bodies of errors are not documented).
+nobody refused anything, and it is tried again (bodies of errors are not documented: docs/api-facts.md#authorization).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Access tokens: the refresh grant, expiry and rotation.
 
-Source: facts, section 3. The grant is form-encoded, without a client secret. If a `refresh_token` comes back it is stored
-before the new access token is used, because a server that rotates has just made the old one worthless.
+Source: docs/api-facts.md#authorization. The grant is form-encoded, without a client secret. If a `refresh_token` comes
+back it is stored before the new access token is used, because a server that rotates has just made the old one
+worthless.
 
 Not here: what an answer says (`grants`), headers and 401 handling of API calls (`http`), where configured secrets come from
 (`planday_io.config.secrets`).

@@ -1,4 +1,4 @@
-"""Dates and times as the API really sends them (design decision 18), one by one and a column at a time.
+"""Dates and times as the API really sends them (docs/decisions.md#types), one by one and a column at a time.
 
 An offset where a local time or a date is declared is converted to the row's zone; no offset where an instant is declared is
 UTC; a date alone is midnight; fractions beyond microseconds are cut; `24:00` and second 60 are the next day or minute. An

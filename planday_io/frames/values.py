@@ -1,4 +1,4 @@
-"""One JSON value to one typed value, as the API really sends them (design decision 18).
+"""One JSON value to one typed value, as the API really sends them (docs/decisions.md#types).
 
 Numbers are rounded half-even to four places; dates and times are `planday_io.frames.stamps`. What cannot be read as
 declared raises `Retyped`, which carries the type met and never the value.

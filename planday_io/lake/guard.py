@@ -18,7 +18,7 @@ def check_shrink(
     max_lost_rows: int,
     explain: Callable[[], str] = str,
 ) -> None:
-    """Refuse a snapshot that lost a suspicious share of its rows (design decision 19).
+    """Refuse a snapshot that lost a suspicious share of its rows (docs/decisions.md#complete-reads).
 
     Args:
         name: table and portal, for the error.

@@ -1,8 +1,9 @@
 """Which Planday portal each key of the configuration stands for, remembered from its first run on.
 
-One key is one Planday portal and one Planday portal is one key. A token of another portal under an old key would mix the rows
-of two companies, whose ids overlap (design decision 20). A second key for the same portal (a copied token, a key that was
-renamed in portals.yaml, a consent given while logged in elsewhere) would double every figure.
+One key is one Planday portal and one Planday portal is one key. A token of another portal under an old key would mix
+the rows of two companies, whose ids overlap (docs/decisions.md#portals-and-tokens). A second key for the same portal (a
+copied token, a key that was renamed in portals.yaml, a consent given while logged in elsewhere) would double every
+figure.
 
 A record binds its key as long as the lake holds data of it. Without data there is nothing to mix, so a wrong first token can
 simply be replaced. The record can be rebuilt, because every slice carries the id as well.

@@ -4,7 +4,7 @@
     ─► whose portal is it? ─► refresh token written to where portals.yaml reads it; never shown
     ─► the browser's last page and the terminal report the same
 
-Facts: section 3 of the API reference. The redirect address has to be registered with the app, so it is fixed and not a free
+Facts: docs/api-facts.md#authorization. The redirect address has to be registered with the app, so it is fixed and not a free
 port. PKCE is used where the identity server's discovery offers S256; the documents do not tell of it.
 
 Not here: the listener and its page (`planday_io.onboarding.consent`), writing the token (`planday_io.onboarding.placing`),

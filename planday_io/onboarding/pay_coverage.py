@@ -1,8 +1,9 @@
 """Whose pay is missing? People who have payroll shifts, but neither a pay rate nor a salary.
 
-An app sees what the login sees that authorized it, and in Planday's own screens a payroll administrator is not shown the pay
-of people at the same or a higher access level (facts, section 10a). Whether the API leaves it out as well is not documented,
-and an absent rate looks like a person without one. So they are counted, from what the lake has: no call is made.
+An app sees what the login sees that authorized it, and in Planday's own screens a payroll administrator is not shown
+the pay of people at the same or a higher access level (docs/api-facts.md#authorization). Whether the API leaves it out
+as well is not documented, and an absent rate looks like a person without one. So they are counted, from what the lake
+has: no call is made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading a paged list completely, or not at all.
 
-The facts (section 6) say little: order is undocumented, totals may be missing, limits may be lowered silently. So a
-list counts as read only with proof (design decisions 5 and 16):
+Little is known (docs/api-facts.md#paging): order is undocumented, totals may be missing, limits may be lowered silently. So a
+list counts as read only with proof (docs/decisions.md#complete-reads):
 
 - stepping follows the rows received, never the limit asked for;
 - each page repeats the last row of the page before: when a row was deleted behind the reader while another was added,

@@ -1,9 +1,15 @@
 """Where the rows of each table stand in an answer, and the total that a page states.
 
 Lenient on purpose: a bare array where `data` was expected and the reverse are the same rows, because both were met
+<<<<<<< HEAD
 (facts, 9.2 and 9.7). What is neither an array nor an object is refused, or taken as one odd row where the shape is not
 documented. An answer that says nothing where a list is documented is none: only an empty array, or a total of 0, is, and
 neither beside an error.
+=======
+(docs/api-facts.md#hr, docs/api-facts.md#pay). What is neither an array nor an object is refused, or taken as one odd
+row where the shape is not documented. An answer that says nothing where a list is documented is none: only an empty
+array, or a total of 0, is.
+>>>>>>> 979781c (The evidence is in the repository: docs/decisions.md, docs/api-facts.md, public addresses of every source)
 """
 
 from __future__ import annotations

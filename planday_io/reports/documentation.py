@@ -26,6 +26,8 @@ def tables_page(catalogue: Catalogue) -> str:
         "",
         "Generated from the catalogue by `make docs`; `make check` fails when it is stale.",
         "",
+        "What Planday documents of a source is behind its link; what else is known, in [api-facts.md](api-facts.md).",
+        "",
         "Every table begins with `portal` and `portal_id`, facts with `month` as well, and ends with `_extra` and",
         "`_fetched_at`:",
         "",
@@ -166,7 +168,7 @@ def _section(endpoint: Endpoint, table: Table, *, has_history: bool) -> list[str
         "",
         table.doc,
         "",
-        f"Source `GET {endpoint.path}` ({how}); scope `{endpoint.scope or 'none documented'}`; "
+        f"Source [`GET {endpoint.path}`]({endpoint.docs}) ({how}); scope `{endpoint.scope or 'none documented'}`; "
         f"key `portal`, {', '.join(f'`{name}`' for name in table.key)}; shape {_CONFIDENCE[table.confidence]}.",
         "",
         "| column | type | privacy | member | meaning |",

@@ -1,4 +1,4 @@
-"""Absence of the local Planday. Facts: section 9.5."""
+"""Absence of the local Planday. Facts: docs/api-facts.md#absence."""
 
 from __future__ import annotations
 

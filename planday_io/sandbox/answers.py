@@ -129,7 +129,7 @@ def paged(sandbox: Sandbox, request: Request, rows: Sequence[Json]) -> Json:
 def _page(
     sandbox: Sandbox, pages: Pages, asked: tuple[int, int], rows: Sequence[Json], as_sent: Callable[[Json], Any]
 ) -> Json:
-    """One page. A limit of 0 is the default page, as two production clients rely on (reference, section 6)."""
+    """One page. A limit of 0 is the default page, as two production clients rely on (docs/api-facts.md#paging)."""
     limit, offset = asked[0] or 50, asked[1]
     if limit > pages.largest:
         over = sandbox.variants.large_limits if pages.over == "unknown" else pages.over

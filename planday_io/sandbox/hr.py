@@ -1,4 +1,4 @@
-"""Portal and HR of the local Planday. Facts: sections 9.1 and 9.2."""
+"""Portal and HR of the local Planday. Facts: docs/api-facts.md#portal and docs/api-facts.md#hr."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The identity server of the local Planday: tokens, the authorization-code flow with its pages, revocation, discovery, tokens
 of child portals, and what a token says of itself.
 
-Facts: section 3 of the API reference. Unkind where they are unkind: a code is good once and for a minute, a redirect address
+Facts: docs/api-facts.md#authorization. Unkind where they are unkind: a code is good once and for a minute, a redirect address
 has to be one that the app registered, every scope has to be one of the app's, and without `offline_access` no refresh token
 comes.
 """

@@ -1,4 +1,7 @@
-"""The rate limits of the local Planday: windows per portal and per client id, headers and 429s as section 5 tells."""
+"""The rate limits of the local Planday: windows per portal and per client id, headers and 429s.
+
+Facts: docs/api-facts.md#rate-limits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Payroll, pay and contract rules of the local Planday. Facts: sections 9.6, 9.7 and 9.9."""
+"""Payroll, pay and contract rules of the local Planday.
+
+Facts: docs/api-facts.md#payroll, docs/api-facts.md#pay, docs/api-facts.md#contract-rules.
+"""
 
 from __future__ import annotations
 

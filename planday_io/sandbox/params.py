@@ -1,7 +1,7 @@
 """The parameters of the local Planday's endpoints: how their values are read, and which rows each filter keeps.
 
-Names and kinds are those of the OpenAPI document; what a filter means is in sections 7 and 9 of the API reference. Where
-it does not tell, the narrower meaning is taken: a client that relies on the wider one would lose rows of the real API.
+Names and kinds are those of the OpenAPI document; what a filter means is in docs/api-facts.md. Where
+it does not say, the narrower meaning is taken: a client that relies on the wider one would lose rows of the real API.
 """
 
 from __future__ import annotations

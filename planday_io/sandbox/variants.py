@@ -13,23 +13,25 @@ from typing import Any, Literal, get_args, get_type_hints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variants:
-    """How the local Planday behaves where the real one may do either. Sections are those of the API reference.
+    """How the local Planday behaves where the real one may do either. Anchors are those of docs/api-facts.md.
 
     Args:
-        large_limits: a limit over 50 on an HR list is refused with 400, lowered to 50, or taken (section 6).
-        sends_totals: whether `paging` holds a total (section 6).
-        open_shifts: whether an open shift leaves `employeeId` out or sends null (section 8).
-        people_who_left: whether their details, history, pay and contract rule are answered by id, or 400 (section 8).
-        account_employees: whether rows of absence accounts name their employee (section 9.5).
-        transaction_ids: whether rows of account transactions have an id (section 9.5).
-        unrated: the rate that payroll shows for people without one (section 10a).
-        lists_drafts: whether draft shifts come without being asked for (section 9.3).
+        large_limits: a limit over 50 on an HR list is refused with 400, lowered to 50, or taken (#paging).
+        sends_totals: whether `paging` holds a total (#paging).
+        open_shifts: whether an open shift leaves `employeeId` out or sends null (#errors-and-missing-members).
+        people_who_left: whether their details, history, pay and contract rule are answered by id, or 400
+            (#errors-and-missing-members).
+        account_employees: whether rows of absence accounts name their employee (#absence).
+        transaction_ids: whether rows of account transactions have an id (#absence).
+        unrated: the rate that payroll shows for people without one (#payroll).
+        lists_drafts: whether draft shifts come without being asked for (#scheduling).
         shift_window: whether `from` and `to` of shifts test the shift's date, or take in every shift that is partly inside
-            (section 9.3).
-        punch_window: whether `from` and `to` of punches test the time punched, or the time scheduled (section 9.4).
-        durations: how time and cost writes hours, in days, hours and minutes or in hours, minutes and seconds (section 7).
-        zone_names: how portals and shifts name their time zone (section 11).
-        sends_retry_after: whether a 429 holds `Retry-After` besides `x-ratelimit-reset` (section 5).
+            (#scheduling).
+        punch_window: whether `from` and `to` of punches test the time punched, or the time scheduled (#punch-clock).
+        durations: how time and cost writes hours, in days, hours and minutes or in hours, minutes and seconds
+            (#dates-and-times).
+        zone_names: how portals and shifts name their time zone (#portal).
+        sends_retry_after: whether a 429 holds `Retry-After` besides `x-ratelimit-reset` (#rate-limits).
     """
 
     large_limits: Literal["refused", "lowered", "taken"] = "refused"

@@ -1,4 +1,7 @@
-"""Scheduling, punch clock and revenue of the local Planday. Facts: sections 9.3, 9.4 and 9.8."""
+"""Scheduling, punch clock and revenue of the local Planday.
+
+Facts: docs/api-facts.md#scheduling, docs/api-facts.md#punch-clock, docs/api-facts.md#revenue.
+"""
 
 from __future__ import annotations
 

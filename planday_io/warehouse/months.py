@@ -1,7 +1,7 @@
 """One row per key where slices are months.
 
 A row that was moved from one month to another may stand in both slices until both are read again. The one that was read
-last is published, the others are counted (design decision 4). Children go where their parents go.
+last is published, the others are counted (docs/decisions.md#lake-and-warehouse). Children go where their parents go.
 """
 
 from __future__ import annotations
