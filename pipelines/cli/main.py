@@ -375,7 +375,7 @@ def docs(
     folder: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
 ) -> None:
     """Write the generated pages of the documentation: tables, marts, commands. For developers."""
-    from pipelines.reference import commands_page
+    from pipelines.cli.reference import commands_page
     from planday_io.catalogue import CATALOGUE
     from planday_io.reports.documentation import marts_page, tables_page
 
