@@ -25,9 +25,9 @@ from planday_io.monitoring.failures import FailureBook, FailureNote
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
 from planday_io.state.records import files_set_aside
-from tests.conftest import Hook, Installation, run
 from tests.support.commands import PLANDAY, environment, planday_command
 from tests.support.cutting import failing
+from tests.support.installation import Hook, Installation, run
 from tests.support.notes import DEPARTMENTS, GROUPS, note, told
 
 

@@ -26,7 +26,7 @@ from planday_io.reading.rows import tables_in, total_of
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
 from planday_io.sync.refresh import refresh
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 TOTAL = {"offset": 0, "limit": 50, "total": 5}
 NONE = {**TOTAL, "total": 0}

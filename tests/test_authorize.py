@@ -20,8 +20,8 @@ from starlette.routing import Route
 
 from planday_io.errors import PortalIdentityError
 from planday_io.sandbox.state import Fault
-from tests.conftest import Installation
 from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.installation import Installation
 
 pytestmark = pytest.mark.processes
 

@@ -15,8 +15,8 @@ from planday_io.client.bodies import as_utf8
 from planday_io.documents import ANY_DECODER, OddNumber, load, looks_whole
 from planday_io.errors import UnexpectedShapeError
 from planday_io.sandbox.state import Fault
-from tests.conftest import Installation
 from tests.support.frames import shape_of
+from tests.support.installation import Installation
 
 DEPARTMENTS = "/hr/v1.0/departments"
 LOST = "\ufffd"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from planday_io.client.budget import Budget
 from planday_io.client.headers import RateWindow, parse_policy, split_policy
 from planday_io.client.http import Counters, PortalClient
-from tests.conftest import Installation
 from tests.support.clocks import Clock, sends
+from tests.support.installation import Installation
 
 
 def most_within(sent: list[float], seconds: float) -> int:

@@ -18,7 +18,7 @@ from planday_io.catalogue.naming import camel_case, snake_case
 from planday_io.frames.types import arrow_schema, duckdb_columns
 from planday_io.months import month_of, shifted
 from planday_io.sandbox.answers import paged
-from tests.conftest import Installation, Make
+from tests.support.installation import Installation, Make
 
 LAST_MONTH = shifted(month_of(datetime.now(UTC).date()), -1)
 SOFT = ("absence.absence_types",)

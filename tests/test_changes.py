@@ -18,8 +18,8 @@ from planday_io.months import first_day, last_day, shifted
 from planday_io.sync.changes import ChangedMonths
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.commands import planday_command
+from tests.support.installation import EVERYTHING, Installation, Make
 from tests.support.months import FACTS, THIS, a_shift
 
 

@@ -15,8 +15,8 @@ from aiosmtpd.controller import Controller
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
-from tests.conftest import Hook, Installation
 from tests.support.commands import planday_command
+from tests.support.installation import Hook, Installation
 
 pytestmark = pytest.mark.processes
 

@@ -15,8 +15,8 @@ import pytest
 
 from planday_io.lake.slices import SliceKey
 from planday_io.months import shifted
-from tests.conftest import EVERYTHING, Make
 from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.installation import EVERYTHING, Make
 from tests.support.months import THIS
 
 KILLS = int(os.environ.get("PLANDAY_KILLS", "5"))

@@ -14,7 +14,7 @@ from planday_io.months import month_of
 from planday_io.onboarding.check import Finding, advice, check
 from planday_io.onboarding.pay_coverage import pay_coverage
 from planday_io.sandbox.state import Fault
-from tests.conftest import Installation, Make
+from tests.support.installation import Installation, Make
 
 
 def found(planday: Installation, portal: str = "oslo") -> list[Finding]:

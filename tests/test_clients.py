@@ -20,7 +20,7 @@ import pytest
 from planday_io.catalogue import CATALOGUE
 from planday_io.months import month_of, shifted
 from planday_io.warehouse.definitions import MARTS
-from tests.conftest import EVERYTHING, FAST, Installation
+from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = pytest.mark.processes
 

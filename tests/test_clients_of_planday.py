@@ -24,8 +24,8 @@ from planday_io.sandbox.spelling import Directory
 from planday_io.sandbox.state import Sandbox, demo_sandbox
 from planday_io.sandbox.variants import Variants
 from planday_io.sandbox.world import demo_portals
-from tests.conftest import FAST
 from tests.support.document import parameters, schema_of
+from tests.support.installation import FAST
 from tests.support.judging import judge
 from tests.support.requests import NO_FILTERS, Local
 

@@ -12,8 +12,8 @@ import pytest
 
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.failures import FailureBook
-from tests.conftest import Installation, Make
 from tests.support.commands import PLANDAY, _run, planday_command, summary
+from tests.support.installation import Installation, Make
 
 pytestmark = pytest.mark.processes
 

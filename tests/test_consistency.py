@@ -13,7 +13,7 @@ import pytest
 
 from planday_io.config import Config
 from planday_io.lake.slices import Lake, SliceKey
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 PUBLICATIONS = int(os.environ.get("PLANDAY_PUBLICATIONS", "12"))
 QUERIES = int(os.environ.get("PLANDAY_QUERIES", "200"))

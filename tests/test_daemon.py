@@ -24,8 +24,8 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import first_day, last_day, months_between, shifted
 from planday_io.sandbox.limits import Limits
-from tests.conftest import EVERYTHING, FAST, Installation, Make
 from tests.support.commands import environment, planday_command
+from tests.support.installation import EVERYTHING, FAST, Installation, Make
 from tests.support.months import THIS
 from tests.support.services import Services, wait_until
 

@@ -22,7 +22,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import grid_months
 from planday_io.errors import ConfigError
 from planday_io.sandbox.state import Fault
-from tests.conftest import EVERYTHING, QUIET, Installation, Make, run
+from tests.support.installation import EVERYTHING, QUIET, Installation, Make, run
 
 
 def test_one_asset_per_table_described_and_partitioned(make: Make) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Installation
 from tests.support.commands import environment
+from tests.support.installation import Installation
 from tests.support.portals import add_to_file
 from tests.support.services import BIN, Services, wait_until
 

@@ -20,8 +20,8 @@ from pipelines.storage_faults import DagsterStorageError, dagster_storage, file_
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ConfigError
 from planday_io.monitoring.failures import INSTALLATION
-from tests.conftest import Hook, Installation
 from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.installation import Hook, Installation
 
 pytestmark = pytest.mark.processes
 

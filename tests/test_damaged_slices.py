@@ -21,7 +21,7 @@ from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageErr
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, Origin, SliceKey
 from planday_io.monitoring.incidents import find
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 KEY = SliceKey.of("hr.departments", "oslo")
 HISTORY = SliceKey.of("hr.departments_history", "oslo")

@@ -23,8 +23,8 @@ from planday_io.months import month_of
 from planday_io.state.records import files_set_aside, read_record, remove_record
 from planday_io.sync.changes import ChangedMonths
 from planday_io.sync.refresh import TableReport
-from tests.conftest import Installation, Make
 from tests.support.commands import environment
+from tests.support.installation import Installation, Make
 
 THIS = month_of(datetime.now(UTC).date())
 PORTALS = ["oslo", "london", "copenhagen"]

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from pipelines.cli.demo import next_steps
-from tests.conftest import Installation, Make
+from tests.support.installation import Installation, Make
 
 
 def last_lines(planday: Installation, cwd: Path) -> dict[str, str]:

@@ -31,7 +31,7 @@ from planday_io.months import month_of, shifted
 from planday_io.reports.report import write_report
 from planday_io.sandbox import labour
 from planday_io.sandbox.variants import Variants
-from tests.conftest import EVERYTHING, Make
+from tests.support.installation import EVERYTHING, Make
 
 LAST = shifted(month_of(datetime.now(UTC).date()), -1)
 FORMS = ("D:HH:MM", "HH:MM:SS")

@@ -12,7 +12,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.errors import UnexpectedShapeError
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
-from tests.conftest import EVERYTHING, Installation, Make
+from tests.support.installation import EVERYTHING, Installation, Make
 from tests.test_answers import DEPARTMENTS, answering, refusal
 
 

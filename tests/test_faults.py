@@ -32,7 +32,6 @@ from planday_io.sandbox.app import as_json
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
 from planday_io.sync.refresh import refresh
-from tests.conftest import FAST, Installation, Make
 from tests.support.faults import (
     DEPARTMENTS,
     EMPLOYEES,
@@ -44,6 +43,7 @@ from tests.support.faults import (
     too_many_without_headers,
     truncated,
 )
+from tests.support.installation import FAST, Installation, Make
 
 
 @pytest.mark.parametrize("respond", [html, truncated, server_error, too_many_with_headers, short_body])

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.document import queries
+from tests.support.installation import EVERYTHING, Installation, Make
 
 
 @pytest.fixture

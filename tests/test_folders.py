@@ -9,8 +9,8 @@ import pytest
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
-from tests.conftest import Installation, Make
 from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.installation import Installation, Make
 
 pytestmark = pytest.mark.processes
 

@@ -14,8 +14,8 @@ from planday_io.client.headers import RateWindow
 from planday_io.months import month_of, shifted
 from planday_io.reading.pages import Page
 from planday_io.sync.forecast import pages, seconds_for
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.commands import planday_command
+from tests.support.installation import EVERYTHING, Installation, Make
 from tests.support.pages import read, rows
 
 THIS = month_of(datetime.now(UTC).date())

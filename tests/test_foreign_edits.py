@@ -14,8 +14,8 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.incidents import find
 from planday_io.privacy.erasure import forget_person
 from planday_io.warehouse.place import Place, set_aside_leftovers
-from tests.conftest import Installation
 from tests.support.foreign import closed_after, foreign, killed_after
+from tests.support.installation import Installation
 
 RENAME = "UPDATE hr.departments SET name = 'edited'"
 DELETE = "DELETE FROM hr.departments"

@@ -13,9 +13,9 @@ import pytest
 from planday_io.catalogue import CATALOGUE
 from planday_io.lake.slices import SliceKey
 from planday_io.months import month_of, shifted
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.commands import planday_command
 from tests.support.folders import files
+from tests.support.installation import EVERYTHING, Installation, Make
 
 THIS = month_of(datetime.now(UTC).date())
 KEEP = "privacy: {contact: keep, free_text: keep, sensitive: keep, unknown: keep}"

@@ -19,8 +19,8 @@ from planday_io.errors import AuthorizationError, PlandayError, TokenRejectedErr
 from planday_io.onboarding import authorize
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
-from tests.conftest import Installation, Make
 from tests.support.faults import refused
+from tests.support.installation import Installation, Make
 
 SCOPES = ["employee:read", "ssn:read", "birthdate:read", "offline_access"]
 

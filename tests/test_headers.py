@@ -24,8 +24,8 @@ from planday_io.client.headers import LONGEST_SECONDS, parse_policy, wait_of
 from planday_io.client.http import Counters, PortalClient
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
-from tests.conftest import FAST, Installation
 from tests.support.clocks import Clock, sends
+from tests.support.installation import FAST, Installation
 
 NOW = 1_795_647_762.0
 NONSENSE = ["", "0", "-5", "NaN", "inf", "-inf", "1e400", "9" * 400, "²", "٣٣", "33;", "soon", "1795647802", "1.5"]

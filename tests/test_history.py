@@ -23,7 +23,7 @@ from planday_io.lake.history import advance
 from planday_io.months import month_of, shifted
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
-from tests.conftest import EVERYTHING, Installation, Make
+from tests.support.installation import EVERYTHING, Installation, Make
 
 FIRST = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)
 THIS = month_of(datetime.now(UTC).date())

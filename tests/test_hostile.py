@@ -13,8 +13,8 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.client.asking import trusted
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
-from tests.conftest import Installation
 from tests.support.commands import planday_command
+from tests.support.installation import Installation
 
 HOSTILE = "x'); DROP TABLE hr.employees; --\"../../../etc/passwd"
 

@@ -12,8 +12,8 @@ from dagster import DagsterInstance
 from pipelines.housekeeping import clean
 from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.baseline import watch
-from tests.conftest import Installation, run
 from tests.support.commands import planday_command, summary
+from tests.support.installation import Installation, run
 
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
 

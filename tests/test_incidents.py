@@ -19,8 +19,8 @@ from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
-from tests.conftest import Hook, Installation, Make, run
 from tests.support.commands import planday_command
+from tests.support.installation import Hook, Installation, Make, run
 
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
 

@@ -14,8 +14,8 @@ import pytest
 
 from planday_io.client.budget import Budget, budget_use
 from planday_io.errors import StorageError
-from tests.conftest import Installation
 from tests.support.commands import planday_command
+from tests.support.installation import Installation
 
 
 def whole(file: Path, rows: int = 4000) -> bytes:

@@ -36,8 +36,8 @@ from planday_io.reading.pages import ListLimit, Page
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
 from planday_io.sync.forecast import forecast
-from tests.conftest import Installation
 from tests.support.faults import DEPARTMENTS, EMPLOYEES, broken_server, refused
+from tests.support.installation import Installation
 from tests.support.pages import read, rows
 
 SHORT = AnswerLimits(silence_seconds=5.0, whole_seconds=0.5, most_bytes=2**20)

@@ -16,7 +16,7 @@ from planday_io.config import Config
 from planday_io.monitoring.baseline import watch
 from planday_io.months import month_of, shifted
 from planday_io.sync.changes import ChangedMonths
-from tests.conftest import EVERYTHING, Make
+from tests.support.installation import EVERYTHING, Make
 from tests.support.portals import add_to_file
 
 THIS = month_of(datetime.now(UTC).date())

@@ -17,7 +17,7 @@ import pytest
 from planday_io.client.tokens import RefreshTokenStore
 from planday_io.files import close_to_others, is_process_alive, locked, mark_process, replacing, sweep, sweep_marks
 from planday_io.lake.slices import SliceKey
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 ROOT = Path(__file__).parents[1]
 

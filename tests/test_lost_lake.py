@@ -16,8 +16,8 @@ from planday_io.errors import LostSliceError, PublicationError, StorageError
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.incidents import find
 from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
-from tests.conftest import Installation
 from tests.support.commands import planday_command
+from tests.support.installation import Installation
 
 pytestmark = pytest.mark.processes
 

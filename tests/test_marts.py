@@ -16,7 +16,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox import labour
 from planday_io.warehouse.definitions import marts
-from tests.conftest import EVERYTHING, Installation, Make
+from tests.support.installation import EVERYTHING, Installation, Make
 
 THIS = month_of(datetime.now(UTC).date())
 ZONE = ZoneInfo("Europe/Oslo")
@@ -45,7 +45,7 @@ def planday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     from planday_io.sandbox.serve import served
     from planday_io.sandbox.state import demo_sandbox
     from planday_io.sandbox.world import demo_portals
-    from tests.conftest import FAST
+    from tests.support.installation import FAST
 
     sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=demo_portals(people=(14, 3, 3)))
     folder = tmp_path_factory.mktemp("marts")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.folders import files
+from tests.support.installation import EVERYTHING, Installation, Make
 
 VALUES = {
     "sensitive": "SSN-0xC0FFEE-1",

@@ -15,8 +15,8 @@ from starlette.routing import Route
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import grid_months, window_months
 from planday_io.months import first_day, last_day, month_of, shifted
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.commands import planday_command
+from tests.support.installation import EVERYTHING, Installation, Make
 from tests.support.months import FACTS, THIS, a_shift
 
 

@@ -27,7 +27,7 @@ from planday_io.frames.zones import zone_named
 from planday_io.months import month_of, shifted
 from planday_io.warehouse.definitions import marts, sql_name
 from planday_io.warehouse.zones import write_zones
-from tests.conftest import EVERYTHING, Make
+from tests.support.installation import EVERYTHING, Make
 
 LAST = shifted(month_of(datetime.now(UTC).date()), -1)
 NIGHT = ("2026-10-24 22:00", "2026-10-25 06:00")

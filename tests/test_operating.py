@@ -18,8 +18,8 @@ from starlette.responses import HTMLResponse
 
 from pipelines.alerting import look
 from planday_io.sandbox.app import as_json
-from tests.conftest import Installation, Make, run
 from tests.support.faults import html, server_error, short_body, truncated
+from tests.support.installation import Installation, Make, run
 from tests.support.troubles import (
     API,
     answering,

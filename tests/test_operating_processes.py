@@ -19,8 +19,8 @@ from pipelines.liveness import PROCESS, end_dead_runs
 from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
-from tests.conftest import QUIET, Installation, run
 from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.installation import QUIET, Installation, run
 
 pytestmark = pytest.mark.processes
 

@@ -14,7 +14,7 @@ from planday_io.sandbox.state import Fault
 from planday_io.sandbox.variants import Variants
 from planday_io.sync.forecast import forecast
 from planday_io.sync.refresh import refresh
-from tests.conftest import EVERYTHING, Installation, Make
+from tests.support.installation import EVERYTHING, Installation, Make
 
 TABLES = {
     "hr.employee_details": ("/hr/v1.0/employees/{}", "id"),

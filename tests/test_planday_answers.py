@@ -15,8 +15,8 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
-from tests.conftest import EVERYTHING, FAST, Installation, Make
 from tests.support.document import headers
+from tests.support.installation import EVERYTHING, FAST, Installation, Make
 
 LAST = shifted(month_of(date.today()), -1)  # noqa: DTZ011 - the sandbox's own idea of today is UTC
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Installation, Make
 from tests.support.commands import planday_command
 from tests.support.folders import files
+from tests.support.installation import Installation, Make
 
 CONTACT = ("email", "cellPhone", "street1", "zip")
 

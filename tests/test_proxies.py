@@ -22,8 +22,8 @@ from planday_io.monitoring.channels import channels
 from planday_io.monitoring.messages import Message
 from planday_io.onboarding import authorize
 from planday_io.onboarding.check import check
-from tests.conftest import Installation
 from tests.support.faults import broken_server, refused
+from tests.support.installation import Installation
 
 API = "https://openapi.planday.com"
 NAMES = [name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY")]

@@ -20,8 +20,8 @@ from planday_io.reports.report import write_report
 from planday_io.sandbox.roster import Roster
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
-from tests.conftest import EVERYTHING, Installation, Make, run
 from tests.support.commands import planday_command
+from tests.support.installation import EVERYTHING, Installation, Make, run
 
 THIS = month_of(datetime.now(UTC).date())
 

@@ -18,7 +18,7 @@ from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
 from planday_io.warehouse.definitions import findings, marts
-from tests.conftest import EVERYTHING, FAST, Installation
+from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = pytest.mark.processes
 

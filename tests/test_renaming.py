@@ -31,10 +31,10 @@ from planday_io.privacy.erasure import forget_person
 from planday_io.sandbox.state import Fault
 from planday_io.state.unfinished import UnfinishedCommands
 from planday_io.sync.changes import ChangedMonths
-from tests.conftest import Installation
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.folders import copy_of
+from tests.support.installation import Installation
 
 pytestmark = pytest.mark.processes
 

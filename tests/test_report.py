@@ -16,7 +16,7 @@ from planday_io.errors import StorageError
 from planday_io.monitoring.baseline import watch
 from planday_io.monitoring.failures import CAUSES
 from planday_io.reports.report import write_report
-from tests.conftest import Installation, Make, run
+from tests.support.installation import Installation, Make, run
 
 TABLE = "hr.departments"
 FRESH = "all 1 tables as fresh as scheduled"

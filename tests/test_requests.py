@@ -15,8 +15,8 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import Portal, demo_portals
-from tests.conftest import FAST
 from tests.support.document import parameters, spec
+from tests.support.installation import FAST
 from tests.support.judging import LEFT, PEOPLE, PUNCHES, Row, judge
 from tests.support.requests import DELETED, NO_FILTERS, SHIFTS, Local
 

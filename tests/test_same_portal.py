@@ -21,8 +21,8 @@ from planday_io.onboarding.check import check
 from planday_io.privacy.erasure import forget_portal
 from planday_io.sandbox.state import Fault
 from planday_io.sync.refresh import refresh
-from tests.conftest import Installation, Make
 from tests.support.commands import planday_command
+from tests.support.installation import Installation, Make
 
 DEPARTMENTS = "hr.departments"
 

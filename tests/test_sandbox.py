@@ -15,8 +15,8 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import Portal, demo_portals
-from tests.conftest import FAST, Installation, Make
 from tests.support.document import headers, parameters, schema_of
+from tests.support.installation import FAST, Installation, Make
 
 
 def ids_of(portal: Portal, path: str) -> dict[str, int]:

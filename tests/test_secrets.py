@@ -16,8 +16,8 @@ from planday_io.config.model import SecretRef
 from planday_io.config.secrets import read_client_id, read_secret, shadowed, unreadable_for_dagster
 from planday_io.errors import ConfigError, SecretError
 from planday_io.texts import visible
-from tests.conftest import Installation
 from tests.support.commands import PLANDAY, environment
+from tests.support.installation import Installation
 
 TOKEN = "Abc-123_x.Y~z/+=="
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]

@@ -29,8 +29,8 @@ from pipelines.alerting import look
 from planday_io.months import first_day, last_day
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
-from tests.conftest import Hook, Installation, Make
 from tests.support.commands import PLANDAY, environment
+from tests.support.installation import Hook, Installation, Make
 from tests.support.months import THIS
 
 NIGHTS = int(os.environ.get("PLANDAY_NIGHTS", "3"))

@@ -12,7 +12,7 @@ from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
-from tests.conftest import Hook, Installation
+from tests.support.installation import Hook, Installation
 from tests.support.notes import DEPARTMENTS, GROUPS, note, told
 
 

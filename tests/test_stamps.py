@@ -23,8 +23,8 @@ from planday_io.frames.types import arrow_type
 from planday_io.frames.values import convert
 from planday_io.months import month_of, months_between
 from planday_io.sandbox.state import Fault
-from tests.conftest import EVERYTHING, Make
 from tests.support.frames import builder, outcome, shape_of
+from tests.support.installation import EVERYTHING, Make
 from tests.support.source import Source, read
 
 OSLO, NEW_YORK = ZoneInfo("Europe/Oslo"), ZoneInfo("America/New_York")

@@ -14,7 +14,7 @@ from dagster import DagsterInstance, EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from pipelines.storage import EventLog
-from tests.conftest import Installation, run, storage_at
+from tests.support.installation import Installation, run, storage_at
 
 DEPARTMENTS = dg.AssetKey(["hr", "departments"])
 

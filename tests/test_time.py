@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planday_io.warehouse.definitions import INSTANTS
-from tests.conftest import EVERYTHING, Make
+from tests.support.installation import EVERYTHING, Make
 
 ZONES = ("Europe/Copenhagen", "Europe/London", "Africa/Lagos")
 

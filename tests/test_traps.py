@@ -33,8 +33,8 @@ from planday_io.sandbox.labour import counts
 from planday_io.sandbox.roster import UNPAID_TYPE
 from planday_io.sandbox.state import Fault
 from planday_io.sandbox.variants import Variants
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.document import headers, queries
+from tests.support.installation import EVERYTHING, Installation, Make
 
 THIS = month_of(datetime.now(UTC).date())
 LAST = shifted(THIS, -1)

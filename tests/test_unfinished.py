@@ -22,10 +22,10 @@ from planday_io.monitoring.notifier import AlertBook
 from planday_io.onboarding.authorize import revoke
 from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
 from planday_io.state.unfinished import REBUILD, UnfinishedCommands
-from tests.conftest import Hook, Installation
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.folders import copy_of
+from tests.support.installation import Hook, Installation
 
 pytestmark = pytest.mark.processes
 

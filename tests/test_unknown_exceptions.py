@@ -17,8 +17,8 @@ from planday_io.faults import known, place_of, trace_of
 from planday_io.monitoring.failures import INSTALLATION, FailureBook
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook
-from tests.conftest import Installation, run
 from tests.support.cutting import counting
+from tests.support.installation import Installation, run
 
 TEXT = "could not convert string 'Gunhildis Quistgaard'"
 

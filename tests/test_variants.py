@@ -17,8 +17,8 @@ import pytest
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox.variants import Variants
 from planday_io.sandbox.world import Portal
-from tests.conftest import EVERYTHING, Installation, Make
 from tests.support.document import headers
+from tests.support.installation import EVERYTHING, Installation, Make
 
 LAST = shifted(month_of(datetime.now(UTC).date()), -1)
 VALUES = {name: get_args(kind) for name, kind in get_type_hints(Variants).items()}

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from planday_io.errors import PublicationError, StorageError
-from tests.conftest import Installation, Make
 from tests.support.commands import PLANDAY, environment
+from tests.support.installation import Installation, Make
 
 
 def content(planday: Installation) -> dict[str, list[tuple[object, ...]]]:

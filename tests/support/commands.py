@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 PLANDAY = str(Path(sys.executable).with_name("planday"))
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import yaml
 
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 SPEC = Path(__file__).parents[2] / "planday_io/sandbox/openapi.yaml"
 

@@ -16,7 +16,7 @@ from planday_io.errors import (
     PlandayError,
 )
 from planday_io.sandbox.app import as_json
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 DEPARTMENTS = "/hr/v1.0/departments"
 

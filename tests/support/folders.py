@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 
 def files(folder: Path) -> dict[Path, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from planday_io.monitoring.failures import FailureBook, FailureNote
-from tests.conftest import Hook, Installation
+from tests.support.installation import Hook, Installation
 
 DEPARTMENTS, GROUPS = "hr.departments", "hr.employee_groups"
 

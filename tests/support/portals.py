@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 
 def add_to_file(planday: Installation, key: str) -> None:

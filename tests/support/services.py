@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import Installation
+from tests.support.installation import Installation
 
 BIN = Path(sys.executable).parent
 

@@ -17,8 +17,8 @@ from starlette.responses import HTMLResponse, Response
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
-from tests.conftest import FAST, Installation
 from tests.support.faults import DEPARTMENTS, broken_server
+from tests.support.installation import FAST, Installation
 
 
 def answering(respond: Callable[..., Response | None], path: str = DEPARTMENTS, times: int | None = None) -> Any:
