@@ -238,9 +238,9 @@ def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineag
         return {}
     parent, filled = dg.AssetKey(endpoint.fan_out.parent.split(".")), dict(endpoint.fan_out.fills)
     found = {
-        column.name: [dg.TableColumnDep(asset_key=parent, column_name=filled[column.hole])]
+        column.name: [dg.TableColumnDep(asset_key=parent, column_name=filled[column.path_param])]
         for column in table.columns
-        if column.hole in filled
+        if column.path_param in filled
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=found)} if found else {}
 

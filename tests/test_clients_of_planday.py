@@ -298,7 +298,7 @@ def test_call_is_answered_with_what_was_asked_for(planday: Local, names: dict[st
     if path == "/payroll/v1.0/payroll":
         _judge_payroll(planday, document, query)
     elif pageable:
-        canonical = path.format_map(dict(zip(_holes(path), _ids(address), strict=True)))
+        canonical = path.format_map(dict(zip(_path_params(path), _ids(address), strict=True)))
         wanted = expected(planday, path, canonical, query)
         if document is not None:
             limit = next((int(v) for n, v in asked_for(path, query) if n.lower() == "limit"), 0) or 50
@@ -315,7 +315,7 @@ def test_call_is_answered_with_what_was_asked_for(planday: Local, names: dict[st
         assert document
 
 
-def _holes(path: str) -> list[str]:
+def _path_params(path: str) -> list[str]:
     return [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
 

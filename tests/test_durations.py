@@ -309,9 +309,9 @@ def test_every_table_takes_any_duration(table: str, kept: str | None, sent: obje
     )
     builder = FrameBuilder(CATALOGUE.table(table), context)
     member = "shiftDuration" if table == "payroll.shifts" else "duration"
-    hole = {"department_id": 1, "punch_clock_shift_id": 1}
+    path_params = {"department_id": 1, "punch_clock_shift_id": 1}
     batch = builder.batch(
-        [{"id": 1, "@parent": 1, member: sent}, {"id": 2, "@parent": 1, member: Decimal("7.5")}], hole
+        [{"id": 1, "@parent": 1, member: sent}, {"id": 2, "@parent": 1, member: Decimal("7.5")}], path_params
     )
     found = batch.column(kept or "duration").to_pylist()
     if kept:

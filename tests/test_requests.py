@@ -56,7 +56,7 @@ def departments(local: Local) -> int:
 
 
 def where(local: Local, path: str) -> str:
-    """A path with its holes filled."""
+    """A path with its parameters filled in."""
     portal = local.portal
     person = next(
         number for number, log in portal.history.items() if any(row["id"] == number for row in portal.employees)

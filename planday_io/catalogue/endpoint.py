@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from planday_io.catalogue.model import HOLE, ContradictionError, Table
+from planday_io.catalogue.model import PATH_PARAM, ContradictionError, Table
 
 Grid = Literal["portal", "month"]
 """What one slice of a table covers: one portal, or one month of one portal."""
@@ -81,7 +81,7 @@ class Once:
 
     Args:
         parent: full name of the second table. Only where a portal reads it itself.
-        column: with the id that fills the one hole of the fan-out.
+        column: with the id for the one path parameter of the fan-out.
     """
 
     parent: str
@@ -94,14 +94,14 @@ class FanOut:
 
     Args:
         parent: full name of the table whose rows are fanned out over.
-        fills: hole in the path or in a parameter -> the parent's column that fills it; ids.
+        fills: path parameter (in the path, or in the value of a query parameter) -> the parent's column that fills it; ids.
         gone: statuses that mean the parent vanished between the list and this call; counted, not fatal. 400 is one of
             them for employees only: elsewhere it means that a parameter is wrong.
         changed_by: the parent's column that tells when a row was last modified, or `*`: any of its columns differs. Then
             only new and modified rows are read, and what belongs to the others is carried over from the previous
             slice. None reads all of them.
         open_while_null: a column of the parent; while it is null the parent is read every time.
-        today: (hole, column): the hole is filled with the day of the read in the portal's zone, or with the column's
+        today: (path parameter, column): it is filled with the day of the read in the portal's zone, or with the column's
             date where that is earlier.
         at_once: one call for all rows of the parent, their ids joined by commas.
         also_in: (table, column) with more ids of the same kind: rows of the month may belong to a parent that is no longer
@@ -129,9 +129,9 @@ class FanOut:
         return tuple(column for _, column in self.fills)
 
     @property
-    def holes(self) -> frozenset[str]:
-        """The holes that are filled."""
-        return frozenset({hole for hole, _ in self.fills} | ({self.today[0]} if self.today else set()))
+    def path_params(self) -> frozenset[str]:
+        """The path parameters that are filled."""
+        return frozenset({path_param for path_param, _ in self.fills} | ({self.today[0]} if self.today else set()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +173,12 @@ class Endpoint:
     """One GET operation and the tables that its answers fill. Several tables share one request.
 
     Args:
-        path: with `{holes}` that `fan_out` fills.
+        path: with `{path_params}` that `fan_out` fills.
         scope: the scope a token needs, or None where none is documented.
         tables: the first is the parent of those that are children.
         docs: public address of its documentation.
         pages: None reads one unpaged document.
-        params: fixed query parameters; their values may hold holes.
+        params: fixed query parameters; their values may hold path parameters.
         also: further reads of the same with these parameters added, joined by key with the first.
         opt_in: sensitive members on request.
         window: the range of days to ask for.
@@ -208,7 +208,7 @@ class Endpoint:
             raise ContradictionError(f"{where}: docs is a public address, so that everybody can look it up")
         if not self.tables:
             raise ContradictionError(f"{where}: it fills no table")
-        self._check_holes(where)
+        self._check_path_params(where)
         self._check_tables(where)
         if self.opt_in:
             names = {column.name for table in self.tables for column in table.columns}
@@ -216,15 +216,23 @@ class Endpoint:
                 if strange := set(columns) - names:
                     raise ContradictionError(f"{where}: {value} fills {sorted(strange)}, which are no columns")
 
-    def _check_holes(self, where: str) -> None:
-        holes = {hole for text in (self.path, *(value for _, value in self.params)) for hole in HOLE.findall(text)}
-        filled = self.fan_out.holes if self.fan_out else frozenset()
-        if holes != filled:
-            raise ContradictionError(f"{where}: holes {sorted(holes)} but the fan-out fills {sorted(filled)}")
+    def _check_path_params(self, where: str) -> None:
+        path_params = {
+            path_param
+            for text in (self.path, *(value for _, value in self.params))
+            for path_param in PATH_PARAM.findall(text)
+        }
+        filled = self.fan_out.path_params if self.fan_out else frozenset()
+        if path_params != filled:
+            raise ContradictionError(
+                f"{where}: path parameters {sorted(path_params)} but the fan-out fills {sorted(filled)}"
+            )
         for table in self.tables:
             for column in table.columns:
-                if column.hole is not None and column.hole not in holes:
-                    raise ContradictionError(f"{where}: {table.full_name}.{column.name} reads a hole it has not")
+                if column.path_param is not None and column.path_param not in path_params:
+                    raise ContradictionError(
+                        f"{where}: {table.full_name}.{column.name} reads a path parameter that the path lacks"
+                    )
 
     def _check_tables(self, where: str) -> None:
         parent = self.tables[0]

@@ -26,7 +26,7 @@ ScalarType = Literal["BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP"
 values, durations of unknown format); VARCHAR takes strings only."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-HOLE = re.compile(r"\{([a-z_]+)\}")
+PATH_PARAM = re.compile(r"\{([a-z_]+)\}")
 RESERVED = frozenset({"portal", "portal_id", "month", "_extra", "_fetched_at"})
 """Columns that every table has and no declaration names; `month` only those with a slice per month."""
 
@@ -66,7 +66,7 @@ class Column:
         doc: one sentence; units and zones included.
         privacy: class of the values.
         member: where the value stands in a row: dotted JSON path, by default the name in camelCase.
-            `{hole}` takes the value of the request's hole, for rows that do not repeat their parent's id.
+            `{path_param}` takes the value of that path parameter, for rows that do not repeat their parent's id.
             `@name` takes a value that the row source itself provides (`@parent`, the key of a map); `@zone` is the
             portal's time zone, for rows that do not say theirs.
         confidence: how well type and meaning are known; None inherits the table's.
@@ -94,9 +94,9 @@ class Column:
             object.__setattr__(self, "member", camel_case(self.name))
 
     @property
-    def hole(self) -> str | None:
-        """The path hole this column is filled from, or None."""
-        match = HOLE.fullmatch(self.member)
+    def path_param(self) -> str | None:
+        """The path parameter that fills this column, or None."""
+        match = PATH_PARAM.fullmatch(self.member)
         return match.group(1) if match else None
 
     @property

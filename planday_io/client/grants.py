@@ -79,7 +79,7 @@ def token_answer(answer: Answer, url: str, portal: str, refused: str) -> TokenAn
         answer: of it.
         url: the token address, for errors.
         portal: config key.
-        refused: what a refusal means, with holes for `portal` and `named`.
+        refused: what a refusal means, with placeholders `{portal}` and `{named}`.
 
     Raises:
         TokenRejectedError: the identity server refused.

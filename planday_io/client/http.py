@@ -126,7 +126,7 @@ class PortalClient:
         path: str,
         *,
         counters: Counters,
-        holes: Mapping[str, object] | None = None,
+        path_params: Mapping[str, object] | None = None,
         params: Sequence[tuple[str, str]] = (),
         scope: str | None = None,
         none_statuses: Sequence[int] = (),
@@ -137,7 +137,7 @@ class PortalClient:
         Args:
             path: template, such as `/hr/v1.0/employees/{employee_id}`.
             counters: added to.
-            holes: values of the template's holes.
+            path_params: values for the template.
             params: query parameters.
             scope: the scope this takes, for the error when it is missing.
             none_statuses: statuses that mean there is none; then `NONE` is returned.
@@ -149,7 +149,9 @@ class PortalClient:
             TokenError: no access token is to be had, or the API refuses a brand new one.
             SecretError: a configured secret is missing.
         """
-        url = self._api_url + path.format_map({key: quote(str(value), safe="") for key, value in (holes or {}).items()})
+        url = self._api_url + path.format_map(
+            {key: quote(str(value), safe="") for key, value in (path_params or {}).items()}
+        )
         _TELL.set(self._tell)
         async for attempt in self._attempts():
             with attempt:

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, StructList, Table
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.bulk import Rows, RowShape
-from planday_io.frames.members import Hole, Row, member_values, nested_members, row_name, strangers
+from planday_io.frames.members import PathParam, Row, member_values, nested_members, row_name, strangers
 from planday_io.frames.oddities import Oddities
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.frames.retyped import OutOfRange, Retyped, json_type, to_json
@@ -88,12 +88,14 @@ class FrameBuilder:
         self._hash: Callable[[str], str] | None = context.privacy.hasher() if needs_key else None
         self.shape = None if children or table.ordinal else self._row_shape()
 
-    def batch(self, rows: Sequence[object], holes: Mapping[str, Hole] | None = None, place: int = 0) -> pa.RecordBatch:
+    def batch(
+        self, rows: Sequence[object], path_params: Mapping[str, PathParam] | None = None, place: int = 0
+    ) -> pa.RecordBatch:
         """Type some rows.
 
         Args:
             rows: JSON objects, `@names` of the row source included.
-            holes: values of the request's holes.
+            path_params: values of the request's path parameters.
             place: of the first row in its list, for messages.
 
         Raises:
@@ -101,20 +103,20 @@ class FrameBuilder:
         """
         self._place = place
         if isinstance(rows, Rows):
-            if rows and (batch := self._plain_batch(rows, holes or {})) is not None:
+            if rows and (batch := self._plain_batch(rows, path_params or {})) is not None:
                 return batch
             rows = list(rows)
         try:
-            return self._long_way(rows, holes or {})
+            return self._long_way(rows, path_params or {})
         except Retyped as retyped:
             # The others are reported with row and member: what is left is nested too deeply to be written as JSON.
             raise self._unexpected(f"a row holds an {retyped.met}") from None
 
-    def _long_way(self, rows: Sequence[object], holes: Mapping[str, Hole]) -> pa.RecordBatch:
-        objects, extras = self._objects(rows, holes)
+    def _long_way(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> pa.RecordBatch:
+        objects, extras = self._objects(rows, path_params)
         self._collect_unknown(objects, extras)
         arrays = self._head(len(objects))
-        arrays += [_meant(column, self._column(column, objects, extras, holes)) for column in self.table.columns]
+        arrays += [_meant(column, self._column(column, objects, extras, path_params)) for column in self.table.columns]
         texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))] if extras else None
         arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string()))
         arrays.append(self._stamp(len(objects)))
@@ -135,7 +137,7 @@ class FrameBuilder:
         """What plain rows look like, or None where a column takes more than a plain value."""
         members: dict[str, ColumnType | None] = {}
         for column in self.table.columns:
-            if column.hole is not None or column.member == "@zone":
+            if column.path_param is not None or column.member == "@zone":
                 continue
             policy = self._context.privacy.policy(column.privacy)
             is_inside = "." in column.member
@@ -148,14 +150,15 @@ class FrameBuilder:
                 members[column.member] = column.type
         return RowShape({member: kind for member, kind in members.items() if member not in self._nested})
 
-    def _plain_batch(self, rows: Rows, holes: Mapping[str, Hole]) -> pa.RecordBatch | None:
+    def _plain_batch(self, rows: Rows, path_params: Mapping[str, PathParam]) -> pa.RecordBatch | None:
         found = rows.columns()
         if found is None:
             return None
         nothing: Extras = defaultdict(dict)
         columns = [
             _meant(
-                column, found[column.member] if column.member in found else self._column(column, rows, nothing, holes)
+                column,
+                found[column.member] if column.member in found else self._column(column, rows, nothing, path_params),
             )
             for column in self.table.columns
         ]
@@ -183,19 +186,19 @@ class FrameBuilder:
         return table
 
     def repaired(
-        self, clean: object, paths: Sequence[str], holes: Mapping[str, Hole], number: int, place: int
+        self, clean: object, paths: Sequence[str], path_params: Mapping[str, PathParam], number: int, place: int
     ) -> object:
         """A row whose text was repaired, the number of it and the place of its answer in the list; notes where."""
         for path in sorted(set(paths)):
             name = (
-                row_name(self.table, clean, number, holes, place)
+                row_name(self.table, clean, number, path_params, place)
                 if isinstance(clean, dict)
                 else "a row that is no object"
             )
             self.oddities.add("damaged", path or "a row", name)
         return clean
 
-    def _objects(self, rows: Sequence[object], holes: Mapping[str, Hole]) -> tuple[list[Row], Extras]:
+    def _objects(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> tuple[list[Row], Extras]:
         """Rows as objects, and `_extra` of those that are none."""
         objects: list[Row] = []
         extras: Extras = defaultdict(dict)
@@ -207,7 +210,7 @@ class FrameBuilder:
             what = "an object without members" if isinstance(row, dict) else f"a {json_type(row)}"
             if self.table.confidence in _STRICT:
                 raise self._unexpected(
-                    f"{self._name_of({}, number, holes)} is {what} where an object with members is documented"
+                    f"{self._name_of({}, number, path_params)} is {what} where an object with members is documented"
                 )
             self.oddities.add(
                 "retyped",
@@ -218,8 +221,8 @@ class FrameBuilder:
             extras[number]["@row"] = self._guarded(row, "unknown")
         return objects, extras
 
-    def _name_of(self, row: Row, number: int, holes: Mapping[str, Hole]) -> str:
-        return row_name(self.table, row, number, holes, self._place)
+    def _name_of(self, row: Row, number: int, path_params: Mapping[str, PathParam]) -> str:
+        return row_name(self.table, row, number, path_params, self._place)
 
     def _unexpected(self, what: str) -> UnexpectedShapeError:
         return UnexpectedShapeError(
@@ -260,10 +263,12 @@ class FrameBuilder:
             self._hash = self._context.privacy.hasher()
         return self._hash(text)
 
-    def _column(self, column: Column, objects: Sequence[Row], extras: Extras, holes: Mapping[str, Hole]) -> pa.Array:
+    def _column(
+        self, column: Column, objects: Sequence[Row], extras: Extras, path_params: Mapping[str, PathParam]
+    ) -> pa.Array:
         target = self.schema.field(column.name).type
-        if column.hole is not None:
-            return pa.repeat(pa.scalar(holes[column.hole], target), len(objects))
+        if column.path_param is not None:
+            return pa.repeat(pa.scalar(path_params[column.path_param], target), len(objects))
         if column.member == "@zone":
             return pa.repeat(pa.scalar(self._context.zone.key, target), len(objects))
         policy = self._context.privacy.policy(column.privacy)
@@ -277,7 +282,7 @@ class FrameBuilder:
             try:
                 typed.append(None if value is None else convert(value, column.type, self._zone(row)))
             except Retyped as retyped:
-                self._retyped(column, retyped, extras[number], value, self._name_of(row, number, holes))
+                self._retyped(column, retyped, extras[number], value, self._name_of(row, number, path_params))
                 typed.append(None)
         if policy == "hash":
             texts = (None if value is None else _canonical(value) for value in typed)

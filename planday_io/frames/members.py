@@ -10,25 +10,27 @@ from planday_io.catalogue.model import Column, StructList, Table
 from planday_io.frames.retyped import Misplaced
 
 Row = dict[str, Any]
-Hole = int | str | date
-"""A value of a request's hole."""
+PathParam = int | str | date
+"""A value of one of a request's path parameters."""
 
 
-def row_name(table: Table, row: Mapping[str, Any], number: int, holes: Mapping[str, Hole], place: int = 0) -> str:
+def row_name(
+    table: Table, row: Mapping[str, Any], number: int, path_params: Mapping[str, PathParam], place: int = 0
+) -> str:
     """How a row is called in messages: by its ids, which are no personal data, and by its place where they do not suffice.
 
     Args:
         table: its declaration.
         row: the row.
         number: from 0, in its answer.
-        holes: of the request.
+        path_params: of the request.
         place: of the answer's first row in its list.
     """
     ids = []
     for column in table.columns:
         if column.name not in table.key or column.type != "BIGINT" or "." in column.member:
             continue
-        value = holes.get(column.hole) if column.hole else row.get(column.member)
+        value = path_params.get(column.path_param) if column.path_param else row.get(column.member)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
             ids.append(f"{column.name} {value}")
     others = {column.name for column in table.columns if column.name in table.key} - {

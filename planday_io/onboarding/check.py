@@ -13,7 +13,7 @@ from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.config.model import Config
 from planday_io.config.selection import endpoints_of
 from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError, StorageError
-from planday_io.frames.members import Hole
+from planday_io.frames.members import PathParam
 from planday_io.months import first_day, last_day, month_of
 from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
@@ -259,9 +259,9 @@ class _Probe:
             row = await self._first_row(fan_out.parent)
             if row is None or any(row.get(column) is None for column in fan_out.columns):
                 return None
-            holes: dict[str, Hole] = {hole: row[column] for hole, column in fan_out.fills}
-            holes |= {fan_out.today[0]: today} if fan_out.today else {}
-            parents = [Parent(tuple(row[column] for column in fan_out.columns), holes)]
+            path_params: dict[str, PathParam] = {path_param: row[column] for path_param, column in fan_out.fills}
+            path_params |= {fan_out.today[0]: today} if fan_out.today else {}
+            parents = [Parent(tuple(row[column] for column in fan_out.columns), path_params)]
         month = month_of(today)
         days = (first_day(month), last_day(month)) if endpoint.window else None
         return calls_of(endpoint, days=days, parents=parents)[0]
@@ -274,7 +274,9 @@ class _Probe:
             rows = await self._get(endpoint, call) if call else []
             first = rows[0] if rows and isinstance(rows[0], dict) else None
             self._rows[table] = first and {
-                column.name: call.holes.get(column.hole) if call and column.hole else first.get(column.member)
+                column.name: call.path_params.get(column.path_param)
+                if call and column.path_param
+                else first.get(column.member)
                 for column in endpoint.tables[0].columns
             }
         return self._rows[table]
@@ -286,7 +288,7 @@ class _Probe:
         answer = await self._client.get(
             endpoint.path,
             counters=Counters(),
-            holes=call.holes,
+            path_params=call.path_params,
             params=(*call.params, *page),
             scope=endpoint.scope,
             none_statuses=endpoint.none_statuses,

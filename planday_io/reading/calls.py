@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Window
-from planday_io.frames.members import Hole
+from planday_io.frames.members import PathParam
 
 ParentKey = tuple[int, ...]
 """What a call is fanned out over: the parent's ids."""
@@ -30,7 +30,7 @@ class Parent:
 
     Args:
         key: its ids.
-        holes: values of the holes it fills.
+        path_params: values of the path parameters that it binds.
         modified: when it was last changed, where the endpoint goes by that.
         digest: differs when any of its columns does, where the endpoint goes by that.
         is_open: it may still change without showing it.
@@ -39,7 +39,7 @@ class Parent:
     """
 
     key: ParentKey
-    holes: Mapping[str, Hole]
+    path_params: Mapping[str, PathParam]
     modified: datetime | None = None
     digest: str = ""
     is_open: bool = False
@@ -53,7 +53,7 @@ class Call:
 
     Args:
         params: query parameters, those of pages left out.
-        holes: values of the path's holes.
+        path_params: values of the path parameters.
         parent: what it is fanned out over, or None.
         is_listed: its parent is listed. Where one is not, a refusal means that it is gone.
         is_once: its parent comes from `FanOut.once`.
@@ -61,7 +61,7 @@ class Call:
     """
 
     params: Params = ()
-    holes: Mapping[str, Hole] = field(default_factory=dict)
+    path_params: Mapping[str, PathParam] = field(default_factory=dict)
     parent: ParentKey | None = None
     is_listed: bool = True
     is_once: bool = False
@@ -72,19 +72,19 @@ def more_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> l
     """Parents that stand in rows of `fan_out.also_in` and are not listed."""
     assert fan_out.also_in is not None  # noqa: S101 - the caller looked
     ids = set(rows.column(fan_out.also_in[1]).to_pylist()) - {None, *(parent.key[0] for parent in listed)}
-    ((hole, _),) = fan_out.fills
-    return [Parent((number,), {hole: number}, is_listed=False) for number in sorted(ids)]
+    ((path_param, _),) = fan_out.fills
+    return [Parent((number,), {path_param: number}, is_listed=False) for number in sorted(ids)]
 
 
 def once_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> list[Parent]:
     """The rows of `fan_out.once`, without those that are listed (somebody who came back)."""
     assert fan_out.once is not None  # noqa: S101 - the caller looked
-    ((hole, _),) = fan_out.fills
+    ((path_param, _),) = fan_out.fills
     known = {parent.key[0] for parent in listed}
     ids = rows.column(fan_out.once.column).to_pylist()
     found = {number: digest for number, digest in zip(ids, _digests(rows), strict=True) if number not in (None, *known)}
     return [
-        Parent((number,), {hole: number}, digest=digest, is_listed=False, is_once=True)
+        Parent((number,), {path_param: number}, digest=digest, is_listed=False, is_once=True)
         for number, digest in found.items()
     ]
 
@@ -108,10 +108,10 @@ def parents_in(fan_out: FanOut, table: pa.Table, today: date) -> list[Parent]:
     for key, stamp, digest, end, day in zip(zip(*ids, strict=True), modified, digests, ends, days, strict=True):
         if None in key:
             continue
-        holes: dict[str, Hole] = dict(zip((hole for hole, _ in fan_out.fills), key, strict=True))
+        path_params: dict[str, PathParam] = dict(zip((path_param for path_param, _ in fan_out.fills), key, strict=True))
         if fan_out.today:
-            holes[fan_out.today[0]] = today if day is None else min(today, day)
-        found[key] = Parent(key, holes, stamp, digest, is_open=end is None)
+            path_params[fan_out.today[0]] = today if day is None else min(today, day)
+        found[key] = Parent(key, path_params, stamp, digest, is_open=end is None)
     return list(found.values())
 
 
@@ -149,8 +149,8 @@ def calls_of(
 
 
 def _call(endpoint: Endpoint, parent: Parent, params: Params) -> Call:
-    fixed = tuple((name, value.format_map(parent.holes)) for name, value in endpoint.params)
-    return Call((*fixed, *params), parent.holes, parent.key, is_listed=parent.is_listed, is_once=parent.is_once)
+    fixed = tuple((name, value.format_map(parent.path_params)) for name, value in endpoint.params)
+    return Call((*fixed, *params), parent.path_params, parent.key, is_listed=parent.is_listed, is_once=parent.is_once)
 
 
 def days_of(window: Window, *, month: tuple[date, date] | None, history_start: date, today: date) -> tuple[date, date]:
@@ -183,8 +183,10 @@ def window_params(window: Window, first: date, last: date) -> Iterator[Params]:
 
 def _joined(fan_out: FanOut, parents: Sequence[Parent]) -> Parent:
     """One that stands for all of them."""
-    ((hole, _),) = fan_out.fills
-    return Parent((), {hole: ",".join(str(row.holes[hole]) for row in sorted(parents, key=lambda row: row.key))})
+    ((path_param, _),) = fan_out.fills
+    return Parent(
+        (), {path_param: ",".join(str(row.path_params[path_param]) for row in sorted(parents, key=lambda row: row.key))}
+    )
 
 
 def _digests(table: pa.Table) -> list[str]:

@@ -22,7 +22,7 @@ from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.documents import ANY_DECODER, Decoded, load
 from planday_io.errors import ApiError, DataError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
-from planday_io.frames.members import Hole
+from planday_io.frames.members import PathParam
 from planday_io.frames.oddities import Oddities
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, ParentKey
@@ -200,7 +200,7 @@ class EndpointReader:
         reader: ListReader[Batches] = ListReader(
             fetch=fetch,
             identify=identity(self._parent),
-            keep=lambda rows, place: self._batches(self._parent, rows, call.holes, place),
+            keep=lambda rows, place: self._batches(self._parent, rows, call.path_params, place),
             count_keys=self._count_keys,
             digest_keys=self._digest_keys,
             name=self._name,
@@ -221,7 +221,7 @@ class EndpointReader:
             if total is None or total == came:
                 batches: Batches = {}
                 for table in self._tops:
-                    batches |= self._batches(table, answer.rows[table.full_name], call.holes)
+                    batches |= self._batches(table, answer.rows[table.full_name], call.path_params)
                 return self._kept([batches], total, "document", rereads, packs=not tells)
         raise IncompleteReadError(
             f"{self._name} was read {MAX_REREADS + 1} times and never completely: {came} rows came where the total "
@@ -246,7 +246,7 @@ class EndpointReader:
 
     async def _get(self, call: Call, page: Sequence[tuple[str, str]] = (), offset: int | None = None) -> _Answer:
         """One answer. A status that means "none" does so on a first page only: behind it, it is no end of a list."""
-        none, holes = self._endpoint.none_statuses, call.holes
+        none, path_params = self._endpoint.none_statuses, call.path_params
         if call.is_once:
             # Of somebody who left it may mean that nobody by that id is known any more.
             none = tuple(status for status in none if status not in _UNKNOWN_ID)
@@ -254,46 +254,50 @@ class EndpointReader:
             answer = await self._client.get(
                 self._endpoint.path,
                 counters=self.counters,
-                holes=holes,
+                path_params=path_params,
                 params=[*call.params, *page],
                 scope=self._endpoint.scope,
                 none_statuses=() if offset else none,
-                decode=lambda body: self._answer(body, holes, offset or 0),
+                decode=lambda body: self._answer(body, path_params, offset or 0),
             )
         except (ApiError, DataError) as error:
             at = "" if offset is None else f", page at offset {offset}"
-            error.add_place(f"{self._parent.full_name}{self._in_month}{_ids(holes)}{at}")
+            error.add_place(f"{self._parent.full_name}{self._in_month}{_ids(path_params)}{at}")
             raise
         if answer is NONE:
             self._is_absent = self._is_absent or self._endpoint.fan_out is None
             return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
         # A client that decodes by itself is taken as well: tests bring theirs.
-        return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), holes, offset or 0)
+        return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), path_params, offset or 0)
 
-    def _answer(self, body: bytes, holes: Mapping[str, Hole], place: int) -> _Answer:
+    def _answer(self, body: bytes, path_params: Mapping[str, PathParam], place: int) -> _Answer:
         """The rows in a body; where text was damaged, repaired and noted."""
-        return self._taken(load(body, self._decode or ANY_DECODER.decode), holes, place)
+        return self._taken(load(body, self._decode or ANY_DECODER.decode), path_params, place)
 
-    def _taken(self, document: Decoded[Any], holes: Mapping[str, Hole], place: int) -> _Answer:
+    def _taken(self, document: Decoded[Any], path_params: Mapping[str, PathParam], place: int) -> _Answer:
         rows = tables_in(self._tops, document.value)
         if document.is_damaged:
             rows = {
                 name: [
-                    self._builders[name].repaired(*document.clean(row), holes, number, place)
+                    self._builders[name].repaired(*document.clean(row), path_params, number, place)
                     for number, row in enumerate(found)
                 ]
                 for name, found in rows.items()
             }
         return _Answer(rows, total_of(document.value))
 
-    def _batches(self, table: Table, rows: Sequence[object], holes: Mapping[str, Hole], place: int = 0) -> Batches:
+    def _batches(
+        self, table: Table, rows: Sequence[object], path_params: Mapping[str, PathParam], place: int = 0
+    ) -> Batches:
         try:
-            batches = {table.full_name: self._builders[table.full_name].batch(rows, holes, place)}
+            batches = {table.full_name: self._builders[table.full_name].batch(rows, path_params, place)}
             for child in self._children if table is self._parent else ():
                 inner = children_of(child, rows, table.columns[0].member)
-                batches[child.full_name] = self._builders[child.full_name].batch(inner, holes)
+                batches[child.full_name] = self._builders[child.full_name].batch(inner, path_params)
         except DataError as error:
-            error.add_place(f"portal '{self._client.portal}', GET {self._endpoint.path}{self._in_month}{_ids(holes)}")
+            error.add_place(
+                f"portal '{self._client.portal}', GET {self._endpoint.path}{self._in_month}{_ids(path_params)}"
+            )
             raise
         return batches
 
@@ -379,9 +383,9 @@ class EndpointReader:
                 part.table = part.table.filter(pc.is_in(part.table.column(child.key[0]), ids.combine_chunks()))
 
 
-def _ids(holes: Mapping[str, Hole]) -> str:
+def _ids(path_params: Mapping[str, PathParam]) -> str:
     """What a call was fanned out over, for an error: ids and days, no personal data."""
-    told = ((name, str(value)) for name, value in holes.items())
+    told = ((name, str(value)) for name, value in path_params.items())
     return "".join(f", {name} {value if len(value) <= 60 else f'{value[:60]}...'}" for name, value in told)
 
 

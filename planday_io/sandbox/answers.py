@@ -96,12 +96,12 @@ def unpaged(
 
 
 def by_id(
-    path: str, scope: str | None, rows: Callable[[Asked], Iterable[Json]], *params: Param, hole: str = "id"
+    path: str, scope: str | None, rows: Callable[[Asked], Iterable[Json]], *params: Param, path_param: str = "id"
 ) -> Endpoint:
     """An endpoint that answers one row by its id, or 404."""
 
     def answer(asked: Asked) -> Json:
-        return {"data": sent(found(rows(asked), asked.ids[hole]))}
+        return {"data": sent(found(rows(asked), asked.ids[path_param]))}
 
     return Endpoint(path=path, scope=scope, answer=answer, params=params)
 

@@ -31,7 +31,7 @@ class Asked:
     Args:
         sandbox, app, portal: who asks whom.
         path: of the endpoint, with ids.
-        ids: what stands in the path's holes.
+        ids: values of the path parameters.
         values: parameter -> value, of those that were sent.
     """
 
@@ -111,12 +111,12 @@ class Endpoint:
     """One GET.
 
     Args:
-        path: with `{holes}`; ids, unless `texts` names them.
+        path: with `{path_params}`; ids, unless `texts` names them.
         scope: what the token needs, or None.
         answer: from a request to the document.
         params: besides those of `pages`.
         pages: None for a document.
-        texts: holes that hold any text.
+        texts: path parameters that hold any text.
     """
 
     path: str

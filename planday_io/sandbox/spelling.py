@@ -25,7 +25,7 @@ _INDEX = re.compile(r"\[[0-9]*\]$")
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Where a path leads: an endpoint, what stands in its holes, and the path as it is declared."""
+    """Where a path leads: an endpoint, the values of its path parameters, and the path as it is declared."""
 
     endpoint: Endpoint
     ids: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Directory:
             parts = endpoint.path.split("/")[1:]
             self._by_length.setdefault(len(parts), []).append((parts, endpoint))
         for candidates in self._by_length.values():
-            # A word that is declared wins over a hole that takes any text.
+            # A word that is declared wins over a path parameter that takes any text.
             candidates.sort(key=lambda one: sum(part.startswith("{") for part in one[0]))
         self.find = lru_cache(maxsize=16_384)(self._find)
 

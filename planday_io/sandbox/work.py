@@ -230,7 +230,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     listing("/scheduling/v1.0/scheduleDay", "shift:read", _schedule_days, _IN_DEPARTMENT, *FROM_AND_TO),
     listing("/scheduling/v1.0/positions", "shiftposition:read", _of_roster("positions"), is_true("isActive")),
-    by_id("/scheduling/v1.0/positions/{positionId}", "shiftposition:read", _of_roster("positions"), hole="positionId"),
+    by_id(
+        "/scheduling/v1.0/positions/{positionId}",
+        "shiftposition:read",
+        _of_roster("positions"),
+        path_param="positionId",
+    ),
     listing("/scheduling/v1.0/sections", "shiftposition:read", _of_roster("sections"), one_id("departmentId")),
     listing("/scheduling/v1.0/shifttypes", "shifttype:read", _of_roster("shift_types"), is_true("isActive")),
     listing(

@@ -209,7 +209,7 @@ class _Forecaster:
             rows = await self._rows(
                 self._session.catalogue.endpoint_of(endpoint.fan_out.parent), self._parent_of(endpoint, month)[1]
             )
-            one = Parent((0,), dict.fromkeys(endpoint.fan_out.holes, 0))
+            one = Parent((0,), dict.fromkeys(endpoint.fan_out.path_params, 0))
             each = len(calls_of(endpoint, days=days, parents=[one]))
             count = min(each, rows) if endpoint.fan_out.at_once else each * (rows + more)
             count += len(plan.calls(days=days, parents=once)) if once else 0
@@ -282,7 +282,7 @@ class _Forecaster:
         answer: object = await self._client.get(
             endpoint.path,
             counters=self._counters,
-            holes=call.holes,
+            path_params=call.path_params,
             params=call.params,
             scope=endpoint.scope,
             none_statuses=endpoint.none_statuses,

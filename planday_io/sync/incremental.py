@@ -277,8 +277,8 @@ class Plan:
 
     def _parent_column(self, table: Table) -> str | None:
         fan_out = self.endpoint.fan_out
-        hole = fan_out.fills[0][0] if fan_out else None
-        return next((column.name for column in table.columns if hole in (column.hole, column.name)), None)
+        path_param = fan_out.fills[0][0] if fan_out else None
+        return next((column.name for column in table.columns if path_param in (column.path_param, column.name)), None)
 
 
 def _merged_feed(table: Table, previous: pa.Table, new: pa.Table) -> pa.Table:
