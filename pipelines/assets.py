@@ -236,7 +236,7 @@ def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineag
     """Columns that come from the table which the endpoint fans out over."""
     if endpoint.fan_out is None:
         return {}
-    parent, filled = dg.AssetKey(endpoint.fan_out.parent.split(".")), dict(endpoint.fan_out.fills)
+    parent, filled = dg.AssetKey(endpoint.fan_out.parent.split(".")), dict(endpoint.fan_out.bind)
     found = {
         column.name: [dg.TableColumnDep(asset_key=parent, column_name=filled[column.path_param])]
         for column in table.columns

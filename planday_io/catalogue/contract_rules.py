@@ -38,7 +38,7 @@ EMPLOYEE_CONTRACT_RULES = Endpoint(
     docs=_DOCS,
     fan_out=FanOut(
         parent="hr.employees",
-        fills=(("employee_id", "id"),),
+        bind=(("employee_id", "id"),),
         gone=(400,),
         once=Once(parent="hr.deactivated_employees"),
     ),

@@ -94,7 +94,7 @@ class FanOut:
 
     Args:
         parent: full name of the table whose rows are fanned out over.
-        fills: path parameter (in the path, or in the value of a query parameter) -> the parent's column that fills it; ids.
+        bind: path parameter (in the path, or in the value of a query parameter) -> the parent's column that fills it; ids.
         gone: statuses that mean the parent vanished between the list and this call; counted, not fatal. 400 is one of
             them for employees only: elsewhere it means that a parameter is wrong.
         changed_by: the parent's column that tells when a row was last modified, or `*`: any of its columns differs. Then
@@ -110,7 +110,7 @@ class FanOut:
     """
 
     parent: str
-    fills: tuple[tuple[str, str], ...]
+    bind: tuple[tuple[str, str], ...]
     gone: tuple[int, ...]
     changed_by: str | None = None
     open_while_null: str | None = None
@@ -120,18 +120,18 @@ class FanOut:
     once: Once | None = None
 
     def __post_init__(self) -> None:
-        if self.once and (len(self.fills) != 1 or self.at_once or self.also_in):
+        if self.once and (len(self.bind) != 1 or self.at_once or self.also_in):
             raise ContradictionError(f"{self.once.parent} is read once per row, by one id, one call each")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The parent's columns that identify what is fanned out over."""
-        return tuple(column for _, column in self.fills)
+        return tuple(column for _, column in self.bind)
 
     @property
     def path_params(self) -> frozenset[str]:
         """The path parameters that are filled."""
-        return frozenset({path_param for path_param, _ in self.fills} | ({self.today[0]} if self.today else set()))
+        return frozenset({path_param for path_param, _ in self.bind} | ({self.today[0]} if self.today else set()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -294,7 +294,7 @@ EMPLOYEE_DETAILS = Endpoint(
     opt_in=_SENSITIVE,
     fan_out=FanOut(
         parent="hr.employees",
-        fills=_EACH_EMPLOYEE,
+        bind=_EACH_EMPLOYEE,
         gone=_GONE,
         changed_by="date_time_modified",
         once=Once(parent="hr.deactivated_employees"),
@@ -347,7 +347,7 @@ EMPLOYEE_HISTORY = Endpoint(
     scope="employee:history",
     docs=_DOCS,
     pages=_PAGES,
-    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=_GONE),
+    fan_out=FanOut(parent="hr.employees", bind=_EACH_EMPLOYEE, gone=_GONE),
     feed=Feed(since_param="startDateTime"),
     tables=(
         Table(

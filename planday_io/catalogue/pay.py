@@ -53,7 +53,7 @@ PAY_RATE_HISTORY = Endpoint(
     docs=_DOCS,
     fan_out=FanOut(
         parent="pay.pay_rates",
-        fills=(("employee_id", "employee_id"), ("employee_group_id", "employee_group_id")),
+        bind=(("employee_id", "employee_id"), ("employee_group_id", "employee_group_id")),
         gone=(400,),
     ),
     none_statuses=_NONE,
@@ -161,7 +161,7 @@ SALARY_ALLOCATIONS = Endpoint(
     docs=_DOCS,
     fan_out=FanOut(
         parent="pay.salaries",
-        fills=(("employee_id", "employee_id"),),
+        bind=(("employee_id", "employee_id"),),
         gone=(400,),
         once=Once(parent="hr.deactivated_employees"),
     ),

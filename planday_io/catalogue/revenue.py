@@ -39,7 +39,7 @@ REVENUE = Endpoint(
     params=(("departmentId", "{department_id}"),),
     fan_out=FanOut(
         parent="hr.departments",
-        fills=(("department_id", "id"),),
+        bind=(("department_id", "id"),),
         gone=(),
         also_in=("scheduling.shifts", "department_id"),
     ),

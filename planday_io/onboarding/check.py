@@ -259,7 +259,7 @@ class _Probe:
             row = await self._first_row(fan_out.parent)
             if row is None or any(row.get(column) is None for column in fan_out.columns):
                 return None
-            path_params: dict[str, PathParam] = {path_param: row[column] for path_param, column in fan_out.fills}
+            path_params: dict[str, PathParam] = {path_param: row[column] for path_param, column in fan_out.bind}
             path_params |= {fan_out.today[0]: today} if fan_out.today else {}
             parents = [Parent(tuple(row[column] for column in fan_out.columns), path_params)]
         month = month_of(today)

@@ -72,14 +72,14 @@ def more_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> l
     """Parents that stand in rows of `fan_out.also_in` and are not listed."""
     assert fan_out.also_in is not None  # noqa: S101 - the caller looked
     ids = set(rows.column(fan_out.also_in[1]).to_pylist()) - {None, *(parent.key[0] for parent in listed)}
-    ((path_param, _),) = fan_out.fills
+    ((path_param, _),) = fan_out.bind
     return [Parent((number,), {path_param: number}, is_listed=False) for number in sorted(ids)]
 
 
 def once_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> list[Parent]:
     """The rows of `fan_out.once`, without those that are listed (somebody who came back)."""
     assert fan_out.once is not None  # noqa: S101 - the caller looked
-    ((path_param, _),) = fan_out.fills
+    ((path_param, _),) = fan_out.bind
     known = {parent.key[0] for parent in listed}
     ids = rows.column(fan_out.once.column).to_pylist()
     found = {number: digest for number, digest in zip(ids, _digests(rows), strict=True) if number not in (None, *known)}
@@ -108,7 +108,7 @@ def parents_in(fan_out: FanOut, table: pa.Table, today: date) -> list[Parent]:
     for key, stamp, digest, end, day in zip(zip(*ids, strict=True), modified, digests, ends, days, strict=True):
         if None in key:
             continue
-        path_params: dict[str, PathParam] = dict(zip((path_param for path_param, _ in fan_out.fills), key, strict=True))
+        path_params: dict[str, PathParam] = dict(zip((path_param for path_param, _ in fan_out.bind), key, strict=True))
         if fan_out.today:
             path_params[fan_out.today[0]] = today if day is None else min(today, day)
         found[key] = Parent(key, path_params, stamp, digest, is_open=end is None)
@@ -183,7 +183,7 @@ def window_params(window: Window, first: date, last: date) -> Iterator[Params]:
 
 def _joined(fan_out: FanOut, parents: Sequence[Parent]) -> Parent:
     """One that stands for all of them."""
-    ((path_param, _),) = fan_out.fills
+    ((path_param, _),) = fan_out.bind
     return Parent(
         (), {path_param: ",".join(str(row.path_params[path_param]) for row in sorted(parents, key=lambda row: row.key))}
     )

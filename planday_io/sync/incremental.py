@@ -277,7 +277,7 @@ class Plan:
 
     def _parent_column(self, table: Table) -> str | None:
         fan_out = self.endpoint.fan_out
-        path_param = fan_out.fills[0][0] if fan_out else None
+        path_param = fan_out.bind[0][0] if fan_out else None
         return next((column.name for column in table.columns if path_param in (column.path_param, column.name)), None)
 
 
