@@ -71,7 +71,7 @@ def test_a_window_that_cannot_be_split() -> None:
 
 
 def test_all_parents_in_one_call_and_none_without_parents() -> None:
-    fan_out = FanOut(parent="hr.departments", bind=(("ids", "id"),), gone=(), at_once=True)
+    fan_out = FanOut(parent="hr.departments", bind=(("ids", "id"),), missing_statuses=(), at_once=True)
     table = Table(domain="x", name="y", doc="Y.", key=("id",), columns=(Column("id", "BIGINT", "Id."),))
     endpoint = Endpoint(
         path="/x", scope=None, docs="https://x", tables=(table,), fan_out=fan_out, params=(("departmentIds", "{ids}"),)
@@ -83,7 +83,7 @@ def test_all_parents_in_one_call_and_none_without_parents() -> None:
 
 
 def test_the_day_of_a_balance_is_today_or_the_last_day_of_the_account() -> None:
-    fan_out = FanOut(parent="absence.accounts", bind=(("account", "id"),), gone=(), today=("day", "until"))
+    fan_out = FanOut(parent="absence.accounts", bind=(("account", "id"),), missing_statuses=(), today=("day", "until"))
     rows = pa.table({"id": [1, 2, 3], "until": pa.array([None, date(2026, 3, 31), date(2027, 1, 1)], pa.date32())})
     found = [parent.path_params["day"] for parent in parents_in(fan_out, rows, date(2026, 11, 24))]
     assert found == [date(2026, 11, 24), date(2026, 3, 31), date(2026, 11, 24)]

@@ -217,7 +217,10 @@ ACCOUNT_BALANCES = Endpoint(
     # Without a date the API answers with the balance at the end of the account, planned leave taken off.
     params=(("balanceDate", "{balance_date}"),),
     fan_out=FanOut(
-        parent="absence.accounts", bind=_EACH_ACCOUNT, gone=(400,), today=("balance_date", "validity_period_end")
+        parent="absence.accounts",
+        bind=_EACH_ACCOUNT,
+        missing_statuses=(400,),
+        today=("balance_date", "validity_period_end"),
     ),
     none_statuses=(204, 404),
     tables=(
@@ -251,7 +254,7 @@ ACCOUNT_TRANSACTIONS = Endpoint(
     scope="absence:read",
     docs=_DOCS,
     pages=_PAGES,
-    fan_out=FanOut(parent="absence.accounts", bind=_EACH_ACCOUNT, gone=(400,)),
+    fan_out=FanOut(parent="absence.accounts", bind=_EACH_ACCOUNT, missing_statuses=(400,)),
     none_statuses=(204, 404),
     tables=(
         Table(
@@ -288,7 +291,7 @@ ACCOUNT_ADJUSTMENTS = Endpoint(
     scope="absence:read",
     docs=_DOCS,
     pages=_PAGES,
-    fan_out=FanOut(parent="absence.accounts", bind=_EACH_ACCOUNT, gone=(400,)),
+    fan_out=FanOut(parent="absence.accounts", bind=_EACH_ACCOUNT, missing_statuses=(400,)),
     none_statuses=(204, 404),
     tables=(
         Table(

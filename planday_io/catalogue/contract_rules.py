@@ -39,7 +39,7 @@ EMPLOYEE_CONTRACT_RULES = Endpoint(
     fan_out=FanOut(
         parent="hr.employees",
         bind=(("employee_id", "id"),),
-        gone=(400,),
+        missing_statuses=(400,),
         once=Once(parent="hr.deactivated_employees"),
     ),
     none_statuses=(204, 404),

@@ -95,8 +95,8 @@ class FanOut:
     Args:
         parent: full name of the table whose rows are fanned out over.
         bind: path parameter (in the path, or in the value of a query parameter) -> the parent's column that fills it; ids.
-        gone: statuses that mean the parent vanished between the list and this call; counted, not fatal. 400 is one of
-            them for employees only: elsewhere it means that a parameter is wrong.
+        missing_statuses: statuses that mean the parent vanished between the list and this call; counted, not fatal. 400 is
+            one of them for employees only: elsewhere it means that a parameter is wrong.
         changed_by: the parent's column that tells when a row was last modified, or `*`: any of its columns differs. Then
             only new and modified rows are read, and what belongs to the others is carried over from the previous
             slice. None reads all of them.
@@ -111,7 +111,7 @@ class FanOut:
 
     parent: str
     bind: tuple[tuple[str, str], ...]
-    gone: tuple[int, ...]
+    missing_statuses: tuple[int, ...]
     changed_by: str | None = None
     open_while_null: str | None = None
     today: tuple[str, str] | None = None

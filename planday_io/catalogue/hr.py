@@ -13,7 +13,7 @@ _DOCS = "https://openapi.planday.com/api/hr"
 
 _PAGES = Pages(limit=50)
 _EACH_EMPLOYEE = (("employee_id", "id"),)
-_GONE = (400, 404)
+_MISSING = (400, 404)
 
 _SENSITIVE = OptIn(
     param="special",
@@ -295,7 +295,7 @@ EMPLOYEE_DETAILS = Endpoint(
     fan_out=FanOut(
         parent="hr.employees",
         bind=_EACH_EMPLOYEE,
-        gone=_GONE,
+        missing_statuses=_MISSING,
         changed_by="date_time_modified",
         once=Once(parent="hr.deactivated_employees"),
     ),
@@ -347,7 +347,7 @@ EMPLOYEE_HISTORY = Endpoint(
     scope="employee:history",
     docs=_DOCS,
     pages=_PAGES,
-    fan_out=FanOut(parent="hr.employees", bind=_EACH_EMPLOYEE, gone=_GONE),
+    fan_out=FanOut(parent="hr.employees", bind=_EACH_EMPLOYEE, missing_statuses=_MISSING),
     feed=Feed(since_param="startDateTime"),
     tables=(
         Table(

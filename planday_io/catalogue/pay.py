@@ -54,7 +54,7 @@ PAY_RATE_HISTORY = Endpoint(
     fan_out=FanOut(
         parent="pay.pay_rates",
         bind=(("employee_id", "employee_id"), ("employee_group_id", "employee_group_id")),
-        gone=(400,),
+        missing_statuses=(400,),
     ),
     none_statuses=_NONE,
     tables=(
@@ -162,7 +162,7 @@ SALARY_ALLOCATIONS = Endpoint(
     fan_out=FanOut(
         parent="pay.salaries",
         bind=(("employee_id", "employee_id"),),
-        gone=(400,),
+        missing_statuses=(400,),
         once=Once(parent="hr.deactivated_employees"),
     ),
     window=Window(start_param="from", end_param="to", begins="long_ago"),

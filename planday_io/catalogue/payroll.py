@@ -29,7 +29,7 @@ PAYROLL = Endpoint(
     fan_out=FanOut(
         parent="hr.departments",
         bind=(("department_ids", "id"),),
-        gone=(),
+        missing_statuses=(),
         at_once=True,
         also_in=("scheduling.shifts", "department_id"),
     ),

@@ -62,7 +62,7 @@ PUNCH_CLOCK_BREAKS = Endpoint(
     fan_out=FanOut(
         parent="punchclock.punch_clock_shifts",
         bind=(("punch_clock_shift_id", "id"),),
-        gone=(),
+        missing_statuses=(),
         changed_by="*",
         open_while_null="end_date_time",
     ),

@@ -40,7 +40,7 @@ REVENUE = Endpoint(
     fan_out=FanOut(
         parent="hr.departments",
         bind=(("department_id", "id"),),
-        gone=(),
+        missing_statuses=(),
         also_in=("scheduling.shifts", "department_id"),
     ),
     # Whether the two days are included is not documented.

@@ -159,7 +159,7 @@ SKILLS = Endpoint(
     docs=_DOCS,
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
-    fan_out=FanOut(parent="hr.departments", bind=_EACH_DEPARTMENT, gone=(404,)),
+    fan_out=FanOut(parent="hr.departments", bind=_EACH_DEPARTMENT, missing_statuses=(404,)),
     tables=(
         Table(
             domain="scheduling",
@@ -224,7 +224,7 @@ SCHEDULE_DAYS = Endpoint(
     docs=_DOCS,
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
-    fan_out=FanOut(parent="hr.departments", bind=_EACH_DEPARTMENT, gone=(404,), also_in=_CLOSED),
+    fan_out=FanOut(parent="hr.departments", bind=_EACH_DEPARTMENT, missing_statuses=(404,), also_in=_CLOSED),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
         Table(
@@ -350,7 +350,7 @@ SHIFT_HISTORY = Endpoint(
     scope="shift:read",
     docs=_DOCS,
     pages=_PAGES,
-    fan_out=FanOut(parent="scheduling.shifts", bind=(("shift_id", "id"),), gone=(404,), changed_by="*"),
+    fan_out=FanOut(parent="scheduling.shifts", bind=(("shift_id", "id"),), missing_statuses=(404,), changed_by="*"),
     feed=Feed(since_param=None),
     tables=(
         Table(

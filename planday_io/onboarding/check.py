@@ -238,8 +238,8 @@ class _Probe:
                 return Finding(portal, endpoint.name, is_good=True, detail=detail, was_tried=False)
             await self._get(endpoint, call)
         except PlandayError as error:
-            gone = endpoint.fan_out.gone if endpoint.fan_out else ()
-            if not (isinstance(error, ApiError) and error.status in gone):
+            missing = endpoint.fan_out.missing_statuses if endpoint.fan_out else ()
+            if not (isinstance(error, ApiError) and error.status in missing):
                 lacks = (endpoint.scope or "?") if isinstance(error, MissingScopeError) else ""
                 return Finding(
                     portal,

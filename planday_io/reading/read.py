@@ -158,7 +158,7 @@ class EndpointReader:
                     raise
                 elif not call.is_listed and error.status in _UNKNOWN_ID:
                     result.unknown.add(call.parent)
-                elif error.status in self._endpoint.fan_out.gone:
+                elif error.status in self._endpoint.fan_out.missing_statuses:
                     gone[call.parent] = error
                 else:
                     raise
