@@ -179,7 +179,7 @@ class Endpoint:
         docs: public address of its documentation.
         pages: None reads one unpaged document.
         params: fixed query parameters; their values may hold path parameters.
-        also: further reads of the same with these parameters added, joined by key with the first.
+        variants: further reads of the same with these parameters added, joined by key with the first.
         opt_in: sensitive members on request.
         window: the range of days to ask for.
         watch: what else is found out by reading it.
@@ -192,7 +192,7 @@ class Endpoint:
     docs: str
     pages: Pages | None = None
     params: tuple[tuple[str, str], ...] = ()
-    also: tuple[tuple[tuple[str, str], ...], ...] = ()
+    variants: tuple[tuple[tuple[str, str], ...], ...] = ()
     opt_in: OptIn | None = None
     fan_out: FanOut | None = None
     feed: Feed | None = None
@@ -248,7 +248,7 @@ class Endpoint:
             raise ContradictionError(f"{where}: a feed has no child tables")
         if self.pages and sum(not table.is_child for table in self.tables) > 1:
             raise ContradictionError(f"{where}: pages hold the rows of one table")
-        is_repeated = bool(self.also) or (self.window is not None and self.window.longest_days is not None)
+        is_repeated = bool(self.variants) or (self.window is not None and self.window.longest_days is not None)
         if is_repeated and any(table.ordinal or table.is_child for table in self.tables):
             raise ContradictionError(f"{where}: rows that are read twice need an id and no children")
         if self.fan_out and self.fan_out.changed_by not in (None, "*"):

@@ -191,7 +191,7 @@ SHIFTS = Endpoint(
     docs=_DOCS,
     pages=Pages(limit=5000),
     window=_MONTH,
-    also=_DRAFTS,
+    variants=_DRAFTS,
     tables=(
         Table(
             domain="scheduling",

@@ -134,7 +134,7 @@ def calls_of(
     calls = []
     listed = [parent for parent in parents or () if parent.is_listed]
     for window in windows:
-        for more in ((), *endpoint.also):
+        for more in ((), *endpoint.variants):
             params = (*extra, *window, *more)
             if endpoint.fan_out is None:
                 calls.append(Call((*endpoint.params, *params)))

@@ -350,7 +350,7 @@ class EndpointReader:
         if not repeated:
             return frame, 0
         endpoint = self._endpoint
-        overlaps = bool(endpoint.also) or (endpoint.window is not None and endpoint.window.longest_days is not None)
+        overlaps = bool(endpoint.variants) or (endpoint.window is not None and endpoint.window.longest_days is not None)
         if not overlaps:
             if table.confidence in ("documented", "observed"):
                 raise DuplicateKeyError(

@@ -163,7 +163,7 @@ class _Forecaster:
         self._known.update((table.full_name, month) for table in endpoint.tables)
         requests += await self._calls(endpoint, month)
         if endpoint.watch and self._lake.slices(endpoint.watch.table, self._session.portal):
-            requests += 1 + len(self._session.catalogue.endpoint_of(endpoint.watch.table).also)
+            requests += 1 + len(self._session.catalogue.endpoint_of(endpoint.watch.table).variants)
         return requests
 
     async def _overhead(self, endpoint: Endpoint, month: str | None) -> int:
@@ -194,7 +194,7 @@ class _Forecaster:
             calls = plan.calls(days=days)
             if endpoint.pages is None:
                 return len(calls)
-            variants = 1 + len(endpoint.also)
+            variants = 1 + len(endpoint.variants)
             rows = 0 if plan.since else await self._rows(endpoint, month)
             first = pages(
                 math.ceil(rows * variants / len(calls)), endpoint.pages.limit, has_total=self._has_total(endpoint)
@@ -332,7 +332,7 @@ class _Forecaster:
         return any(endpoint.name in (one.parent, one.once.parent if one.once else None) for one in fan_outs)
 
     def _is_variant(self, endpoint: Endpoint, call: Call) -> bool:
-        return any(set(more) <= set(call.params) for more in endpoint.also)
+        return any(set(more) <= set(call.params) for more in endpoint.variants)
 
     def _has_total(self, endpoint: Endpoint) -> bool:
         keys = self._lake.slices(endpoint.name, self._session.portal)
