@@ -246,7 +246,7 @@ def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineag
 
 
 def _deps(endpoint: Endpoint, catalogue: Catalogue, portals: dict[str, list[str]]) -> list[dg.AssetDep]:
-    """What has to succeed first. `also_in` is none of it: where it fails, listed parents are read all the same."""
+    """What has to succeed first. `extra_parents` is none of it: where it fails, listed parents are read all the same."""
     if endpoint.fan_out is None:
         return []
     parent = catalogue.endpoint_of(endpoint.fan_out.parent)

@@ -71,7 +71,7 @@ def test_a_window_that_cannot_be_split() -> None:
 
 
 def test_all_parents_in_one_call_and_none_without_parents() -> None:
-    fan_out = FanOut(parent="hr.departments", bind=(("ids", "id"),), missing_statuses=(), at_once=True)
+    fan_out = FanOut(parent="hr.departments", bind=(("ids", "id"),), missing_statuses=(), batched=True)
     table = Table(domain="x", name="y", doc="Y.", key=("id",), columns=(Column("id", "BIGINT", "Id."),))
     endpoint = Endpoint(
         path="/x", scope=None, docs="https://x", tables=(table,), fan_out=fan_out, params=(("departmentIds", "{ids}"),)

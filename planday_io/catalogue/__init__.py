@@ -148,8 +148,8 @@ def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, t
         wanted.add(fan_out.today[1])
     if missing := wanted - columns:
         raise ContradictionError(f"{fan_out.parent} has no {sorted(map(str, missing))} for {endpoint.path}")
-    if fan_out.also_in:
-        table, column = fan_out.also_in
+    if fan_out.extra_parents:
+        table, column = fan_out.extra_parents
         if table not in declared or endpoint.grid != "month" or not declared[table][1].is_monthly:
             raise ContradictionError(f"{endpoint.path} looks for more ids in {table}, which has no months before it")
         declared[table][1].column(column)

@@ -103,9 +103,9 @@ class FanOut:
         open_while_null: a column of the parent; while it is null the parent is read every time.
         today: (path parameter, column): it is filled with the day of the read in the portal's zone, or with the column's
             date where that is earlier.
-        at_once: one call for all rows of the parent, their ids joined by commas.
-        also_in: (table, column) with more ids of the same kind: rows of the month may belong to a parent that is no longer
-            listed (a closed department). Where the API refuses such an id, it is left out.
+        batched: one call for all rows of the parent, their ids joined by commas.
+        extra_parents: (table, column) with more ids of the same kind: rows of the month may belong to a parent that is no
+            longer listed (a closed department). Where the API refuses such an id, it is left out.
         once: more parents, each read once.
     """
 
@@ -115,12 +115,12 @@ class FanOut:
     changed_by: str | None = None
     open_while_null: str | None = None
     today: tuple[str, str] | None = None
-    at_once: bool = False
-    also_in: tuple[str, str] | None = None
+    batched: bool = False
+    extra_parents: tuple[str, str] | None = None
     once: Once | None = None
 
     def __post_init__(self) -> None:
-        if self.once and (len(self.bind) != 1 or self.at_once or self.also_in):
+        if self.once and (len(self.bind) != 1 or self.batched or self.extra_parents):
             raise ContradictionError(f"{self.once.parent} is read once per row, by one id, one call each")
 
     @property

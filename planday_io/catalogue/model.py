@@ -116,12 +116,12 @@ class Document:
     Args:
         member: dotted path of the rows.
         form: what is documented there. `object_or_none`: one object, and an answer of nothing means that there is none.
-        around: `@name` -> dotted path of a value that stands once in the answer and belongs to each row (a currency).
+        envelope: `@name` -> dotted path of a value that stands once in the answer and belongs to each row (a currency).
     """
 
     member: str = "data"
     form: Literal["list", "object", "object_or_none"] = "list"
-    around: tuple[tuple[str, str], ...] = ()
+    envelope: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,4 +271,4 @@ def provided_names(rows: RowSource) -> tuple[str, ...]:
         case ChildArray():
             return ("@parent",)
         case Document():
-            return tuple(name for name, _ in rows.around)
+            return tuple(name for name, _ in rows.envelope)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Window
 from planday_io.catalogue.model import ChildArray, Column, Document, Person, Table
 
-_AROUND = (("@currency_symbol", "currencySymbol"), ("@currency_format_string", "currencyFormatString"))
+_ENVELOPE = (("@currency_symbol", "currencySymbol"), ("@currency_format_string", "currencyFormatString"))
 _CURRENCY = (
     Column(
         "currency_symbol",
@@ -30,8 +30,8 @@ PAYROLL = Endpoint(
         parent="hr.departments",
         bind=(("department_ids", "id"),),
         missing_statuses=(),
-        at_once=True,
-        also_in=("scheduling.shifts", "department_id"),
+        batched=True,
+        extra_parents=("scheduling.shifts", "department_id"),
     ),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
@@ -45,7 +45,7 @@ PAYROLL = Endpoint(
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
             month_by=(),
-            rows=Document(member="shiftsPayroll", around=_AROUND),
+            rows=Document(member="shiftsPayroll", envelope=_ENVELOPE),
             columns=(
                 Column("id", "BIGINT", "Id in `scheduling.shifts`.", references="scheduling.shifts"),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
@@ -129,7 +129,7 @@ PAYROLL = Endpoint(
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
-            rows=Document(member="supplementsPayroll", around=_AROUND),
+            rows=Document(member="supplementsPayroll", envelope=_ENVELOPE),
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),
@@ -153,7 +153,7 @@ PAYROLL = Endpoint(
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
-            rows=Document(member="salariedPayroll", around=_AROUND),
+            rows=Document(member="salariedPayroll", envelope=_ENVELOPE),
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),

@@ -41,7 +41,7 @@ REVENUE = Endpoint(
         parent="hr.departments",
         bind=(("department_id", "id"),),
         missing_statuses=(),
-        also_in=("scheduling.shifts", "department_id"),
+        extra_parents=("scheduling.shifts", "department_id"),
     ),
     # Whether the two days are included is not documented.
     window=Window(start_param="from", end_param="to"),

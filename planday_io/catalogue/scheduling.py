@@ -224,7 +224,7 @@ SCHEDULE_DAYS = Endpoint(
     docs=_DOCS,
     pages=_PAGES,
     params=(("departmentId", "{department_id}"),),
-    fan_out=FanOut(parent="hr.departments", bind=_EACH_DEPARTMENT, missing_statuses=(404,), also_in=_CLOSED),
+    fan_out=FanOut(parent="hr.departments", bind=_EACH_DEPARTMENT, missing_statuses=(404,), extra_parents=_CLOSED),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
         Table(
@@ -276,7 +276,7 @@ TIME_AND_COSTS = Endpoint(
             month_by=("date",),
             rows=Document(
                 member="data.costs",
-                around=(
+                envelope=(
                     ("@currency_symbol", "data.currencySymbol"),
                     ("@currency_format_string", "data.currencyFormatString"),
                 ),

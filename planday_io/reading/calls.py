@@ -69,9 +69,9 @@ class Call:
 
 
 def more_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> list[Parent]:
-    """Parents that stand in rows of `fan_out.also_in` and are not listed."""
-    assert fan_out.also_in is not None  # noqa: S101 - the caller looked
-    ids = set(rows.column(fan_out.also_in[1]).to_pylist()) - {None, *(parent.key[0] for parent in listed)}
+    """Parents that stand in rows of `fan_out.extra_parents` and are not listed."""
+    assert fan_out.extra_parents is not None  # noqa: S101 - the caller looked
+    ids = set(rows.column(fan_out.extra_parents[1]).to_pylist()) - {None, *(parent.key[0] for parent in listed)}
     ((path_param, _),) = fan_out.bind
     return [Parent((number,), {path_param: number}, is_listed=False) for number in sorted(ids)]
 
@@ -138,7 +138,7 @@ def calls_of(
             params = (*extra, *window, *more)
             if endpoint.fan_out is None:
                 calls.append(Call((*endpoint.params, *params)))
-            elif not endpoint.fan_out.at_once:
+            elif not endpoint.fan_out.batched:
                 calls += [_call(endpoint, parent, params) for parent in parents or ()]
             elif parents:
                 call = _call(endpoint, _joined(endpoint.fan_out, parents), params)

@@ -47,13 +47,13 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
     """
     form = table.rows.form if isinstance(table.rows, Document) else "list"
     match table.rows:
-        case Document(member=member, around=around):
+        case Document(member=member, envelope=envelope):
             found = _inside(answer, member)
             _refuse_error(table, answer, found)
             if isinstance(found, list | Rows) and (found or form != "object"):
-                return _surrounded(found, answer, around)
+                return _with_envelope(found, answer, envelope)
             if isinstance(found, dict) and not _says_nothing(found) and _is_row(table, found):
-                return _surrounded([found], answer, around)
+                return _with_envelope([found], answer, envelope)
             if form == "object_or_none" and _is_none(answer):
                 return []
         case ObjectMap(member=member) as source:
@@ -261,10 +261,10 @@ def _is_row(table: Table, found: dict[str, object]) -> bool:
     return any(column.member.partition(".")[0] in found for column in table.columns)
 
 
-def _surrounded(rows: Sequence[object], answer: object, around: tuple[tuple[str, str], ...]) -> Sequence[object]:
-    if not around:
+def _with_envelope(rows: Sequence[object], answer: object, envelope: tuple[tuple[str, str], ...]) -> Sequence[object]:
+    if not envelope:
         return rows
-    values = {name: _inside(answer, path) for name, path in around}
+    values = {name: _inside(answer, path) for name, path in envelope}
     return [{**row, **values} if isinstance(row, dict) else row for row in rows]
 
 

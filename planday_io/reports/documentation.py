@@ -142,7 +142,7 @@ def _how(endpoint: Endpoint) -> str:
     fan_out = endpoint.fan_out
     if fan_out is None:
         return "one list or document"
-    if fan_out.at_once:
+    if fan_out.batched:
         return f"one call for all of `{fan_out.parent}`"
     changed = " that is new or changed" if fan_out.changed_by else ""
     once = f", and once per row of `{fan_out.once.parent}`, again when it changes" if fan_out.once else ""

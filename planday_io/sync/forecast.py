@@ -171,8 +171,8 @@ class _Forecaster:
         if endpoint.fan_out is None:
             return 0
         wanted = [self._parent_of(endpoint, month)]
-        if endpoint.fan_out.also_in:
-            wanted.append((endpoint.fan_out.also_in[0], month))
+        if endpoint.fan_out.extra_parents:
+            wanted.append((endpoint.fan_out.extra_parents[0], month))
         if endpoint.fan_out.once:
             wanted.append((endpoint.fan_out.once.parent, None))
         requests = 0
@@ -211,7 +211,7 @@ class _Forecaster:
             )
             one = Parent((0,), dict.fromkeys(endpoint.fan_out.path_params, 0))
             each = len(calls_of(endpoint, days=days, parents=[one]))
-            count = min(each, rows) if endpoint.fan_out.at_once else each * (rows + more)
+            count = min(each, rows) if endpoint.fan_out.batched else each * (rows + more)
             count += len(plan.calls(days=days, parents=once)) if once else 0
         if endpoint.pages is None or not count or plan.since:
             return count

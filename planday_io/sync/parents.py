@@ -72,7 +72,7 @@ class ParentTables:
     def remember(self, table: str, month: str | None, rows: pa.Table) -> None:
         """Keep what was read, if something is fanned out over it."""
         fan_outs = [endpoint.fan_out for endpoint in self._catalogue.endpoints if endpoint.fan_out]
-        wanted = {one.parent for one in fan_outs} | {one.also_in[0] for one in fan_outs if one.also_in}
+        wanted = {one.parent for one in fan_outs} | {one.extra_parents[0] for one in fan_outs if one.extra_parents}
         if table not in wanted | {one.once.parent for one in fan_outs if one.once}:
             return
         if month is not None:

@@ -360,9 +360,9 @@ class PortalSession:
             self._keep(self.catalogue.endpoint_of(name), read, replace(context, month=month))
             rows = read.tables[name].table
         parents = parents_in(endpoint.fan_out, rows, _today(context))
-        if endpoint.fan_out.also_in:
+        if endpoint.fan_out.extra_parents:
             try:
-                more = await self._second_rows(endpoint.fan_out.also_in[0], client, context)
+                more = await self._second_rows(endpoint.fan_out.extra_parents[0], client, context)
             except MissingScopeError:
                 more = None  # that table's own read reports it
             parents += more_parents(endpoint.fan_out, parents, more) if more is not None else []
