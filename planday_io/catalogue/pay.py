@@ -27,7 +27,7 @@ PAY_RATES = Endpoint(
     path="/pay/v1.0/payrates/employees/{employee_id}",
     scope="payrates:read",
     docs=_DOCS,
-    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=(400,)),
+    fan_out=FanOut(parent="hr.employees", bind=_EACH_EMPLOYEE, missing_statuses=(400,)),
     none_statuses=_NONE,
     tables=(
         Table(
@@ -110,7 +110,7 @@ SALARIES = Endpoint(
     path="/pay/v1.0/salaries/employees/{employee_id}",
     scope="salaries:read",
     docs=_DOCS,
-    fan_out=FanOut(parent="hr.employees", fills=_EACH_EMPLOYEE, gone=(400,)),
+    fan_out=FanOut(parent="hr.employees", bind=_EACH_EMPLOYEE, missing_statuses=(400,)),
     none_statuses=_NONE,
     tables=(
         Table(

@@ -261,7 +261,7 @@ TIME_AND_COSTS = Endpoint(
     path="/scheduling/v1.0/timeandcost/{department_id}",
     scope="timeandcost:read",
     docs=_DOCS,
-    fan_out=FanOut(parent="hr.departments", fills=_EACH_DEPARTMENT, gone=(404,), also_in=_CLOSED),
+    fan_out=FanOut(parent="hr.departments", bind=_EACH_DEPARTMENT, missing_statuses=(404,), extra_parents=_CLOSED),
     window=Window(start_param="from", end_param="to", wider_days=0),
     tables=(
         Table(
