@@ -19,7 +19,7 @@ from planday_io.lake.slices import Lake, SliceKey
 from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
 from planday_io.sync.refresh import TableReport
 from planday_io.sync.session import PortalSession
-from planday_io.warehouse import Publication, publish
+from planday_io.warehouse import Publication, publish_from
 
 WRITER_TAG = ".dagster/planday_writer"
 """Names the writer that the run belongs to, which publishes when it ends; a run without is a writer of its own."""
@@ -169,15 +169,7 @@ def publish_pending(
     """Bring the warehouse up to date, and take down for alerts whether that failed. Raises PublicationError."""
     book = FailureBook(config.state)
     try:
-        done = publish(
-            Lake(config.lake, config.state),
-            config.warehouse,
-            catalogue=CATALOGUE,
-            policies=config.privacy,
-            state=config.state,
-            rebuild=rebuild,
-            compare_all=compare_all,
-        )
+        done = publish_from(config, CATALOGUE, rebuild=rebuild, compare_all=compare_all)
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
         fault = known(error)
         told = (

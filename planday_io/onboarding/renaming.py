@@ -35,7 +35,7 @@ from planday_io.monitoring.notifier import AlertBook
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.state.unfinished import UnfinishedCommands
 from planday_io.sync.changes import ChangedMonths
-from planday_io.warehouse import publish
+from planday_io.warehouse import publish_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,7 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
         moved = _move(config, catalogue, old, new)
         if text is not None:
             replace_text(config.file, text)
-        publish(
-            lake,
-            config.warehouse,
-            catalogue=catalogue,
-            policies=config.privacy,
-            state=config.state,
-            rebuild=True,
-            removed_portal=old,
-        )
+        publish_from(config, catalogue, rebuild=True, removed_portal=old)
         end_rename(config.lake, old, new)
     return Renaming(moved, edited=text is not None)
 

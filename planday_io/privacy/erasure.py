@@ -28,7 +28,7 @@ from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owne
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state.unfinished import REBUILD, UnfinishedCommands, Work
-from planday_io.warehouse import publish
+from planday_io.warehouse import publish_from
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.place import Place
 
@@ -115,7 +115,7 @@ def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_i
         _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
     shutil.rmtree(config.state / "batches", ignore_errors=True)
     sweep(config.lake, deep=True)
-    _republish(config, catalogue, lake)
+    _republish(config, catalogue)
     everything = values.names | values.notes
     done.values = len(everything)
     scanned = scan(config, catalogue, everything)
@@ -131,7 +131,7 @@ def remember_person(config: Config, catalogue: Catalogue, portal: str, employee_
     ) as work:
         was = ForgottenPeople(config.lake, config.state).remove(portal, employee_id)
         if was or work.is_resumed:
-            _republish(config, catalogue, Lake(config.lake, config.state))
+            _republish(config, catalogue)
     return was or work.is_resumed
 
 
@@ -167,7 +167,7 @@ def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[st
     shutil.rmtree(config.state / "batches", ignore_errors=True)
     ForgottenPeople(config.lake, config.state).drop(portal)
     sweep(config.lake, deep=True)
-    _republish(config, catalogue, lake, portal)
+    _republish(config, catalogue, portal)
     return removed
 
 
@@ -385,16 +385,8 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
     return rows, emptied
 
 
-def _republish(config: Config, catalogue: Catalogue, lake: Lake, portal: str = "") -> None:
+def _republish(config: Config, catalogue: Catalogue, portal: str = "") -> None:
     with locked(config.state / "locks" / "publish.lock"):
         sweep(config.warehouse.parent)
-    publish(
-        lake,
-        config.warehouse,
-        catalogue=catalogue,
-        policies=config.privacy,
-        state=config.state,
-        forgetting=True,
-        removed_portal=portal,
-    )
+    publish_from(config, catalogue, forgetting=True, removed_portal=portal)
     UnfinishedCommands(config.state).settle([REBUILD])

@@ -26,7 +26,7 @@ from planday_io.sandbox.serve import write_config
 from planday_io.sandbox.state import Sandbox
 from planday_io.sync.refresh import TableReport, refresh
 from planday_io.sync.session import PortalSession
-from planday_io.warehouse import publish
+from planday_io.warehouse import publish_from
 
 EVERYTHING = "timezone: Europe/Copenhagen"
 """A line of `defaults` that leaves all resources in."""
@@ -128,15 +128,7 @@ class Installation:
         }
 
     def publish(self, **how: Any) -> Any:
-        config = self.config
-        return publish(
-            self.lake,
-            config.warehouse,
-            catalogue=self.catalogue,
-            policies=config.privacy,
-            state=config.state,
-            **how,
-        )
+        return publish_from(self.config, self.catalogue, **how)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.config.warehouse), read_only=True) as db:
