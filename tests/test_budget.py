@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from planday_io.client.budget import Budget
+from planday_io.client.budget import RateLimiter
 from planday_io.client.headers import RateWindow, parse_policy, split_policy
 from planday_io.client.http import Counters, PortalClient
 from tests.support.clocks import Clock, sends
@@ -28,8 +28,8 @@ def most_within(sent: list[float], seconds: float) -> int:
 def test_no_window_is_ever_exceeded(tmp_path_factory: object, limit: int, minute: int, handles: int) -> None:
     folder: Path = tmp_path_factory.mktemp("budget")  # type: ignore[attr-defined]
     clock = Clock()
-    budgets = [Budget(folder / "b.sqlite", client="c", portal="p", clock=clock) for _ in range(handles)]
-    budgets[0].learn({"x-ratelimit-limit": f"{limit}, {limit};w=1, {minute};w=60"})
+    budgets = [RateLimiter(folder / "b.sqlite", client="c", portal="p", clock=clock) for _ in range(handles)]
+    budgets[0].observe({"x-ratelimit-limit": f"{limit}, {limit};w=1, {minute};w=60"})
     sent = sends(budgets, clock, 150)
     assert most_within(sent, 1.0) <= limit
     assert most_within(sent, 60.0) <= minute
@@ -39,10 +39,10 @@ def test_no_window_is_ever_exceeded(tmp_path_factory: object, limit: int, minute
 
 def test_the_rate_is_used_and_portals_of_one_app_share_it(tmp_path: Path) -> None:
     clock = Clock()
-    one = Budget(tmp_path / "b.sqlite", client="c", portal="one", clock=clock)
-    two = Budget(tmp_path / "b.sqlite", client="c", portal="two", clock=clock)
+    one = RateLimiter(tmp_path / "b.sqlite", client="c", portal="one", clock=clock)
+    two = RateLimiter(tmp_path / "b.sqlite", client="c", portal="two", clock=clock)
     for budget in (one, two):
-        budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 30;w=1, 2000;w=60"})
+        budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 30;w=1, 2000;w=60"})
     sent = sends([one, two], clock, 300)
     assert most_within(sent, 1.0) <= 30
     assert 300 / (sent[-1] - sent[0]) > 27
@@ -52,8 +52,8 @@ def test_the_rate_is_used_and_portals_of_one_app_share_it(tmp_path: Path) -> Non
 
 def test_a_pause_is_made_up_for(tmp_path: Path) -> None:
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     began = clock.now
     sent = sends([budget], clock, 40)
     for _ in range(5):
@@ -66,24 +66,24 @@ def test_a_pause_is_made_up_for(tmp_path: Path) -> None:
 
 def test_it_begins_carefully(tmp_path: Path) -> None:
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
     assert most_within(sends([budget], clock, 40), 1.0) <= 10
     budget.close()
 
 
 def test_a_429_holds_every_process_until_the_reset(tmp_path: Path) -> None:
     clock = Clock()
-    first = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    second = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    first.hold(33.0)
-    assert second.take() > 32.9
+    first = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    second = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    first.pause(33.0)
+    assert second.reserve() > 32.9
     clock.now += 33.0
-    assert second.take() == 0.0
+    assert second.reserve() == 0.0
     first.close()
     second.close()
 
 
-def rate(budget: Budget, clock: Clock, count: int = 200) -> float:
+def rate(budget: RateLimiter, clock: Clock, count: int = 200) -> float:
     """Requests a second, behind whatever was sent before."""
     clock.now += 70.0
     sent = sends([budget], clock, count)
@@ -92,12 +92,12 @@ def rate(budget: Budget, clock: Clock, count: int = 200) -> float:
 
 def test_each_refusal_widens_the_distance_and_an_hour_later_it_is_forgotten(tmp_path: Path) -> None:
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 100;w=1, 2000;w=60"})
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 100;w=1, 2000;w=60"})
     at_first = rate(budget, clock)
     refused = []
     for _ in range(8):
-        budget.hold(1.1, closest=20)
+        budget.pause(1.1, closest=20)
         refused.append(rate(budget, clock))
     assert 19 < at_first < 20
     assert refused[:4] == sorted(refused[:4], reverse=True)
@@ -109,11 +109,11 @@ def test_each_refusal_widens_the_distance_and_an_hour_later_it_is_forgotten(tmp_
 
 def test_requests_that_were_refused_together_are_one_refusal(tmp_path: Path) -> None:
     clock = Clock()
-    once, thrice = (Budget(tmp_path / f"{n}.sqlite", client="c", portal="p", clock=clock) for n in (1, 3))
+    once, thrice = (RateLimiter(tmp_path / f"{n}.sqlite", client="c", portal="p", clock=clock) for n in (1, 3))
     for budget, times in ((once, 1), (thrice, 3)):
-        budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+        budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
         for _ in range(times):
-            budget.hold(1.1, closest=20)
+            budget.pause(1.1, closest=20)
     assert rate(once, clock) == pytest.approx(rate(thrice, clock), rel=0.001)
     for budget in (once, thrice):
         budget.close()
@@ -122,13 +122,13 @@ def test_requests_that_were_refused_together_are_one_refusal(tmp_path: Path) -> 
 def test_a_server_that_only_refuses_is_borne(tmp_path: Path) -> None:
     """Also without a limit in its headers, which says nothing about bunching."""
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     before = rate(budget, clock)
-    budget.hold(60.0)
+    budget.pause(60.0)
     assert rate(budget, clock) == pytest.approx(before, rel=0.001)
     for _ in range(1100):
-        budget.hold(1.1, closest=20)
+        budget.pause(1.1, closest=20)
         clock.now += 1.1
     assert 15 < rate(budget, clock) < 17
     budget.close()
@@ -136,11 +136,11 @@ def test_a_server_that_only_refuses_is_borne(tmp_path: Path) -> None:
 
 def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     before = rate(budget, clock)
     for _ in range(3):
-        budget.hold(33.0, closest=750)
+        budget.pause(33.0, closest=750)
         clock.now += 33.0
     assert rate(budget, clock) == pytest.approx(before, rel=0.001)
     budget.close()
@@ -152,14 +152,14 @@ def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
 def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: list[float]) -> None:
     clock = Clock()
     file: Path = tmp_path_factory.mktemp("budget") / "b.sqlite"  # type: ignore[attr-defined]
-    budget = Budget(file, client="c", portal="p", clock=clock)
-    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+    budget = RateLimiter(file, client="c", portal="p", clock=clock)
+    budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     sent: list[float] = []
     for delay in late:
         sends([budget], clock, 1)
-        booked_at = budget.booked_at
+        reserved_at = budget.reserved_at
         clock.now += delay
-        budget.went_out(booked_at)
+        budget.confirm_sent(reserved_at)
         sent.append(clock.now)
     assert most_within(sent, 1.0) <= 20
     budget.close()
@@ -168,12 +168,12 @@ def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: lis
 def test_what_goes_out_twice_counts_from_the_second_time(tmp_path: Path) -> None:
     """A tunnel through a proxy, then the request in it."""
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.take()
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.reserve()
     clock.now += 0.2
-    tunnel = budget.went_out(budget.booked_at)
+    tunnel = budget.confirm_sent(budget.reserved_at)
     clock.now += 0.3
-    assert budget.went_out(tunnel) == clock.now
+    assert budget.confirm_sent(tunnel) == clock.now
     with closing(sqlite3.connect(tmp_path / "b.sqlite")) as db:
         assert db.execute("SELECT DISTINCT sent_at FROM send").fetchall() == [(clock.now,)]
     budget.close()
@@ -183,7 +183,7 @@ def test_a_request_says_when_it_goes_out(planday: Installation) -> None:
     """With a clock that moves on by a second each time it is looked at."""
     session = planday.session()
     ticking = itertools.count(1_000_000.0)
-    budget = Budget(planday.folder / "b.sqlite", client="c", portal="p", clock=lambda: next(ticking))
+    budget = RateLimiter(planday.folder / "b.sqlite", client="c", portal="p", clock=lambda: next(ticking))
 
     async def ask() -> None:
         api_url = planday.config.planday.api_url
@@ -194,18 +194,18 @@ def test_a_request_says_when_it_goes_out(planday: Installation) -> None:
     with closing(sqlite3.connect(planday.folder / "b.sqlite")) as db:
         stamps = db.execute("SELECT DISTINCT sent_at FROM send").fetchall()
     assert len(stamps) == 1
-    assert stamps[0][0] > budget.booked_at
+    assert stamps[0][0] > budget.reserved_at
     budget.close()
 
 
 def test_requests_of_others_slow_us_down(tmp_path: Path) -> None:
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.learn(
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.observe(
         {"x-ratelimit-limit": "750, 20;w=1, 750;w=60", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "40"}
     )
     assert len(sends([budget], clock, 3)) == 3
-    assert budget.take() > 10
+    assert budget.reserve() > 10
     budget.close()
 
 

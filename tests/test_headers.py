@@ -19,7 +19,7 @@ from rich.console import Console
 from starlette.responses import Response
 
 from pipelines.cli.console import listening
-from planday_io.client.budget import Budget, budget_use
+from planday_io.client.budget import RateLimiter, budget_use
 from planday_io.client.headers import LONGEST_SECONDS, parse_policy, wait_of
 from planday_io.client.http import Counters, PortalClient
 from planday_io.sandbox.limits import Limits
@@ -97,15 +97,15 @@ def test_no_header_asks_for_more_than_a_window(answer: dict[str, str]) -> None:
 def test_requests_go_on_whatever_answers_say(
     tmp_path_factory: object, answers: list[tuple[dict[str, str], bool]]
 ) -> None:
-    """Simulated time: after each answer the next request goes out within the longest window (and its distance)."""
+    """Simulated time: after each answer the next request goes out within the longest window (and its safety margin)."""
     clock = Clock()
     clock.now = NOW
     file: Path = tmp_path_factory.mktemp("budget") / "b.sqlite"  # type: ignore[attr-defined]
-    budget = Budget(file, client="c", portal="p", clock=clock)
+    budget = RateLimiter(file, client="c", portal="p", clock=clock)
     for answer, is_refused in answers:
-        budget.learn(answer)
+        budget.observe(answer)
         if is_refused:
-            budget.hold(wait_of(answer, clock.now) or 5.0, parse_policy(answer.get("x-ratelimit-limit", "")).closest)
+            budget.pause(wait_of(answer, clock.now) or 5.0, parse_policy(answer.get("x-ratelimit-limit", "")).closest)
         before = clock.now
         sends([budget], clock, 1)
         assert clock.now - before <= LONGEST_SECONDS + 1.0
@@ -139,30 +139,30 @@ def test_instants_and_durations_are_told_apart(answer: dict[str, str], seconds: 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_of_nonsense_changes_nothing(tmp_path: Path, policy: str) -> None:
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=Clock())
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=Clock())
     before = budget.windows()
-    budget.learn({"x-ratelimit-limit": f"20, {policy}", "x-ratelimit-remaining": "²"})
+    budget.observe({"x-ratelimit-limit": f"20, {policy}", "x-ratelimit-remaining": "²"})
     assert budget.windows() == before
     budget.close()
 
 
 def test_the_true_part_of_a_policy_is_followed(tmp_path: Path) -> None:
     """A window nobody knows yet is left out; where it stands in the place of one, that one stays."""
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=Clock())
-    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 50000;w=3600"})
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=Clock())
+    budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 50000;w=3600"})
     assert {(w.limit, w.seconds) for w in budget.windows()["portal p"]} == {(20, 1.0), (750, 60.0)}
-    budget.learn({"x-ratelimit-limit": "20, 15;w=1, 750;w=999999"})
+    budget.observe({"x-ratelimit-limit": "20, 15;w=1, 750;w=999999"})
     assert {(w.limit, w.seconds) for w in budget.windows()["portal p"]} == {(15, 1.0), (750, 60.0)}
-    budget.learn({"x-ratelimit-limit": "20, " + ", ".join(f"20;w=1.{n}" for n in range(10_000))})
+    budget.observe({"x-ratelimit-limit": "20, " + ", ".join(f"20;w=1.{n}" for n in range(10_000))})
     assert {(w.limit, w.seconds) for w in budget.windows()["portal p"]} == {(15, 1.0), (750, 60.0)}
     budget.close()
 
 
 def test_others_count_until_the_reset_only(tmp_path: Path) -> None:
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
     for _ in range(20):
-        budget.learn({"x-ratelimit-limit": "750, 750;w=60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"})
+        budget.observe({"x-ratelimit-limit": "750, 750;w=60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"})
         before = clock.now
         sends([budget], clock, 1)
         assert clock.now - before < 4
@@ -174,12 +174,12 @@ def test_others_count_until_the_reset_only(tmp_path: Path) -> None:
 def test_a_server_that_always_says_nothing_is_left(tmp_path: Path, remaining: str, reset: str) -> None:
     """Each answer is a good one. Without an end to believing it, each request would cost a minute."""
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
     began = clock.now
     for _ in range(100):
         sends([budget], clock, 1)
         headers = {"x-ratelimit-limit": "750, 20;w=1, 750;w=60", "x-ratelimit-remaining": remaining}
-        budget.learn({**headers, "x-ratelimit-reset": reset})
+        budget.observe({**headers, "x-ratelimit-reset": reset})
     assert clock.now - began < 75
     budget.close()
 
@@ -217,13 +217,13 @@ def test_a_wait_is_a_line_of_the_display() -> None:
 
 def test_a_clock_that_is_set_back_opens_the_gate(tmp_path: Path) -> None:
     clock = Clock()
-    budget = Budget(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    budget.hold(33.0)
+    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget.pause(33.0)
     assert [use.closed_seconds for use in budget_use(tmp_path / "b.sqlite", clock.now)] == [33.0, 33.0]
     clock.now -= 0.5
-    assert budget.take() == pytest.approx(33.5)
+    assert budget.reserve() == pytest.approx(33.5)
     clock.now -= 86_400
-    assert budget.take() == 0.0
+    assert budget.reserve() == 0.0
     budget.close()
 
 
@@ -247,7 +247,7 @@ def test_a_long_wait_is_reported(planday: Installation) -> None:
         now[0] += 28.0
         return now[0]
 
-    budget = Budget(planday.folder / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(planday.folder / "b.sqlite", client="c", portal="p", clock=clock)
     told: list[str] = []
 
     async def ask() -> None:
@@ -256,7 +256,7 @@ def test_a_long_wait_is_reported(planday: Installation) -> None:
             portal="oslo", api_url=url, tokens=session.tokens, budget=budget, tell=told.append
         ) as client:
             await client.authorize()
-            budget.hold(40.0)
+            budget.pause(40.0)
             await client.get("/portal/v1.0/info", counters=Counters())
 
     asyncio.run(ask())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from planday_io.client.budget import Budget, budget_use
+from planday_io.client.budget import RateLimiter, budget_use
 from planday_io.errors import StorageError
 from tests.support.commands import planday_command
 from tests.support.installation import Installation
@@ -20,7 +20,7 @@ from tests.support.installation import Installation
 
 def whole(file: Path, rows: int = 4000) -> bytes:
     """A budget file of many pages, closed."""
-    budget = Budget(file, client="c", portal="p")
+    budget = RateLimiter(file, client="c", portal="p")
     budget.close()
     with closing(sqlite3.connect(file)) as db:
         db.executemany("INSERT INTO send VALUES ('portal p', ?)", [(float(n),) for n in range(rows)])
@@ -69,14 +69,14 @@ def test_a_damaged_file_is_set_aside_and_made_again(tmp_path: Path, kind: str) -
     file.parent.mkdir()
     damaged = KINDS[kind](tmp_path / "made.sqlite")
     file.write_bytes(damaged)
-    budget = Budget(file, client="c", portal="p")
-    budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60", "x-ratelimit-remaining": "1"})
-    budget.hold(0.0)
+    budget = RateLimiter(file, client="c", portal="p")
+    budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60", "x-ratelimit-remaining": "1"})
+    budget.pause(0.0)
     for _ in range(3):
-        while budget.take() > 0:
+        while budget.reserve() > 0:
             pass
-    budget.went_out(budget.booked_at)
-    assert {use.sent for use in budget_use(file, budget.booked_at)} == {3, 22}
+    budget.confirm_sent(budget.reserved_at)
+    assert {use.sent for use in budget_use(file, budget.reserved_at)} == {3, 22}
     budget.close()
     aside = list(file.parent.glob("budget.sqlite.damaged-*"))
     assert [path.read_bytes() for path in aside] in ([], [damaged]), "nothing is deleted or changed"
@@ -87,41 +87,41 @@ def test_a_damaged_file_is_set_aside_and_made_again(tmp_path: Path, kind: str) -
 @pytest.mark.parametrize("statement", ["take", "went_out", "learn", "hold", "windows"])
 def test_damage_in_the_middle_is_found_by_any_statement(tmp_path: Path, statement: str) -> None:
     file = tmp_path / "budget.sqlite"
-    budget = Budget(file, client="c", portal="p")
-    assert budget.take() == 0.0
+    budget = RateLimiter(file, client="c", portal="p")
+    assert budget.reserve() == 0.0
     with file.open("r+b") as handle:
         handle.write(b"x" * file.stat().st_size)
     match statement:
         case "take":
-            assert budget.take() == 0.0
+            assert budget.reserve() == 0.0
         case "went_out":
-            budget.went_out(budget.booked_at - 1)
+            budget.confirm_sent(budget.reserved_at - 1)
         case "learn":
-            budget.learn({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
+            budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
         case "hold":
-            budget.hold(1.0)
+            budget.pause(1.0)
         case "windows":
             assert len(budget.windows()) == 2
     budget.close()
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
-    again = Budget(file, client="c", portal="p")
-    again.take()
+    again = RateLimiter(file, client="c", portal="p")
+    again.reserve()
     again.close()
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
 
 
 def test_many_that_find_the_damage_set_it_aside_once(tmp_path: Path) -> None:
     file = tmp_path / "budget.sqlite"
-    budgets = [Budget(file, client="c", portal=str(n)) for n in range(8)]
+    budgets = [RateLimiter(file, client="c", portal=str(n)) for n in range(8)]
     with file.open("r+b") as handle:
         handle.write(b"x" * file.stat().st_size)
     with closing(sqlite3.connect(":memory:")):
         start = threading.Barrier(len(budgets))
     waits: list[float] = []
 
-    def work(budget: Budget) -> None:
+    def work(budget: RateLimiter) -> None:
         start.wait()
-        waits.append(budget.take())
+        waits.append(budget.reserve())
 
     threads = [threading.Thread(target=work, args=(budget,)) for budget in budgets]
     for thread in threads:
@@ -138,11 +138,11 @@ def test_many_that_find_the_damage_set_it_aside_once(tmp_path: Path) -> None:
 
 def test_a_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
     file = tmp_path / "budget.sqlite"
-    one, two = Budget(file, client="c", portal="p"), Budget(file, client="c", portal="p")
-    one.take()
+    one, two = RateLimiter(file, client="c", portal="p"), RateLimiter(file, client="c", portal="p")
+    one.reserve()
     file.unlink()
-    assert (one.take(), two.take()) == (0.0, 0.0)
-    assert {use.sent for use in budget_use(file, one.booked_at)} == {2}, "both count in the same file again"
+    assert (one.reserve(), two.reserve()) == (0.0, 0.0)
+    assert {use.sent for use in budget_use(file, one.reserved_at)} == {2}, "both count in the same file again"
     one.close()
     two.close()
 
@@ -155,8 +155,8 @@ def test_a_log_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
         db.execute("INSERT INTO send VALUES ('portal p', 1.0)")
         for end in ("", "-wal", "-shm"):
             shutil.copyfile(f"{file}{end}", tmp_path / f"killed.sqlite{end}")
-    budget = Budget(tmp_path / "killed.sqlite", client="c", portal="p", clock=lambda: 1.0)
-    assert budget.take() == 0.0
+    budget = RateLimiter(tmp_path / "killed.sqlite", client="c", portal="p", clock=lambda: 1.0)
+    assert budget.reserve() == 0.0
     assert {use.bucket: use.sent for use in budget_use(tmp_path / "killed.sqlite", 1.0)}["portal p"] == 2
     budget.close()
     assert not list(tmp_path.glob("killed.sqlite*.damaged-*"))
@@ -165,7 +165,7 @@ def test_a_log_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_used_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "budget.sqlite").mkdir()
     with pytest.raises(StorageError, match="Give the account that runs this the right to write"):
-        Budget(tmp_path / "budget.sqlite", client="c", portal="p")
+        RateLimiter(tmp_path / "budget.sqlite", client="c", portal="p")
     with pytest.raises(StorageError, match="cannot be read"):
         budget_use(tmp_path / "budget.sqlite", 0.0)
     assert (tmp_path / "budget.sqlite").is_dir()
@@ -179,16 +179,16 @@ def test_a_full_or_read_only_disk_is_an_error_with_a_remedy(tmp_path: Path) -> N
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(mount)], check=False).returncode:
         pytest.skip("this account may not mount")
     try:
-        budget = Budget(mount / "budget.sqlite", client="c", portal="p", clock=lambda: 1.0)
+        budget = RateLimiter(mount / "budget.sqlite", client="c", portal="p", clock=lambda: 1.0)
         (mount / "ballast").write_bytes(b"x" * (64 * 1024 - sum(f.stat().st_size + 4096 for f in mount.iterdir())))
         with pytest.raises(StorageError, match="The disk is full"):
-            budget.learn({"x-ratelimit-limit": "4000, 4000;w=60", "x-ratelimit-remaining": "0"})
+            budget.observe({"x-ratelimit-limit": "4000, 4000;w=60", "x-ratelimit-remaining": "0"})
         (mount / "ballast").unlink()
-        budget.take()
+        budget.reserve()
         budget.close()
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         with pytest.raises(StorageError, match="mounted read-only"):
-            Budget(mount / "budget.sqlite", client="c", portal="p")
+            RateLimiter(mount / "budget.sqlite", client="c", portal="p")
         assert len(budget_use(mount / "budget.sqlite", 1.0)) == 2
         assert not list(mount.glob("*.damaged-*"))
     finally:

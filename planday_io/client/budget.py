@@ -1,18 +1,18 @@
-"""The request budget: how fast one app and one portal may be asked, shared by every process of an installation.
+"""The rate limiter: how fast one app may call one portal, shared by all processes of an installation.
 
-Planday counts each request in two buckets, per portal and per client id, each with a window of a second and of a minute
-(docs/api-facts.md#rate-limits). This keeps the same count on our side: a log of sends per bucket in one SQLite file,
-and a request may go out when in each window of each of its buckets there is room. It begins with the safe guess of 10 a
-second and then follows the policy the API sends in `x-ratelimit-limit`.
+Planday counts each request in two buckets, per portal and per client id, each with a window of one second and one minute.
+This module keeps the same count: a log of sends per bucket in one SQLite file. A request may be sent when every window of
+both buckets has room. It starts with a safe guess of 10 requests a second and then follows the policy that the API sends in
+`x-ratelimit-limit`.
 
-What is read from the file is doubted like what is read from a header: an older version may have written it, a clock may have
-been set back, a disk may have changed a byte.
+Values from the file are checked as carefully as values from a header: an older version may have written them, a clock may
+have been set back, a disk may have changed a byte.
 
-pyrate-limiter was tried and left: its rates are fixed when a bucket is made (ours arrive with the first answer), two
-buckets cannot be taken in one transaction, and nothing in it holds all processes until a 429's reset.
+pyrate-limiter was tried and rejected: its rates are fixed when a bucket is created (ours arrive with the first answer), it
+cannot reserve in two buckets in one transaction, and it cannot pause all processes until a 429's reset.
 
-Times are seconds since the epoch: a monotonic clock means nothing to the next process after a reboot. Not here: what a header
-says (`headers`), the file (`ledger`).
+Times are seconds since the epoch: a monotonic clock means nothing to the next process after a reboot. Headers are parsed in
+`headers`; the SQLite file is in `ledger`.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from planday_io.client.ledger import DamagedError, Ledger, read_only
 
 PORTAL_START = (RateWindow(10, 1.0), RateWindow(600, 60.0))
 CLIENT_START = (RateWindow(100, 1.0), RateWindow(2000, 60.0))
-"""Before the first answer: the slower of the contradicting figures for a portal, the documented ones for an app."""
+"""Limits until the first answer. Portal: the lower of two figures that contradict each other. App: as documented."""
 
 _BURST = 3
 _CATCHING_UP = 3.0
 _SHORT_SECONDS = 10.0
-_DISTANCE, _WIDEST = 0.025, 0.25
+_SAFETY_MARGIN, _WIDEST_MARGIN = 0.025, 0.25
 _REMEMBERED_SECONDS = 3600.0
-"""For so long a refusal keeps the distance wide."""
+"""How long a refusal (429) keeps the safety margin wide."""
 _LATE_SECONDS = 0.002
-"""A request that goes out later than so many seconds after it was booked is booked anew."""
-_LOOK_AGAIN_SECONDS = 0.5
-"""After which this looks whether another process learned of another policy, and clears what no window counts any more."""
+"""A request sent later than this after its reservation moves its reservation to the time of sending."""
+_RECHECK_SECONDS = 0.5
+"""How often to check for a policy that another process observed, and to delete sends that no window counts any more."""
 _STEP_SECONDS = 1.0
-"""By so much a clock may be set back without a gate counting as one that cannot be true."""
+"""A clock may be set back this far before a gate in the file counts as impossible."""
 _NEARLY_NOTHING, _DOUBTED_WINDOWS = 20, 5
-"""That less than a twentieth of a window is left is not believed again for so many windows: it could stop every request."""
+"""An answer that claims less than 1/20 of a window is left is believed once per 5 windows: it could stop every request."""
 _MOST_OTHERS = 5_000
-"""So many requests of others are booked at most: one row each, and a header may state any number."""
+"""Most requests of other clients to record: each is one row, and a header may state any number."""
 
 
 def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
-    """The windows we hold ourselves to so that the server never counts more than it allows.
+    """The windows to keep to, with a safety margin, so that the server never counts more than it allows.
 
-    The server counts arrivals, we count sends, and the network bunches them. Long windows are stretched by a second, short
-    ones by 2.5 %, which 25 ms of jitter fit into, and twice as much after each refusal, up to 25 %: how much a network
-    bunches, only the server can tell. Within a short window sends go three at a time at most and three times as fast as
-    evenly, so that a pause of ours, while a page is decoded or a table is written, is made up for.
+    The server counts arrivals, we count sends, and the network bunches them. Long windows get one more second, short
+    windows 2.5 % (room for 25 ms of jitter). Each refusal doubles the margin, up to 25 %, because only the server can tell
+    how much a network bunches. Within a short window at most three requests go together, at three times the even pace:
+    that makes up for pauses while a page is decoded or a table is written.
 
     Args:
         windows: the policy.
@@ -66,7 +66,7 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     result: list[RateWindow] = []
     for window in windows:
         if window.seconds < _SHORT_SECONDS:
-            seconds = window.seconds * (1 + min(_WIDEST, _DISTANCE * 2 ** min(refusals, 8)))
+            seconds = window.seconds * (1 + min(_WIDEST_MARGIN, _SAFETY_MARGIN * 2 ** min(refusals, 8)))
             result.append(RateWindow(window.limit, seconds))
             if window.limit > _BURST:
                 result.append(RateWindow(_BURST, seconds * _BURST / (window.limit * _CATCHING_UP)))
@@ -75,8 +75,8 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     return result
 
 
-class Budget:
-    """One process's handle on the shared budget of one app on one portal.
+class RateLimiter:
+    """One process's handle on the request budget that all processes share, for one app on one portal.
 
     Args:
         file: the SQLite file all processes share; created.
@@ -84,7 +84,7 @@ class Budget:
         portal: bucket name of the portal.
         clock: seconds since the epoch.
 
-    `booked_at` is the instant of the latest booking.
+    `reserved_at` is the instant of the latest reservation.
 
     Raises:
         StorageError: the file cannot be created or written.
@@ -97,7 +97,7 @@ class Budget:
         self._header_seen: str | None = None
         self._known: dict[str, tuple[float, list[RateWindow]]] = {}
         self._stopped_at: dict[str, float] = {}
-        self.booked_at = -math.inf
+        self.reserved_at = -math.inf
         self.waits_for = ""
         self._ledger = Ledger(file)
 
@@ -105,42 +105,42 @@ class Budget:
         """Close the file."""
         self._ledger.close()
 
-    def take(self) -> float:
-        """Book one request now, if both buckets have room.
+    def reserve(self) -> float:
+        """Reserve one request now, if both buckets have room.
 
         Returns:
-            0.0 when it is booked; otherwise the seconds after which it is worth asking again, and nothing is booked.
+            0.0 when it is reserved; otherwise nothing is, and the seconds after which to ask again.
             `waits_for` says why.
         """
 
-        def book(db: sqlite3.Connection) -> float:
+        def insert(db: sqlite3.Connection) -> float:
             now = self._clock()
             wait, why = max(self._wait(db, bucket, now) for bucket in self._starts)
             if wait <= 0:
                 db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now) for bucket in self._starts])
-                self.booked_at = now
+                self.reserved_at = now
             self.waits_for = why
             return max(wait, 0.0)
 
-        return self._ledger.run(book)
+        return self._ledger.run(insert)
 
-    def went_out(self, booked_at: float) -> float:
-        """What was booked then goes out now. On a busy machine that is later, and the server counts from then on.
+    def confirm_sent(self, reserved_at: float) -> float:
+        """Move a reservation to now, when the request is really sent: the server counts from then.
 
         Returns:
-            The instant that it is booked for by now.
+            The instant that the reservation now stands for.
         """
         now = self._clock()
-        if now - booked_at <= _LATE_SECONDS:
-            return booked_at
-        moved = [(now, bucket, booked_at) for bucket in self._starts]
+        if now - reserved_at <= _LATE_SECONDS:
+            return reserved_at
+        moved = [(now, bucket, reserved_at) for bucket in self._starts]
         self._ledger.run(
             lambda db: db.executemany("UPDATE send SET sent_at = ? WHERE bucket = ? AND sent_at = ?", moved)
         )
         return now
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Follow what an answer says about the policy and about what others have used of it."""
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Adopt what an answer's headers say about the policy, and about how much of it other clients have used."""
         header = headers.get("x-ratelimit-limit", "")
         policy = parse_policy(header)
         if policy.windows and header.partition(",")[2] != self._header_seen:
@@ -153,12 +153,12 @@ class Budget:
         if policy.closest is not None and remaining is not None and remaining * 2 < policy.closest <= _MOST_OTHERS:
             self._count_others(policy.closest, remaining, policy.windows, wait_of(headers, self._clock()))
 
-    def hold(self, seconds: float, closest: int | None = None) -> None:
-        """Let no process send for that long, or for the longest window at most: a 429 came.
+    def pause(self, seconds: float, closest: int | None = None) -> None:
+        """After a 429, stop all processes from sending for that long, at most for the longest window.
 
         Args:
             seconds: until the window resets.
-            closest: the limit that was hit; it tells whose bucket is closed, and both are when it does not.
+            closest: the limit that was hit; it identifies the bucket to close. Both are closed where it does not.
         """
 
         def close_gates(db: sqlite3.Connection) -> None:
@@ -183,7 +183,7 @@ class Budget:
         return (_stored_windows(row[0]) if row else ()) or self._starts[bucket]
 
     def _follow(self, learned: Mapping[str, tuple[RateWindow, ...]], db: sqlite3.Connection, *, keeps: bool) -> None:
-        """Take down a policy. Where part of it could not be true, a window of the usual lengths that it lacks stays."""
+        """Store a policy. Where parts of it were impossible, the usual windows that it lacks keep their previous limits."""
         for bucket, windows in learned.items():
             if not windows:
                 continue
@@ -193,9 +193,9 @@ class Budget:
             db.execute("INSERT OR REPLACE INTO policy VALUES (?, ?)", (bucket, text))
 
     def _wait(self, db: sqlite3.Connection, bucket: str, now: float) -> tuple[float, str]:
-        looked_at, windows = self._known.get(bucket, (-math.inf, []))
-        if not 0 <= now - looked_at < _LOOK_AGAIN_SECONDS:
-            # Rows from the future are left by a clock that was set back.
+        checked_at, windows = self._known.get(bucket, (-math.inf, []))
+        if not 0 <= now - checked_at < _RECHECK_SECONDS:
+            # A clock that was set back leaves rows from the future.
             db.execute(
                 "DELETE FROM refusal WHERE bucket = ? AND (refused_at < ? OR refused_at > ?)",
                 (bucket, now - _REMEMBERED_SECONDS, now),
@@ -220,7 +220,7 @@ class Budget:
         return wait, why
 
     def _count_others(self, closest: int, remaining: int, windows: Sequence[RateWindow], reset: float | None) -> None:
-        """Book what the server counted and we did not send: another machine or another app uses the same portal."""
+        """Record requests that the server counted and we did not send: another machine or app uses the same portal."""
         portal, client = split_policy(windows)
         owned = [(self._portal, w) for w in portal if w.limit == closest]
         owned += [(self._client, w) for w in client if w.limit == closest]
@@ -228,7 +228,7 @@ class Budget:
             return
         bucket, window = owned[0]
         if remaining * _NEARLY_NOTHING < closest:
-            # Believed once: where it is true again after the reset, a 429 says so, and where it is not, nothing stops us.
+            # Believed once. If it is still true after the reset, a 429 says so; if it is not, requests continue.
             now = self._clock()
             if 0 <= now - self._stopped_at.get(bucket, -math.inf) < _DOUBTED_WINDOWS * window.seconds:
                 return
@@ -241,7 +241,7 @@ class Budget:
             ).fetchone()
             others = closest - remaining - ours
             if others > 0:
-                # So that they count until the reset, where the answer tells when that is.
+                # They should count until the reset, if the answer says when that is.
                 at = now - max(0.0, window.seconds - reset) if reset is not None else now
                 db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, at)] * others)
 
@@ -251,12 +251,12 @@ class Budget:
 def _number(value: object) -> float:
     """A time from the file."""
     if not isinstance(value, float):
-        raise DamagedError("a text stands where a time should be")
+        raise DamagedError("a time was expected, but the file has a text")
     return value
 
 
 def _gate_seconds(db: sqlite3.Connection, bucket: str, now: float) -> float:
-    """Seconds until a bucket's gate opens; a gate that is further away than any window cannot be true."""
+    """Seconds until a bucket's gate opens. A gate further away than any window is impossible and counts as open."""
     gate = db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
     return _closed_seconds(_number(gate[0]), now) if gate else 0.0
 
@@ -267,7 +267,7 @@ def _closed_seconds(closed_until: float, now: float) -> float:
 
 
 def _stored_windows(text: object) -> tuple[RateWindow, ...]:
-    """Windows from the file, or none where one of them cannot be true."""
+    """Windows from the file, or none if any of them is impossible."""
     found = []
     for part in str(text).split():
         limit, _, seconds = part.partition("/")
@@ -296,15 +296,15 @@ class BudgetUse:
 
 
 def budget_use(file: Path, now: float) -> list[BudgetUse]:
-    """The use of each bucket that ever sent something; none where the file is not there.
+    """The use of each bucket that ever sent something; empty if there is no file.
 
     Raises:
-        StorageError: it cannot be read.
+        StorageError: the file cannot be read.
     """
     if not file.exists():
         return []
 
-    def look(db: sqlite3.Connection) -> list[BudgetUse]:
+    def query(db: sqlite3.Connection) -> list[BudgetUse]:
         sent = dict(db.execute("SELECT bucket, count(*) FROM send WHERE sent_at > ? GROUP BY 1", (now - 60,)))
         closed = dict(db.execute("SELECT bucket, closed_until FROM gate"))
         policies = dict(db.execute("SELECT bucket, windows FROM policy"))
@@ -318,4 +318,4 @@ def budget_use(file: Path, now: float) -> list[BudgetUse]:
             found.append(BudgetUse(bucket, sent.get(bucket, 0), limit, shut))
         return found
 
-    return read_only(file, look)
+    return read_only(file, query)

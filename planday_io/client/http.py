@@ -26,7 +26,7 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from planday_io.client.asking import Answer, AnswerLimits, UnansweredError, ask, ask_once, client_for
 from planday_io.client.bodies import is_page
-from planday_io.client.budget import Budget
+from planday_io.client.budget import RateLimiter
 from planday_io.client.headers import parse_policy, wait_of
 from planday_io.client.tokens import AccessToken, TokenSource
 from planday_io.documents import ANY_DECODER, load, looks_whole
@@ -97,7 +97,7 @@ class PortalClient:
         portal: str,
         api_url: str,
         tokens: TokenSource,
-        budget: Budget,
+        budget: RateLimiter,
         tries: int = 5,
         limits: AnswerLimits | None = None,
         tell: Callable[[str], None] = _LOG.warning,
@@ -213,29 +213,29 @@ class PortalClient:
     ) -> Answer:
         headers = {"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()}
         about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal}
-        async with self._place(counters) as booked_at:
+        async with self._place(counters) as reserved_at:
             counters.requests += 1
             try:
-                answer = await self._read_all(url, params, headers, booked_at)
+                answer = await self._read_all(url, params, headers, reserved_at)
             except UnansweredError as error:
                 raise _unanswered(error, about) from None
         counters.bytes += len(answer.content)
-        self.budget.learn(answer.headers)
+        self.budget.observe(answer.headers)
         if answer.status == 429:
             hint = wait_of(answer.headers)
             closest = parse_policy(answer.headers.get("x-ratelimit-limit", "")).closest
-            self.budget.hold(hint if hint is not None else _DEFAULT_RESET_SECONDS, closest)
+            self.budget.pause(hint if hint is not None else _DEFAULT_RESET_SECONDS, closest)
             raise RateLimitedError("too many requests", status=429, wait_seconds=hint, **about)
         return answer
 
     async def _read_all(
-        self, url: str, params: Sequence[tuple[str, str]], headers: dict[str, str], booked_at: float
+        self, url: str, params: Sequence[tuple[str, str]], headers: dict[str, str], reserved_at: float
     ) -> Answer:
         async def trace(event: str, _: object) -> None:
-            nonlocal booked_at
+            nonlocal reserved_at
             # Behind a proxy it comes twice, first for the tunnel.
             if event == "http11.send_request_headers.complete":
-                booked_at = self.budget.went_out(booked_at)
+                reserved_at = self.budget.confirm_sent(reserved_at)
 
         return await ask(
             self._http,
@@ -249,14 +249,14 @@ class PortalClient:
 
     @asynccontextmanager
     async def _place(self, counters: Counters) -> AsyncIterator[float]:
-        """Wait until the budget has room; yields when it was booked. Requests of one client wait in line, so that none is
+        """Wait until the budget has room; yields the reservation. Requests of one client wait in line, so that none is
         starved.
         """
         clock = asyncio.get_running_loop().time
         began = clock()
         async with self._turn:
             at_front, is_told = clock(), False
-            while (wait := self.budget.take()) > 0:
+            while (wait := self.budget.reserve()) > 0:
                 if not is_told and clock() - at_front + wait > _LONG_WAIT_SECONDS:
                     is_told = True
                     self._tell(
@@ -264,9 +264,9 @@ class PortalClient:
                     )
                 # Other processes wait for the same place: a little jitter keeps them from arriving together.
                 await asyncio.sleep(min(wait, 1.0) + random.random() * 0.002)  # noqa: S311
-            booked_at = self.budget.booked_at
+            reserved_at = self.budget.reserved_at
         counters.throttled_seconds += clock() - began
-        yield booked_at
+        yield reserved_at
 
     def _read(
         self,

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from planday_io.catalogue import Catalogue, Endpoint, Table
-from planday_io.client.budget import Budget
+from planday_io.client.budget import RateLimiter
 from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import RefreshTokenStore, TokenSource
 from planday_io.config.model import Config
@@ -103,7 +103,7 @@ class PortalSession:
     @asynccontextmanager
     async def client(self, *, tries: int | None = None) -> Any:  # noqa: ANN401 - an async context of PortalClient
         """An HTTP client within the shared budget. `tries` of each request are those of the portal's settings by default."""
-        budget = Budget(
+        budget = RateLimiter(
             self.config.state / "budget.sqlite",
             client=f"{self.config.planday.api_url} {self.tokens.client_id()}",
             portal=f"{self.config.planday.api_url} {self.portal}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planday_io.client.budget import Budget
+from planday_io.client.budget import RateLimiter
 
 
 class Clock:
@@ -13,11 +13,11 @@ class Clock:
         return self.now
 
 
-def sends(budgets: list[Budget], clock: Clock, count: int) -> list[float]:
+def sends(budgets: list[RateLimiter], clock: Clock, count: int) -> list[float]:
     """Instants at which `count` requests went out, handles taking turns."""
     sent: list[float] = []
     while len(sent) < count:
-        wait = budgets[len(sent) % len(budgets)].take()
+        wait = budgets[len(sent) % len(budgets)].reserve()
         if wait > 0:
             clock.now += wait
         else:
