@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import hypothesis
 import pytest
 import stamina
@@ -39,6 +40,23 @@ def blank_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake = Lake(folder / "lake", folder / "state")
     publish(lake, file, catalogue=CATALOGUE, policies=Privacy(), state=folder / "state")
     return file
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory, blank_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    file = tmp_path_factory.mktemp("odd") / "warehouse.duckdb"
+    shutil.copyfile(blank_warehouse, file)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+@pytest.fixture
+def db(empty: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty warehouse, which is empty again after the test."""
+    empty.execute("BEGIN")
+    yield empty
+    empty.execute("ROLLBACK")
 
 
 @pytest.fixture

@@ -6,11 +6,8 @@ Instants are compared with Python's zoneinfo. Rows are put into an empty warehou
 from __future__ import annotations
 
 import random
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -21,41 +18,18 @@ from hypothesis import strategies as st
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.model import Privacy
-from planday_io.frames.types import duckdb_columns, quote
+from planday_io.frames.types import duckdb_columns
 from planday_io.frames.windows_zones import WINDOWS_ZONES
 from planday_io.frames.zones import zone_named
 from planday_io.months import month_of, shifted
 from planday_io.warehouse.definitions import marts, sql_name
 from planday_io.warehouse.zones import write_zones
 from tests.support.installation import EVERYTHING, Make
+from tests.support.tables import put, put_months, put_portal
 
 LAST = shifted(month_of(datetime.now(UTC).date()), -1)
 NIGHT = ("2026-10-24 22:00", "2026-10-25 06:00")
 """Nine hours in most of Europe, eight on the clock on the wall."""
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory, blank_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    file = tmp_path_factory.mktemp("odd") / "warehouse.duckdb"
-    shutil.copyfile(blank_warehouse, file)
-    with duckdb.connect(str(file)) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
-
-
-@pytest.fixture
-def db(empty: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty warehouse, which is empty again after the test."""
-    empty.execute("BEGIN")
-    yield empty
-    empty.execute("ROLLBACK")
-
-
-def put(db: duckdb.DuckDBPyConnection, table: str, **columns: Any) -> None:
-    db.execute(
-        f"INSERT INTO {table} ({', '.join(map(quote, columns))}) VALUES ({', '.join('?' * len(columns))})",
-        list(columns.values()),
-    )
 
 
 def put_shift(db: duckdb.DuckDBPyConnection, zone: str | None, start: str = NIGHT[0], end: str = NIGHT[1]) -> None:
@@ -69,10 +43,6 @@ def put_shift(db: duckdb.DuckDBPyConnection, zone: str | None, start: str = NIGH
         end_date_time=end,
         time_zone=zone,
     )
-
-
-def put_portal(db: duckdb.DuckDBPyConnection, zone: str | None, configured: str | None = None) -> None:
-    put(db, "portal.portals", portal="oslo", id=1, time_zone=zone, configured_time_zone=configured)
 
 
 def shift(db: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
@@ -238,11 +208,6 @@ def test_shifts_as_sent_without_a_usable_zone(make: Make) -> None:
 def put_people(db: duckdb.DuckDBPyConnection, *hired: date | str | None) -> None:
     for number, day in enumerate(hired):
         put(db, "hr.employees", portal="oslo", id=number, hired_date=day)
-
-
-def put_months(db: duckdb.DuckDBPyConnection, *months: str) -> None:
-    for month in months:
-        put(db, "sync.slices", table_name="scheduling.shifts", portal="oslo", month=month)
 
 
 @pytest.mark.parametrize(
