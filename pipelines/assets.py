@@ -20,8 +20,8 @@ from planday_io.faults import known, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.quality import NAMES, Verdict, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
-from planday_io.sync.refresh import TableReport
 from planday_io.sync.refresh import refresh as refresh_endpoint
+from planday_io.sync.writer import TableReport
 
 FULL_TAG = "planday/full"
 ACCEPT_SHRINK_TAG = "planday/accept_shrink"
@@ -90,7 +90,7 @@ def _asset(
 
         def work() -> Iterator[dg.MaterializeResult[None]]:
             session = planday.session(portal)
-            session.tell = tell
+            session.connection.tell = tell
             reports = refresh_endpoint(
                 session,
                 endpoint.name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Protocol
 
-from planday_io.sync.refresh import TableReport
+from planday_io.sync.writer import TableReport
 
 
 class Listener(Protocol):

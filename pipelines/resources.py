@@ -17,8 +17,8 @@ from planday_io.files import close_to_others
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
-from planday_io.sync.refresh import TableReport
 from planday_io.sync.session import PortalSession
+from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication, publish_from
 
 WRITER_TAG = ".dagster/planday_writer"
@@ -84,7 +84,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self._noting():
             FailureBook(self._config.state).clear(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
-        run.portal_id = self.session(portal).portal_id
+        run.portal_id = self.session(portal).connection.portal_id
         for report in reports:
             run.written.append(report.table)
             run.rows += report.rows
@@ -105,7 +105,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             error: why.
         """
         run = self._run_of(portal, month)
-        run.portal_id = self._sessions[portal].portal_id if portal in self._sessions else None
+        run.portal_id = self._sessions[portal].connection.portal_id if portal in self._sessions else None
         run.failures[tables[0]] = str(error)
         now = datetime.now(UTC)
         # Nobody waits for a portal that was taken out.

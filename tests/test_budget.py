@@ -187,7 +187,9 @@ def test_a_request_says_when_it_goes_out(planday: Installation) -> None:
 
     async def ask() -> None:
         api_url = planday.config.planday.api_url
-        async with PortalClient(portal="oslo", api_url=api_url, tokens=session.tokens, budget=budget) as client:
+        async with PortalClient(
+            portal="oslo", api_url=api_url, tokens=session.connection.tokens, budget=budget
+        ) as client:
             await client.get("/portal/v1.0/info", counters=Counters())
 
     asyncio.run(ask())

@@ -22,7 +22,7 @@ from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import month_of
 from planday_io.state.records import files_set_aside, read_record, remove_record
 from planday_io.sync.changes import ChangedMonths
-from planday_io.sync.refresh import TableReport
+from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
 from tests.support.installation import Installation, Make
 

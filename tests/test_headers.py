@@ -253,7 +253,7 @@ def test_a_long_wait_is_reported(planday: Installation) -> None:
     async def ask() -> None:
         url = planday.config.planday.api_url
         async with PortalClient(
-            portal="oslo", api_url=url, tokens=session.tokens, budget=budget, tell=told.append
+            portal="oslo", api_url=url, tokens=session.connection.tokens, budget=budget, tell=told.append
         ) as client:
             await client.authorize()
             budget.pause(40.0)

@@ -36,7 +36,7 @@ def authorize(
     config = current_config()
     known([portal], config.portals, "portal")
     asked = scopes_in(scopes) if scopes else flow.needed_scopes(config, CATALOGUE, portal)
-    attempt = flow.begin(config, CATALOGUE, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
+    attempt = flow.begin(config, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
     def show() -> None:
         typer.echo(
@@ -48,7 +48,7 @@ def authorize(
         if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(attempt.url)
 
-    for line in flow.connect(config, CATALOGUE, portal, attempt, show, timeout).lines(portal):
+    for line in flow.connect(config, portal, attempt, show, timeout).lines(portal):
         typer.echo(line)
 
 
@@ -57,13 +57,12 @@ def revoke(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take the app's access to a portal back, and remove its tokens from this machine. Data stays (see `forget`)."""
-    from planday_io.catalogue import CATALOGUE
     from planday_io.onboarding import authorize as flow
 
     config = current_config()
     known([portal], config.portals, "portal")
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Take the app's access to portal '{portal}' back?", abort=True)
-    for place in flow.revoke(config, CATALOGUE, portal):
+    for place in flow.revoke(config, portal):
         typer.echo(f"removed: {place}")
     typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or taken out.")

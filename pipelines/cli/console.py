@@ -17,7 +17,7 @@ from planday_io.monitoring.failures import CAUSES
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.messages import remedy, some
 from planday_io.sync.forecast import Forecast
-from planday_io.sync.refresh import TableReport
+from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
 
 if TYPE_CHECKING:

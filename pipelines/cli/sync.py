@@ -35,8 +35,8 @@ from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import FailureBook, failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
 from planday_io.sync.changes import ChangedMonths, months_to_read
-from planday_io.sync.refresh import TableReport
-from planday_io.sync.session import PortalSession
+from planday_io.sync.connection import PortalConnection
+from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
 
 _DELAY_CAP_SECONDS = 15
@@ -149,7 +149,7 @@ def sync(
         with dagster_storage():
             end_dead_runs(instance, config.state)
         LISTENER.set(recorder)
-        refused = refused_as_doubles(config, CATALOGUE, portals)
+        refused = refused_as_doubles(config, portals)
         for portal in portals:
             try:
                 _try_to_begin(config, portal, refused.get(portal))
@@ -200,9 +200,7 @@ def _try_to_begin(config: Config, portal: str, refused: PlandayError | None) -> 
     """Whether the portal's runs could begin at all: otherwise each of its tables would say so. Raises PlandayError."""
     if refused:
         raise refused
-    session = PortalSession(config, CATALOGUE, portal, run_id="")
-    session.tokens.client_id()
-    session.token_store.read()
+    PortalConnection(config, portal).require_secrets()
 
 
 def _note_portal(

@@ -44,8 +44,8 @@ from planday_io.onboarding.consent import receive_code
 from planday_io.onboarding.doubles import ask_portal_ids, claim, never_read
 from planday_io.onboarding.placing import keep, place_of, remove, try_to_write
 from planday_io.state.unfinished import UnfinishedCommands, Work
+from planday_io.sync.connection import PortalConnection
 from planday_io.sync.limits import answer_limits
-from planday_io.sync.session import PortalSession
 
 REDIRECT_URL = "http://localhost:8156/callback"
 _ALWAYS = ("openid", "offline_access")
@@ -87,7 +87,6 @@ def needed_scopes(config: Config, catalogue: Catalogue, portal: str) -> list[str
 
 def begin(
     config: Config,
-    catalogue: Catalogue,
     portal: str,
     *,
     scopes: list[str],
@@ -98,7 +97,6 @@ def begin(
 
     Args:
         config: of the installation.
-        catalogue: the tables there are.
         portal: config key.
         scopes: to ask for.
         redirect_url: of this machine, and registered with the app.
@@ -128,13 +126,12 @@ def begin(
         digest = hashlib.sha256(verifier.encode()).digest()
         query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         query["code_challenge_method"] = "S256"
-    others = asyncio.run(ask_portal_ids(config, catalogue, never_read(config, besides=(portal,))))
+    others = asyncio.run(ask_portal_ids(config, never_read(config, besides=(portal,))))
     return Attempt(f"{identity}/connect/authorize?{urlencode(query)}", redirect_url, state, verifier, others)
 
 
 def connect(
     config: Config,
-    catalogue: Catalogue,
     portal: str,
     attempt: Attempt,
     show: Callable[[], None],
@@ -144,7 +141,6 @@ def connect(
 
     Args:
         config: of the installation.
-        catalogue: the tables there are.
         portal: config key.
         attempt: of `begin`.
         show: called when this listens: opens the browser.
@@ -158,7 +154,7 @@ def connect(
         attempt.redirect_url,
         attempt.state,
         show=show,
-        finish=lambda code: finish(config, catalogue, portal, attempt, code),
+        finish=lambda code: finish(config, portal, attempt, code),
         tell=lambda done: (f"Thank you: portal '{portal}' is connected", *done.lines(portal)),
         seconds=seconds,
     )
@@ -211,7 +207,7 @@ def command(verb: str, portal: str) -> str:
     return f"planday {verb} {portal}"
 
 
-def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, code: str) -> Granted:
+def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
     """Exchange a code, see whose portal it opens, and keep the refresh token where the configuration reads it.
 
     A code is good once. So where the API cannot be asked whose portal it is, the token is kept all the same: every run asks
@@ -225,17 +221,17 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
         PortalIdentityError: it opens another portal than this key stands for, or one of another key. Nothing was written.
         StorageError: the token cannot be written. Authorizing again gives another one.
     """
-    session = PortalSession(config, catalogue, portal, run_id="authorize")
+    connection = PortalConnection(config, portal)
 
     async def exchange() -> tuple[str, int | None, str]:
-        async with session.client() as client:
+        async with connection.open() as client:
             held = NewRefreshToken("")
             # The old token must not answer for the new one when the API says 401.
-            client.tokens = session.tokens.with_store(held)
+            client.tokens = connection.tokens.with_store(held)
             redeem = client.tokens.redeem
             held.write(await asyncio.to_thread(redeem, client.post_form, code, attempt.redirect_url, attempt.verifier))
             try:
-                portal_id = await session.ask_portal_id(client)
+                portal_id = await connection.ask_portal_id(client)
             except TransientApiError as error:
                 return held.read(), None, str(error)
             return held.read(), portal_id, ""
@@ -250,15 +246,15 @@ def finish(config: Config, catalogue: Catalogue, portal: str, attempt: Attempt, 
     ):
         token, portal_id, unasked = asyncio.run(exchange())
         if portal_id is not None:
-            claim(config, catalogue, portal, portal_id, attempt.others)
-        with session.token_store.lock():
+            claim(config, portal, portal_id, attempt.others)
+        with connection.token_store.lock():
             place = keep(ref, token, config.home)
-            session.token_store.forget()
+            connection.token_store.forget()
     not_compared = tuple(key for key, other in attempt.others.items() if other is None)
     return Granted(portal_id, unasked, place, not_compared)
 
 
-def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
+def revoke(config: Config, portal: str) -> list[str]:
     """Take the app's access to a portal back, see that it is gone, and remove the tokens from this machine.
 
     Returns:
@@ -269,19 +265,19 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
         AuthorizationError: the identity server did not revoke it. Nothing was removed.
         StorageError: access is taken back, and a token could not be removed.
     """
-    session = PortalSession(config, catalogue, portal, run_id="revoke")
+    connection = PortalConnection(config, portal)
     url = f"{config.planday.identity_url}/connect/revocation"
 
     def asked(token: str) -> str:
         """What is noted before a token that works is to be revoked."""
-        text = f"{url} {session.tokens.client_id()} {token}"
+        text = f"{url} {connection.tokens.client_id()} {token}"
         return f"asked {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     async def take_back(work: Work) -> None:
-        async with session.client() as client:
+        async with connection.open() as client:
             try:
-                with session.token_store.lock():
-                    token = session.token_store.read()
+                with connection.token_store.lock():
+                    token = connection.token_store.read()
             except SecretError:
                 if work.step == _REVOKED:
                     return  # An earlier attempt revoked it, and removed it where it is configured.
@@ -289,11 +285,11 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
             # A token that worked when an earlier attempt asked for its revocation, and is refused now, is revoked.
             was_asked = work.step in (_REVOKED, asked(token))
             with suppress(TokenRejectedError):
-                session.tokens.discard(await client.authorize())
-                with session.token_store.lock():
-                    token = session.token_store.read()  # the exchange may have replaced it
+                connection.tokens.discard(await client.authorize())
+                with connection.token_store.lock():
+                    token = connection.token_store.read()  # the exchange may have replaced it
                 work.reach(asked(token))
-            form = {"client_id": session.tokens.client_id(), "token": token}
+            form = {"client_id": connection.tokens.client_id(), "token": token}
             answer = await asyncio.to_thread(client.post_form, url, form)
             # What it answers is not documented; whether the token still opens the portal is what counts.
             try:
@@ -319,8 +315,8 @@ def revoke(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
     ) as work:
         asyncio.run(take_back(work))
         work.reach(_REVOKED)
-        with session.token_store.lock():
-            return session.token_store.forget() + remove(config.portals[portal].refresh_token, config.home)
+        with connection.token_store.lock():
+            return connection.token_store.forget() + remove(config.portals[portal].refresh_token, config.home)
 
 
 def _offers_pkce(identity_url: str, limits: AnswerLimits) -> bool:

@@ -55,7 +55,7 @@ def check(config: Config, catalogue: Catalogue, portals: list[str]) -> list[Find
     """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        same = _Comparison(config, catalogue, portals)
+        same = _Comparison(config, portals)
         return await asyncio.gather(*(_check_portal(config, catalogue, portal, same) for portal in portals))
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]
@@ -66,18 +66,15 @@ class _Comparison:
 
     Args:
         config: of the installation.
-        catalogue: the tables there are.
         portals: keys that are checked; each has to `settle`. Others are asked here.
     """
 
-    def __init__(self, config: Config, catalogue: Catalogue, portals: list[str]) -> None:
+    def __init__(self, config: Config, portals: list[str]) -> None:
         self._config = config
         loop = asyncio.get_running_loop()
         new = never_read(config)
         self._ids: dict[str, asyncio.Future[int | None]] = {key: loop.create_future() for key in new if key in portals}
-        self._others = asyncio.create_task(
-            ask_portal_ids(config, catalogue, [key for key in new if key not in portals])
-        )
+        self._others = asyncio.create_task(ask_portal_ids(config, [key for key in new if key not in portals]))
 
     def settle(self, portal: str, portal_id: int | None) -> None:
         """Tell which portal a token opens; None where that could not be asked."""
@@ -102,11 +99,11 @@ async def _check_portal(config: Config, catalogue: Catalogue, portal: str, same:
     session = PortalSession(config, catalogue, portal, run_id="check")
     findings: list[Finding] = []
     try:
-        async with session.client() as client:
+        async with session.connection.open() as client:
             await client.authorize()
             findings.append(Finding(portal, "token", is_good=True, detail="exchanged for an access token"))
-            same.settle(portal, await session.ask_portal_id(client))
-            portal_id = await session.identify(client, remember=False)
+            same.settle(portal, await session.connection.ask_portal_id(client))
+            portal_id = await session.connection.identify(client, remember=False)
             unknown = await same.compare(portal)
             detail = f"Planday portal {portal_id}"
             if unknown:

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
-from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id
 from planday_io.errors import PlandayError, PortalIdentityError, StorageError, TokenRejectedError
 from planday_io.lake.identity import PortalIdentities
-from planday_io.sync.session import PortalSession
+from planday_io.sync.connection import PortalConnection
 
 _AT_ONCE = 10
 
@@ -32,7 +31,7 @@ def never_read(config: Config, besides: Collection[str] = ()) -> list[str]:
     return found
 
 
-async def ask_portal_ids(config: Config, catalogue: Catalogue, portals: Iterable[str]) -> dict[str, int | None]:
+async def ask_portal_ids(config: Config, portals: Iterable[str]) -> dict[str, int | None]:
     """Ask which portal the token of each key opens, once, without retries. Nothing is written but a rotated token.
 
     Returns:
@@ -41,10 +40,10 @@ async def ask_portal_ids(config: Config, catalogue: Catalogue, portals: Iterable
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(portal: str) -> int | None:
-        session = PortalSession(config, catalogue, portal, run_id="identity")
+        connection = PortalConnection(config, portal)
         try:
-            async with places, session.client(tries=1) as client:
-                return await session.ask_portal_id(client)
+            async with places, connection.open(tries=1) as client:
+                return await connection.ask_portal_id(client)
         except PlandayError:
             return None
 
@@ -52,16 +51,13 @@ async def ask_portal_ids(config: Config, catalogue: Catalogue, portals: Iterable
     return dict(zip(keys, await asyncio.gather(*map(ask, keys)), strict=True))
 
 
-def refused_as_doubles(
-    config: Config, catalogue: Catalogue, portals: Collection[str]
-) -> dict[str, PortalIdentityError]:
+def refused_as_doubles(config: Config, portals: Collection[str]) -> dict[str, PortalIdentityError]:
     """Keys that nothing may be read for, because another key that was never read opens the same portal.
 
     Which of the two is right cannot be known, so both are refused. A key that was read before keeps its portal.
 
     Args:
         config: of the installation.
-        catalogue: the tables there are.
         portals: keys that are about to be read.
 
     Returns:
@@ -70,10 +66,10 @@ def refused_as_doubles(
     new = never_read(config)
     if len(new) < 2 or set(new).isdisjoint(portals):
         return {}
-    found = asyncio.run(ask_portal_ids(config, catalogue, [key for key in new if key in portals]))
+    found = asyncio.run(ask_portal_ids(config, [key for key in new if key in portals]))
     if any(found.values()):
         # The others are asked only where there is something to compare: without a usable token nothing is read anyway.
-        found |= asyncio.run(ask_portal_ids(config, catalogue, [key for key in new if key not in found]))
+        found |= asyncio.run(ask_portal_ids(config, [key for key in new if key not in found]))
     return {key: error for key, error in doubles(config, found).items() if key in portals}
 
 
@@ -88,12 +84,11 @@ def doubles(config: Config, found: Mapping[str, int | None]) -> dict[str, Portal
     return refused
 
 
-def claim(config: Config, catalogue: Catalogue, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
+def claim(config: Config, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
     """Verify whose portal a consent opened, and remember it.
 
     Args:
         config: of the installation.
-        catalogue: the tables there are.
         portal: config key.
         portal_id: that the new token opens.
         asked: keys that were never read, with the portals that their tokens opened before the consent.
@@ -112,11 +107,11 @@ def claim(config: Config, catalogue: Catalogue, portal: str, portal_id: int, ask
     except PortalIdentityError as error:
         refused = str(error)
     owner = same or identities.owner(portal_id, besides=portal)
-    after = _after_consent(config, catalogue, portal, portal_id, owner)
+    after = _after_consent(config, portal, portal_id, owner)
     raise PortalIdentityError(f"{refused}. The token that this consent gave was not kept. {after}")
 
 
-def _after_consent(config: Config, catalogue: Catalogue, portal: str, portal_id: int, owner: str | None) -> str:
+def _after_consent(config: Config, portal: str, portal_id: int, owner: str | None) -> str:
     """What a consent that is refused here may have changed for others: it is not known whether it ends earlier tokens."""
     if owner is None or owner not in config.portals:
         return (
@@ -128,7 +123,7 @@ def _after_consent(config: Config, catalogue: Catalogue, portal: str, portal_id:
         ids = {read_client_id(config.portals[key].client_id, home=config.home, portal=key) for key in (portal, owner)}
         if len(ids) > 1:
             return f"Portal '{owner}' is read through another app, so its token is not affected"
-        asyncio.run(_exchange_once(config, catalogue, owner))
+        asyncio.run(_exchange_once(config, owner))
     except TokenRejectedError:
         return (
             f"The older token of portal '{owner}' no longer works, perhaps because of this consent: run `planday authorize "
@@ -142,6 +137,6 @@ def _after_consent(config: Config, catalogue: Catalogue, portal: str, portal_id:
     return f"The token of portal '{owner}' was tried and still works"
 
 
-async def _exchange_once(config: Config, catalogue: Catalogue, portal: str) -> None:
-    async with PortalSession(config, catalogue, portal, run_id="authorize").client(tries=1) as client:
+async def _exchange_once(config: Config, portal: str) -> None:
+    async with PortalConnection(config, portal).open(tries=1) as client:
         await client.authorize()

@@ -96,6 +96,10 @@ class EndpointRead:
     left: set[ParentKey] = field(default_factory=set)
     """Fan-out: parents that left, those between the list and the call included, and that the API does not answer for."""
 
+    def rows(self) -> dict[str, pa.Table]:
+        """Full name -> rows, as they are now."""
+        return {name: part.table for name, part in self.tables.items()}
+
 
 class EndpointReader:
     """Reads one endpoint.

@@ -21,7 +21,7 @@ from planday_io.monitoring.freshness import Freshness, portal_freshness
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.messages import remedy, some
 from planday_io.monitoring.notifier import AlertBook
-from planday_io.sync.session import PortalSession
+from planday_io.sync.connection import PortalConnection
 
 Level = Literal["good", "unknown", "warn", "bad"]
 LEVELS: tuple[Level, ...] = ("good", "unknown", "warn", "bad")
@@ -111,7 +111,7 @@ def remarks(
     found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
     failing = {name for one in own for name in one.names}
     is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unseen" for one in own)
-    if error := _unusable(config, catalogue, portal):
+    if error := _unusable(config, portal):
         found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", error))
         is_readable = False
     try:
@@ -122,12 +122,11 @@ def remarks(
     return sorted(found, key=lambda one: -LEVELS.index(one.level))
 
 
-def _unusable(config: Config, catalogue: Catalogue, portal: str) -> str:
+def _unusable(config: Config, portal: str) -> str:
     """Why no run of the portal could begin, or an empty text. Nothing is sent."""
-    session = PortalSession(config, catalogue, portal, run_id="report")
+    connection = PortalConnection(config, portal)
     try:
-        session.tokens.client_id()
-        session.token_store.read()
+        connection.require_secrets()
     except PlandayError as error:
         return str(error)
     return ""

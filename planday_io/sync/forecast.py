@@ -130,7 +130,7 @@ class _Forecaster:
     async def of(self, runs: Sequence[Run]) -> Forecast:
         result = Forecast(self._session.portal)
         steps: Counter[str] = Counter()
-        async with self._session.client() as client:
+        async with self._session.connection.open() as client:
             self._client: PortalClient = client
             for month, endpoints in runs:
                 identity = 1

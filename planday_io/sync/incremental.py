@@ -168,6 +168,17 @@ class Plan:
             *calls_of(self.endpoint, days=days, parents=known, extra=(*extra, *since)),
         ]
 
+    def take_over(self, read_at: datetime, days: tuple[date, date] | None) -> None:
+        """Let a whole read stand for this one, which the same run made for the sake of another table.
+
+        Args:
+            read_at: UTC instant that read began.
+            days: first and last day it covers, where the endpoint has a window.
+        """
+        self.fetched_at = read_at
+        if days:
+            self.window = f"{days[0]} to {days[1]}"
+
     def merged(self, table: Table, read: EndpointRead) -> pa.Table:
         """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
         new, key = read.tables[table.full_name].table, self.key(table)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-import planday_io.sync.refresh
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import StorageError
@@ -29,10 +28,11 @@ class Cut(Histories):
 
 def cut_between(config_path: str) -> None:
     """Read hr.employees, and be killed between slice and history."""
-    planday_io.sync.refresh.Histories = Cut  # type: ignore[misc]
     at = datetime(2026, 10, 2, 2, 0, tzinfo=UTC)
     config = load_config(Path(config_path), CATALOGUE)
-    refresh(PortalSession(config, CATALOGUE, "oslo", run_id="killed", clock=lambda: at), "hr.employees")
+    session = PortalSession(config, CATALOGUE, "oslo", run_id="killed", clock=lambda: at)
+    session.writer.histories = Cut(session.lake, config.state, CATALOGUE, config.privacy)
+    refresh(session, "hr.employees")
 
 
 def refresh_limited(config_path: str) -> None:

@@ -24,8 +24,9 @@ from planday_io.config import Config, load_config
 from planday_io.lake.slices import Lake, Origin, SliceKey
 from planday_io.sandbox.serve import write_config
 from planday_io.sandbox.state import Sandbox
-from planday_io.sync.refresh import TableReport, refresh
+from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
+from planday_io.sync.writer import TableReport
 from planday_io.warehouse import publish_from
 
 EVERYTHING = "timezone: Europe/Copenhagen"

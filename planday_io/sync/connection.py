@@ -1,0 +1,143 @@
+"""How one portal is reached: its app and refresh token, its HTTP client within the shared budget, and which portal it is.
+
+Not here: what is read (`planday_io.sync.session`), the budget and the token exchange (`planday_io.client`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from planday_io.client.budget import RateLimiter
+from planday_io.client.http import Counters, PortalClient
+from planday_io.client.tokens import RefreshTokenStore, TokenSource
+from planday_io.config.model import Config
+from planday_io.config.secrets import read_client_id, read_secret
+from planday_io.errors import PlandayError, PortalIdentityError, UnexpectedShapeError
+from planday_io.lake.identity import PortalIdentities
+from planday_io.reading.rows import portal_info
+from planday_io.sync.limits import answer_limits
+
+_LOG = logging.getLogger(__name__)
+
+
+class PortalConnection:
+    """One portal as the API knows it. Nothing is sent before a client is opened.
+
+    Args:
+        config: of the installation.
+        portal: config key.
+    """
+
+    def __init__(self, config: Config, portal: str) -> None:
+        self.portal = portal
+        self.portal_id: int | None = None
+        """Planday's id, once `identify` verified it."""
+        self.tell: Callable[[str], None] = _LOG.warning
+        """Called with a text for people when a request waits for long."""
+        self.overhead = Counters()
+        """What identity, scopes and parents cost: requests that belong to no table."""
+        self._config = config
+        self._identities = PortalIdentities(config)
+        self.token_store = RefreshTokenStore(config.state / "tokens", portal, lambda: self._configured_token(portal))
+        self.tokens = TokenSource(
+            identity_url=config.planday.identity_url,
+            client_id=lambda: read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
+            store=self.token_store,
+            portal=portal,
+        )
+
+    def require_secrets(self) -> None:
+        """Read the app's id and the refresh token; nothing is sent. Raises PlandayError where one is missing."""
+        self.tokens.client_id()
+        self.token_store.read()
+
+    @asynccontextmanager
+    async def open(self, *, tries: int | None = None) -> AsyncIterator[PortalClient]:
+        """An HTTP client within the shared budget. `tries` of each request are those of the portal's settings by default."""
+        budget = RateLimiter(
+            self._config.state / "budget.sqlite",
+            client=f"{self._config.planday.api_url} {self.tokens.client_id()}",
+            portal=f"{self._config.planday.api_url} {self.portal}",
+        )
+        try:
+            async with PortalClient(
+                portal=self.portal,
+                api_url=self._config.planday.api_url,
+                tokens=self.tokens,
+                budget=budget,
+                tries=tries or self._config.portals[self.portal].retries.requests,
+                limits=answer_limits(self._config),
+                tell=self.tell,
+            ) as client:
+                yield client
+        finally:
+            budget.close()
+
+    async def identify(self, client: PortalClient, *, remember: bool = True) -> int:
+        """The portal's id, verified: this key stands for no other portal, and no other key for this one.
+
+        Raises:
+            PortalIdentityError: it does not fit. Nothing was written.
+        """
+        if self.portal_id is None:
+            portal_id = await self.ask_portal_id(client)
+            self._identities.verify(self.portal, portal_id, remember=remember)
+            self.portal_id = portal_id
+        return self.portal_id
+
+    async def ask_portal_id(self, client: PortalClient) -> int:
+        """The id of the portal that the token opens, not compared with anything."""
+        answer = await client.get("/portal/v1.0/info", counters=self.overhead, decode=portal_info)
+        found = answer.get("data", answer) if isinstance(answer, dict) else None
+        portal_id = found.get("id") if isinstance(found, dict) else None
+        # As a text it is the same id, and must not be a portal of its own.
+        if isinstance(portal_id, str) and portal_id.isascii() and portal_id.isdigit() and len(portal_id) < 20:
+            portal_id = int(portal_id)
+        if isinstance(portal_id, bool) or not isinstance(portal_id, int) or not 0 < portal_id < 2**63:
+            raise UnexpectedShapeError(
+                f"/portal/v1.0/info told no portal id for portal '{self.portal}'; without it rows of two portals "
+                "could be mixed, so nothing was read"
+            )
+        return portal_id
+
+    def confirm_identity(self) -> None:
+        """Check that the key still stands for the portal that was read. Call it within the lock of what is to be written.
+
+        Raises:
+            PortalIdentityError: the key was renamed, forgotten or given another portal meanwhile.
+        """
+        if self.portal_id is not None:
+            self._identities.confirm(self.portal, self.portal_id)
+
+    def refuse_copied_token(self) -> None:
+        """A token that another key has as well opens the same portal; that needs no request.
+
+        Only where neither key was read before: otherwise the ids tell, and the key that has the data stays as it is.
+
+        Raises:
+            PortalIdentityError: it is a copy.
+        """
+        if self._identities.known(self.portal) is not None:
+            return
+        mine = self._configured_token(self.portal)
+        for key in self._config.portals:
+            if key != self.portal and self._has_token(key, mine) and self._identities.known(key) is None:
+                raise PortalIdentityError(
+                    f"portals '{self.portal}' and '{key}' have the same refresh token, so both would be the same Planday "
+                    f"portal and every figure would count twice. Nothing was written. Run `planday authorize` for the one "
+                    f"whose token it is not, and log in to that portal, or put its own Token where {self._config.file.name} "
+                    f"reads it"
+                )
+
+    def _has_token(self, portal: str, token: str) -> bool:
+        try:
+            return self._configured_token(portal) == token
+        except PlandayError:
+            # Its own runs report that it cannot be read.
+            return False
+
+    def _configured_token(self, portal: str) -> str:
+        ref = self._config.portals[portal].refresh_token
+        return read_secret(ref, home=self._config.home, what=f"the refresh token of portal '{portal}'")
