@@ -23,7 +23,7 @@ from benchmarks.reading import Result
 from planday_io.catalogue import CATALOGUE, VERSION
 from planday_io.config.model import Privacy
 from planday_io.frames.types import arrow_schema
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.months import first_day, shifted
 from planday_io.warehouse import publish
 
@@ -67,7 +67,7 @@ def one_month(*, shifts: int = 5_000_000, months: int = 60, times: int = 7) -> l
 
 def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
     lake, warehouse = Lake(folder / "lake", folder / "state"), folder / "warehouse.duckdb"
-    origin = Origin(
+    provenance = Provenance(
         run_id="bench", portal_id=1, fetched_at=datetime(2026, 1, 1, tzinfo=UTC).isoformat(), window="", requests=1,
         expected_total=rows, received=rows, distinct_keys=rows, kept=rows, verdict="total_matched", catalogue_version=VERSION,
         policies={"none": "keep", "free_text": "drop", "unknown": "drop"},
@@ -77,7 +77,7 @@ def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
     def write(number: int, run: str) -> SliceKey:
         key = SliceKey.of(TABLE.full_name, "bench", names[number])
         with lake.locked(key):
-            lake.write(key, month_of_shifts(names[number], 1 + number * rows, rows), replace(origin, run_id=run))
+            lake.write(key, month_of_shifts(names[number], 1 + number * rows, rows), replace(provenance, run_id=run))
         return key
 
     def ours() -> None:

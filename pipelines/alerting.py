@@ -184,10 +184,10 @@ def _is_started_again(run: dg.DagsterRun, ago: timedelta) -> bool:
 
 def _is_read(lake: Lake, key: SliceKey, runs: set[str | None], since: datetime) -> bool:
     try:
-        origin = lake.origin(key)
+        provenance = lake.provenance(key)
     except StorageError:
         return False
-    return origin is not None and (origin.run_id in runs or origin.fetched > since)
+    return provenance is not None and (provenance.run_id in runs or provenance.fetched > since)
 
 
 def partition_in(run: dg.DagsterRun) -> tuple[str | None, str | None]:

@@ -298,7 +298,7 @@ def test_nothing_on_a_later_page_is_no_end(planday: Installation, table: str, no
     planday.sandbox.faults.append(Fault(path, respond, times=None))
     with pytest.raises(ApiError, match=f"{table}, page at offset"):
         planday.refresh(table)
-    assert planday.origin(table) is None
+    assert planday.provenance(table) is None
 
 
 def test_a_documented_object_is_never_nothing(planday: Installation) -> None:
@@ -313,7 +313,7 @@ def test_a_documented_object_is_never_nothing(planday: Installation) -> None:
 def refusal(planday: Installation, table: str) -> PlandayError:
     with pytest.raises(PlandayError) as failed:
         planday.refresh(table)
-    assert planday.origin(table) is None
+    assert planday.provenance(table) is None
     return failed.value
 
 

@@ -39,9 +39,9 @@ def test_each_endpoint_lands_in_the_lake_as_declared(planday: Installation, endp
         assert [warning.partition(":")[0] for warning in report.warnings] == [table.full_name] * (
             table.full_name in SOFT
         )
-        origin = planday.origin(table.full_name, "london", month)
-        assert origin is not None
-        assert (origin.kept, origin.verdict) == (frame.num_rows, report.verdict)
+        provenance = planday.provenance(table.full_name, "london", month)
+        assert provenance is not None
+        assert (provenance.kept, provenance.verdict) == (frame.num_rows, report.verdict)
 
 
 @pytest.mark.parametrize("table", list(CATALOGUE.tables()), ids=lambda table: table.full_name)

@@ -164,7 +164,7 @@ def test_an_edit_does_not_explain_an_empty_answer(planday: Installation) -> None
     roster = planday.sandbox.portals["oslo"].roster
     roster.edit_shift(a_shift(roster, month), comment="x")
     planday.refresh("scheduling.deleted_shifts")
-    assert planday.origin("payroll.shifts", month=month).kept >= 5  # type: ignore[union-attr]
+    assert planday.provenance("payroll.shifts", month=month).kept >= 5  # type: ignore[union-attr]
     before = {table: planday.bytes_of(table, month=month) for table in FACTS if table.startswith("payroll")}
     meal = {"employeeId": 1, "date": f"{month}-01", "name": "Meal", "salary": -25}
 

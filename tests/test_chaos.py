@@ -53,7 +53,7 @@ def test_killed_at_random_moments(make: Make) -> None:
     fresh.read_months([shifted(THIS, by) for by in range(-1, 3)])
     assert planday.content() == fresh.content()
     for table, month, slice_id in planday.query("SELECT table_name, month, slice_id FROM sync.slices"):
-        origin = planday.lake.origin(SliceKey.of(table, "oslo", month))
-        assert origin is not None
-        assert origin.slice_id == slice_id
+        provenance = planday.lake.provenance(SliceKey.of(table, "oslo", month))
+        assert provenance is not None
+        assert provenance.slice_id == slice_id
     assert not list(planday.folder.rglob("warehouse.duckdb.tmp-*"))

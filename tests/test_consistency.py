@@ -52,10 +52,10 @@ def write_run(config: Config, run: str, rows: dict[str, pa.Table], tables: tuple
     lake = Lake(config.lake, config.state, writer)
     for name in tables:
         key = SliceKey.of(name, "oslo")
-        origin = lake.origin(key)
-        assert origin is not None
+        provenance = lake.provenance(key)
+        assert provenance is not None
         with lake.locked(key):
-            lake.write(key, rows[name], replace(origin, run_id=run))
+            lake.write(key, rows[name], replace(provenance, run_id=run))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pipelines.cli.status import table_states
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageError
 from planday_io.lake import parquet
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.monitoring.incidents import find
 from tests.support.installation import Installation
 
@@ -30,8 +30,8 @@ TABLE = pa.table(
 )
 
 
-def an_origin() -> Origin:
-    return Origin(
+def a_provenance() -> Provenance:
+    return Provenance(
         run_id="run", portal_id=1, fetched_at=datetime(2026, 11, 1, tzinfo=UTC).isoformat(), window="all", requests=1,
         expected_total=None, received=500, distinct_keys=500, kept=0, verdict="document", catalogue_version=1,
     )  # fmt: skip
@@ -42,7 +42,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, bytes]:
     folder = tmp_path_factory.mktemp("lake")
     lake = Lake(folder / "lake", folder / "state")
     with lake.locked(KEY):
-        lake.write(KEY, TABLE, an_origin())
+        lake.write(KEY, TABLE, a_provenance())
     return lake, lake.path(KEY).read_bytes()
 
 
@@ -50,7 +50,7 @@ def is_found(lake: Lake, content: bytes) -> bool:
     """Whether no reader takes the content for the table."""
     lake.path(KEY).write_bytes(content)
     try:
-        lake.origin(KEY)
+        lake.provenance(KEY)
         found = lake.read(KEY)
     except DamagedSliceError as error:
         assert str(lake.path(KEY)) in str(error)
@@ -94,7 +94,7 @@ def test_parquet_of_somebody_else_is_damage(written: tuple[Lake, bytes]) -> None
     lake, _ = written
     pq.write_table(TABLE, lake.path(KEY))
     with pytest.raises(DamagedSliceError, match="nothing about where it comes from"):
-        lake.origin(KEY)
+        lake.provenance(KEY)
 
 
 def test_pages_of_another_slice_are_found(written: tuple[Lake, bytes], tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_file_of_a_later_format_is_not_called_damaged(written: tuple[Lake, bytes
     lake, _ = written
     parquet.write(TABLE, lake.path(KEY), b'{"format": 2}')
     with pytest.raises(StorageError, match="upgrade") as caught:
-        lake.origin(KEY)
+        lake.provenance(KEY)
     assert not isinstance(caught.value, DamagedSliceError)
 
 
@@ -137,8 +137,9 @@ os.setgroups([]); os.setgid(65534); os.setuid(65534)
 base = Path(sys.argv[1])
 lake, state = base / "lake", base / "state"
 key = SliceKey.of("hr.departments", "oslo")
-for look in (lambda: Lake(lake, state).origin(key), lambda: Lake(lake, state).read(key), lambda: Lake(lake, state).check(key),
-             lambda: Lake(lake, state).fetched_at(key), lambda: ForgottenPeople(lake, state).of("oslo")):
+for look in (lambda: Lake(lake, state).provenance(key), lambda: Lake(lake, state).read(key),
+             lambda: Lake(lake, state).check(key), lambda: Lake(lake, state).fetched_at(key),
+             lambda: ForgottenPeople(lake, state).of("oslo")):
     try:
         look()
         print("read")
@@ -157,7 +158,7 @@ def test_good_file_of_another_account_is_not_called_damaged() -> None:
         base.chmod(0o755)
         lake = Lake(base / "lake", base / "state")
         with lake.locked(KEY):
-            lake.write(KEY, TABLE, an_origin())
+            lake.write(KEY, TABLE, a_provenance())
         (base / "lake/_forgotten").mkdir()
         (base / "lake/_forgotten/oslo.json").write_text('{"salt": "00", "people": []}')
         for file in (base / "lake").rglob("*"):

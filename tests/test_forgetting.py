@@ -272,7 +272,7 @@ def test_a_portal_is_forgotten(planday: Installation) -> None:
         assert db.execute("SELECT DISTINCT portal FROM sync.slices").fetchall() == [("oslo",)]
         assert db.execute("SELECT DISTINCT portal FROM hr.employees_history").fetchall() == [("oslo",)]
     planday.refresh("hr.departments", "london")
-    assert planday.origin("hr.departments", "london") is not None
+    assert planday.provenance("hr.departments", "london") is not None
 
 
 @pytest.mark.processes
@@ -281,7 +281,7 @@ def test_nobody_is_found_and_nothing_is_lost(planday: Installation) -> None:
     done = planday_command(planday, "forget", "--portal", "oslo", "--employee", "424242")
     assert done.returncode == 0
     assert "No row of employee 424242 was there" in done.stdout
-    assert planday.lake.origin(SliceKey.of("hr.employees", "oslo")) is not None
+    assert planday.lake.provenance(SliceKey.of("hr.employees", "oslo")) is not None
     wrong = planday_command(planday, "forget", "--portal", "olso", "--employee", "1")
     assert wrong.returncode == 2
     assert "did you mean 'oslo'?" in wrong.stderr

@@ -176,7 +176,7 @@ def test_a_kill_between_slice_and_history_heals(planday: Installation, who_heals
         cwd=Path(__file__).parents[1],
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert planday.origin("hr.employees").run_id == "killed"  # type: ignore[union-attr]
+    assert planday.provenance("hr.employees").run_id == "killed"  # type: ignore[union-attr]
     assert len(planday.rows("hr.employees_history")) == len(portal.employees)
     if who_heals == "the next read":
         portal.edit_employee(person, FIRST + timedelta(days=2), zip="0002")

@@ -231,9 +231,9 @@ def test_a_forgotten_person_who_left_is_not_asked_for(planday: Installation) -> 
     forget_person(planday.config, CATALOGUE, "oslo", person)
     planday.sandbox.requests.clear()
     for table in TABLES:
-        origin = planday.origin(table)
-        assert origin is not None
-        assert not [key for key in origin.covered if key.startswith(f"{person}/")]
+        provenance = planday.provenance(table)
+        assert provenance is not None
+        assert not [key for key in provenance.covered if key.startswith(f"{person}/")]
         planday.refresh(table, full=True)
         assert person not in held(planday, table)
     for table in TABLES:

@@ -314,6 +314,6 @@ def test_deep_nesting_in_an_unknown_member(make: Make, depth: int, policy: str) 
         planday.refresh("hr.departments")
     except UnexpectedShapeError as error:
         assert "hr.departments" in str(error)
-        assert planday.origin("hr.departments") is None
+        assert planday.provenance("hr.departments") is None
     else:
         assert [row["id"] for row in planday.rows("hr.departments")] == [7]

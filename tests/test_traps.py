@@ -280,14 +280,14 @@ def test_an_employee_who_left_in_between_is_gone_and_a_wrong_department_is_an_er
     planday.sandbox.faults[:] = [Fault("/timeandcost/", lambda *_: as_json({}, 400), times=None)]
     with pytest.raises(BadRequestError):
         planday.refresh("scheduling.time_and_costs", month=LAST)
-    assert planday.origin("scheduling.time_and_costs", month=LAST) is None
+    assert planday.provenance("scheduling.time_and_costs", month=LAST) is None
 
 
 def test_everybody_gone_at_once_is_an_error(planday: Installation) -> None:
     planday.sandbox.faults.append(Fault("/salaries/employees/", lambda *_: as_json({}, 400), times=None))
     with pytest.raises(ApiError):
         planday.refresh("pay.salaries")
-    assert planday.origin("pay.salaries") is None
+    assert planday.provenance("pay.salaries") is None
 
 
 def test_status_and_statuses_cost_and_costs(planday: Installation) -> None:
@@ -389,4 +389,4 @@ def test_a_missing_scope_is_named_and_nothing_written(planday: Installation, end
     month = LAST if endpoint.grid == "month" else None
     with pytest.raises(MissingScopeError, match=f"lacks scope {endpoint.scope}"):
         planday.refresh(endpoint.name, month=month)
-    assert all(planday.origin(table.full_name, month=month) is None for table in endpoint.tables)
+    assert all(planday.provenance(table.full_name, month=month) is None for table in endpoint.tables)

@@ -41,8 +41,8 @@ def test_a_step_notes_whatever_is_raised(planday: Installation, kind: type[Excep
     assert not result.success
     assert "Gunhildis" not in events, "Dagster keeps what it is given"
     assert "planday_io/" in events, "the way it took is in the log of the run"
-    assert planday.origin("hr.employees") is not None, "the other table is written"
-    assert planday.origin("hr.departments") is None
+    assert planday.provenance("hr.employees") is not None, "the other table is written"
+    assert planday.provenance("hr.departments") is None
     (told,) = incidents(planday)
     assert (told.portal, told.cause, told.tables) == ("oslo", "fault", ["hr.departments"])
     assert kind.__name__ in told.error

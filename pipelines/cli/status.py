@@ -21,7 +21,7 @@ from planday_io.config.grid import window_months
 from planday_io.config.selection import endpoints_of
 from planday_io.config.ticks import next_tick as next_tick_of
 from planday_io.errors import DamagedSliceError, PlandayError, StorageError
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.incidents import Incident
@@ -99,16 +99,18 @@ def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableS
         for table in endpoint.tables:
             months = window_months(config, portal, now) if table.is_monthly else [None]
             keys = [SliceKey.of(table.full_name, portal, month) for month in months]
-            origins, is_damaged = _origins(lake, lake.slices(table.full_name, portal))
-            current = [origins.get(key) for key in keys]
-            known = [origin for origin in current if origin is not None]
-            oldest = min(known, key=lambda origin: origin.fetched) if len(known) == len(keys) else None
+            provenances, is_damaged = _provenances(lake, lake.slices(table.full_name, portal))
+            current = [provenances.get(key) for key in keys]
+            known = [provenance for provenance in current if provenance is not None]
+            oldest = min(known, key=lambda provenance: provenance.fetched) if len(known) == len(keys) else None
             next_tick = due.get(endpoint.name)
             states.append(
                 TableState(
                     portal=portal,
                     table=table.full_name,
-                    rows=sum(origin.kept for origin in origins.values() if origin) if origins else None,
+                    rows=sum(provenance.kept for provenance in provenances.values() if provenance)
+                    if provenances
+                    else None,
                     last_complete=oldest.fetched.isoformat(timespec="seconds") if oldest else None,
                     verdict=oldest.verdict if oldest else None,
                     next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
@@ -122,13 +124,13 @@ def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableS
     return states
 
 
-def _origins(lake: Lake, keys: list[SliceKey]) -> tuple[dict[SliceKey, Origin | None], bool]:
+def _provenances(lake: Lake, keys: list[SliceKey]) -> tuple[dict[SliceKey, Provenance | None], bool]:
     """Where slices come from, and whether a file of them is damaged."""
-    found: dict[SliceKey, Origin | None] = {}
+    found: dict[SliceKey, Provenance | None] = {}
     is_damaged = False
     for key in keys:
         try:
-            found[key] = lake.origin(key)
+            found[key] = lake.provenance(key)
         except DamagedSliceError:
             found[key], is_damaged = None, True
     return found, is_damaged

@@ -29,7 +29,7 @@ from planday_io.files import storage_errors, sweep, write_text
 from planday_io.frames.types import arrow_schema, quote
 from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
 from planday_io.lake.published import lost_text
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.state.records import remove_record
 
 VERDICT = "history"
@@ -61,7 +61,7 @@ class Histories:
         target = self.key(key)
         if target is None:
             return
-        before = self._lake.usable_origin(key)
+        before = self._lake.usable_provenance(key)
         note = self._owed / str(key)
         if before and (note.exists() or not self._lake.path(target).exists()):
             self.try_to_follow(key)
@@ -91,15 +91,15 @@ class Histories:
         target = self.key(key)
         if target is None:
             return
-        origin = self._lake.origin(key)
+        provenance = self._lake.provenance(key)
         note = self._owed / str(key)
-        if origin is not None:
+        if provenance is not None:
             seen = _last_read(note)
             # Others (a stricter policy, forgetting) rewrite the history under its own lock.
             with self._lake.locked(target):
                 if lost := self._lake.lost(target):
                     raise LostSliceError(lost_text(target, lost))
-                self._record(key, target, self._lake.read(key) if rows is None else rows, origin, seen)
+                self._record(key, target, self._lake.read(key) if rows is None else rows, provenance, seen)
         remove_record(note)
 
     def owed(self) -> list[SliceKey]:
@@ -113,11 +113,13 @@ class Histories:
         keys = [key for name in names if (key := SliceKey.parse(name)) is not None]
         return [key for key in keys if key.full_name in self._catalogue.histories]
 
-    def _record(self, key: SliceKey, target: SliceKey, rows: pa.Table, origin: Origin, seen: datetime | None) -> None:
+    def _record(
+        self, key: SliceKey, target: SliceKey, rows: pa.Table, provenance: Provenance, seen: datetime | None
+    ) -> None:
         table = self._catalogue.table(key.full_name)
         history = self._catalogue.histories[key.full_name]
         schema = arrow_schema(history, self._policies)
-        before = self._lake.origin(target)
+        before = self._lake.provenance(target)
         if before is None:
             versions, compared = schema.empty_table(), []
         else:
@@ -125,14 +127,14 @@ class Histories:
             hides = bool(hidden_classes(history, before, self._policies))
             compared = _compared(table, before, stored, policies_of(table, self._policies), hides=hides)
             versions = aligned(stored, schema)
-        advanced = advance(versions, rows, table=table, compared=compared, at=origin.fetched, seen=seen)
+        advanced = advance(versions, rows, table=table, compared=compared, at=provenance.fetched, seen=seen)
         if before is not None and advanced.equals(versions) and before.policies == policies_of(history, self._policies):
             return
         self._lake.write(
             target,
             advanced,
             replace(
-                origin,
+                provenance,
                 window="versions",
                 requests=0,
                 expected_total=None,
@@ -281,7 +283,7 @@ def _quoted(names: list[str]) -> str:
     return ", ".join(map(quote, names))
 
 
-def _compared(table: Table, before: Origin, versions: pa.Table, now: dict[str, str], *, hides: bool) -> list[str]:
+def _compared(table: Table, before: Provenance, versions: pa.Table, now: dict[str, str], *, hides: bool) -> list[str]:
     """Columns whose values were kept the same way then and are now."""
     alike = {name for name, policy in now.items() if before.policies.get(name) == policy}
     there = set(versions.schema.names)

@@ -213,11 +213,11 @@ class PortalIdentities:
         """The id in the first slice of a key that can be read and has one."""
         for key in self._data_of(portal):
             try:
-                origin = self._lake.origin(key)
+                provenance = self._lake.provenance(key)
             except StorageError:
                 continue
-            if origin is not None and origin.portal_id:
-                return origin.portal_id
+            if provenance is not None and provenance.portal_id:
+                return provenance.portal_id
         return None
 
     def _data_of(self, portal: str) -> Iterator[SliceKey]:

@@ -31,14 +31,14 @@ def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
     target = replace(key, portal=portal)
     first, second = sorted((key, target), key=str)
     with lake.locked(first), lake.locked(second):
-        origin = lake.origin(key)
-        if origin is None:
+        provenance = lake.provenance(key)
+        if provenance is None:
             return
-        there = lake.origin(target)
+        there = lake.provenance(target)
         if there is not None and key.full_name == RUNS.full_name:
             # Runs that were refused under the new key, as long as the data was under the old one.
-            move_runs(lake, key, target, origin)
-        elif there is None or there.slice_id != origin.slice_id:
+            move_runs(lake, key, target, provenance)
+        elif there is None or there.slice_id != provenance.slice_id:
             with storage_errors(lake.path(target), "write the slice"):
                 _rewrite(lake.path(key), lake.path(target), portal)
         lake.remove(key)
@@ -55,10 +55,10 @@ def remove_empty_folders(lake: Lake, portal: str) -> None:
 
 def _rewrite(source: Path, target: Path, portal: str) -> None:
     """Copy a slice's file with another name in the column `portal`."""
-    origin, _ = parquet.provenance(source)
+    provenance, _ = parquet.provenance(source)
     rows = parquet.read(source)
     index = rows.schema.get_field_index("portal")
     field = rows.schema.field(index)
     rows = rows.set_column(index, field, pa.repeat(pa.scalar(portal, field.type), rows.num_rows))
     with replacing(target) as temporary:
-        parquet.write(rows, temporary, origin)
+        parquet.write(rows, temporary, provenance)

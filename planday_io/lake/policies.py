@@ -14,7 +14,7 @@ import pyarrow as pa
 from planday_io.catalogue import Catalogue, Table
 from planday_io.config.model import Privacy
 from planday_io.frames.types import arrow_schema
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 
 
 def policies_of(table: Table, policies: Privacy) -> dict[str, str]:
@@ -34,9 +34,9 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def under_policy(rows: pa.Table, table: Table, origin: Origin, policies: Privacy) -> pa.Table:
+def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies: Privacy) -> pa.Table:
     """Rows read earlier, without what a stricter policy hides by now. It is lost: a hash needs the value itself."""
-    hidden = hidden_classes(table, origin, policies)
+    hidden = hidden_classes(table, provenance, policies)
     classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
     for name in rows.schema.names:
         # A member that came with another type stands in _extra, whatever its class.
@@ -47,10 +47,10 @@ def under_policy(rows: pa.Table, table: Table, origin: Origin, policies: Privacy
     return rows
 
 
-def hidden_classes(table: Table, origin: Origin, policies: Privacy) -> set[str]:
+def hidden_classes(table: Table, provenance: Provenance, policies: Privacy) -> set[str]:
     """Privacy classes that a slice holds in a form that is not allowed any more."""
     now = policies_of(table, policies)
-    return {name for name, policy in now.items() if origin.policies.get(name, "keep") not in ("drop", policy)}
+    return {name for name, policy in now.items() if provenance.policies.get(name, "keep") not in ("drop", policy)}
 
 
 def tighten(lake: Lake, catalogue: Catalogue, policies: Privacy, keys: Iterable[SliceKey]) -> list[SliceKey]:
@@ -68,15 +68,17 @@ def tighten(lake: Lake, catalogue: Catalogue, policies: Privacy, keys: Iterable[
         if table is None:
             continue
         with lake.locked(key):
-            origin = lake.origin(key)
-            if origin is None or not hidden_classes(table, origin, policies):
+            provenance = lake.provenance(key)
+            if provenance is None or not hidden_classes(table, provenance, policies):
                 continue
-            rows = aligned(under_policy(lake.read(key), table, origin, policies), arrow_schema(table, policies))
+            rows = aligned(under_policy(lake.read(key), table, provenance, policies), arrow_schema(table, policies))
             now = policies_of(table, policies)
-            hidden = hidden_classes(table, origin, policies)
+            hidden = hidden_classes(table, provenance, policies)
             # What is gone counts as dropped until it is read again, or nothing would read it again; _extra goes with all.
             gone = {*hidden, "unknown"}
-            held = {name: "drop" if name in gone else origin.policies.get(name, policy) for name, policy in now.items()}
-            lake.write(key, rows, replace(origin, policies=held))
+            held = {
+                name: "drop" if name in gone else provenance.policies.get(name, policy) for name, policy in now.items()
+            }
+            lake.write(key, rows, replace(provenance, policies=held))
             changed.append(key)
     return changed

@@ -17,7 +17,7 @@ import msgspec
 
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
-from planday_io.lake.origin import Origin, SliceKey
+from planday_io.lake.provenance import Provenance, SliceKey
 from planday_io.state.records import encoded, make_way, read_record, remove_record
 
 
@@ -33,13 +33,13 @@ def lost_text(key: SliceKey, why: str) -> str:
     )
 
 
-def older_text(key: SliceKey, origin: Origin, slice_id: str, read_at: datetime) -> str:
+def older_text(key: SliceKey, provenance: Provenance, slice_id: str, read_at: datetime) -> str:
     """Why a slice is older than one that was published; empty where it is not."""
     # Runs log themselves in any order.
-    if key.domain == "sync" or origin.slice_id == slice_id or origin.fetched >= read_at:
+    if key.domain == "sync" or provenance.slice_id == slice_id or provenance.fetched >= read_at:
         return ""
     published = read_at.astimezone(UTC).isoformat()[:16]
-    return f"the lake has an older file, of {origin.fetched_at[:16]} where one of {published} was published"
+    return f"the lake has an older file, of {provenance.fetched_at[:16]} where one of {published} was published"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,12 +75,14 @@ def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: 
     table = catalogue.table(key.full_name)
     names = [*table.key, *(column.name for column in table.columns if column.references)]
     rows = lake.read(key, [*dict.fromkeys(names)])
-    origin = lake.origin(key)
-    assert origin is not None  # noqa: S101 - it was just read
+    provenance = lake.provenance(key)
+    assert provenance is not None  # noqa: S101 - it was just read
     found = distinct_keys(rows, table.key)
     nulls = sum(rows.column(name).null_count for name in table.key)
-    agrees = origin.kept == rows.num_rows and origin.distinct_keys == origin.received
-    agrees = agrees and (origin.expected_total is None or origin.expected_total == origin.received or table.is_monthly)
+    agrees = provenance.kept == rows.num_rows and provenance.distinct_keys == provenance.received
+    agrees = agrees and (
+        provenance.expected_total is None or provenance.expected_total == provenance.received or table.is_monthly
+    )
     verdicts = [
         Verdict("key_unique", found == rows.num_rows, {"rows": rows.num_rows, "distinct": found}),
         Verdict("key_not_null", nulls == 0, {"nulls": nulls}),
@@ -88,8 +90,8 @@ def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: 
         Verdict(
             "complete",
             agrees,
-            {"kept": origin.kept, "received": origin.received, "distinct": origin.distinct_keys}
-            | ({} if origin.expected_total is None else {"stated": origin.expected_total}),
+            {"kept": provenance.kept, "received": provenance.received, "distinct": provenance.distinct_keys}
+            | ({} if provenance.expected_total is None else {"stated": provenance.expected_total}),
         ),
         _usual(lake, key, rows.num_rows, previous_rows),
     ]
@@ -141,7 +143,7 @@ def _usual(lake: Lake, key: SliceKey, rows: int, previous_rows: int | None) -> V
     middle = previous_rows
     if key.month is not None:
         around = [SliceKey.of(key.full_name, key.portal, shifted(key.month, by)) for by in range(-_AROUND, 0)]
-        kept = [origin.kept for one in around if (origin := lake.usable_origin(one))]
+        kept = [provenance.kept for one in around if (provenance := lake.usable_provenance(one))]
         middle = round(statistics.median(kept)) if kept else None
     counts = {"rows": rows} | ({} if middle is None else {"usual": middle})
     unusual = middle is not None and abs(rows - middle) > _FEW_ROWS and not middle / 2 <= rows <= middle * 2

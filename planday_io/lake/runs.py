@@ -14,7 +14,7 @@ from planday_io.config.model import Privacy
 from planday_io.errors import DamagedSliceError
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.policies import aligned
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.months import month_of
 
 VERDICT = "run"
@@ -84,14 +84,14 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
     with lake.locked(key):
         # A damaged log is set aside and begun again: no run may fail over it.
         with suppress(DamagedSliceError):
-            if lake.origin(key) is not None:
+            if lake.provenance(key) is not None:
                 before = aligned(lake.read(key), schema)
                 others = before.filter(pc.not_equal(before.column("run_id"), run.run_id))
                 new = pa.concat_tables([others, new])
         lake.write(
             key,
             new,
-            Origin(
+            Provenance(
                 run_id=run.run_id,
                 portal_id=run.portal_id or 0,
                 fetched_at=ended_at.isoformat(),
@@ -108,7 +108,7 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
         )
 
 
-def move_runs(lake: Lake, key: SliceKey, target: SliceKey, origin: Origin) -> None:
+def move_runs(lake: Lake, key: SliceKey, target: SliceKey, provenance: Provenance) -> None:
     """Add the runs of a month of one key to those of another one. Call it within the locks of both. Raises StorageError."""
     schema = arrow_schema(RUNS, Privacy())
     index = schema.get_field_index("portal")
@@ -117,4 +117,4 @@ def move_runs(lake: Lake, key: SliceKey, target: SliceKey, origin: Origin) -> No
     there = aligned(lake.read(target), schema)
     others = there.filter(pc.invert(pc.is_in(there.column("run_id"), moved.column("run_id").combine_chunks())))
     rows = pa.concat_tables([moved, others])
-    lake.write(target, rows, replace(origin, distinct_keys=rows.num_rows))
+    lake.write(target, rows, replace(provenance, distinct_keys=rows.num_rows))

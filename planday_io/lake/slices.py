@@ -1,7 +1,7 @@
-"""Slices: where they are, what they know of their origin, how they are written.
+"""Slices: where they are, what they know of their provenance, how they are written.
 
 A slice is one table of one portal (and, for facts, one month). An empty slice is a file with no rows ("none"); no file
-means "never pulled". The origin travels in the Parquet file's key-value metadata, so that the ledger `sync.slices` can be
+means "never pulled". The provenance travels in the Parquet file's key-value metadata, so that the ledger `sync.slices` can be
 rebuilt from the lake alone.
 
 Not here: whether a read was complete (`planday_io.reading`), whether it may shrink (`guard`), DuckDB.
@@ -23,19 +23,19 @@ import pyarrow.compute as pc
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import keep_copy, locked, replacing, storage_errors, sweep, temporary, unique_end
 from planday_io.lake import parquet, presence
-from planday_io.lake.origin import FORMAT, Origin, SliceKey
+from planday_io.lake.provenance import FORMAT, Provenance, SliceKey
 from planday_io.lake.published import Mark, PublishedMarks, older_text
 from planday_io.lake.writers import Writers
 from planday_io.state.records import make_way, remove_record
 
-__all__ = ["FORMAT", "Frozen", "Lake", "Origin", "SliceKey"]
+__all__ = ["FORMAT", "Frozen", "Lake", "Provenance", "SliceKey"]
 
 _FILE = "data.parquet"
 _DAMAGED = "_damaged-"
 """Begins the name of a damaged file that was set aside: readers of folders of Parquet files leave out what begins so."""
 
 
-_ORIGIN_FIELDS = frozenset(member.name for member in fields(Origin))
+_ORIGIN_FIELDS = frozenset(member.name for member in fields(Provenance))
 
 _FETCHED: dict[Path, tuple[tuple[int, int], datetime]] = {}
 """When slices were read, by file and what tells that the file is the same: freshness looks at all of them every minute."""
@@ -46,11 +46,11 @@ class Frozen:
     """Slices that stay as they are for a while.
 
     Args:
-        slices: origin and a second name of the file.
+        slices: provenance and a second name of the file.
         unusable: those that cannot be read, and why.
     """
 
-    slices: dict[SliceKey, tuple[Origin, Path]]
+    slices: dict[SliceKey, tuple[Provenance, Path]]
     unusable: dict[SliceKey, StorageError]
 
 
@@ -106,8 +106,8 @@ class Lake:
         with locked(self._locks / f"slice.{key}.lock"):
             yield
 
-    def origin(self, key: SliceKey) -> Origin | None:
-        """The origin of a slice, or None when it was never pulled.
+    def provenance(self, key: SliceKey) -> Provenance | None:
+        """The provenance of a slice, or None when it was never pulled.
 
         Raises:
             DamagedSliceError: the file is not what was written.
@@ -117,17 +117,17 @@ class Lake:
         if not self._exists(path):
             return None
         with storage_errors(path, "read the slice"):
-            return self._origin_in(path, key)
+            return self._provenance_in(path, key)
 
-    def usable_origin(self, key: SliceKey) -> Origin | None:
-        """The origin of a slice that can be read again: None also where its file is damaged. Raises StorageError."""
+    def usable_provenance(self, key: SliceKey) -> Provenance | None:
+        """The provenance of a slice that can be read again: None also where its file is damaged. Raises StorageError."""
         try:
-            return self.origin(key)
+            return self.provenance(key)
         except DamagedSliceError:
             return None
 
     def check(self, key: SliceKey) -> None:
-        """Look whether every byte of a slice is as it was written. Raises like `origin`."""
+        """Look whether every byte of a slice is as it was written. Raises like `provenance`."""
         path = self.path(key)
         if self._exists(path):
             parquet.check(path)
@@ -137,10 +137,10 @@ class Lake:
         mark = self.marks.of(key)
         if mark is None:
             return ""
-        origin = self.usable_origin(key)
-        if origin is None:
+        provenance = self.usable_provenance(key)
+        if provenance is None:
             return "" if self._exists(self.path(key)) else "the lake has no file for it"
-        return older_text(key, origin, mark.slice_id, mark.read_at)
+        return older_text(key, provenance, mark.slice_id, mark.read_at)
 
     def _exists(self, path: Path) -> bool:
         with storage_errors(path, "read the slice"):
@@ -152,7 +152,7 @@ class Lake:
 
     def fetched_at(self, key: SliceKey) -> datetime | None:
         """When the read of a slice began (UTC), or None when it was never pulled. Files that did not change are not opened
-        again in this process. Raises StorageError, see `origin`.
+        again in this process. Raises StorageError, see `provenance`.
         """
         path = self.path(key)
         with storage_errors(path, "look at the slice"):
@@ -163,7 +163,7 @@ class Lake:
         stamp = (stat.st_mtime_ns, stat.st_ino)
         known = _FETCHED.get(path)
         if known is None or known[0] != stamp:
-            known = (stamp, self._origin_in(path, key).fetched.astimezone(UTC))
+            known = (stamp, self._provenance_in(path, key).fetched.astimezone(UTC))
             _FETCHED[path] = known
         return known[1]
 
@@ -190,16 +190,16 @@ class Lake:
                             keep_copy(path, name)
                         except (FileNotFoundError, NotADirectoryError):
                             continue
-                    origin = self._origin_in(name, key)
+                    provenance = self._provenance_in(name, key)
                     parquet.check(name)
-                    found.slices[key] = (origin, name)
+                    found.slices[key] = (provenance, name)
                 except DamagedSliceError as error:
                     found.unusable[key] = DamagedSliceError(path, error.why)
                 except StorageError as error:
                     found.unusable[key] = error
             yield found
 
-    def _origin_in(self, path: Path, key: SliceKey) -> Origin:
+    def _provenance_in(self, path: Path, key: SliceKey) -> Provenance:
         text, rows = parquet.provenance(path)
         try:
             stored = json.loads(text)
@@ -208,16 +208,16 @@ class Lake:
                     f"{path} was written by a later version of this program (lake format {stored['format']}, this one "
                     f"reads {FORMAT}): upgrade, nothing was changed"
                 )
-            origin = Origin(**{name: value for name, value in stored.items() if name in _ORIGIN_FIELDS})
-            origin.fetched  # noqa: B018 - a time that cannot be read is damage
+            provenance = Provenance(**{name: value for name, value in stored.items() if name in _ORIGIN_FIELDS})
+            provenance.fetched  # noqa: B018 - a time that cannot be read is damage
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DamagedSliceError(path, f"it does not say where {key} comes from") from None
-        if origin.kept != rows:
-            raise DamagedSliceError(path, f"it has {rows} rows and should have {origin.kept}")
-        return origin
+        if provenance.kept != rows:
+            raise DamagedSliceError(path, f"it has {rows} rows and should have {provenance.kept}")
+        return provenance
 
     def read(self, key: SliceKey, columns: list[str] | None = None) -> pa.Table:
-        """The rows of a slice. Raises like `origin`."""
+        """The rows of a slice. Raises like `provenance`."""
         return parquet.read(self.path(key), columns)
 
     def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
@@ -226,21 +226,21 @@ class Lake:
         mask = pc.is_in(found, values.cast(found.type))
         return self.read(key).filter(mask) if pc.any(mask).as_py() else self.read(key).slice(0, 0)
 
-    def write(self, key: SliceKey, table: pa.Table, origin: Origin) -> Origin:
+    def write(self, key: SliceKey, table: pa.Table, provenance: Provenance) -> Provenance:
         """Replace a slice, all or nothing. Call it within `locked(key)`.
 
         Args:
             key: which slice.
             table: exactly the declared columns.
-            origin: `kept` and `slice_id` are filled in here.
+            provenance: `kept` and `slice_id` are filled in here.
 
         Returns:
-            The origin as stored.
+            The provenance as stored.
 
         Raises:
             StorageError: it cannot be written; the previous slice is untouched.
         """
-        stored = replace(origin, kept=table.num_rows, slice_id=secrets.token_hex(8))
+        stored = replace(provenance, kept=table.num_rows, slice_id=secrets.token_hex(8))
         path = self.path(key)
         self.require(creates=True)
         with storage_errors(path, "write the slice"):
@@ -263,7 +263,7 @@ class Lake:
         """Keep a damaged file under another name: what of it can still be read is for people to decide."""
         path = self.path(key)
         try:
-            self.origin(key)
+            self.provenance(key)
             self.check(key)
         except DamagedSliceError:
             aside = path.with_name(f"{_DAMAGED}{path.name}-{unique_end()}")
@@ -314,13 +314,13 @@ class Lake:
                     folder.rmdir()
             remove_record(self._pending / str(key))
 
-    def published(self, key: SliceKey, origin: Origin) -> None:
+    def published(self, key: SliceKey, provenance: Provenance) -> None:
         """Note that a slice was published, and strike it off the pending ones, unless it was written again since."""
         with self.locked(key), storage_errors(self._pending, "note what is published in"):
-            self.marks.note(key, Mark(origin.slice_id, origin.fetched, origin.kept))
+            self.marks.note(key, Mark(provenance.slice_id, provenance.fetched, provenance.kept))
             with suppress(DamagedSliceError):
-                there = self.origin(key)
-                if there is None or there.slice_id == origin.slice_id:
+                there = self.provenance(key)
+                if there is None or there.slice_id == provenance.slice_id:
                     remove_record(self._pending / str(key))
 
     def publish_again(self, key: SliceKey) -> None:

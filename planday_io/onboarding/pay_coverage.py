@@ -69,15 +69,15 @@ def pay_coverage(config: Config, catalogue: Catalogue, portal: str, now: datetim
 
 
 def _is_read(lake: Lake, table: str, portal: str) -> bool:
-    return lake.origin(SliceKey.of(table, portal)) is not None
+    return lake.provenance(SliceKey.of(table, portal)) is not None
 
 
 def _with_pay(lake: Lake, table: str, column: str, portal: str) -> pa.Table:
     """Ids of the people of a pay table. A rate or salary of 0 is none, where the privacy policy keeps amounts to see that."""
     key = SliceKey.of(table, portal)
     rows = lake.read(key, ["employee_id", column])
-    origin = lake.origin(key)
-    if origin is None or origin.policies.get("pay") != "keep":
+    provenance = lake.provenance(key)
+    if provenance is None or provenance.policies.get("pay") != "keep":
         return rows.select(["employee_id"])
     has_amount = pc.fill_null(pc.not_equal(rows.column(column).cast(pa.float64()), 0.0), False)
     return rows.filter(has_amount).select(["employee_id"])

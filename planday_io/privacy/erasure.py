@@ -334,8 +334,8 @@ def _clean(
 ) -> None:
     """Take the person out of one slice."""
     with lake.locked(key):
-        origin = lake.origin(key)
-        if origin is None:
+        provenance = lake.provenance(key)
+        if provenance is None:
             return
         before = lake.read(key)
         link = owner_link(table)
@@ -348,12 +348,12 @@ def _clean(
         rows, mentions = _without_mentions(rows, table, names)
         if mentions:
             done.mentions[key.full_name] = done.mentions.get(key.full_name, 0) + mentions
-        covered = dict(origin.covered)
+        covered = dict(provenance.covered)
         if any(person.column == table.key[0] for person in table.people):
             # Of a fan-out over employees.
             covered = {name: digest for name, digest in covered.items() if name.split("/")[0] != str(employee_id)}
-        if not rows.equals(before) or covered != origin.covered:
-            lake.write(key, rows, replace(origin, covered=covered))
+        if not rows.equals(before) or covered != provenance.covered:
+            lake.write(key, rows, replace(provenance, covered=covered))
 
 
 def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa.Table, int]:

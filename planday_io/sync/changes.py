@@ -160,8 +160,8 @@ class ChangedMonths:
 
 
 def _is_read(lake: Lake, mark: Mark, endpoint: str) -> bool:
-    origin = lake.usable_origin(SliceKey.of(endpoint, mark.portal, mark.month))
-    return origin is not None and origin.fetched >= mark.at
+    provenance = lake.usable_provenance(SliceKey.of(endpoint, mark.portal, mark.month))
+    return provenance is not None and provenance.fetched >= mark.at
 
 
 def touched_months(
@@ -205,9 +205,9 @@ def touched_months(
             gone += is_gone
             if is_gone or (current and current[1] != row):
                 touched.setdefault(month, 0.0)
-        origin = lake.origin(slice_key)
-        if gone and origin:
-            touched[month] = min(1.0, gone / max(1, origin.kept))
+        provenance = lake.provenance(slice_key)
+        if gone and provenance:
+            touched[month] = min(1.0, gone / max(1, provenance.kept))
     for number, (at, _) in now.items():
         if at in slices and (at, number) not in seen:
             touched.setdefault(at, 0.0)

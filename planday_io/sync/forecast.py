@@ -23,7 +23,7 @@ from planday_io.client.headers import RateWindow
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.config.selection import endpoints_of
 from planday_io.errors import PlandayError
-from planday_io.lake.slices import Origin, SliceKey
+from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
 from planday_io.reading.rows import primary, rows_of, total_of
@@ -215,19 +215,19 @@ class _Forecaster:
             count += len(plan.calls(days=days, parents=once)) if once else 0
         if endpoint.pages is None or not count or plan.since:
             return count
-        origin = self._origin(endpoint, month)
-        each_rows = math.ceil(origin.received / count) if origin else 0
+        provenance = self._provenance(endpoint, month)
+        each_rows = math.ceil(provenance.received / count) if provenance else 0
         return count * pages(each_rows, endpoint.pages.limit, has_total=self._has_total(endpoint))
 
     async def _rows(self, endpoint: Endpoint, month: str | None) -> int:
         """How many rows an endpoint has: as the lake knows it, or as the API says."""
         if endpoint.fan_out is not None:
-            origin = self._origin(endpoint, month)
-            return origin.kept if origin else await self._sampled(endpoint, month)
-        exact = self._lake.usable_origin(self._key(endpoint, month))
+            provenance = self._provenance(endpoint, month)
+            return provenance.kept if provenance else await self._sampled(endpoint, month)
+        exact = self._lake.usable_provenance(self._key(endpoint, month))
         if exact is not None:
             return exact.kept
-        near = self._origin(endpoint, month)
+        near = self._provenance(endpoint, month)
         if near is not None and not self._decides(endpoint):
             return near.kept
         if endpoint.pages is None:
@@ -293,14 +293,14 @@ class _Forecaster:
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
         name, at = self._parent_of(endpoint, month)
         key = SliceKey.of(name, self._session.portal, at)
-        if self._lake.usable_origin(key) is None:
+        if self._lake.usable_provenance(key) is None:
             return None
         return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
 
     def _once_in_lake(self, endpoint: Endpoint, listed: Sequence[Parent]) -> list[Parent]:
         """Who is read once, as far as the lake knows them."""
         source = self._source_of_once(endpoint)
-        if source is None or self._lake.origin(self._key(source, None)) is None:
+        if source is None or self._lake.provenance(self._key(source, None)) is None:
             return []
         assert endpoint.fan_out is not None  # noqa: S101 - it has a source
         return once_parents(endpoint.fan_out, listed, self._lake.read(self._key(source, None)))
@@ -308,23 +308,25 @@ class _Forecaster:
     async def _once_unknown(self, endpoint: Endpoint) -> int:
         """How many are read once that the lake does not know yet."""
         source = self._source_of_once(endpoint)
-        return await self._rows(source, None) if source and self._lake.origin(self._key(source, None)) is None else 0
+        return (
+            await self._rows(source, None) if source and self._lake.provenance(self._key(source, None)) is None else 0
+        )
 
     def _source_of_once(self, endpoint: Endpoint) -> Endpoint | None:
         once = endpoint.fan_out.once if endpoint.fan_out else None
         source = self._session.catalogue.endpoint_of(once.parent) if once else None
         return source if source in endpoints_of(self._session.catalogue, self._session.settings) else None
 
-    def _origin(self, endpoint: Endpoint, month: str | None) -> Origin | None:
+    def _provenance(self, endpoint: Endpoint, month: str | None) -> Provenance | None:
         """Of the slice, or of that of the nearest month before or after it."""
-        exact = self._lake.usable_origin(self._key(endpoint, month))
+        exact = self._lake.usable_provenance(self._key(endpoint, month))
         if exact is not None or month is None:
             return exact
         months = [key.month for key in self._lake.slices(endpoint.name, self._session.portal) if key.month]
         # A month that has not passed is no measure of one that has.
         passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
         nearest = min(passed, key=lambda one: abs(_ordinal(one) - _ordinal(month)), default=None)
-        return self._lake.usable_origin(self._key(endpoint, nearest)) if nearest else None
+        return self._lake.usable_provenance(self._key(endpoint, nearest)) if nearest else None
 
     def _decides(self, endpoint: Endpoint) -> bool:
         """Whether so many calls hang on its rows that a guess is not enough."""
@@ -336,8 +338,8 @@ class _Forecaster:
 
     def _has_total(self, endpoint: Endpoint) -> bool:
         keys = self._lake.slices(endpoint.name, self._session.portal)
-        origin = self._lake.usable_origin(keys[-1]) if keys else None
-        return origin is None or origin.verdict != "exhausted"
+        provenance = self._lake.usable_provenance(keys[-1]) if keys else None
+        return provenance is None or provenance.verdict != "exhausted"
 
     def _parent_of(self, endpoint: Endpoint, month: str | None) -> tuple[str, str | None]:
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked

@@ -19,7 +19,7 @@ from planday_io.config.model import Privacy
 from planday_io.errors import DamagedSliceError
 from planday_io.frames.build import from_frame, to_frame
 from planday_io.lake.policies import aligned, policies_of, under_policy
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.reading.calls import Call, Params, Parent, ParentKey, calls_of
 from planday_io.reading.read import EndpointRead
 
@@ -65,14 +65,14 @@ class Plan:
         self._lake = lake
         self._portal = portal
         self._policies = policies
-        self._origins = {table.full_name: self._origin_of(table) for table in endpoint.tables}
+        self._provenances = {table.full_name: self._provenance_of(table) for table in endpoint.tables}
         # What was read under another policy or catalogue cannot be carried over.
         comparable = all(
-            origin is not None
-            and origin.policies == policies_of(table, policies)
-            and origin.catalogue_version == VERSION
+            provenance is not None
+            and provenance.policies == policies_of(table, policies)
+            and provenance.catalogue_version == VERSION
             for table in endpoint.tables
-            for origin in (self._origins[table.full_name],)
+            for provenance in (self._provenances[table.full_name],)
         )
         self._is_comparable = comparable and not full
         self._is_partial = self._is_comparable and (endpoint.feed is not None or endpoint.is_incremental)
@@ -84,15 +84,15 @@ class Plan:
         self._listed: set[int] | None = None
         self._in_neither: dict[str, set[int]] = {}
 
-    def _origin_of(self, table: Table) -> Origin | None:
-        """The origin of a slice that can be carried over, in part or as a whole; None where all of it is read again.
+    def _provenance_of(self, table: Table) -> Provenance | None:
+        """The provenance of a slice that can be carried over, in part or as a whole; None where all of it is read again.
 
         Raises:
             DamagedSliceError: the slice is damaged, and cannot be read again, because a feed may have forgotten its rows.
         """
         key = self.key(table)
         try:
-            origin = self._lake.origin(key)
+            provenance = self._lake.provenance(key)
             if self.endpoint.feed or self.endpoint.is_incremental:
                 self._lake.check(key)
         except DamagedSliceError as error:
@@ -106,7 +106,7 @@ class Plan:
                     "written",
                 ) from None
             return None
-        return origin
+        return provenance
 
     def key(self, table: Table) -> SliceKey:
         """The slice of one of the endpoint's tables."""
@@ -115,10 +115,10 @@ class Plan:
     @property
     def since(self) -> datetime | None:
         """For a feed, the instant from which rows are wanted; None for all of them."""
-        feed, origin = self.endpoint.feed, self._origins[self.endpoint.name]
-        if feed is None or origin is None or not self._is_partial:
+        feed, provenance = self.endpoint.feed, self._provenances[self.endpoint.name]
+        if feed is None or provenance is None or not self._is_partial:
             return None
-        return origin.fetched - timedelta(days=feed.overlap_days)
+        return provenance.fetched - timedelta(days=feed.overlap_days)
 
     def calls(
         self,
@@ -183,12 +183,12 @@ class Plan:
         """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
         new, key = read.tables[table.full_name].table, self.key(table)
         # Another process may have added to a feed since this read began; what is carried over was looked at then.
-        origin = self._lake.origin(key) if self.endpoint.feed else self._origins[table.full_name]
+        provenance = self._lake.provenance(key) if self.endpoint.feed else self._provenances[table.full_name]
         # A parent that the API does not answer for any more keeps its rows, where they say whose they are.
         keeps_left = self.endpoint.fan_out is not None and self.endpoint.fan_out.once is not None
         unknown = read.left if keeps_left else read.unknown if self._parent_column(table) else ()
         kept = {ids[0] for ids in (*self._kept, *self._kept_once, *unknown)}
-        if origin is None or not (kept or self.endpoint.feed or self._listed is not None):
+        if provenance is None or not (kept or self.endpoint.feed or self._listed is not None):
             return new
         try:
             read_before = self._lake.read(key)
@@ -197,16 +197,16 @@ class Plan:
                 raise
             # What parents that are gone had is lost with the file, which is set aside.
             return new
-        previous = under_policy(read_before, table, origin, self._policies)
+        previous = under_policy(read_before, table, provenance, self._policies)
         if self.endpoint.feed:
             # Also where everything was read: nobody knows how long the API keeps what it sends.
             return _merged_feed(table, previous, new)
         previous = aligned(previous, new.schema)
-        kept |= self._found_in_neither(table, previous, origin)
+        kept |= self._found_in_neither(table, previous, provenance)
         carried = previous.filter(pc.is_in(previous.column(self._link(table)), pa.array(sorted(kept), pa.int64())))
         return pa.concat_tables([carried, new])
 
-    def _found_in_neither(self, table: Table, previous: pa.Table, origin: Origin) -> set[int]:
+    def _found_in_neither(self, table: Table, previous: pa.Table, provenance: Provenance) -> set[int]:
         """Who has rows in the previous slice and is in neither list, for the first time.
 
         The two lists are read one after the other, and whoever changes from one to the other in between is in neither.
@@ -215,7 +215,7 @@ class Plan:
         if self._listed is None:
             return set()
         absent = set(previous.column(self._link(table)).to_pylist()) - self._listed - {None}
-        found = {number for number in absent if f"{number}/{_IN_NEITHER}" not in origin.covered}
+        found = {number for number in absent if f"{number}/{_IN_NEITHER}" not in provenance.covered}
         self._in_neither[table.full_name] = found
         return found
 
@@ -234,8 +234,8 @@ class Plan:
 
     def _due_once(self, parents: Sequence[Parent]) -> list[Parent]:
         """Who is to be read of those that are read once: nobody asked for them yet, or their row changed."""
-        origin = self._origins[self.endpoint.name]
-        before = origin.covered if origin and self._is_comparable else {}
+        provenance = self._provenances[self.endpoint.name]
+        before = provenance.covered if provenance and self._is_comparable else {}
         self._once = {parent.key: parent.digest for parent in parents}
         self._kept_once = {
             key: digest for key, digest in self._once.items() if before.get(f"{key[0]}/{_ONCE}") == digest
@@ -250,8 +250,8 @@ class Plan:
         return ((feed.since_param, text),)
 
     def _covered(self) -> dict[ParentKey, str]:
-        origin = self._origins[self.endpoint.name]
-        covered = origin.covered if origin else {}
+        provenance = self._provenances[self.endpoint.name]
+        covered = provenance.covered if provenance else {}
         marks = (_ONCE, _IN_NEITHER)
         return {tuple(map(int, key.split("/"))): digest for key, digest in covered.items() if not key.endswith(marks)}
 

@@ -28,8 +28,8 @@ def list_limit(config: Config, lake: Lake, portal: str, endpoint: Endpoint, mont
     before: int | None = None
     # A slice that cannot be read now is an error where it is needed; here it is as if there were none.
     with suppress(StorageError):
-        origins = [lake.origin(SliceKey.of(one.full_name, portal, month)) for one in endpoint.tables]
-        before = max((one.kept for one in origins if one is not None), default=None)
+        provenances = [lake.provenance(SliceKey.of(one.full_name, portal, month)) for one in endpoint.tables]
+        before = max((one.kept for one in provenances if one is not None), default=None)
     if before is None:
         return ListLimit(hosts.list_rows * hosts.list_growth)
     return ListLimit(max(hosts.list_rows, hosts.list_growth * before), before)

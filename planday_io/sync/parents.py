@@ -91,10 +91,10 @@ class ParentTables:
 
     def _in_lake(self, table: str, month: str | None) -> pa.Table | None:
         key = SliceKey.of(table, self._portal, month)
-        origin = self._lake.usable_origin(key) if self._batch else None
-        if origin is None or origin.batch != self._batch:
+        provenance = self._lake.usable_provenance(key) if self._batch else None
+        if provenance is None or provenance.batch != self._batch:
             return None
-        if datetime.now(UTC) - origin.fetched > timedelta(seconds=_SHARED_SECONDS):
+        if datetime.now(UTC) - provenance.fetched > timedelta(seconds=_SHARED_SECONDS):
             return None
         with suppress(DamagedSliceError):
             return self._lake.read(key)

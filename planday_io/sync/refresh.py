@@ -105,9 +105,9 @@ async def _watch(
     endpoint = session.catalogue.endpoint_of(watch.table)
     table = session.catalogue.table(watch.table)
     fetched = [
-        origin.fetched
+        provenance.fetched
         for key in session.lake.slices(watch.table, session.portal)
-        if (origin := session.lake.usable_origin(key)) is not None
+        if (provenance := session.lake.usable_provenance(key)) is not None
     ]
     due = endpoints_of(session.catalogue, session.settings, session.catalogue.domains())
     months = [one for one in due if one.grid == "month"]

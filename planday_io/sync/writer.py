@@ -19,7 +19,7 @@ from planday_io.errors import DamagedSliceError, ShrunkSnapshotError
 from planday_io.lake.guard import check_shrink
 from planday_io.lake.history import Histories
 from planday_io.lake.policies import policies_of
-from planday_io.lake.slices import Lake, Origin
+from planday_io.lake.slices import Lake, Provenance
 from planday_io.reading.read import EndpointRead
 from planday_io.sync.changes import ChangedMonths
 from planday_io.sync.connection import PortalConnection
@@ -142,7 +142,7 @@ class _NewSlice:
         self._read = read
         self._is_first = table is plan.endpoint.tables[0]
         self._part = read.tables[table.full_name]
-        self._before = writer.lake.usable_origin(plan.key(table))
+        self._before = writer.lake.usable_provenance(plan.key(table))
         # Somebody may have been forgotten since this read began.
         self._rows = writer.erased.of(table, plan.merged(table, read), plan.month, read.rows())
         self._is_superseded = self._before is not None and self._before.fetched > plan.fetched_at
@@ -190,7 +190,7 @@ class _NewSlice:
             return
         key = self._plan.key(self._table)
         self._writer.histories.begin(key)
-        self._writer.lake.write(key, self._rows, self._origin())
+        self._writer.lake.write(key, self._rows, self._provenance())
         self._writer.histories.try_to_follow(key, self._rows)
 
     def report(self, began: float) -> TableReport:
@@ -228,11 +228,11 @@ class _NewSlice:
                 f"as {file.name}: remove it when nobody needs it"
             )
 
-    def _origin(self) -> Origin:
+    def _provenance(self) -> Provenance:
         writer, part = self._writer, self._part
         portal_id = writer.connection.portal_id
         assert portal_id is not None  # noqa: S101 - verified before anything is read
-        return Origin(
+        return Provenance(
             run_id=writer.run_id,
             portal_id=portal_id,
             fetched_at=self._plan.fetched_at.isoformat(),

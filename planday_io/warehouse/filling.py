@@ -15,7 +15,7 @@ from planday_io.catalogue import Catalogue, Table
 from planday_io.config.model import Privacy as Policies
 from planday_io.errors import PublicationError
 from planday_io.frames.types import duckdb_columns, quote
-from planday_io.lake.slices import Origin, SliceKey
+from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.warehouse import ledger, months, zones
 from planday_io.warehouse.definitions import define, literal, sql_name
 from planday_io.warehouse.standing import attached
@@ -23,10 +23,10 @@ from planday_io.warehouse.standing import attached
 STORAGE_VERSION = "v1.2.0"
 """The storage format of DuckDB 1.2, which older clients read; a copy keeps it."""
 
-Slices = Mapping[SliceKey, tuple[Origin, Path]]
-"""Slices with their origin and the file to read them from."""
+Slices = Mapping[SliceKey, tuple[Provenance, Path]]
+"""Slices with their provenance and the file to read them from."""
 
-Written = list[tuple[SliceKey, Origin, int]]
+Written = list[tuple[SliceKey, Provenance, int]]
 """Each slice written, with the number of its rows that another month has."""
 
 
@@ -83,9 +83,9 @@ class Filling:
                     self._carry(db, key)
             facts = [key for key in (*slices, *carried) if key.month and not is_derived(self._catalogue, key)]
             elsewhere = months.keep_latest(db, self._catalogue, facts)
-            done = [(key, origin, elsewhere.pop(key, 0)) for key, (origin, _) in slices.items()]
-            for key, origin, count in done:
-                ledger.record(db, key, origin, count, is_derived=is_derived(self._catalogue, key))
+            done = [(key, provenance, elsewhere.pop(key, 0)) for key, (provenance, _) in slices.items()]
+            for key, provenance, count in done:
+                ledger.record(db, key, provenance, count, is_derived=is_derived(self._catalogue, key))
             # What remains are slices that were not written now: until now all of their rows were published.
             for key, count in elsewhere.items():
                 db.execute(
@@ -110,16 +110,16 @@ class Filling:
         columns = [column for column, _, _ in ledger.TABLES[book][1]]
         _take_over(db, book, columns, is_slice, [key.full_name, key.portal, key.month])
 
-    def check(self, file: Path, written: Iterable[tuple[SliceKey, Origin, int]]) -> None:
+    def check(self, file: Path, written: Iterable[tuple[SliceKey, Provenance, int]]) -> None:
         """Open the new file as a reader would and count what was just written. Raises PublicationError."""
         with attached(file) as db:
-            for key, origin, elsewhere in written:
+            for key, provenance, elsewhere in written:
                 where, values = _of_slice(key)
                 name = sql_name(self._catalogue.lake_tables[key.full_name])
                 row = db.execute(f"SELECT count(*) FROM {name} WHERE {where}", values).fetchone()
-                if row is None or row[0] != origin.kept - elsewhere:
+                if row is None or row[0] != provenance.kept - elsewhere:
                     raise PublicationError(
-                        f"the new warehouse has {row and row[0]} rows of {key} where its slice has {origin.kept}, "
+                        f"the new warehouse has {row and row[0]} rows of {key} where its slice has {provenance.kept}, "
                         f"{elsewhere} of them in another month; the previous warehouse stays"
                     )
 

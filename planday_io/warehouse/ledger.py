@@ -15,7 +15,7 @@ from typing import NamedTuple
 import duckdb
 
 from planday_io.config.model import Privacy as Policies
-from planday_io.lake.slices import Origin, SliceKey
+from planday_io.lake.slices import Provenance, SliceKey
 
 SLICES, DERIVED, PUBLICATION = "sync.slices", "sync.derived", "sync.publication"
 
@@ -157,13 +157,15 @@ def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
     )
 
 
-def record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhere: int, *, is_derived: bool) -> None:
+def record(
+    db: duckdb.DuckDBPyConnection, key: SliceKey, provenance: Provenance, elsewhere: int, *, is_derived: bool
+) -> None:
     """Write the row of a slice in place of its former one.
 
     Args:
         db: the new file, in a transaction.
         key: the slice.
-        origin: of the slice.
+        provenance: of the slice.
         elsewhere: rows that a later read found in another month.
         is_derived: whether it is a history, or the log of runs.
     """
@@ -172,7 +174,7 @@ def record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhe
         f"DELETE FROM {name} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
         [key.full_name, key.portal, key.month],
     )
-    row = _derived_values(key, origin) if is_derived else _values(key, origin, elsewhere)
+    row = _derived_values(key, provenance) if is_derived else _values(key, provenance, elsewhere)
     columns = TABLES[name][1]
     db.execute(
         f"INSERT INTO {name} ({', '.join(column for column, _, _ in columns)}) VALUES ({', '.join('?' * len(columns))})",
@@ -180,29 +182,37 @@ def record(db: duckdb.DuckDBPyConnection, key: SliceKey, origin: Origin, elsewhe
     )
 
 
-def _derived_values(key: SliceKey, origin: Origin) -> tuple[object, ...]:
-    return (key.full_name, key.portal, key.month, origin.kept, origin.fetched_at, origin.run_id, origin.slice_id)
+def _derived_values(key: SliceKey, provenance: Provenance) -> tuple[object, ...]:
+    return (
+        key.full_name,
+        key.portal,
+        key.month,
+        provenance.kept,
+        provenance.fetched_at,
+        provenance.run_id,
+        provenance.slice_id,
+    )
 
 
-def _values(key: SliceKey, origin: Origin, elsewhere: int) -> tuple[object, ...]:
+def _values(key: SliceKey, provenance: Provenance, elsewhere: int) -> tuple[object, ...]:
     """The ledger row of a slice, in the order of its columns."""
     return (
         key.full_name,
         key.portal,
-        origin.portal_id,
+        provenance.portal_id,
         key.month,
-        origin.verdict,
-        origin.expected_total,
-        origin.received,
-        origin.distinct_keys,
-        origin.kept,
-        origin.fetched_at,
-        origin.run_id,
-        origin.requests,
-        origin.window,
+        provenance.verdict,
+        provenance.expected_total,
+        provenance.received,
+        provenance.distinct_keys,
+        provenance.kept,
+        provenance.fetched_at,
+        provenance.run_id,
+        provenance.requests,
+        provenance.window,
         elsewhere,
-        origin.catalogue_version,
-        origin.slice_id,
+        provenance.catalogue_version,
+        provenance.slice_id,
     )
 
 

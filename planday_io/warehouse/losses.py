@@ -11,7 +11,7 @@ from pathlib import Path
 
 from planday_io.catalogue import Catalogue
 from planday_io.errors import LostSliceError, PublicationError, StorageError
-from planday_io.lake.origin import Origin, SliceKey
+from planday_io.lake.provenance import Provenance, SliceKey
 from planday_io.lake.published import lost_text, older_text
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Lake
@@ -55,10 +55,10 @@ class Losses:
         moving = {portal for pair in unfinished_renames(self._lake.root) for portal in pair} | {self._removed_portal}
         return [key for key in current.shown if key.full_name in tables and key.portal not in moving]
 
-    def is_current(self, key: SliceKey, origin: Origin, current: Standing | None) -> bool:
+    def is_current(self, key: SliceKey, provenance: Provenance, current: Standing | None) -> bool:
         """Whether a slice is no older than what the file shows of it, as one from a backup would be."""
         shown = current.shown.get(key) if current is not None and not self._accepts else None
-        why = older_text(key, origin, shown.slice_id, shown.read_at) if shown is not None else ""
+        why = older_text(key, provenance, shown.slice_id, shown.read_at) if shown is not None else ""
         if why:
             self.problems[key] = LostSliceError(lost_text(key, why))
         return not why
@@ -80,12 +80,12 @@ class Losses:
         for key in self.shown(current):
             number, portal = current.shown[key].portal_id, key.portal
             # One slice per portal tells.
-            if not number or portal in known or (origin := self._lake.usable_origin(key)) is None:
+            if not number or portal in known or (provenance := self._lake.usable_provenance(key)) is None:
                 continue
             known.add(portal)
-            if origin.portal_id != number:
+            if provenance.portal_id != number:
                 raise PublicationError(
                     f"{self._warehouse} shows Planday portal {number} as '{portal}', and in {self._lake.root} '{portal}' is "
-                    f"portal {origin.portal_id}: they do not belong together. Correct `lake` or `warehouse` in "
+                    f"portal {provenance.portal_id}: they do not belong together. Correct `lake` or `warehouse` in "
                     "portals.yaml, or, if the lake is right, `planday publish --rebuild`. Nothing was changed"
                 )

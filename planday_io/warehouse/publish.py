@@ -187,15 +187,15 @@ class _Publisher:
                     if not slices and current and current.made == self._wanted:
                         return self._done(began, {}, is_rebuild=False)
                 self._renew(current, slices, carried, is_anew=is_anew)
-                for key, (origin, _) in slices.items():
-                    self._lake.published(key, origin)
+                for key, (provenance, _) in slices.items():
+                    self._lake.published(key, provenance)
             for key, found in unusable.items():
                 if self._accepts_loss and isinstance(found, DamagedSliceError):
                     self._lake.give_up(key)
         return self._done(began, slices, is_rebuild=is_anew)
 
     def _done(self, began: float, slices: Slices, *, is_rebuild: bool) -> Publication:
-        rows = sum(origin.kept for origin, _ in slices.values())
+        rows = sum(provenance.kept for provenance, _ in slices.values())
         seconds = time.monotonic() - began
         return Publication(len(slices), rows, seconds, is_rebuild, tuple(self._notices), dict(self._problems))
 

@@ -40,11 +40,11 @@ def refresh_limited(config_path: str) -> None:
     config = load_config(Path(config_path), CATALOGUE)
     lake = Lake(config.lake, config.state)
     key = SliceKey.of("hr.employees", "oslo")
-    table, origin = lake.read(key), lake.origin(key)
+    table, provenance = lake.read(key), lake.provenance(key)
     assert table.schema.equals(arrow_schema(CATALOGUE.table("hr.employees"), config.privacy))
-    assert origin is not None
+    assert provenance is not None
     try:
         with lake.locked(key):
-            lake.write(key, table, origin)
+            lake.write(key, table, provenance)
     except StorageError as error:
         print(error)

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
-from planday_io.lake.slices import Lake, Origin, SliceKey
+from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.sandbox.serve import write_config
 from planday_io.sandbox.state import Sandbox
 from planday_io.sync.refresh import refresh
@@ -96,8 +96,8 @@ class Installation:
     def frame(self, table: str, portal: str = "oslo", month: str | None = None) -> pa.Table:
         return self.lake.read(SliceKey.of(table, portal, month))
 
-    def origin(self, table: str, portal: str = "oslo", month: str | None = None) -> Origin | None:
-        return self.lake.origin(SliceKey.of(table, portal, month))
+    def provenance(self, table: str, portal: str = "oslo", month: str | None = None) -> Provenance | None:
+        return self.lake.provenance(SliceKey.of(table, portal, month))
 
     def bytes_of(self, table: str, portal: str = "oslo", month: str | None = None) -> bytes:
         return self.lake.path(SliceKey.of(table, portal, month)).read_bytes()

@@ -45,7 +45,7 @@ class SliceKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Provenance:
     """Where a slice comes from, and why it counts as complete.
 
     Args:
