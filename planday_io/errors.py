@@ -109,6 +109,10 @@ class MissingScopeError(ApiError):
     """403: the app was created without the scope."""
 
 
+class PageForbiddenError(MissingScopeError):
+    """403 with a page of HTML: a proxy or a firewall may have sent it, so nothing is concluded about scopes."""
+
+
 class NotFoundError(ApiError):
     """404: no such entity, or no such path."""
 

@@ -9,13 +9,18 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from planday_io.catalogue import CATALOGUE
 from planday_io.client.asking import Answer
 from planday_io.client.grants import REFUSED_REFRESH, TokenAnswer, scopes_in, token_answer
-from planday_io.errors import AuthorizationError, PlandayError, TokenRejectedError, TransientApiError
+from planday_io.errors import (
+    AuthorizationError,
+    PageForbiddenError,
+    PlandayError,
+    TokenRejectedError,
+    TransientApiError,
+)
 from planday_io.onboarding import authorize
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
@@ -212,6 +217,17 @@ def test_a_scope_that_is_listed_and_refused_is_reported(make: Make) -> None:
     )
 
 
+def test_a_page_in_the_way_takes_no_column_away(make: Make) -> None:
+    planday = make()
+    told_scopes(planday, "employee:read ssn:read", {"ssn:read", "birthdate:read", "bankaccount:read"})
+    planday.refresh("hr.employees")
+    before = planday.bytes_of("hr.employees")
+    planday.sandbox.faults.append(Fault("/hr/v1.0/employees", lambda *_: HTMLResponse("<p>Blocked", 403), times=1))
+    with pytest.raises(PageForbiddenError, match="a proxy or a firewall may have refused it"):
+        planday.refresh("hr.employees", full=True)
+    assert planday.bytes_of("hr.employees") == before
+
+
 def test_a_scope_that_is_lacking_is_reported(make: Make) -> None:
     planday = make(sends_scope=True)
     planday.edit_config("defaults:", "privacy: {sensitive: keep}\ndefaults:")
@@ -246,16 +262,16 @@ def test_a_page_in_the_way_of_a_revocation_removes_nothing(planday: Installation
     page = Response(b"<html>Log in to the guest network</html>", media_type="text/html")
     planday.sandbox.faults.append(Fault("/connect/", lambda *_: page, times=None))
     with pytest.raises(PlandayError):
-        authorize.revoke(planday.config, CATALOGUE, "oslo")
+        authorize.revoke(planday.config, "oslo")
     assert token.exists()
     planday.sandbox.faults.clear()
     planday.serve(Route("/connect/revocation", lambda _: page, methods=["POST"]))
     with pytest.raises(AuthorizationError, match="still works"):
-        authorize.revoke(planday.config, CATALOGUE, "oslo")
+        authorize.revoke(planday.config, "oslo")
     assert token.exists()
 
 
 @pytest.mark.parametrize("told", [b"<html>", b'{"code_challenge_methods_supported": "S256"}', b"[" * 100_000, b"\xff"])
 def test_discovery_that_is_none_offers_nothing(planday: Installation, told: bytes) -> None:
     planday.sandbox.faults.append(Fault("/.well-known", lambda *_: Response(told), times=None))
-    assert "code_challenge" not in authorize.begin(planday.config, CATALOGUE, "oslo", scopes=[]).url
+    assert "code_challenge" not in authorize.begin(planday.config, "oslo", scopes=[]).url

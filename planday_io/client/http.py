@@ -41,6 +41,7 @@ from planday_io.errors import (
     MalformedJsonError,
     MissingScopeError,
     NotFoundError,
+    PageForbiddenError,
     PlandayError,
     RateLimitedError,
     ServerError,
@@ -318,9 +319,11 @@ class PortalClient:
             return BadRequestError("the API does not take a parameter of this call, or does not know the id", **about)
         if status == 403:
             lacks = f"the app lacks scope {scope}" if scope else "the app lacks a scope that is not documented"
+            error = MissingScopeError
             if is_page(answer.content):
+                error = PageForbiddenError
                 lacks = f"a page of HTML came, so a proxy or a firewall may have refused it. If it was Planday, {lacks}"
-            return MissingScopeError(
+            return error(
                 f"{lacks}. Scopes are fixed when an app is created, so create a new app with it and authorize it on "
                 f"this portal, or exclude the tables it fills from the resources of portal '{self.portal}'",
                 **about,

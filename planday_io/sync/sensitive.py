@@ -10,7 +10,7 @@ import pyarrow as pa
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.http import PortalClient
 from planday_io.config.model import Privacy
-from planday_io.errors import MissingScopeError
+from planday_io.errors import MissingScopeError, PageForbiddenError
 from planday_io.reading.calls import Params
 from planday_io.sync.connection import PortalConnection
 
@@ -91,6 +91,9 @@ class SensitiveMembers:
                 params=[("limit", "1"), (endpoint.opt_in.param, value)],
                 scope=scope,
             )
+        except PageForbiddenError:
+            # Whoever sent the page, members that came before must not become NULL because of it.
+            raise
         except MissingScopeError:
             why = f"the app lacks scope {scope}"
             if scope in ((await client.authorize()).scopes or ()):
