@@ -129,6 +129,8 @@ def test_requests_go_on_whatever_answers_say(
         ({"retry-after": "86400"}, 60.0),
         ({"x-ratelimit-reset": "12, 33"}, 33.1),
         ({"x-ratelimit-reset": "soon", "retry-after": "7"}, 7.1),
+        ({"x-ratelimit-reset": "1", "retry-after": "7"}, 7.1),
+        ({"x-ratelimit-reset": "9", "retry-after": "2"}, 9.1),
         ({"x-ratelimit-reset": "²"}, None),
         ({"x-ratelimit-reset": "-5"}, None),
     ],

@@ -99,22 +99,21 @@ def count_of(text: str) -> int | None:
 
 
 def wait_of(headers: Mapping[str, str], clock: float | None = None) -> float | None:
-    """Seconds to wait, from `x-ratelimit-reset` or `Retry-After`; None where neither tells. Never above `LONGEST_SECONDS`.
+    """Seconds to wait: the longer of `x-ratelimit-reset` and `Retry-After`; None where neither says. At most `LONGEST_SECONDS`.
 
     Args:
         headers: of an answer.
         clock: seconds since the epoch now, for instants; an answer's own `Date` comes first, because clocks differ.
     """
     now = _instant(headers.get("date", "")) or (time.time() if clock is None else clock)
+    known: list[float] = []
     for name in ("x-ratelimit-reset", "retry-after"):
         header = headers.get(name, "")
         instant = _instant(header)
-        told = [instant - now] if instant is not None else [_seconds(part, now) for part in header.split(",")]
-        known = [seconds for seconds in told if seconds is not None]
-        if known:
-            # Whole seconds are rounded by the server, we do not know which way.
-            return min(max(*known, 1.0) + 0.1, LONGEST_SECONDS)
-    return None
+        stated = [instant - now] if instant is not None else [_seconds(part, now) for part in header.split(",")]
+        known += [seconds for seconds in stated if seconds is not None]
+    # Whole seconds are rounded by the server, we do not know which way.
+    return min(max(*known, 1.0) + 0.1, LONGEST_SECONDS) if known else None
 
 
 def _seconds(text: str, now: float) -> float | None:
