@@ -17,8 +17,9 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, StorageError
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook, FailureNote, failure_of
+from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, failure_of
 from planday_io.monitoring.notifier import AlertBook, Look
+from planday_io.state import Failure, State
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -83,8 +84,8 @@ def look(
     now = now or datetime.now(UTC)
     # Where nothing can be noted, what is known already is told all the same; the look tells that files cannot be written.
     with suppress(StorageError):
-        FailureBook(config.state).keep_only(config.portals)
-        FailureBook(config.state).clear(INSTALLATION, [DAGSTER])
+        State(config.state).failures.keep_only([*config.portals, INSTALLATION])
+        State(config.state).failures.resolve(INSTALLATION, [DAGSTER])
     note_crashed_runs(config, instance, since or now - _LOOKED_BACK, now)
     active = {
         run.run_id: (portal, run.status)
@@ -116,21 +117,23 @@ def _current(config: Config, fault_of: Callable[[Path], ConfigError | None], now
 def look_without_dagster(config: Config, error: StorageError, now: datetime | None = None) -> Look:
     """Find incidents and tell what is new where Dagster's storage cannot be used, which is one of them."""
     now = now or datetime.now(UTC)
-    book = FailureBook(config.state)
+    failures = State(config.state).failures
     with suppress(StorageError):
-        book.keep_only(config.portals)
-        book.note([failure_of(error, portal=INSTALLATION, table=DAGSTER, month=None, run_id="", now=now)])
+        failures.keep_only([*config.portals, INSTALLATION])
+        failures.record([failure_of(error, portal=INSTALLATION, table=DAGSTER, month=None, run_id="", now=now)])
     return AlertBook(config, CATALOGUE).look(now)
 
 
 def note_configuration(config: Config, fault: ConfigError | None, now: datetime) -> None:
     """Note that the configuration cannot be used, or that it can be again. A note that cannot be written is left."""
-    book = FailureBook(config.state)
+    failures = State(config.state).failures
     with suppress(StorageError):
         if fault is None:
-            book.clear(INSTALLATION, [CONFIGURATION])
+            failures.resolve(INSTALLATION, [CONFIGURATION])
         else:
-            book.note([failure_of(fault, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)])
+            failures.record(
+                [failure_of(fault, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)]
+            )
 
 
 def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
@@ -154,8 +157,8 @@ def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datet
 def _note_crash(
     config: Config, run: dg.DagsterRun, portal: str, month: str | None, began: datetime, ended: datetime
 ) -> None:
-    lake, book = Lake(config.lake, config.state), FailureBook(config.state)
-    held = {(note.table, note.month) for note in book.of(portal)}
+    lake, failures = Lake(config.lake, config.state), State(config.state).failures
+    held = {(note.table, note.month) for note in failures.of(portal)}
     same = {run.run_id, run.parent_run_id, run.root_run_id}
     tables = {".".join(key.path) for key in run.asset_selection or ()}
     lost = {
@@ -163,15 +166,15 @@ def _note_crash(
         for table in tables
         if (table, month) not in held and not _is_read(lake, SliceKey.of(table, portal, month), same, began)
     }
-    book.note(
-        FailureNote(
+    failures.record(
+        Failure(
             portal=portal,
             table=table,
             month=month,
             cause="crash",
             error=f"run {run.run_id} ended without telling why",
             run_id=run.run_id,
-            since=ended.isoformat(timespec="seconds"),
+            since=ended,
         )
         for table in sorted(lost)
     )

@@ -18,7 +18,8 @@ from pipelines.storage_faults import storage_fault
 from planday_io.config import Config
 from planday_io.errors import PlandayError, StorageError
 from planday_io.faults import known, trace_of
-from planday_io.monitoring.failures import INSTALLATION, FailureBook, failure_of
+from planday_io.monitoring.failures import INSTALLATION, failure_of
+from planday_io.state import State
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def noting(config: Config, tick: str, portal: str = INSTALLATION) -> Iterator[No
     Raises:
         PlandayError: what was raised, without a text that is not ours: Dagster keeps it.
     """
-    book = FailureBook(config.state)
+    failures = State(config.state).failures
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
@@ -41,9 +42,9 @@ def noting(config: Config, tick: str, portal: str = INSTALLATION) -> Iterator[No
         now = datetime.now(UTC)
         # Where nothing can be noted, Dagster's UI still shows the failed tick.
         with suppress(StorageError):
-            book.note([failure_of(told, portal=portal, table=tick, month=None, run_id="", now=now)])
+            failures.record([failure_of(told, portal=portal, table=tick, month=None, run_id="", now=now)])
         if told is not error:
             dg.get_dagster_logger().error("%s", trace_of(error))
         raise told from None
     with suppress(StorageError):
-        book.clear(portal, [tick])
+        failures.resolve(portal, [tick])

@@ -16,7 +16,8 @@ from planday_io.faults import known
 from planday_io.files import close_to_others
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, FailureBook, failure_of
+from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, failure_of
+from planday_io.state import State
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication, publish_from
@@ -82,7 +83,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Take down what was written: for the log of runs, and that it fails no longer."""
         with self._noting():
-            FailureBook(self._config.state).clear(portal, [report.table for report in reports], month)
+            State(self._config.state).failures.resolve(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
         run.portal_id = self.session(portal).connection.portal_id
         for report in reports:
@@ -111,7 +112,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         # Nobody waits for a portal that was taken out.
         for_alerts = (*tables, *left_out) if portal in self._config.portals else ()
         with self._noting():
-            FailureBook(self._config.state).note(
+            State(self._config.state).failures.record(
                 failure_of(error, portal=portal, table=table, month=month, run_id=self._run_id, now=now)
                 for table in for_alerts
             )
@@ -167,7 +168,7 @@ def publish_pending(
     config: Config, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
 ) -> Publication:
     """Bring the warehouse up to date, and take down for alerts whether that failed. Raises PublicationError."""
-    book = FailureBook(config.state)
+    failures = State(config.state).failures
     try:
         done = publish_from(config, CATALOGUE, rebuild=rebuild, compare_all=compare_all)
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
@@ -179,26 +180,27 @@ def publish_pending(
         )
         note = failure_of(told, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=datetime.now(UTC))
         with suppress(StorageError):
-            book.note([note])
+            failures.record([note])
         # What else was raised may quote a cell; Dagster keeps the text of what leaves here.
         raise told from None
     with suppress(StorageError):
-        book.clear(INSTALLATION, [WAREHOUSE])
-        _note_problems(book, done, run_id)
+        failures.resolve(INSTALLATION, [WAREHOUSE])
+        _note_problems(State(config.state), done, run_id)
     for notice in (*done.notices, *map(str, done.problems.values())) if run_id else ():
         dg.get_dagster_logger().warning(notice)
     return done
 
 
-def _note_problems(book: FailureBook, done: Publication, run_id: str) -> None:
+def _note_problems(state: State, done: Publication, run_id: str) -> None:
     """Take down for alerts what a publication left out, and that the rest is left out no longer."""
+    failures = state.failures
     left_out = {str(key): (key, error) for key, error in done.problems.items()}
-    noted = [note.table for note in book.of(INSTALLATION) if SliceKey.parse(note.table)]
-    book.clear(INSTALLATION, [name for name in noted if name not in left_out])
+    noted = [note.table for note in failures.of(INSTALLATION) if SliceKey.parse(note.table)]
+    failures.resolve(INSTALLATION, [name for name in noted if name not in left_out])
     now = datetime.now(UTC)
-    book.note(
+    failures.record(
         failure_of(error, portal=INSTALLATION, table=name, month=None, run_id=run_id, now=now)
         for name, (key, error) in left_out.items()
         # The run that failed to read it is an incident already.
-        if not any((note.table, note.month) == (key.full_name, key.month) for note in book.of(key.portal))
+        if not any((note.table, note.month) == (key.full_name, key.month) for note in failures.of(key.portal))
     )

@@ -21,12 +21,13 @@ from pipelines.definitions import build_definitions
 from pipelines.resources import publish_pending
 from planday_io.catalogue import CATALOGUE
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.failures import FailureBook, FailureNote
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
-from planday_io.state.records import files_set_aside
+from planday_io.state import Failure, State
+from planday_io.state.database import database_file
 from tests.support.commands import PLANDAY, environment, planday_command
 from tests.support.cutting import failing
+from tests.support.damage import DAMAGE
 from tests.support.installation import Hook, Installation, run
 from tests.support.notes import DEPARTMENTS, GROUPS, note, told
 
@@ -129,7 +130,7 @@ def test_what_begins_again_before_its_end_was_told_is_no_news(planday: Installat
     note(planday, DEPARTMENTS, "api")
     book.look(now)
     hook.status = 500
-    FailureBook(planday.config.state).clear("oslo", [DEPARTMENTS])
+    State(planday.config.state).failures.resolve("oslo", [DEPARTMENTS])
     book.look(now + timedelta(minutes=1))
     hook.status = 200
     note(planday, DEPARTMENTS, "api")
@@ -139,18 +140,18 @@ def test_what_begins_again_before_its_end_was_told_is_no_news(planday: Installat
 
 def test_a_message_has_bounds(planday: Installation, hook: Hook) -> None:
     made = [
-        FailureNote(
+        Failure(
             portal="oslo",
             table=table.full_name,
             month=None,
             cause="api",
             error=f"{number} " + "x" * 5000,
             run_id=f"run-{number}",
-            since="2026-11-01T00:00:00+00:00",
+            since=datetime(2026, 11, 1, tzinfo=UTC),
         )
         for number, table in enumerate(CATALOGUE.tables())
     ]
-    FailureBook(planday.config.state).note(made)
+    State(planday.config.state).failures.record(made)
     for portal in ("oslo", "copenhagen", "london"):
         note(planday, DEPARTMENTS, "data", portal=portal, error=f"{portal} " + "y" * 5000)
     AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
@@ -252,13 +253,12 @@ def test_a_crash_beside_a_failure_is_told_and_what_a_parent_run_wrote_is_not(
     assert sorted(told(hook)) == [("failed", "crash", [GROUPS]), ("failed", "data", ["hr.employees"])]
 
 
-def test_damaged_notes_of_one_portal_keep_no_crash_of_another_from_being_told(
+def test_a_crash_is_reported_although_the_state_was_damaged(
     planday: Installation, hook: Hook, instance: DagsterInstance
 ) -> None:
-    note(planday, DEPARTMENTS, "api")
-    (planday.config.state / "failures" / "oslo.json").write_text("{")
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
-    # The newest is looked at first.
+    note(planday, DEPARTMENTS, "api")
+    DAMAGE["cut"](database_file(planday.config.state))
     for portal in ("london", "oslo"):
         made = instance.create_run_for_job(
             job,
@@ -298,24 +298,14 @@ def test_a_nearly_full_disk_does_not_come_and_go(
     assert told(hook) == [("recovered", "disk", [])]
 
 
-def test_damaged_notes_and_notes_of_another_version(planday: Installation, hook: Hook) -> None:
-    note(planday, DEPARTMENTS, "api")
+def test_failures_of_another_version_are_reported(planday: Installation, hook: Hook) -> None:
+    note(planday, DEPARTMENTS, "something new")
     book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
     book.look(now)
-    hook.take()
-    file = planday.config.state / "failures" / "oslo.json"
-    good = file.read_text()
-    file.write_text("{")
+    assert told(hook) == [("failed", "other", [DEPARTMENTS])]
+    State(planday.config.state).failures.resolve("oslo", [DEPARTMENTS])
     book.look(now)
-    ((event, cause, _),) = told(hook)
-    assert (event, cause) == ("failed", "state"), "what is damaged tells nobody that something is over"
-    file.write_text(good.replace('"api"', '"something new"'))
-    book.look(now)
-    assert {(event, cause) for event, cause, _ in told(hook)} == {("failed", "other")}
-    for aside in files_set_aside(planday.config.state):
-        aside.unlink()
-    book.look(now)
-    assert {(event, cause) for event, cause, _ in told(hook)} == {("recovered", "state"), ("recovered", "api")}
+    assert told(hook) == [("recovered", "other", [DEPARTMENTS])]
 
 
 def test_a_damaged_book_is_begun_anew_and_all_is_watched(planday: Installation, hook: Hook) -> None:

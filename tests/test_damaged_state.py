@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from planday_io.client.tokens import RefreshTokenStore
 from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.monitoring.failures import INSTALLATION, FailureBook, FailureNote
+from planday_io.monitoring.failures import INSTALLATION
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import month_of
@@ -24,23 +23,11 @@ from planday_io.state.records import files_set_aside, read_record, remove_record
 from planday_io.sync.changes import ChangedMonths
 from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
+from tests.support.damage import DAMAGE
 from tests.support.installation import Installation, Make
 
 THIS = month_of(datetime.now(UTC).date())
 PORTALS = ["oslo", "london", "copenhagen"]
-DAMAGE: dict[str, Callable[[Path], object]] = {
-    "empty": lambda path: path.write_bytes(b""),
-    "binary": lambda path: path.write_bytes(bytes(range(256))),
-    "no utf-8": lambda path: path.write_bytes(b'{"at": "\xff\xfe"}'),
-    "utf-16": lambda path: path.write_bytes("{}".encode("utf-16")),
-    "null": lambda path: path.write_bytes(b"null"),
-    "list": lambda path: path.write_bytes(b"[1, 2]"),
-    "number": lambda path: path.write_bytes(b"1e999999"),
-    "nested": lambda path: path.write_bytes(b"[" * 200_000),
-    "other members": lambda path: path.write_bytes(b'{"tables": 1, "at": [], "refresh_token": {}, "open": 0}'),
-    "cut": lambda path: path.write_bytes(path.read_bytes()[: max(1, path.stat().st_size // 2)]),
-    "folder": lambda path: (path.unlink(), path.mkdir(), (path / "x").write_text("x")),
-}
 STRAY = (
     "oslo.json~",
     ".DS_Store",
@@ -89,16 +76,14 @@ def state_files(planday: Installation) -> list[Path]:
     """One of each kind that can be found out again, as a sync leaves them or a kill does."""
     state = planday.config.state
     ChangedMonths(state).mark("oslo", {THIS: ["scheduling.shifts"]}, {}, datetime.now(UTC))
-    for folder in ("history", "pending", "failures"):
+    for folder in ("history", "pending"):
         (state / folder).mkdir(exist_ok=True)
     (state / "history" / "hr.departments.oslo").write_text("2026-11-01T00:00:00+00:00")
     (state / "pending" / "hr.departments.oslo").write_text("0123456789abcdef")
-    (state / "failures" / "oslo.json").write_text("[]")
     found = [
         state / "changed" / f"oslo.{THIS}.json",
         state / "history" / "hr.departments.oslo",
         state / "pending" / "hr.departments.oslo",
-        state / "failures" / "oslo.json",
         state / "watched.json",
         state / "alerts.json",
     ]
@@ -114,13 +99,12 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
     planday.sandbox.rotates = True
     assert synced(planday).is_complete
     state = planday.config.state
-    for file, kind in zip(state_files(planday), ("binary", "empty", "folder", "list", "null", "utf-16"), strict=True):
+    for file, kind in zip(state_files(planday), ("binary", "empty", "folder", "list", "null"), strict=True):
         DAMAGE[kind](file)
     for folder in (
         "changed",
         "history",
         "pending",
-        "failures",
         "tokens",
         "writers",
         "processes",
@@ -165,13 +149,6 @@ def test_each_record_copes_with_each_damage(tmp_path: Path, kind: str) -> None:
     (mark,) = changed.marks()
     assert mark.at > at
     assert {"scheduling.shifts", "payroll.shifts"} <= set(mark.tables), "nobody knows which, so all"
-    book = FailureBook(state)
-    note = FailureNote(portal="oslo", table="a.b", month=None, cause="api", error="", run_id="", since="")
-    book.note([note])
-    DAMAGE[kind](state / "failures" / "oslo.json")
-    assert book.of("oslo") == []
-    book.note([note])
-    assert book.of("oslo") == [note]
     lake = Lake(tmp_path / "lake", state)
     marker = state / "pending" / "hr.departments.oslo"
     marker.parent.mkdir()

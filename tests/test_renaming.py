@@ -23,12 +23,12 @@ from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.baseline import watch, watched_since
-from planday_io.monitoring.failures import FailureBook, FailureNote
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.onboarding.renaming import rename_portal
 from planday_io.privacy.erasure import forget_person
 from planday_io.sandbox.state import Fault
+from planday_io.state import Failure, State
 from planday_io.state.unfinished import UnfinishedCommands
 from planday_io.sync.changes import ChangedMonths
 from tests.support.commands import planday_command
@@ -58,10 +58,8 @@ def installed(planday: Installation) -> Installation:
     now = datetime.now(UTC)
     config = planday.config
     ChangedMonths(config.state).mark("oslo", {MONTH: ["scheduling.shifts"]}, {}, now)
-    note = FailureNote(
-        portal="oslo", table="hr.skills", month=None, cause="scope", error="x", run_id="r", since=now.isoformat()
-    )
-    FailureBook(config.state).note([note])
+    note = Failure(portal="oslo", table="hr.skills", month=None, cause="scope", error="x", run_id="r", since=now)
+    State(config.state).failures.record([note])
     watch(config, CATALOGUE, now)
     AlertBook(config, CATALOGUE).look(now)
     for portal in ("oslo", "london"):
@@ -128,7 +126,9 @@ def test_all_but_the_name_stays_unread(installed: Installation) -> None:
     assert leftovers(planday.folder, "oslo") == []
     config = planday.config
     assert [(mark.portal, mark.month) for mark in ChangedMonths(config.state).marks()] == [("bergen", MONTH)]
-    assert [(note.portal, note.table) for note in FailureBook(config.state).of("bergen")] == [("bergen", "hr.skills")]
+    assert [(note.portal, note.table) for note in State(config.state).failures.of("bergen")] == [
+        ("bergen", "hr.skills")
+    ]
     assert watched_since(config, CATALOGUE, "bergen") == since
     look = AlertBook(config, CATALOGUE).look(datetime.now(UTC))
     assert ("bergen", "scope") in {(one.portal, one.cause) for one in look.open}
@@ -238,10 +238,8 @@ def test_key_that_was_renamed_by_hand(planday: Installation) -> None:
         planday.refresh("hr.departments", "bergen")
     now = datetime.now(UTC)
     log_run(planday.lake, Run(run_id="refused", portal="bergen", started_by="test", started_at=now), now)
-    note = FailureNote(
-        portal="bergen", table="hr.skills", month=None, cause="identity", error="x", run_id="r", since=now.isoformat()
-    )
-    FailureBook(planday.config.state).note([note])
+    note = Failure(portal="bergen", table="hr.skills", month=None, cause="identity", error="x", run_id="r", since=now)
+    State(planday.config.state).failures.record([note])
     done = rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
     assert not done.edited
     assert planday.rows("hr.departments", "bergen") == [{**row, "portal": "bergen"} for row in before]
@@ -249,7 +247,7 @@ def test_key_that_was_renamed_by_hand(planday: Installation) -> None:
         ("bergen", "r"),
         ("bergen", "refused"),
     ]
-    assert FailureBook(planday.config.state).of("bergen") == [], "that the new name was refused is over"
+    assert State(planday.config.state).failures.of("bergen") == [], "that the new name was refused is over"
     planday.refresh("hr.departments", "bergen")
 
 

@@ -22,10 +22,11 @@ from planday_io.config.selection import endpoints_of
 from planday_io.config.ticks import next_tick as next_tick_of
 from planday_io.errors import DamagedSliceError, PlandayError, StorageError
 from planday_io.lake.slices import Lake, Provenance, SliceKey
-from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, FailureBook
+from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook, Look
+from planday_io.state import State
 from planday_io.state.unfinished import UnfinishedCommand, UnfinishedCommands
 
 
@@ -82,9 +83,8 @@ def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableS
     lake = Lake(config.lake, config.state)
     pending = set(lake.pending())
     states = []
-    notes = FailureBook(config.state)
     fresh = portal_freshness(config, catalogue, portal, datetime.now(UTC))
-    failing: dict[str, str] = {note.table: note.cause for note in notes.of(portal)}
+    failing: dict[str, str] = {note.table: note.cause for note in State(config.state).failures.of(portal)}
     settings = config.portals[portal]
     zone = ZoneInfo(settings.timezone)
     now = datetime.now(UTC)

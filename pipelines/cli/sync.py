@@ -32,8 +32,9 @@ from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.faults import known
 from planday_io.files import locked, write_text
 from planday_io.lake.slices import Lake
-from planday_io.monitoring.failures import FailureBook, failure_of
+from planday_io.monitoring.failures import failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
+from planday_io.state import State
 from planday_io.sync.changes import ChangedMonths, months_to_read
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.writer import TableReport
@@ -223,7 +224,7 @@ def _note_portal(
     written = recorder.written(portal)
     # Where it cannot be noted, this command says it all the same.
     with suppress(StorageError):
-        FailureBook(config.state).note(
+        State(config.state).failures.record(
             failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
             for endpoint, month in wanted
             for table in endpoint.tables

@@ -1,17 +1,11 @@
-"""What failed for good and has not been read since: one small file per portal in the state folder.
+"""Why something failed, in words for people, and which error belongs to which cause.
 
-Written where a table's last retry failed, struck off where the table is written again, whoever runs it. Alerts and
-`planday status` tell from it. Texts, names and ids of runs only; no error of this package holds personal data.
-
-Not here: the log of runs for analysts (`planday_io.lake.runs`), who is told (`planday_io.monitoring`).
+Not here: what failed and was not read since (`planday_io.state`), who is told (`notifier`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from planday_io.errors import (
@@ -32,8 +26,7 @@ from planday_io.errors import (
     TokenError,
     TransientApiError,
 )
-from planday_io.files import locked, storage_errors
-from planday_io.state.records import read_record, remove_record, set_aside, write_record
+from planday_io.state import Failure
 
 INSTALLATION = "-installation"
 """Stands for a portal where something concerns all of them; no portal's key can be this."""
@@ -195,123 +188,16 @@ def cause_of(error: PlandayError) -> str:
     return next((cause for kind, cause in kinds if isinstance(error, kind)), "refused")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureNote:
-    """A table, or one of its months, that failed for good.
-
-    Args:
-        portal: config key, or `INSTALLATION`.
-        table: full name, or `WAREHOUSE`, or `CONFIGURATION`.
-        month: of facts, or None.
-        cause: a name in `CAUSES`.
-        error: the error's text.
-        run_id: Dagster's run.
-        since: ISO text of the UTC instant of the first failure in a row.
-    """
-
-    portal: str
-    table: str
-    month: str | None
-    cause: str
-    error: str
-    run_id: str
-    since: str
-
-
-class FailureBook:
-    """The failures of one installation that are not over.
-
-    Args:
-        state: folder of the files.
-    """
-
-    def __init__(self, state: Path) -> None:
-        self._folder = state / "failures"
-
-    def note(self, failures: Iterable[FailureNote]) -> None:
-        """Take down failures of one portal. What fails in a row for the same cause keeps the instant it began.
-
-        Raises:
-            StorageError: they cannot be written.
-        """
-        failures = list(failures)
-
-        def add(held: dict[tuple[str, str | None], FailureNote]) -> None:
-            for new in failures:
-                before = held.get((new.table, new.month))
-                since = before.since if before and before.cause == new.cause else new.since
-                held[new.table, new.month] = replace(new, since=since)
-
-        if failures:
-            self._change(failures[0].portal, add)
-
-    def clear(self, portal: str, tables: Iterable[str], month: str | None = None) -> None:
-        """Strike tables off, because they were written. Raises StorageError."""
-        keys = {(table, month) for table in tables}
-        if keys.isdisjoint((note.table, note.month) for note in self.of(portal)):
-            return
-
-        def remove(held: dict[tuple[str, str | None], FailureNote]) -> None:
-            for key in keys:
-                held.pop(key, None)
-
-        self._change(portal, remove)
-
-    def of(self, portal: str) -> list[FailureNote]:
-        """Failures of a portal that are not over. Raises StorageError where that cannot be read."""
-        try:
-            notes = read_record(self._file(portal), list[FailureNote], "what failed") or []
-        except DamagedFileError as error:
-            # What still fails is noted again by the next run, and that the file was damaged is reported.
-            set_aside(error.file)
-            notes = []
-        return [note if note.cause in CAUSES else replace(note, cause="other") for note in notes]
-
-    def rename(self, old: str, new: str) -> None:
-        """Give the failures of a portal's key to another one. Raises StorageError.
-
-        That the new name was refused, because the old one had the data, is over with it.
-        """
-        notes = self.of(old)
-
-        def take(held: dict[tuple[str, str | None], FailureNote]) -> None:
-            for key in [key for key, note in held.items() if note.cause == "identity"]:
-                del held[key]
-            for note in notes:
-                held[note.table, note.month] = replace(note, portal=new)
-
-        if notes or self.of(new):
-            self._change(new, take)
-        with storage_errors(self._folder, "remove notes from"):
-            self._file(old).unlink(missing_ok=True)
-
-    def keep_only(self, portals: Collection[str]) -> None:
-        """Strike off all of portals that are not there any more: nobody waits for them. Raises StorageError."""
-        with storage_errors(self._folder, "remove notes from"):
-            for file in self._folder.glob("*.json"):
-                if file.stem not in portals and file.stem != INSTALLATION:
-                    remove_record(file)
-
-    def _change(self, portal: str, change: Callable[[dict[tuple[str, str | None], FailureNote]], None]) -> None:
-        with storage_errors(self._folder, "note what failed in"), locked(self._folder / f"{portal}.lock"):
-            held = {(note.table, note.month): note for note in self.of(portal)}
-            change(held)
-            write_record(self._file(portal), list(held.values()))
-
-    def _file(self, portal: str) -> Path:
-        return self._folder / f"{portal}.json"
-
-
 def failure_of(
     error: PlandayError, *, portal: str, table: str, month: str | None, run_id: str, now: datetime
-) -> FailureNote:
-    """A note of an error."""
-    return FailureNote(
+) -> Failure:
+    """What is recorded of an error."""
+    return Failure(
         portal=portal,
         table=table,
         month=month,
         cause=cause_of(error),
         error=str(error),
         run_id=run_id,
-        since=now.isoformat(timespec="seconds"),
+        since=now,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -19,12 +19,13 @@ from planday_io.catalogue import Catalogue
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
 from planday_io.config.selection import endpoints_of
-from planday_io.errors import LostSliceError, StorageError
+from planday_io.errors import LostSliceError
 from planday_io.faults import known as told_of
 from planday_io.files import is_temporary
 from planday_io.lake.slices import Lake
-from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE, FailureBook, FailureNote
+from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
 from planday_io.monitoring.freshness import portal_freshness
+from planday_io.state import Failure, State
 from planday_io.state.records import files_set_aside
 from planday_io.state.unfinished import UnfinishedCommands
 from planday_io.warehouse.place import Place, set_aside_leftovers
@@ -102,10 +103,6 @@ def find(config: Config, catalogue: Catalogue, before: Mapping[str, Incident], n
             blind = Incident(portal=portal, cause="unseen", tables=[], since=_stamp(now), error=text)
             found.incidents[blind.key] = blind
             found.unseen.add(portal)
-    # What a damaged file of failures held is not over because it is lost.
-    with suppress(StorageError):
-        lost = [path for path in files_set_aside(config.state) if path.parent.name == "failures"]
-        found.unseen |= {path.name.partition(".")[0] for path in lost}
     return found
 
 
@@ -114,7 +111,7 @@ def _of_portal(
 ) -> Iterator[Incident]:
     tables = {table.full_name for one in endpoints_of(catalogue, config.portals[portal]) for table in one.tables}
     months = {None, *grid_months(config, portal, now)}
-    failing = [note for note in FailureBook(config.state).of(portal) if note.table in tables and note.month in months]
+    failing = [one for one in _failures_of(config, portal) if one.table in tables and one.month in months]
     yield from _failures(failing)
     states = portal_freshness(config, catalogue, portal, now)
     noted = {note.table for note in failing}
@@ -133,7 +130,7 @@ def _of_portal(
 
 
 def _of_installation(config: Config, before: Mapping[str, Incident], now: datetime) -> Iterator[Incident]:
-    notes = FailureBook(config.state).of(INSTALLATION)
+    notes = _failures_of(config, INSTALLATION)
     yield from _failures(notes)
     waiting = Lake(config.lake, config.state).pending_since()
     if waiting and now - waiting > _UNPUBLISHED and not any(note.table == WAREHOUSE for note in notes):
@@ -219,9 +216,15 @@ def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Incident
             return
 
 
-def _failures(notes: Iterable[FailureNote]) -> Iterator[Incident]:
+def _failures_of(config: Config, portal: str) -> list[Failure]:
+    """Failures that are not over; a cause that another version recorded is "other"."""
+    found = State(config.state).failures.of(portal)
+    return [one if one.cause in CAUSES else replace(one, cause="other") for one in found]
+
+
+def _failures(notes: Iterable[Failure]) -> Iterator[Incident]:
     """Incidents of one portal's notes."""
-    groups: dict[tuple[str, str, str], list[FailureNote]] = {}
+    groups: dict[tuple[str, str, str], list[Failure]] = {}
     for note in notes:
         groups.setdefault((note.portal, note.cause, note.table if CAUSES[note.cause].per_table else ""), []).append(
             note
@@ -234,7 +237,7 @@ def _failures(notes: Iterable[FailureNote]) -> Iterator[Incident]:
             cause=cause,
             # The name that makes the key comes first, without a month: months come and go.
             tables=[table, *(name for name in names if name != table)] if table else names,
-            since=first.since,
+            since=_stamp(first.since),
             error=first.error,
             run_id=first.run_id,
         )

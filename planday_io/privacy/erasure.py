@@ -27,6 +27,7 @@ from planday_io.frames.types import quote
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.state import State
 from planday_io.state.unfinished import REBUILD, UnfinishedCommands, Work
 from planday_io.warehouse import publish_from
 from planday_io.warehouse.definitions import literal
@@ -165,6 +166,7 @@ def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[st
     for mark in (config.state / "changed").glob(f"{portal}.*.json"):
         mark.unlink(missing_ok=True)
     shutil.rmtree(config.state / "batches", ignore_errors=True)
+    State(config.state).forget_portal(portal)
     ForgottenPeople(config.lake, config.state).drop(portal)
     sweep(config.lake, deep=True)
     _republish(config, catalogue, portal)

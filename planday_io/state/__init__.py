@@ -1,1 +1,9 @@
-"""What an installation remembers between runs, beside the lake and the warehouse."""
+"""What an installation remembers between runs, beside the lake and the warehouse.
+
+`State` is the one thing that callers receive. Only this room knows what is stored under which name.
+"""
+
+from planday_io.state.rows import Failure
+from planday_io.state.store import State
+
+__all__ = ["Failure", "State"]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from planday_io.monitoring.failures import FailureBook, FailureNote
+from planday_io.state import Failure, State
 from tests.support.installation import Hook, Installation
 
 DEPARTMENTS, GROUPS = "hr.departments", "hr.employee_groups"
 
 
 def note(planday: Installation, table: str, cause: str, **members: Any) -> None:
-    given = {"portal": "oslo", "month": None, "error": "it failed", "run_id": "r", "since": "2026-11-01T00:00:00+00:00"}
-    made = FailureNote(table=table, cause=cause, **{**given, **members})
-    FailureBook(planday.config.state).note([made])
+    since = datetime(2026, 11, 1, tzinfo=UTC)
+    given = {"portal": "oslo", "month": None, "error": "it failed", "run_id": "r", "since": since}
+    made = Failure(table=table, cause=cause, **{**given, **members})
+    State(planday.config.state).failures.record([made])
 
 
 def told(hook: Hook) -> list[tuple[str, str, list[str]]]:

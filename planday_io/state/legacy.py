@@ -1,0 +1,136 @@
+"""Files of versions before there was a state database. They are taken in with the first use, in one transaction, and removed.
+
+Importing them twice does no harm: what the database has already stays. So a kill between the transaction and the removal, or
+in the middle of the removal, is healed by the next use, which comes before anything else is done with the database. A file
+that is damaged is set aside and reported like any other; the others are taken in. A file with a name that is none of ours
+stays where it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Table, insert, select
+
+from planday_io.errors import DamagedFileError
+from planday_io.files import storage_errors
+from planday_io.state.records import read_record, set_aside
+from planday_io.state.schema import FAILURES
+
+T = TypeVar("T")
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+_KEY = re.compile(r"[a-z0-9_]+|-installation")
+
+
+def legacy_files(folder: Path) -> list[Path]:
+    """Files of older versions in a state folder, without those of another name. Raises StorageError."""
+    with storage_errors(folder, "look for files of an older version in"):
+        return [file for kind in _KINDS for file in kind.files(folder)]
+
+
+Imported = dict[Path, tuple[int, int]]
+"""Files that were taken in, as they were then: their inode and when they were changed."""
+
+
+def import_files(folder: Path, connection: Connection) -> Imported:
+    """Take the files of older versions into the database. Raises StorageError."""
+    imported: Imported = {}
+    with storage_errors(folder, "take in files of an older version from"):
+        for kind in _KINDS:
+            for file in kind.files(folder):
+                stamp = _stamp(file)
+                kind.take(file, connection)
+                if stamp:
+                    imported[file] = stamp
+    return imported
+
+
+def remove_files(folder: Path, imported: Imported) -> None:
+    """Remove what was taken in, its locks, and the folders that are empty then. Raises StorageError.
+
+    What a process of an older version wrote meanwhile stays, and is taken in by the next process.
+    """
+    with storage_errors(folder, "remove files of an older version from"):
+        # The locks first: as long as one of the files is there, the next use comes here again.
+        for kind in _KINDS if imported else ():
+            for pattern in kind.locks:
+                for lock in folder.glob(pattern):
+                    lock.unlink(missing_ok=True)
+        for file, stamp in imported.items():
+            if _stamp(file) == stamp:
+                file.unlink(missing_ok=True)
+        for kind in _KINDS if imported else ():
+            if kind.folder:
+                # Something of another name may be in there.
+                with suppress(OSError):
+                    (folder / kind.folder).rmdir()
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.lstat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """One kind of file: which ones there are, what to do with each, and what goes with them."""
+
+    files: Callable[[Path], list[Path]]
+    take: Callable[[Path, Connection], None]
+    folder: str = ""
+    locks: tuple[str, ...] = ()
+
+
+def _read(file: Path, kind: type[T], what: str) -> T | None:
+    """What is in a file, or None where it is gone, or damaged and set aside."""
+    try:
+        return read_record(file, kind, what)
+    except DamagedFileError:
+        set_aside(file)
+        return None
+
+
+def _add(connection: Connection, table: Table, row: dict[str, object]) -> None:
+    """Add a row unless there is one with its key."""
+    key = [column == row[column.name] for column in table.primary_key]
+    if connection.execute(select(*table.primary_key).where(*key)).first() is None:
+        connection.execute(insert(table).values(row))
+
+
+class _Failure(msgspec.Struct):
+    portal: str
+    table: str
+    month: str | None
+    cause: str
+    error: str
+    run_id: str
+    since: _Instant
+
+
+def _failure_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("failures/*.json") if _KEY.fullmatch(file.stem))
+
+
+def _take_failures(file: Path, connection: Connection) -> None:
+    for one in _read(file, list[_Failure], "what failed") or ():
+        row = {
+            "portal": one.portal,
+            "table_name": one.table,
+            "month": one.month or "",
+            "cause": one.cause,
+            "error": one.error,
+            "run_id": one.run_id,
+            "since": one.since,
+        }
+        _add(connection, FAILURES, row)
+
+
+_KINDS = (_Kind(files=_failure_files, take=_take_failures, folder="failures", locks=("failures/*.lock",)),)

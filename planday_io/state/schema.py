@@ -1,0 +1,88 @@
+"""The tables of the state database, and how their values are stored.
+
+A change here takes a higher `VERSION`. A database of an older version gets the tables that it lacks when it is first used;
+one of a newer version is refused.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, DateTime, Dialect, Integer, MetaData, Table, Text
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+VERSION = 1
+
+
+class DamagedValueError(Exception):
+    """A stored value is none that this program could have written there."""
+
+
+class Word(TypeDecorator[str]):
+    """A text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: object, dialect: Dialect) -> str:  # noqa: ARG002
+        """The text; SQLite gives back what is stored, of whatever type."""
+        if not isinstance(value, str):
+            raise DamagedValueError("something else is stored where a text should be")
+        return value
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant with its zone; UTC, to the microsecond, so that SQLite's texts sort by time."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """A type of its own where the database has one."""
+        kind = Text() if dialect.name == "sqlite" else DateTime(timezone=True)
+        return dialect.type_descriptor(kind)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | datetime | None:
+        """Raises ValueError for a time without a zone: nobody could tell which instant it is."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone is no instant")
+        utc = value.astimezone(UTC)
+        return utc.isoformat(timespec="microseconds") if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: object, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """The instant, in UTC."""
+        if value is None:
+            return None
+        try:
+            found = datetime.fromisoformat(value) if isinstance(value, str) else value
+            if isinstance(found, datetime) and found.tzinfo:
+                return found.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise DamagedValueError("something else is stored where an instant should be")
+
+
+METADATA = MetaData()
+
+ABOUT = Table(
+    "about",
+    METADATA,
+    Column("version", Integer, nullable=False),
+    Column("rebuilt_at", Instant, nullable=True),
+)
+"""One row. `rebuilt_at`: when a damaged database was last set aside, and what it held was lost."""
+
+FAILURES = Table(
+    "failure",
+    METADATA,
+    Column("portal", Word, primary_key=True),
+    Column("table_name", Word, primary_key=True),
+    Column("month", Word, primary_key=True, comment="empty where the table has no months"),
+    Column("cause", Word, nullable=False),
+    Column("error", Word, nullable=False),
+    Column("run_id", Word, nullable=False),
+    Column("since", Instant, nullable=False),
+)

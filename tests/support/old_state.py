@@ -1,0 +1,17 @@
+"""State as versions before the state database kept it: in files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def old_failures(state: Path, portal: str, *tables: str, since: str = "2026-11-01T00:00:00+00:00") -> Path:
+    """Failures of a portal, with the lock beside them. Returns the file."""
+    folder = state / "failures"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{portal}.lock").touch()
+    file = folder / f"{portal}.json"
+    members = {"portal": portal, "month": None, "cause": "api", "error": "e", "run_id": "r", "since": since}
+    file.write_text(json.dumps([{**members, "table": table} for table in tables]))
+    return file

@@ -1,0 +1,243 @@
+"""The state database: several processes and threads, damage, disks that take nothing, versions before and after."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planday_io.errors import StorageError
+from planday_io.state import Failure, State
+from planday_io.state.database import database_file
+from planday_io.state.records import files_set_aside
+from tests.support.cutting import KILLED, counting, killed
+from tests.support.damage import DAMAGE
+from tests.support.old_state import old_failures
+
+SINCE = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def failure(portal: str = "oslo", table: str = "hr.skills", cause: str = "api", since: datetime = SINCE) -> Failure:
+    return Failure(portal=portal, table=table, month=None, cause=cause, error="e", run_id="r", since=since)
+
+
+def tables_of(state: State, portal: str = "oslo") -> list[str]:
+    return [one.table for one in state.failures.of(portal)]
+
+
+def left(folder: Path) -> list[Path]:
+    """Files of an older version that are still there."""
+    return [
+        file for file in folder.rglob("*") if file.is_file() and file.parent != folder and file.parent.name != "locks"
+    ]
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process grows, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    assert State(tmp_path / "state").failures.of("oslo") == []
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_database_is_for_this_account_only(tmp_path: Path) -> None:
+    State(tmp_path / "state").failures.record([failure()])
+    assert stat.S_IMODE(database_file(tmp_path / "state").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+def test_failures_in_a_row_keep_their_beginning(tmp_path: Path) -> None:
+    failures = State(tmp_path).failures
+    later = SINCE + timedelta(days=1)
+    failures.record([failure()])
+    failures.record([failure(since=later)])
+    assert failures.of("oslo") == [failure()]
+    failures.record([failure(since=later, cause="data")])
+    assert failures.of("oslo") == [failure(since=later, cause="data")]
+    failures.resolve("oslo", ["hr.skills"], month="2026-11")
+    assert failures.of("oslo")
+    failures.resolve("oslo", ["hr.skills"])
+    assert failures.of("oslo") == []
+
+
+@settings(max_examples=30)
+@given(
+    at=st.datetimes(
+        datetime(2000, 1, 1),  # noqa: DTZ001 - what the strategy takes
+        timezones=st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23))),
+    ),
+    error=st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_rows_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, at: datetime, error: str) -> None:
+    state = State(tmp_path_factory.getbasetemp() / "same")
+    made = Failure(portal="oslo", table="t", month="2026-11", cause=error, error=error, run_id="", since=at)
+    state.failures.resolve("oslo", ["t"], "2026-11")
+    state.failures.record([made])
+    (found,) = state.failures.of("oslo")
+    assert found == made
+    assert found.since.utcoffset() == timedelta(0)
+
+
+def test_threads_and_forks_lose_nothing(tmp_path: Path) -> None:
+    State(tmp_path).failures.record([failure()])
+
+    def work(name: str) -> None:
+        for number in range(5):
+            State(tmp_path).failures.record([failure(table=f"{name}.{number}")])
+
+    threads = [threading.Thread(target=work, args=(f"thread{n}",)) for n in range(3)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    children = []
+    for n in range(3):
+        if (child := os.fork()) == 0:
+            try:
+                work(f"fork{n}")
+            finally:
+                os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    assert len(tables_of(State(tmp_path))) == 1 + 6 * 5
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_database_is_made_again(tmp_path: Path, kind: str) -> None:
+    state = State(tmp_path)
+    state.failures.record([failure()])
+    DAMAGE[kind](database_file(tmp_path))
+    assert state.failures.of("oslo") == []
+    state.failures.record([failure()])
+    assert state.failures.of("oslo") == [failure()]
+    assert len(files_set_aside(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_flipped_bits_never_raise_anything_else(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    State(tmp_path).failures.record([failure(table=f"t{n}") for n in range(20)])
+    file = database_file(tmp_path)
+    content = bytearray(file.read_bytes())
+    for _ in range(2 ** (seed // 2)):
+        content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
+    file.unlink()
+    file.write_bytes(content)
+    for _ in range(2):
+        State(tmp_path).failures.record([failure(table="new")])
+        assert "new" in tables_of(State(tmp_path))
+
+
+def test_damage_is_set_aside_once(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.failures.record([failure()])
+    DAMAGE["cut"](database_file(tmp_path))
+    threads = [threading.Thread(target=tables_of, args=(State(tmp_path),)) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(files_set_aside(tmp_path)) == 1
+
+
+def test_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    with full_disk(), pytest.raises(StorageError, match=r"[Tt]he disk is full"):
+        state.failures.record([failure()])
+    assert state.failures.of("oslo") == []
+    state.failures.record([failure()])
+    with full_disk():
+        assert state.failures.of("oslo") == [failure()], "reading needs no space"
+        with pytest.raises(StorageError, match="disk is full"):
+            state.failures.record([failure(table="other")])
+    assert state.failures.of("oslo") == [failure()]
+    assert files_set_aside(tmp_path) == [], "a full disk is no damage"
+
+
+def test_newer_version_is_left_alone(tmp_path: Path) -> None:
+    State(tmp_path).failures.record([failure()])
+    file = database_file(tmp_path)
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE about SET version = 9999")
+    file.rename(tmp_path / "moved")
+    file.write_bytes((tmp_path / "moved").read_bytes())
+    with pytest.raises(StorageError, match="install the newer version"):
+        State(tmp_path).failures.of("oslo")
+    assert files_set_aside(tmp_path) == []
+
+
+def test_files_of_an_older_version_are_taken_in(tmp_path: Path) -> None:
+    old_failures(tmp_path, "oslo", "hr.skills", "hr.employees")
+    old_failures(tmp_path, "london").write_text("{")
+    stray = tmp_path / "failures" / "oslo.json~"
+    stray.write_text("x")
+    assert tables_of(State(tmp_path)) == ["hr.employees", "hr.skills"]
+    assert State(tmp_path).failures.of("oslo")[0].since == SINCE
+    left = [file.name for file in (tmp_path / "failures").iterdir()]
+    assert [name for name in left if ".damaged-" not in name] == [stray.name]
+    assert len(files_set_aside(tmp_path)) == 1
+
+
+def test_upgrade_cut_anywhere_is_finished(tmp_path: Path) -> None:
+    at = 0
+    while True:
+        at += 1
+        folder = tmp_path / str(at)
+        for portal in ("oslo", "london"):
+            old_failures(folder, portal, "hr.skills")
+        try:
+            with counting(folder, at=at) as changes:
+                State(folder).failures.record([failure(table="new")])
+        except StorageError:
+            pass
+        State(folder).failures.record([failure(table="new")])
+        assert (tables_of(State(folder)), tables_of(State(folder), "london")) == (["hr.skills", "new"], ["hr.skills"])
+        assert left(folder) == []
+        if changes.count < at:
+            break
+    assert at > 3
+
+
+@pytest.mark.processes
+def test_upgrade_killed_anywhere_is_finished(tmp_path: Path) -> None:
+    code = "from pathlib import Path\nfrom planday_io.state import State\nState(Path(sys.argv[1])).failures.of('oslo')"
+    at, ended = 0, KILLED
+    while ended == KILLED:
+        at += 1
+        folder = tmp_path / str(at)
+        old_failures(folder, "oslo", "hr.skills")
+        ended = killed(code, folder, at, str(folder))
+        assert tables_of(State(folder)) == ["hr.skills"]
+        assert left(folder) == []
+    assert at > 3
+
+
+def test_renaming_moves_and_forgetting_removes(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.failures.record([failure(), failure("bergen", "hr.employees", "identity"), failure("london")])
+    for _ in range(2):
+        state.rename_portal("oslo", "bergen")
+        assert state.failures.of("oslo") == []
+        assert tables_of(state, "bergen") == ["hr.skills"], "that the new key was refused is over"
+    state.forget_portal("bergen")
+    assert (tables_of(state, "bergen"), tables_of(state, "london")) == ([], ["hr.skills"])
