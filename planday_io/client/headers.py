@@ -99,7 +99,7 @@ def count_of(text: str) -> int | None:
 
 
 def wait_of(headers: Mapping[str, str], clock: float | None = None) -> float | None:
-    """Seconds to wait: the longer of `x-ratelimit-reset` and `Retry-After`; None where neither says. At most `LONGEST_SECONDS`.
+    """Seconds to wait: the longer of `x-ratelimit-reset` and `Retry-After`, at most `LONGEST_SECONDS`; None without either.
 
     Args:
         headers: of an answer.
