@@ -12,6 +12,7 @@ import dagster as dg
 from pipelines.checks import FRESH, FRESH_DOC, look_at_freshness
 from pipelines.progress import LISTENER
 from pipelines.resources import PlandayPortals
+from pipelines.run_end import ending_run
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.config.model import Retries
@@ -122,28 +123,42 @@ def _asset(
                     listener.finished(portal, report)
             yield from results
 
-        try:
-            yield from work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted, and the other tables go on
-            told = known(error)
-            settings = planday.config.portals.get(portal)
-            retries = settings.retries if settings else Retries()
-            is_final = not told.retryable or context.retry_number >= retries.step
-            if listener:
-                listener.failed(portal, endpoint.name, month, str(told), is_final=is_final)
-            if told is not error:
-                # Its own text may quote a cell or a secret, so the way it took is all that reaches the run's log.
-                context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
-            if is_final:
-                tables = [table.full_name for table in endpoint.tables]
-                left_out = _left_out(endpoint, catalogue, context.run.asset_selection or set())
-                planday.note_failure(portal, month, tables, left_out, told)
-                raise dg.Failure(description=str(told), allow_retries=False) from None
-            delay = min(retries.step_delay_seconds, int(tags.get(DELAY_CAP_TAG, retries.step_delay_seconds)))
-            context.log.warning("%s (tried again in %s s)", told, delay)
-            raise dg.RetryRequested(max_retries=retries.step, seconds_to_wait=delay) from None
+        results = _noting_failures(context, planday, endpoint, catalogue, work())
+        yield from ending_run(context, planday, results)
 
     return refresh
+
+
+def _noting_failures(
+    context: dg.AssetExecutionContext,
+    planday: PlandayPortals,
+    endpoint: Endpoint,
+    catalogue: Catalogue,
+    results: Iterator[dg.MaterializeResult[None]],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Pass results on; whatever is raised is noted, and becomes what Dagster knows: a retry, or a failure for good."""
+    try:
+        yield from results
+    except Exception as error:  # noqa: BLE001 - the other tables go on
+        portal, month = _portal_and_month(context.partition_key)
+        told = known(error)
+        settings = planday.config.portals.get(portal)
+        retries = settings.retries if settings else Retries()
+        is_final = not told.retryable or context.retry_number >= retries.step
+        if listener := LISTENER.get():
+            listener.failed(portal, endpoint.name, month, str(told), is_final=is_final)
+        if told is not error:
+            # Its own text may quote a cell or a secret, so the way it took is all that reaches the run's log.
+            context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
+        if is_final:
+            tables = [table.full_name for table in endpoint.tables]
+            left_out = _left_out(endpoint, catalogue, context.run.asset_selection or set())
+            planday.note_failure(portal, month, tables, left_out, told)
+            raise dg.Failure(description=str(told), allow_retries=False) from None
+        longest = int(context.run.tags.get(DELAY_CAP_TAG, retries.step_delay_seconds))
+        delay = min(retries.step_delay_seconds, longest)
+        context.log.warning("%s (tried again in %s s)", told, delay)
+        raise dg.RetryRequested(max_retries=retries.step, seconds_to_wait=delay) from None
 
 
 def _left_out(endpoint: Endpoint, catalogue: Catalogue, selected: AbstractSet[dg.AssetKey]) -> list[str]:

@@ -1,7 +1,10 @@
-"""The resource that gives assets a session per portal, and publishes when the run ends."""
+"""The resource of a run: a session per portal, what was written and what failed, and publishing all of it at the end.
+
+Not here: when a run ends (`run_end`).
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,18 +12,19 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from pipelines import liveness
+from pipelines.publication import publish_pending
+from pipelines.steps import OpenSteps
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
-from planday_io.errors import ConfigError, PlandayError, PublicationError, StorageError
-from planday_io.faults import known
+from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.files import close_to_others
 from planday_io.lake.runs import Run, log_run
-from planday_io.lake.slices import Lake, SliceKey
-from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, failure_of
+from planday_io.lake.slices import Lake
+from planday_io.monitoring.failures import failure_of
 from planday_io.state import State
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
-from planday_io.warehouse import Publication, publish_from
+from planday_io.warehouse import Publication
 
 WRITER_TAG = ".dagster/planday_writer"
 """Names the writer that the run belongs to, which publishes when it ends; a run without is a writer of its own."""
@@ -47,6 +51,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     _started_at: datetime = PrivateAttr()
     _writer: str = PrivateAttr(default="")
     _is_own_writer: bool = PrivateAttr(default=True)
+    _steps: OpenSteps = PrivateAttr()
     _runs: dict[str, Run] = PrivateAttr(default_factory=dict)
     _sessions: dict[str, PortalSession] = PrivateAttr(default_factory=dict)
 
@@ -62,23 +67,35 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
             self._started_by = _started_by(context.run.tags)
             self._writer = context.run.tags.get(WRITER_TAG, "")
+            self._steps = OpenSteps.of(context.run, context.instance)
         self._is_own_writer = not self._writer
         if self._is_own_writer:
             self._writer = self._lake().writers.begin()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Log the run, and publish what it wrote, also when part of it failed."""
+        """Nothing more is written. Nothing else happens here: Dagster calls a run a success whatever is raised here."""
+        if self._is_own_writer:
+            self._lake().writers.end(self._writer)
+
+    def end_run(self) -> Publication | None:
+        """Log the run, and publish what it wrote; None where the command that it belongs to publishes.
+
+        Raises:
+            PlandayError: the warehouse was not renewed, or the log not written. A log that cannot be written keeps nothing
+                from being published.
+        """
+        lake, runs = self._lake(), [*self._runs.values()]
+        self._runs.clear()
         try:
-            for run in self._runs.values():
-                log_run(self._lake(), run, datetime.now(UTC))
-        except Exception as error:  # noqa: BLE001 - Dagster keeps the text of what leaves here
-            raise known(error) from None
+            for run in runs:
+                log_run(lake, run, datetime.now(UTC))
         finally:
-            # A log that cannot be written keeps nothing from being published.
+            done = None
             if self._is_own_writer:
-                self._lake().writers.end(self._writer)
-                # The configuration as it is by now: a policy may have become stricter since the run began.
-                publish_pending(load_config(Path(self.config_path), CATALOGUE), run_id=self._run_id)
+                lake.writers.end(self._writer)
+                # The configuration as it is now: a policy may have become stricter since the run began.
+                done = publish_pending(load_config(Path(self.config_path), CATALOGUE), run_id=self._run_id)
+        return done
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Take down what was written: for the log of runs, and that it fails no longer."""
@@ -151,6 +168,11 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._sessions[portal]
 
     @property
+    def steps(self) -> OpenSteps:
+        """The steps of this run that have not ended."""
+        return self._steps
+
+    @property
     def config(self) -> Config:
         """The configuration this run began with."""
         return self._config
@@ -162,45 +184,3 @@ def _started_by(tags: Mapping[str, str]) -> str:
         return f"backfill {tags[BACKFILL_TAG]}"
     named = tags.get(STARTED_BY_TAG) or tags.get(SCHEDULE_TAG) or tags.get("dagster/sensor_name")
     return named or "by hand"
-
-
-def publish_pending(
-    config: Config, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
-) -> Publication:
-    """Bring the warehouse up to date, and take down for alerts whether that failed. Raises PublicationError."""
-    failures = State(config.state).failures
-    try:
-        done = publish_from(config, CATALOGUE, rebuild=rebuild, compare_all=compare_all)
-    except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
-        fault = known(error)
-        told = (
-            fault
-            if isinstance(fault, PublicationError)
-            else PublicationError(f"{config.warehouse} was not renewed: {fault}")
-        )
-        note = failure_of(told, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=datetime.now(UTC))
-        with suppress(StorageError):
-            failures.record([note])
-        # What else was raised may quote a cell; Dagster keeps the text of what leaves here.
-        raise told from None
-    with suppress(StorageError):
-        failures.resolve(INSTALLATION, [WAREHOUSE])
-        _note_problems(State(config.state), done, run_id)
-    for notice in (*done.notices, *map(str, done.problems.values())) if run_id else ():
-        dg.get_dagster_logger().warning(notice)
-    return done
-
-
-def _note_problems(state: State, done: Publication, run_id: str) -> None:
-    """Take down for alerts what a publication left out, and that the rest is left out no longer."""
-    failures = state.failures
-    left_out = {str(key): (key, error) for key, error in done.problems.items()}
-    noted = [note.table for note in failures.of(INSTALLATION) if SliceKey.parse(note.table)]
-    failures.resolve(INSTALLATION, [name for name in noted if name not in left_out])
-    now = datetime.now(UTC)
-    failures.record(
-        failure_of(error, portal=INSTALLATION, table=name, month=None, run_id=run_id, now=now)
-        for name, (key, error) in left_out.items()
-        # The run that failed to read it is an incident already.
-        if not any((note.table, note.month) == (key.full_name, key.month) for note in failures.of(key.portal))
-    )

@@ -13,7 +13,8 @@ import dagster as dg
 from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import noting
 from pipelines.liveness import end_dead_runs
-from pipelines.resources import BATCH_TAG, publish_pending
+from pipelines.publication import publish_pending
+from pipelines.resources import BATCH_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config

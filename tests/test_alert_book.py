@@ -18,7 +18,7 @@ from dagster import DagsterInstance
 
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
-from pipelines.resources import publish_pending
+from pipelines.publication import publish_pending
 from planday_io.catalogue import CATALOGUE
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.notifier import AlertBook

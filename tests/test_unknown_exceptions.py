@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from pipelines.edges import noting
-from pipelines.resources import publish_pending
+from pipelines.publication import publish_pending
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import FaultError, PublicationError, StorageError, TokenError
 from planday_io.faults import known, place_of, trace_of

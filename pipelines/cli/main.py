@@ -223,7 +223,7 @@ def publish(
 ) -> None:
     """Bring the warehouse up to date with the lake."""
     from pipelines.cli.console import remarks
-    from pipelines.resources import publish_pending
+    from pipelines.publication import publish_pending
     from planday_io.state.unfinished import REBUILD, UnfinishedCommands
 
     config = current_config()

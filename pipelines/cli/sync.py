@@ -21,7 +21,8 @@ from pipelines.cli.home import packaged
 from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
-from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG, publish_pending
+from pipelines.publication import publish_pending
+from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.catalogue import CATALOGUE, Endpoint

@@ -1,0 +1,62 @@
+"""Publication as Dagster's side of this program asks for it: alerts hear when it fails, and when it no longer does.
+
+Not here: when a run publishes (`run_end`), how it is done (`planday_io.warehouse`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from planday_io.catalogue import CATALOGUE
+from planday_io.config import Config
+from planday_io.errors import PublicationError, StorageError
+from planday_io.faults import known
+from planday_io.lake.slices import SliceKey
+from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, failure_of
+from planday_io.state import State
+from planday_io.warehouse import Publication, publish_from
+
+
+def publish_pending(
+    config: Config, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
+) -> Publication:
+    """Bring the warehouse up to date, and take down for alerts whether that failed. Raises PublicationError."""
+    failures = State(config.state).failures
+    try:
+        done = publish_from(config, CATALOGUE, rebuild=rebuild, compare_all=compare_all)
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
+        fault = known(error)
+        told = (
+            fault
+            if isinstance(fault, PublicationError)
+            else PublicationError(f"{config.warehouse} was not renewed: {fault}")
+        )
+        note = failure_of(told, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=datetime.now(UTC))
+        with suppress(StorageError):
+            failures.record([note])
+        # What else was raised may quote a cell; Dagster keeps the text of what leaves here.
+        raise told from None
+    with suppress(StorageError):
+        failures.resolve(INSTALLATION, [WAREHOUSE])
+        _note_problems(State(config.state), done, run_id)
+    for notice in (*done.notices, *map(str, done.problems.values())) if run_id else ():
+        dg.get_dagster_logger().warning(notice)
+    return done
+
+
+def _note_problems(state: State, done: Publication, run_id: str) -> None:
+    """Take down for alerts what a publication left out, and that the rest is left out no longer."""
+    failures = state.failures
+    left_out = {str(key): (key, error) for key, error in done.problems.items()}
+    noted = [note.table for note in failures.of(INSTALLATION) if SliceKey.parse(note.table)]
+    failures.resolve(INSTALLATION, [name for name in noted if name not in left_out])
+    now = datetime.now(UTC)
+    failures.record(
+        failure_of(error, portal=INSTALLATION, table=name, month=None, run_id=run_id, now=now)
+        for name, (key, error) in left_out.items()
+        # The run that failed to read it is an incident already.
+        if not any((note.table, note.month) == (key.full_name, key.month) for note in failures.of(key.portal))
+    )

@@ -1,0 +1,69 @@
+"""The end of a run: its last step publishes what all of them wrote. A run whose publication fails, fails.
+
+Dagster has no step that runs whatever became of the others (dagster-io/dagster#15761), and a run is a success whatever a
+resource's teardown raises (dagster-io/dagster#10259). So the step that ends last ends the run too: with its own results it
+reports the publication, and it fails where that fails. Which steps there are, and which are left out when one fails, is what
+Dagster's own plan of the run says. Steps run one after the other in the process of the run (`definitions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import dagster as dg
+
+from pipelines.resources import PlandayPortals
+from planday_io.errors import PlandayError
+from planday_io.faults import known, trace_of
+
+Result = TypeVar("Result")
+
+
+def ending_run(
+    context: dg.AssetExecutionContext, planday: PlandayPortals, results: Iterator[Result]
+) -> Iterator[Result]:
+    """Pass on what a step yields; where the step is the run's last, publish before it ends.
+
+    Raises:
+        dagster.Failure: the step failed, or the warehouse was not renewed.
+        dagster.RetryRequested: the step has not ended.
+    """
+    try:
+        yield from results
+    except dg.RetryRequested:
+        raise
+    except dg.Failure as failure:
+        _end(context, planday, failure)
+        raise
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        planday.steps.end_all()
+        _end_unheard(context, planday)
+        raise
+    except BaseException:
+        # Dagster refused a result, or this program has a fault: that is what the run's failure tells.
+        _end_unheard(context, planday)
+        raise
+    else:
+        _end(context, planday, None)
+
+
+def _end_unheard(context: dg.AssetExecutionContext, planday: PlandayPortals) -> None:
+    """End a step that something else is raised from; alerts and the run's log tell what else failed."""
+    try:
+        _end(context, planday, dg.Failure())
+    except dg.Failure as failure:
+        context.log.error("%s", failure.description)  # noqa: TRY400 - the trace may quote a cell
+
+
+def _end(context: dg.AssetExecutionContext, planday: PlandayPortals, failure: dg.Failure | None) -> None:
+    if not planday.steps.end(context.op_def.name, is_good=failure is None):
+        return
+    try:
+        planday.end_run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run fails, and Dagster keeps the text
+        told = known(error)
+        if not isinstance(error, PlandayError):
+            context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
+        both = f"{failure.description}. Besides, {told}" if failure and failure.description else str(told)
+        raise dg.Failure(description=both, allow_retries=False) from None

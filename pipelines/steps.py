@@ -1,0 +1,38 @@
+"""Which steps of a run have not ended: after the last one the run ends (`run_end`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import dagster as dg
+
+
+class OpenSteps:
+    """The steps of a run that have not ended.
+
+    Args:
+        needs: step -> the steps that have to succeed before it.
+    """
+
+    def __init__(self, needs: Mapping[str, Iterable[str]]) -> None:
+        self._needs = {step: set(needed) for step, needed in needs.items()}
+
+    @classmethod
+    def of(cls, run: dg.DagsterRun, instance: dg.DagsterInstance) -> OpenSteps:
+        """The steps that a run executes: those of its selection, or what a second try takes up of the first."""
+        plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id or "")
+        return cls({step: needed for step, needed in plan.step_deps.items() if step in plan.step_keys_to_execute})
+
+    def end(self, step: str, *, is_good: bool) -> bool:
+        """Take out a step, and what can no longer run. Returns whether nothing is left."""
+        self._needs.pop(step, None)
+        failed = set() if is_good else {step}
+        while left_out := {name for name, needed in self._needs.items() if needed & failed}:
+            failed |= left_out
+            for name in left_out:
+                del self._needs[name]
+        return not self._needs
+
+    def end_all(self) -> None:
+        """Take out all steps: the run was interrupted."""
+        self._needs.clear()
