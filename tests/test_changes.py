@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,7 +16,7 @@ from planday_io.config.grid import grid_months
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day, last_day, shifted
-from planday_io.sync.changes import ChangedMonths
+from planday_io.sync.changes import ChangedMonths, touched_months
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from tests.support.commands import planday_command
@@ -175,3 +176,46 @@ def test_an_edit_does_not_explain_an_empty_answer(planday: Installation) -> None
     with pytest.raises(ShrunkSnapshotError):
         planday.refresh("payroll.shifts", month=month)
     assert {table: planday.bytes_of(table, month=month) for table in before} == before, "all of its tables, or none"
+
+
+def test_moved_and_deleted_rows_are_gone_from_their_month(planday: Installation) -> None:
+    """Edited rows stay, and what was never there is gone from nowhere."""
+    month, next_month = shifted(THIS, -1), shifted(THIS, 1)
+    planday.refresh("scheduling.shifts", month=month)
+    rows = planday.frame("scheduling.shifts", month=month)
+    count = rows.num_rows
+    assert count > 5
+    ids = rows.column("id").to_pylist()
+
+    def touched(changed: pa.Table, *deleted: int) -> dict[str, float]:
+        return touched_months(planday.lake, "oslo", CATALOGUE.table("scheduling.shifts"), changed, deleted)
+
+    def on(day: date, those: pa.Table) -> pa.Table:
+        days = pa.array([day] * those.num_rows, pa.date32())
+        return those.set_column(those.schema.get_field_index("date"), "date", days)
+
+    assert touched(rows.slice(0, 0)) == {}
+    assert touched(rows.slice(0, 4)) == {}, "as they were read"
+    edited = rows.slice(3, 1).set_column(rows.schema.get_field_index("status"), "status", pa.array(["Edited"]))
+    assert touched(edited) == {month: 0.0}
+    moved = on(first_day(next_month), rows.slice(0, 2))
+    assert touched(moved) == {month: 2 / count}, "the month they moved to was never read"
+    assert touched(moved, ids[4]) == {month: 3 / count}
+    assert touched(edited, ids[4], 999_999_999) == {month: 1 / count}
+    assert touched(rows.slice(0, 0), *ids) == {month: 1.0}
+    planday.refresh("scheduling.shifts", month=next_month)
+    assert touched(moved, ids[4]) == {month: 3 / count, next_month: 0.0}
+
+
+def test_a_month_that_emptied_by_moves_is_accepted(planday: Installation) -> None:
+    month = shifted(THIS, -1)
+    planday.refresh("scheduling.shifts", month=month)
+    planday.refresh("scheduling.deleted_shifts")
+    roster = planday.sandbox.portals["oslo"].roster
+    for shift in list(roster.on(first_day(month), last_day(month))):
+        roster.edit_shift(shift["id"], date=first_day(THIS).isoformat())
+    with pytest.raises(ShrunkSnapshotError):
+        planday.refresh("scheduling.shifts", month=month)
+    planday.refresh("scheduling.deleted_shifts")
+    (report,) = planday.refresh("scheduling.shifts", month=month)
+    assert report.rows == 0

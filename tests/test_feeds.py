@@ -37,6 +37,33 @@ def test_only_new_and_modified_employees_are_read_again(planday: Installation) -
     assert details.counters.requests == 3 + 6 + len(portal.deactivated)
 
 
+@pytest.mark.parametrize("hours", [1, 8, 23])
+def test_a_change_stamped_before_the_read_is_read(planday: Installation, hours: int) -> None:
+    """Nobody knows the zone of stamps: somebody changed after a read may be stamped hours before it."""
+    portal = planday.sandbox.portals["oslo"]
+    planday.refresh("hr.employee_details")
+    person = portal.employees[0]["id"]
+    portal.edit_employee(person, now=datetime.now(UTC) - timedelta(hours=hours), jobTitle="Head chef")
+    planday.refresh("hr.employee_details")
+    assert job_title(planday, person) == "Head chef"
+
+
+def test_a_second_change_within_a_second_is_read(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    person = portal.employees[0]["id"]
+    now = datetime.now(UTC)
+    portal.edit_employee(person, now=now, jobTitle="Cook")
+    planday.refresh("hr.employee_details")
+    portal.edit_employee(person, now=now, jobTitle="Head chef")
+    planday.refresh("hr.employee_details")
+    assert job_title(planday, person) == "Head chef"
+
+
+def job_title(planday: Installation, person: int) -> str:
+    (title,) = (row["job_title"] for row in planday.rows("hr.employee_details") if row["id"] == person)
+    return str(title)
+
+
 def test_history_is_merged_and_never_shrinks(planday: Installation) -> None:
     portal = planday.sandbox.portals["oslo"]
     planday.refresh("hr.employee_history")

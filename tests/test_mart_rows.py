@@ -132,9 +132,12 @@ def test_a_day_of_labour_and_what_belongs_nowhere(rows: duckdb.DuckDBPyConnectio
 
 
 def test_only_approved_absence_counts(rows: duckdb.DuckDBPyConnection) -> None:
-    """Two approved records of one day; others of the next day were submitted, cancelled and declined."""
+    """Two approved records of one day, one since ever; others of the next day were submitted, cancelled and declined."""
+    since_ever = ([410], None, None, None, None, True)
     assert found(rows, "absence_days", "* EXCLUDE (portal, portal_id)") == [
-        (BO, "Bo Dahl", SEPTEMBER[10], [400, 401], ["Flex", "Vacation 2025"], ["Flex", "Vacation"], 1, 2, True)
+        (ANNA, "Anna Berg", SEPTEMBER[1], *since_ever),
+        (ANNA, "Anna Berg", SEPTEMBER[2], *since_ever),
+        (BO, "Bo Dahl", SEPTEMBER[10], [400, 401], ["Flex", "Vacation 2025"], ["Flex", "Vacation"], 1, 2, True),
     ]
 
 

@@ -100,6 +100,32 @@ def test_rows_behind_the_total_are_refused() -> None:
         read(lambda offset: Page(data[offset : offset + 10], 20))
 
 
+@given(length=st.integers(5, 60), size=st.integers(2, 4), by=st.sampled_from([-3, -1, 1, 40]), at=st.integers(1, 9))
+def test_totals_that_differ_between_pages_are_refused(length: int, size: int, by: int, at: int) -> None:
+    """All rows come, and one page counts others: nobody knows which total is right."""
+    data = list(range(length))
+    odd = at % -(-length // (size - 1))
+
+    def fetch(offset: int) -> Page:
+        is_odd = offset // (size - 1) == max(odd - 1, 1)
+        return Page(data[offset : offset + size], length + (by if is_odd else 0))
+
+    with pytest.raises(IncompleteReadError, match=f"the total changed from {length} to {length + by}"):
+        read(fetch)
+
+
+def test_a_total_that_changed_once_is_read_again() -> None:
+    data, calls = list(range(25)), 0
+
+    def fetch(offset: int) -> Page:
+        nonlocal calls
+        calls += 1
+        return Page(data[offset : offset + 10], 26 if calls == 2 else 25)
+
+    result = read(fetch)
+    assert (rows(result), result.total, result.rereads) == (data, 25, 1)
+
+
 def test_order_that_changes_with_every_call_is_refused_or_proved() -> None:
     """Reversed on every second call: no two pages fit, and reads agree only by luck. Never a wrong result."""
     data = list(range(30))

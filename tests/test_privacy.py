@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from planday_io.config.model import Privacy
+from planday_io.frames.privacy import PrivacyFilter
 from tests.support.commands import planday_command
 from tests.support.folders import files
 from tests.support.installation import Installation, Make
@@ -70,6 +72,39 @@ def test_contact_policies_on_bytes(make: Make, policy: str) -> None:
         assert [row["email"] for row in planday.rows("hr.employees")] == emails
     elif policy != "keep":
         assert set(emails) == {None}
+
+
+def test_a_hash_is_of_key_portal_and_value() -> None:
+    """Equal in one portal, different in two; and the same in every version, because warehouses join on it."""
+
+    def hashed(text: str, portal: int = 4711, key: str = "a hash key") -> str:
+        return PrivacyFilter(Privacy(), portal, lambda: key).hasher()(text)
+
+    # printf '4711\0anna@example.com' | openssl dgst -sha256 -hmac 'a hash key'
+    assert hashed("anna@example.com") == "5728fbb54523cf9f06efd810f139cb528d55558cddf1f2d4509f5603a369bf2b"
+    different = {
+        hashed("anna@example.com"),
+        hashed("anna@example.com", 4712),
+        hashed("anna@example.com", key="another"),
+    }
+    assert len(different | {hashed("bo@example.com")}) == 4
+    # The digits of an id and of a value that follow each other are not taken for other ones.
+    assert hashed("1", 4711) != hashed("", 47111) != hashed("11", 471)
+
+
+def test_one_address_hashes_differently_in_two_portals(planday: Installation) -> None:
+    (planday.folder / "key.txt").write_text("a hash key")
+    planday.edit_config("defaults:", "privacy: {contact: hash, hash_key: {file: key.txt}}\ndefaults:")
+    for portal in ("oslo", "copenhagen"):
+        for person in planday.sandbox.portals[portal].employees[:2]:
+            person["email"] = "same@example.com"
+        planday.refresh("hr.employees", portal)
+    oslo, copenhagen = (
+        [row["email"] for row in planday.rows("hr.employees", portal)][:2] for portal in ("oslo", "copenhagen")
+    )
+    assert oslo[0] == oslo[1]
+    assert copenhagen[0] == copenhagen[1]
+    assert oslo[0] != copenhagen[0]
 
 
 def test_sensitive_members_need_policy_and_scope(make: Make) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from planday_io.catalogue import CATALOGUE
+from planday_io.catalogue.model import Column, ScalarList, StructList
 from planday_io.catalogue.scheduling import SHIFTS
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.build import to_frame
@@ -101,6 +102,38 @@ def test_a_date_written_elsewhere_stays_that_day() -> None:
     assert convert("2026-08-31T22:00:00Z", "DATE", OSLO) == date(2026, 9, 1)
     assert convert("2026-09-01T04:00:00Z", "DATE", NEW_YORK) == date(2026, 9, 1)
     assert convert("2026-09-01T03:00:00Z", "DATE", NEW_YORK) == date(2026, 8, 31)
+
+
+@pytest.mark.parametrize(
+    ("text", "in_oslo", "in_new_york"),
+    [
+        ("2026-07-01T10:00:00Z", "2026-07-01T12:00", "2026-07-01T06:00"),
+        ("2026-01-01T10:00:00Z", "2026-01-01T11:00", "2026-01-01T05:00"),
+        ("2026-07-01T23:30:00+00:00", "2026-07-02T01:30", "2026-07-01T19:30"),
+        ("2026-07-01T03:00:00+05:30", "2026-06-30T23:30", "2026-06-30T17:30"),
+        ("2026-07-01T12:00:00+02:00", "2026-07-01T12:00", "2026-07-01T06:00"),
+        ("2026-07-01T10:00:00", "2026-07-01T10:00", "2026-07-01T10:00"),
+        ("2026-07-01", "2026-07-01T00:00", "2026-07-01T00:00"),
+    ],
+)
+def test_an_offset_becomes_the_zone_s_wall_clock(text: str, in_oslo: str, in_new_york: str) -> None:
+    for zone, expected in ((OSLO, in_oslo), (NEW_YORK, in_new_york)):
+        local = datetime.fromisoformat(expected)
+        assert convert(text, "TIMESTAMP", zone) == local
+        assert convert([None, text], ScalarList(of="TIMESTAMP"), zone) == [None, local]
+        inner = StructList(fields=(Column("at", "TIMESTAMP", "When."),))
+        assert convert([{"at": text}], inner, zone) == [{"at": local}]
+
+
+@pytest.mark.parametrize("others", [[], ["2026-07-01T08:00:00"]])
+def test_offsets_in_a_frame_become_wall_clock(others: list[str]) -> None:
+    """Also in a batch of which the other rows have no offset."""
+    texts = ["2026-07-01T10:00:00Z", *others]
+    rows = [{"id": number, "date": "2026-07-01", "startDateTime": text} for number, text in enumerate(texts)]
+    batch = builder("scheduling.shifts").batch(rows)
+    assert batch.column("start_date_time").to_pylist() == [
+        datetime.fromisoformat(one) for one in ("2026-07-01T12:00", *others)
+    ]
 
 
 JSON = st.recursive(

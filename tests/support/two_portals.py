@@ -110,6 +110,9 @@ def fill_oslo(db: duckdb.DuckDBPyConnection) -> None:
     oslo.absent(
         401, BO, "Approved", "10", 501, {"value": -2, "unit_type": "Hours"}, time_start="10:00", time_end="12:00"
     )
+    # Since ever, and not told day by day.
+    since_ever = {"absence_period_start": "0001-01-01", "absence_period_end": "2025-09-02"}
+    oslo.put("absence.absence_records", id=410, employee_id=ANNA, status="Approved", **since_ever)
     for number, status in enumerate(("Submitted", "Cancelled", "Declined"), 402):
         oslo.absent(number, BO, status, "11", 500, {"value": -1, "unit_type": "Days"})
     write_zones(db, again=False)
@@ -160,10 +163,11 @@ def _fill_names(portal: Portal, zone: str) -> None:
     portal.put("hr.employees", id=BO, first_name=portal.name("Bo"), last_name="Dahl", departments=[BAR],
         primary_department_id=BAR, hired_date="2025-09-01", **person)  # fmt: skip
     left = {"hired_date": "2024-01-10", "deactivation_date": "2025-09-20", "departments": [BAR, KITCHEN]}
-    for number, text in ((CAI, "Cai"), (ANNA, "Formerly Anna")) if portal.times == 1 else ((CAI, "Cai"),):
-        portal.put(
-            "hr.deactivated_employees", id=number, first_name=portal.name(text), last_name="Eik", **left, **person
-        )
+    portal.put(
+        "hr.deactivated_employees", id=ANNA, first_name=portal.name("Formerly"), last_name="Berg", **left, **person
+    )
+    cai = {"id": CAI, "first_name": portal.name("Cai"), "last_name": "Eik"}
+    portal.put("hr.deactivated_employees" if portal.times == 1 else "hr.employees", **cai, **left, **person)
     for number, text in ((500, "Vacation 2025"), (501, "Flex")):
         portal.put("absence.accounts", id=number, type_id=number + 100, name=portal.name(text))
         portal.put("absence.account_types", id=number + 100, absence_type=portal.name(text.split()[0]))
