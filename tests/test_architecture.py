@@ -88,3 +88,9 @@ def test_pipelines_speak_dagster_only() -> None:
     for module, imported in modules("pipelines").items():
         strangers = {name.split(".")[0] for name in imported} & {"httpx", "pandas", "pyarrow"}
         assert not strangers, module
+
+
+def test_no_test_imports_a_test_module() -> None:
+    """What tests share stands in `tests/support`."""
+    for module, imported in modules("tests").items():
+        assert not [name for name in imported if name.startswith(("tests.test_", "tests.conftest"))], module

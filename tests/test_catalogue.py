@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -18,6 +20,7 @@ from planday_io.catalogue.naming import camel_case, snake_case
 from planday_io.frames.types import arrow_schema, duckdb_columns
 from planday_io.months import month_of, shifted
 from planday_io.sandbox.answers import paged
+from tests.support.document import operation, spec
 from tests.support.installation import Installation, Make
 
 LAST_MONTH = shifted(month_of(datetime.now(UTC).date()), -1)
@@ -44,11 +47,49 @@ def test_each_endpoint_lands_in_the_lake_as_declared(planday: Installation, endp
         assert (provenance.kept, provenance.verdict) == (frame.num_rows, report.verdict)
 
 
-@pytest.mark.parametrize("table", list(CATALOGUE.tables()), ids=lambda table: table.full_name)
-def test_each_table_names_what_the_api_names(table: Table) -> None:
-    for column in table.columns:
-        assert snake_case(camel_case(column.name)) == column.name
-        assert column.doc.endswith(".")
+def members_of(schema: Any) -> set[str]:
+    """All members that a schema of the API's document declares, at any depth."""
+    if isinstance(schema, list):
+        return set().union(*map(members_of, schema))
+    if not isinstance(schema, dict):
+        return set()
+    if "$ref" in schema:
+        return members_of(spec()["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    return {*schema.get("properties", {})} | set().union(*map(members_of, schema.values()))
+
+
+PATHS = {re.sub(r"{\w+}", "{}", path): path for path in spec()["paths"]}
+UNDECLARED = {"hr.field_definitions": {"$ref", "description", "format", "items", "title"}}
+"""Members of answers that are JSON schemas themselves."""
+
+
+@pytest.mark.parametrize("endpoint", CATALOGUE.endpoints, ids=lambda endpoint: endpoint.name)
+def test_columns_take_members_that_the_api_documents(endpoint: Endpoint) -> None:
+    path = PATHS[re.sub(r"{\w+}", "{}", endpoint.path)]
+    content = operation(path)["get"]["responses"]["200"]["content"]["application/json"]
+    documented = members_of(content["schema"])
+    if documented <= {"data"}:
+        # The document leaves the rows open: then a member has to be one that the API has elsewhere.
+        documented = members_of([*spec()["components"]["schemas"].values()])
+    for table in endpoint.tables:
+        for column in table.columns:
+            assert column.doc.endswith(".")
+            if column.path_param is None and not column.is_provided:
+                missing = {*column.member.split(".")} - documented
+                assert missing <= UNDECLARED.get(table.full_name, set()), f"{table.full_name}.{column.name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [
+        ("id", "id"),
+        ("cell_phone_country_code", "cellPhoneCountryCode"),
+        ("street1", "street1"),
+        ("punch_clock_shift_id", "punchClockShiftId"),
+    ],
+)
+def test_a_column_is_named_as_its_member(name: str, member: str) -> None:
+    assert (camel_case(name), snake_case(member)) == (member, name)
 
 
 def column(name: str, **more: object) -> Column:

@@ -109,7 +109,7 @@ def test_marks_outlive_a_failed_run_and_go_when_the_month_is_read(planday: Insta
     assert not changed.settle(planday.lake, CATALOGUE, planday.config)
 
 
-def test_months_never_read_are_marked_once_a_day_and_a_refused_table_does_not_count(planday: Installation) -> None:
+def test_unread_months_are_marked_once_without_refused_tables(planday: Installation) -> None:
     start = shifted(THIS, -2)
     planday.edit_config("history_start: 2025-01", f"history_start: {start}")
     months = grid_months(planday.config, "oslo", datetime.now(UTC))

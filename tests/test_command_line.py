@@ -13,7 +13,8 @@ import pytest
 from planday_io.lake.slices import SliceKey
 from planday_io.state import State
 from tests.support.commands import PLANDAY, _run, planday_command, summary
-from tests.support.installation import Installation, Make
+from tests.support.help import commands
+from tests.support.installation import Installation
 
 pytestmark = pytest.mark.processes
 
@@ -128,24 +129,12 @@ def test_no_configuration(tmp_path: Path) -> None:
     assert "there is no portals.yaml" in done.stderr
 
 
-def test_every_command_explains_itself(make: Make) -> None:
-    for command in (
-        "sandbox",
-        "demo",
-        "check",
-        "sync",
-        "publish",
-        "tables",
-        "status",
-        "plan",
-        "alert",
-        "authorize",
-        "revoke",
-        "forget",
-        "report",
-    ):
-        done = subprocess.run([PLANDAY, command, "--help"], capture_output=True, text=True, check=True)
-        assert "Usage:" in done.stdout
+def test_every_command_explains_itself() -> None:
+    every = list(commands())
+    assert ("sync",) in every
+    for command in every:
+        done = subprocess.run([PLANDAY, *command, "--help"], capture_output=True, text=True, check=True)
+        assert f"Usage: planday {' '.join(command)}" in done.stdout
 
 
 def test_tables_and_docs_are_current() -> None:

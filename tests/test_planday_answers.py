@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from planday_io.months import first_day, last_day, month_of, shifted
-from planday_io.sandbox import labour
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
@@ -124,7 +123,8 @@ def test_routes_that_the_pipeline_does_not_need(planday: Installation) -> None:
     current = get(planday, f"/pay/v1.0/salaries/scheduling/timeandcost/allocations/{owner}").json()["data"]
     history = get(planday, f"/pay/v1.0/salaries/scheduling/timeandcost/allocations/{owner}/history").json()["data"]
     assert current == history[-1]
-    assert {row["costAllocation"] for row in history} <= set(labour._MODES)
+    documented = {"BusinessDays", "NoAllocation", "ScheduledHours", "MonthlySalary"}
+    assert {row["costAllocation"] for row in history} <= documented
     punch = next(row for row in portal.roster.punches.values() if row["shiftId"])
     assert (
         get(planday, f"/punchclock/v1.0/punchclockshifts/byShift/{punch['shiftId']}").json()["data"]["id"]

@@ -143,7 +143,21 @@ def test_errors_hold_no_values(planday: Installation) -> None:
     assert "Gunhild" not in done.stdout + done.stderr
 
 
-def test_importing_opens_nothing() -> None:
-    code = "import planday_io, planday_io.sync.refresh, pipelines.assets; print('fine')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
-    assert done.stdout == "fine\n"
+def test_importing_opens_no_connection_and_writes_no_file(tmp_path: Path) -> None:
+    """What is opened while the whole program is imported is read."""
+    code = """
+import os, sys
+sys.dont_write_bytecode = True
+def look(event, arguments):
+    if event in ("socket.connect", "socket.bind", "sqlite3.connect", "os.mkdir", "os.rename"):
+        print(event, arguments)
+    if event == "open" and arguments[0] != os.devnull and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        print(event, arguments)
+sys.addaudithook(look)
+import planday_io, planday_io.sync.refresh, planday_io.privacy.erasure, planday_io.onboarding.authorize
+import planday_io.monitoring.notifier, planday_io.reports.report
+print("imported")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "imported\n"
+    assert not list(tmp_path.iterdir())
