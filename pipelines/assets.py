@@ -19,7 +19,7 @@ from planday_io.config.model import Retries
 from planday_io.config.selection import portals_by_endpoint
 from planday_io.faults import known, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
-from planday_io.lake.quality import NAMES, Verdict, check_slice, checks_of
+from planday_io.lake.quality import NAMES, CheckResult, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.sync.refresh import refresh as refresh_endpoint
 from planday_io.sync.writer import TableReport
@@ -104,7 +104,7 @@ def _asset(
             for report in reports:
                 for warning in report.warnings:
                     context.log.warning(warning)
-                verdicts = check_slice(
+                results = check_slice(
                     session.lake, catalogue, SliceKey.of(report.table, portal, month), report.previous_rows
                 )
                 results.append(
@@ -112,7 +112,7 @@ def _asset(
                         asset_key=[*report.table.split(".")],
                         metadata={**_metadata(report, planday.config), **lineage.get(report.table, {})},
                         check_results=[
-                            *(_check_result(report.table, verdict) for verdict in verdicts),
+                            *(_check_result(report.table, result) for result in results),
                             _freshness(endpoint, report.table, catalogue, config),
                         ],
                     )
@@ -203,13 +203,13 @@ def _freshness(endpoint: Endpoint, table: str, catalogue: Catalogue, config: Con
     )
 
 
-def _check_result(table: str, verdict: Verdict) -> dg.AssetCheckResult:
+def _check_result(table: str, result: CheckResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        passed=verdict.passed,
+        passed=result.passed,
         asset_key=dg.AssetKey(table.split(".")),
-        check_name=verdict.check,
-        severity=dg.AssetCheckSeverity.ERROR if verdict.is_error else dg.AssetCheckSeverity.WARN,
-        metadata=dict(verdict.counts),
+        check_name=result.check,
+        severity=dg.AssetCheckSeverity.ERROR if result.is_error else dg.AssetCheckSeverity.WARN,
+        metadata=dict(result.counts),
     )
 
 

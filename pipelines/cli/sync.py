@@ -250,7 +250,7 @@ def _runs(
         for group in same_partitions(snapshots, CATALOGUE, config):
             yield None, group
     wanted = dict.fromkeys(months or window_months(config, portal, datetime.now(UTC)), facts)
-    if months is None and any(endpoint.watch for endpoint in snapshots):
+    if months is None and any(endpoint.change_detection for endpoint in snapshots):
         lake = Lake(config.lake, config.state)
         for mark in ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal):
             marked = endpoints_of(CATALOGUE, settings, mark.tables)
@@ -272,7 +272,7 @@ def planned_runs(
     now = datetime.now(UTC)
     runs = list(_runs(config, portal, resources, months))
     facts = [one for one in endpoints_of(CATALOGUE, config.portals[portal], CATALOGUE.domains()) if one.grid == "month"]
-    if months is None and any(one.watch for _, group in runs for one in group):
+    if months is None and any(one.change_detection for _, group in runs for one in group):
         lake, grid = Lake(config.lake, config.state), grid_months(config, portal, now)
         due = {(month, one.name) for month, group in runs for one in group}
         for month, names in months_to_read(lake, portal, grid, facts, (), (), now).items():

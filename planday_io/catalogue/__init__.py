@@ -58,8 +58,9 @@ class Catalogue:
         for endpoint in self.endpoints:
             if endpoint.fan_out:
                 _check_fan_out(endpoint, endpoint.fan_out, declared)
-            if endpoint.watch and not (endpoint.watch.table in names and self.table(endpoint.watch.table).is_monthly):
-                raise ContradictionError(f"{endpoint.path} watches {endpoint.watch.table}, which has no months")
+            watched = endpoint.change_detection.table if endpoint.change_detection else None
+            if watched and not (watched in names and self.table(watched).is_monthly):
+                raise ContradictionError(f"{endpoint.path} looks for changes of {watched}, which has no months")
             declared |= {table.full_name: (endpoint, table) for table in endpoint.tables}
         for table in self.tables():
             for column in table.columns:

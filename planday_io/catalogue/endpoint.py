@@ -154,11 +154,11 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """Reading the endpoint also finds the months whose rows were changed since it was last read.
+class ChangeDetection:
+    """Reading the endpoint also finds months of another table whose rows changed since the last read.
 
     Args:
-        table: the watched table, with a slice per month.
+        table: the other table; it has a slice per month.
         since_param: its endpoint's query parameter for rows modified since an instant.
         deleted_by: column of the endpoint's own table that holds the id of a deleted row.
     """
@@ -182,7 +182,7 @@ class Endpoint:
         variants: further reads of the same with these parameters added, joined by key with the first.
         opt_in: sensitive members on request.
         window: the range of days to ask for.
-        watch: what else is found out by reading it.
+        change_detection: which months of another table it finds changed.
         none_statuses: statuses that mean "no rows", not an error.
     """
 
@@ -197,7 +197,7 @@ class Endpoint:
     fan_out: FanOut | None = None
     feed: Feed | None = None
     window: Window | None = None
-    watch: Watch | None = None
+    change_detection: ChangeDetection | None = None
     none_statuses: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -253,8 +253,8 @@ class Endpoint:
             raise ContradictionError(f"{where}: rows that are read twice need an id and no children")
         if self.fan_out and self.fan_out.changed_by not in (None, "*"):
             parent.column(str(self.fan_out.changed_by))
-        if self.watch and not self.feed:
-            raise ContradictionError(f"{where}: only a feed knows since when it watches")
+        if self.change_detection and not self.feed:
+            raise ContradictionError(f"{where}: only a feed knows since when to look for changes")
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ Not here: `reports` (needs the right to change shifts), shifts by id (the list h
 
 from __future__ import annotations
 
-from planday_io.catalogue.endpoint import Endpoint, FanOut, Feed, Pages, Watch, Window
+from planday_io.catalogue.endpoint import ChangeDetection, Endpoint, FanOut, Feed, Pages, Window
 from planday_io.catalogue.model import Column, Document, Person, ScalarList, StructList, Table
 
 _DOCS = "https://openapi.planday.com/api/schedule"
@@ -326,7 +326,7 @@ DELETED_SHIFTS = Endpoint(
     docs=_DOCS,
     pages=Pages(limit=1000),
     feed=Feed(since_param="deletedFrom", is_instant=True),
-    watch=Watch(table="scheduling.shifts", since_param="modifiedFrom"),
+    change_detection=ChangeDetection(table="scheduling.shifts", since_param="modifiedFrom"),
     tables=(
         Table(
             domain="scheduling",

@@ -44,7 +44,7 @@ _AROUND = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """What one check found.
 
     Args:
@@ -60,7 +60,7 @@ class Verdict:
     is_error: bool = True
 
 
-def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: int | None) -> list[Verdict]:
+def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: int | None) -> list[CheckResult]:
     """All checks of one slice that is there.
 
     Args:
@@ -83,11 +83,11 @@ def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: 
     agrees = agrees and (
         provenance.expected_total is None or provenance.expected_total == provenance.received or table.is_monthly
     )
-    verdicts = [
-        Verdict("key_unique", found == rows.num_rows, {"rows": rows.num_rows, "distinct": found}),
-        Verdict("key_not_null", nulls == 0, {"nulls": nulls}),
+    results = [
+        CheckResult("key_unique", found == rows.num_rows, {"rows": rows.num_rows, "distinct": found}),
+        CheckResult("key_not_null", nulls == 0, {"nulls": nulls}),
         _references(lake, catalogue, table, key, rows),
-        Verdict(
+        CheckResult(
             "complete",
             agrees,
             {"kept": provenance.kept, "received": provenance.received, "distinct": provenance.distinct_keys}
@@ -95,10 +95,10 @@ def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: 
         ),
         _usual(lake, key, rows.num_rows, previous_rows),
     ]
-    return [verdict for verdict in verdicts if verdict.check in checks_of(table)]
+    return [result for result in results if result.check in checks_of(table)]
 
 
-def _references(lake: Lake, catalogue: Catalogue, table: Table, key: SliceKey, rows: pa.Table) -> Verdict:
+def _references(lake: Lake, catalogue: Catalogue, table: Table, key: SliceKey, rows: pa.Table) -> CheckResult:
     counts: dict[str, int] = {}
     missing_rows = 0
     for column in table.columns:
@@ -116,7 +116,7 @@ def _references(lake: Lake, catalogue: Catalogue, table: Table, key: SliceKey, r
         if missing:
             counts[column.name] = missing
             missing_rows += missing
-    return Verdict("references_resolve", not missing_rows, counts or {"missing": 0}, is_error=False)
+    return CheckResult("references_resolve", not missing_rows, counts or {"missing": 0}, is_error=False)
 
 
 def _ids(lake: Lake, catalogue: Catalogue, name: str, key: SliceKey) -> pa.Array | None:
@@ -139,7 +139,7 @@ def _ids(lake: Lake, catalogue: Catalogue, name: str, key: SliceKey) -> pa.Array
     return pa.concat_arrays([chunk for part in parts for chunk in part.chunks]) if parts else None
 
 
-def _usual(lake: Lake, key: SliceKey, rows: int, previous_rows: int | None) -> Verdict:
+def _usual(lake: Lake, key: SliceKey, rows: int, previous_rows: int | None) -> CheckResult:
     middle = previous_rows
     if key.month is not None:
         around = [SliceKey.of(key.full_name, key.portal, shifted(key.month, by)) for by in range(-_AROUND, 0)]
@@ -147,4 +147,4 @@ def _usual(lake: Lake, key: SliceKey, rows: int, previous_rows: int | None) -> V
         middle = round(statistics.median(kept)) if kept else None
     counts = {"rows": rows} | ({} if middle is None else {"usual": middle})
     unusual = middle is not None and abs(rows - middle) > _FEW_ROWS and not middle / 2 <= rows <= middle * 2
-    return Verdict("row_count_usual", not unusual, counts, is_error=False)
+    return CheckResult("row_count_usual", not unusual, counts, is_error=False)

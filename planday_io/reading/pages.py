@@ -30,7 +30,7 @@ MAX_REREADS = 3
 PAGES_AT_ONCE = 8
 _FAR = 100_000_000
 
-Verdict = Literal["total_matched", "exhausted", "document"]
+Completeness = Literal["total_matched", "exhausted", "document"]
 """total_matched: the API's total, the rows and the distinct keys agree. exhausted: no total, read to an empty page.
 document: one unpaged answer."""
 
@@ -106,7 +106,7 @@ class ListRead(Generic[T]):
     total: int | None
     received: int
     distinct: int
-    verdict: Verdict
+    verdict: Completeness
     rereads: int
 
 
@@ -117,7 +117,7 @@ class _Attempt(Generic[T]):
     parts: list[T] = field(default_factory=list)
     received: int = 0
     total: int | None = None
-    verdict: Verdict = "total_matched"
+    verdict: Completeness = "total_matched"
     doubt: str = ""
     fault: str = ""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from planday_io.reading.pages import Verdict
+from planday_io.reading.pages import Completeness
 
 Batches = dict[str, pa.RecordBatch]
 Packed = dict[str, pa.RecordBatch | pa.Buffer]
@@ -46,6 +46,6 @@ class Parts:
 
     parts: list[Packed]
     total: int | None
-    verdict: Verdict
+    verdict: Completeness
     rereads: int
     has_rows: bool

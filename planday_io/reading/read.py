@@ -26,7 +26,7 @@ from planday_io.frames.members import PathParam
 from planday_io.frames.oddities import Oddities
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, ParentKey
-from planday_io.reading.pages import FIRST_READ, MAX_REREADS, ListLimit, ListReader, Page, Verdict
+from planday_io.reading.pages import FIRST_READ, MAX_REREADS, Completeness, ListLimit, ListReader, Page
 from planday_io.reading.parts import Batches, Packed, Parts, last_of_each, packed, unpacked
 from planday_io.reading.rows import children_of, identity, primary, tables_in, total_of
 from planday_io.reading.workers import each
@@ -54,7 +54,7 @@ class _Answer:
     total: int | None
 
 
-_WORST_FIRST: tuple[Verdict, ...] = ("exhausted", "total_matched", "document")
+_WORST_FIRST: tuple[Completeness, ...] = ("exhausted", "total_matched", "document")
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class TableRead:
     total: int | None
     received: int
     distinct: int
-    verdict: Verdict
+    verdict: Completeness
     oddities: Oddities
 
 
@@ -232,7 +232,9 @@ class EndpointReader:
             f"is {total}. Nothing was written and the previous data stays"
         )
 
-    def _kept(self, parts: list[Batches], total: int | None, verdict: Verdict, rereads: int, *, packs: bool) -> Parts:
+    def _kept(
+        self, parts: list[Batches], total: int | None, verdict: Completeness, rereads: int, *, packs: bool
+    ) -> Parts:
         """What is kept of one call until all were made; small batches packed where there are many calls."""
         kept: list[Packed] = [
             {name: packed(batch) if packs else batch for name, batch in part.items()} for part in parts

@@ -71,17 +71,17 @@ def _api(sandbox: Sandbox) -> Callable[[Request], Any]:
         if bearer is None:
             return Response(status_code=401)
         app, portal = bearer
-        verdict = sandbox.limits.count(portal.key, app.client_id)
-        if not verdict.passes:
+        decision = sandbox.limits.count(portal.key, app.client_id)
+        if not decision.passes:
             also = {"Retry-After": "1"} if sandbox.variants.sends_retry_after else {}
-            return Response(status_code=429, headers=verdict.headers | also)
+            return Response(status_code=429, headers=decision.headers | also)
         sandbox.requests[f"{portal.key} {request.url.path}"] += 1
         sandbox.queries[f"{portal.key} {request.url.path}?{request.url.query}"] += 1
         status, document = _answer(sandbox, app, portal, request, located)
         faulty = _faulty(sandbox, request, status, document)
         plain = Response(status_code=status) if status == 204 else JSONResponse(document, status)
         response = faulty or plain
-        response.headers.update(verdict.headers)
+        response.headers.update(decision.headers)
         return response
 
     return endpoint

@@ -23,13 +23,13 @@ from urllib.parse import parse_qs
 import uvicorn
 
 from planday_io.months import month_of
-from planday_io.sandbox.limits import Limits, Verdict
+from planday_io.sandbox.limits import Decision, Limits
 
 CLIENT_ID = "fast-app"
 _TOKEN = "fast-refresh-token-"  # noqa: S105 - of nothing
 _ACCESS = "fast-access-token-"
 
-_UNLIMITED = Verdict(
+_UNLIMITED = Decision(
     passes=True,
     headers={
         "x-ratelimit-limit": "100000, 100000;w=1, 1000000;w=60, 200000;w=1, 2000000;w=60",
@@ -92,9 +92,9 @@ class FastSandbox:
         portal = given.get(b"authorization", b"").decode().partition(_ACCESS)[2]
         if not portal or given.get(b"x-clientid", b"").decode() != CLIENT_ID:
             return 401, b""
-        verdict = self._limits.count(portal, CLIENT_ID) if self._limits else _UNLIMITED
-        headers += [(name.encode(), value.encode()) for name, value in verdict.headers.items()]
-        if not verdict.passes:
+        decision = self._limits.count(portal, CLIENT_ID) if self._limits else _UNLIMITED
+        headers += [(name.encode(), value.encode()) for name, value in decision.headers.items()]
+        if not decision.passes:
             self.requests["refused"] += 1
             return 429, b""
         path, _, number = scope["path"].rpartition("/")

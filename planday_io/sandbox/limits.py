@@ -15,7 +15,7 @@ CLIENT_POLICY = ((100, 1.0), (2000, 60.0))
 
 
 @dataclass(slots=True)
-class Verdict:
+class Decision:
     """Whether a request passes, and the headers that tell about it."""
 
     passes: bool
@@ -63,7 +63,7 @@ class Limits:
         self.refused = 0
         self.sent_before_reset = 0
 
-    def count(self, portal: str, client: str) -> Verdict:
+    def count(self, portal: str, client: str) -> Decision:
         """Count a request in both buckets, or refuse it."""
         now = self._clock()
         buckets = [
@@ -80,11 +80,11 @@ class Limits:
         if remaining <= 0:
             self.refused += 1
             worst.blocked_until = now + reset
-            return Verdict(passes=False, headers=self._headers(limit, 0, reset))
+            return Decision(passes=False, headers=self._headers(limit, 0, reset))
         for bucket in buckets:
             bucket.sent.append(now)
         limit, remaining, reset = worst.closest(now)
-        return Verdict(passes=True, headers=self._headers(limit, remaining, reset))
+        return Decision(passes=True, headers=self._headers(limit, remaining, reset))
 
     def _headers(self, limit: int, remaining: int, reset: float) -> dict[str, str]:
         if not self._with_headers:

@@ -27,7 +27,7 @@ from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
 from planday_io.reading.rows import primary, rows_of, total_of
-from planday_io.sync.incremental import Plan
+from planday_io.sync.incremental import IncrementalRead
 from planday_io.sync.limits import list_limit
 from planday_io.sync.session import PortalSession
 
@@ -162,8 +162,8 @@ class _Forecaster:
         requests = await self._overhead(endpoint, month)
         self._known.update((table.full_name, month) for table in endpoint.tables)
         requests += await self._calls(endpoint, month)
-        if endpoint.watch and self._lake.slices(endpoint.watch.table, self._session.portal):
-            requests += 1 + len(self._session.catalogue.endpoint_of(endpoint.watch.table).variants)
+        if endpoint.change_detection and self._lake.slices(endpoint.change_detection.table, self._session.portal):
+            requests += 1 + len(self._session.catalogue.endpoint_of(endpoint.change_detection.table).variants)
         return requests
 
     async def _overhead(self, endpoint: Endpoint, month: str | None) -> int:
@@ -186,7 +186,7 @@ class _Forecaster:
 
     async def _calls(self, endpoint: Endpoint, month: str | None) -> int:
         """Requests of the endpoint itself."""
-        plan = Plan(
+        plan = IncrementalRead(
             endpoint, self._lake, self._session.portal, month, self._session.config.privacy, self._now, full=self._full
         )
         days = self._days(endpoint, month)

@@ -35,7 +35,7 @@ _IN_NEITHER = "in-neither"
 """Marks, in a slice's `covered`, whose rows it keeps although neither list of `FanOut` had them."""
 
 
-class Plan:
+class IncrementalRead:
     """The plan of one read of one endpoint.
 
     Args:

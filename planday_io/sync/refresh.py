@@ -15,7 +15,7 @@ from datetime import timedelta
 import pyarrow as pa
 
 from planday_io.catalogue import Endpoint
-from planday_io.catalogue.endpoint import Watch
+from planday_io.catalogue.endpoint import ChangeDetection
 from planday_io.client.http import PortalClient
 from planday_io.config.grid import grid_months
 from planday_io.config.selection import endpoints_of
@@ -26,7 +26,7 @@ from planday_io.lake.slices import SliceKey
 from planday_io.reading.calls import calls_of
 from planday_io.reading.read import EndpointRead, Progress, untold
 from planday_io.sync.changes import ChangedMonths, months_to_read, touched_months
-from planday_io.sync.incremental import Plan
+from planday_io.sync.incremental import IncrementalRead
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse.standing import require_lake
@@ -74,7 +74,7 @@ async def _refresh(
         key = SliceKey.of(one.full_name, session.portal, month)
         if lost := session.lake.lost(key):
             raise LostSliceError(lost_text(key, lost))
-    plan = Plan(endpoint, session.lake, session.portal, month, session.config.privacy, fetched_at, full=full)
+    plan = IncrementalRead(endpoint, session.lake, session.portal, month, session.config.privacy, fetched_at, full=full)
     marked: tuple[str, ...] = ()
     async with session.connection.open() as client:
         context = await session.context(client, fetched_at, month)
@@ -90,23 +90,28 @@ async def _refresh(
                 has_both_lists=session.has_both_lists(endpoint),
             )
             read = await session.read_calls(endpoint, client, context, calls, progress)
-            if endpoint.watch:
-                marked = await _watch(session, plan, endpoint.watch, read, client, context)
+            if endpoint.change_detection:
+                marked = await _find_changed_months(session, plan, endpoint.change_detection, read, client, context)
             read.counters.add(session.take_overhead())
             session.remember(read, month)
     reports = session.writer.write(plan, read, began, accept_shrink=accept_shrink)
     return [replace(report, marked=marked) for report in reports]
 
 
-async def _watch(
-    session: PortalSession, plan: Plan, watch: Watch, read: EndpointRead, client: PortalClient, context: FrameContext
+async def _find_changed_months(
+    session: PortalSession,
+    plan: IncrementalRead,
+    detection: ChangeDetection,
+    read: EndpointRead,
+    client: PortalClient,
+    context: FrameContext,
 ) -> tuple[str, ...]:
-    """Mark the months of the watched table that are not as the API has them, and those never read."""
-    endpoint = session.catalogue.endpoint_of(watch.table)
-    table = session.catalogue.table(watch.table)
+    """Request a refresh of months whose rows changed in Planday, and of months that were never read."""
+    endpoint = session.catalogue.endpoint_of(detection.table)
+    table = session.catalogue.table(detection.table)
     fetched = [
         provenance.fetched
-        for key in session.lake.slices(watch.table, session.portal)
+        for key in session.lake.slices(detection.table, session.portal)
         if (provenance := session.lake.usable_provenance(key)) is not None
     ]
     due = endpoints_of(session.catalogue, session.settings, session.catalogue.domains())
@@ -114,11 +119,11 @@ async def _watch(
     touched: dict[str, float] = {}
     if fetched and endpoint in months:
         since = plan.since or min(fetched) - timedelta(days=1)
-        extra = ((watch.since_param, since.strftime("%Y-%m-%dT%H:%M:%SZ")),)
+        extra = ((detection.since_param, since.strftime("%Y-%m-%dT%H:%M:%SZ")),)
         changed = await session.read_calls(endpoint, client, context, calls_of(endpoint, extra=extra))
         read.counters.add(changed.counters)
-        deleted = read.tables[plan.endpoint.name].table.column(watch.deleted_by).to_pylist()
-        touched = touched_months(session.lake, session.portal, table, changed.tables[watch.table].table, deleted)
+        deleted = read.tables[plan.endpoint.name].table.column(detection.deleted_by).to_pylist()
+        touched = touched_months(session.lake, session.portal, table, changed.tables[detection.table].table, deleted)
     changed_months = ChangedMonths(session.config.state)
     left = changed_months.settle(session.lake, session.catalogue, session.config, session.portal)
     grid = grid_months(session.config, session.portal, context.fetched_at)

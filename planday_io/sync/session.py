@@ -182,7 +182,7 @@ class PortalSession:
                 more = None  # that table's own read reports it
             parents += more_parents(endpoint.fan_out, parents, more) if more is not None else []
         if endpoint.fan_out.once:
-            # In a run the two are read in any order. `Plan` keeps who changed from one to the other in between.
+            # In a run the two are read in any order. `IncrementalRead` keeps who changed from one to the other in between.
             left = await self._second_rows(endpoint.fan_out.once.parent, client, context)
             parents += once_parents(endpoint.fan_out, parents, left) if left is not None else []
         return parents

@@ -24,7 +24,7 @@ from planday_io.reading.read import EndpointRead
 from planday_io.sync.changes import ChangedMonths
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.erased import ErasedRows
-from planday_io.sync.incremental import Plan
+from planday_io.sync.incremental import IncrementalRead
 from planday_io.sync.sensitive import SensitiveMembers
 
 
@@ -106,7 +106,9 @@ class SliceWriter:
         self.run_id = run_id
         self.batch = batch
 
-    def write(self, plan: Plan, read: EndpointRead, began: float, *, accept_shrink: bool) -> list[TableReport]:
+    def write(
+        self, plan: IncrementalRead, read: EndpointRead, began: float, *, accept_shrink: bool
+    ) -> list[TableReport]:
         """Merge, guard and write all tables of an endpoint, or none.
 
         Args:
@@ -135,7 +137,7 @@ class SliceWriter:
 class _NewSlice:
     """The slice of one table that is about to be written. Make and use it within the lock of the slice."""
 
-    def __init__(self, writer: SliceWriter, plan: Plan, table: Table, read: EndpointRead) -> None:
+    def __init__(self, writer: SliceWriter, plan: IncrementalRead, table: Table, read: EndpointRead) -> None:
         self._writer = writer
         self._plan = plan
         self._table = table
