@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from benchmarks.reading import Result
 from planday_io.catalogue import CATALOGUE, VERSION
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.months import first_day, shifted
@@ -53,7 +53,7 @@ def month_of_shifts(month: str, first_id: int, rows: int) -> pa.Table:
         "date_time_modified": starts,
         "_fetched_at": np.repeat(np.datetime64(datetime(2026, 1, 1)), rows),  # noqa: DTZ001 - numpy knows no zones
     }
-    schema = arrow_schema(TABLE, Privacy())
+    schema = arrow_schema(TABLE, PrivacyPolicy())
     arrays = [pa.array(values[f.name], f.type if not pa.types.is_timestamp(f.type) else pa.timestamp("us")).cast(f.type)
               if f.name in values else pa.nulls(rows, f.type) for f in schema]  # fmt: skip
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -81,7 +81,7 @@ def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
         return key
 
     def ours() -> None:
-        publish(lake, warehouse, catalogue=CATALOGUE, policies=Privacy(), state=folder / "state")
+        publish(lake, warehouse, catalogue=CATALOGUE, policies=PrivacyPolicy(), state=folder / "state")
 
     for number in range(months):
         write(number, "first")

@@ -104,7 +104,7 @@ def _asset(
             for report in reports:
                 for warning in report.warnings:
                     context.log.warning(warning)
-                results = check_slice(
+                checked = check_slice(
                     session.lake, catalogue, SliceKey.of(report.table, portal, month), report.previous_rows
                 )
                 results.append(
@@ -112,7 +112,7 @@ def _asset(
                         asset_key=[*report.table.split(".")],
                         metadata={**_metadata(report, planday.config), **lineage.get(report.table, {})},
                         check_results=[
-                            *(_check_result(report.table, result) for result in results),
+                            *(_check_result(report.table, result) for result in checked),
                             _freshness(endpoint, report.table, catalogue, config),
                         ],
                     )

@@ -18,7 +18,7 @@ from dagster import DagsterInstance
 from starlette.routing import Route
 
 from planday_io.catalogue import CATALOGUE, Catalogue
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.lake.slices import Lake
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
@@ -38,7 +38,7 @@ def blank_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("blank")
     file = folder / "warehouse.duckdb"
     lake = Lake(folder / "lake", folder / "state")
-    publish(lake, file, catalogue=CATALOGUE, policies=Privacy(), state=folder / "state")
+    publish(lake, file, catalogue=CATALOGUE, policies=PrivacyPolicy(), state=folder / "state")
     return file
 
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.bulk import Rows
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
@@ -120,7 +120,7 @@ def test_the_first_versions_are_those_of_a_join(ids: list[int]) -> None:
     table, history = CATALOGUE.table("scheduling.shifts"), CATALOGUE.histories["scheduling.shifts"]
     made = builder("scheduling.shifts")
     snapshot = made.finish([made.batch([{"id": one} for one in ids])])
-    schema = arrow_schema(history, Privacy())
+    schema = arrow_schema(history, PrivacyPolicy())
     at, before = datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)
     how: dict[str, Any] = {"table": table, "compared": ["status"], "at": at, "seen": before}
     old = made.finish([made.batch([{"id": 99}])])

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.build import FrameBuilder, FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.months import month_of, shifted
@@ -304,7 +304,7 @@ def test_every_table_takes_any_duration(table: str, kept: str | None, sent: obje
         portal_id=1,
         zone=ZoneInfo("Europe/Oslo"),
         fetched_at=datetime(2026, 11, 24, tzinfo=UTC),
-        privacy=PrivacyFilter(Privacy(), 1, lambda: "key"),
+        privacy=PrivacyFilter(PrivacyPolicy(), 1, lambda: "key"),
         month="2026-11",
     )
     builder = FrameBuilder(CATALOGUE.table(table), context)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.files import temporary
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
@@ -122,8 +122,8 @@ ACTIONS = st.lists(st.dictionaries(st.integers(1, 6), st.sampled_from("abc"), ma
 @given(reads=ACTIONS, twice=st.sets(st.integers(0, 7)))
 def test_versions_are_what_the_reads_saw(reads: list[dict[int, str]], twice: set[int]) -> None:
     table = CATALOGUE.table("pay.salaries")
-    schema = arrow_schema(table, Privacy())
-    versions = arrow_schema(CATALOGUE.histories[table.full_name], Privacy()).empty_table()
+    schema = arrow_schema(table, PrivacyPolicy())
+    versions = arrow_schema(CATALOGUE.histories[table.full_name], PrivacyPolicy()).empty_table()
     model = Model()
     columns = [column.name for column in table.columns]
     for number, rows in enumerate(reads):

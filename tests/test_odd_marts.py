@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import duckdb_columns
 from planday_io.frames.windows_zones import WINDOWS_ZONES
 from planday_io.frames.zones import zone_named
@@ -336,7 +336,7 @@ def test_no_mart_fails_because_of_data(db: duckdb.DuckDBPyConnection, seed: int)
     """Every table full of whatever its types allow; ids from a handful of values, so that rows meet in joins."""
     chance = random.Random(seed)
     for table in CATALOGUE.tables():
-        columns = duckdb_columns(table, Privacy())
+        columns = duckdb_columns(table, PrivacyPolicy())
         rows = [f"({', '.join(odd(chance, *column) for column in columns)})" for _ in range(12)]
         db.execute(f"INSERT INTO {sql_name(table)} VALUES {', '.join(rows)}")
     put_months(db, "2026-09", "2026-10")

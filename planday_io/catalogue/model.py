@@ -15,7 +15,7 @@ from typing import Literal
 
 from planday_io.catalogue.naming import camel_case
 
-Privacy = Literal["none", "identity", "contact", "sensitive", "pay", "free_text"]
+PrivacyClass = Literal["none", "identity", "contact", "sensitive", "pay", "free_text"]
 """Class of a column; what is done with each class is the configuration's `privacy`."""
 
 Confidence = Literal["documented", "observed", "inferred", "unknown"]
@@ -77,7 +77,7 @@ class Column:
     name: str
     type: ColumnType
     doc: str
-    privacy: Privacy = "none"
+    privacy: PrivacyClass = "none"
     member: str = ""
     confidence: Confidence | None = None
     references: str = ""

@@ -105,7 +105,7 @@ class PlandayHosts(Section):
     list_growth: int = Field(default=10, ge=1, le=1000)
 
 
-class Privacy(Section):
+class PrivacyPolicy(Section):
     """What is done with each class of personal data before anything is written."""
 
     sensitive: Policy = "drop"
@@ -117,7 +117,7 @@ class Privacy(Section):
     hash_key: SecretRef | None = None
 
     @model_validator(mode="after")
-    def _has_key(self) -> Privacy:
+    def _has_key(self) -> PrivacyPolicy:
         hashed = [name for name in type(self).model_fields if getattr(self, name) == "hash"]
         if hashed and self.hash_key is None:
             raise refuse(f"hash_key: {{env: NAME}} beside `{hashed[0]}: hash`, because hashes are keyed")
@@ -266,7 +266,7 @@ class ConfigFile(Section):
     lake: PathText = "lake"
     warehouse: PathText = "warehouse.duckdb"
     history_start: Month = "2025-01"
-    privacy: Privacy = Privacy()
+    privacy: PrivacyPolicy = PrivacyPolicy()
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
     defaults: Overrides = Overrides()
@@ -295,7 +295,7 @@ class Config(Section):
     lake: Path
     warehouse: Path
     history_start: str
-    privacy: Privacy
+    privacy: PrivacyPolicy
     alerts: Alerts
     retention: Retention
     portals: dict[str, PortalConfig]

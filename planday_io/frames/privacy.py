@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from planday_io.config.model import Privacy as Policies
+from planday_io.config.model import PrivacyPolicy
 
 _STRICTNESS = {"keep": 0, "hash": 1, "drop": 2}
 
@@ -26,7 +26,7 @@ class PrivacyFilter:
         hash_key: reads the key, called only where something is hashed.
     """
 
-    policies: Policies
+    policies: PrivacyPolicy
     portal_id: int
     hash_key: Callable[[], str]
 

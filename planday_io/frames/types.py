@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from planday_io.catalogue.model import Column, ColumnType, ScalarList, StructList, Table
-from planday_io.config.model import Privacy as Policies
+from planday_io.config.model import PrivacyPolicy
 
 _ARROW: dict[str, pa.DataType] = {
     "BIGINT": pa.int64(),
@@ -70,7 +70,7 @@ def duckdb_type(kind: ColumnType) -> str:
             return _DUCKDB.get(kind, kind)
 
 
-def stored_type(column: Column, policies: Policies) -> ColumnType:
+def stored_type(column: Column, policies: PrivacyPolicy) -> ColumnType:
     """The type as stored: VARCHAR where the class is hashed."""
     return "VARCHAR" if policies.policy(column.privacy) == "hash" else column.type
 
@@ -80,7 +80,7 @@ def head_of(table: Table) -> tuple[tuple[str, pa.DataType, str], ...]:
     return (*HEAD, MONTH) if table.is_monthly else HEAD
 
 
-def arrow_schema(table: Table, policies: Policies) -> pa.Schema:
+def arrow_schema(table: Table, policies: PrivacyPolicy) -> pa.Schema:
     """The schema of a table's slices under a privacy policy."""
     own = [(column.name, arrow_type(stored_type(column, policies))) for column in table.columns]
     return pa.schema(
@@ -88,7 +88,7 @@ def arrow_schema(table: Table, policies: Policies) -> pa.Schema:
     )
 
 
-def duckdb_columns(table: Table, policies: Policies) -> list[tuple[str, str]]:
+def duckdb_columns(table: Table, policies: PrivacyPolicy) -> list[tuple[str, str]]:
     """Name and SQL type of every column, in order."""
     own = [(column.name, duckdb_type(stored_type(column, policies))) for column in table.columns]
     return [*((name, sql) for name, _, sql in head_of(table)), *own, *((name, sql) for name, _, sql in TAIL)]

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError, LostSliceError
 from planday_io.files import storage_errors, sweep, write_text
 from planday_io.frames.types import arrow_schema, quote
@@ -45,7 +45,7 @@ class Histories:
         policies: privacy policy in force.
     """
 
-    def __init__(self, lake: Lake, state: Path, catalogue: Catalogue, policies: Privacy) -> None:
+    def __init__(self, lake: Lake, state: Path, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
         self._lake = lake
         self._owed = state / "history"
         self._catalogue = catalogue

@@ -12,12 +12,12 @@ from dataclasses import replace
 import pyarrow as pa
 
 from planday_io.catalogue import Catalogue, Table
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 
 
-def policies_of(table: Table, policies: Privacy) -> dict[str, str]:
+def policies_of(table: Table, policies: PrivacyPolicy) -> dict[str, str]:
     """The policy of each privacy class that a table has, `unknown` included."""
     classes = {column.privacy for column in table.columns} | {"unknown"}
     return {name: policies.policy(name) for name in sorted(classes)}
@@ -34,7 +34,7 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies: Privacy) -> pa.Table:
+def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies: PrivacyPolicy) -> pa.Table:
     """Rows read earlier, without what a stricter policy hides by now. It is lost: a hash needs the value itself."""
     hidden = hidden_classes(table, provenance, policies)
     classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
@@ -47,13 +47,13 @@ def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies:
     return rows
 
 
-def hidden_classes(table: Table, provenance: Provenance, policies: Privacy) -> set[str]:
+def hidden_classes(table: Table, provenance: Provenance, policies: PrivacyPolicy) -> set[str]:
     """Privacy classes that a slice holds in a form that is not allowed any more."""
     now = policies_of(table, policies)
     return {name for name, policy in now.items() if provenance.policies.get(name, "keep") not in ("drop", policy)}
 
 
-def tighten(lake: Lake, catalogue: Catalogue, policies: Privacy, keys: Iterable[SliceKey]) -> list[SliceKey]:
+def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Iterable[SliceKey]) -> list[SliceKey]:
     """Take out of slices what a stricter policy hides by now.
 
     Returns:

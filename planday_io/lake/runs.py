@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import RUNS, VERSION
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.policies import aligned
@@ -57,7 +57,7 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
     """Add a run to the log of the month it began in. A run that is there already is replaced. Raises StorageError."""
     month = month_of(run.started_at.date())
     key = SliceKey(RUNS.domain, RUNS.name, run.portal, month)
-    schema = arrow_schema(RUNS, Privacy())
+    schema = arrow_schema(RUNS, PrivacyPolicy())
     row = {
         "portal": run.portal,
         "portal_id": run.portal_id,
@@ -110,7 +110,7 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
 
 def move_runs(lake: Lake, key: SliceKey, target: SliceKey, provenance: Provenance) -> None:
     """Add the runs of a month of one key to those of another one. Call it within the locks of both. Raises StorageError."""
-    schema = arrow_schema(RUNS, Privacy())
+    schema = arrow_schema(RUNS, PrivacyPolicy())
     index = schema.get_field_index("portal")
     moved = aligned(lake.read(key), schema)
     moved = moved.set_column(index, schema.field(index), pa.repeat(pa.scalar(target.portal), moved.num_rows))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from planday_io.catalogue import RUNS, Catalogue, Endpoint, Table
 from planday_io.catalogue.history import VERSION_COLUMNS
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.warehouse import ledger, zones
 from planday_io.warehouse.definitions import findings, marts
@@ -66,7 +66,7 @@ def tables_page(catalogue: Catalogue) -> str:
         "|---|---|",
     ]
     lines += [f"| `{name}` | {doc} |" for name, doc in found.columns.items()]
-    kinds = dict(duckdb_columns(RUNS, Privacy()))
+    kinds = dict(duckdb_columns(RUNS, PrivacyPolicy()))
     lines += _plain_section(RUNS.full_name, RUNS.doc, [(one.name, kinds[one.name], one.doc) for one in RUNS.columns])
     return "\n".join(lines) + "\n"
 
@@ -174,7 +174,7 @@ def _section(endpoint: Endpoint, table: Table, *, has_history: bool) -> list[str
         "| column | type | privacy | member | meaning |",
         "|---|---|---|---|---|",
     ]
-    kinds = dict(duckdb_columns(table, Privacy()))
+    kinds = dict(duckdb_columns(table, PrivacyPolicy()))
     lines += [
         f"| `{column.name}` | {kinds[column.name]} | {column.privacy} | `{column.member}` | {column.doc} |"
         for column in table.columns

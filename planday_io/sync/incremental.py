@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import VERSION, Endpoint, Table
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError
 from planday_io.frames.build import from_frame, to_frame
 from planday_io.lake.policies import aligned, policies_of, under_policy
@@ -54,7 +54,7 @@ class IncrementalRead:
         lake: Lake,
         portal: str,
         month: str | None,
-        policies: Privacy,
+        policies: PrivacyPolicy,
         fetched_at: datetime,
         *,
         full: bool,

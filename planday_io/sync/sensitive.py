@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.http import PortalClient
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import MissingScopeError, PageForbiddenError
 from planday_io.reading.calls import Params
 from planday_io.sync.connection import PortalConnection
@@ -24,7 +24,7 @@ class SensitiveMembers:
         connection: of the portal.
     """
 
-    def __init__(self, catalogue: Catalogue, policies: Privacy, connection: PortalConnection) -> None:
+    def __init__(self, catalogue: Catalogue, policies: PrivacyPolicy, connection: PortalConnection) -> None:
         self._catalogue = catalogue
         self._policies = policies
         self._connection = connection

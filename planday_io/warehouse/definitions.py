@@ -21,7 +21,7 @@ import duckdb
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
-from planday_io.config.model import Privacy as Policies
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
 from planday_io.warehouse import ledger, zones
 
@@ -125,7 +125,7 @@ def _renamed(body: str) -> str:
     return _NAMED_MART.sub(r"marts_\1", body.strip().removesuffix(";"))
 
 
-def fingerprint(catalogue: Catalogue, policies: Policies) -> str:
+def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
     """Differs when the file has to be gone through again."""
     tables = [
         (table.full_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
@@ -143,7 +143,7 @@ def fingerprint(catalogue: Catalogue, policies: Policies) -> str:
     return hashlib.sha256(json.dumps([tables, texts]).encode()).hexdigest()[:16]
 
 
-def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Policies) -> None:
+def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
     """Create what is missing in the attached warehouse, add and drop columns, renew macros, marts and comments."""
     there = _columns(db)
     for schema in ("sync", "marts", *catalogue.domains()):
@@ -170,7 +170,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Polici
     _comment(db, "VIEW", "sync.findings", findings().doc, findings().columns.items())
 
 
-def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Policies) -> bool:
+def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> bool:
     """Whether a column of the connected warehouse has another type than it should have: then the file is made anew."""
     there = _columns(db)
     return any(

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from planday_io.catalogue import Catalogue, Table
-from planday_io.config.model import Privacy as Policies
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import PublicationError
 from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.slices import Provenance, SliceKey
@@ -39,7 +39,7 @@ class Filling:
         state: folder; what does not fit into memory goes there meanwhile.
     """
 
-    def __init__(self, catalogue: Catalogue, policies: Policies, state: Path) -> None:
+    def __init__(self, catalogue: Catalogue, policies: PrivacyPolicy, state: Path) -> None:
         self._catalogue = catalogue
         self._policies = policies
         self._spill = state / "spill"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from planday_io.config.model import Privacy as Policies
+from planday_io.config.model import PrivacyPolicy
 from planday_io.lake.slices import Provenance, SliceKey
 
 SLICES, DERIVED, PUBLICATION = "sync.slices", "sync.derived", "sync.publication"
@@ -87,13 +87,13 @@ class Published:
     privacy: dict[str, str]
     forgotten: str
 
-    def is_looser_than(self, policies: Policies) -> bool:
+    def is_looser_than(self, policies: PrivacyPolicy) -> bool:
         """Whether it may hold values that the policies do not allow in that form any more."""
         now = privacy_of(policies)
         return any(policy not in ("drop", now.get(name)) for name, policy in self.privacy.items())
 
 
-def privacy_of(policies: Policies) -> dict[str, str]:
+def privacy_of(policies: PrivacyPolicy) -> dict[str, str]:
     """The policy of each class that has one."""
     return {name: policies.policy(name) for name in type(policies).model_fields if name != "hash_key"}
 

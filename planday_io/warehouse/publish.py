@@ -28,7 +28,7 @@ from pathlib import Path
 import duckdb
 
 from planday_io.catalogue import Catalogue
-from planday_io.config.model import Privacy as Policies
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError, PublicationError, StorageError
 from planday_io.files import locked, replacing, storage_errors, sweep
 from planday_io.lake.forgotten import ForgottenPeople
@@ -70,7 +70,7 @@ def publish(
     warehouse: Path,
     *,
     catalogue: Catalogue,
-    policies: Policies,
+    policies: PrivacyPolicy,
     state: Path,
     rebuild: bool = False,
     compare_all: bool = False,
@@ -125,7 +125,7 @@ class _Publisher:
         lake: Lake,
         warehouse: Path,
         catalogue: Catalogue,
-        policies: Policies,
+        policies: PrivacyPolicy,
         state: Path,
         *,
         accepts_loss: bool,

@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from planday_io.catalogue import Catalogue
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedFileError, LostSliceError, PublicationError, StorageError
 from planday_io.files import storage_errors, temporary
 from planday_io.lake.slices import Lake, SliceKey
@@ -107,7 +107,7 @@ class Record:
 
 @contextmanager
 def standing(
-    place: Place, record: Record, catalogue: Catalogue, policies: Privacy, wanted: ledger.Published
+    place: Place, record: Record, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
 ) -> Iterator[Standing]:
     """Look at the file that is there.
 
@@ -162,7 +162,7 @@ _Contents = tuple[ledger.Published | None, bool, dict[SliceKey, Shown], frozense
 
 
 def _contents(
-    db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privacy, wanted: ledger.Published
+    db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
 ) -> _Contents | None:
     """What the connected file says of itself, or None where it is not ours."""
     if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db, ledger.SLICES):

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import PlandayError
 from planday_io.frames.build import FrameBuilder, FrameContext
 from planday_io.frames.bulk import RowShape
@@ -15,7 +15,7 @@ from planday_io.frames.privacy import PrivacyFilter
 
 
 def builder(table: str, **policies: Any) -> FrameBuilder:
-    privacy = PrivacyFilter(Privacy(**policies), 1, lambda: "key")
+    privacy = PrivacyFilter(PrivacyPolicy(**policies), 1, lambda: "key")
     context = FrameContext(
         portal="oslo",
         portal_id=1,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from planday_io.catalogue.endpoint import Endpoint
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.months import first_day, last_day
@@ -53,7 +53,7 @@ def context(month: str) -> FrameContext:
         portal_id=1,
         zone=ZoneInfo("UTC"),
         fetched_at=datetime(2026, 1, 1, tzinfo=UTC),
-        privacy=PrivacyFilter(Privacy(), 1, lambda: ""),
+        privacy=PrivacyFilter(PrivacyPolicy(), 1, lambda: ""),
         month=month,
     )
 
