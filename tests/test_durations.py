@@ -318,7 +318,7 @@ def test_every_table_takes_any_duration(table: str, kept: str | None, sent: obje
         assert found == [sent if isinstance(sent, str) else json.dumps(sent, separators=(",", ":")), "7.5"]
     else:
         assert found == [None, Decimal("7.5")]
-        assert sent == "" or [line for line in builder.oddities.warnings(table) if "duration" in line]
+        assert sent == "" or [line for line in builder.drift.warnings(table) if "duration" in line]
 
 
 def test_hours_of_older_warehouses_are_derived_again(make: Make) -> None:

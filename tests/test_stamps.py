@@ -19,7 +19,7 @@ from planday_io.catalogue.model import Column, ScalarList, StructList
 from planday_io.catalogue.scheduling import SHIFTS
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.build import to_frame
-from planday_io.frames.retyped import OutOfRange, Retyped
+from planday_io.frames.type_mismatch import OutOfRange, TypeMismatch
 from planday_io.frames.types import arrow_type
 from planday_io.frames.values import convert
 from planday_io.months import month_of, months_between
@@ -30,7 +30,7 @@ from tests.support.source import Source, read
 
 OSLO, NEW_YORK = ZoneInfo("Europe/Oslo"), ZoneInfo("America/New_York")
 SCALARS = ("BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL", "JSON")
-OUT, NO = OutOfRange, Retyped
+OUT, NO = OutOfRange, TypeMismatch
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ OUT, NO = OutOfRange, Retyped
 def test_forms_of_dates_in_oslo(text: Any, as_date: Any, as_instant: Any) -> None:
     for kind, expected in (("DATE", as_date), ("TIMESTAMPTZ", as_instant)):
         if isinstance(expected, type):
-            with pytest.raises(Retyped) as met:
+            with pytest.raises(TypeMismatch) as met:
                 convert(text, kind, OSLO)  # type: ignore[arg-type]
             assert type(met.value) is expected
         else:
@@ -173,8 +173,8 @@ def test_any_value_is_typed_or_a_typed_error(value: Any, kind: Any, zone: ZoneIn
         return  # a null is no value; numbers that are not finite are no JSON
     try:
         found = convert(value, kind, zone)
-    except Retyped as retyped:
-        assert str(value) not in retyped.met or len(str(value)) < 7
+    except TypeMismatch as mismatch:
+        assert str(value) not in mismatch.met or len(str(value)) < 7
         return
     assert pa.array([found], arrow_type(kind)).to_pylist() == [found]
 
@@ -317,7 +317,7 @@ def test_feeds_and_ordinals_hold_the_ends(make: Make) -> None:
     "value", ["1,234.50", "1.234,50", "7.5", "", True, [7], {"value": 7}, 10**15, Decimal("1E+400")]
 )
 def test_what_is_no_decimal(value: Any) -> None:
-    with pytest.raises(Retyped):
+    with pytest.raises(TypeMismatch):
         convert(value, "DECIMAL", OSLO)
 
 

@@ -25,10 +25,10 @@ from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnT
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.bulk import Rows, RowShape
 from planday_io.frames.members import PathParam, Row, member_values, nested_members, row_name, strangers
-from planday_io.frames.oddities import Oddities
 from planday_io.frames.privacy import PrivacyFilter
-from planday_io.frames.retyped import OutOfRange, Retyped, json_type, to_json
+from planday_io.frames.schema_drift import SchemaDrift
 from planday_io.frames.stamps import STAMPS, cast_stamps
+from planday_io.frames.type_mismatch import OutOfRange, TypeMismatch, json_type, to_json
 from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of
 from planday_io.frames.values import convert
 from planday_io.frames.zones import meaning
@@ -75,7 +75,7 @@ class FrameBuilder:
     def __init__(self, table: Table, context: FrameContext, children: Sequence[Table] = ()) -> None:
         self.table = table
         self.schema = arrow_schema(table, context.privacy.policies)
-        self.oddities = Oddities()
+        self.drift = SchemaDrift()
         self._place = 0
         self._context = context
         self._known = {column.member.partition(".")[0] for column in table.columns}
@@ -108,9 +108,9 @@ class FrameBuilder:
             rows = list(rows)
         try:
             return self._long_way(rows, path_params or {})
-        except Retyped as retyped:
+        except TypeMismatch as mismatch:
             # The others are reported with row and member: what is left is nested too deeply to be written as JSON.
-            raise self._unexpected(f"a row holds an {retyped.met}") from None
+            raise self._unexpected(f"a row holds an {mismatch.met}") from None
 
     def _long_way(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> pa.RecordBatch:
         objects, extras = self._objects(rows, path_params)
@@ -195,7 +195,7 @@ class FrameBuilder:
                 if isinstance(clean, dict)
                 else "a row that is no object"
             )
-            self.oddities.add("damaged", path or "a row", name)
+            self.drift.add("damaged", path or "a row", name)
         return clean
 
     def _objects(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> tuple[list[Row], Extras]:
@@ -212,8 +212,8 @@ class FrameBuilder:
                 raise self._unexpected(
                     f"{self._name_of({}, number, path_params)} is {what} where an object with members is documented"
                 )
-            self.oddities.add(
-                "retyped",
+            self.drift.add(
+                "mismatched",
                 f"rows are {json_type(row)} instead of object",
                 self._name_of({}, number, {}),
             )
@@ -248,7 +248,7 @@ class FrameBuilder:
                     self._put_extra(extras[number], path, value)
 
     def _put_extra(self, extra: Row, path: str, value: object) -> None:
-        self.oddities.unknown[path] += 1
+        self.drift.unknown[path] += 1
         extra[path] = self._guarded(value, "unknown")
 
     def _guarded(self, value: object, *classes: str) -> object:
@@ -281,20 +281,20 @@ class FrameBuilder:
         for number, (row, value) in enumerate(zip(objects, values, strict=True)):
             try:
                 typed.append(None if value is None else convert(value, column.type, self._zone(row)))
-            except Retyped as retyped:
-                self._retyped(column, retyped, extras[number], value, self._name_of(row, number, path_params))
+            except TypeMismatch as mismatch:
+                self._mismatched(column, mismatch, extras[number], value, self._name_of(row, number, path_params))
                 typed.append(None)
         if policy == "hash":
             texts = (None if value is None else _canonical(value) for value in typed)
             return pa.array([None if text is None else self._hashed(text) for text in texts], pa.string())
         return pa.array(typed, target)
 
-    def _retyped(self, column: Column, retyped: Retyped, extra: Row, value: object, row: str) -> None:
-        what = f"{column.member}{retyped.path} is {retyped.met} instead of {retyped.declared or _declared(column)}"
-        is_unheld = isinstance(retyped, OutOfRange)
+    def _mismatched(self, column: Column, mismatch: TypeMismatch, extra: Row, value: object, row: str) -> None:
+        what = f"{column.member}{mismatch.path} is {mismatch.met} instead of {mismatch.declared or _declared(column)}"
+        is_unheld = isinstance(mismatch, OutOfRange)
         if self.table.confidence_of(column) in _STRICT and not is_unheld:
             raise self._unexpected(f"{what} in {row}") from None
-        self.oddities.add("unheld" if is_unheld else "retyped", what, row)
+        self.drift.add("unheld" if is_unheld else "mismatched", what, row)
         extra[column.member] = self._guarded(value, "unknown", column.privacy)
 
     def _zone(self, row: Row) -> tzinfo:

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from planday_io.catalogue.model import Column, StructList, Table
-from planday_io.frames.retyped import Misplaced
+from planday_io.frames.type_mismatch import Misplaced
 
 Row = dict[str, Any]
 PathParam = int | str | date

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue.model import ColumnType
-from planday_io.frames.retyped import OutOfRange, Retyped, json_type
+from planday_io.frames.type_mismatch import OutOfRange, TypeMismatch, json_type
 
 STAMPS = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 
@@ -100,7 +100,7 @@ def _moved(stamp: datetime, zone: tzinfo) -> datetime:
 def _stamp(value: object) -> datetime | None:
     """A date or date-time, aware where it has an offset; None for an empty text, which stands for an absent one."""
     if not isinstance(value, str):
-        raise Retyped(json_type(value))
+        raise TypeMismatch(json_type(value))
     text = value.strip()
     if not text:
         return None
@@ -108,12 +108,12 @@ def _stamp(value: object) -> datetime | None:
         raise OutOfRange("string with a date outside the years 1 to 9999")
     match = _STAMP.fullmatch(text)
     if match is None:
-        raise Retyped("string that is no date")
+        raise TypeMismatch("string that is no date")
     parts = {name: part for name, part in match.groupdict().items() if part is not None}
     try:
         day = date.fromisoformat(parts["date"])
     except ValueError:
-        raise Retyped("string that is no date") from None
+        raise TypeMismatch("string that is no date") from None
     return _timed(day, parts)
 
 
@@ -130,7 +130,7 @@ def _timed(day: date, parts: dict[str, str]) -> datetime:
         if "zone" in parts:
             stamp = stamp.replace(tzinfo=_offset(parts["zone"]))
     except ValueError:
-        raise Retyped("string that is no time") from None
+        raise TypeMismatch("string that is no time") from None
     try:
         return stamp + more
     except OverflowError:

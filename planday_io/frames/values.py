@@ -1,7 +1,7 @@
 """One JSON value to one typed value, as the API really sends them (docs/decisions.md#types).
 
 Numbers are rounded half-even to four places; dates and times are `planday_io.frames.stamps`. What cannot be read as
-declared raises `Retyped`, which carries the type met and never the value.
+declared raises `TypeMismatch`, which carries the type met and never the value.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 from planday_io.catalogue.model import ColumnType, ScalarList, StructList
-from planday_io.frames.retyped import Misplaced, Retyped, json_type, to_json
 from planday_io.frames.stamps import to_date, to_timestamp, to_timestamptz
+from planday_io.frames.type_mismatch import Misplaced, TypeMismatch, json_type, to_json
 
 _PLACES = Decimal("0.0001")
 _DECIMAL_LIMIT = Decimal(10) ** 14
@@ -30,16 +30,16 @@ def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 
         zone: of the row, for offsets in local times.
 
     Raises:
-        Retyped: it is something else.
+        TypeMismatch: it is something else.
     """
     match kind:
         case ScalarList(of=scalar):
             if not isinstance(value, list):
-                raise Retyped(json_type(value))
+                raise TypeMismatch(json_type(value))
             return [_item(item, scalar, zone, "[]") for item in value]
         case StructList(fields=fields):
             if not isinstance(value, list):
-                raise Retyped(json_type(value))
+                raise TypeMismatch(json_type(value))
             return [
                 {
                     field.name: _item(_inner(_object(item), field.member), field.type, zone, f"[].{field.member}")
@@ -55,13 +55,13 @@ def _item(value: Any, kind: ColumnType, zone: tzinfo, path: str) -> Any:  # noqa
     """A value inside another one, at a path there."""
     try:
         return None if value is None else convert(value, kind, zone)
-    except Retyped as retyped:
-        raise retyped.within(path, kind if isinstance(kind, str) else "array") from None
+    except TypeMismatch as mismatch:
+        raise mismatch.within(path, kind if isinstance(kind, str) else "array") from None
 
 
 def _object(item: object) -> dict[str, Any]:
     if not isinstance(item, dict):
-        raise Retyped(json_type(item)).within("[]", "object")
+        raise TypeMismatch(json_type(item)).within("[]", "object")
     return item
 
 
@@ -81,19 +81,19 @@ def _bigint(value: object, _: tzinfo) -> int:
     if isinstance(value, Decimal):
         # Looked at before it is computed: 1E+999999999999 has as many digits.
         if not value.is_finite() or value.adjusted() > _INT64_DIGITS:
-            raise Retyped("number beyond 64 bits")
+            raise TypeMismatch("number beyond 64 bits")
         if value == value.to_integral_value():
             value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Retyped(json_type(value))
+        raise TypeMismatch(json_type(value))
     if value not in _INT64:
-        raise Retyped("number beyond 64 bits")
+        raise TypeMismatch("number beyond 64 bits")
     return value
 
 
 def _varchar(value: object, _: tzinfo) -> str:
     if not isinstance(value, str):
-        raise Retyped(json_type(value))
+        raise TypeMismatch(json_type(value))
     return value
 
 
@@ -103,21 +103,21 @@ def _text(value: object, _: tzinfo) -> str:
 
 def _boolean(value: object, _: tzinfo) -> bool:
     if not isinstance(value, bool):
-        raise Retyped(json_type(value))
+        raise TypeMismatch(json_type(value))
     return value
 
 
 def _decimal(value: object, _: tzinfo) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise Retyped(json_type(value))
+        raise TypeMismatch(json_type(value))
     if isinstance(value, Decimal) and not value.is_finite():
-        raise Retyped("a number that is not finite")
+        raise TypeMismatch("a number that is not finite")
     try:
         rounded = Decimal(value).quantize(_PLACES, rounding=ROUND_HALF_EVEN)
     except InvalidOperation:
-        raise Retyped("number beyond DECIMAL(18,4)") from None
+        raise TypeMismatch("number beyond DECIMAL(18,4)") from None
     if abs(rounded) >= _DECIMAL_LIMIT:
-        raise Retyped("number beyond DECIMAL(18,4)")
+        raise TypeMismatch("number beyond DECIMAL(18,4)")
     return rounded
 
 

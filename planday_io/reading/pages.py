@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from planday_io.errors import IncompleteReadError, LimitExceededError
-from planday_io.reading.workers import each
+from planday_io.reading.concurrency import for_each_bounded
 
 MAX_REREADS = 3
 PAGES_AT_ONCE = 8
@@ -216,7 +216,7 @@ class ListReader(Generic[T]):
                 stretches.append(_Stretch[T](start, stop))
                 yield stretches[-1]
 
-        await each(begun(), self._fill, at_once=PAGES_AT_ONCE)
+        await for_each_bounded(begun(), self._fill, limit=PAGES_AT_ONCE)
         last = self._identify(first.rows[-1])
         overlapped = size > 1
         for stretch in stretches:

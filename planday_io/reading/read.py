@@ -23,13 +23,13 @@ from planday_io.documents import ANY_DECODER, Decoded, load
 from planday_io.errors import ApiError, DataError, DuplicateKeyError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
 from planday_io.frames.members import PathParam
-from planday_io.frames.oddities import Oddities
+from planday_io.frames.schema_drift import SchemaDrift
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, ParentKey
+from planday_io.reading.concurrency import for_each_bounded
 from planday_io.reading.pages import FIRST_READ, MAX_REREADS, Completeness, ListLimit, ListReader, Page
 from planday_io.reading.parts import Batches, Packed, Parts, last_of_each, packed, unpacked
 from planday_io.reading.rows import children_of, identity, primary, tables_in, total_of
-from planday_io.reading.workers import each
 
 CALLS_AT_ONCE = 16
 _MANY = 3
@@ -68,7 +68,7 @@ class TableRead:
         received: rows that came, overlaps left out.
         distinct: different keys among them.
         verdict: why the read counts as complete.
-        oddities: what did not fit the catalogue.
+        drift: what did not fit the catalogue.
     """
 
     table: pa.Table
@@ -76,7 +76,7 @@ class TableRead:
     received: int
     distinct: int
     verdict: Completeness
-    oddities: Oddities
+    drift: SchemaDrift
 
 
 @dataclass(slots=True)
@@ -170,7 +170,7 @@ class EndpointReader:
                 self._done += 1
                 self._progress(self._done, len(calls))
 
-        await each(range(len(calls)), read_one, at_once=CALLS_AT_ONCE)
+        await for_each_bounded(range(len(calls)), read_one, limit=CALLS_AT_ONCE)
         parents = {call.parent for call in calls if call.parent is not None}
         result.answered = parents - gone.keys() - result.unknown
         result.left = gone.keys() | {call.parent for call in calls if call.is_once and call.parent in result.unknown}
@@ -332,7 +332,7 @@ class EndpointReader:
             # One list was counted already.
             lists = sum(read.has_rows for read in reads)
             is_counted = table is self._parent and self._endpoint.pages is not None and lists <= 1
-            frame, repeated = (frame, 0) if is_counted else self._once(table, frame, builder.oddities)
+            frame, repeated = (frame, 0) if is_counted else self._once(table, frame, builder.drift)
             totals = [read.total for read in reads]
             known = table is self._parent and totals and None not in totals
             result.tables[table.full_name] = TableRead(
@@ -341,12 +341,12 @@ class EndpointReader:
                 received=frame.num_rows,
                 distinct=frame.num_rows,
                 verdict=min((read.verdict for read in reads), key=_WORST_FIRST.index, default="document"),
-                oddities=builder.oddities,
+                drift=builder.drift,
             )
         self._cut(result)
         return result
 
-    def _once(self, table: Table, frame: pa.Table, oddities: Oddities) -> tuple[pa.Table, int]:
+    def _once(self, table: Table, frame: pa.Table, drift: SchemaDrift) -> tuple[pa.Table, int]:
         """One row per key, the one read last; and how many more there were.
 
         Calls of one endpoint overlap where windows are split or variants joined. Elsewhere two rows with one key are an
@@ -364,7 +364,7 @@ class EndpointReader:
                     f"{frame.num_rows - repeated} distinct keys ({', '.join(table.key)}; {_first_double(table, frame)}). "
                     "Nothing was written and the previous data stays"
                 )
-            oddities.repeated += repeated
+            drift.repeated += repeated
         return last_of_each(frame, table.key), repeated
 
     def _cut(self, result: EndpointRead) -> None:

@@ -25,7 +25,7 @@ from planday_io.catalogue.model import ChildArray, ChildMembers, Document, Objec
 from planday_io.documents import ANY_DECODER, load
 from planday_io.errors import EmptyAnswerError, UnexpectedShapeError
 from planday_io.frames.bulk import Rows
-from planday_io.frames.retyped import Retyped, json_type, to_json
+from planday_io.frames.type_mismatch import TypeMismatch, json_type, to_json
 
 _FAULTS = frozenset("error errors fault".split())
 _NOTICES = _FAULTS | frozenset(
@@ -169,8 +169,8 @@ def identity(table: Table) -> Any:  # noqa: ANN401 - a function from a row to so
                 return values
         try:
             return to_json(row)
-        except Retyped as retyped:
-            raise UnexpectedShapeError(f"{table.full_name}: a row is {retyped.met}. Nothing was written") from None
+        except TypeMismatch as mismatch:
+            raise UnexpectedShapeError(f"{table.full_name}: a row is {mismatch.met}. Nothing was written") from None
 
     return identify
 

@@ -214,7 +214,7 @@ class _NewSlice:
             path=str(lake.path(self._plan.key(self._table)).relative_to(lake.root)),
             month=self._plan.month,
             warnings=(
-                *part.oddities.warnings(self._table.full_name),
+                *part.drift.warnings(self._table.full_name),
                 *(self._writer.sensitive.not_granted(self._plan.endpoint, self._rows) if self._is_first else ()),
                 *self._set_aside(),
             ),

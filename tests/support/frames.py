@@ -39,4 +39,4 @@ def outcome(made: FrameBuilder, rows: Any) -> Any:
     except PlandayError as error:
         return type(error), str(error)
     batch.validate(full=True)
-    return batch, made.oddities
+    return batch, made.drift

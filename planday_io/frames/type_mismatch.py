@@ -1,4 +1,4 @@
-"""What a JSON value is, in words, and what is raised where it is not of the declared type. No value is in either."""
+"""The error for a JSON value that does not have its declared type, and JSON types in words. Neither holds the value."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 from planday_io.documents import OddNumber
 
 
-class Retyped(Exception):  # noqa: N818 - never leaves this package
-    """A value is not of the declared type. `met` names its JSON type.
+class TypeMismatch(Exception):  # noqa: N818 - never leaves this package
+    """A value does not have the declared type. `met` names its JSON type.
 
-    `path` says where it is inside the column's value, and `declared` what is declared there; empty where it is all of it.
+    `path` says where it is inside the column's value, and `declared` what is declared there; both are empty for the whole value.
     """
 
     def __init__(self, met: str) -> None:
@@ -23,21 +23,21 @@ class Retyped(Exception):  # noqa: N818 - never leaves this package
         self.declared = ""
 
     def within(self, path: str, declared: str) -> Self:
-        """The same, one level further out."""
+        """This error, with the path extended one level outwards."""
         self.path = f"{path}{self.path}"
         self.declared = self.declared or declared
         return self
 
 
-class OutOfRange(Retyped):
-    """A date or time that exists and that the column cannot hold: NULL, with a warning, in every table."""
+class OutOfRange(TypeMismatch):
+    """A date or time that exists but that the column cannot hold. It becomes NULL, with a warning, in every table."""
 
 
 class Misplaced:
-    """Stands where an object was expected around a member: of no declared type, so it counts as retyped.
+    """A placeholder for a member whose enclosing value is no object. It has no declared type, so it is a type mismatch.
 
     Args:
-        around: what was there.
+        around: the value found instead of the object.
     """
 
     __slots__ = ("around",)
@@ -72,9 +72,9 @@ def to_json(value: object) -> str:
     """Compact JSON text; Decimals as numbers, odd numbers as text, keys sorted.
 
     Raises:
-        Retyped: it is nested more deeply than can be written.
+        TypeMismatch: it is nested too deeply to be written.
     """
     try:
         return _ENCODER.encode(value).decode()
     except RecursionError:
-        raise Retyped(f"{json_type(value)} nested hundreds of levels deep") from None
+        raise TypeMismatch(f"{json_type(value)} nested hundreds of levels deep") from None

@@ -1,4 +1,4 @@
-"""Running one coroutine per item, some at a time, within the first error."""
+"""Bounded concurrency: one coroutine per item, a limited number at a time, stopping at the first error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
+async def for_each_bounded(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, limit: int) -> None:
     """Await `work(item)` for every item. The first error cancels the rest and is raised as it is, not in a group."""
     source = iter(items)
 
@@ -19,7 +19,7 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_o
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
+            for _ in range(limit):
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
         raise _first(failures) from None

@@ -1,4 +1,4 @@
-"""What did not fit the catalogue and was taken all the same, for the warnings of a run."""
+"""Schema drift: rows that were accepted although they did not match the catalogue, counted for the run's warnings."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ _NAMES, _LETTERS = 20, 80
 
 
 @dataclass(slots=True)
-class Oddities:
-    """Counts of rows by what was odd about them. Names of members, ids and JSON types only, no values.
+class SchemaDrift:
+    """Counts of rows by kind of drift. Holds names of members, ids and JSON types, never values.
 
     Args:
         unknown: members that the catalogue does not know.
-        retyped: members of another type whose shape is not documented.
-        unheld: dates and times that exist and that no column holds.
+        mismatched: members of another type whose shape is not documented.
+        unheld: dates and times that exist and that the column cannot hold.
         damaged: members whose text was damaged.
-        repeated: rows that came with the answers to several calls.
+        repeated: rows that several calls returned.
     """
 
     unknown: Counter[str] = field(default_factory=Counter)
-    retyped: Counter[str] = field(default_factory=Counter)
+    mismatched: Counter[str] = field(default_factory=Counter)
     unheld: Counter[str] = field(default_factory=Counter)
     damaged: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     _first: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def add(self, kind: str, what: str, row: str) -> None:
-        """Count a row. `kind` is the name of a counter, `row` how the row is called."""
+        """Count a row. `kind` is the name of a counter, `row` the name of the row in messages."""
         counts: Counter[str] = getattr(self, kind)
         counts[what] += 1
         self._first.setdefault((kind, what), row)
 
     def warnings(self, table: str) -> list[str]:
-        """One line per kind of oddity."""
+        """One line per kind of drift."""
         lines = []
         if self.unknown:
             names = [_short(name) for name in sorted(self.unknown)]
@@ -42,7 +42,7 @@ class Oddities:
             lines.append(
                 f"{table}: members that the catalogue does not know went to _extra: {', '.join(names[:_NAMES])}{more}"
             )
-        lines += self._lines(table, "retyped", "the shape is not documented, so it went to _extra")
+        lines += self._lines(table, "mismatched", "the shape is not documented, so it went to _extra")
         lines += self._lines(table, "unheld", "the column cannot hold it, so it is NULL and went to _extra")
         lines += self._lines(
             table, "damaged", "half a character, or bytes that are no text; what was lost there is U+FFFD now"
@@ -66,6 +66,6 @@ class Oddities:
 
 
 def _short(name: str) -> str:
-    """A name that the API sent, or a sentence with one, without what a terminal would act on."""
+    """A name that the API sent, or a sentence with one, without control characters and cut to a readable length."""
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in name[: _LETTERS + 1])
     return text if len(name) <= _LETTERS else f"{text[:_LETTERS]}..."
