@@ -13,7 +13,7 @@ from planday_io.documents import OddNumber
 class TypeMismatch(Exception):  # noqa: N818 - never leaves this package
     """A value does not have the declared type. `met` names its JSON type.
 
-    `path` says where it is inside the column's value, and `declared` what is declared there; both are empty for the whole value.
+    `path` says where it is inside the column's value, and `declared` what is declared there; both are empty for the whole.
     """
 
     def __init__(self, met: str) -> None:
