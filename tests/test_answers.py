@@ -17,7 +17,6 @@ from planday_io.errors import (
     BrokenBodyError,
     EmptyAnswerError,
     IncompleteReadError,
-    PlandayError,
     ShrunkSnapshotError,
     UnexpectedShapeError,
 )
@@ -26,6 +25,8 @@ from planday_io.reading.rows import tables_in, total_of
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
 from planday_io.sync.refresh import refresh
+from tests.support.answers import answering, refusal
+from tests.support.faults import DEPARTMENTS
 from tests.support.installation import Installation
 
 TOTAL = {"offset": 0, "limit": 50, "total": 5}
@@ -50,7 +51,6 @@ ERRORS: tuple[dict[str, Any], ...] = (
     {"success": False},
     {"errorCode": "ServiceUnavailable"},
 )
-DEPARTMENTS = "/hr/v1.0/departments"
 
 
 def tops(endpoint: Endpoint) -> list[Any]:
@@ -215,11 +215,6 @@ def test_payroll_without_its_shifts_is_no_payroll() -> None:
         tables_in(tables, {"supplementsPayroll": [], "salariedPayroll": [], "currencySymbol": "kr"})
 
 
-def answering(planday: Installation, path: str, *answers: Any, after: int = 0) -> None:
-    for answer in answers:
-        planday.sandbox.faults.append(Fault(path, lambda *_, a=answer: as_json(a), after=after))
-
-
 @pytest.mark.parametrize("answer", [None, {"data": None}, {"message": "x"}])
 def test_nothing_is_asked_again_and_then_fails(planday: Installation, answer: Any) -> None:
     planday.refresh("hr.departments")
@@ -308,13 +303,6 @@ def test_a_documented_object_is_never_nothing(planday: Installation) -> None:
     answering(planday, "/hr/v1.0/employees/", *[{"data": {}}] * 60)
     with pytest.raises(BrokenBodyError, match=r"hr.employee_details, employee_id"):
         refresh(session, "hr.employee_details")
-
-
-def refusal(planday: Installation, table: str) -> PlandayError:
-    with pytest.raises(PlandayError) as failed:
-        planday.refresh(table)
-    assert planday.provenance(table) is None
-    return failed.value
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.errors import UnexpectedShapeError
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
+from tests.support.answers import answering, refusal
+from tests.support.faults import DEPARTMENTS
 from tests.support.installation import EVERYTHING, Installation, Make
-from tests.test_answers import DEPARTMENTS, answering, refusal
 
 
 @pytest.mark.parametrize(
