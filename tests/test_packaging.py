@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import requires
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,20 @@ def test_running_needs_the_first_lock_only() -> None:
     missing = {name.replace(".", "-") for name in found} - set(pinned(RUN))
     assert missing == set()
     assert {name_of(requirement) for requirement in extras["dev"]} <= set(pinned(DEV))
+
+
+def test_every_import_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {name_of(requirement) for requirement in project["dependencies"]}
+    imported = set()
+    for path in [*(ROOT / "planday_io").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]:
+        text = path.read_text()
+        imported |= set(re.findall(r"^ *(?:import|from) ([a-z_]+)[\w.]*(?: import| as|,|$)", text, re.MULTILINE))
+    sources = packages_distributions()
+    known = {name: {source.lower().replace("_", "-") for source in sources[name]} for name in imported & set(sources)}
+    own = {"planday_io", "pipelines"}
+    assert {name for name, of in known.items() if not of & declared and name not in own} == set()
+    assert {"dagster", "duckdb", "yaml"} <= set(known)
 
 
 def test_containers_and_services_install_the_first_lock() -> None:
