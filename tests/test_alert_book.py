@@ -21,6 +21,7 @@ from pipelines.definitions import build_definitions
 from pipelines.publication import publish_pending
 from planday_io.catalogue import CATALOGUE
 from planday_io.lake.slices import SliceKey
+from planday_io.monitoring.baseline import watch
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
 from planday_io.state import Failure, State
@@ -312,7 +313,8 @@ def test_a_damaged_book_is_begun_anew_and_all_is_watched(planday: Installation, 
     planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
     (planday.config.state / "alerts.json").parent.mkdir(exist_ok=True)
     (planday.config.state / "alerts.json").write_text('{"open": 5}')
-    (planday.config.state / "watched.json").write_text('{"oslo": 5}')
+    watch(planday.config, CATALOGUE, datetime.now(UTC))
+    DAMAGE["cut"](database_file(planday.config.state))
     AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
     assert sorted(event for event, _, _ in told(hook)) == ["failed", "stale", "stale", "stale"]
 

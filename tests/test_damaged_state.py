@@ -84,10 +84,9 @@ def state_files(planday: Installation) -> list[Path]:
         state / "changed" / f"oslo.{THIS}.json",
         state / "history" / "hr.departments.oslo",
         state / "pending" / "hr.departments.oslo",
-        state / "watched.json",
         state / "alerts.json",
     ]
-    for name in ("watched.json", "alerts.json"):
+    for name in ("alerts.json",):
         if not (state / name).exists():
             (state / name).write_text("{}")
     return found
@@ -99,7 +98,7 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
     planday.sandbox.rotates = True
     assert synced(planday).is_complete
     state = planday.config.state
-    for file, kind in zip(state_files(planday), ("binary", "empty", "folder", "list", "null"), strict=True):
+    for file, kind in zip(state_files(planday), ("binary", "empty", "folder", "null"), strict=True):
         DAMAGE[kind](file)
     for folder in (
         "changed",

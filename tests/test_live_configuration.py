@@ -15,6 +15,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
 from planday_io.monitoring.baseline import watch
 from planday_io.months import month_of, shifted
+from planday_io.state import State
 from planday_io.sync.changes import ChangedMonths
 from tests.support.installation import EVERYTHING, Make
 from tests.support.portals import add_to_file
@@ -52,9 +53,10 @@ def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstanc
     assert marked(planday.config) == before, "what it does not know waits"
 
     watch(planday.config, CATALOGUE, datetime.now(UTC))
-    watched = (planday.config.state / "watched.json").read_text()
+    baseline = State(planday.config.state).baselines.of("oslo")
+    assert baseline
     look("freshness")
-    assert (planday.config.state / "watched.json").read_text() == watched
+    assert State(planday.config.state).baselines.of("oslo") == baseline
 
     look("unpublished_slices")
     assert planday.query("SELECT count(*) > 0, count(first_name) FROM hr.employees WHERE portal = 'oslo'") == [

@@ -23,7 +23,7 @@ from planday_io.state.database import database_file
 from planday_io.state.records import files_set_aside
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.damage import DAMAGE
-from tests.support.old_state import old_failures
+from tests.support.old_state import old_baseline, old_failures
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -216,6 +216,35 @@ def test_upgrade_cut_anywhere_is_finished(tmp_path: Path) -> None:
         if changes.count < at:
             break
     assert at > 3
+
+
+def test_baselines_keep_their_beginning(tmp_path: Path) -> None:
+    baselines, later = State(tmp_path).baselines, SINCE + timedelta(days=1)
+    baselines.observe({"oslo": {"a": "nightly", "b": "nightly"}}, SINCE)
+    baselines.observe({"oslo": {"a": "nightly", "b": "weekly"}, "london": {"a": "x"}}, later)
+    assert baselines.of("oslo") == {"a": ("nightly", SINCE), "b": ("weekly", later)}
+    State(tmp_path).rename_portal("oslo", "london")
+    assert baselines.of("london") == {"a": ("nightly", SINCE), "b": ("weekly", later)}
+    baselines.observe({"london": {"b": "weekly"}}, later)
+    assert baselines.of("london") == {"b": ("weekly", later)}
+    State(tmp_path).forget_portal("london")
+    assert baselines.of("london") == {}
+
+
+def test_lost_baselines_count_as_long_ago(tmp_path: Path) -> None:
+    baselines = State(tmp_path).baselines
+    baselines.observe({"oslo": {"a": "nightly"}}, SINCE)
+    DAMAGE["cut"](database_file(tmp_path))
+    baselines.observe({"oslo": {"a": "nightly"}}, SINCE)
+    assert baselines.of("oslo")["a"][1].year == 1970
+    baselines.observe({"oslo": {"a": "nightly", "b": "nightly"}}, SINCE)
+    assert baselines.of("oslo")["b"][1] == SINCE, "only what was lost"
+
+
+def test_baselines_of_an_older_version(tmp_path: Path) -> None:
+    old_baseline(tmp_path, "oslo", "a", "nightly", SINCE.isoformat())
+    assert State(tmp_path).baselines.of("oslo") == {"a": ("nightly", SINCE)}
+    assert [*tmp_path.glob("watched*")] == []
 
 
 @pytest.mark.processes

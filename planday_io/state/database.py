@@ -29,9 +29,9 @@ from sqlalchemy.pool import NullPool
 
 from planday_io.errors import StorageError
 from planday_io.files import locked, storage_errors, sync_folder, temporary
-from planday_io.state.legacy import Imported, import_files, legacy_files, remove_files
+from planday_io.state.legacy import Imported, import_files, legacy_files, lose, remove_files
 from planday_io.state.records import set_aside
-from planday_io.state.schema import ABOUT, METADATA, VERSION, DamagedValueError
+from planday_io.state.schema import ABOUT, BASELINES, METADATA, VERSION, DamagedValueError
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 60
@@ -167,34 +167,36 @@ class Database:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self._lock):
             if not os.path.lexists(self._file):
-                self._make(rebuilt_at=None)
+                self._make()
             else:
                 self._check_file()
                 remove_files(self._folder, self._bring_up_to_date(self._file))
             _CHECKED[self._file] = _inode(self._file)
 
-    def _make(self, *, rebuilt_at: datetime | None) -> None:
+    def _make(self, *, lost_at: datetime | None = None) -> None:
         """Make the database whole, with what older versions kept in files. Within the lock."""
         # A journal that was left beside the name would be applied to the new file.
         for end in _SIDE_FILES:
             Path(f"{self._file}{end}").unlink(missing_ok=True)
         with temporary(self._file) as name:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            imported = self._bring_up_to_date(name, rebuilt_at=rebuilt_at, is_new=True)
+            imported = self._bring_up_to_date(name, lost_at=lost_at, is_new=True)
             name.rename(self._file)
         sync_folder(self._folder)
         remove_files(self._folder, imported)
 
-    def _bring_up_to_date(self, file: Path, *, rebuilt_at: datetime | None = None, is_new: bool = False) -> Imported:
+    def _bring_up_to_date(self, file: Path, *, lost_at: datetime | None = None, is_new: bool = False) -> Imported:
         engine = _new_engine(file)
         with engine.connect() as opened:
             connection = opened.execution_options(planday_writes=True)
             with connection.begin():
                 METADATA.create_all(connection)
                 if is_new:
-                    connection.execute(insert(ABOUT).values(version=VERSION, rebuilt_at=rebuilt_at))
+                    connection.execute(insert(ABOUT).values(version=VERSION))
                 else:
                     connection.execute(update(ABOUT).values(version=VERSION))
+                if lost_at is not None:
+                    lose(connection, BASELINES, lost_at)
                 return import_files(self._folder, connection)
 
     def _check_file(self) -> None:
@@ -211,7 +213,7 @@ class Database:
             for end in _SIDE_FILES:
                 with suppress(FileNotFoundError):
                     Path(f"{self._file}{end}").rename(f"{aside}{end}")
-            self._make(rebuilt_at=datetime.now(UTC))
+            self._make(lost_at=datetime.now(UTC))
         _LOG.warning(
             "the state database %s was damaged (%s): set aside as %s and made again",
             self._file,

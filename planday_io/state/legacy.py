@@ -8,10 +8,11 @@ stays where it is.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -21,7 +22,7 @@ from sqlalchemy import Connection, Table, insert, select
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
 from planday_io.state.records import read_record, set_aside
-from planday_io.state.schema import FAILURES
+from planday_io.state.schema import BASELINES, FAILURES, LOST
 
 T = TypeVar("T")
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -105,6 +106,11 @@ def _add(connection: Connection, table: Table, row: dict[str, object]) -> None:
         connection.execute(insert(table).values(row))
 
 
+def lose(connection: Connection, table: Table, at: datetime) -> None:
+    """Note that rows of a table were lost."""
+    _add(connection, LOST, {"kind": table.name, "at": at})
+
+
 class _Failure(msgspec.Struct):
     portal: str
     table: str
@@ -133,4 +139,21 @@ def _take_failures(file: Path, connection: Connection) -> None:
         _add(connection, FAILURES, row)
 
 
-_KINDS = (_Kind(files=_failure_files, take=_take_failures, folder="failures", locks=("failures/*.lock",)),)
+def _baseline_files(folder: Path) -> list[Path]:
+    return [file for file in (folder / "watched.json",) if os.path.lexists(file)]
+
+
+def _take_baseline(file: Path, connection: Connection) -> None:
+    found = _read(file, dict[str, dict[str, tuple[str, _Instant]]], "since when schedules read each table")
+    if found is None:
+        lose(connection, BASELINES, datetime.now(UTC))
+    for portal, tables in (found or {}).items():
+        for table, (reading, since) in tables.items():
+            row = {"portal": portal, "table_name": table, "reading": reading, "since": since}
+            _add(connection, BASELINES, row)
+
+
+_KINDS = (
+    _Kind(files=_failure_files, take=_take_failures, folder="failures", locks=("failures/*.lock",)),
+    _Kind(files=_baseline_files, take=_take_baseline, locks=("watched.lock",)),
+)

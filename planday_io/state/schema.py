@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Column, DateTime, Dialect, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 1
+VERSION = 2
 
 
 class DamagedValueError(Exception):
@@ -71,9 +71,11 @@ ABOUT = Table(
     "about",
     METADATA,
     Column("version", Integer, nullable=False),
-    Column("rebuilt_at", Instant, nullable=True),
 )
-"""One row. `rebuilt_at`: when a damaged database was last set aside, and what it held was lost."""
+"""One row."""
+
+LOST = Table("lost", METADATA, Column("kind", Word, primary_key=True), Column("at", Instant, nullable=False))
+"""Names of tables whose rows were lost with a damaged database, until whoever reads that table has made up for it."""
 
 FAILURES = Table(
     "failure",
@@ -84,5 +86,14 @@ FAILURES = Table(
     Column("cause", Word, nullable=False),
     Column("error", Word, nullable=False),
     Column("run_id", Word, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
+BASELINES = Table(
+    "monitoring_baseline",
+    METADATA,
+    Column("portal", Word, primary_key=True),
+    Column("table_name", Word, primary_key=True),
+    Column("reading", Word, nullable=False, comment="how schedules read the table, as a text to compare"),
     Column("since", Instant, nullable=False),
 )

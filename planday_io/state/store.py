@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from planday_io.state.baselines import Baselines
     from planday_io.state.database import Database
     from planday_io.state.failures import Failures
 
@@ -30,17 +33,32 @@ class State:
 
         return Failures(self._database)
 
+    @property
+    def baselines(self) -> Baselines:
+        """Since when schedules have been reading each table as they do now."""
+        from planday_io.state.baselines import Baselines
+
+        return Baselines(self._database)
+
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""
-        from planday_io.state import failures
+        from planday_io.state import baselines, failures
 
-        self._database.write(lambda connection: failures.rename(connection, old, new))
+        def work(connection: Connection) -> None:
+            failures.rename(connection, old, new)
+            baselines.rename(connection, old, new)
+
+        self._database.write(work)
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import failures
+        from planday_io.state import baselines, failures
 
-        self._database.write(lambda connection: failures.forget(connection, portal))
+        def work(connection: Connection) -> None:
+            failures.forget(connection, portal)
+            baselines.forget(connection, portal)
+
+        self._database.write(work)
 
     @property
     def _database(self) -> Database:

@@ -15,3 +15,12 @@ def old_failures(state: Path, portal: str, *tables: str, since: str = "2026-11-0
     members = {"portal": portal, "month": None, "cause": "api", "error": "e", "run_id": "r", "since": since}
     file.write_text(json.dumps([{**members, "table": table} for table in tables]))
     return file
+
+
+def old_baseline(state: Path, portal: str, table: str, reading: str, since: str) -> Path:
+    """Since when a table of a portal is read. Returns the file."""
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "watched.lock").touch()
+    file = state / "watched.json"
+    file.write_text(json.dumps({portal: {table: [reading, since]}}))
+    return file
