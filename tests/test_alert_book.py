@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -27,7 +26,7 @@ from planday_io.sandbox.state import Fault
 from planday_io.state import Failure, State
 from planday_io.state.database import database_file
 from tests.support.commands import PLANDAY, environment, planday_command
-from tests.support.cutting import failing
+from tests.support.cutting import full_disk
 from tests.support.damage import DAMAGE
 from tests.support.installation import Hook, Installation, run
 from tests.support.notes import DEPARTMENTS, GROUPS, note, told
@@ -37,13 +36,13 @@ def test_a_book_that_cannot_be_written_keeps_nobody_from_being_told(planday: Ins
     """As on a full disk; told once, too, by a process that goes on."""
     note(planday, DEPARTMENTS, "storage")
     now = datetime.now(UTC)
-    with failing(planday.config.state / "alerts.json"):
+    with full_disk():
         found = AlertBook(planday.config, CATALOGUE).look(now)
-        assert "alerts.json" in found.unsaved
+        assert "disk is full" in found.unsaved
         AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=1))
         assert told(hook) == [("failed", "storage", [DEPARTMENTS])]
     assert AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=2)).unsaved == ""
-    assert json.loads((planday.config.state / "alerts.json").read_text())["open"]
+    assert State(planday.config.state).incidents.all()
     assert told(hook) == []
 
 
@@ -311,8 +310,6 @@ def test_failures_of_another_version_are_reported(planday: Installation, hook: H
 
 def test_a_damaged_book_is_begun_anew_and_all_is_watched(planday: Installation, hook: Hook) -> None:
     planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
-    (planday.config.state / "alerts.json").parent.mkdir(exist_ok=True)
-    (planday.config.state / "alerts.json").write_text('{"open": 5}')
     watch(planday.config, CATALOGUE, datetime.now(UTC))
     DAMAGE["cut"](database_file(planday.config.state))
     AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))

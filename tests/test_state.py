@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -18,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planday_io.errors import StorageError
-from planday_io.state import Failure, State
+from planday_io.state import Failure, KnownIncident, State
 from planday_io.state.database import database_file
 from planday_io.state.records import files_set_aside
-from tests.support.cutting import KILLED, counting, killed
+from tests.support.cutting import KILLED, counting, full_disk, killed
 from tests.support.damage import DAMAGE
-from tests.support.old_state import old_baseline, old_failures
+from tests.support.old_state import old_alerts, old_baseline, old_failures
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -41,17 +40,6 @@ def left(folder: Path) -> list[Path]:
     return [
         file for file in folder.rglob("*") if file.is_file() and file.parent != folder and file.parent.name != "locks"
     ]
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file of this process grows, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_reading_makes_nothing(tmp_path: Path) -> None:
@@ -245,6 +233,46 @@ def test_baselines_of_an_older_version(tmp_path: Path) -> None:
     old_baseline(tmp_path, "oslo", "a", "nightly", SINCE.isoformat())
     assert State(tmp_path).baselines.of("oslo") == {"a": ("nightly", SINCE)}
     assert [*tmp_path.glob("watched*")] == []
+
+
+def incident(portal: str = "oslo", ended_at: datetime | None = None, **channels: tuple[str, ...]) -> KnownIncident:
+    return KnownIncident(
+        portal=portal,
+        cause="api",
+        tables=("hr.skills", "scheduling.shifts 2026-11"),
+        since=SINCE,
+        error="é ' \" \n",
+        run_id="r",
+        noticed_at=SINCE,
+        all_tables=("hr.skills",),
+        ended_at=ended_at,
+        deliveries=channels,
+    )
+
+
+def test_incidents_come_back_as_they_were(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    known = [incident(mail=("hr.skills",), webhook=()), incident("london", SINCE, mail=())]
+    state.incidents.replace(known)
+    assert state.incidents.all() == known
+    state.rename_portal("oslo", "bergen")
+    assert [one.portal for one in state.incidents.all()] == ["bergen", "london"]
+    state.forget_portal("bergen")
+    assert state.incidents.all() == known[1:]
+    state.incidents.replace([])
+    assert state.incidents.all() == []
+
+
+def test_incidents_of_an_older_version(tmp_path: Path) -> None:
+    old_alerts(tmp_path, SINCE.isoformat())
+    expected = [
+        replace(incident(mail=("hr.skills",)), error="e"),
+        replace(
+            incident("london", SINCE, webhook=()), error="e", all_tables=("hr.skills", "scheduling.shifts 2026-11")
+        ),
+    ]
+    assert State(tmp_path).incidents.all() == expected
+    assert [*tmp_path.glob("alerts*")] == []
 
 
 @pytest.mark.processes

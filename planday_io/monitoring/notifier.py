@@ -17,15 +17,14 @@ from pathlib import Path
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
-from planday_io.errors import AlertError, DamagedFileError, StorageError
+from planday_io.errors import AlertError, StorageError
 from planday_io.faults import known
-from planday_io.files import locked
 from planday_io.monitoring.baseline import watch
 from planday_io.monitoring.channels import channels
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.incidents import Findings, Incident, find
 from planday_io.monitoring.messages import TEST, Message, messages
-from planday_io.state.records import encoded, read_record, set_aside, write_record
+from planday_io.state import KnownIncident, State
 
 _PATIENCE = timedelta(hours=1)
 """How long an incident waits for runs of its portal that wait or are under way: they may fix it, or add to it."""
@@ -35,7 +34,7 @@ _END_KEPT = timedelta(days=1)
 """How long the end of an incident is tried on a channel that does not take it."""
 
 _UNSAVED: dict[Path, _Book] = {}
-"""Books that could not be written, by file."""
+"""What could not be stored, by state folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class AlertBook:
     def __init__(self, config: Config, catalogue: Catalogue) -> None:
         self._config = config
         self._catalogue = catalogue
-        self._file = config.state / "alerts.json"
+        self._state = State(config.state)
 
     def found(self, now: datetime) -> list[Incident]:
         """What is wrong now, without telling anybody. Raises StorageError when the book cannot be read."""
@@ -91,7 +90,7 @@ class AlertBook:
             try:
                 book = self._load()
             except StorageError:
-                book = _UNSAVED.get(self._file, _Book())
+                book = _UNSAVED.get(self._config.state, _Book())
             self._compare(book, self._find(book, now), now)
             sent: list[str] = []
             failed: dict[str, str] = {}
@@ -117,20 +116,6 @@ class AlertBook:
             book.ended = [one for one in book.ended if one.channels and now - _instant(one.at) < _END_KEPT]
             unsaved = self._save(book)
         return Look([one.incident for one in book.open.values()], [*dict.fromkeys(sent)], failed, unsaved)
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a portal's incidents to another key; what was reported is not reported again. Raises StorageError."""
-        with self._locked():
-            book = self._load()
-            for entry in book.open.values():
-                if entry.incident.portal == old:
-                    entry.incident = replace(entry.incident, portal=new)
-            for ended in book.ended:
-                if ended.incident.portal == old:
-                    ended.incident = replace(ended.incident, portal=new)
-            book.open = {entry.incident.key: entry for entry in book.open.values()}
-            if error := self._save(book):
-                raise StorageError(error)
 
     def _find(self, book: _Book, now: datetime) -> Findings:
         before = {key: entry.incident for key, entry in book.open.items()}
@@ -184,39 +169,62 @@ class AlertBook:
         with ExitStack() as stack:
             # Where no lock can be had, two who tell the same are better than nobody.
             with suppress(StorageError):
-                stack.enter_context(locked(self._file.with_suffix(".lock")))
+                stack.enter_context(self._state.reporting())
             yield
 
     def _load(self) -> _Book:
-        if self._file in _UNSAVED:
-            return _UNSAVED[self._file]
-        try:
-            stored = read_record(self._file, _Stored, "which incidents were reported")
-        except DamagedFileError:
-            # Begun again: what is open is reported once more, which is better than never.
-            set_aside(self._file)
-            stored = None
-        if stored is None:
-            return _Book()
-        return _Book(
-            open={key: one for key, one in stored.open.items() if one.incident.cause in CAUSES},
-            ended=[one for one in stored.ended if one.incident.cause in CAUSES],
-            stored=encoded(stored),
-        )
+        if self._config.state in _UNSAVED:
+            return _UNSAVED[self._config.state]
+        book = _Book(stored=self._state.incidents.all())
+        for one in book.stored:
+            if one.cause not in CAUSES:
+                continue  # of another version
+            incident = Incident(
+                portal=one.portal,
+                cause=one.cause,
+                tables=[*one.tables],
+                since=_stamp(one.since),
+                error=one.error,
+                run_id=one.run_id,
+            )
+            if one.ended_at:
+                book.ended.append(_Ended(incident, _stamp(one.ended_at), [*one.deliveries]))
+            else:
+                told = {channel: [*tables] for channel, tables in one.deliveries.items()}
+                book.open[incident.key] = _Open(incident, _stamp(one.noticed_at), told, [*one.all_tables])
+        return book
 
     def _save(self, book: _Book) -> str:
-        """Write the book where it changed. Returns why it cannot be written, or an empty text."""
-        stored = _Stored(book.open, book.ended)
-        text = encoded(stored)
-        if text == book.stored:
+        """Store what changed. Returns why it cannot be stored, or an empty text."""
+        known = [
+            _known(
+                one.incident,
+                one.seen,
+                one.all_tables,
+                ended_at=None,
+                deliveries={channel: tuple(tables) for channel, tables in sorted(one.told.items())},
+            )
+            for one in book.open.values()
+        ]
+        known += [
+            _known(
+                one.incident,
+                one.at,
+                one.incident.tables,
+                ended_at=_instant(one.at),
+                deliveries=dict.fromkeys(sorted(one.channels), ()),
+            )
+            for one in book.ended
+        ]
+        if known == book.stored:
             return ""
         try:
-            write_record(self._file, stored)
+            self._state.incidents.replace(known)
         except StorageError as error:
-            _UNSAVED[self._file] = book
+            _UNSAVED[self._config.state] = book
             return str(error)
-        book.stored = text
-        _UNSAVED.pop(self._file, None)
+        book.stored = known
+        _UNSAVED.pop(self._config.state, None)
         return ""
 
 
@@ -256,20 +264,34 @@ class _Ended:
 
 
 @dataclass(slots=True)
-class _Stored:
-    """What is in the file."""
-
-    open: dict[str, _Open]
-    ended: list[_Ended]
-
-
-@dataclass(slots=True)
 class _Book:
-    """Incidents by key, those that ended, and the text in the file."""
+    """Incidents by key, those that ended, and what is stored."""
 
     open: dict[str, _Open] = field(default_factory=dict)
     ended: list[_Ended] = field(default_factory=list)
-    stored: str = ""
+    stored: list[KnownIncident] = field(default_factory=list)
+
+
+def _known(
+    one: Incident,
+    seen: str,
+    all_tables: list[str],
+    *,
+    ended_at: datetime | None,
+    deliveries: dict[str, tuple[str, ...]],
+) -> KnownIncident:
+    return KnownIncident(
+        portal=one.portal,
+        cause=one.cause,
+        tables=tuple(one.tables),
+        since=_instant(one.since),
+        error=one.error,
+        run_id=one.run_id,
+        noticed_at=_instant(seen),
+        all_tables=tuple(all_tables),
+        ended_at=ended_at,
+        deliveries=deliveries,
+    )
 
 
 def _waits(entry: _Open, now: datetime, busy: Collection[str], working: Collection[str]) -> bool:
@@ -297,3 +319,7 @@ def _begun_again(book: _Book, key: str) -> dict[str, list[str]]:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _stamp(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds")

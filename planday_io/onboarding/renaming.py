@@ -29,7 +29,6 @@ from planday_io.lake.moving import move_slice, remove_empty_folders
 from planday_io.lake.published import lost_text
 from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.monitoring.notifier import AlertBook
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.state import State
 from planday_io.state.unfinished import UnfinishedCommands
@@ -172,7 +171,6 @@ def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:
     rename_kept_token(config.state / "tokens", old, new)
     ChangedMonths(config.state).rename(old, new)
     State(config.state).rename_portal(old, new)
-    AlertBook(config, catalogue).rename(old, new)
     ForgottenPeople(config.lake, config.state).rename(old, new)
     PortalIdentities(config).rename(old, new)
     return moved

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Table, insert, select
@@ -22,7 +22,9 @@ from sqlalchemy import Connection, Table, insert, select
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
 from planday_io.state.records import read_record, set_aside
-from planday_io.state.schema import BASELINES, FAILURES, LOST
+from planday_io.state.rows import KnownIncident
+from planday_io.state.schema import BASELINES, FAILURES, INCIDENTS, LOST
+from planday_io.state.statements import put_incident
 
 T = TypeVar("T")
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -153,7 +155,71 @@ def _take_baseline(file: Path, connection: Connection) -> None:
             _add(connection, BASELINES, row)
 
 
+class _Incident(msgspec.Struct):
+    portal: str
+    cause: str
+    tables: tuple[str, ...]
+    since: _Instant
+    error: str = ""
+    run_id: str = ""
+
+    def known(self, **members: Any) -> KnownIncident:  # noqa: ANN401 - of different types
+        return KnownIncident(
+            portal=self.portal,
+            cause=self.cause,
+            tables=self.tables,
+            since=self.since,
+            error=self.error,
+            run_id=self.run_id,
+            **members,
+        )
+
+
+class _Open(msgspec.Struct):
+    incident: _Incident
+    seen: _Instant
+    told: dict[str, tuple[str, ...]] = {}
+    all_tables: tuple[str, ...] = ()
+
+
+class _Ended(msgspec.Struct):
+    incident: _Incident
+    at: _Instant
+    channels: tuple[str, ...]
+
+
+class _Alerts(msgspec.Struct):
+    open: dict[str, _Open]
+    ended: list[_Ended]
+
+
+def _incident_files(folder: Path) -> list[Path]:
+    return [file for file in (folder / "alerts.json",) if os.path.lexists(file)]
+
+
+def _take_incidents(file: Path, connection: Connection) -> None:
+    found = _read(file, _Alerts, "which incidents were reported")
+    if found is None or connection.execute(select(INCIDENTS)).first():
+        return
+    known = [
+        one.incident.known(noticed_at=one.seen, all_tables=one.all_tables, ended_at=None, deliveries=one.told)
+        for one in found.open.values()
+    ]
+    known += [
+        one.incident.known(
+            noticed_at=one.at,
+            all_tables=one.incident.tables,
+            ended_at=one.at,
+            deliveries=dict.fromkeys(one.channels, ()),
+        )
+        for one in found.ended
+    ]
+    for number, incident in enumerate(known, 1):
+        put_incident(connection, number, incident)
+
+
 _KINDS = (
     _Kind(files=_failure_files, take=_take_failures, folder="failures", locks=("failures/*.lock",)),
     _Kind(files=_baseline_files, take=_take_baseline, locks=("watched.lock",)),
+    _Kind(files=_incident_files, take=_take_incidents, locks=("alerts.lock",)),
 )

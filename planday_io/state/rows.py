@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,3 +28,32 @@ class Failure:
     error: str
     run_id: str
     since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownIncident:
+    """An incident that is open, or whose end some channel has not reported yet.
+
+    Args:
+        portal: config key, or the name that stands for the whole installation.
+        cause: a name in `planday_io.monitoring.failures.CAUSES`, or one that another version knows.
+        tables: what it is about now, or was at the end.
+        since: UTC instant at which it began.
+        error: text of the first error, or empty.
+        run_id: Dagster's run of that error, or empty.
+        noticed_at: UTC instant at which it was first noticed.
+        all_tables: every table that it was ever about.
+        ended_at: UTC instant of its end, or None while it is open.
+        deliveries: channel -> tables that it reported. Of one that ended: channels that have not reported the end yet.
+    """
+
+    portal: str
+    cause: str
+    tables: tuple[str, ...]
+    since: datetime
+    error: str
+    run_id: str
+    noticed_at: datetime
+    all_tables: tuple[str, ...]
+    ended_at: datetime | None
+    deliveries: Mapping[str, tuple[str, ...]]

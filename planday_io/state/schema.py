@@ -6,13 +6,15 @@ one of a newer version is refused.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, DateTime, Dialect, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 2
+VERSION = 3
 
 
 class DamagedValueError(Exception):
@@ -30,6 +32,27 @@ class Word(TypeDecorator[str]):
         if not isinstance(value, str):
             raise DamagedValueError("something else is stored where a text should be")
         return value
+
+
+class Words(TypeDecorator[tuple[str, ...]]):
+    """A list of texts, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str:  # noqa: ARG002
+        """The text that is stored."""
+        return json.dumps([*(value or ())], ensure_ascii=False)
+
+    def process_result_value(self, value: object, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
+        """The texts."""
+        try:
+            found = json.loads(value) if isinstance(value, str) else None
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise DamagedValueError("something else is stored where a list of texts should be")
+        return tuple(found)
 
 
 class Instant(TypeDecorator[datetime]):
@@ -96,4 +119,27 @@ BASELINES = Table(
     Column("table_name", Word, primary_key=True),
     Column("reading", Word, nullable=False, comment="how schedules read the table, as a text to compare"),
     Column("since", Instant, nullable=False),
+)
+
+INCIDENTS = Table(
+    "incident",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("portal", Word, nullable=False),
+    Column("cause", Word, nullable=False),
+    Column("tables", Words, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("error", Word, nullable=False),
+    Column("run_id", Word, nullable=False),
+    Column("noticed_at", Instant, nullable=False),
+    Column("all_tables", Words, nullable=False),
+    Column("ended_at", Instant, nullable=True),
+)
+
+DELIVERIES = Table(
+    "delivery",
+    METADATA,
+    Column("incident", Integer, primary_key=True),
+    Column("channel", Word, primary_key=True),
+    Column("tables", Words, nullable=False),
 )

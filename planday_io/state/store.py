@@ -5,8 +5,12 @@ SQLAlchemy is imported with the first use, so that `planday --help` stays quick.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from planday_io.files import locked
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from planday_io.state.baselines import Baselines
     from planday_io.state.database import Database
     from planday_io.state.failures import Failures
+    from planday_io.state.incidents import Incidents
 
 
 class State:
@@ -40,25 +45,40 @@ class State:
 
         return Baselines(self._database)
 
+    @property
+    def incidents(self) -> Incidents:
+        """Incidents that were noticed, and what each channel reported of them."""
+        from planday_io.state.incidents import Incidents
+
+        return Incidents(self._database)
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""
+        with locked(self._folder / "locks" / "incidents.lock"):
+            yield
+
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures
+        from planday_io.state import baselines, failures, incidents
 
         def work(connection: Connection) -> None:
-            failures.rename(connection, old, new)
-            baselines.rename(connection, old, new)
+            for kind in (failures, baselines, incidents):
+                kind.rename(connection, old, new)
 
-        self._database.write(work)
+        with self.reporting():
+            self._database.write(work)
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures
+        from planday_io.state import baselines, failures, incidents
 
         def work(connection: Connection) -> None:
-            failures.forget(connection, portal)
-            baselines.forget(connection, portal)
+            for kind in (failures, baselines, incidents):
+                kind.forget(connection, portal)
 
-        self._database.write(work)
+        with self.reporting():
+            self._database.write(work)
 
     @property
     def _database(self) -> Database:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -53,6 +54,17 @@ def counting(folder: Path, *, at: int = 0, error: Exception | None = None) -> It
         yield _HOOK
     finally:
         _HOOK.folder = ""
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process grows, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager
