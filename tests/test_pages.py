@@ -96,7 +96,7 @@ def test_a_last_page_that_does_not_confirm_the_total() -> None:
 
 def test_rows_behind_the_total_are_refused() -> None:
     data = list(range(25))
-    with pytest.raises(IncompleteReadError, match="behind the total"):
+    with pytest.raises(IncompleteReadError, match="after the total"):
         read(lambda offset: Page(data[offset : offset + 10], 20))
 
 

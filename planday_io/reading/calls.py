@@ -26,15 +26,15 @@ _LONG_AGO = date(2000, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A row to fan out over.
+    """A parent row to fan out over.
 
     Args:
         key: its ids.
         path_params: values of the path parameters that it binds.
-        modified: when it was last changed, where the endpoint goes by that.
-        digest: differs when any of its columns does, where the endpoint goes by that.
-        is_open: it may still change without showing it.
-        is_listed: the parent's table has it; otherwise the API may no longer know it.
+        modified: when it was last changed, if the endpoint uses that.
+        digest: of all its columns, if the endpoint detects changes by any difference.
+        is_open: its details may change without any change in this row.
+        is_listed: it is in the parent's table; if not, the API may no longer know it.
         is_once: it comes from `FanOut.once`.
     """
 
@@ -52,12 +52,12 @@ class Call:
     """One list or document to read.
 
     Args:
-        params: query parameters, those of pages left out.
+        params: query parameters, without those of paging.
         path_params: values of the path parameters.
         parent: what it is fanned out over, or None.
-        is_listed: its parent is listed. Where one is not, a refusal means that it is gone.
+        is_listed: its parent is listed. If not, a refusal means that the parent is gone.
         is_once: its parent comes from `FanOut.once`.
-        instead: the call to make where this one is refused, because not all of its ids are listed.
+        instead: the call to make if this one is refused because not all of its ids are listed.
     """
 
     params: Params = ()
@@ -69,7 +69,7 @@ class Call:
 
 
 def more_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> list[Parent]:
-    """Parents that stand in rows of `fan_out.extra_parents` and are not listed."""
+    """Parents that rows of `fan_out.extra_parents` mention and that are not listed."""
     assert fan_out.extra_parents is not None  # noqa: S101 - the caller looked
     ids = set(rows.column(fan_out.extra_parents[1]).to_pylist()) - {None, *(parent.key[0] for parent in listed)}
     ((path_param, _),) = fan_out.bind
@@ -90,10 +90,10 @@ def once_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> l
 
 
 def parents_in(fan_out: FanOut, table: pa.Table, today: date) -> list[Parent]:
-    """The rows of a table to fan out over, each once. Rows without the ids they need are left out.
+    """The parents to fan out over, each once. Rows without the ids that a call needs are left out.
 
     Args:
-        fan_out: how.
+        fan_out: the endpoint's declaration of it.
         table: the parent's rows.
         today: in the portal's zone.
     """
@@ -126,8 +126,8 @@ def calls_of(
 
     Args:
         endpoint: its declaration.
-        days: first and last day wanted, where it has a window.
-        parents: what to fan out over, where it does.
+        days: first and last day wanted, if it has a window.
+        parents: what to fan out over, if it does.
         extra: further parameters of every call.
     """
     windows = list(window_params(endpoint.window, *days)) if endpoint.window and days else [()]
@@ -154,7 +154,7 @@ def _call(endpoint: Endpoint, parent: Parent, params: Params) -> Call:
 
 
 def days_of(window: Window, *, month: tuple[date, date] | None, history_start: date, today: date) -> tuple[date, date]:
-    """First and last day that a slice wants: those of its month, else all of history and 18 months ahead."""
+    """First and last day of a slice: its month, or the whole history and 18 months ahead."""
     if month is not None:
         return month
     begin = _LONG_AGO if window.begins == "long_ago" else history_start
@@ -162,9 +162,9 @@ def days_of(window: Window, *, month: tuple[date, date] | None, history_start: d
 
 
 def window_params(window: Window, first: date, last: date) -> Iterator[Params]:
-    """The parameters that ask for a range of days, in ranges that the API takes.
+    """The parameters for a range of days, split into ranges that the API accepts.
 
-    Ranges of a split window share a day, because it is not known on which side of midnight a bound is.
+    Neighbouring ranges share a day, because it is not known on which side of midnight a bound falls.
     """
     wider = timedelta(days=window.wider_days)
     begin, end = first - wider, last + wider + timedelta(days=1)  # the end is excluded
@@ -182,7 +182,7 @@ def window_params(window: Window, first: date, last: date) -> Iterator[Params]:
 
 
 def _joined(fan_out: FanOut, parents: Sequence[Parent]) -> Parent:
-    """One that stands for all of them."""
+    """One parent that represents all of them, for a batched call."""
     ((path_param, _),) = fan_out.bind
     return Parent(
         (), {path_param: ",".join(str(row.path_params[path_param]) for row in sorted(parents, key=lambda row: row.key))}
@@ -190,8 +190,6 @@ def _joined(fan_out: FanOut, parents: Sequence[Parent]) -> Parent:
 
 
 def _digests(table: pa.Table) -> list[str]:
-    """A short text per row that differs when the row does. When it was read makes no difference, nor does the key of the
-    portal, which can be renamed.
-    """
+    """A digest per row. It ignores when the row was read, and the portal's key, which can be renamed."""
     rows = table.drop_columns([name for name in ("portal", "_fetched_at") if name in table.schema.names]).to_pylist()
     return [hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest()[:16] for row in rows]

@@ -1,18 +1,18 @@
 """Reading a paged list completely, or not at all.
 
 Little is known (docs/api-facts.md#paging): order is undocumented, totals may be missing, limits may be lowered silently. So a
-list counts as read only with proof (docs/decisions.md#complete-reads):
+list counts as complete only with proof (docs/decisions.md#complete-reads):
 
-- stepping follows the rows received, never the limit asked for;
-- each page repeats the last row of the page before: when a row was deleted behind the reader while another was added,
-  all figures agree and a row is missing, but the repeated row is another one;
-- where there is a total, it is the same on every page and equals the rows and the distinct keys;
-- where there is none, reading goes on until a page is empty.
+- the offset advances by the rows received, never by the limit requested;
+- each page repeats the last row of the previous page: if a row was deleted behind the reader while another was added, all
+  counts agree although a row is missing, but the repeated row differs;
+- a total, if stated, is the same on every page and equals the number of rows and of distinct keys;
+- without a total, reading continues until a page is empty.
 
-When it does not fit, the list is read again, three times at most. Two reads in a row with the same keys are proof of
-order-independent completeness too, as long as the totals agree.
+Otherwise the list is read again, at most three times. Two reads in a row with the same keys are proof as well, in any order,
+if the totals agree.
 
-A total is a claim: nothing is sized by it, and a list that has more rows or pages than it may have ends the read at once.
+A total is a claim: no memory is allocated by it, and a list with more rows or pages than allowed ends the read at once.
 
 Not here: requests and their retries (`planday_io.client.http`), what a row is.
 """
@@ -37,7 +37,7 @@ document: one unpaged answer."""
 T = TypeVar("T")
 
 _ROWS_PER_PAGE, _FEWEST_PAGES = 25, 1000
-"""A list may have a page for so many rows, and always so many pages: servers may lower a limit that was asked for."""
+"""Rows per page that the page limit assumes, and the pages always allowed: servers may lower a requested limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class ListLimit:
     """How long a list may be.
 
     Args:
-        rows: that it may have.
-        before: that the table had at its previous read, or None where it was never read.
+        rows: the most rows allowed.
+        before: rows of the table at its previous read, or None if it was never read.
     """
 
     rows: int
@@ -54,17 +54,17 @@ class ListLimit:
 
     @property
     def pages(self) -> int:
-        """Pages that it may have."""
+        """The most pages allowed."""
         return max(_FEWEST_PAGES, self.rows // _ROWS_PER_PAGE)
 
     def check(self, name: str, *, rows: int = 0, pages: int = 0, total: int | None = None) -> None:
-        """Raise LimitExceededError where a list has more of something than it may have."""
+        """Raise LimitExceededError if a list has more rows or pages than allowed."""
         if rows > self.rows:
             found = f"more than {self.rows} rows"
         elif pages > self.pages:
             found = f"more than {self.pages} pages"
         elif total is not None and total > self.rows:
-            # Digits of a number from outside are not repeated without end.
+            # A number from outside may have any number of digits; do not repeat them all.
             found = f"a total of {total if total < 10**15 else 'more than 10^15'} where {self.rows} rows are allowed"
         else:
             return
@@ -78,7 +78,7 @@ class ListLimit:
 
 
 FIRST_READ = ListLimit(2_000_000)
-"""Where nothing else is said: what a table that was never read may have by default."""
+"""The default: what a table that was never read may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class ListRead(Generic[T]):
     """A complete list.
 
     Args:
-        parts: what `keep` made of the rows, in order.
+        parts: results of `keep`, in order.
         total: what the API stated, or None.
-        received: rows, repeated ones left out.
+        received: rows, without repeated ones.
         distinct: different keys among them.
         verdict: why this counts as complete.
         rereads: how often it was read again.
@@ -127,13 +127,13 @@ class ListReader(Generic[T]):
 
     Args:
         fetch: gets the page that begins at an offset, asking for as many rows as allowed.
-        identify: what tells rows apart.
-        keep: what to keep of some rows, given the place of the first in the list; called once per page, not in order.
+        identify: what distinguishes rows.
+        keep: turns rows into what to keep, given the position of the first in the list; called once per page, in any order.
         count_keys: how many different keys kept parts have.
         digest_keys: a text that is equal for equal sets of keys.
         name: of the list, for errors.
-        has_equal_rows: rows that cannot be told apart are legitimate, so that only an empty page is the end.
-        limit: how long it may be.
+        has_equal_rows: the list may hold equal rows, so only an empty page is the end.
+        limit: how long the list may be.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class ListReader(Generic[T]):
 
         Raises:
             IncompleteReadError: no pass did.
-            LimitExceededError: it is longer than it may be.
+            LimitExceededError: the list is longer than allowed.
         """
         before: str | None = None
         for rereads in range(MAX_REREADS + 1):
@@ -197,7 +197,7 @@ class ListReader(Generic[T]):
         return await self._fetch_any(offset)
 
     async def _by_total(self, first: Page, total: int) -> _Attempt[T]:
-        """All pages at once: the first tells how many rows a page really holds."""
+        """Read all pages concurrently; the first shows how many rows a page really holds."""
         size = len(first.rows)
         attempt = _Attempt[T](parts=[self._keep(first.rows, 0)], received=size, total=total)
         if size == 0 and total > 0:
@@ -232,17 +232,17 @@ class ListReader(Generic[T]):
         if not attempt.fault and attempt.received != total:
             attempt.fault = f"{attempt.received} rows came where the total is {total}"
         if not attempt.fault and stretch.surplus:
-            attempt.fault = f"rows came behind the total of {total}"
+            attempt.fault = f"rows came after the total of {total}"
         if not attempt.fault and None in stretch.totals:
-            # The last page does not confirm the total: an empty page behind it does.
+            # The last page does not confirm the total; an empty page after it does.
             beyond = await self._fetch(total)
             attempt.verdict = "exhausted"
             if beyond.rows:
-                attempt.fault = f"rows came behind the total of {total}"
+                attempt.fault = f"rows came after the total of {total}"
         return attempt
 
     async def _fill(self, stretch: _Stretch[T]) -> None:
-        """Read the rows of a stretch, in as many pages as the server makes of it."""
+        """Read a range of rows, in as many pages as the server needs."""
         offset = stretch.start
         repeated = 1 if stretch.stop - stretch.start > 1 else 0
         while offset < stretch.stop:
@@ -265,11 +265,11 @@ class ListReader(Generic[T]):
                 stretch.parts.append(self._keep(rows, place))
 
     async def _ignores_offset(self) -> bool:
-        """Whether far behind any list there are rows all the same. Only equal rows leave it open."""
+        """Whether the server returns rows far beyond the end, so that it ignores the offset. Unknown only for equal rows."""
         return not self._has_equal_rows or bool((await self._fetch(_FAR)).rows)
 
     async def _until_empty(self, first: Page) -> _Attempt[T]:
-        """Page after page, because nobody says how many there are."""
+        """Read page after page, because there is no total."""
         attempt = _Attempt[T](parts=[self._keep(first.rows, 0)], received=len(first.rows), verdict="exhausted")
         seen = {self._identify(row) for row in first.rows}
         last = self._identify(first.rows[-1]) if first.rows else None
@@ -279,7 +279,7 @@ class ListReader(Generic[T]):
             rows = (await self._fetch(attempt.received - overlap)).rows
             names = [self._identify(row) for row in rows]
             if len(names) == attempt.received and set(names) == seen and await self._ignores_offset():
-                # Each answer is the whole list, and it came twice.
+                # The server ignores the offset: each answer is the whole list, and it came twice.
                 return attempt
             if overlap and names and names[0] != last:
                 attempt.doubt = "rows moved between pages"
@@ -289,9 +289,9 @@ class ListReader(Generic[T]):
             is_end = not names[overlap:] if self._has_equal_rows else seen.issuperset(names[overlap:])
             before = names
             if is_end:
-                # Nothing new. Unless the rows are in doubt anyway, an empty page proves that this is the end.
+                # Nothing new. Unless the rows are in doubt already, an empty page proves that this is the end.
                 if overlap and not attempt.doubt and (await self._fetch(attempt.received)).rows:
-                    attempt.fault = "rows came behind a page that had no more"
+                    attempt.fault = "rows came after a page that had no more"
                 return attempt
             attempt.parts.append(self._keep(rows[overlap:], attempt.received))
             attempt.received += len(rows) - overlap
@@ -303,7 +303,7 @@ class ListReader(Generic[T]):
 
 @dataclass(slots=True)
 class _Stretch(Generic[T]):
-    """Rows `start` to `stop` (exclusive). The first repeats the row before, where there is room (see `_ranges`)."""
+    """Rows `start` to `stop` (exclusive). The first repeats the previous row, if there is room (see `_ranges`)."""
 
     start: int
     stop: int

@@ -1,4 +1,4 @@
-"""What is kept of each call until all were made: typed batches, small ones packed."""
+"""What is kept of each call until all calls are done: typed batches, with small ones packed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SMALL_ROWS, _JOINED = 100, 256
 
 
 def packed(batch: pa.RecordBatch) -> pa.RecordBatch | pa.Buffer:
-    """A small batch as one buffer: one row of forty columns is a hundred buffers otherwise, and calls may be thousands."""
+    """A small batch as one buffer: a row of forty columns takes a hundred buffers, and there may be thousands of calls."""
     return batch.serialize() if batch.num_rows < _SMALL_ROWS else batch
 
 
 def unpacked(parts: Iterable[pa.RecordBatch | pa.Buffer], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Batches in their order; packed ones are joined, some hundred at a time."""
+    """The batches in order; packed ones are joined, some hundred at a time."""
     for is_packed, group in itertools.groupby(parts, key=lambda part: isinstance(part, pa.Buffer)):
         if not is_packed:
             yield from group
@@ -42,7 +42,7 @@ def last_of_each(table: pa.Table, key: Sequence[str]) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One list or document: batches in order, the verdict on it, and whether the endpoint's first table has rows in it."""
+    """One list or document: batches in order, why it counts as complete, and whether the first table has rows."""
 
     parts: list[Packed]
     total: int | None

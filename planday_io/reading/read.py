@@ -1,8 +1,8 @@
 """One endpoint of one portal, read completely, typed as it arrives.
 
-Belongs here: how the answers to a list of calls become one typed table per catalogue table. Not here: which calls those
-are (`planday_io.reading.calls`), what is done with the tables (`planday_io.sync.refresh`), what makes a list complete
-(`pages`), requests (`planday_io.client`).
+Turns the answers to a list of calls into one typed table per catalogue table. The calls come from
+`planday_io.reading.calls`, the proof that a list is complete from `pages`, requests from `planday_io.client`;
+`planday_io.sync.refresh` writes the tables.
 """
 
 from __future__ import annotations
@@ -33,22 +33,21 @@ from planday_io.reading.rows import children_of, identity, primary, tables_in, t
 
 CALLS_AT_ONCE = 16
 _MANY = 3
-"""So many parents do not all vanish between the list and the calls: then the call itself is wrong."""
+"""If this many parents are missing and none answers, the call itself is wrong."""
 
 _UNKNOWN_ID = (400, 404)
 
 Progress = Callable[[int, int | None], None]
-"""Called with units done so far and units expected, or None while unknown. A unit is a page, or a call where there are
-several."""
+"""Called with units done and units expected (None while unknown). A unit is a page, or a call if there are several."""
 
 
 def untold(done: int, expected: int | None) -> None:
-    """Tell nobody."""
+    """Report progress to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The rows of each table that is no child in one answer, and the total it states, or None."""
+    """The rows of each table (child tables excluded) in one answer, and the total it states, or None."""
 
     rows: dict[str, Sequence[object]]
     total: int | None
@@ -62,11 +61,11 @@ class TableRead:
     """One table as read.
 
     Args:
-        table: typed rows, keys distinct, those of other months cut off.
-        total: what the API stated, summed over lists; None where it stated none. What two calls both returned counts
-            once, here and below.
-        received: rows that came, overlaps left out.
-        distinct: different keys among them.
+        table: typed rows with distinct keys, without rows of other months.
+        total: what the API stated, summed over lists; None if it stated none. Rows that two calls returned count once,
+            here and below.
+        received: rows received, without overlaps.
+        distinct: distinct keys among them.
         verdict: why the read counts as complete.
         drift: what did not fit the catalogue.
     """
@@ -81,20 +80,20 @@ class TableRead:
 
 @dataclass(slots=True)
 class EndpointRead:
-    """All tables of one endpoint, and what reading them cost."""
+    """All tables of one endpoint, and the cost of reading them."""
 
     tables: dict[str, TableRead]
     counters: Counters
     rereads: int = 0
     gone: int = 0
     is_absent: bool = False
-    """A list was answered with a status that means there is none."""
+    """The API answered with a status that means the list does not exist."""
     answered: set[ParentKey] = field(default_factory=set)
-    """Fan-out: the parents that were read (those that are gone are not among them)."""
+    """Fan-out: the parents that were read, without those that are gone."""
     unknown: set[ParentKey] = field(default_factory=set)
-    """Fan-out: parents that are no longer listed and that the API does not answer for any more."""
+    """Fan-out: parents that are no longer listed and that the API no longer knows."""
     left: set[ParentKey] = field(default_factory=set)
-    """Fan-out: parents that left, those between the list and the call included, and that the API does not answer for."""
+    """Fan-out: parents that left (also between the list and the call) and that the API does not answer for."""
 
     def rows(self) -> dict[str, pa.Table]:
         """Full name -> rows, as they are now."""
@@ -109,7 +108,7 @@ class EndpointReader:
         client: of the portal.
         context: portal, zone, privacy, month and the time of the read.
         limit: how long a list may be.
-        progress: told about each answer.
+        progress: called after each answer.
     """
 
     def __init__(
@@ -143,8 +142,8 @@ class EndpointReader:
         """Read all calls.
 
         Raises:
-            PlandayError: see `PortalClient.get`, `ListReader.read` and `FrameBuilder`. A parent of a fan-out that is gone
-                by now is counted and no error.
+            PlandayError: see `PortalClient.get`, `ListReader.read` and `FrameBuilder`. A fan-out's parent that has
+                vanished is counted, not an error.
         """
         result = EndpointRead({}, self.counters)
         answers: dict[int, Parts] = {}
@@ -176,7 +175,7 @@ class EndpointReader:
         result.left = gone.keys() | {call.parent for call in calls if call.is_once and call.parent in result.unknown}
         if len(gone) >= _MANY and not result.answered:
             raise next(iter(gone.values()))
-        # That nobody answers for who left is as expected.
+        # No answer is expected for people who left.
         result.gone = len(gone) + len(result.unknown - result.left)
         result.is_absent = self._is_absent
         result.rereads = sum(parts.rereads for parts in answers.values())
@@ -215,7 +214,7 @@ class EndpointReader:
         return self._kept(read.parts, read.total, read.verdict, read.rereads, packs=not tells)
 
     async def _document(self, call: Call, *, tells: bool) -> Parts:
-        """An unpaged answer. Some state a total all the same, and then it has to agree."""
+        """An unpaged answer. If it states a total nevertheless, the total has to match."""
         for rereads in range(MAX_REREADS + 1):
             answer = await self._get(call)
             total, came = answer.total, len(answer.rows[self._parent.full_name])
@@ -235,7 +234,7 @@ class EndpointReader:
     def _kept(
         self, parts: list[Batches], total: int | None, verdict: Completeness, rereads: int, *, packs: bool
     ) -> Parts:
-        """What is kept of one call until all were made; small batches packed where there are many calls."""
+        """What is kept of one call until all are done; small batches are packed if there are many calls."""
         kept: list[Packed] = [
             {name: packed(batch) if packs else batch for name, batch in part.items()} for part in parts
         ]
@@ -251,10 +250,10 @@ class EndpointReader:
         return f" in {self._month}" if self._month else ""
 
     async def _get(self, call: Call, page: Sequence[tuple[str, str]] = (), offset: int | None = None) -> _Answer:
-        """One answer. A status that means "none" does so on a first page only: behind it, it is no end of a list."""
+        """One answer. A status that means "none" does so on the first page only; later it does not end a list."""
         none, path_params = self._endpoint.none_statuses, call.path_params
         if call.is_once:
-            # Of somebody who left it may mean that nobody by that id is known any more.
+            # For somebody who left, the status may mean that the API no longer knows the id.
             none = tuple(status for status in none if status not in _UNKNOWN_ID)
         try:
             answer = await self._client.get(
@@ -273,11 +272,11 @@ class EndpointReader:
         if answer is NONE:
             self._is_absent = self._is_absent or self._endpoint.fan_out is None
             return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
-        # A client that decodes by itself is taken as well: tests bring theirs.
+        # A client may return decoded documents: tests pass such clients.
         return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), path_params, offset or 0)
 
     def _answer(self, body: bytes, path_params: Mapping[str, PathParam], place: int) -> _Answer:
-        """The rows in a body; where text was damaged, repaired and noted."""
+        """The rows in a body; damaged text is repaired and recorded as drift."""
         return self._taken(load(body, self._decode or ANY_DECODER.decode), path_params, place)
 
     def _taken(self, document: Decoded[Any], path_params: Mapping[str, PathParam], place: int) -> _Answer:
@@ -312,7 +311,7 @@ class EndpointReader:
         return pa.Table.from_batches(batches).select(list(self._parent.key))
 
     def _count_keys(self, parts: Sequence[Batches]) -> int:
-        # Where equal rows are legitimate they are told apart by counting them, so all are distinct.
+        # If equal rows are legitimate, counting distinguishes them, so all are distinct.
         keys = self._keys(parts)
         return keys.num_rows if self._parent.ordinal else distinct_keys(keys, self._parent.key)
 
@@ -329,7 +328,7 @@ class EndpointReader:
             except DataError as error:
                 error.add_place(f"portal '{self._client.portal}', GET {self._endpoint.path}{self._in_month}")
                 raise
-            # One list was counted already.
+            # A single list was counted already.
             lists = sum(read.has_rows for read in reads)
             is_counted = table is self._parent and self._endpoint.pages is not None and lists <= 1
             frame, repeated = (frame, 0) if is_counted else self._once(table, frame, builder.drift)
@@ -347,7 +346,7 @@ class EndpointReader:
         return result
 
     def _once(self, table: Table, frame: pa.Table, drift: SchemaDrift) -> tuple[pa.Table, int]:
-        """One row per key, the one read last; and how many more there were.
+        """One row per key, the one read last, and the number of rows removed.
 
         Calls of one endpoint overlap where windows are split or variants joined. Elsewhere two rows with one key are an
         error, unless it is not documented what a call covers.
@@ -368,7 +367,7 @@ class EndpointReader:
         return last_of_each(frame, table.key), repeated
 
     def _cut(self, result: EndpointRead) -> None:
-        """Cut off what belongs to other months; children go where their parents go."""
+        """Remove rows of other months; child rows go with their parents."""
         for table in self._tops:
             if not table.month_by or self._month is None:
                 continue
@@ -376,7 +375,7 @@ class EndpointReader:
             day = pc.coalesce(*(read.table.column(name).cast(pa.date32()) for name in table.month_by))
             first, last = pa.scalar(first_day(self._month)), pa.scalar(last_day(self._month))
             inside = pc.and_kleene(pc.greater_equal(day, first), pc.less_equal(day, last))
-            # A row without a date belongs to the month that was asked for.
+            # A row without a date belongs to the requested month.
             inside = pc.fill_null(inside, fill_value=True)
             if pc.all(inside).as_py() is not False:
                 continue
@@ -390,13 +389,13 @@ class EndpointReader:
 
 
 def _ids(path_params: Mapping[str, PathParam]) -> str:
-    """What a call was fanned out over, for an error: ids and days, no personal data."""
+    """The parent of a call for an error message: ids and days, no personal data."""
     told = ((name, str(value)) for name, value in path_params.items())
     return "".join(f", {name} {value if len(value) <= 60 else f'{value[:60]}...'}" for name, value in told)
 
 
 def _first_double(table: Table, frame: pa.Table) -> str:
-    """The first key that is there twice, as far as it consists of ids, which are no personal data."""
+    """The first duplicate key; only its ids, which are no personal data."""
     counts = frame.select(table.key).group_by(list(table.key)).aggregate([([], "count_all")])
     double = counts.filter(pc.greater(counts.column("count_all"), 1)).slice(0, 1).to_pylist()[0]
     ids = [f"{name} {double[name]}" for name in table.key if isinstance(double[name], int)]

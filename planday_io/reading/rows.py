@@ -1,15 +1,9 @@
-"""Where the rows of each table stand in an answer, and the total that a page states.
+"""Where the rows of each table are in an answer, and the total that a page states.
 
-Lenient on purpose: a bare array where `data` was expected and the reverse are the same rows, because both were met
-<<<<<<< HEAD
-(facts, 9.2 and 9.7). What is neither an array nor an object is refused, or taken as one odd row where the shape is not
-documented. An answer that says nothing where a list is documented is none: only an empty array, or a total of 0, is, and
-neither beside an error.
-=======
-(docs/api-facts.md#hr, docs/api-facts.md#pay). What is neither an array nor an object is refused, or taken as one odd
-row where the shape is not documented. An answer that says nothing where a list is documented is none: only an empty
-array, or a total of 0, is.
->>>>>>> 979781c (The evidence is in the repository: docs/decisions.md, docs/api-facts.md, public addresses of every source)
+Lenient on purpose: a bare array where `data` was expected, and the reverse, are the same rows, because both occur
+(docs/api-facts.md#hr, docs/api-facts.md#pay). Anything that is neither an array nor an object is refused, or taken as one odd
+row if the shape is not documented. An answer that says nothing where a list is documented is no empty list: only an empty
+array or a total of 0 is, and only if the answer reports no error.
 """
 
 from __future__ import annotations
@@ -32,14 +26,14 @@ _NOTICES = _FAULTS | frozenset(
     "code detail errorcode errormessage exceptionmessage exceptiontype instance issuccess message messagedetail modelstate "
     "paging stacktrace status statuscode success succeeded title traceid type".split()
 )
-"""Members of errors and of paging, in lower case. They are met with status 200 too; an object of nothing else is no row."""
+"""Members of errors and of paging, in lower case. They occur with status 200 too; an object with only these is no row."""
 _MESSAGES = frozenset("detail errorcode errormessage exceptionmessage message messagedetail modelstate title".split())
-"""Those that say something went wrong where they are beside an empty list."""
+"""Those that report an error when they accompany an empty list."""
 _MANY = 10**15
 
 
 def rows_of(table: Table, answer: object) -> Sequence[object]:
-    """The rows of a table that is no child.
+    """The rows of a table that is not a child table.
 
     Raises:
         EmptyAnswerError: the answer says nothing where rows are documented: null, an empty object, an error.
@@ -80,10 +74,10 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
 
 
 def portal_info(content: bytes) -> object:
-    """The document that says whose portal it is.
+    """The document that identifies the portal.
 
     Raises:
-        EmptyAnswerError: it says nothing, so it is asked for again.
+        EmptyAnswerError: it says nothing, so the request is repeated.
         msgspec.DecodeError, UnicodeDecodeError: it is no JSON.
     """
     document = load(content, ANY_DECODER.decode)
@@ -95,7 +89,7 @@ def portal_info(content: bytes) -> object:
 
 
 def tables_in(tables: Sequence[Table], answer: object) -> dict[str, Sequence[object]]:
-    """The rows of each table of a document. Where it has those of the first, those it leaves out are empty.
+    """The rows of each table of a document. If it has rows of the first table, tables missing from it are empty.
 
     Raises:
         UnexpectedShapeError: as `rows_of`.
@@ -129,7 +123,7 @@ def children_of(table: Table, parents: Iterable[object], key: str) -> list[objec
                 found = [{**value, "@member": name} if isinstance(value, dict) else value for name, value in named]
             case ChildArray(member=member):
                 items = parent.get(member)
-                # What is no array, or no object in it, the builder refuses or takes as an odd row.
+                # The builder refuses anything but an array of objects, or takes it as an odd row.
                 found = items if isinstance(items, list) else [] if items is None else [items]
             case _:
                 raise ValueError(f"{table.full_name} is no child table")
@@ -140,7 +134,7 @@ def children_of(table: Table, parents: Iterable[object], key: str) -> list[objec
 def total_of(answer: object) -> int | None:
     """`paging.total`, or None when it is missing or no number. Missing is unknown, never 0.
 
-    A text of digits, or a fraction of zeros, is believed where it contradicts the rows. More than 10^15 is 10^15.
+    A text of digits (`"12"`) or a whole number with a fraction (`12.0`) counts as a total too. More than 10^15 is 10^15.
     """
     total = _stated(answer)
     if isinstance(total, str):
@@ -158,7 +152,7 @@ def _stated(answer: object) -> object:
 
 
 def identity(table: Table) -> Any:  # noqa: ANN401 - a function from a row to something hashable
-    """What tells rows of a list apart: their key members, or the whole row where the key counts equal rows."""
+    """What distinguishes the rows of a list: their key members, or the whole row if the key counts equal rows."""
     members = [] if table.ordinal else [table.column(name).member for name in table.key]
     plain = [member for member in members if not member.startswith(("@", "{")) and "." not in member]
 
@@ -181,7 +175,7 @@ def primary(endpoint: Endpoint) -> Table:
 
 
 def _inside(answer: object, path: str) -> object:
-    """What stands at a dotted path; a wrapper that is missing, or there without being expected, is no matter."""
+    """The value at a dotted path; a missing or unexpected `data` wrapper makes no difference."""
     if not path:
         return answer["data"] if isinstance(answer, dict) and "data" in answer else answer
     if path == "data" and isinstance(answer, list):
@@ -197,7 +191,7 @@ def _inside(answer: object, path: str) -> object:
 
 
 def _reaches(answer: object, path: str) -> bool:
-    """Whether the member at a dotted path is there, whatever it holds."""
+    """Whether the member at a dotted path exists, whatever its value."""
     *parents, last = path.split(".")
     found = answer
     for part in parents:
@@ -217,7 +211,7 @@ def _is_hollow(value: object) -> bool:
 
 
 def _states_none(answer: object, member: str) -> bool:
-    """Whether an answer says by its total that it has no rows, and nothing else says otherwise."""
+    """Whether an answer's total says that it has no rows, and nothing else contradicts that."""
     total = _stated(answer)
     if not isinstance(answer, dict) or isinstance(total, bool | str) or total != 0:
         return False
@@ -226,7 +220,7 @@ def _states_none(answer: object, member: str) -> bool:
 
 
 def _refuse_error(table: Table, answer: object, found: object) -> None:
-    """Raise EmptyAnswerError where an answer reports an error, so that its rows are none, or not all."""
+    """Raise EmptyAnswerError if an answer reports an error: its rows may be missing or incomplete."""
     if not isinstance(answer, dict) or answer is found:
         return
     has_rows = isinstance(found, dict | list | Rows) and bool(found)
@@ -255,7 +249,7 @@ def _is_none(answer: object) -> bool:
 
 
 def _is_row(table: Table, found: dict[str, object]) -> bool:
-    """Whether an object may be a row of a table: a shape that is not documented may be anything."""
+    """Whether an object may be a row of a table; without a documented shape any object may."""
     if table.confidence not in ("documented", "observed"):
         return True
     return any(column.member.partition(".")[0] in found for column in table.columns)
