@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from planday_io.config.model import Privacy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.privacy import PrivacyFilter
 from tests.support.commands import planday_command
 from tests.support.folders import files
@@ -78,7 +78,7 @@ def test_a_hash_is_of_key_portal_and_value() -> None:
     """Equal in one portal, different in two; and the same in every version, because warehouses join on it."""
 
     def hashed(text: str, portal: int = 4711, key: str = "a hash key") -> str:
-        return PrivacyFilter(Privacy(), portal, lambda: key).hasher()(text)
+        return PrivacyFilter(PrivacyPolicy(), portal, lambda: key).hasher()(text)
 
     # printf '4711\0anna@example.com' | openssl dgst -sha256 -hmac 'a hash key'
     assert hashed("anna@example.com") == "5728fbb54523cf9f06efd810f139cb528d55558cddf1f2d4509f5603a369bf2b"
