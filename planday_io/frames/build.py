@@ -1,10 +1,10 @@
-"""Rows of one table to one typed Arrow table, page by page, and from there to a pandas frame.
+"""Builds one typed Arrow table from the rows of one table, page by page, and a pandas frame from that.
 
 Each page becomes a record batch as it arrives, so raw JSON is held for one page at a time. Whole columns are converted
 by Arrow where every value has the plain form; the others go through `planday_io.frames.values` one by one.
 
-Not here: where rows stand in an answer (`planday_io.reading.rows`), whether the read was complete
-(`planday_io.reading.pages`), what is written (`planday_io.lake`).
+Finding rows in an answer is `planday_io.reading.rows`, proving a read complete `planday_io.reading.pages`, writing
+`planday_io.lake`.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 _INTEGERS = {int, type(None)}
 _STRICT = ("documented", "observed")
 Extras = defaultdict[int, Row]
-"""What goes to `_extra`, by number of the row; only rows that have something."""
+"""Members for `_extra`, by row number; only rows that have any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameContext:
-    """What all rows of one read share.
+    """Values that all rows of one read share.
 
     Args:
         portal: config key.
         portal_id: Planday's id.
-        zone: of the portal; rows with a `timeZone` of their own use that.
+        zone: of the portal; rows with a `timeZone` of their own use that instead.
         fetched_at: UTC instant of the read.
         privacy: the policies.
         month: of the slice (`YYYY-MM`), for tables that have one per month.
@@ -69,7 +69,7 @@ class FrameBuilder:
     Args:
         table: its declaration.
         context: what all rows share.
-        children: tables whose rows stand inside this one's rows; their members are not unknown.
+        children: tables whose rows are inside this table's rows, so that those members are known.
     """
 
     def __init__(self, table: Table, context: FrameContext, children: Sequence[Table] = ()) -> None:
@@ -91,7 +91,7 @@ class FrameBuilder:
     def batch(
         self, rows: Sequence[object], path_params: Mapping[str, PathParam] | None = None, place: int = 0
     ) -> pa.RecordBatch:
-        """Type some rows.
+        """Convert some rows to a typed batch.
 
         Args:
             rows: JSON objects, `@names` of the row source included.
@@ -99,7 +99,7 @@ class FrameBuilder:
             place: of the first row in its list, for messages.
 
         Raises:
-            UnexpectedShapeError: a documented member, or a row, has another type.
+            UnexpectedShapeError: a documented member, or a row, has the wrong type.
         """
         self._place = place
         if isinstance(rows, Rows):
@@ -109,7 +109,7 @@ class FrameBuilder:
         try:
             return self._long_way(rows, path_params or {})
         except TypeMismatch as mismatch:
-            # The others are reported with row and member: what is left is nested too deeply to be written as JSON.
+            # Other mismatches are reported with row and member. What arrives here is nested too deeply for JSON.
             raise self._unexpected(f"a row holds an {mismatch.met}") from None
 
     def _long_way(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> pa.RecordBatch:
@@ -134,7 +134,7 @@ class FrameBuilder:
         return pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), count)
 
     def _row_shape(self) -> RowShape | None:
-        """What plain rows look like, or None where a column takes more than a plain value."""
+        """The shape of plain rows, or None if a column takes more than plain values."""
         members: dict[str, ColumnType | None] = {}
         for column in self.table.columns:
             if column.path_param is not None or column.member == "@zone":
@@ -142,7 +142,7 @@ class FrameBuilder:
             policy = self._context.privacy.policy(column.privacy)
             is_inside = "." in column.member
             if policy == "drop":
-                # What is inside an object may be unknown, so an object is looked at, also where nothing of it is kept.
+                # An object may have unknown members, so it is checked even if nothing of it is kept.
                 members |= {} if is_inside else {column.member: None}
             elif policy != "keep" or is_inside or column.member.startswith("@") or not RowShape.takes(column.type):
                 return None
@@ -166,7 +166,7 @@ class FrameBuilder:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def finish(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
-        """All batches as one table, ordinals counted, keys checked for nulls.
+        """All batches as one table, with ordinals counted and keys checked for nulls.
 
         Raises:
             UnexpectedShapeError: rows of a documented table lack a key column, and no ordinal tells them apart.
@@ -188,7 +188,7 @@ class FrameBuilder:
     def repaired(
         self, clean: object, paths: Sequence[str], path_params: Mapping[str, PathParam], number: int, place: int
     ) -> object:
-        """A row whose text was repaired, the number of it and the place of its answer in the list; notes where."""
+        """Record which members of a row had damaged text that was repaired."""
         for path in sorted(set(paths)):
             name = (
                 row_name(self.table, clean, number, path_params, place)
@@ -199,7 +199,7 @@ class FrameBuilder:
         return clean
 
     def _objects(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> tuple[list[Row], Extras]:
-        """Rows as objects, and `_extra` of those that are none."""
+        """The rows as objects, and `_extra` for rows that are not objects."""
         objects: list[Row] = []
         extras: Extras = defaultdict(dict)
         for number, row in enumerate(rows):
@@ -230,7 +230,7 @@ class FrameBuilder:
         )
 
     def _collect_unknown(self, objects: Sequence[Row], extras: Extras) -> None:
-        # All members of a page at once: most pages hold nothing that is unknown.
+        # All members of a page at once, because most pages have no unknown ones.
         members: set[str] = set().union(*objects)
         unknown = {
             member
@@ -252,7 +252,7 @@ class FrameBuilder:
         extra[path] = self._guarded(value, "unknown")
 
     def _guarded(self, value: object, *classes: str) -> object:
-        """A value of `_extra` under the strictest policy of the classes."""
+        """A value for `_extra`, under the strictest policy of all classes."""
         policy = self._context.privacy.policy(*classes)
         if policy == "drop" or value is None:
             return None
@@ -307,21 +307,21 @@ class FrameBuilder:
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """An Arrow table as a pandas frame of Arrow-backed dtypes, without copying."""
-    import pandas as pd  # half a second that most reads can do without
+    import pandas as pd  # importing pandas takes half a second, and most reads do not need it
 
     frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
     return frame
 
 
 def from_frame(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """The reverse. Raises pyarrow.ArrowInvalid when the frame does not have exactly this schema."""
+    """The reverse of `to_pandas`. Raises pyarrow.ArrowInvalid when the frame does not have exactly this schema."""
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
 
 def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
-    """How many different keys there are; a row with a null in its key counts as different from all others."""
+    """The number of distinct keys; a row with a null in its key counts as distinct."""
     if len(key) == 1 and pa.types.is_integer(table.column(key[0]).type):
-        # Without a query engine and a hash table, which take 20 and 30 MiB where a table has half a million rows.
+        # Sorting avoids a query engine (20 MiB) and a hash table (30 MiB at half a million rows).
         column = table.column(key[0])
         ids = np.sort(column.drop_null().to_numpy())
         return int(column.null_count) + min(int(ids.size), 1) + int(np.count_nonzero(ids[1:] != ids[:-1]))
@@ -332,18 +332,18 @@ def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
 
 
 def _meant(column: Column, values: pa.Array) -> pa.Array:
-    """The values without what says nothing."""
+    """The members without nulls and empty values."""
     if not column.empty_is_unknown:
         return values
     return pc.if_else(pc.equal(pc.list_value_length(values), 0), pa.scalar(None, values.type), values)
 
 
 def _whole(values: list[Any], column: Column) -> pa.Array | None:
-    """The column in one go, or None when a value has another form than the plain one."""
+    """The column converted at once, or None if a value does not have the plain form."""
     kind = column.type
     try:
         if kind == "BIGINT" or kind == ScalarList(of="BIGINT"):
-            # Arrow cuts 1.5 to 1 without a word, so the types are looked at first.
+            # Arrow silently truncates 1.5 to 1, so the types are checked first.
             items = values if kind == "BIGINT" else [item for value in values if value is not None for item in value]
             return pa.array(values, arrow_type(kind)) if _INTEGERS.issuperset(map(type, items)) else None
         if kind in ("VARCHAR", "BOOLEAN") or kind == ScalarList(of="VARCHAR"):
@@ -356,7 +356,7 @@ def _whole(values: list[Any], column: Column) -> pa.Array | None:
 
 
 def _canonical(value: object) -> str:
-    """The text that is hashed: of a text itself, of everything else its JSON or ISO form."""
+    """The text to hash: a text itself, or the JSON or ISO form of any other value."""
     if isinstance(value, str):
         return value
     return value.isoformat() if hasattr(value, "isoformat") else to_json(value)
@@ -371,7 +371,7 @@ def _declared(column: Column) -> str:
 
 
 def _with_ordinals(table: pa.Table, declaration: Table, ordinal: str) -> pa.Table:
-    """Rows in an order that follows from their content, those with otherwise equal keys counted from 0."""
+    """Sort rows by their content and number those with otherwise equal keys from 0."""
     others = ["portal", *(name for name in declaration.key if name != ordinal)]
     rest = [name for name in table.schema.names if name not in (*others, ordinal, "_fetched_at")]
     rows = zip(*(table.column(name).to_pylist() for name in (*others, *rest)), strict=True)

@@ -1,8 +1,8 @@
-"""Rows of a page straight from JSON text to columns, checked against the declared types while they are decoded.
+"""Decodes the rows of a page straight from JSON text to columns, checking the declared types on the way.
 
-Only pages in which nothing is unknown and every value has the declared type in its plain form; all others go the long way
-(`planday_io.frames.build`), and a property test compares both. Arrow's own JSON reader is a little faster and was left: rows
-of another shape than declared crash it.
+Works for pages without unknown members in which every value has the declared type in its plain form. All other pages are
+converted row by row (`planday_io.frames.build`); a property test compares both. Arrow's own JSON reader is a little faster
+and was rejected: it crashes on rows that do not have the declared shape.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ T = TypeVar("T")
 
 
 class _Page(msgspec.Struct, Generic[T], forbid_unknown_fields=True):
-    """A page of rows. One with other members, which may be an error, is decoded as any document."""
+    """A page of rows. An answer with other members, which may be an error, is decoded as a plain document."""
 
     data: list[T]
     paging: Any = None
 
 
 class Rows(Sequence[Any]):
-    """Rows whose members all have their declared types; one that is looked at is a dict.
+    """Rows whose members all have their declared types. Indexing gives a dict.
 
     Args:
         rows: the decoded rows.
-        shape: of them.
+        shape: the members and types they were decoded with.
     """
 
     def __init__(self, rows: Sequence[msgspec.Struct], shape: RowShape) -> None:
@@ -71,7 +71,7 @@ class Rows(Sequence[Any]):
         return dict(zip(self._shape.members, msgspec.structs.astuple(row), strict=True))
 
     def columns(self) -> dict[str, pa.Array] | None:
-        """The members as arrays of their declared types, or None where a value has not the plain form of one."""
+        """The members as arrays of their declared types, or None if a value does not have the plain form."""
         try:
             return {
                 member: _array(list(map(attrgetter(f"m{number}"), self._rows)), kind)
@@ -83,10 +83,10 @@ class Rows(Sequence[Any]):
 
 
 class RowShape:
-    """What rows of a table look like, for decoding.
+    """The members of a table's rows and their types, for decoding.
 
     Args:
-        members: member -> its declared type, or None where any value may be there, because it is not kept.
+        members: member -> its declared type, or None if any value is accepted because it is not kept.
     """
 
     def __init__(self, members: Mapping[str, ColumnType | None]) -> None:
@@ -105,10 +105,10 @@ class RowShape:
         return kind in _PLAIN
 
     def page(self, content: bytes) -> Any:  # noqa: ANN401 - JSON
-        """A page with its rows as `Rows`, or the decoded document where it has another form.
+        """Decode a page: its rows as `Rows`, or the document if it has another form.
 
         Raises:
-            msgspec.DecodeError, UnicodeDecodeError: it is no JSON document.
+            msgspec.DecodeError, UnicodeDecodeError: the body is not JSON.
         """
         try:
             page = self._decode(content)

@@ -17,7 +17,7 @@ PathParam = int | str | date
 def row_name(
     table: Table, row: Mapping[str, Any], number: int, path_params: Mapping[str, PathParam], place: int = 0
 ) -> str:
-    """How a row is called in messages: by its ids, which are no personal data, and by its place where they do not suffice.
+    """A row's name in messages: its ids, which are no personal data, and its position if they do not identify it.
 
     Args:
         table: its declaration.

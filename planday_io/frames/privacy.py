@@ -1,7 +1,7 @@
 """The privacy policy, applied to values before they reach a frame.
 
-A dropped value is never converted, so it exists nowhere but in the answer's bytes. A hash is HMAC-SHA256 with the key of
-the configuration over portal id and value: equal values of one portal have equal hashes, of two portals they do not.
+A dropped value is never converted, so it exists only in the answer's bytes. A hash is HMAC-SHA256 over portal id and value,
+keyed by the configuration: equal values have equal hashes within one portal and different ones across portals.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _STRICTNESS = {"keep": 0, "hash": 1, "drop": 2}
 
 @dataclass(frozen=True, slots=True)
 class PrivacyFilter:
-    """The policies of one portal, with the key at hand.
+    """The policies of one portal, and the key to hash with.
 
     Args:
         policies: the configuration's `privacy`.
         portal_id: Planday's id of the portal.
-        hash_key: reads the key, called only where something is hashed.
+        hash_key: reads the key; called only if something is hashed.
     """
 
     policies: PrivacyPolicy

@@ -1,9 +1,9 @@
-"""Dates and times as the API really sends them (docs/decisions.md#types), one by one and a column at a time.
+"""Converts dates and times as the API really sends them (docs/decisions.md#types), one by one or a column at a time.
 
-An offset where a local time or a date is declared is converted to the row's zone; no offset where an instant is declared is
-UTC; a date alone is midnight; fractions beyond microseconds are cut; `24:00` and second 60 are the next day or minute. An
-empty text stands for an absent value. What exists and lies outside the years 1 to 9999, also after conversion, is
-`OutOfRange`: Arrow and DuckDB could hold some of it, Python and with it most readers could not.
+A local time or date with an offset is converted to the row's zone. An instant without an offset is UTC. A date alone is
+midnight. Fractions beyond microseconds are cut. `24:00` and second 60 are the next day or minute. An empty text is an absent
+value. Times outside the years 1 to 9999, also after conversion, are `OutOfRange`: Arrow and DuckDB could hold some of them,
+but Python, and so most readers, could not.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _FIRST, _LAST = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
 
 
 def to_date(value: object, zone: tzinfo) -> date | None:
-    """The day of a date or a local time; of an instant, the day that it is in the zone.
+    """The day of a date or local time; for an instant, the day in the zone.
 
-    Where an instant is midnight in UTC, or with the offset that it was sent with, and not in the zone, it was a date that
-    somebody wrote there, and that is the day: a server elsewhere, or one that kept its offset when clocks changed.
+    An instant that is midnight in UTC or with its own offset, but not in the zone, was written as a date, and that date is
+    the day: the server was in another zone, or kept its offset when clocks changed.
     """
     stamp = _stamp(value)
     if stamp is None or stamp.tzinfo is None:
@@ -49,7 +49,7 @@ def to_date(value: object, zone: tzinfo) -> date | None:
 
 
 def to_timestamp(value: object, zone: tzinfo) -> datetime | None:
-    """Local wall clock."""
+    """The local wall-clock time."""
     stamp = _stamp(value)
     if stamp is None or stamp.tzinfo is None:
         return stamp
@@ -65,10 +65,10 @@ def to_timestamptz(value: object, _: tzinfo) -> datetime | None:
 
 
 def cast_stamps(texts: pa.Array, kind: ColumnType, target: pa.DataType) -> pa.Array:
-    """A column of plain texts in one go.
+    """Convert a column of plain texts at once.
 
     Raises:
-        pa.ArrowInvalid: one of them has another form, or is out of range, so they have to be taken one by one.
+        pa.ArrowInvalid: one of them has another form or is out of range, so they have to be converted one by one.
     """
     if kind == "TIMESTAMPTZ" and pc.max(pc.utf8_length(texts)).as_py() == len("2026-01-01"):
         # A date alone is its midnight.
@@ -98,7 +98,7 @@ def _moved(stamp: datetime, zone: tzinfo) -> datetime:
 
 
 def _stamp(value: object) -> datetime | None:
-    """A date or date-time, aware where it has an offset; None for an empty text, which stands for an absent one."""
+    """A date or date-time (aware if it has an offset); None for an empty text."""
     if not isinstance(value, str):
         raise TypeMismatch(json_type(value))
     text = value.strip()

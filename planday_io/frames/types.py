@@ -1,4 +1,4 @@
-"""The catalogue's column types in Arrow's and DuckDB's words.
+"""Maps the catalogue's column types to Arrow and DuckDB types.
 
 Ids are 64-bit, money and hours DECIMAL(18,4), instants UTC with microseconds, local times without a zone. A column
 whose class is hashed is a VARCHAR, whatever it was.
@@ -35,7 +35,7 @@ TAIL = (
     ("_extra", pa.string(), "JSON"),
     ("_fetched_at", pa.timestamp("us", tz="UTC"), "TIMESTAMP WITH TIME ZONE"),
 )
-"""Columns every table has, before and after its own; `MONTH` follows the head where there is a slice per month."""
+"""Columns every table has, before and after its own. `MONTH` follows the head if there is a slice per month."""
 
 STANDARD_DOCS = {
     "portal": "Key of the portal in portals.yaml.",
@@ -71,7 +71,7 @@ def duckdb_type(kind: ColumnType) -> str:
 
 
 def stored_type(column: Column, policies: PrivacyPolicy) -> ColumnType:
-    """The type as stored: VARCHAR where the class is hashed."""
+    """The type as stored: VARCHAR if the class is hashed."""
     return "VARCHAR" if policies.policy(column.privacy) == "hash" else column.type
 
 

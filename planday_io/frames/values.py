@@ -1,7 +1,7 @@
-"""One JSON value to one typed value, as the API really sends them (docs/decisions.md#types).
+"""Converts one JSON value to one typed value, for what the API really sends (docs/decisions.md#types).
 
-Numbers are rounded half-even to four places; dates and times are `planday_io.frames.stamps`. What cannot be read as
-declared raises `TypeMismatch`, which carries the type met and never the value.
+Numbers are rounded half-even to four places; dates and times are `planday_io.frames.stamps`. A value that does
+not have the declared type raises `TypeMismatch`, which carries the JSON type found and never the value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INT64_DIGITS = 19
 
 
 def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 - JSON in, typed value out
-    """A JSON value that is not null, as the declared type.
+    """Convert a JSON value that is not null to the declared type.
 
     Args:
         value: what the API sent.
@@ -30,7 +30,7 @@ def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 
         zone: of the row, for offsets in local times.
 
     Raises:
-        TypeMismatch: it is something else.
+        TypeMismatch: the value does not have that type.
     """
     match kind:
         case ScalarList(of=scalar):
@@ -52,7 +52,7 @@ def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 
 
 
 def _item(value: Any, kind: ColumnType, zone: tzinfo, path: str) -> Any:  # noqa: ANN401
-    """A value inside another one, at a path there."""
+    """Convert a value inside another one; an error gets the path to it."""
     try:
         return None if value is None else convert(value, kind, zone)
     except TypeMismatch as mismatch:
@@ -66,7 +66,7 @@ def _object(item: object) -> dict[str, Any]:
 
 
 def _inner(item: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
-    """What stands at a dotted path of an object, or None."""
+    """The value at a dotted path of an object, or None."""
     found: Any = item
     for part in path.split("."):
         if found is None:
@@ -79,7 +79,7 @@ def _inner(item: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
 
 def _bigint(value: object, _: tzinfo) -> int:
     if isinstance(value, Decimal):
-        # Looked at before it is computed: 1E+999999999999 has as many digits.
+        # Checked before rounding: 1E+999999999999 would get that many digits.
         if not value.is_finite() or value.adjusted() > _INT64_DIGITS:
             raise TypeMismatch("number beyond 64 bits")
         if value == value.to_integral_value():

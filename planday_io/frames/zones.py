@@ -1,8 +1,8 @@
-"""What a time zone is that somebody named, by whatever convention.
+"""Resolves time zone names of any convention.
 
-IANA names in any case, Windows names (.NET's), fixed offsets as people write them (`+02:00`, `UTC+1`). An offset means what
-it says: east of Greenwich is plus, also behind `GMT`, other than in `Etc/GMT-2`. What is none of these is unknown,
-abbreviations such as CEST among them: which hours they stand for depends on where they are said.
+IANA names in any case, Windows names (.NET's), fixed offsets as people write them (`+02:00`, `UTC+1`). An offset is
+taken literally: east of Greenwich is plus, also after `GMT` (unlike in `Etc/GMT-2`). Anything else is unknown, including
+abbreviations such as CEST, whose meaning depends on the country.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _OFFSET = re.compile(
 )
 _WIDEST = timedelta(hours=14)
 _NO_PLACES = ("localtime", "Factory")
-"""Names of this machine's setting and of no zone at all, which the list of zones may hold."""
+"""Names in the list of zones that mean this machine's setting, or no zone at all."""
 _OFFSETS = frozenset(
     {"UTC", "GMT", "UCT", "Zulu", "Universal", "Greenwich", "GMT0", "GMT+0", "GMT-0", "EST", "MST", "HST"}
 )
-"""IANA names that stand for an offset and not for a place; so do those that begin with Etc/."""
+"""IANA names of an offset, not of a place; names that begin with Etc/ are offsets too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A time zone that is known.
+    """A known time zone.
 
     Args:
         name: IANA's, or an offset such as `+05:30`.
@@ -45,11 +45,11 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The zone that is taken for a name.
+    """The zone used for a name.
 
     Args:
-        zone: the zone, or None where neither the name nor the portal tells one.
-        reason: why it is another one than the name says; None where it is the same.
+        zone: the zone, or None if neither the name nor the portal gives one.
+        reason: why the zone differs from the name; None if it does not.
     """
 
     zone: Zone | None
@@ -57,14 +57,14 @@ class Meaning:
 
 
 def meaning(name: str | None, of_portal: Sequence[tuple[str, str]]) -> Meaning:
-    """Which zone local times are in that came with this name.
+    """The zone of local times that came with this name.
 
-    An offset is taken for the portal's zone where that has it for a part of the year: people there live by its clocks, and
-    these change also where a shift is sent with the offset of the day.
+    If the portal's zone has the offset for part of the year, the portal's zone is used: people there live by its clocks,
+    which change even if a shift is sent with the offset of the day.
 
     Args:
-        name: as it came, if it came.
-        of_portal: names of the portal's own zone with what to call each in a reason, the best first.
+        name: as the API sent it, or None.
+        of_portal: names of the portal's own zone, best first, each with its description for `reason`.
     """
     zone = zone_named(name) if name else None
     portal, source = next(((found, source) for one, source in of_portal if (found := zone_named(one))), (None, ""))
@@ -87,7 +87,7 @@ def _offset(zone: Zone, instant: datetime) -> timedelta | None:
 
 @functools.lru_cache(maxsize=1024)
 def zone_named(text: str) -> Zone | None:
-    """The zone of that name, or None where the name is none that is known."""
+    """The zone of that name, or None if the name is unknown."""
     name = " ".join(text.split())
     known = _iana().get(name.lower().replace(" ", "_")) or _WINDOWS.get(name.lower())
     if known:
