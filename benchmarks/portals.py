@@ -41,7 +41,7 @@ from pathlib import Path
 from dagster import DagsterInstance
 from pipelines.alerting import look
 from planday_io.catalogue import CATALOGUE
-from planday_io.sync.changes import ChangedMonths
+from planday_io.sync.changes import settle
 from planday_io.config import load_config
 from planday_io.lake.slices import Lake
 config = load_config(Path("portals.yaml"), CATALOGUE)
@@ -51,7 +51,7 @@ with DagsterInstance.get() as instance:
         found = look(config, instance)
         seconds = time.perf_counter() - began
         lake = Lake(config.lake, config.state)
-        ChangedMonths(config.state).settle(lake, CATALOGUE, config)
+        settle(lake, CATALOGUE, config)
         lake.pending()
         print(f"{seconds:.1f} {time.perf_counter() - began - seconds:.1f} {len(found.open)}")
 """

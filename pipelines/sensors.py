@@ -22,7 +22,8 @@ from planday_io.config.grid import grid_months
 from planday_io.config.selection import endpoints_of
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import Lake
-from planday_io.sync.changes import ChangedMonths, Mark
+from planday_io.state import RefreshRequest, State
+from planday_io.sync.changes import settle
 
 CHANGES_TAG = "planday/changes"
 MARK_TAG = "planday/mark"
@@ -99,12 +100,12 @@ def _requests(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED))
     current = load_config(config.file, catalogue)
-    changed, lake = ChangedMonths(current.state), Lake(current.lake, current.state)
-    marks: list[Mark] = []
+    requests, lake = State(current.state).refresh_requests, Lake(current.lake, current.state)
+    marks: list[RefreshRequest] = []
     unread: list[PlandayError] = []
-    for portal in changed.portals():
+    for portal in requests.portals():
         try:
-            marks += changed.settle(lake, catalogue, current, portal)
+            marks += settle(lake, catalogue, current, portal)
         except PlandayError as error:
             unread.append(error)  # one portal's files are none of the others' business
     marks.sort(key=lambda mark: (mark.month, mark.portal))
@@ -116,12 +117,14 @@ def _requests(
     for mark in reversed(marks):
         if mark in unknown:
             continue
-        key = f"{mark.portal} {mark.month} {mark.at.isoformat()}"
+        key = f"{mark.portal} {mark.month} {mark.requested_at.isoformat()}"
         # What failed is tried again when a later changes run marks it again.
         if room <= 0 or instance.get_runs_count(dg.RunsFilter(tags={MARK_TAG: key})):
             continue
         there = endpoints_of(catalogue, config.portals[mark.portal])
-        endpoints = [one for one in endpoints_of(catalogue, current.portals[mark.portal], mark.tables) if one in there]
+        endpoints = [
+            one for one in endpoints_of(catalogue, current.portals[mark.portal], mark.endpoints) if one in there
+        ]
         for number, group in enumerate(same_partitions(endpoints, catalogue, config)):
             room -= 1
             yield dg.RunRequest(
@@ -131,7 +134,7 @@ def _requests(
                 tags={
                     CHANGES_TAG: "true",
                     MARK_TAG: key,
-                    BATCH_TAG: f"changes-{mark.portal}-{mark.at:%Y%m%d%H%M%S}",
+                    BATCH_TAG: f"changes-{mark.portal}-{mark.requested_at:%Y%m%d%H%M%S}",
                 },
             )
     if unread and not marks:

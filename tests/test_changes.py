@@ -16,10 +16,13 @@ from planday_io.config.grid import grid_months
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day, last_day, shifted
-from planday_io.sync.changes import ChangedMonths, touched_months
+from planday_io.state import State
+from planday_io.state.database import database_file
+from planday_io.sync.changes import settle, touched_months
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from tests.support.commands import planday_command
+from tests.support.damage import DAMAGE
 from tests.support.installation import EVERYTHING, Installation, Make
 from tests.support.months import FACTS, THIS, a_shift
 
@@ -55,7 +58,7 @@ def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(m
     first = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts")
     assert first.returncode == 0, first.stdout + first.stderr
     assert {key.month for key in planday.lake.slices("scheduling.shifts")} == set(months)
-    assert not ChangedMonths(planday.config.state).marks()
+    assert not State(planday.config.state).refresh_requests.all()
 
     roster = planday.sandbox.portals["oslo"].roster
     long_ago, later, other = shifted(THIS, -8), shifted(THIS, -6), shifted(THIS, -4)
@@ -94,19 +97,18 @@ def test_marks_outlive_a_failed_run_and_go_when_the_month_is_read(planday: Insta
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
     planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
     planday.refresh("scheduling.deleted_shifts")
-    changed = ChangedMonths(planday.config.state)
-    assert not changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert not settle(planday.lake, CATALOGUE, planday.config)
     roster = planday.sandbox.portals["oslo"].roster
     roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
     (report,) = planday.refresh("scheduling.deleted_shifts")
     assert report.marked == (old,)
-    (mark,) = changed.settle(planday.lake, CATALOGUE, planday.config)
-    assert (mark.portal, mark.month, "scheduling.shifts" in mark.tables) == ("oslo", old, True)
+    (mark,) = settle(planday.lake, CATALOGUE, planday.config)
+    assert (mark.portal, mark.month, "scheduling.shifts" in mark.endpoints) == ("oslo", old, True)
     planday.refresh("scheduling.shifts", month=old)
-    (mark,) = changed.settle(planday.lake, CATALOGUE, planday.config)
-    assert "scheduling.shifts" not in mark.tables
+    (mark,) = settle(planday.lake, CATALOGUE, planday.config)
+    assert "scheduling.shifts" not in mark.endpoints
     planday.read_months([old])
-    assert not changed.settle(planday.lake, CATALOGUE, planday.config)
+    assert not settle(planday.lake, CATALOGUE, planday.config)
 
 
 def test_unread_months_are_marked_once_without_refused_tables(planday: Installation) -> None:
@@ -122,13 +124,13 @@ def test_unread_months_are_marked_once_without_refused_tables(planday: Installat
     for name in ("scheduling.shifts", "revenue.revenue"):
         for month in months:
             planday.refresh(name, month=month)
-    for mark in ChangedMonths(planday.config.state).marks():
-        (planday.config.state / "changed" / f"{mark.portal}.{mark.month}.json").unlink()
+    requests = State(planday.config.state).refresh_requests
+    requests.settle((one, ()) for one in requests.all())
     planday.lake.path(SliceKey.of("revenue.revenue", "oslo", months[0])).unlink()
     (report,) = planday.refresh("scheduling.deleted_shifts")
     assert report.marked == (months[0],)
-    (mark,) = ChangedMonths(planday.config.state).marks()
-    assert mark.tables == ("revenue.revenue",)
+    (mark,) = State(planday.config.state).refresh_requests.all()
+    assert mark.endpoints == ("revenue.revenue",)
 
 
 def test_what_failed_in_a_marked_month_is_marked_anew(planday: Installation) -> None:
@@ -143,18 +145,40 @@ def test_what_failed_in_a_marked_month_is_marked_anew(planday: Installation) -> 
     for endpoint in CATALOGUE.endpoints:
         if endpoint.name in FACTS and endpoint.name != "payroll.shifts":
             planday.refresh(endpoint.name, month=old)
-    changed = ChangedMonths(planday.config.state)
-    (first,) = changed.settle(planday.lake, CATALOGUE, planday.config)
-    assert first.tables == ("payroll.shifts",)
+    changed = State(planday.config.state).refresh_requests
+    (first,) = settle(planday.lake, CATALOGUE, planday.config)
+    assert first.endpoints == ("payroll.shifts",)
     planday.refresh("scheduling.deleted_shifts")
-    assert changed.marks() == [first], "not while its run may still be under way"
+    assert changed.all() == [first], "not while its run may still be under way"
     later = PortalSession(
         planday.config, CATALOGUE, "oslo", run_id="later", clock=lambda: datetime.now(UTC) + timedelta(hours=7)
     )
     refresh(later, "scheduling.deleted_shifts")
-    (again,) = changed.marks()
-    assert again.at > first.at
-    assert again.tables == ("payroll.shifts",)
+    (again,) = changed.all()
+    assert again.requested_at > first.requested_at
+    assert again.endpoints == ("payroll.shifts",)
+
+
+def test_requests_that_were_lost_are_made_again(planday: Installation) -> None:
+    """The changes run that found them would not find them twice: the next one asks for everything."""
+    old = shifted(THIS, -3)
+    planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
+    planday.refresh("scheduling.deleted_shifts")
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
+    roster.delete_shift(a_shift(roster, shifted(THIS, -2)))
+    planday.refresh("scheduling.deleted_shifts")
+    requests = State(planday.config.state).refresh_requests
+    before = [(one.month, one.endpoints) for one in requests.all()]
+    assert [month for month, _ in before] == [old, shifted(THIS, -2)]
+    DAMAGE["binary"](database_file(planday.config.state))
+    assert requests.all() == []
+    planday.refresh("scheduling.deleted_shifts")
+    assert [(one.month, one.endpoints) for one in requests.all()] == before
+    planday.sandbox.queries.clear()
+    planday.refresh("scheduling.deleted_shifts")
+    assert [key for key in planday.sandbox.queries if "deletedFrom" in key], "once"
 
 
 def test_an_edit_does_not_explain_an_empty_answer(planday: Installation) -> None:

@@ -20,7 +20,6 @@ from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import month_of
 from planday_io.state.records import files_set_aside, read_record, remove_record
-from planday_io.sync.changes import ChangedMonths
 from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
 from tests.support.damage import DAMAGE
@@ -75,13 +74,11 @@ def incidents(planday: Installation) -> list[Incident]:
 def state_files(planday: Installation) -> list[Path]:
     """One of each kind that can be found out again, as a sync leaves them or a kill does."""
     state = planday.config.state
-    ChangedMonths(state).mark("oslo", {THIS: ["scheduling.shifts"]}, {}, datetime.now(UTC))
     for folder in ("history", "pending"):
         (state / folder).mkdir(exist_ok=True)
     (state / "history" / "hr.departments.oslo").write_text("2026-11-01T00:00:00+00:00")
     (state / "pending" / "hr.departments.oslo").write_text("0123456789abcdef")
     return [
-        state / "changed" / f"oslo.{THIS}.json",
         state / "history" / "hr.departments.oslo",
         state / "pending" / "hr.departments.oslo",
     ]
@@ -93,10 +90,9 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
     planday.sandbox.rotates = True
     assert synced(planday).is_complete
     state = planday.config.state
-    for file, kind in zip(state_files(planday), ("binary", "empty", "folder"), strict=True):
+    for file, kind in zip(state_files(planday), ("empty", "folder"), strict=True):
         DAMAGE[kind](file)
     for folder in (
-        "changed",
         "history",
         "pending",
         "tokens",
@@ -125,7 +121,6 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
         ("oslo",),
     ]
     assert planday.query("SELECT count(*) > 0 FROM hr.departments WHERE portal = 'copenhagen'") == [(True,)]
-    assert not ChangedMonths(state).marks("oslo"), "the month was read again"
     found = {(one.portal, one.cause): one.error for one in incidents(planday)}
     assert set(found) - {(INSTALLATION, "disk")} == {(INSTALLATION, "state"), ("copenhagen", "state")}
     assert str(token) in found["copenhagen", "state"]
@@ -136,16 +131,10 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_each_record_copes_with_each_damage(tmp_path: Path, kind: str) -> None:
-    state, at = tmp_path / "state", datetime(2026, 11, 1, tzinfo=UTC)
-    changed = ChangedMonths(state)
-    changed.mark("oslo", {"2026-09": ["scheduling.shifts"]}, {}, at)
-    DAMAGE[kind](state / "changed" / "oslo.2026-09.json")
-    (mark,) = changed.marks()
-    assert mark.at > at
-    assert {"scheduling.shifts", "payroll.shifts"} <= set(mark.tables), "nobody knows which, so all"
+    state = tmp_path / "state"
     lake = Lake(tmp_path / "lake", state)
     marker = state / "pending" / "hr.departments.oslo"
-    marker.parent.mkdir()
+    marker.parent.mkdir(parents=True)
     marker.write_text("0123456789abcdef")
     DAMAGE[kind](marker)
     key = SliceKey("hr", "departments", "oslo")

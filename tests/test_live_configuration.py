@@ -16,7 +16,6 @@ from planday_io.config import Config
 from planday_io.monitoring.baseline import watch
 from planday_io.months import month_of, shifted
 from planday_io.state import State
-from planday_io.sync.changes import ChangedMonths
 from tests.support.installation import EVERYTHING, Make
 from tests.support.portals import add_to_file
 
@@ -24,7 +23,7 @@ THIS = month_of(datetime.now(UTC).date())
 
 
 def marked(config: Config) -> set[tuple[str, str]]:
-    return {(mark.portal, mark.month) for mark in ChangedMonths(config.state).marks()}
+    return {(mark.portal, mark.month) for mark in State(config.state).refresh_requests.all()}
 
 
 def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstance) -> None:

@@ -30,7 +30,6 @@ from planday_io.privacy.erasure import forget_person
 from planday_io.sandbox.state import Fault
 from planday_io.state import Failure, State
 from planday_io.state.unfinished import UnfinishedCommands
-from planday_io.sync.changes import ChangedMonths
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.folders import copy_of
@@ -57,7 +56,7 @@ def installed(planday: Installation) -> Installation:
     forget_person(planday.config, CATALOGUE, "oslo", int(planday.rows("hr.employees")[0]["id"]))
     now = datetime.now(UTC)
     config = planday.config
-    ChangedMonths(config.state).mark("oslo", {MONTH: ["scheduling.shifts"]}, {}, now)
+    State(config.state).refresh_requests.add("oslo", {MONTH: ["scheduling.shifts"]}, {}, now)
     note = Failure(portal="oslo", table="hr.skills", month=None, cause="scope", error="x", run_id="r", since=now)
     State(config.state).failures.record([note])
     watch(config, CATALOGUE, now)
@@ -125,7 +124,7 @@ def test_all_but_the_name_stays_unread(installed: Installation) -> None:
     assert planday.config_path.read_text() == comments.replace("  oslo:\n", "  bergen:\n")
     assert leftovers(planday.folder, "oslo") == []
     config = planday.config
-    assert [(mark.portal, mark.month) for mark in ChangedMonths(config.state).marks()] == [("bergen", MONTH)]
+    assert [(mark.portal, mark.month) for mark in State(config.state).refresh_requests.all()] == [("bergen", MONTH)]
     assert [(note.portal, note.table) for note in State(config.state).failures.of("bergen")] == [
         ("bergen", "hr.skills")
     ]

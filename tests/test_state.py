@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planday_io.errors import StorageError
-from planday_io.state import Failure, KnownIncident, State
+from planday_io.state import Failure, KnownIncident, RefreshRequest, State
 from planday_io.state.database import database_file
 from planday_io.state.records import files_set_aside
 from tests.support.cutting import KILLED, counting, full_disk, killed
 from tests.support.damage import DAMAGE
-from tests.support.old_state import old_alerts, old_baseline, old_failures
+from tests.support.old_state import old_alerts, old_baseline, old_failures, old_mark
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -273,6 +273,38 @@ def test_incidents_of_an_older_version(tmp_path: Path) -> None:
     ]
     assert State(tmp_path).incidents.all() == expected
     assert [*tmp_path.glob("alerts*")] == []
+
+
+def test_refresh_requests_add_up(tmp_path: Path) -> None:
+    state, later = State(tmp_path), SINCE + timedelta(hours=1)
+    requests = state.refresh_requests
+    requests.add("oslo", {"2026-10": ["b"], "2026-09": ["a"]}, {"2026-10": 0.5}, SINCE)
+    (_, first) = requests.all()
+    requests.add("oslo", {"2026-10": ["a"]}, {"2026-10": 0.25}, later)
+    requests.settle([(first, ())])
+    september = RefreshRequest(portal="oslo", month="2026-09", endpoints=("a",), requested_at=SINCE)
+    october = RefreshRequest(portal="oslo", month="2026-10", endpoints=("a", "b"), requested_at=later, share_gone=0.5)
+    assert requests.all() == [september, october], "a request that was made again stays"
+    assert requests.share_gone("oslo", "2026-10", SINCE) == 0.5
+    assert requests.share_gone("oslo", "2026-10", later) == 0
+    state.rename_portal("oslo", "bergen")
+    assert (requests.portals(), requests.lost_at()) == (["bergen"], None)
+    requests.settle([(replace(october, portal="bergen"), ("b",)), (replace(september, portal="bergen"), ())])
+    assert requests.all() == [replace(october, portal="bergen", endpoints=("b",))]
+    state.forget_portal("bergen")
+    assert requests.all() == []
+
+
+def test_marks_of_an_older_version(tmp_path: Path) -> None:
+    old_mark(tmp_path, "oslo", "2026-10", "a", "b", at=SINCE.isoformat())
+    requests = State(tmp_path).refresh_requests
+    assert requests.all("oslo") == [
+        RefreshRequest(portal="oslo", month="2026-10", endpoints=("a", "b"), requested_at=SINCE, share_gone=0.25)
+    ]
+    assert not (tmp_path / "changed").exists()
+    assert requests.lost_at() is None
+    old_mark(tmp_path / "other", "oslo", "2026-10", at=SINCE.isoformat()).write_text("{")
+    assert State(tmp_path / "other").refresh_requests.lost_at() is not None
 
 
 @pytest.mark.processes

@@ -36,7 +36,7 @@ from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
 from planday_io.state import State
-from planday_io.sync.changes import ChangedMonths, months_to_read
+from planday_io.sync.changes import months_to_read, settle
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
@@ -166,7 +166,7 @@ def sync(
                             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                         )
                     _note_skipped(outcome, portal, month, group, result)
-                ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal)
+                settle(lake, CATALOGUE, config, portal)
             except _NothingMoreError:
                 # Without Dagster's storage no run can begin; what is written is published.
                 break
@@ -252,8 +252,8 @@ def _runs(
     wanted = dict.fromkeys(months or window_months(config, portal, datetime.now(UTC)), facts)
     if months is None and any(endpoint.change_detection for endpoint in snapshots):
         lake = Lake(config.lake, config.state)
-        for mark in ChangedMonths(config.state).settle(lake, CATALOGUE, config, portal):
-            marked = endpoints_of(CATALOGUE, settings, mark.tables)
+        for mark in settle(lake, CATALOGUE, config, portal):
+            marked = endpoints_of(CATALOGUE, settings, mark.endpoints)
             both = [*wanted.get(mark.month, []), *marked]
             wanted[mark.month] = [one for one in CATALOGUE.endpoints if one in both]
     for month in sorted(wanted, reverse=True):

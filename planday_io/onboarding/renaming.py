@@ -32,7 +32,6 @@ from planday_io.lake.slices import Lake, SliceKey
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.state import State
 from planday_io.state.unfinished import UnfinishedCommands
-from planday_io.sync.changes import ChangedMonths
 from planday_io.warehouse import publish_from
 
 
@@ -169,7 +168,6 @@ def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:
     remove_empty_folders(lake, old)
     shutil.rmtree(config.state / "batches", ignore_errors=True)
     rename_kept_token(config.state / "tokens", old, new)
-    ChangedMonths(config.state).rename(old, new)
     State(config.state).rename_portal(old, new)
     ForgottenPeople(config.lake, config.state).rename(old, new)
     PortalIdentities(config).rename(old, new)

@@ -163,8 +163,6 @@ def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[st
     for note in (config.state / "history").glob(f"*.{portal}*"):
         if note.name.split(".")[2] == portal:
             note.unlink(missing_ok=True)
-    for mark in (config.state / "changed").glob(f"{portal}.*.json"):
-        mark.unlink(missing_ok=True)
     shutil.rmtree(config.state / "batches", ignore_errors=True)
     State(config.state).forget_portal(portal)
     ForgottenPeople(config.lake, config.state).drop(portal)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
 from planday_io.state.records import read_record, set_aside
 from planday_io.state.rows import KnownIncident
-from planday_io.state.schema import BASELINES, FAILURES, INCIDENTS, LOST
+from planday_io.state.schema import BASELINES, FAILURES, INCIDENTS, LOST, REFRESH_REQUESTS
 from planday_io.state.statements import put_incident
 
 T = TypeVar("T")
@@ -108,9 +108,11 @@ def _add(connection: Connection, table: Table, row: dict[str, object]) -> None:
         connection.execute(insert(table).values(row))
 
 
-def lose(connection: Connection, table: Table, at: datetime) -> None:
-    """Note that rows of a table were lost."""
-    _add(connection, LOST, {"kind": table.name, "at": at})
+def lose(connection: Connection, at: datetime, *tables: Table) -> None:
+    """Note that rows of tables were lost."""
+    for table in tables:
+        connection.execute(delete(LOST).where(LOST.c.kind == table.name))
+        connection.execute(insert(LOST).values(kind=table.name, at=at))
 
 
 class _Failure(msgspec.Struct):
@@ -148,7 +150,7 @@ def _baseline_files(folder: Path) -> list[Path]:
 def _take_baseline(file: Path, connection: Connection) -> None:
     found = _read(file, dict[str, dict[str, tuple[str, _Instant]]], "since when schedules read each table")
     if found is None:
-        lose(connection, BASELINES, datetime.now(UTC))
+        lose(connection, datetime.now(UTC), BASELINES)
     for portal, tables in (found or {}).items():
         for table, (reading, since) in tables.items():
             row = {"portal": portal, "table_name": table, "reading": reading, "since": since}
@@ -218,8 +220,38 @@ def _take_incidents(file: Path, connection: Connection) -> None:
         put_incident(connection, number, incident)
 
 
+class _Mark(msgspec.Struct):
+    tables: tuple[str, ...]
+    at: _Instant
+    gone: float = 0.0
+
+
+_MARK = re.compile(r"([a-z0-9_]+)\.([0-9]{4}-(?:0[1-9]|1[0-2]))\.json")
+
+
+def _mark_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("changed/*.json") if _MARK.fullmatch(file.name))
+
+
+def _take_mark(file: Path, connection: Connection) -> None:
+    found, name = _read(file, _Mark, "a month to be read again"), _MARK.fullmatch(file.name)
+    if found is None or name is None:
+        # The next changes run asks for everything, and so finds it again.
+        lose(connection, datetime.now(UTC), REFRESH_REQUESTS)
+        return
+    row = {
+        "portal": name[1],
+        "month": name[2],
+        "endpoints": found.tables,
+        "requested_at": found.at,
+        "share_gone": min(1.0, max(0.0, found.gone)),
+    }
+    _add(connection, REFRESH_REQUESTS, row)
+
+
 _KINDS = (
     _Kind(files=_failure_files, take=_take_failures, folder="failures", locks=("failures/*.lock",)),
     _Kind(files=_baseline_files, take=_take_baseline, locks=("watched.lock",)),
     _Kind(files=_incident_files, take=_take_incidents, locks=("alerts.lock",)),
+    _Kind(files=_mark_files, take=_take_mark, folder="changed", locks=("locks/changed.lock",)),
 )

@@ -57,3 +57,22 @@ class KnownIncident:
     all_tables: tuple[str, ...]
     ended_at: datetime | None
     deliveries: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshRequest:
+    """A month that has to be read again.
+
+    Args:
+        portal: config key.
+        month: `YYYY-MM`.
+        endpoints: by name.
+        requested_at: UTC instant; what was read later is up to date.
+        share_gone: share of the month's rows that were found deleted or moved to another month.
+    """
+
+    portal: str
+    month: str
+    endpoints: tuple[str, ...]
+    requested_at: datetime
+    share_gone: float = 0.0

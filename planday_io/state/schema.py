@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Dialect, Integer, MetaData, Table, Text
+from sqlalchemy import Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 3
+VERSION = 4
 
 
 class DamagedValueError(Exception):
@@ -53,6 +53,19 @@ class Words(TypeDecorator[tuple[str, ...]]):
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
             raise DamagedValueError("something else is stored where a list of texts should be")
         return tuple(found)
+
+
+class Share(TypeDecorator[float]):
+    """A number from 0 to 1."""
+
+    impl = Float
+    cache_ok = True
+
+    def process_result_value(self, value: object, dialect: Dialect) -> float:  # noqa: ARG002
+        """The number."""
+        if not isinstance(value, float) or not 0 <= value <= 1:
+            raise DamagedValueError("something else is stored where a share should be")
+        return value
 
 
 class Instant(TypeDecorator[datetime]):
@@ -142,4 +155,14 @@ DELIVERIES = Table(
     Column("incident", Integer, primary_key=True),
     Column("channel", Word, primary_key=True),
     Column("tables", Words, nullable=False),
+)
+
+REFRESH_REQUESTS = Table(
+    "refresh_request",
+    METADATA,
+    Column("portal", Word, primary_key=True),
+    Column("month", Word, primary_key=True),
+    Column("endpoints", Words, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("share_gone", Share, nullable=False),
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from planday_io.state.database import Database
     from planday_io.state.failures import Failures
     from planday_io.state.incidents import Incidents
+    from planday_io.state.refresh_requests import RefreshRequests
 
 
 class State:
@@ -52,6 +53,13 @@ class State:
 
         return Incidents(self._database)
 
+    @property
+    def refresh_requests(self) -> RefreshRequests:
+        """Months that have to be read again."""
+        from planday_io.state.refresh_requests import RefreshRequests
+
+        return RefreshRequests(self._database)
+
     @contextmanager
     def reporting(self) -> Iterator[None]:
         """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""
@@ -60,10 +68,10 @@ class State:
 
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, incidents
+        from planday_io.state import baselines, failures, incidents, refresh_requests
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, incidents):
+            for kind in (failures, baselines, incidents, refresh_requests):
                 kind.rename(connection, old, new)
 
         with self.reporting():
@@ -71,10 +79,10 @@ class State:
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, incidents
+        from planday_io.state import baselines, failures, incidents, refresh_requests
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, incidents):
+            for kind in (failures, baselines, incidents, refresh_requests):
                 kind.forget(connection, portal)
 
         with self.reporting():

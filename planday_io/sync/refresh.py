@@ -25,7 +25,8 @@ from planday_io.lake.published import lost_text
 from planday_io.lake.slices import SliceKey
 from planday_io.reading.calls import calls_of
 from planday_io.reading.read import EndpointRead, Progress, untold
-from planday_io.sync.changes import ChangedMonths, months_to_read, touched_months
+from planday_io.state import State
+from planday_io.sync.changes import months_to_read, settle, touched_months
 from planday_io.sync.incremental import IncrementalRead
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
@@ -74,6 +75,7 @@ async def _refresh(
         key = SliceKey.of(one.full_name, session.portal, month)
         if lost := session.lake.lost(key):
             raise LostSliceError(lost_text(key, lost))
+    full = full or (endpoint.change_detection is not None and _were_requests_lost(session, endpoint))
     plan = IncrementalRead(endpoint, session.lake, session.portal, month, session.config.privacy, fetched_at, full=full)
     marked: tuple[str, ...] = ()
     async with session.connection.open() as client:
@@ -96,6 +98,13 @@ async def _refresh(
             session.remember(read, month)
     reports = session.writer.write(plan, read, began, accept_shrink=accept_shrink)
     return [replace(report, marked=marked) for report in reports]
+
+
+def _were_requests_lost(session: PortalSession, feed: Endpoint) -> bool:
+    """Whether refresh requests that followed from the last read of a feed were lost: then it is read from the beginning."""
+    lost_at = State(session.config.state).refresh_requests.lost_at()
+    before = session.lake.usable_provenance(SliceKey.of(feed.tables[0].full_name, session.portal))
+    return lost_at is not None and before is not None and before.fetched <= lost_at
 
 
 async def _find_changed_months(
@@ -124,9 +133,8 @@ async def _find_changed_months(
         read.counters.add(changed.counters)
         deleted = read.tables[plan.endpoint.name].table.column(detection.deleted_by).to_pylist()
         touched = touched_months(session.lake, session.portal, table, changed.tables[detection.table].table, deleted)
-    changed_months = ChangedMonths(session.config.state)
-    left = changed_months.settle(session.lake, session.catalogue, session.config, session.portal)
+    left = settle(session.lake, session.catalogue, session.config, session.portal)
     grid = grid_months(session.config, session.portal, context.fetched_at)
     found = months_to_read(session.lake, session.portal, grid, months, touched, left, context.fetched_at)
-    changed_months.mark(session.portal, found, touched, context.fetched_at)
+    State(session.config.state).refresh_requests.add(session.portal, found, touched, context.fetched_at)
     return tuple(sorted(found))

@@ -21,7 +21,7 @@ from planday_io.lake.history import Histories
 from planday_io.lake.policies import policies_of
 from planday_io.lake.slices import Lake, Provenance
 from planday_io.reading.read import EndpointRead
-from planday_io.sync.changes import ChangedMonths
+from planday_io.state import State
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.erased import ErasedRows
 from planday_io.sync.incremental import IncrementalRead
@@ -101,7 +101,7 @@ class SliceWriter:
         self.sensitive = sensitive
         self.policies = config.privacy
         self.histories = Histories(lake, config.state, catalogue, config.privacy)
-        self.changed = ChangedMonths(config.state)
+        self.changed = State(config.state).refresh_requests
         self.guards = config.portals[connection.portal].guards
         self.run_id = run_id
         self.batch = batch

@@ -38,3 +38,14 @@ def old_alerts(state: Path, since: str) -> Path:
     ended = [{"incident": {**incident, "portal": "london"}, "at": since, "channels": ["webhook"]}]
     file.write_text(json.dumps({"open": opened, "ended": ended}))
     return file
+
+
+def old_mark(state: Path, portal: str, month: str, *endpoints: str, at: str) -> Path:
+    """A month to be read again. Returns the file."""
+    folder = state / "changed"
+    folder.mkdir(parents=True, exist_ok=True)
+    (state / "locks").mkdir(exist_ok=True)
+    (state / "locks" / "changed.lock").touch()
+    file = folder / f"{portal}.{month}.json"
+    file.write_text(json.dumps({"tables": endpoints, "at": at, "gone": 0.25}))
+    return file
