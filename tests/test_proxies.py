@@ -152,7 +152,7 @@ def test_a_proxy_that_cannot_be_used_is_named(bare: pytest.MonkeyPatch, name: st
 
 def test_a_variable_in_mixed_case_is_named(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("Https_Proxy", "proxy:port")
-    with pytest.raises(ConfigError, match="the environment variable Https_Proxy is no address"):
+    with pytest.raises(ConfigError, match="the environment variable Https_Proxy is not the address"):
         chosen()
 
 

@@ -1,7 +1,7 @@
-"""One request and its whole answer, within limits of time and size. Everything that asks over HTTP goes through `ask`.
+"""Sends one request and reads its whole answer, within limits of time and size. All HTTP requests go through `ask`.
 
-Whatever a server, a proxy or a library does comes out as an `Answer` or as `UnansweredError`, which says why without an
-address, a body or a secret. Not here: tokens, budget, retries, what an answer means.
+The result is an `Answer`, or an `UnansweredError` that says why without an address, a body or a secret. Tokens, budget,
+retries and the meaning of an answer are `http`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _ACCEPTED = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """What one answer may take.
+    """Limits of one answer.
 
     Args:
-        silence_seconds: without a byte.
+        silence_seconds: longest time without a byte.
         whole_seconds: from the request to the last byte.
-        most_bytes: of it, as it comes and as it is decompressed.
+        most_bytes: its size, both compressed and decompressed.
     """
 
     silence_seconds: float = 60.0
@@ -41,12 +41,12 @@ class AnswerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, read to its end and decompressed.
+    """A complete, decompressed answer.
 
     Args:
         status: HTTP status.
         headers: of it.
-        content: its body as UTF-8, where it is a text.
+        content: its body; a text is UTF-8.
     """
 
     status: int
@@ -69,7 +69,7 @@ class UnansweredError(Exception):
 
     Args:
         why: for people.
-        kind: no connection or no time; too large; a body that cannot be decompressed.
+        kind: no connection or timeout; too large; a body that cannot be decompressed.
     """
 
     def __init__(self, why: str, kind: Literal["connection", "size", "body"]) -> None:
@@ -80,7 +80,7 @@ class UnansweredError(Exception):
 
 @functools.cache
 def trusted(*, trust_env: bool) -> ssl.SSLContext:
-    """What httpx trusts by itself, loaded once per process: it takes as long as a request, and each client would do it.
+    """The certificates that httpx trusts, loaded once per process: loading takes as long as a request.
 
     Raises:
         ConfigError: it cannot be loaded.
@@ -105,7 +105,7 @@ def client_for(url: str, limits: AnswerLimits) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         verify=trusted(trust_env=trust_env),
         proxy=proxy_for(url, trusted(trust_env=trust_env)) if trust_env else None,
-        # The proxy was decided on; nothing else is taken from the environment.
+        # The proxy is chosen already; httpx must not read the environment as well.
         trust_env=False,
         # Waiting for a connection of the pool is not limited.
         timeout=httpx.Timeout(silence, connect=max(1.0, silence / 4), pool=None),
@@ -130,16 +130,16 @@ async def ask(
         method: HTTP method.
         url: whole address.
         limits: of the answer.
-        wants_body: otherwise the status is all that is waited for.
-        request: what `httpx.AsyncClient.stream` takes.
+        wants_body: if false, only the status is read.
+        request: further arguments of `httpx.AsyncClient.stream`.
 
     Raises:
         UnansweredError: there is no usable answer.
     """
     try:
         async with asyncio.timeout(limits.whole_seconds), http.stream(method, url, **request) as response:
-            # Read as a stream: a response of httpx is part of a circle of references, and would keep a body of megabytes
-            # until the garbage is collected.
+            # Read as a stream: an httpx response is part of a reference cycle, and would keep megabytes of body until the
+            # garbage is collected.
             raw = await _within(response, limits.most_bytes) if wants_body else b""
             status, headers = response.status_code, response.headers
     except TooLargeError:
@@ -164,13 +164,13 @@ async def ask(
     except UnreadableError as error:
         if status == 200:
             raise UnansweredError(str(error), "body") from None
-        # The status says it all.
+        # The status is enough.
         content = b""
     return Answer(status, headers, as_utf8(content, headers.get("content-type", "")))
 
 
 def ask_once(method: str, url: str, limits: AnswerLimits, **request: Any) -> Answer:  # noqa: ANN401
-    """`ask` with a client of its own, for code that is not asynchronous. Must not be called inside an event loop.
+    """`ask` with its own client, for synchronous code. Must not be called inside an event loop.
 
     Raises:
         UnansweredError: there is no usable answer.
@@ -185,7 +185,7 @@ def ask_once(method: str, url: str, limits: AnswerLimits, **request: Any) -> Ans
 
 
 async def _within(response: httpx.Response, most: int) -> bytes:
-    """The bytes of a body as they come."""
+    """The bytes of a body as they arrive."""
     with suppress(ValueError):
         if int(response.headers.get("content-length", "0")[:20]) > most:
             raise TooLargeError
@@ -207,7 +207,7 @@ def _too_large(limits: AnswerLimits) -> UnansweredError:
 
 
 def _explain(error: httpx.TransportError) -> str:
-    """What broke, without addresses or bodies."""
+    """The cause of a failure, without addresses or bodies."""
     kind = type(error).__name__
     if isinstance(error, httpx.TimeoutException):
         return f"no answer in time ({kind})"

@@ -1,7 +1,7 @@
-"""Bodies of answers: bytes from the network to a text of JSON, within a limit.
+"""Decodes bodies of answers: from network bytes to JSON text, within a size limit.
 
-httpx would decompress as well, as much as comes out of what came in; a few kilobytes may be gigabytes. Here nothing grows
-beyond the limit, and only what was asked for is taken: one layer of gzip or deflate.
+httpx decompresses without a limit, and a few kilobytes can become gigabytes. Here nothing grows beyond the limit, and only
+one layer of gzip or deflate is accepted, as requested.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from planday_io.texts import BYTE_ORDER_MARKS
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _MOST_MEMBERS = 16
 _CHARSETS = re.compile(r"utf-(?:16|32)(?:-[bl]e)?|iso8859-\d{1,2}|cp\d{3,4}|koi8-[rtu]")
-"""Charsets, as Python calls them, that are believed where a body is no UTF-8. Some of its other codecs decompress."""
+"""Python names of charsets accepted for a body that is not UTF-8. Others are refused: some Python codecs decompress."""
 
 
 class TooLargeError(Exception):
-    """There is more than the limit allows."""
+    """The body is larger than the limit."""
 
 
 class UnreadableError(Exception):
-    """It cannot be decompressed or decoded. The text says why."""
+    """The body cannot be decompressed or decoded. The message says why."""
 
 
 def unpacked(raw: bytes, encoding: str, most: int) -> bytes:
-    """What a body holds.
+    """Decompress and decode a body.
 
     Args:
-        raw: as it came.
+        raw: the received bytes.
         encoding: `Content-Encoding`.
-        most: bytes that may come out.
+        most: the largest allowed size of the result.
 
     Raises:
-        TooLargeError: it holds more.
-        UnreadableError: it is damaged, or packed in a way that was not asked for.
+        TooLargeError: the result would be larger.
+        UnreadableError: it is damaged, or compressed in a way that was not requested.
     """
     kinds = [kind for part in encoding.lower().split(",") if (kind := part.strip()) not in ("", "identity")]
     if not kinds:
@@ -74,11 +74,11 @@ def _inflated(raw: bytes, form: int, most: int) -> bytes:
 
 
 def as_utf8(content: bytes, content_type: str) -> bytes:
-    """A text as UTF-8 without a byte order mark, whatever it came in; as it is where that cannot be known."""
+    """A text converted to UTF-8 without a byte order mark; unchanged if its encoding is unknown."""
     for mark, name in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return content[len(mark) :] if mark == codecs.BOM_UTF8 else _recoded(content[len(mark) :], name)
-    # Zeros between the first letters say more than the header, which may name the other byte order.
+    # Zeros between the first letters are better evidence than the header, which may name the other byte order.
     found = json.detect_encoding(content[:4])
     charset = charset_of(content_type) if found == "utf-8" else found
     return content if not charset or _is_utf8(content) else _recoded(content, charset)
@@ -90,7 +90,7 @@ def is_page(content: bytes) -> bool:
 
 
 def charset_of(content_type: str) -> str:
-    """The charset that `Content-Type` names, as Python calls it; nothing where it is none that is believed."""
+    """Python's name of the charset in `Content-Type`; empty if it is not an accepted one."""
     for part in content_type.lower().split(";")[1:]:
         name, _, value = part.partition("=")
         if name.strip() == "charset":

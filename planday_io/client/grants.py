@@ -1,8 +1,8 @@
-"""What the identity server's token address answers, and what it does not.
+"""Parses answers of the identity server's token address.
 
-Only an OAuth answer says anything about a token: a JSON object with an `access_token`, or with an `error` of OAuth. All else,
-whatever its status, comes from something in between: a captive portal, a proxy, a firewall, a page of maintenance. Then
-nobody refused anything, and it is tried again (bodies of errors are not documented: docs/api-facts.md#authorization).
+Only an OAuth answer says anything about a token: a JSON object with an `access_token`, or with an `error` of OAuth. Anything
+else, whatever its status, comes from something in between: a captive portal, a proxy, a firewall, a maintenance page. Then
+the token was not refused, and the request is repeated (bodies of errors are not documented: docs/api-facts.md#authorization).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from planday_io.errors import TokenRejectedError, TransientApiError
 
 ASSUMED_LIFETIME_SECONDS = 3600.0
 _LONGEST_LIFETIME_SECONDS = 86_400.0
-"""A token that is said to live longer is exchanged again after a day. Documented is an hour."""
+"""The longest lifetime of an access token that is believed; an hour is documented."""
 
 _REFUSALS = frozenset(
     {
@@ -37,11 +37,11 @@ _REFUSALS = frozenset(
         "interaction_required",
     }
 )
-"""RFC 6749 section 5.2 and what servers took from its other sections. Another text is not repeated: it could be the token."""
+"""Error codes of RFC 6749 that servers use. Any other text is never repeated in a message: it could be the token."""
 _TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")
-"""What may stand in a header."""
+"""Characters allowed in a header."""
 _REFRESH_TOKEN = re.compile(r"(?=.*[!-~])[ -~]{1,32768}")
-"""RFC 6749, appendix A.17. Anything else would take the place of a token that may still work."""
+"""RFC 6749, appendix A.17. Anything else must not replace a token that may still work."""
 
 REFUSED_REFRESH = (
     "the identity server refused the refresh token of portal '{portal}' ({named}). Either the token or the "
@@ -49,7 +49,7 @@ REFUSED_REFRESH = (
     "`planday authorize {portal}`, or Settings > Integrations > API Access and the new token to where portals.yaml reads it"
 )
 REFUSED_CODE = (
-    "the identity server refused the authorization code of portal '{portal}' ({named}). A code is good once and for a short "
+    "the identity server refused the authorization code of portal '{portal}' ({named}). A code is valid once, for a short "
     "time, and for the redirect address it was asked with: run `planday authorize {portal}` again, and if the answer is "
     "the same, with --no-pkce"
 )
@@ -57,13 +57,13 @@ REFUSED_CODE = (
 
 @dataclass(frozen=True, slots=True)
 class TokenAnswer:
-    """A token answer.
+    """The identity server's answer with tokens.
 
     Args:
         access_token: the bearer token.
-        refresh_token: one that replaces the one that was sent, or None.
+        refresh_token: the replacement of the one that was sent, or None.
         lifetime_seconds: of the access token.
-        scopes: granted scopes, or None where the answer does not say, or not in a form that can be read.
+        scopes: granted scopes, or None if the answer does not state them readably.
     """
 
     access_token: str = field(repr=False)
@@ -76,14 +76,14 @@ def token_answer(answer: Answer, url: str, portal: str, refused: str) -> TokenAn
     """Read an answer of the token address.
 
     Args:
-        answer: of it.
+        answer: its answer.
         url: the token address, for errors.
         portal: config key.
-        refused: what a refusal means, with placeholders `{portal}` and `{named}`.
+        refused: the error message for a refusal, with placeholders `{portal}` and `{named}`.
 
     Raises:
         TokenRejectedError: the identity server refused.
-        TransientApiError: this is no answer of an identity server.
+        TransientApiError: the answer did not come from an identity server.
     """
     body = json_object(answer.content)
     code = body.get("error")
@@ -109,7 +109,7 @@ def token_answer(answer: Answer, url: str, portal: str, refused: str) -> TokenAn
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """The object that an answer is, or an empty one where it is none. A member that cannot be read is None."""
+    """The answer as an object, empty if it is not one. Unreadable members are None."""
     try:
         members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -125,7 +125,7 @@ def _value(raw: msgspec.Raw) -> Any:  # noqa: ANN401 - JSON enters here
 
 
 def scopes_in(text: str) -> list[str]:
-    """Scopes of a text: separated by spaces, as they should be, or by commas, semicolons, plus signs, or percent-encoded."""
+    """Scopes in a text, separated by spaces (the standard), commas, semicolons or plus signs, perhaps percent-encoded."""
     return [part for part in re.split(r"[\s,;|+]+", unquote_plus(text)) if part]
 
 
@@ -141,10 +141,10 @@ def _granted(scope: object) -> frozenset[str] | None:
 
 
 def _lifetime(told: object) -> float:
-    """Seconds that a token lives: as told where that is a number that can be true, else what is documented."""
+    """A token's lifetime: as stated if plausible, otherwise as documented."""
     try:
         seconds = float(told) if isinstance(told, int | float | str) and not isinstance(told, bool) else 0.0
     except (ValueError, OverflowError):
         seconds = 0.0
-    # Not a number is not above 0 either.
+    # NaN is not above 0 either.
     return min(seconds, _LONGEST_LIFETIME_SECONDS) if seconds > 0 else ASSUMED_LIFETIME_SECONDS

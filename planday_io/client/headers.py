@@ -1,10 +1,8 @@
-"""What rate-limit headers say, as far as it can be true.
+"""Parses rate-limit headers and rejects impossible values.
 
-A header is text from outside: it may hold instants where seconds are documented, numbers beyond any sense, digits of another
-script, several joined values. Whatever it says, two things hold: no answer makes us wait longer than the longest window of a
-plausible policy, and no policy is followed that is too slow, too fast or too long to be one.
-
-Not here: what is done with it (`budget`).
+A header is text from outside: it may hold instants instead of seconds, absurd numbers, digits of another script, or several
+joined values. Two things always hold: no answer makes us wait longer than the longest window of a plausible policy, and no
+policy is followed that is too slow, too fast or too long. The rate limiter (`budget`) uses the results.
 """
 
 from __future__ import annotations
@@ -17,16 +15,16 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 LONGEST_SECONDS = 60.0
-"""The longest window of a plausible policy. A reset further away than this is not true."""
+"""The longest window of a plausible policy. A reset further away than this is impossible."""
 _SHORTEST_SECONDS = 1.0
 _SLOWEST_RATE, _FASTEST_RATE = 10 / 60, 100_000.0
-"""Requests a second: a seventy-fifth of what is documented for a portal, and more than any network takes."""
+"""Plausible requests a second, from a 75th of what is documented for a portal to more than any network takes."""
 _LARGEST_LIMIT = 1_000_000
 _MOST_WINDOWS = 16
 _COUNT = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1.0))
-"""From which number on it is an instant, and how many of its units are a second: nano-, micro-, milliseconds, seconds."""
+"""(smallest value that is an instant, units per second) for nano-, micro-, milliseconds and seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class RateWindow:
 
     @property
     def is_plausible(self) -> bool:
-        """Whether an API could mean it."""
+        """Whether an API could have such a limit."""
         return (
             _SHORTEST_SECONDS <= self.seconds <= LONGEST_SECONDS
             and 0 < self.limit <= _LARGEST_LIMIT
@@ -48,12 +46,12 @@ class RateWindow:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What `x-ratelimit-limit` says.
+    """The content of `x-ratelimit-limit`.
 
     Args:
         closest: the limit closest to exhaustion, or None.
-        windows: those that can be true.
-        is_whole: whether that is all it said about windows.
+        windows: the plausible ones.
+        is_whole: whether no window was left out.
     """
 
     closest: int | None
@@ -62,7 +60,7 @@ class Policy:
 
 
 def parse_policy(header: str) -> Policy:
-    """Read `x-ratelimit-limit`: `100, 20;w=1, 750;w=60`. What cannot be read or cannot be true is left out."""
+    """Read `x-ratelimit-limit`: `100, 20;w=1, 750;w=60`. Unreadable and implausible parts are left out."""
     closest: int | None = None
     found: list[RateWindow] = []
     left_out = False
@@ -85,7 +83,7 @@ def parse_policy(header: str) -> Policy:
 
 
 def split_policy(windows: Sequence[RateWindow]) -> tuple[tuple[RateWindow, ...], tuple[RateWindow, ...]]:
-    """Whose windows they are: of two windows of one length the smaller is the portal's, the larger the app's."""
+    """The portal's and the app's windows: of two of one length, the smaller limit is the portal's."""
     portal: dict[float, RateWindow] = {}
     client: dict[float, RateWindow] = {}
     for window in sorted(windows, key=lambda w: w.limit):
@@ -94,7 +92,7 @@ def split_policy(windows: Sequence[RateWindow]) -> tuple[tuple[RateWindow, ...],
 
 
 def count_of(text: str) -> int | None:
-    """A number of requests, or None where the text is none."""
+    """A number of requests, or None if the text is not one."""
     return int(text) if _COUNT.fullmatch(text.strip()) else None
 
 
@@ -112,12 +110,12 @@ def wait_of(headers: Mapping[str, str], clock: float | None = None) -> float | N
         instant = _instant(header)
         stated = [instant - now] if instant is not None else [_seconds(part, now) for part in header.split(",")]
         known += [seconds for seconds in stated if seconds is not None]
-    # Whole seconds are rounded by the server, we do not know which way.
+    # The server rounds to whole seconds, in an unknown direction.
     return min(max(*known, 1.0) + 0.1, LONGEST_SECONDS) if known else None
 
 
 def _seconds(text: str, now: float) -> float | None:
-    """The seconds that a number stands for: a duration, or the time until an instant."""
+    """A number as seconds to wait: it is a duration or an instant."""
     if not _NUMBER.fullmatch(text.strip()):
         return None
     number = float(text)

@@ -1,11 +1,9 @@
 """One portal's HTTP client: both headers, the shared budget, bounded retries, typed errors, counts.
 
-The only place where a request is repeated. How a list is paged is `planday_io.reading.pages`; what is read is the
-catalogue.
+The only place that repeats a request. Paging is `planday_io.reading.pages`; what to read is the catalogue.
 
-stamina drives the retries (exponential waits with jitter, a server's own hint where it gives one); httpx's own retries
-cover connecting only. httpx's `Auth` is not used, because the second try after a 401 must take its place in the budget
-like every other request.
+stamina drives the retries (exponential waits with jitter, or the server's own hint); httpx's retries cover connecting only.
+httpx's `Auth` is not used, because the second try after a 401 must reserve its place in the budget like any other request.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ from planday_io.errors import (
 _LOG = logging.getLogger(__name__)
 _DEFAULT_RESET_SECONDS = 5.0
 _LONG_WAIT_SECONDS = 10.0
-"""A wait beyond this is reported to whoever started the read."""
+"""A longer wait is reported to whoever started the read."""
 _TELL: ContextVar[Callable[[str], None]] = ContextVar("planday_tell", default=_LOG.warning)
 
 NONE = object()
@@ -62,7 +60,7 @@ NONE = object()
 
 @dataclass(slots=True)
 class Counters:
-    """What reading cost. `throttled_seconds` is time spent waiting for the budget, summed over requests."""
+    """The cost of reading. `throttled_seconds` is time spent waiting for the budget, summed over requests."""
 
     requests: int = 0
     retries: int = 0
@@ -83,11 +81,11 @@ class PortalClient:
     Args:
         portal: config key.
         api_url: base address of the API.
-        tokens: access tokens; may be shared by clients one after the other.
+        tokens: access tokens; several clients may use them, one after the other.
         budget: the shared request budget.
-        tries: of one request, the first included.
+        tries: attempts per request, including the first.
         limits: of one answer.
-        tell: called with a text for people when something waits for long.
+        tell: called with a message for people when a wait is long.
 
     Proxies and CA bundles come from the usual environment variables, except for an API on this machine.
     """
@@ -137,17 +135,17 @@ class PortalClient:
 
         Args:
             path: template, such as `/hr/v1.0/employees/{employee_id}`.
-            counters: added to.
+            counters: the cost is added here.
             path_params: values for the template.
             params: query parameters.
-            scope: the scope this takes, for the error when it is missing.
+            scope: the scope this needs, for the error if it is missing.
             none_statuses: statuses that mean there is none; then `NONE` is returned.
-            decode: reads the body; raises msgspec.DecodeError or UnicodeDecodeError where it is no JSON, EmptyAnswerError
-                where it says nothing.
+            decode: reads the body; raises msgspec.DecodeError or UnicodeDecodeError if it is not JSON, EmptyAnswerError if
+                it says nothing.
 
         Raises:
-            ApiError: the answer is no use, after the retries that make sense.
-            TokenError: no access token is to be had, or the API refuses a brand new one.
+            ApiError: there is no usable answer, after all useful retries.
+            TokenError: no access token could be obtained, or the API refuses a new one.
             SecretError: a configured secret is missing.
         """
         url = self._api_url + path.format_map(
@@ -234,7 +232,7 @@ class PortalClient:
     ) -> Answer:
         async def trace(event: str, _: object) -> None:
             nonlocal reserved_at
-            # Behind a proxy it comes twice, first for the tunnel.
+            # Behind a proxy this event comes twice, first for the tunnel.
             if event == "http11.send_request_headers.complete":
                 reserved_at = self.budget.confirm_sent(reserved_at)
 
@@ -279,9 +277,9 @@ class PortalClient:
     ) -> Any:  # noqa: ANN401
         status = answer.status
         if is_page(answer.content) and (status in (400, 404) or status in none_statuses):
-            # Its status is that of whatever wrote it. Taken for the API's, somebody would be gone, or have no salary.
+            # A proxy's status is not the API's: as the API's it could mean that a person is gone or has no salary.
             raise BrokenBodyError(
-                f"a page of HTML came with status {status}, which says nothing of what was asked for: check api_url in "
+                f"a page of HTML came with status {status}, which is not an answer of the API: check api_url in "
                 "portals.yaml, and whether a proxy or a firewall stands in between",
                 method="GET",
                 path=path,
@@ -345,20 +343,20 @@ def _decoded(content: bytes) -> Any:  # noqa: ANN401 - JSON
 
 
 def _tell_retry(details: RetryDetails) -> None:
-    """Report each retry in the log, and a long wait before one to whoever started the read."""
+    """Log each retry, and report a long wait before one to whoever started the read."""
     tell = _TELL.get() if details.wait_for > _LONG_WAIT_SECONDS else _LOG.info
     tell(f"{details.caused_by} (tried again in {details.wait_for:.1f} s)")
 
 
 def _backoff(error: Exception) -> bool | float:
-    """Whether to try again, and after how many seconds where the server said so."""
+    """Whether to try again, and the seconds to wait if the server stated them."""
     if not isinstance(error, TransientApiError):
         return False
     return True if error.wait_seconds is None else error.wait_seconds
 
 
 def _unanswered(error: UnansweredError, about: Mapping[str, Any]) -> PlandayError:
-    """What is raised where there is no usable answer."""
+    """The error for a request without a usable answer."""
     if error.kind == "size":
         return LimitExceededError(f"{about['method']} {about['path']} (portal '{about['portal']}'): {error.why}")
     return (BrokenBodyError if error.kind == "body" else ConnectionFailedError)(error.why, **about)

@@ -1,12 +1,11 @@
-"""The SQLite file of the request budget, which heals itself.
+"""The SQLite file of the request budget, which repairs itself.
 
-Nothing in it is worth keeping for more than a minute or an hour. So a file that is damaged is set aside under another name
-and made again, whichever statement finds the damage and however many processes find it at once: the first that holds the
-lock does it, the others see another file under the name and go on with that.
+Its content matters for an hour at most. So a damaged file is renamed and created again, whichever statement finds the damage
+and however many processes find it at once: the first to get the lock does it, and the others continue with the new file.
 
-The rollback journal is kept in memory. A journal or a write-ahead log beside the file belongs to a *name*: after a rename it
-would be applied to the new file, or the new file's log be removed with the old one. What a kill in the middle of a commit
-damages is found and set aside like any other damage.
+The rollback journal is kept in memory. A journal or write-ahead log on disk belongs to a *name*: after a rename it
+would be applied to the new file, or the new file's log would be removed with the old one. Damage by a kill during a commit is
+handled like any other damage.
 """
 
 from __future__ import annotations
@@ -52,13 +51,13 @@ _OF_THE_PLACE = {
     sqlite3.SQLITE_AUTH,
     sqlite3.SQLITE_NOLFS,
 }
-"""Codes that say something about the disk or the rights. Any other, from statements that never change, is damage."""
+"""Error codes about the disk or permissions. Any other code means damage, because the statements never change."""
 
 T = TypeVar("T")
 
 
 class DamagedError(Exception):
-    """A value in the file is not what only we could have written there."""
+    """A value in the file that this program cannot have written."""
 
 
 class Ledger:
@@ -90,7 +89,7 @@ class Ledger:
             self._db = None
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work in one transaction that no other process is inside. After damage, once more in a new file.
+        """Run a function in one exclusive transaction; after damage, once more in a new file.
 
         Raises:
             StorageError: the file cannot be written or read.
@@ -112,7 +111,7 @@ class Ledger:
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         db = self._current()
-        # Takes the write lock at once, so that two processes never read one free place.
+        # Takes the write lock first, so that two processes never see the same free place.
         db.execute("BEGIN IMMEDIATE")
         try:
             result = work(db)
@@ -124,7 +123,7 @@ class Ledger:
         return result
 
     def _current(self) -> sqlite3.Connection:
-        """The connection, to the file that has the name now: another process may have set the old one aside."""
+        """The connection to the current file: another process may have set the old one aside."""
         if self._db is None or _inode(self._file) != self._inode:
             with locked(self._lock):
                 self._open()
@@ -136,7 +135,7 @@ class Ledger:
         db = sqlite3.connect(self._file, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             with suppress(sqlite3.OperationalError):
-                # Refused while a process of an older version has it open with a write-ahead log.
+                # Refused while a process of an older version has the file open with a write-ahead log.
                 db.execute("PRAGMA journal_mode=MEMORY")
             db.executescript(f"PRAGMA synchronous=OFF; {_SCHEMA}")
             newest = db.execute(_PROBE).fetchone()
@@ -151,7 +150,7 @@ class Ledger:
     def _heal(self, error: Exception) -> None:
         with locked(self._lock):
             if self._inode and _inode(self._file) != self._inode:
-                # Another process was quicker.
+                # Another process did it first.
                 try:
                     self._open()
                 except (sqlite3.Error, DamagedError) as other:
@@ -161,7 +160,7 @@ class Ledger:
             self._start_again(error)
 
     def _start_again(self, error: Exception) -> None:
-        """Set the file aside and make another. Within the lock."""
+        """Set the file aside and create a new one. Call it within the lock."""
         if not _is_damage(error):
             raise self._refused(error)
         self.close()

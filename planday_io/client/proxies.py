@@ -1,8 +1,8 @@
-"""Which proxy leads to an address, by the usual environment variables.
+"""Chooses the proxy for an address from the usual environment variables.
 
-httpx reads these variables as well, and fails where one of them is no address, or where `NO_PROXY` holds a network of IPv6
-addresses, also for addresses that none of them concerns; networks of IPv4 addresses it takes for single ones. So the decision
-is made here, once per address, and httpx gets its result.
+httpx reads these variables too, but fails if any of them is not an address or if `NO_PROXY` holds an IPv6 network, even for
+addresses that they do not concern, and it treats IPv4 networks as single addresses. So the choice is made here, once per
+address, and passed to httpx.
 
 A proxy's address may hold a password: no error repeats any of it.
 """
@@ -25,18 +25,18 @@ from planday_io.texts import trimmed
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _FORM = "http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special characters percent-encoded"
 _LABEL = re.compile(r"\w([\w-]{0,61}\w)?")
-"""A part of a host's name. Names of Windows machines have underscores; letters of all scripts are for IDNA to judge."""
+"""A label of a host name. Windows machines have underscores in theirs; IDNA checks letters of other scripts."""
 
 
 def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
-    """The proxy that leads to an address, or None.
+    """The proxy for an address, or None.
 
     Args:
         url: of the API, the identity server, or a webhook.
-        trust: for a proxy that is spoken to by TLS.
+        trust: for a proxy that is reached by TLS.
 
     Raises:
-        ConfigError: the variable that is in force for the address is no address of a proxy that can be used.
+        ConfigError: the variable that applies to the address does not name a usable proxy.
     """
     target = urlsplit(url)
     configured = getproxies()
@@ -49,28 +49,28 @@ def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
     place = _place(kind)
     parts = _parts(text)
     if parts is None:
-        raise ConfigError(f"{place} is no address of a proxy: expected {_FORM}. Correct it or unset it")
+        raise ConfigError(f"{place} is not the address of a proxy: expected {_FORM}. Correct it or unset it")
     if parts.scheme not in _SCHEMES:
         raise ConfigError(
-            f"{place} names a proxy of a kind that is not known: expected {_FORM}, or socks5:// instead of http://. "
+            f"{place} names a proxy of an unknown kind: expected {_FORM}, or socks5:// instead of http://. "
             "Correct it, unset it, or list the host in NO_PROXY"
         )
     if parts.scheme.startswith("socks") and find_spec("socksio") is None:
         raise ConfigError(
-            f"{place} names a SOCKS proxy, which takes a package that is not installed: run "
+            f"{place} names a SOCKS proxy, which needs a package that is not installed: run "
             ".venv/bin/pip install 'httpx[socks]', or set HTTPS_PROXY to an http:// proxy, or list the host in NO_PROXY"
         )
     try:
         return httpx.Proxy(parts.geturl(), ssl_context=trust if parts.scheme == "https" else None)
     except (httpx.InvalidURL, ValueError):
-        raise ConfigError(f"{place} is no address of a proxy: expected {_FORM}. Correct it or unset it") from None
+        raise ConfigError(f"{place} is not the address of a proxy: expected {_FORM}. Correct it or unset it") from None
 
 
 def _parts(text: str) -> SplitResult | None:
-    """The parts of a proxy's address; None where it is none.
+    """The parts of a proxy's address; None if it is not one.
 
-    What `urlsplit` takes for a path, a query or a fragment is the rest of a password with a `/`, `?` or `#`, or of an
-    address with a typing error: the host and port before it are not what was meant.
+    A path, query or fragment means a password with an unescaped `/`, `?` or `#`, or a typing error: the host and port that
+    `urlsplit` found before it are wrong.
     """
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
@@ -85,12 +85,12 @@ def _parts(text: str) -> SplitResult | None:
 def _is_host(host: str) -> bool:
     if ":" in host:
         return bool(ipaddress.IPv6Address(host))
-    # Digits alone are a port whose host is missing.
+    # Digits alone are a port without a host.
     return not host.isdigit() and all(_LABEL.fullmatch(label) for label in host.removesuffix(".").split("."))
 
 
 def _place(kind: str) -> str:
-    """The variable that was read, for errors."""
+    """The variable that applied, for errors."""
     name = f"{kind}_proxy"
     spelt = [one for one in os.environ if one.lower() == name and trimmed(os.environ[one])]
     if not spelt:
@@ -99,7 +99,7 @@ def _place(kind: str) -> str:
 
 
 def _is_exempt(target: SplitResult, no_proxy: str) -> bool:
-    """Whether `NO_PROXY` lists the host of an address. Entries that are neither names nor networks list nothing."""
+    """Whether `NO_PROXY` lists the host of an address. Entries that are neither names nor networks are ignored."""
     host = (target.hostname or "").rstrip(".").lower()
     port = target.port or (443 if target.scheme == "https" else 80)
     for entry in re.split(r"[,;|\s]+", no_proxy.lower()):
@@ -115,7 +115,7 @@ def _entry(entry: str) -> tuple[str, int | None]:
     """The name or network of an entry, and its port where it has one."""
     _, scheme, text = entry.rpartition("://")
     if scheme or text.endswith("/"):
-        # An address with its path. Without a scheme, what follows the stroke is the size of a network.
+        # An address with a path. Without a scheme, the part after the slash is the size of a network.
         text = text.partition("/")[0]
     if match := re.fullmatch(r"\[([^\]]*)\](/[0-9]+)?(?::([0-9]{1,5}))?", text):
         return match[1] + (match[2] or ""), int(match[3]) if match[3] else None

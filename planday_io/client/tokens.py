@@ -1,11 +1,10 @@
 """Access tokens: the refresh grant, expiry and rotation.
 
-Source: docs/api-facts.md#authorization. The grant is form-encoded, without a client secret. If a `refresh_token` comes
-back it is stored before the new access token is used, because a server that rotates has just made the old one
-worthless.
+Source: docs/api-facts.md#authorization. The grant is form-encoded, without a client secret. If the answer has a
+`refresh_token`, it is stored before the new access token is used, because a server that rotates tokens has just invalidated
+the old one.
 
-Not here: what an answer says (`grants`), headers and 401 handling of API calls (`http`), where configured secrets come from
-(`planday_io.config.secrets`).
+Parsing an answer is `grants`; headers and 401s of API calls are `http`; configured secrets are `planday_io.config.secrets`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class AccessToken:
 
 
 class TokenStore(Protocol):
-    """Where a refresh token is, and where one goes that replaced it."""
+    """Where a refresh token is read, and where its replacement is stored."""
 
     def lock(self) -> AbstractContextManager[None]:
         """One process at a time: hold it from `read` until `write`."""
@@ -53,11 +52,11 @@ class TokenStore(Protocol):
         """The refresh token in force."""
 
     def write(self, refresh_token: str) -> None:
-        """Keep a rotated token."""
+        """Store a rotated token."""
 
 
 class NewRefreshToken:
-    """A refresh token that was granted a moment ago and is nowhere else yet.
+    """A refresh token that was just granted and is stored nowhere yet.
 
     Args:
         value: the token; the newest one afterwards.
@@ -67,7 +66,7 @@ class NewRefreshToken:
         self._value = value
 
     def lock(self) -> AbstractContextManager[None]:
-        """Nobody else has it."""
+        """Nothing to lock: no other process has this token."""
         return nullcontext()
 
     def read(self) -> str:
@@ -75,13 +74,13 @@ class NewRefreshToken:
         return self._value
 
     def write(self, refresh_token: str) -> None:
-        """Keep a rotated token."""
+        """Store a rotated token."""
         self._value = refresh_token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _KeptToken:
-    """What is in the file of a rotated token."""
+    """The content of a rotated token's file."""
 
     configured_sha256: str
     refresh_token: str = field(repr=False)
@@ -90,8 +89,8 @@ class _KeptToken:
 class RefreshTokenStore:
     """The refresh token in force for one portal: the configured one, or the newest one that replaced it.
 
-    A rotated token is kept with the SHA-256 of the configured token it descends from; when the configuration holds
-    another one, an administrator has authorized the portal anew and the kept one is forgotten.
+    A rotated token is stored with the SHA-256 of the configured token it came from. If the configuration holds another
+    token, an administrator has authorized the portal again, and the stored one is ignored.
 
     Args:
         folder: `.planday/tokens`, the one folder that may hold a secret.
@@ -116,14 +115,14 @@ class RefreshTokenStore:
 
         Raises:
             SecretError: the configured one is missing.
-            StorageError: the kept one cannot be read.
+            StorageError: the stored one cannot be read.
         """
         configured = self._configured()
         self._descends_from = _sha256(configured)
         try:
             kept = read_record(self._file, _KeptToken, f"the refresh token of portal '{self._portal}'")
         except DamagedFileError as error:
-            # The configured token may have been replaced by the one that is lost, and a server may end all of them when a
+            # The configured token may have been replaced by the lost one, and a server may revoke all tokens when a
             # replaced one is used. So an administrator decides.
             raise DamagedFileError(
                 f"{error}. Authorize the portal again: `planday authorize {self._portal}`, which replaces the file; or put a "
@@ -135,16 +134,16 @@ class RefreshTokenStore:
         return configured
 
     def write(self, refresh_token: str) -> None:
-        """Keep a token that replaced the one that was read: atomic, 0600.
+        """Store the token that replaced the one read: atomic, mode 0600.
 
         Raises:
             StorageError: it cannot be written.
         """
-        # Not of what is configured by now: that may have been authorized anew while the server answered.
+        # Not the digest of the currently configured token: it may have been replaced while the server answered.
         write_record(self._file, _KeptToken(configured_sha256=self._descends_from, refresh_token=refresh_token))
 
     def forget(self) -> list[str]:
-        """Remove the kept token. Returns where it was. Raises StorageError."""
+        """Remove the stored token and return its path. Raises StorageError."""
         if not self._file.exists():
             return []
         remove_record(self._file)
@@ -180,7 +179,7 @@ class TokenSource:
         self._current: AccessToken | None = None
 
     def with_store(self, store: TokenStore) -> TokenSource:
-        """The same with another refresh token, and none of the access tokens in hand."""
+        """A copy with another refresh token and without an access token."""
         return TokenSource(
             identity_url=self._identity_url,
             client_id=self.client_id,
@@ -190,13 +189,13 @@ class TokenSource:
         )
 
     def usable(self) -> AccessToken | None:
-        """The access token in hand, while it is fresh."""
+        """The cached access token, if it is fresh."""
         if self._current and self._clock() < self._current.stale_at:
             return self._current
         return None
 
     def discard(self, token: AccessToken) -> None:
-        """Forget a token the API refused, unless another one is in hand by now."""
+        """Discard a token that the API refused, unless it was replaced already."""
         if self._current is token:
             self._current = None
 
@@ -204,11 +203,11 @@ class TokenSource:
         """Exchange the refresh token for an access token.
 
         Args:
-            post: sends a form to an address and returns the answer; retries are its business.
+            post: sends a form to an address and returns the answer; it does the retries.
 
         Raises:
             TokenRejectedError: the identity server refused it.
-            TransientApiError: something answered that is no identity server.
+            TransientApiError: the answer did not come from an identity server.
             SecretError, StorageError: see the store.
         """
         with self._store.lock():
@@ -226,20 +225,20 @@ class TokenSource:
     def redeem(
         self, post: Callable[[str, dict[str, str]], Answer], code: str, redirect_url: str, verifier: str | None
     ) -> str:
-        """Exchange an authorization code; the access token that comes is in hand afterwards.
+        """Exchange an authorization code and cache the access token.
 
         Args:
-            post: sends a form to an address and returns the answer. A code is good once, so it must not try again.
+            post: sends a form to an address and returns the answer. A code is valid once, so it must not retry.
             code: from the redirect.
-            redirect_url: the address it came to.
+            redirect_url: the redirect's address.
             verifier: of PKCE, or None.
 
         Returns:
-            The refresh token, which is nowhere else.
+            The refresh token, which is stored nowhere else.
 
         Raises:
             TokenRejectedError: the identity server refused the code.
-            TokenError: it gave no refresh token.
+            TokenError: the answer has no refresh token.
         """
         form = {
             "client_id": self.client_id(),
@@ -267,9 +266,9 @@ class TokenSource:
 
 
 def rename_kept_token(folder: Path, old: str, new: str) -> None:
-    """Move the rotated token of a key to another one, unless that one has a later one already. Raises StorageError.
+    """Move the rotated token of one key to another, unless the other has a newer one. Raises StorageError.
 
-    Under its new name a portal may have been read in vain before, and its token rotated then.
+    A failed read under the new name may have rotated its token already.
     """
     source, target = folder / f"{old}.json", folder / f"{new}.json"
     first, second = sorted((old, new))
