@@ -384,6 +384,6 @@ def test_run_under_way_is_not_renamed(planday: Installation) -> None:
         rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
 
     planday.sandbox.faults.append(Fault("/hr/v1.0/departments", rename))
-    with pytest.raises(PortalIdentityError, match="What it read was not written"):
+    with pytest.raises(PortalIdentityError, match="The rows it read were not written"):
         planday.refresh("hr.departments")
     assert {key.portal for key in planday.lake.slices()} == {"bergen"}

@@ -299,6 +299,6 @@ def test_run_writes_nothing_of_a_forgotten_key(planday: Installation) -> None:
         forget_portal(planday.config, CATALOGUE, "oslo")
 
     planday.sandbox.faults.append(Fault("/hr/v1.0/departments", forget))
-    with pytest.raises(PortalIdentityError, match="What it read was not written"):
+    with pytest.raises(PortalIdentityError, match="The rows it read were not written"):
         planday.refresh(DEPARTMENTS)
     assert planday.lake.slices(portal="oslo") == []

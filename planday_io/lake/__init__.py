@@ -1,1 +1,1 @@
-"""The Parquet lake: the record of what was read. One file per slice, whole or not there."""
+"""The Parquet lake, the record of everything that was read: one file per slice, complete or absent."""

@@ -1,12 +1,12 @@
-"""People who are to be forgotten: who they are, without saying it, and what becomes of their rows.
+"""People to forget: recognising them without storing their ids, and changing their rows.
 
-Per portal the lake holds a salt and a list of pseudonyms. An id is forgotten when its pseudonym is listed; the same
-pseudonym stands in place of the id in rows that stay for the sums. It is a negative number, so it is no id of Planday's.
+The lake holds a salt and a list of pseudonyms per portal. A person is forgotten if the pseudonym of their id is listed; it
+also replaces the id in rows that are kept for totals. Pseudonyms are negative, so they cannot be ids of Planday's.
 
-Applied to everything that is read, and once more, under the lock of the slice, to everything that is written: what is
-forgotten while a run is under way is not brought back by it.
+Applied to everything that is read and again, under the slice's lock, to everything that is written, so that a run does not
+bring back people who are forgotten during the run.
 
-Not here: going through what is in the lake already, and the proof (`planday_io.privacy.erasure`).
+Changing slices that are in the lake already, and the proof, are `planday_io.privacy.erasure`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from planday_io.files import locked, storage_errors, write_text
 from planday_io.state.records import decoded, encoded
 
 PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
-"""Classes that are taken out of rows that stay. Amounts (`pay`) stay for the sums."""
+"""Classes removed from rows that are kept. Amounts (`pay`) stay for the totals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Forgotten:
     pseudonyms: frozenset[int] = field(default_factory=frozenset)
 
     def pseudonym(self, employee_id: int) -> int:
-        """What stands for an id; negative. A pseudonym stands for itself."""
+        """The pseudonym of an id, negative; a pseudonym is its own."""
         if employee_id < 0:
             return employee_id
         digest = hmac.new(bytes.fromhex(self.salt), str(employee_id).encode(), hashlib.sha256).digest()
@@ -60,7 +60,7 @@ class Forgotten:
         return {number: stand_in for number, stand_in in pairs.items() if stand_in in self.pseudonyms}
 
     def applied(self, rows: pa.Table, table: Table, parents: Collection[int] = ()) -> pa.Table:
-        """The rows as they may be kept.
+        """The rows without what must be forgotten.
 
         Args:
             rows: in the columns of the table.
@@ -107,7 +107,7 @@ class ForgottenPeople:
         """The list of a portal.
 
         Raises:
-            StorageError: it cannot be read, or lacks people who were on it: nothing may be written then.
+            StorageError: it cannot be read, or people are missing from it. Then nothing may be written.
         """
         listed, copy = self._read(self._path(portal)), self._copy_of(portal)
         if copy.pseudonyms and (listed.salt != copy.salt or not copy.pseudonyms <= listed.pseudonyms):
@@ -121,22 +121,22 @@ class ForgottenPeople:
         return listed
 
     def add(self, portal: str, employee_id: int) -> Forgotten:
-        """Forget a person from now on."""
+        """Add a person to the list."""
         with locked(self._locks / f"forgotten.{portal}.lock"):
             known = self.of(portal)
             known = known if known.salt else Forgotten(secrets.token_hex(16))
             people = Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)})
-            # The copy is never longer than the list, wherever a kill falls.
+            # The list first: the copy is never longer than the list, whenever the process is killed.
             self._write(self._path(portal), people)
             self._write(self._copies / f"{portal}.json", people)
             return people
 
     def remove(self, portal: str, employee_id: int) -> bool:
-        """Forget a person no longer. Returns whether they were forgotten."""
+        """Remove a person from the list. Returns whether they were on it."""
         with locked(self._locks / f"forgotten.{portal}.lock"):
             listed, copy = self._read(self._path(portal)), self._copy_of(portal)
             was = False
-            # The copy first: it is never longer than the list, wherever a kill falls.
+            # The copy first: it is never longer than the list, whenever the process is killed.
             for file, people in ((self._copies / f"{portal}.json", copy), (self._path(portal), listed)):
                 person = people.pseudonym(employee_id) if people.salt else 0
                 if person in people.pseudonyms:
@@ -145,7 +145,7 @@ class ForgottenPeople:
             return was
 
     def drop(self, portal: str) -> None:
-        """Take the list of a portal away, with the portal. Raises StorageError."""
+        """Remove a portal's list, together with the portal. Raises StorageError."""
         for file in (self._copies / f"{portal}.json", self._path(portal)):
             with storage_errors(file, "remove the list of forgotten people in"):
                 file.unlink(missing_ok=True)
@@ -271,7 +271,7 @@ def parents_of_forgotten(catalogue: Catalogue, table: Table, rows: pa.Table, peo
 
 
 def personal_columns(table: Table) -> list[str]:
-    """Columns that hold more of a person than an id, `_extra` included."""
+    """Columns with personal data other than an id, including `_extra`."""
     return [*(column.name for column in table.columns if column.privacy in PERSONAL), "_extra"]
 
 

@@ -24,9 +24,9 @@ def check_shrink(
         name: table and portal, for the error.
         before_rows: of the previous slice.
         after_rows: of the new one.
-        min_ratio: smallest share of the previous rows that passes, when more than `max_lost_rows` are gone.
-        max_lost_rows: so many may always go, unless nothing is left of five or more.
-        explain: tells what vanished, in counts; asked only when the snapshot is refused.
+        min_ratio: smallest accepted share of the previous rows, if more than `max_lost_rows` are gone.
+        max_lost_rows: losing this many is always accepted, unless five or more rows become none.
+        explain: describes what vanished, in counts; called only if the snapshot is refused.
 
     Raises:
         ShrunkSnapshotError: it is refused. Nothing was written.

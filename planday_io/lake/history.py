@@ -1,13 +1,12 @@
-"""What was so, and from when to when: the versions of a snapshot's rows, as each read found them.
+"""Row history (SCD type 2) of snapshot tables, one version per observed change.
 
-The versions of a slice are a slice of their own (`employees_history`). They follow from comparing what they say is current
-with what a read found, so that a read that found nothing new changes nothing, whether it is a second try, a run that came
-late, or the first one after missed nights.
+The history of a slice is a slice itself (`employees_history`). It is updated by comparing its current versions with what a
+read found, so a read that found nothing new changes nothing, be it a retry, a late run or the first run after missed nights.
 
-A kill between a slice and its history heals: before a slice is replaced it is noted that its history is to follow, and
-whoever reads or publishes next makes it follow first.
+A kill between writing a slice and its history is repaired: before a slice is replaced, its history is recorded as owed, and
+the next read or publication updates the history first.
 
-Not here: what a read is (`planday_io.reading`), when one may be written (`planday_io.sync.refresh`).
+Reading is `planday_io.reading`; when to write is decided in `planday_io.sync.writer`.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ class Histories:
         self._policies = policies
 
     def key(self, key: SliceKey) -> SliceKey | None:
-        """The slice of a slice's versions, or None where its table has no history."""
+        """The history of a slice, as a slice; None if its table has no history."""
         history = self._catalogue.histories.get(key.full_name)
         return SliceKey.of(history.full_name, key.portal, key.month) if history else None
 
     def begin(self, key: SliceKey) -> None:
-        """To be called before a slice is replaced: catches up, and notes that the history will be behind."""
+        """Call this before replacing a slice: updates an owed history and records that the next one is owed."""
         target = self.key(key)
         if target is None:
             return
@@ -78,11 +77,11 @@ class Histories:
             self.follow(key, rows)
 
     def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:
-        """To be called after a slice was replaced: its history follows.
+        """Call this after replacing a slice: updates its history.
 
         Args:
             key: the slice.
-            rows: of it, where they are at hand.
+            rows: of the slice, if they are in memory.
 
         Raises:
             DamagedSliceError: the slice or its history is damaged. Nothing was written.
@@ -95,7 +94,7 @@ class Histories:
         note = self._owed / str(key)
         if provenance is not None:
             seen = _last_read(note)
-            # Others (a stricter policy, forgetting) rewrite the history under its own lock.
+            # Stricter policies and forgetting rewrite the history under its own lock.
             with self._lake.locked(target):
                 if lost := self._lake.lost(target):
                     raise LostSliceError(lost_text(target, lost))
@@ -103,11 +102,11 @@ class Histories:
         remove_record(note)
 
     def owed(self) -> list[SliceKey]:
-        """Slices whose history is behind."""
+        """Slices whose history is owed."""
         if not self._owed.exists():
             return []
         sweep(self._owed)
-        with storage_errors(self._owed, "look at the histories that are behind in"):
+        with storage_errors(self._owed, "read the list of owed histories in"):
             # What has another name is no note: an editor's backup, `.DS_Store`.
             names = sorted(path.name for path in self._owed.iterdir())
         keys = [key for name in names if (key := SliceKey.parse(name)) is not None]
@@ -169,24 +168,24 @@ def advance(
     at: datetime,
     seen: datetime | None,
 ) -> pa.Table:
-    """The versions after a read.
+    """The versions after applying a read.
 
     Args:
-        versions: before it, in the columns of the table's history.
-        snapshot: what the read found, in the columns of the table.
+        versions: the versions before the read, in the columns of the table's history.
+        snapshot: the rows that the read found, in the columns of the table.
         table: the declaration.
-        compared: columns that make a new version when they differ. Others take the value found: they were not kept until
-            now, or are new in the catalogue.
+        compared: columns whose change makes a new version. Other columns take the value found: they were not kept before, or
+            are new in the catalogue.
         at: UTC instant of the read.
         seen: UTC instant of the read before it, or None.
 
     Returns:
-        In the columns of `versions`, by key and then by `valid_from`. Rows without a whole key have no versions, because
-        they cannot be found again; where an ordinal is part of the key, they can.
+        In the columns of `versions`, sorted by key and `valid_from`. Rows with a null in their key have no versions, because
+        they cannot be recognised again, unless an ordinal is part of the key.
     """
     head = ["portal", *(["month"] if table.is_monthly else [])]
     key = [*head, *(name for name in table.key if name not in head)]
-    # A table with ordinals finds rows again also where their key is not whole.
+    # With an ordinal, rows are recognised even if another part of their key is null.
     lasting = snapshot if table.ordinal else _with_whole_keys(snapshot, key)
     if not versions.num_rows:
         return _begun(versions.schema, lasting, key=key, at=at, seen=seen)
@@ -203,8 +202,8 @@ def advance(
     columns = versions.schema.names
     closing = {"valid_to": "$at AS valid_to", "is_current": "false AS is_current"}
     closed = ", ".join(closing.get(name, quote(name)) for name in columns)
-    # No column of a table begins with _row (see `Column`), so it hides none.
-    # A version that began with this very read never was: the same read is recorded once more.
+    # No column's name begins with _row (see `Column`), so this hides none.
+    # Drop versions that began with this read: the same read is being applied again.
     query = f"""
         WITH open AS (SELECT row_number() OVER () AS _row, * FROM versions WHERE is_current),
         found AS (SELECT row_number() OVER () AS _row, * FROM snapshot),
@@ -245,7 +244,7 @@ def _with_whole_keys(snapshot: pa.Table, key: list[str]) -> pa.Table:
 
 
 def _is_as_before(versions: pa.Table, snapshot: pa.Table, *, own: list[str], key: list[str]) -> bool:
-    """Whether a read found in all columns what is current: most nights change nothing in most tables."""
+    """Whether a read found exactly the current versions: most nights change nothing in most tables."""
     is_current = versions.column("is_current")
     if pc.sum(is_current).as_py() != snapshot.num_rows:
         return False
@@ -254,7 +253,7 @@ def _is_as_before(versions: pa.Table, snapshot: pa.Table, *, own: list[str], key
 
 
 def _begun(schema: pa.Schema, snapshot: pa.Table, *, key: list[str], at: datetime, seen: datetime | None) -> pa.Table:
-    """The versions after the first read: every row, from now on. The same as `advance`, without a join."""
+    """The versions after the first read: every row is current from then on. Same as `advance`, without a join."""
     snapshot = _by_key(snapshot, key)
     values = {"valid_from": at, "valid_to": None, "is_current": True, "changed_after": seen}
     source = {history_column(name): name for name in snapshot.schema.names}
@@ -284,7 +283,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def _compared(table: Table, before: Provenance, versions: pa.Table, now: dict[str, str], *, hides: bool) -> list[str]:
-    """Columns whose values were kept the same way then and are now."""
+    """Columns whose privacy policy is the same now as then."""
     alike = {name for name, policy in now.items() if before.policies.get(name) == policy}
     there = set(versions.schema.names)
     names = [c.name for c in table.columns if c.privacy in alike and history_column(c.name) in there]

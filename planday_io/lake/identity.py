@@ -1,12 +1,12 @@
-"""Which Planday portal each key of the configuration stands for, remembered from its first run on.
+"""Which Planday portal each key of the configuration stands for, recorded at its first run.
 
 One key is one Planday portal and one Planday portal is one key. A token of another portal under an old key would mix
 the rows of two companies, whose ids overlap (docs/decisions.md#portals-and-tokens). A second key for the same portal (a
 copied token, a key that was renamed in portals.yaml, a consent given while logged in elsewhere) would double every
 figure.
 
-A record binds its key as long as the lake holds data of it. Without data there is nothing to mix, so a wrong first token can
-simply be replaced. The record can be rebuilt, because every slice carries the id as well.
+A record binds its key while the lake holds data of it. Without data a wrong first token can simply be replaced. The record
+can be rebuilt, because every slice has the id as well.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state.records import encoded, read_record
 
 _NO_DATA = "sync"
-"""The domain of the log of runs. Failed runs are logged too, so a row there is no data of a portal."""
+"""The domain of the log of runs. Failed runs are logged too, so a row there does not mean that the portal has data."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What is in the record of a key. Earlier versions wrote the id as it came, perhaps as a text."""
+    """The content of a key's record. Earlier versions wrote the id as received, perhaps as a text."""
 
     portal_id: int | str
 
@@ -47,12 +47,12 @@ class PortalIdentities:
         self._lock = config.state / "locks" / "identities.lock"
 
     def known(self, portal: str) -> int | None:
-        """The id of a key: from its record, or from its slices where the record is damaged or gone. None where it is new."""
+        """The id of a key: from its record, or from its slices if the record is damaged or missing. None for a new key."""
         recorded = self._recorded(portal)
         return recorded if recorded is not None else self._in_slices(portal)
 
     def has_data(self, portal: str) -> bool:
-        """Whether the lake holds any table of a key, apart from the log of its runs."""
+        """Whether the lake holds any table of a key, other than the log of runs."""
         return next(self._data_of(portal), None) is not None
 
     def verify(self, portal: str, portal_id: int, *, remember: bool = True) -> None:
@@ -61,7 +61,7 @@ class PortalIdentities:
         Args:
             portal: the key.
             portal_id: that the token opens.
-            remember: keep the id, where the key is new.
+            remember: record the id, if the key is new.
 
         Raises:
             PortalIdentityError: the key stands for another portal, or another key stands for this portal.
@@ -73,7 +73,7 @@ class PortalIdentities:
         elif not remember:
             self._check_new(portal, portal_id)
         else:
-            # Under one lock: of two first runs for the same portal, the second one finds the claim of the first.
+            # Under one lock: of two first runs for one portal, the second finds the first one's record.
             with locked(self._lock):
                 self._check_new(portal, portal_id)
                 self._write(portal, portal_id)
@@ -88,11 +88,11 @@ class PortalIdentities:
         if self.known(portal) != portal_id:
             raise PortalIdentityError(
                 f"portal '{portal}' was renamed, forgotten or connected to another Planday portal while this run was "
-                f"reading. What it read was not written"
+                f"reading. The rows it read were not written"
             )
 
     def forget(self, portal: str) -> None:
-        """Remove the record of a key. Runs that are reading it write nothing from here on. Raises StorageError."""
+        """Remove the record of a key. Runs that are reading it will write nothing. Raises StorageError."""
         path = self._path(portal)
         with storage_errors(path, "remove the portal id in"):
             path.unlink(missing_ok=True)
@@ -119,7 +119,7 @@ class PortalIdentities:
         Args:
             portal_id: of the portal.
             besides: this key is not considered.
-            is_new: look for data without a record as well, which takes longer.
+            is_new: also search for data without a record, which takes longer.
         """
         for key, stated in self._stated().items():
             if key != besides and stated == portal_id:
@@ -145,7 +145,7 @@ class PortalIdentities:
             )
 
     def _check_new(self, portal: str, portal_id: int) -> None:
-        """For a key that has no record, or one of another portal."""
+        """The error for a key without a record, or with the record of another portal."""
         bound = self._in_slices(portal)
         if bound is not None and bound != portal_id:
             other = self.owner(portal_id, besides=portal)
@@ -169,7 +169,7 @@ class PortalIdentities:
         raise PortalIdentityError(self.double(portal, other, portal_id, both_have_data=has_data and others_data))
 
     def double(self, portal: str, other: str, portal_id: int, *, both_have_data: bool = False) -> str:
-        """What to say about two keys for one portal, and what to do."""
+        """The error for two keys of one portal, with what to do."""
         file = self._config.file.name
         if both_have_data:
             return (
@@ -202,7 +202,7 @@ class PortalIdentities:
         return {key: one.portal_id for key, one in self._config.portals.items() if one.portal_id is not None}
 
     def _recorded(self, portal: str) -> int | None:
-        """The id in a key's record; None where there is none, or it is damaged: then the slices tell."""
+        """The id in a key's record; None if there is none or it is damaged (the slices have the id too)."""
         try:
             stored = read_record(self._path(portal), _Stored, "the portal id")
             return int(stored.portal_id) if stored else None
@@ -221,7 +221,7 @@ class PortalIdentities:
         return None
 
     def _data_of(self, portal: str) -> Iterator[SliceKey]:
-        """The slices of a key, lazily: the first one usually tells."""
+        """The slices of a key, lazily: the first usually suffices."""
         for folder in sorted(self._config.lake.glob(f"*/*/portal={portal}")):
             table = f"{folder.parts[-3]}.{folder.parts[-2]}"
             if folder.parts[-3] != _NO_DATA:

@@ -1,6 +1,6 @@
-"""Giving a slice to another key: the rows stay as they are, except for the name in their column `portal`.
+"""Moves a slice to another portal key; only the column `portal` changes.
 
-Not here: which slices are moved, and what else a key's data is (`planday_io.onboarding.renaming`).
+`planday_io.onboarding.renaming` decides which slices move, and moves everything else of a key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from planday_io.lake.slices import Lake, SliceKey
 
 
 def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
-    """Move a slice, provenance included, so that it counts as the same read. Doing it again after a kill finishes it.
+    """Move a slice with its provenance, so that it counts as the same read. Repeating it after a kill finishes the move.
 
     Args:
         lake: of the slice.
@@ -26,7 +26,7 @@ def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
         portal: its new key. Nothing else may write there.
 
     Raises:
-        StorageError: it cannot be read or written. It is where it was.
+        StorageError: it cannot be read or written; it was not moved.
     """
     target = replace(key, portal=portal)
     first, second = sorted((key, target), key=str)

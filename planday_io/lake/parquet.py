@@ -1,11 +1,11 @@
-"""The bytes of a slice: written with a checksum, checked when they are read, and what is wrong with them told apart.
+"""The bytes of a slice: written with a checksum and verified when read. Each kind of failure has its error.
 
     the system refuses (rights, disk, memory)   StorageError: says nothing about the file
     a later format                              StorageError: upgrade
     not what was written                        DamagedSliceError
 
-The checksum (CRC-32) covers every byte of the file but its own digits, so that a flipped bit is found also where it decodes
-to another number. Checking costs a fiftieth of decoding. Files of earlier versions have none, and are decoded.
+The checksum (CRC-32) covers every byte of the file except its own digits, so it also finds a flipped bit that decodes to
+another number. Verifying costs a fiftieth of decoding. Files of earlier versions have no checksum and are decoded instead.
 
 Not here: where slices are (`slices`).
 """
@@ -25,15 +25,15 @@ from planday_io.files import storage_errors
 
 META = b"planday"
 _SUM = b"planday-crc32:"
-"""Stands before the checksum in the file's metadata, as a value of its own."""
+"""The prefix of the checksum in the file's metadata."""
 _DIGITS = 10
 _ROWS = 122_880
-"""Of a row group: what DuckDB reads at a time, and what is held in memory while a file is written."""
+"""Rows per row group: what DuckDB reads at a time, and what is in memory while writing."""
 
 
 def write(table: pa.Table, file: Path, provenance: bytes) -> None:
     """Write a table with its provenance. Raises OSError."""
-    # Numbers and instants hardly repeat: a dictionary of them costs more time and space than it saves.
+    # Numbers and instants hardly repeat, so a dictionary costs more time and space than it saves.
     texts = [column.name for column in table.schema if pa.types.is_string(column.type)]
     schema = table.schema.with_metadata({META: provenance})
     with (
@@ -50,7 +50,7 @@ def write(table: pa.Table, file: Path, provenance: bytes) -> None:
 
 
 def provenance(file: Path) -> tuple[bytes, int]:
-    """The provenance of a file, and how many rows it says it has. Only its footer is read.
+    """The provenance of a file and its stated number of rows; reads only the footer.
 
     Raises:
         DamagedSliceError: it has none.
@@ -62,7 +62,7 @@ def provenance(file: Path) -> tuple[bytes, int]:
 
 
 def read(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows, or some columns of them, of a file that is as it was written. Raises like `provenance`."""
+    """The rows of a verified file, or some of their columns. Raises like `provenance`."""
     with _told_apart(file):
         content = file.read_bytes()
         opened = _checked(content, file)
@@ -86,7 +86,7 @@ def _checked(content: bytes, file: Path) -> pq.ParquetFile:
 
 
 def _checksum(content: bytes, begin: int) -> bytes:
-    """Of everything but the digits of the checksum itself."""
+    """The checksum of everything except its own digits."""
     view = memoryview(content)
     return b"%010d" % zlib.crc32(view[begin + _DIGITS :], zlib.crc32(view[:begin]))
 
@@ -94,13 +94,13 @@ def _checksum(content: bytes, begin: int) -> bytes:
 def _stored(metadata: pq.FileMetaData, file: Path) -> bytes:
     stored: bytes | None = (metadata.metadata or {}).get(META)
     if stored is None:
-        raise DamagedSliceError(file, "it says nothing about where it comes from")
+        raise DamagedSliceError(file, "it has no provenance")
     return stored
 
 
 @contextmanager
 def _told_apart(file: Path) -> Iterator[None]:
-    """Tell what the system refuses from bytes that are no Parquet: Arrow raises OSError for both."""
+    """Distinguish refusals of the system from bytes that are not Parquet: Arrow raises OSError for both."""
     try:
         with storage_errors(file, "read"):
             try:
@@ -112,4 +112,4 @@ def _told_apart(file: Path) -> Iterator[None]:
     except StorageError:
         raise
     except (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError):
-        raise DamagedSliceError(file, "it is no whole Parquet file") from None
+        raise DamagedSliceError(file, "it is not a complete Parquet file") from None

@@ -1,7 +1,7 @@
-"""Slices of earlier days as today's catalogue and privacy policy want them.
+"""Adapts older slices to today's catalogue and privacy policy.
 
-A policy that became stricter is carried out on what was read before: the values are taken out of the files, not only hidden.
-Not here: policies at the time of reading (`planday_io.frames.privacy`).
+A policy that became stricter applies to earlier reads too: the values are removed from the files, not only hidden. Policies
+at the time of reading are `planday_io.frames.privacy`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def policies_of(table: Table, policies: PrivacyPolicy) -> dict[str, str]:
 
 
 def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """An older slice in today's columns: new ones are null, dropped ones are left out."""
+    """An older slice with today's columns: new ones are null, removed ones are left out."""
     columns = [
         table.column(field.name).cast(field.type)
         if field.name in table.schema.names and table.column(field.name).null_count < table.num_rows
@@ -35,11 +35,11 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies: PrivacyPolicy) -> pa.Table:
-    """Rows read earlier, without what a stricter policy hides by now. It is lost: a hash needs the value itself."""
+    """Older rows without values that a stricter policy now hides. They are lost, because a hash needs the value."""
     hidden = hidden_classes(table, provenance, policies)
     classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
     for name in rows.schema.names:
-        # A member that came with another type stands in _extra, whatever its class.
+        # A member with a wrong type is in _extra, whatever its class.
         if classes.get(name) in hidden or (hidden and name == "_extra"):
             index = rows.schema.get_field_index(name)
             kind = rows.schema.field(index).type
@@ -48,16 +48,16 @@ def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies:
 
 
 def hidden_classes(table: Table, provenance: Provenance, policies: PrivacyPolicy) -> set[str]:
-    """Privacy classes that a slice holds in a form that is not allowed any more."""
+    """Privacy classes that a slice holds in a form that is no longer allowed."""
     now = policies_of(table, policies)
     return {name for name, policy in now.items() if provenance.policies.get(name, "keep") not in ("drop", policy)}
 
 
 def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Iterable[SliceKey]) -> list[SliceKey]:
-    """Take out of slices what a stricter policy hides by now.
+    """Remove values from slices that a stricter policy now hides.
 
     Returns:
-        The slices that were written anew.
+        The slices that were rewritten.
 
     Raises:
         StorageError: a slice cannot be read or written.
@@ -74,7 +74,7 @@ def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Ite
             rows = aligned(under_policy(lake.read(key), table, provenance, policies), arrow_schema(table, policies))
             now = policies_of(table, policies)
             hidden = hidden_classes(table, provenance, policies)
-            # What is gone counts as dropped until it is read again, or nothing would read it again; _extra goes with all.
+            # Removed values count as dropped, so that the table is read again; _extra goes with any class.
             gone = {*hidden, "unknown"}
             held = {
                 name: "drop" if name in gone else provenance.policies.get(name, policy) for name, policy in now.items()

@@ -1,7 +1,7 @@
-"""Whether the lake is the one that was written before: a name in its root, and the same name in the state folder.
+"""Checks that the lake is the one this installation wrote: its root and the state folder hold the same name.
 
-A disk that is not mounted, or a wrong path, looks like a new lake. Without this an installation would begin from nothing, and
-its next publication would empty the warehouse.
+A disk that is not mounted, or a wrong path, looks like a new lake. Without this check an installation would start
+again from nothing, and its next publication would empty the warehouse.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class _Stored:
 def require(
     root: Path, state: Path, *, has_slices: Callable[[], bool], was_published: Callable[[], bool], creates: bool
 ) -> None:
-    """Look whether a lake is the one that the state folder knows.
+    """Check that a lake is the one that the state folder knows.
 
     Args:
         root: of the lake.
         state: folder.
         has_slices: whether any slice is there.
         was_published: whether any slice of it was published.
-        creates: name a lake that is new.
+        creates: give a new lake its name.
 
     Raises:
-        LostSliceError: it is not there, or another one.
+        LostSliceError: it is missing, or another lake.
         StorageError: it cannot be read.
     """
     there, known = _read(root / _NAME), _read(state / "lake.json")
@@ -57,7 +57,7 @@ def require(
 
 
 def adopt(root: Path, state: Path) -> None:
-    """Take a lake for the one of this installation, whatever was known before. Raises StorageError."""
+    """Adopt a lake as this installation's, whatever was known before. Raises StorageError."""
     with locked(state / "locks" / "lake.lock"):
         there, known = _read(root / _NAME), _read(state / "lake.json")
         name = there or known or secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""Which slice, and where it comes from: the values that travel with a slice's file.
+"""The key of a slice and its provenance, the values stored in a slice's file.
 
 Not here: the files (`slices`), their bytes (`parquet`).
 """
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 FORMAT = 1
-"""Of the lake's layout. A slice of a later format is refused."""
+"""The version of the lake's layout. A slice of a later version is refused."""
 _KEY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\.([a-z0-9_]+)(?:\.([0-9]{4}-(?:0[1-9]|1[0-2])))?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SliceKey:
-    """Which slice. `month` is `YYYY-MM`, or None for tables whose slices cover a portal."""
+    """Identifies a slice. `month` is `YYYY-MM`, or None for tables with one slice per portal."""
 
     domain: str
     table: str
@@ -52,16 +52,16 @@ class Provenance:
         run_id: Dagster's run.
         portal_id: Planday's id of the portal.
         fetched_at: UTC instant the read began.
-        window: what was asked for, in words.
+        window: the requested range, in words.
         requests: calls the whole endpoint took; 0 for child tables, which share their parent's.
         expected_total: the API's total, or None.
-        received: rows that came.
+        received: rows received.
         distinct_keys: different keys among them.
         kept: rows of the slice.
         verdict: total_matched, exhausted or document.
         catalogue_version: of the declarations.
         policies: privacy policy in force, per class that the table has.
-        batch: name of the runs it was started together with, or empty.
+        batch: name of the group of runs that were started together, or empty.
         covered: fan-out: parents this slice covers, as `id` or `id/id`, and a digest of what they were, where the
             endpoint goes by that; as `id/once` those that are read once, whether the API answered or not; as
             `id/in-neither` those whose rows are kept until the next read because neither list had them.

@@ -1,4 +1,4 @@
-"""Whether a slice can be believed: what the asset checks say, from the lake alone. Counts only, no values.
+"""The asset checks of a slice, computed from the lake alone. Results hold counts, never values.
 
 Not here: whether a read was complete before it was written (`planday_io.reading`), the guard against shrinking (`guard`).
 """
@@ -38,19 +38,19 @@ def checks_of(table: Table) -> list[str]:
 
 
 _SUCCESSORS = {"hr.employees": ("hr.deactivated_employees",)}
-"""Where rows of a table go when they leave it."""
+"""The table that rows of another table move to when they leave it."""
 _FEW_ROWS = 20
 _AROUND = 6
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found.
+    """The result of one check.
 
     Args:
         check: of `NAMES`.
-        passed: whether it is as it should be.
-        counts: that it goes by.
+        passed: whether the slice passed it.
+        counts: the numbers it compared.
         is_error: a failure means that the numbers are wrong, not only unusual.
     """
 
@@ -61,7 +61,7 @@ class CheckResult:
 
 
 def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: int | None) -> list[CheckResult]:
-    """All checks of one slice that is there.
+    """Run all checks of one existing slice.
 
     Args:
         lake: of the slice.
@@ -110,7 +110,7 @@ def _references(lake: Lake, catalogue: Catalogue, table: Table, key: SliceKey, r
         values = rows.column(column.name)
         values = pc.list_flatten(values) if pa.types.is_list(values.type) else values
         values = pc.drop_null(values)
-        # A pseudonym leads nowhere by intention.
+        # A pseudonym refers to no row on purpose.
         values = values.filter(pc.greater_equal(values, 0)) if len(values) else values
         missing = len(values) - int(pc.sum(pc.is_in(values, known)).as_py() or 0)
         if missing:
@@ -125,7 +125,7 @@ def _ids(lake: Lake, catalogue: Catalogue, name: str, key: SliceKey) -> pa.Array
     parts = []
     for one in (name, *_SUCCESSORS.get(name, ())):
         table = catalogue.table(one)
-        # A month's rows refer to that month, or to those beside it.
+        # A month's rows refer to the same month or its neighbours.
         months: Sequence[str | None] = [None]
         if table.is_monthly:
             if key.month is None:

@@ -1,8 +1,7 @@
-"""Keys that are being renamed: a note per rename, there from its first step to its last.
+"""Keys that are being renamed: one note per rename, kept from its first step to its last.
 
-While the note is there, nothing of either key is read or written, and publications leave what readers see of them as it
-is. The note's name says everything, so there is nothing in it that could be damaged. It is in the lake, beside the data that
-is half moved.
+While the note exists, nothing of either key is read or written, and publications do not change what readers see of them.
+The note's file name holds everything, so its content cannot be damaged. It is in the lake, with the half-moved data.
 
 Not here: the steps of a rename (`planday_io.onboarding.renaming`).
 """

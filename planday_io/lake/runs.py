@@ -54,7 +54,7 @@ class Run:
 
 
 def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
-    """Add a run to the log of the month it began in. A run that is there already is replaced. Raises StorageError."""
+    """Add a run to the log of the month it began in. A run that is already there is replaced. Raises StorageError."""
     month = month_of(run.started_at.date())
     key = SliceKey(RUNS.domain, RUNS.name, run.portal, month)
     schema = arrow_schema(RUNS, PrivacyPolicy())
@@ -82,7 +82,7 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
     waited = pa.array([round(run.throttled_seconds, 4)], pa.float64()).cast(schema.field("throttled_seconds").type)
     new = new.set_column(schema.get_field_index("throttled_seconds"), schema.field("throttled_seconds"), waited)
     with lake.locked(key):
-        # A damaged log is set aside and begun again: no run may fail over it.
+        # A damaged log is set aside and started again: it must not fail a run.
         with suppress(DamagedSliceError):
             if lake.provenance(key) is not None:
                 before = aligned(lake.read(key), schema)

@@ -1,4 +1,4 @@
-"""Slices: where they are, what they know of their provenance, how they are written.
+"""Slices as files: where they are, their provenance, and how they are read and replaced.
 
 A slice is one table of one portal (and, for facts, one month). An empty slice is a file with no rows ("none"); no file
 means "never pulled". The provenance travels in the Parquet file's key-value metadata, so that the ledger `sync.slices` can be
@@ -32,22 +32,22 @@ __all__ = ["FORMAT", "Frozen", "Lake", "Provenance", "SliceKey"]
 
 _FILE = "data.parquet"
 _DAMAGED = "_damaged-"
-"""Begins the name of a damaged file that was set aside: readers of folders of Parquet files leave out what begins so."""
+"""Prefix of a damaged file that was set aside: readers of Parquet folders ignore names with it."""
 
 
 _ORIGIN_FIELDS = frozenset(member.name for member in fields(Provenance))
 
 _FETCHED: dict[Path, tuple[tuple[int, int], datetime]] = {}
-"""When slices were read, by file and what tells that the file is the same: freshness looks at all of them every minute."""
+"""When slices were read, by file and file status: freshness checks all of them every minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """Slices that stay as they are for a while.
+    """Slices frozen for a publication.
 
     Args:
         slices: provenance and a second name of the file.
-        unusable: those that cannot be read, and why.
+        unusable: slices that cannot be read, and why.
     """
 
     slices: dict[SliceKey, tuple[Provenance, Path]]
@@ -69,13 +69,13 @@ class Lake:
         self.marks = PublishedMarks(state)
         self._state = state
         self.set_aside: dict[SliceKey, Path] = {}
-        """Damaged files that this process set aside, by slice."""
+        """Damaged files set aside by this process, by slice."""
         self._writer = writer
         self._locks = state / "locks"
         self._pending = state / "pending"
 
     def require(self, *, creates: bool = False) -> None:
-        """Look whether this is the lake that was written before. Raises LostSliceError; see `planday_io.lake.presence`."""
+        """Check that this is the lake that was written before. Raises LostSliceError; see `planday_io.lake.presence`."""
         presence.require(
             self.root,
             self._state,
@@ -85,14 +85,14 @@ class Lake:
         )
 
     def accept(self) -> None:
-        """Take the lake as it is for the truth: what was published and is lost is given up. Raises StorageError."""
+        """Accept the lake as it is: give up slices that were published and are lost. Raises StorageError."""
         presence.adopt(self.root, self._state)
         for key in filter(None, map(SliceKey.parse, self.marks.names())):
             if self.lost(key):
                 self.marks.remove(key)
 
     def has_slices(self) -> bool:
-        """Whether any slice is there."""
+        """Whether the lake has any slice."""
         return next(self.root.glob(f"*/*/portal=*/**/{_FILE}"), None) is not None
 
     def path(self, key: SliceKey) -> Path:
@@ -120,20 +120,20 @@ class Lake:
             return self._provenance_in(path, key)
 
     def usable_provenance(self, key: SliceKey) -> Provenance | None:
-        """The provenance of a slice that can be read again: None also where its file is damaged. Raises StorageError."""
+        """The provenance of a slice, or None if it was never pulled or its file is damaged. Raises StorageError."""
         try:
             return self.provenance(key)
         except DamagedSliceError:
             return None
 
     def check(self, key: SliceKey) -> None:
-        """Look whether every byte of a slice is as it was written. Raises like `provenance`."""
+        """Verify every byte of a slice. Raises like `provenance`."""
         path = self.path(key)
         if self._exists(path):
             parquet.check(path)
 
     def lost(self, key: SliceKey) -> str:
-        """Why the lake knows less of a slice than was published, or an empty text. Raises StorageError."""
+        """Why the lake has less of a slice than was published, or an empty text. Raises StorageError."""
         mark = self.marks.of(key)
         if mark is None:
             return ""
@@ -169,9 +169,9 @@ class Lake:
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
-        """Slices as they are now, whoever replaces them meanwhile: second names of their files, until the block ends.
+        """Freeze slices by hard links until the block ends, whoever replaces them meanwhile.
 
-        Keys of slices that were never pulled are left out. Every byte of the others was checked.
+        Slices that were never pulled are left out. Every byte of the others is verified.
         """
         found = Frozen({}, {})
         with ExitStack() as stack:
@@ -244,7 +244,7 @@ class Lake:
         path = self.path(key)
         self.require(creates=True)
         with storage_errors(path, "write the slice"):
-            # Before it is there: a kill in between costs one needless publication, never a forgotten one.
+            # Before the slice: a kill in between costs a needless publication, never a missed one.
             self._mark_pending(key, self._writer)
             if path.parent.exists():
                 sweep(path.parent)
@@ -260,7 +260,7 @@ class Lake:
         marker.write_text(writer)
 
     def _set_damaged_aside(self, key: SliceKey) -> None:
-        """Keep a damaged file under another name: what of it can still be read is for people to decide."""
+        """Keep a damaged file under another name, so that people can decide what to recover from it."""
         path = self.path(key)
         try:
             self.provenance(key)
@@ -271,12 +271,12 @@ class Lake:
             self.set_aside[key] = aside
 
     def pending(self) -> list[SliceKey]:
-        """Slices written since they were last published, those of runs in progress left out."""
+        """Slices written since they were last published, without those of runs in progress."""
         if not self._pending.exists():
             return []
         keys = []
         is_active: dict[str, bool] = {}
-        with storage_errors(self._pending, "look at the slices to publish in"):
+        with storage_errors(self._pending, "list the slices to publish in"):
             markers = sorted(self._pending.iterdir())
         for marker in markers:
             # What has another name is no marker: an editor's backup, `.DS_Store`.
@@ -290,7 +290,7 @@ class Lake:
 
     def pending_since(self) -> datetime | None:
         """The UTC instant since when the oldest of `pending` waits, or None. Raises StorageError."""
-        with storage_errors(self._pending, "look at the slices to publish in"):
+        with storage_errors(self._pending, "list the slices to publish in"):
             stamps = []
             for key in self.pending():
                 with suppress(FileNotFoundError):
@@ -303,7 +303,7 @@ class Lake:
         return bool(writer) and self.writers.is_active(str(writer))
 
     def remove(self, key: SliceKey) -> None:
-        """Take a slice away. Call it within `locked(key)`."""
+        """Remove a slice. Call it within `locked(key)`."""
         path = self.path(key)
         with storage_errors(path, "remove the slice"):
             # First: a kill in between leaves a slice without a mark, never a mark without a slice.
@@ -324,12 +324,12 @@ class Lake:
                     remove_record(self._pending / str(key))
 
     def publish_again(self, key: SliceKey) -> None:
-        """Let the next publication look at a slice again. Raises StorageError."""
+        """Make the next publication check a slice again. Raises StorageError."""
         with storage_errors(self._pending, "mark a slice in"):
             self._mark_pending(key, "")
 
     def give_up(self, key: SliceKey) -> None:
-        """Set a damaged file aside, so that its table begins again. Raises StorageError."""
+        """Set a damaged file aside, so that its table is read from the start. Raises StorageError."""
         path = self.path(key)
         with self.locked(key), storage_errors(path, "set the slice aside"):
             self._set_damaged_aside(key)
@@ -338,11 +338,11 @@ class Lake:
             self.marks.remove(key)
 
     def damaged_files(self) -> list[Path]:
-        """Damaged files that were set aside and not removed since."""
+        """Damaged files that were set aside and still exist."""
         return sorted(self.root.glob(f"*/*/portal=*/**/{_DAMAGED}*"))
 
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
-        """Every slice there is, or those of a table (full name), or of a portal."""
+        """All slices, or those of a table (full name), or of a portal."""
         found = []
         for path in self.root.glob(f"{table.replace('.', '/') if table else '*/*'}/portal={portal or '*'}/**/{_FILE}"):
             parts = path.relative_to(self.root).parts

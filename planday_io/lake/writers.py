@@ -1,7 +1,6 @@
-"""Who is writing to the lake just now, so that what one run writes is published as one.
+"""Runs that are writing to the lake now, so that everything one run writes is published together.
 
-A run says that it begins and that it ended. One whose process was killed counts as ended: what it had written is complete,
-slice by slice, and nothing more will come.
+A run registers and unregisters itself. A killed run counts as ended: each slice that it wrote is complete.
 
 Not here: locks (`planday_io.files`): writers do not wait for each other.
 """
@@ -39,12 +38,12 @@ class Writers:
         return name
 
     def end(self, name: str) -> None:
-        """Strike a writer off. It may have ended already."""
+        """Unregister a writer; it may be unregistered already."""
         (self._folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def writing(self) -> Iterator[str]:
-        """A writer for as long as the block lasts."""
+        """Register a writer while the block runs."""
         name = self.begin()
         try:
             yield name
@@ -52,7 +51,7 @@ class Writers:
             self.end(name)
 
     def is_active(self, name: str) -> bool:
-        """Whether a writer has begun and not ended, and its process is alive."""
+        """Whether a writer is registered and its process alive."""
         note = self._folder / name
         # A name comes from a marker of a slice, which may be damaged.
         if not _NAME.fullmatch(name):
