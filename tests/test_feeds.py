@@ -108,6 +108,19 @@ def test_the_deleted_feed_is_inclusive_overlaps_and_never_shrinks(planday: Insta
     assert timedelta(days=1) <= datetime.now(UTC) - since < timedelta(days=1, minutes=5)
 
 
+def test_what_a_feed_sends_again_replaces_the_row(planday: Installation) -> None:
+    roster = planday.sandbox.portals["oslo"].roster
+    first, second = list(roster.shifts)[:2]
+    roster.delete_shift(first)
+    roster.delete_shift(second)
+    planday.refresh("scheduling.deleted_shifts")
+    again = next(row for row in roster.deleted if row["id"] == first)
+    again["deletedBy"] = 4242
+    planday.refresh("scheduling.deleted_shifts")
+    by = {row["id"]: row["deleted_by"] for row in planday.rows("scheduling.deleted_shifts")}
+    assert (by[first], by[second]) == (4242, 1000)
+
+
 def test_no_feed_loses_a_row_when_everything_is_read_or_less_is_allowed(planday: Installation) -> None:
     planday.edit_config("defaults:", "privacy: {free_text: keep}\ndefaults:")
     roster = planday.sandbox.portals["oslo"].roster

@@ -41,6 +41,19 @@ def test_pages_of_changing_size(length: int, sizes: list[int]) -> None:
     assert rows(result) == data
 
 
+@given(length=st.integers(0, 40), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=7))
+def test_pages_of_changing_size_without_a_total(length: int, sizes: list[int]) -> None:
+    """A page that holds the repeated row only is not taken for the end."""
+    data = list(range(length))
+    calls = iter(sizes * 1000)
+    try:
+        result = read(lambda offset: Page(data[offset : offset + next(calls)], None))
+    except IncompleteReadError as error:
+        assert "never completely" in str(error)
+    else:
+        assert rows(result) == data
+
+
 @given(length=st.integers(0, 40))
 def test_a_server_that_ignores_the_offset(length: int) -> None:
     data = list(range(length))
@@ -58,9 +71,10 @@ def test_a_server_that_repeats_its_first_page_is_found_out(length: int, size: in
     length=st.integers(2, 50),
     size=st.integers(2, 12),
     edits=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 49)), max_size=6),
+    has_total=st.booleans(),
 )
 def test_a_list_that_changes_while_it_is_read_loses_nothing(
-    length: int, size: int, edits: list[tuple[int, int]]
+    length: int, size: int, edits: list[tuple[int, int]], *, has_total: bool
 ) -> None:
     """At some calls a row is deleted and another added. The result is the list as it is once it rests, or an error."""
     data = list(range(length))
@@ -69,7 +83,7 @@ def test_a_list_that_changes_while_it_is_read_loses_nothing(
 
     def fetch(offset: int) -> Page:
         nonlocal calls
-        page = Page(list(data[offset : offset + size]), len(data))
+        page = Page(list(data[offset : offset + size]), len(data) if has_total else None)
         calls += 1
         if calls in due:
             data.pop(due[calls] % len(data))

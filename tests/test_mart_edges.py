@@ -1,0 +1,195 @@
+"""Marts where a sum, a date or a reason tips over: one row more or less, the last day of a month, nothing instead of 0."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+
+from planday_io.warehouse.zones import write_zones
+from tests.support.tables import put
+
+Db = duckdb.DuckDBPyConnection
+D = Decimal
+
+
+def put_all(db: Db, table: str, *rows: dict[str, Any], **common: Any) -> None:
+    for row in rows:
+        put(db, table, portal="oslo", **common, **row)
+
+
+def shifts(db: Db, *rows: dict[str, Any]) -> None:
+    usual = {"employee_id": 1, "department_id": 10, "status": "Assigned", "time_zone": "UTC"}
+    times = {"date": "2025-09-08", "start_date_time": "2025-09-08 08:00", "end_date_time": "2025-09-08 16:00"}
+    for number, row in enumerate(rows, 1):
+        put(db, "scheduling.shifts", portal="oslo", month="2025-09", **({"id": number} | usual | times | row))
+    put(db, "sync.slices", portal="oslo", table_name="payroll.shifts", month="2025-09", slice_id="s")
+    write_zones(db, again=False)
+
+
+def found(db: Db, mart: str, columns: str) -> list[tuple[Any, ...]]:
+    return db.execute(f"SELECT {columns} FROM marts.{mart} ORDER BY ALL").fetchall()
+
+
+def test_several_punches_of_one_shift_add_up(db: Db) -> None:
+    """One of them is not ended: the person is still in."""
+    shifts(db, {})
+    times = (("08:00", "10:00"), ("10:30", "12:00"), ("13:00", None))
+    for number, (begin, end) in enumerate(times):
+        ends = {"end_date_time": f"2025-09-08 {end}"} if end else {}
+        planned = {
+            "shift_start_date_time": f"2025-09-08 {begin}",
+            "shift_end_date_time": f"2025-09-08 {end or '15:00'}",
+        }
+        put_all(db, "punchclock.punch_clock_shifts", {"id": number, **ends, **planned}, month="2025-09", shift_id=1,
+            start_date_time=f"2025-09-08 {begin}", is_approved=bool(end), time_zone="UTC")  # fmt: skip
+    write_zones(db, again=False)
+    assert found(db, "hours", "punched_hours, approved_hours, punches, punched_gap") == [
+        (D("3.5"), D("3.5"), 3, "not punched out")
+    ]
+
+
+def test_a_salary_of_zero_with_a_rate_is_pay(db: Db) -> None:
+    shifts(db, {}, {}, {})
+    pay = (
+        {"id": 1, "salary": 0, "wage_rate": 150},
+        {"id": 2, "salary": 0, "wage_rate": 0},
+        {"id": 3, "wage_rate": 150},
+    )
+    put_all(db, "payroll.shifts", *pay, month="2025-09", date="2025-09-08")
+    assert found(db, "hours", "shift_id, paid_cost, paid_gap") == [
+        (1, 0, None),
+        (2, None, "no pay data"),
+        (3, None, "no pay data"),
+    ]
+
+
+def test_nobody_is_approved_for_a_shift_without_anybody(db: Db) -> None:
+    shifts(db, {"status": "Approved"}, {"status": "Approved", "employee_id": None}, {"status": "PunchclockApproved"})
+    assert found(db, "hours", "shift_id, approved_hours, approved_gap") == [
+        (1, 8, None),
+        (2, None, "open"),
+        (3, 8, None),
+    ]
+
+
+def test_a_salary_counts_in_its_own_month(db: Db) -> None:
+    shifts(db, {}, {"employee_id": 2})
+    put_all(db, "payroll.salaried", {"employee_id": 1, "month": "2025-10"}, {"employee_id": 2, "month": "2025-09"})
+    assert found(db, "hours", "employee_id, paid_gap") == [(1, "not in payroll"), (2, "salaried")]
+
+
+def test_absence_explains_its_own_day_only(db: Db) -> None:
+    shifts(db, {}, {"date": "2025-09-09"}, {"employee_id": 2})
+    period = {"absence_period_start": "2025-09-08", "absence_period_end": "2025-09-08"}
+    put_all(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved", **period})
+    assert found(db, "hours", "shift_id, punched_gap") == [(1, "absent"), (2, "not punched"), (3, "not punched")]
+
+
+def test_drafts_are_neither_planned_nor_open(db: Db) -> None:
+    shifts(db, {"status": "Draft"}, {"status": "Draft", "employee_id": None}, {"employee_id": None}, {"status": None})
+    assert found(db, "labour_daily", "planned_hours, open_hours") == [(8, 8)]
+
+
+@pytest.mark.parametrize(("turnover", "percent"), [(0, None), (400, 25.0), (-400, -25.0)])
+def test_labour_in_percent_of_revenue(db: Db, turnover: int, percent: float | None) -> None:
+    put_all(db, "payroll.shifts", {"id": 1, "salary": 100, "department_id": 10}, month="2025-09", date="2025-09-08")
+    put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
+    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": turnover}, date="2025-09-08")
+    assert found(db, "labour_daily", "labour_cost, revenue, labour_cost_percent") == [(100, turnover, percent)]
+
+
+def test_costs_of_one_day_in_one_department_add_up(db: Db) -> None:
+    where = {"date": "2025-09-08", "month": "2025-09"}
+    put_all(db, "payroll.shifts", {"id": 1, "salary": 100}, {"id": 2, "salary": D("0.25")}, **where)
+    put_all(db, "payroll.supplements", {"ordinal": 1, "salary": -20}, {"ordinal": 2, "salary": 5}, **where)
+    put_all(db, "payroll.salaried", {"ordinal": 1, "salary": 1000}, **where)
+    assert found(db, "labour_daily", "shift_cost, supplement_cost, salary_cost, labour_cost") == [
+        (D("100.25"), -15, 1000, D("1085.25"))
+    ]
+
+
+def test_durations_of_one_shift_add_up(db: Db) -> None:
+    shifts(db, {})
+    costs = ({"ordinal": 1, "duration": "0:04:00", "cost": 400}, {"ordinal": 2, "duration": "0:03:30", "cost": 350})
+    put_all(db, "scheduling.time_and_costs", *costs, month="2025-09", department_id=10, shift_id=1, date="2025-09-08")
+    assert found(db, "shifts", "planned_hours, break_hours, planned_cost") == [(D("7.5"), D("0.5"), 750)]
+
+
+@pytest.mark.parametrize(
+    ("end", "is_overnight"),
+    [("2025-09-08 23:59", False), ("2025-09-09 00:00", False), ("2025-09-09 00:01", True), ("2025-09-10 00:00", True)],
+)
+def test_a_shift_until_midnight_is_not_overnight(db: Db, end: str, *, is_overnight: bool) -> None:
+    shifts(db, {"end_date_time": end})
+    assert found(db, "shifts", "is_overnight") == [(is_overnight,)]
+
+
+def test_what_was_given_back_is_not_taken(db: Db) -> None:
+    """Registrations of one record and day: a day, half of which was given back, and hours."""
+    put_all(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved"})
+    costs = (("Days", -1), ("Days", D("0.5")), ("Hours", -3))
+    for ordinal, (unit, value) in enumerate(costs):
+        put_all(db, "absence.absence_record_registrations", {"ordinal": ordinal, "time_start": "08:00" if ordinal else None},
+            absence_record_id=1, date="2025-09-08", account_costs=[{"value": value, "unit_type": unit}])  # fmt: skip
+    assert found(db, "absence_days", "days, hours, is_whole_day") == [(D("0.5"), 3, True)]
+
+
+@pytest.mark.parametrize(("length", "days"), [(200, 200), (367, 367), (368, 0)])
+def test_absence_of_up_to_a_year_is_taken_at_its_word(db: Db, length: int, days: int) -> None:
+    """Longer is open: of that the days from the first month read on count."""
+    begin = date(2020, 1, 1)
+    put(db, "sync.slices", table_name="scheduling.shifts", portal="oslo", month="2025-09")
+    put_all(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved"}, absence_period_start=begin,
+        absence_period_end=begin + timedelta(days=length - 1))  # fmt: skip
+    assert len(found(db, "absence_days", "date")) == days
+
+
+@pytest.mark.parametrize(
+    ("hired", "left", "august", "september"),
+    [
+        ("2025-08-31", None, (1, 1, 0), (1, 0, 0)),
+        ("2025-09-01", None, (0, 0, 0), (1, 1, 0)),
+        ("2020-01-01", "2025-08-31", (0, 0, 1), (0, 0, 0)),
+        ("2020-01-01", "2025-09-01", (1, 0, 0), (0, 0, 1)),
+        ("2025-08-01", "2025-09-30", (1, 1, 0), (0, 0, 1)),
+        (None, "2025-09-15", (1, 0, 0), (0, 0, 1)),
+    ],
+)
+def test_headcount_on_the_first_and_last_day(
+    db: Db, hired: str | None, left: str | None, august: tuple[int, ...], september: tuple[int, ...]
+) -> None:
+    """Headcount, hired and left of two months. Somebody else was there before."""
+    put_all(db, "hr.employees", {"id": 1, "hired_date": "2025-01-01", "primary_department_id": 11})
+    put_all(db, "hr.deactivated_employees" if left else "hr.employees", {"id": 2, "hired_date": hired})
+    if left:
+        db.execute("UPDATE hr.deactivated_employees SET deactivation_date = ?", [left])
+    # At an unknown time: never counted.
+    put_all(db, "hr.deactivated_employees", {"id": 3, "hired_date": "2020-01-01"})
+    query = "SELECT headcount, hired, left_count FROM marts.headcount_monthly WHERE month = ? AND department_id IS NULL"
+    for month, expected in (("2025-08", august), ("2025-09", september)):
+        assert db.execute(query, [month]).fetchall() == [expected]
+
+
+def test_what_lists_and_details_know_of_a_person(db: Db) -> None:
+    """Of two sources the nearer one counts, and the other where that says nothing."""
+    put_all(db, "hr.employees", {"id": 1, "hired_date": "2020-01-01"}, {"id": 2})
+    put_all(db, "hr.employee_details", {"id": 1}, {"id": 2}, hired_from="2021-01-01", contract_rules_rule_id=60)
+    put_all(db, "contract_rules.contract_rules", {"id": 60, "name": "Of the details"})
+    put_all(db, "contract_rules.employee_contract_rules", {"employee_id": 1, "id": 61, "name": "Of the person"})
+    assert found(db, "employees", "employee_id, hired_date, contract_rule") == [
+        (1, date(2020, 1, 1), "Of the person"),
+        (2, date(2021, 1, 1), "Of the details"),
+    ]
+
+
+def test_tenure_ends_today_or_on_the_last_day(db: Db) -> None:
+    today = datetime.now(UTC).date()
+    last_days = (None, today + timedelta(days=90), today - timedelta(days=90))
+    for number, day in enumerate(last_days):
+        put_all(db, "hr.employees", {"id": number, "deactivation_date": day}, hired_date=today - timedelta(days=100))
+    tenures = [days for (days,) in found(db, "employees", "tenure_days")]
+    assert tenures in ([10, 100, 100], [10, 101, 101])
