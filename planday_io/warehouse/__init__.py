@@ -1,4 +1,4 @@
-"""`warehouse.duckdb`: a publication of the lake that analysts may hold open all day."""
+"""`warehouse.duckdb`: a publication of the lake that analysts may keep open all day."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""What the warehouse file consists of besides rows: tables, macros, marts, and the comments that explain them.
+"""Everything in the warehouse file except rows: tables, macros, marts, and the comments that explain them.
 
-All of it follows from the catalogue, the privacy policy (it decides the types of hashed columns) and the SQL files beside
-this module. A fingerprint in the file tells whether it is as it should be, so that a publication need not go through it.
-
-Not here: rows (`publish`), which of them are shown (`months`).
+It follows from the catalogue, the privacy policy (which decides the types of hashed columns) and the SQL files beside this
+module. A fingerprint in the file shows whether the definitions are current, so that a publication need not compare them. Rows
+are `publish` and `months`.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ MARTS = (
     "labour_daily",
     "headcount_monthly",
 )
-"""In the order in which they build on each other."""
+"""The marts' files, in the order in which they build on each other."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that a mart answers, and the query that does."""
+    """A question that a mart answers, and the query for it."""
 
     text: str
     sql: str
@@ -76,7 +75,7 @@ def marts() -> tuple[Mart, ...]:
 
 @functools.cache
 def findings() -> Mart:
-    """The view `sync.findings`: what the marts could not take as it came."""
+    """The view `sync.findings`: values that the marts could not use as received."""
     return _view("findings", _HERE / "findings.sql")
 
 
@@ -99,10 +98,10 @@ def _view(name: str, file: Path, questions: tuple[Question, ...] = ()) -> Mart:
 
 
 def _alone(body: str) -> str:
-    """A view's query with what it takes from marts in front of it, instead of naming them.
+    """A view's query that contains the queries of the marts it uses, instead of naming them.
 
-    `EXPORT DATABASE` writes views in the order of their names, and `IMPORT DATABASE` refuses one that comes before another
-    that it names.
+    `EXPORT DATABASE` writes views in the order of their names, and `IMPORT DATABASE` fails if a view precedes another that
+    it names.
     """
     needed: dict[str, str] = {}
     _gather(body, needed)
@@ -126,7 +125,7 @@ def _renamed(body: str) -> str:
 
 
 def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
-    """Differs when the file has to be gone through again."""
+    """A fingerprint of all definitions; if it differs, the file's definitions have to be updated."""
     tables = [
         (table.full_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
         for table in catalogue.lake_tables.values()
@@ -144,7 +143,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
 
 
 def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
-    """Create what is missing in the attached warehouse, add and drop columns, renew macros, marts and comments."""
+    """Update the attached warehouse: create tables, add and drop columns, replace macros, marts and comments."""
     there = _columns(db)
     for schema in ("sync", "marts", *catalogue.domains()):
         db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
@@ -157,7 +156,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
         docs = STANDARD_DOCS | {column.name: column.doc for column in table.columns}
         _ensure(db, sql_name(table), wanted, there.get(table.full_name, {}))
         for column in there.get(table.full_name, {}).keys() - {name for name, _ in wanted}:
-            # Its rows would stay as they were while those of new slices had none.
+            # Otherwise old rows would keep the column while new ones have none.
             db.execute(f"ALTER TABLE {sql_name(table)} DROP COLUMN {quote(column)}")
         _comment(db, "TABLE", sql_name(table), table.doc, ((column, docs[column]) for column, _ in wanted))
     db.execute(INSTANTS.read_text(encoding="utf-8"))
@@ -171,7 +170,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
 
 
 def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> bool:
-    """Whether a column of the connected warehouse has another type than it should have: then the file is made anew."""
+    """Whether a column of the connected warehouse has the wrong type, so that the file must be rebuilt."""
     there = _columns(db)
     return any(
         column in there.get(table.full_name, {}) and there[table.full_name][column] != _normal(kind)
@@ -181,9 +180,9 @@ def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Priva
 
 
 def as_of_macros(catalogue: Catalogue) -> list[str]:
-    """For each history a table macro `<table>_as_of(ts)`: the rows as a read had found them by then.
+    """For each history a table macro `<table>_as_of(ts)`: the rows as of a time.
 
-    A row that moved to another month may be current in two of them until both are read again; the later one stands. DuckDB
+    A row that moved to another month may be current in two of them until both are read again; the later one wins. DuckDB
     looks the tables of a macro up in the database in use, so `db` names the one that the file is attached as.
     """
     macros = []
@@ -240,7 +239,7 @@ def _columns(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
 
 @functools.cache
 def _normal(kind: str) -> str:
-    """A type as DuckDB itself spells it."""
+    """A type in DuckDB's own spelling."""
     with duckdb.connect(":memory:") as db:
         row = db.execute(f"SELECT typeof(CAST(NULL AS {kind}))").fetchone()
     return str(row[0]) if row else kind

@@ -1,6 +1,6 @@
-"""The rows of a new warehouse file: written in one transaction, and counted as a reader would find them.
+"""Writes the rows of a new warehouse file in one transaction, and counts them as a reader would see them.
 
-Not here: which slices (`publish`), what tables there are (`definitions`), rows that two months have (`months`).
+`publish` chooses the slices, `definitions` the tables; `months` removes rows that two months have.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Written = list[tuple[SliceKey, Provenance, int]]
 
 
 class Filling:
-    """Fills a file that nobody reads yet.
+    """Fills a new file before readers see it.
 
     Args:
         catalogue: the tables there are.
         policies: they decide the types of hashed columns.
-        state: folder; what does not fit into memory goes there meanwhile.
+        state: folder for temporary data that does not fit into memory.
     """
 
     def __init__(self, catalogue: Catalogue, policies: PrivacyPolicy, state: Path) -> None:
@@ -58,9 +58,9 @@ class Filling:
         Args:
             file: to be created, or a copy of the previous one.
             slices: to write.
-            made: how the file is made, where tables and marts are to be defined.
-            previous: the previous file, where a new one is made.
-            carried: slices whose rows are taken over from the previous file, because those of the lake cannot be read.
+            made: how the file is made, if tables and marts have to be defined.
+            previous: the previous file, if a new one is made.
+            carried: slices whose rows are copied from the previous file, because the lake's cannot be read.
         """
         is_empty = not file.exists()
         # A killed publication may have left rows in it.
@@ -86,7 +86,7 @@ class Filling:
             done = [(key, provenance, elsewhere.pop(key, 0)) for key, (provenance, _) in slices.items()]
             for key, provenance, count in done:
                 ledger.record(db, key, provenance, count, is_derived=is_derived(self._catalogue, key))
-            # What remains are slices that were not written now: until now all of their rows were published.
+            # The rest are slices that were not written now; all of their rows were published until now.
             for key, count in elsewhere.items():
                 db.execute(
                     f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
@@ -100,7 +100,7 @@ class Filling:
         return done
 
     def _carry(self, db: duckdb.DuckDBPyConnection, key: SliceKey) -> None:
-        """Take over the rows of a slice, and what the ledger says of it."""
+        """Copy the rows of a slice and its ledger entry from the previous file."""
         where, values = _of_slice(key)
         table = self._catalogue.lake_tables[key.full_name]
         wanted = [column for column, _ in duckdb_columns(table, self._policies)]
@@ -125,7 +125,7 @@ class Filling:
 
 
 def is_derived(catalogue: Catalogue, key: SliceKey) -> bool:
-    """Whether a slice follows from others: a history, or the log of runs."""
+    """Whether a slice is derived from others: a history, or the log of runs."""
     return all(table.full_name != key.full_name for table in catalogue.tables())
 
 
@@ -144,7 +144,7 @@ def _replace(
     *,
     is_empty: bool,
 ) -> None:
-    """Put a slice in the place of its former rows, of which there are none in an empty file."""
+    """Replace a slice's rows; an empty file has none to replace."""
     source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
     stored = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     columns = ", ".join(quote(column) for column, _ in wanted if column in stored)
@@ -164,5 +164,5 @@ def _take_over(
 
 
 def _of_slice(key: SliceKey) -> tuple[str, list[str]]:
-    """The condition that a slice's rows fulfil, and its values."""
+    """The SQL condition for a slice's rows, and its parameters."""
     return ("portal = ? AND month = ?", [key.portal, key.month]) if key.month else ("portal = ?", [key.portal])

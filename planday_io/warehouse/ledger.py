@@ -1,7 +1,7 @@
-"""The schema `sync`: what each published slice is, and what was published. The proof behind the numbers.
+"""The schema `sync`: the provenance of each published slice, the proof behind the numbers.
 
-`sync.slices` and `sync.derived` come from the slices' own metadata, so that a rebuild finds them. `sync.runs` is a table of
-the lake like all others (`planday_io.lake.runs`).
+`sync.slices` and `sync.derived` come from the slices' metadata, so a rebuild restores them. `sync.runs` is a table of
+the lake like any other (`planday_io.lake.runs`).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Published:
     forgotten: str
 
     def is_looser_than(self, policies: PrivacyPolicy) -> bool:
-        """Whether it may hold values that the policies do not allow in that form any more."""
+        """Whether it may hold values in a form that the policies no longer allow."""
         now = privacy_of(policies)
         return any(policy not in ("drop", now.get(name)) for name, policy in self.privacy.items())
 
@@ -99,7 +99,7 @@ def privacy_of(policies: PrivacyPolicy) -> dict[str, str]:
 
 
 def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
-    """How the connected file was made, or None when it does not say so: an earlier version wrote it."""
+    """How the connected file was made; None if an earlier version wrote it, which did not record that."""
     try:
         row = db.execute(f"SELECT definitions, privacy, forgotten FROM {PUBLICATION}").fetchone()
     except duckdb.CatalogException:
@@ -108,7 +108,7 @@ def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
 
 
 class SliceRow(NamedTuple):
-    """What the ledger says of a slice. Files of earlier versions lack some of it."""
+    """The ledger entry of a slice. Files of earlier versions lack some columns."""
 
     table_name: str
     portal: str
@@ -120,7 +120,7 @@ class SliceRow(NamedTuple):
 
 
 def read_slices(db: duckdb.DuckDBPyConnection) -> list[SliceRow]:
-    """The slices of the connected file, those that follow from others included."""
+    """The slices of the connected file, including derived ones."""
     found: list[SliceRow] = []
     for name, read_at in ((SLICES, "fetched_at"), (DERIVED, "changed_at")):
         there = columns_of(db, name)
@@ -139,7 +139,7 @@ def read_slices(db: duckdb.DuckDBPyConnection) -> list[SliceRow]:
 
 
 def columns_of(db: duckdb.DuckDBPyConnection, name: str) -> set[str]:
-    """The columns of a table of the connected file; none where it has no such table."""
+    """The columns of a table of the connected file; empty if there is no such table."""
     schema, _, table = name.partition(".")
     rows = db.execute(
         "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = ? "
@@ -150,7 +150,7 @@ def columns_of(db: duckdb.DuckDBPyConnection, name: str) -> set[str]:
 
 
 def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
-    """Note how the file was made."""
+    """Record how the file was made."""
     db.execute(f"DELETE FROM {PUBLICATION}")
     db.execute(
         f"INSERT INTO {PUBLICATION} VALUES (?, ?, ?)", [made.definitions, json.dumps(made.privacy), made.forgotten]
@@ -160,7 +160,7 @@ def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
 def record(
     db: duckdb.DuckDBPyConnection, key: SliceKey, provenance: Provenance, elsewhere: int, *, is_derived: bool
 ) -> None:
-    """Write the row of a slice in place of its former one.
+    """Replace the ledger row of a slice.
 
     Args:
         db: the new file, in a transaction.
@@ -217,7 +217,7 @@ def _values(key: SliceKey, provenance: Provenance, elsewhere: int) -> tuple[obje
 
 
 def runs_shown(warehouse: Path) -> set[str] | None:
-    """Ids of the runs that wrote what a warehouse file shows now, or None where no file tells."""
+    """Ids of the runs that wrote the slices a warehouse file shows, or None if there is no readable file."""
     if not warehouse.exists():
         return None
     try:

@@ -1,6 +1,6 @@
-"""What the warehouse shows and the lake no longer has: reported, and refused where rows would be gone for good.
+"""Finds what the warehouse shows and the lake no longer has: reported, or refused if rows would be lost for good.
 
-Not here: damaged files (`planday_io.lake.parquet`), a lake that is missing as a whole (`planday_io.lake.presence`).
+Damaged files are `planday_io.lake.parquet`; a lake that is missing altogether is `planday_io.lake.presence`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Losses:
         lake: the record.
         warehouse: the file, for errors.
         catalogue: the tables there are.
-        accepts: let go what the lake no longer has.
-        removed_portal: key of a portal that was taken out, or empty.
+        accepts: accept the loss of what the lake no longer has.
+        removed_portal: key of a portal that was removed, or empty.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class Losses:
         self._accepts = accepts
         self._removed_portal = removed_portal
         self.problems: dict[SliceKey, StorageError] = {}
-        """What was found, by slice."""
+        """The problems found, by slice."""
 
     def lost(self, current: Standing | None) -> set[SliceKey]:
-        """Slices that the file shows and the lake has no file for. They are reported, and their rows stay."""
+        """Slices that the file shows and the lake has no file for: reported, and their rows stay."""
         lost = {key for key in self.shown(current) if not os.path.lexists(self._lake.path(key))}
         for key in sorted(lost, key=str):
             self.problems[key] = LostSliceError(lost_text(key, "the lake has no file for it"))
         return lost
 
     def shown(self, current: Standing | None) -> list[SliceKey]:
-        """Slices that the file shows and that must not get lost."""
+        """Slices that the file shows and that must not be lost."""
         if current is None or self._accepts:
             return []
         tables = self._catalogue.lake_tables
@@ -56,7 +56,7 @@ class Losses:
         return [key for key in current.shown if key.full_name in tables and key.portal not in moving]
 
     def is_current(self, key: SliceKey, provenance: Provenance, current: Standing | None) -> bool:
-        """Whether a slice is no older than what the file shows of it, as one from a backup would be."""
+        """Whether a slice is at least as new as in the file; one from a backup is not."""
         shown = current.shown.get(key) if current is not None and not self._accepts else None
         why = older_text(key, provenance, shown.slice_id, shown.read_at) if shown is not None else ""
         if why:
@@ -64,7 +64,7 @@ class Losses:
         return not why
 
     def refuse_loss(self, current: Standing | None, kept: Collection[SliceKey]) -> None:
-        """A new file holds what the lake has, so whatever only the present one shows would be gone."""
+        """Refuse a new file if it would lose rows that only the present one has."""
         gone = [key for key in self.shown(current) if key not in kept]
         if gone:
             first = min(gone, key=str)
@@ -79,7 +79,7 @@ class Losses:
         known: set[str] = set()
         for key in self.shown(current):
             number, portal = current.shown[key].portal_id, key.portal
-            # One slice per portal tells.
+            # One slice per portal is enough.
             if not number or portal in known or (provenance := self._lake.usable_provenance(key)) is None:
                 continue
             known.add(portal)

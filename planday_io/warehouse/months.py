@@ -1,7 +1,7 @@
-"""One row per key where slices are months.
+"""One row per key in tables with a slice per month.
 
-A row that was moved from one month to another may stand in both slices until both are read again. The one that was read
-last is published, the others are counted (docs/decisions.md#lake-and-warehouse). Children go where their parents go.
+A row that moved to another month may be in both slices until both are read again. The one read last is published, the others
+are counted (docs/decisions.md#lake-and-warehouse). Child rows follow their parents.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def keep_latest(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, written: Se
 
 
 def _find(db: duckdb.DuckDBPyConnection, table: Table, portal: str, months: list[str]) -> None:
-    """The rows to delete, of keys that stand in one of the months, into the temporary table `doubled`."""
+    """Select the rows to delete, for keys in one of the months, into the temporary table `doubled`."""
     name = f"{quote(table.domain)}.{quote(table.name)}"
     keys = ", ".join(quote(column) for column in table.key)
-    # A row without a whole key is no other row's double.
+    # A row with a null in its key duplicates no other row.
     complete = " AND ".join(f"{quote(column)} IS NOT NULL" for column in table.key)
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE doubled AS SELECT * FROM (SELECT rowid AS row_number, month, {keys}, "

@@ -1,10 +1,10 @@
 """The place of the warehouse file: where its links lead, the logs of other programs beside it, and who holds it open.
 
-DuckDB replays a write-ahead log on whatever file has its name without `.wal`. This package never leaves a log, so each one
-there is another program's, with edits that every reader would see. It is renamed to a name that no DuckDB reads, and kept.
+DuckDB replays a write-ahead log on whatever file has its name without `.wal`. This package never leaves a log, so any
+log is another program's, with edits that every reader would see. It is kept under a name that DuckDB does not read.
 DuckDB 2.0 puts the log beside the file that a link leads to, earlier versions beside the link, so both are checked.
 
-Not here: what is in the file (`standing`), renewing it (`publish`).
+The file's content is `standing`, renewing it is `publish`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
 _ASIDE = ".set-aside-"
 _MAGIC = b"DUCK"
 _HEADERS = 3 * 4096
-"""The main header and the two database headers, of which each checkpoint writes one with a higher iteration."""
+"""Size of the main header and two database headers; each checkpoint writes one of those with a higher iteration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Holder:
     """A program that has the file open for writing.
 
     Args:
-        pid: its process, or 0 where that is not known, as from another container.
+        pid: its process id, or 0 if unknown, for instance in another container.
         name: of the program, or empty.
     """
 
@@ -58,7 +58,7 @@ class Place:
 
     @property
     def file(self) -> Path:
-        """The file itself, at the end of all links, whether it exists or not. Raises StorageError."""
+        """The file that all links lead to, existing or not. Raises StorageError."""
         with storage_errors(self.path, "find the warehouse behind the link"):
             return link_target(self.path)
 
@@ -92,14 +92,14 @@ class Place:
         return moved
 
     def keep_copy(self) -> Path:
-        """Keep the file as it is now under another name, because it holds another program's work. Raises OSError."""
+        """Keep a copy of the present file under another name, because it holds another program's work. Raises OSError."""
         file = self.file
         name = _aside_name(file, "duckdb")
         keep_copy(file, name)
         return name
 
     def set_aside(self) -> list[Path]:
-        """What was set aside and not removed since, oldest first."""
+        """Files that were set aside and still exist, oldest first."""
         folders = dict.fromkeys(name.parent for name in self._names())
         names = dict.fromkeys(name.name for name in self._names())
         return sorted(
@@ -108,22 +108,22 @@ class Place:
         )  # fmt: skip
 
     def is_duckdb(self) -> bool:
-        """Whether the file begins as a DuckDB file does. Raises StorageError."""
+        """Whether the file begins like a DuckDB file. Raises StorageError."""
         with storage_errors(self.file, "read"), self.file.open("rb") as file:
             return file.read(12)[8:] == _MAGIC
 
     def headers(self) -> str:
-        """Fingerprint of the file's headers: another one after every edit that reached the file. Raises StorageError."""
+        """Fingerprint of the file's headers; it changes with every edit that reaches the file. Raises StorageError."""
         return headers_of(self.file)
 
     def holder(self) -> Holder | None:
-        """Who has the file open for writing, as far as can be told: None also where this system cannot tell."""
+        """The program that has the file open for writing; None if there is none or the system cannot tell."""
         with suppress(OSError):
             return _lock_holder(self.file)
         return None
 
     def _logs(self) -> list[tuple[Path, Path]]:
-        """Each log with the name of the file that it would be replayed on."""
+        """Each log with the file it would be replayed on."""
         both = [(name, Path(f"{name}{ending}")) for name in self._names() for ending in _LOGS]
         return [(name, log) for name, log in both if os.path.lexists(log)]
 
@@ -146,9 +146,9 @@ def headers_of(file: Path) -> str:
 
 
 def set_aside_leftovers(path: Path) -> list[Path]:
-    """Set logs aside that a killed program left, or one that still writes to a file that was replaced.
+    """Set aside logs of a killed program, or of one that still writes to a replaced file.
 
-    The log of a program that has the present file open stays: that file cannot be read by anybody until it is renewed.
+    The log of a program that has the present file open stays: nobody can read that file until it is renewed.
 
     Args:
         path: of the warehouse, as configured.
@@ -165,11 +165,11 @@ def _aside_name(file: Path, ending: str) -> Path:
 
 
 _FLOCK = {"linux": ("hhqqi4x", (0, 1, 4)), "darwin": ("qqihh", (3, 4, 2))}
-"""Layout of `struct flock`, and where type, whence and process id are in it."""
+"""Layout of `struct flock`, and the positions of type, whence and process id."""
 
 
 def _lock_holder(file: Path) -> Holder | None:
-    """Who holds a lock for writing on the file: DuckDB locks what it opens, with fcntl."""
+    """The holder of a write lock on the file: DuckDB locks files with fcntl."""
     layout = _FLOCK.get(sys.platform)
     if layout is None:
         return None
@@ -178,7 +178,7 @@ def _lock_holder(file: Path) -> Holder | None:
     form, (kind_at, whence_at, pid_at) = layout
     values = [0] * 5
     values[kind_at], values[whence_at] = fcntl.F_RDLCK, os.SEEK_SET
-    # Closing it ends locks that this process has on the file, which are those of readers only.
+    # Closing releases this process's locks on the file, which are only readers' locks.
     handle = os.open(file, os.O_RDONLY)
     try:
         answer = struct.unpack(form, fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(form, *values)))
@@ -191,7 +191,7 @@ def _lock_holder(file: Path) -> Holder | None:
 
 
 def _program(pid: int) -> str:
-    """The name of a process, or empty where this system does not show it."""
+    """The name of a process, or empty if the system does not show it."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,18 +1,18 @@
-"""From the lake to `warehouse.duckdb`: a copy, the changed slices, checks, a rename.
+"""Publishes the lake to `warehouse.duckdb`: copy the file, write changed slices, check, rename.
 
-Why not write into the file: DuckDB lets one process write, and a reader blocks it (of twelve concurrent writers eleven
-failed). Readers keep the file they opened until they connect again, so nobody ever sees half a publication.
+It does not write into the file itself, because DuckDB allows one writing process and readers block it (of twelve concurrent
+writers eleven failed). Readers keep the file they opened until they connect again, so nobody sees half a publication.
 
-What one run wrote appears together: slices of runs in progress are left for later. A file is written anew, from the whole
-lake, where a copy could keep what must be gone: when the privacy policy became stricter, when somebody was forgotten, or when
-another program edited the file.
+Slices of one run appear together: those of runs in progress are left for later. The file is rebuilt from the whole lake if a
+copy could keep what must be removed: when the privacy policy became stricter, when somebody was forgotten, or when another
+program edited the file.
 
-A slice that cannot be used (damaged, unreadable, lost) is left out and reported as a problem; its previous rows stay, and
-the rest is published. Where that would take rows away that nothing else holds, the publication is refused.
+A slice that cannot be used (damaged, unreadable, lost) is reported as a problem; its previous rows stay, and the rest is
+published. The publication is refused if rows would be lost that exist nowhere else.
 
     place: links, logs of other programs ─► standing: is the file ours, what does it show ─► filling: rows ─► rename ─► place
 
-Not here: what a slice is (`planday_io.lake`), tables and marts (`definitions`), the ledger (`ledger`).
+Slices are `planday_io.lake`; tables and marts `definitions`; the schema `sync` is `ledger`.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ from planday_io.warehouse.standing import Record, Standing, attached, explained,
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a publication did.
+    """The result of a publication.
 
     Args:
-        slices: how many slices were replaced; 0 when the warehouse was current.
+        slices: number of slices replaced; 0 if the warehouse was current.
         rows: of those slices.
-        seconds: it took.
-        is_rebuild: whether everything was written anew.
-        notices: what people should know about the file, such as edits of another program.
-        problems: slices that could not be used, and why. Their previous rows stay.
+        seconds: duration.
+        is_rebuild: whether the file was rebuilt.
+        notices: messages about the file for people, such as edits by another program.
+        problems: unusable slices, and why. Their previous rows stay.
     """
 
     slices: int
@@ -79,23 +79,23 @@ def publish(
 ) -> Publication:
     """Bring the warehouse file up to date with the lake.
 
-    One process publishes at a time; one that waited finds its slices published by the other and does nothing.
+    One process publishes at a time; a process that waited finds its slices published and does nothing.
 
     Args:
         lake: the record.
         warehouse: the file to renew, or a link to it.
         catalogue: the tables there are; slices of other tables are left alone.
-        policies: what is stricter than a slice allows is taken out of it first.
+        policies: values that they no longer allow are removed from slices first.
         state: folder of locks.
-        rebuild: write a new file from the whole lake, also with what runs in progress wrote so far, whatever file is there,
-            and without what the lake no longer has.
-        compare_all: look at every slice instead of those known to have changed.
-        forgetting: write a new file because something was taken out of the lake: no copy of the previous one may stay, and
+        rebuild: write a new file from the whole lake, including slices of runs in progress and without what the lake no
+            longer has, whatever file is there.
+        compare_all: compare every slice, not only those known to have changed.
+        forgetting: write a new file because data was removed from the lake: no copy of the previous file may stay, and
             nothing else may be missing.
-        removed_portal: key of the portal that was taken out as a whole, or got another key. Nothing else may be missing then.
+        removed_portal: key of a portal that was removed or renamed. Nothing else may be missing then.
 
     Raises:
-        PublicationError: the file is as it was before.
+        PublicationError: the file is unchanged.
     """
     began = time.monotonic()
     try:
@@ -118,7 +118,7 @@ def publish(
 
 
 class _Publisher:
-    """One publication. Make and use it within the lock of publications."""
+    """One publication. Create and use it within the publication lock."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class _Publisher:
             is_anew = self._must_be_anew(current) or rebuild
             self._follow_histories()
             lost = self._losses.lost(current)
-            # What a run in progress replaced is in no other file now, so a new file takes it over.
+            # A rebuild must include slices of running runs: their predecessors no longer exist.
             takes_held = rebuild or (is_anew and current is not None)
             keys = self._candidates(current, is_anew=is_anew, compare_all=compare_all, takes_held=takes_held)
             with self._lake.frozen(key for key in keys if key not in lost and key not in self._blocked) as frozen:
@@ -201,7 +201,7 @@ class _Publisher:
 
     @contextmanager
     def _standing(self, *, rebuild: bool) -> Iterator[Standing | None]:
-        """The file that is there; None where there is none, or where it may be replaced whatever it is."""
+        """The present file; None if there is none, or if it may be replaced whatever it is."""
         if not os.path.lexists(self._place.file):
             yield None
             return
@@ -231,20 +231,20 @@ class _Publisher:
             try:
                 tighten(self._lake, self._catalogue, self._policies, [key])
             except DamagedSliceError:
-                # Reported where the slices are checked.
+                # Reported when the slices are checked.
                 continue
             except StorageError as error:
                 self._blocked[key] = error
         if current is not None and not everything:
-            # A row that was left out for that of another month may be wanted again when either is replaced.
+            # A row left out in favour of another month may be needed again when either month is replaced.
             touched = {(self._endpoint(key), key.portal) for key in keys if key.month}
             keys += [key for key in current.doubled - set(keys) if (self._endpoint(key), key.portal) in touched]
         return keys
 
     def _without_renames(self, keys: list[SliceKey], *, is_anew: bool) -> list[SliceKey]:
-        """Without slices of portals whose rename is not finished: readers see all of them under one name, and once.
+        """Leave out slices of portals with an unfinished rename: readers see all of a portal's slices under one name, once.
 
-        A new file takes them over, each under its present name.
+        A new file includes them, each under its present name.
         """
         pairs = unfinished_renames(self._lake.root)
         moved = {portal for pair in pairs for portal in pair}
@@ -268,12 +268,12 @@ class _Publisher:
         )
 
     def _must_hide(self, current: Standing) -> bool:
-        """Whether the file may hold what must not be in it any more: then no copy of it is kept, either."""
+        """Whether the file may hold data that must be removed, so that no copy of it may be kept."""
         made = current.made
         return made is not None and (made.is_looser_than(self._policies) or made.forgotten != self._wanted.forgotten)
 
     def _may_carry(self, key: SliceKey, current: Standing) -> bool:
-        """Whether the rows that the present file shows of a damaged slice can be taken over."""
+        """Whether the present file's rows of a damaged slice can be copied."""
         return (
             key in current.shown
             and key.portal != self._removed_portal
@@ -294,11 +294,11 @@ class _Publisher:
         for key, error in unusable.items():
             self._problems[key] = error
             if isinstance(error, DamagedSliceError):
-                # Looked at again until it is whole: a damaged file stays a problem.
+                # Checked again until it is intact: a damaged file remains a problem.
                 self._lake.publish_again(key)
 
     def _endpoint(self, key: SliceKey) -> str:
-        """What months of the same rows have in common; a history's versions stand in several of them rightly."""
+        """What slices of the same rows have in common; versions of a history may rightly be in several months."""
         if key.full_name in self._catalogue.lake_tables and filling.is_derived(self._catalogue, key):
             return key.full_name
         return self._catalogue.endpoint_of(key.full_name).name
@@ -323,11 +323,11 @@ class _Publisher:
                     raise explained(error, place.path) from None
                 finally:
                     wal.unlink(missing_ok=True)
-                # From here to the rename it takes no time: what is on its way to the disk already is not waited for again.
+                # Flushed now, so that the flush before the rename has nothing left to wait for.
                 with temporary.open("rb") as file:
                     os.fsync(file.fileno())
                 built = headers_of(temporary)
-                # Of the present file as well: a kill before the rename leaves it in its place.
+                # The present file's headers as well: a kill before the rename leaves it in place.
                 present = [current.headers] if current is not None and not current.is_edited else []
                 self._record.note([*present, built])
                 if self._keeps and not must_hide:
@@ -339,19 +339,19 @@ class _Publisher:
             self._remove_set_aside()
 
     def _remove_set_aside(self) -> None:
-        """Copies that were set aside may hold what was taken out of the warehouse and the lake."""
+        """Remove copies that were set aside: they may hold data removed from warehouse and lake."""
         files = [*self._place.set_aside(), *self._lake.damaged_files()]
         for file in files:
             with storage_errors(file, "remove a file that was set aside"):
                 file.unlink(missing_ok=True)
         if files:
             self._notices.append(
-                f"{len(files)} files that had been set aside were removed, because they may hold what has to be gone: "
+                f"{len(files)} files that had been set aside were removed, because they may hold data that must be removed: "
                 + ", ".join(file.name for file in files)
             )
 
     def _prepare(self, temporary: Path, current: Standing | None, *, is_anew: bool) -> Path | None:
-        """Begin the new file, as a copy or empty; then returns the previous one, where it can be read."""
+        """Create the new file, as a copy or empty. If empty, return the previous file if it is readable."""
         if is_anew or current is None:
             temporary.unlink()
             return current.source if current is not None else None
@@ -362,10 +362,10 @@ class _Publisher:
         return None
 
     def _settle(self, built: str, moved: list[Path], holder: Holder | None) -> None:
-        """Look at the file under its own name, as a reader would: no log may be applied to it."""
+        """Check the file under its final name, as a reader opens it: no log may be applied to it."""
         place = self._place
         for _ in range(5):
-            # A program that has the previous file open may begin a log beside the new one at any time.
+            # A program that has the previous file open may create a log beside the new one at any time.
             moved += place.set_aside_logs()
             if place.headers() != built:
                 break
@@ -373,7 +373,7 @@ class _Publisher:
                 with attached(place.path) as db:
                     is_clean = filling.log_bytes(db) == 0
             except duckdb.Error:
-                # Another program has opened it for writing in between; it can have changed nothing yet but a log.
+                # Another program opened it for writing in between; so far it can only have written a log.
                 is_clean = not place.logs()
             if is_clean and not place.logs():
                 self._record.note([built])

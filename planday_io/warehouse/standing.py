@@ -1,9 +1,8 @@
-"""What the warehouse file is before it is renewed: whether it is ours, as it was published, and what it shows.
+"""Inspects the warehouse file before a publication: is it ours, is it as published, which slices does it show?
 
-A publication begins with a copy, so edits of another program that reached the file itself would live on in it. The headers
-of the file as it was published are noted in the state folder; a file with other headers is written again from the lake.
-
-Not here: the place of the file and logs beside it (`place`), renewing it (`publish`).
+A publication starts from a copy, so edits by another program would survive in it. The headers of the published file are
+recorded in the state folder; a file with other headers is rebuilt from the lake. The file's path and logs are `place`,
+renewing it is `publish`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Shown:
     Args:
         slice_id: of the slice.
         read_at: UTC instant of the read.
-        portal_id: Planday's id of its portal, or None where the ledger does not say.
+        portal_id: Planday's id of its portal, or None if the ledger lacks it.
     """
 
     slice_id: str
@@ -45,16 +44,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The file that is there now.
+    """The present file.
 
     Args:
-        made: how it was made, or None when it does not say so.
-        is_retyped: a column has another type than it should have.
+        made: how it was made, or None if it does not say.
+        is_retyped: a column has the wrong type.
         shown: the slices in it.
-        doubled: slices of which rows were left out for those of another month.
-        is_edited: it is not as it was published.
-        is_known: it was noted how it was published; otherwise nobody can tell whether it was edited.
-        source: the file to read, which is a copy where another program has the file open for writing.
+        doubled: slices with rows that were left out in favour of another month.
+        is_edited: it differs from what was published.
+        is_known: its headers were recorded when it was published; otherwise edits cannot be detected.
+        source: the file to read; a copy if another program has the file open for writing.
         headers: fingerprint of its headers.
         holder: that program.
     """
@@ -71,7 +70,7 @@ class Standing:
 
     @property
     def is_copy(self) -> bool:
-        """Whether `source` is a copy that may be used up."""
+        """Whether `source` is a temporary copy."""
         return self.holder is not None
 
 
@@ -93,7 +92,7 @@ class Record:
         self._file = state / "publication.json"
 
     def headers(self) -> list[str] | None:
-        """Of the last publication, and of one that was under way; None where nothing is noted, or nothing usable."""
+        """Headers of the last publication and of one in progress; None if there is no usable record."""
         try:
             noted = read_record(self._file, _Noted, "how the warehouse was published")
         except DamagedFileError:
@@ -101,7 +100,7 @@ class Record:
         return list(noted.headers) if noted else None
 
     def note(self, headers: Sequence[str]) -> None:
-        """Note headers in place of the previous ones. Raises StorageError."""
+        """Record headers in place of the previous ones. Raises StorageError."""
         write_record(self._file, _Noted(tuple(headers)))
 
 
@@ -109,10 +108,10 @@ class Record:
 def standing(
     place: Place, record: Record, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
 ) -> Iterator[Standing]:
-    """Look at the file that is there.
+    """Inspect the present file.
 
     Raises:
-        PublicationError: it is not a warehouse of this package.
+        PublicationError: it is not a warehouse of this program.
     """
     if place.file.is_dir():
         raise PublicationError(
@@ -145,7 +144,7 @@ def standing(
                 f"{place.path} was not written by this program: it has no table {ledger.SLICES}. {_ADVICE}"
             )
         made, is_retyped, shown, doubled = found
-        # Another program may have written while the file was copied: whole are copies between two equal looks only.
+        # Another program may have written during the copy: it is intact only if the headers are equal before and after.
         is_edited = noted is not None and (before not in noted or (copy is not None and headers_of(copy) != before))
         yield Standing(
             made, is_retyped, shown, doubled, is_edited, noted is not None, copy or place.file, before, holder
@@ -164,7 +163,7 @@ _Contents = tuple[ledger.Published | None, bool, dict[SliceKey, Shown], frozense
 def _contents(
     db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
 ) -> _Contents | None:
-    """What the connected file says of itself, or None where it is not ours."""
+    """What the connected file records about itself, or None if it is not ours."""
     if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db, ledger.SLICES):
         return None
     made = ledger.read_publication(db)
@@ -179,7 +178,7 @@ def _contents(
 
 
 def require_lake(lake: Lake, warehouse: Path, state: Path) -> None:
-    """Look whether a lake is the one that was written before, also where the state folder is new: the warehouse tells then.
+    """Check that a lake is the one that was written before; with a new state folder, by comparing it with the warehouse.
 
     Raises:
         LostSliceError: it is not. Nothing may be written.
@@ -192,7 +191,7 @@ def require_lake(lake: Lake, warehouse: Path, state: Path) -> None:
         with attached(place.file) as db:
             shown = ledger.read_slices(db)
     except duckdb.Error:
-        # Not a warehouse, or in use: the publication says so.
+        # Not a warehouse, or in use: the publication reports it.
         return
     if shown:
         raise LostSliceError(
@@ -206,8 +205,8 @@ def require_lake(lake: Lake, warehouse: Path, state: Path) -> None:
 
 @contextmanager
 def attached(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The file, open for reading. Attached, because `connect` gives a process the file that it has open already under that
-    name, which may have been replaced since.
+    """The file, open for reading. Attached, because `connect` returns a file that this process has already open under that
+    name, which may have been replaced.
     """
     with duckdb.connect(":memory:") as db:
         db.execute("SET TimeZone = 'UTC'")
@@ -225,7 +224,7 @@ def _is_locked(error: duckdb.Error) -> bool:
 
 
 def explained(error: duckdb.Error, warehouse: Path) -> StorageError:
-    """DuckDB reports a full disk as its own error; the text may hold file names, never rows."""
+    """An error of DuckDB as ours; its text may hold file names, never rows."""
     full = "no space left" in str(error).lower() or "out of disk" in str(error).lower()
     if full:
         import errno

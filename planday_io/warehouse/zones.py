@@ -1,8 +1,7 @@
-"""Which time zone each portal's local times are in, and the offsets of those zones, as two tables beside the ledger.
+"""Two tables beside the ledger: the time zone of each portal's local times, and the offsets of those zones.
 
-Marts take instants from these tables rather than from DuckDB's own zones. So every client gets the same instants,
-whichever zones its version knows, a name that it would refuse takes no mart down, and what is taken for a name that nobody
-knows is written down.
+Marts compute instants from these tables, not from DuckDB's zones. So every client gets the same instants whichever zones its
+version knows, a name that DuckDB would refuse breaks no mart, and the zone used for an unknown name is on record.
 """
 
 from __future__ import annotations
@@ -53,13 +52,13 @@ _NAMED = (
 )
 _OF_PORTALS = (
     "SELECT portal, time_zone, configured_time_zone FROM portal.portals "
-    # Punches are stamped with the zone of portals.yaml, so they know it where the portal itself was not read.
+    # Punches carry the zone of portals.yaml, so it is known even if the portal itself was not read.
     "UNION ALL SELECT portal, NULL, max(time_zone) FROM punchclock.punch_clock_shifts GROUP BY portal"
 )
 _BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - local times are what the table is about
 _FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2070, 1, 1, tzinfo=UTC)
 _STEP = timedelta(days=14)
-"""No zone changed its clocks and back within a fortnight (Morocco does so within five weeks)."""
+"""Step for finding offset changes: no zone changed its clocks and back within a fortnight (Morocco: within five weeks)."""
 
 
 def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
@@ -67,7 +66,7 @@ def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
 
     Args:
         db: connected to it.
-        again: compute offsets also of zones that have them already.
+        again: recompute offsets of zones that have them already.
     """
     names: dict[str, set[str]] = {}
     for portal, name in db.execute(_NAMED).fetchall():
