@@ -27,18 +27,18 @@ DOMAINS = (
     "revenue",
     "contract_rules",
 )
-"""Domains a configuration may name. One without tables in the catalogue stands for none."""
+"""Domains that a configuration may name, including some without tables."""
 
 VERSION = 2
-"""Of the declarations as a whole; written into every slice. Raise it when a column changes type or meaning."""
+"""Version of the declarations, written into every slice. Raise it when a column changes type or meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A set of endpoints whose tables do not clash and whose fan-outs find their parents.
+    """A consistent set of endpoints: no table twice, and every fan-out's parent exists.
 
     Args:
-        endpoints: parents of a fan-out before what is fanned out over them.
+        endpoints: parents come before the endpoints that fan out over them.
         histories: the history of each table that has one, by the table's full name.
         lake_tables: every table with slices in the lake, by full name: those of endpoints, histories, the log of runs.
     """
@@ -106,7 +106,7 @@ class Catalogue:
     ) -> tuple[Endpoint, ...]:
         """Endpoints with tables that are included, not excluded and, where names are given, among those; see `select`.
 
-        Hundreds of portals ask for the same, so answers are kept.
+        Cached, because hundreds of portals have the same resources.
         """
         known = self._chosen.get((include, exclude, names))
         if known is None:

@@ -1,7 +1,6 @@
-"""How rows are asked for: values, refused at construction when they contradict themselves.
+"""The types that declare an endpoint; a contradictory value is refused at construction.
 
-Belongs here: the vocabulary of requests. Does not belong here: any endpoint itself (see the modules of the domains), what
-a table is (`model`), and anything that sends a request.
+The endpoints themselves are in the modules of the domains; tables are declared with `model`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Grid = Literal["portal", "month"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """Offset paging: `limit` rows at most are asked for, and stepping follows the rows received."""
+    """Offset paging: each request asks for `limit` rows, and the offset advances by the rows received."""
 
     limit: int
     limit_param: str = "limit"
@@ -30,9 +29,9 @@ class Pages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptIn:
-    """Values of one query parameter that ask for sensitive members.
+    """Values of a query parameter that request sensitive members.
 
-    Sent only for columns that the privacy policy does not drop, and only where the API gives them to the token.
+    Sent only for columns that the privacy policy keeps, and only if the token has access to them.
 
     Args:
         param: the query parameter; several values are joined by commas (observed).
@@ -45,7 +44,7 @@ class OptIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A range of days that is asked for.
+    """The range of days to request.
 
     Where the API's idea of a range is not known (which of a row's dates it tests, in which zone) more is asked for and
     what belongs to another slice is cut off afterwards (docs/decisions.md#complete-reads).
@@ -53,11 +52,10 @@ class Window:
     Args:
         start_param: query parameter of the first day.
         end_param: query parameter of the last day.
-        wider_days: how many days more are asked for at either end.
-        longest_days: the longest range that the API takes; a longer one is split into ranges that share a day.
-        is_instant: the parameters are `yyyy-mm-ddT00:00`, and the last one is where the range ends, itself excluded.
-            Otherwise they are dates, both included.
-        begins: for tables with one slice per portal: the first day is that of `history_start`, or long ago.
+        wider_days: days added at either end.
+        longest_days: the longest range that the API accepts; a longer one is split into ranges that share a day.
+        is_instant: the parameters are `yyyy-mm-ddT00:00`, and the end is exclusive. Otherwise they are dates, both inclusive.
+        begins: for tables with one slice per portal: start at `history_start`, or long ago.
     """
 
     start_param: str
@@ -74,13 +72,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once:
-    """Rows of a second table to fan out over, each read once and again when any of its columns differs: people who left.
+    """A second parent table (people who left), each row of which is read once, and again when any of its columns changes.
 
-    Whether the API answers for them is not known, so a refusal (400, 404) is an answer as well: they are gone, are not asked
-    for again until their row changes, and what was read of them before stays.
+    It is not known whether the API answers for them, so a refusal (400, 404) is an answer too: they are not requested again
+    until their row changes, and rows read earlier stay.
 
     Args:
-        parent: full name of the second table. Only where a portal reads it itself.
+        parent: full name of the second table; used only if a portal reads it.
         column: with the id for the one path parameter of the fan-out.
     """
 
@@ -97,7 +95,7 @@ class FanOut:
         bind: path parameter (in the path, or in the value of a query parameter) -> the parent's column that fills it; ids.
         missing_statuses: statuses that mean the parent vanished between the list and this call; counted, not fatal. 400 is
             one of them for employees only: elsewhere it means that a parameter is wrong.
-        changed_by: the parent's column that tells when a row was last modified, or `*`: any of its columns differs. Then
+        changed_by: the parent's column with the time of last modification, or `*` for a change in any column. Then
             only new and modified rows are read, and what belongs to the others is carried over from the previous
             slice. None reads all of them.
         open_while_null: a column of the parent; while it is null the parent is read every time.
@@ -136,7 +134,7 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """Rows are only ever added: reads are merged by key into what is there, and nothing is taken away.
+    """A list to which rows are only ever added: reads are merged by key into the slice, and nothing is removed.
 
     Args:
         since_param: query parameter for the earliest row wanted, or None where there is none.
@@ -179,9 +177,9 @@ class Endpoint:
         docs: public address of its documentation.
         pages: None reads one unpaged document.
         params: fixed query parameters; their values may hold path parameters.
-        variants: further reads of the same with these parameters added, joined by key with the first.
-        opt_in: sensitive members on request.
-        window: the range of days to ask for.
+        variants: repeat the read with these parameters added, and join the rows by key with the first.
+        opt_in: sensitive members to request.
+        window: the range of days to request.
         change_detection: which months of another table it finds changed.
         none_statuses: statuses that mean "no rows", not an error.
     """
@@ -268,7 +266,7 @@ class Endpoint:
 
     @property
     def is_snapshot(self) -> bool:
-        """True when a complete read is the whole truth, so that rows missing from it are gone."""
+        """True if a complete read holds all rows, so that a missing row was deleted."""
         return self.feed is None
 
     @property

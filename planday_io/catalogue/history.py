@@ -1,6 +1,6 @@
 """The tables that are derived from others: each snapshot's history, and the log of runs.
 
-They have slices in the lake and tables in the warehouse like all others, and no endpoint.
+They have slices in the lake and tables in the warehouse like all others, but no endpoint.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ RUNS = Table(
 
 
 def has_history(endpoint: Endpoint, table: Table) -> bool:
-    """Whether versions of a table's rows are kept: of snapshots, and where the table says so."""
+    """Whether a table has a history: snapshots do, and tables that declare it."""
     return endpoint.is_snapshot and (endpoint.grid == "portal" or table.logs_changes)
 
 
 def history_of(table: Table) -> Table:
-    """The table of a snapshot's versions.
+    """The history table of a snapshot.
 
-    A column that is called like one of the versions' own (a rate's `valid_from`) is called `planday_valid_from` there.
+    A column with the name of a history column (a rate's `valid_from`) becomes `planday_valid_from` there.
     """
     taken = {column.name for column in VERSION_COLUMNS}
     columns = [replace(one, name=history_column(one.name)) if one.name in taken else one for one in table.columns]
@@ -78,5 +78,5 @@ def history_of(table: Table) -> Table:
 
 
 def history_column(name: str) -> str:
-    """What a column of a table is called in its history."""
+    """The name of a column in its table's history."""
     return f"planday_{name}" if name in {column.name for column in VERSION_COLUMNS} else name

@@ -1,7 +1,6 @@
-"""What a table is: values, refused at construction when they contradict themselves.
+"""The types that declare a table; a contradictory value is refused at construction.
 
-Belongs here: the vocabulary of tables. Does not belong here: any table itself (see the modules of the domains), how rows
-are asked for (`endpoint`), and anything that reads, types or writes data: each is a function of these values.
+The tables themselves are in the modules of the domains; requests are declared with `endpoint`.
 
 Source: docs/api-facts.md, which also says what the grades of confidence mean; the machine form is
 `planday_io/sandbox/openapi.yaml`.
@@ -16,10 +15,10 @@ from typing import Literal
 from planday_io.catalogue.naming import camel_case
 
 PrivacyClass = Literal["none", "identity", "contact", "sensitive", "pay", "free_text"]
-"""Class of a column; what is done with each class is the configuration's `privacy`."""
+"""The privacy class of a column; the configuration's `privacy` says what happens to each class."""
 
 Confidence = Literal["documented", "observed", "inferred", "unknown"]
-"""How well the shape is known. A retyped member is fatal for the first two, soft for the others."""
+"""How well a shape is known. A type mismatch fails the read for the first two, and goes to `_extra` for the others."""
 
 ScalarType = Literal["BIGINT", "VARCHAR", "TEXT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL", "JSON"]
 """DuckDB's names. DECIMAL is DECIMAL(18,4). TEXT is a VARCHAR column that takes any value, written as text (custom field
@@ -65,13 +64,13 @@ class Column:
         type: a scalar type, `ScalarList` or `StructList`.
         doc: one sentence; units and zones included.
         privacy: class of the values.
-        member: where the value stands in a row: dotted JSON path, by default the name in camelCase.
+        member: dotted JSON path of the value in a row, by default the name in camelCase.
             `{path_param}` takes the value of that path parameter, for rows that do not repeat their parent's id.
-            `@name` takes a value that the row source itself provides (`@parent`, the key of a map); `@zone` is the
+            `@name` takes a value that the row source provides (`@parent`, the key of a map); `@zone` is the
             portal's time zone, for rows that do not say theirs.
         confidence: how well type and meaning are known; None inherits the table's.
         references: full name of the table whose ids these are, or empty.
-        empty_is_unknown: an empty list says nothing about the row, so it is NULL.
+        empty_is_unknown: an empty list means that the value is unknown, so it is NULL.
     """
 
     name: str
@@ -107,16 +106,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Rows stand in a member of the answer: an array, one object, or the answer itself.
+    """Rows are in a member of the answer: an array, one object, or the answer itself.
 
-    The wrapper is taken leniently: a bare array where `data` was expected, and the reverse, are both read. An answer that
-    says nothing (null, an empty object, an error with status 200) is no empty list: only an empty array is one, or a total
-    of 0.
+    Wrappers are read leniently: a bare array where `data` was expected, and the reverse, both work. An answer that says
+    nothing (null, an empty object, an error with status 200) is no empty list: only an empty array or a total of 0 is.
 
     Args:
         member: dotted path of the rows.
-        form: what is documented there. `object_or_none`: one object, and an answer of nothing means that there is none.
-        envelope: `@name` -> dotted path of a value that stands once in the answer and belongs to each row (a currency).
+        form: the documented shape. `object_or_none`: one object; an empty answer means that there is none.
+        envelope: `@name` -> dotted path of a value that is in the answer once and belongs to each row (a currency).
     """
 
     member: str = "data"
@@ -153,7 +151,7 @@ class ChildMembers:
 class ChildArray:
     """Rows are the objects of an array member of each parent row. `@parent` is the parent's id.
 
-    They have no order that could be relied on, so the table counts them itself (`Table.ordinal`).
+    Their order is not reliable, so the table numbers them itself (`Table.ordinal`).
     """
 
     member: str
@@ -164,7 +162,7 @@ RowSource = Document | ObjectMap | ChildMembers | ChildArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A column with the id of an employee, and what it makes of the row. Forgetting a person goes by it.
+    """A column with the id of an employee, and the employee's role. Forgetting a person uses it.
 
     Args:
         column: holds the employee's id.
@@ -185,16 +183,16 @@ class Table:
 
     Args:
         key: the natural key within a portal; `portal` is always in front of it and not repeated here.
-        rows: where its rows stand in the answer. Children take `ChildArray` or `ChildMembers`, and their first key
+        rows: where its rows are in the answer. Children take `ChildArray` or `ChildMembers`, and their first key
             column is the parent's id (`@parent`).
         confidence: of the whole shape.
-        on_request: read only where a schedule or a command names it.
-        ordinal: the key column that counts rows whose key is otherwise equal, from 0. Rows are put in an order that
-            follows from their content first, so that it is the same however the API sorts them.
+        on_request: read only if a schedule or a command names it.
+        ordinal: the key column that numbers rows with otherwise equal keys, from 0. Rows are sorted by content first, so the
+            number does not depend on the API's order.
         month_by: None for tables with one slice per portal. For those with a slice per month, the date columns that
             say which month a row belongs to (the first that is not null); with none, or where all are null, it is
             the month that was asked for.
-        people: whose rows these are. A table without any belongs to nobody, or to whom its parent's rows belong.
+        people: the people its rows are about. Without any: nobody, or the people of its parent's rows.
         logs_changes: for tables with a slice per month: a history is kept. Snapshots always have one.
     """
 
@@ -246,7 +244,7 @@ class Table:
 
     @property
     def is_child(self) -> bool:
-        """True when the rows stand inside another table's rows."""
+        """True if the rows are inside another table's rows."""
         return isinstance(self.rows, ChildMembers | ChildArray)
 
     def column(self, name: str) -> Column:

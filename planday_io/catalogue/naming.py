@@ -1,7 +1,4 @@
-"""How Planday's names become ours: `dateTimeModified` is `date_time_modified`, and back.
-
-Nothing else belongs here.
-"""
+"""Converts Planday's names to column names and back: `dateTimeModified` is `date_time_modified`."""
 
 from __future__ import annotations
 

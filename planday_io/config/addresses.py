@@ -1,4 +1,4 @@
-"""What an address says about where it leads. Nothing is resolved or opened here."""
+"""Parses addresses, without resolving or opening them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def parts_of(url: str) -> SplitResult | None:
-    """The parts of an address, or None where it is none: no host, a port that is no number, white space, a password in it."""
+    """The parts of an address; None if it has no host, an invalid port, white space, or a password."""
     try:
         parts = urlsplit(url)
         is_good = bool(parts.scheme and parts.hostname) and (parts.port is None or parts.port > 0)
@@ -18,7 +18,7 @@ def parts_of(url: str) -> SplitResult | None:
 
 
 def is_loopback(url: str) -> bool:
-    """True when the address is this machine by its spelling: `localhost`, 127.0.0.0/8 or [::1]."""
+    """True if the address names this machine: `localhost`, 127.0.0.0/8 or [::1]."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""The grid of months: from `history_start` to the months ahead that are read, and the window that schedules re-read.
+"""The grid of months from `history_start` to the months read ahead, and the window that schedules read again.
 
 A portal's current month is that of its own time zone.
 """
@@ -25,7 +25,7 @@ def grid_months(config: Config, portal: str, now: datetime) -> list[str]:
 
 
 def window_months(config: Config, portal: str, now: datetime) -> list[str]:
-    """The months that the portal's schedules read again, oldest first; all of them are in the grid."""
+    """The months that the portal's schedules read again, oldest first; a part of the grid."""
     current = _current(config, portal, now)
     window = config.portals[portal].window
     first = max(shifted(current, -window.past_months), config.history_start)

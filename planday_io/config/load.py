@@ -1,7 +1,7 @@
-"""From `portals.yaml` to a checked `Config`; every mistake is told with file, line, key, found and expected.
+"""Loads `portals.yaml` into a validated `Config`; each mistake is reported with file, line, key, found and expected.
 
-YAML 1.2 through ruamel.yaml's round-trip loader: it keeps line numbers, runs no code, reads `off` and `no` as texts and
-refuses repeated keys. PyYAML speaks YAML 1.1, where the portal `no` (Norway) would be the key False.
+Uses ruamel.yaml's round-trip loader for YAML 1.2: it keeps line numbers, runs no code, reads `off` and `no` as texts and
+refuses repeated keys. PyYAML reads YAML 1.1, in which the portal `no` (Norway) would be the key False.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from planday_io.texts import TextError, decode
 Loc = tuple[str | int, ...]
 
 _YAML_FAULTS = (YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
-"""What ruamel.yaml raises: its own errors, and those of the values it makes."""
+"""Exceptions of ruamel.yaml: its own, and those of constructing values."""
 
 BUILT_IN_DEFAULTS: dict[str, Any] = {
     "timezone": "Europe/Copenhagen",
@@ -67,7 +67,7 @@ _EXPECTED = {
     "too_short": "at least one entry",
     "string_too_short": "a text that is not empty",
 }
-"""Error types of pydantic in the words of someone who writes YAML."""
+"""Pydantic's error types, in words for someone who writes YAML."""
 
 _SECRET_KEYS = frozenset({"refresh_token", "client_id", "hash_key", "password", "url"})
 _SHOWN_MISTAKES = 10
@@ -107,7 +107,7 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
         catalogue: what `resources` may name.
 
     Raises:
-        ConfigError: every mistake found, a line each.
+        ConfigError: all mistakes, one per line.
     """
     path = path.absolute()
     refuse_home(path.parent)
@@ -145,10 +145,10 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
 
 
 def _whole(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc, object, str]]:
-    """What is wrong with settings together: where, what was found, what was expected."""
+    """Contradictions between settings: where, what was found, what was expected."""
     now = datetime.now(UTC)
     for key, portal in config.portals.items():
-        # On the first day of a month, west of where it begins.
+        # On the first day of a month the portal may still be in the previous one.
         last = shifted(month_of(now.astimezone(ZoneInfo(portal.timezone)).date()), portal.window.future_months)
         if config.history_start > last:
             yield ("history_start",), config.history_start, f"a month that has begun where portal '{key}' is"
@@ -178,7 +178,7 @@ def _refuse_doubles(portals: Mapping[str, PortalConfig], path: Path, root: Comme
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`: mappings merge deeply, everything else replaces. A mapping of a secret replaces too."""
+    """Merge `above` over `below`: mappings merge deeply, anything else replaces, and so does a secret's mapping."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -188,7 +188,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parsed(path: Path) -> CommentedMap:
-    """The file with comments and line numbers, not checked. Raises ConfigError."""
+    """The parsed file with comments and line numbers, not validated. Raises ConfigError."""
     yaml = YAML(typ="rt")
     yaml.version = (1, 2)
     try:
@@ -221,7 +221,7 @@ def parsed(path: Path) -> CommentedMap:
 
 
 def _plain(node: Any) -> Any:  # noqa: ANN401 - outside data
-    """A node of ruamel.yaml without comments; dates become text, because 2025-01-01 is one to YAML and not to us."""
+    """A plain value from a ruamel.yaml node; YAML's dates (2025-01-01) become text."""
     if isinstance(node, Mapping):
         return {_plain(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -240,13 +240,13 @@ def _explain(error: ValidationError, path: Path, root: CommentedMap, under: Loc)
         context = detail.get("ctx", {})
         if "client_id" in detail["loc"] and isinstance(detail.get("input"), str) and "app_id" not in str(detail["loc"]):
             continue  # it is meant as the App ID itself, and that branch of the union says what is wrong
-        # Members of a union carry the union branch in their loc; a branch is no key of the file.
+        # Pydantic adds the branch of a union to `loc`; it is no key of the file.
         loc: Loc = (*under, *(part for part in detail["loc"] if part not in ("SecretRef", "str", "[key]")))
         loc = tuple(part for part in loc if not str(part).startswith(("constrained-str", "function-")))
         said = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
         expected = str(context.get("expected", said))
         found: object = detail.get("input")
-        # Somebody who writes a token in place of `env: NAME` has made it a key: it is not repeated.
+        # A token written in place of `env: NAME` has become a key: never repeat it.
         secret = any(part in _SECRET_KEYS for part in loc)
         if key := context.get("key"):
             found = _UNKNOWN_KEY
@@ -272,12 +272,12 @@ def _listed(mistakes: list[str]) -> str:
 
 
 class _Said(str):
-    """Words in place of what was found."""
+    """A description of the value found, without secrets."""
 
     __slots__ = ()
 
 
-_UNKNOWN_KEY = _Said("a key that is not known")
+_UNKNOWN_KEY = _Said("an unknown key")
 _HIDDEN = _Said("a text")
 
 
@@ -296,12 +296,12 @@ def _show(found: object) -> str:
 
 
 def _line(root: CommentedMap, loc: Loc) -> int:
-    """The line (from 1) of the deepest part of `loc` that stands in the file."""
+    """The line (from 1) of the deepest part of `loc` that is in the file."""
     line = 1
     node: Any = root
     for part in loc:
         if isinstance(node, CommentedMap) and part in node:
-            # What a merge key (`<<: *base`) brings has no line here.
+            # Values from a merge key (`<<: *base`) have no line.
             line = node.lc.key(part)[0] + 1 if part in (node.lc.data or {}) else line
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line = node.lc.item(part)[0] + 1

@@ -1,7 +1,6 @@
-"""The configuration as checked values.
+"""The settings of `portals.yaml` as validated values.
 
-Belongs here: which settings there are. Not here: what a single one may be (`values`), YAML, files and line numbers
-(`load`), reading secrets (`secrets`).
+Validators of single values are `values`; YAML, files and line numbers are `load`; reading secrets is `secrets`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_i
 
 
 class Section(BaseModel):
-    """A mapping of the file. Types are strict: `"5"` is no number; and every key is known."""
+    """A mapping of the file. Types are strict (`"5"` is not a number) and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
@@ -60,7 +59,7 @@ class Section(BaseModel):
 
 
 class SecretRef(Section):
-    """Where a secret is: `{env: NAME}` or `{file: PATH}`. Holds the place, never the value."""
+    """The place of a secret, `{env: NAME}` or `{file: PATH}`; never its value."""
 
     env: Annotated[str, Field(min_length=1), AfterValidator(values.variable)] | None = None
     file: PathText | None = None
@@ -83,17 +82,17 @@ class SecretRef(Section):
 
 
 class PlandayHosts(Section):
-    """Where the API and the identity server are, and how much of what they send is taken.
+    """Addresses of the API and the identity server, and limits of their answers.
 
     Args:
         api_url: of the API.
         identity_url: of the identity server.
-        timeout_seconds: that an answer may be silent for.
-        answer_seconds: that a whole answer may take; None is twice `timeout_seconds`.
-        answer_mib: MiB that an answer may have, decompressed.
-        list_rows: that a list may always have.
-        list_growth: how many times the rows of the previous read a list may have, where that is more. A table that was never
-            read may have so many times `list_rows`.
+        timeout_seconds: longest silence during an answer.
+        answer_seconds: longest duration of a whole answer; None is twice `timeout_seconds`.
+        answer_mib: largest decompressed answer, in MiB.
+        list_rows: rows that a list may always have.
+        list_growth: a list may also have this many times the rows of its previous read. A table that was never read may have
+            this many times `list_rows`.
     """
 
     api_url: Url = "https://openapi.planday.com"
@@ -106,7 +105,7 @@ class PlandayHosts(Section):
 
 
 class PrivacyPolicy(Section):
-    """What is done with each class of personal data before anything is written."""
+    """What happens to each privacy class before anything is written."""
 
     sensitive: Policy = "drop"
     contact: Policy = "drop"
@@ -130,14 +129,14 @@ class PrivacyPolicy(Section):
 
 
 class Resources(Section):
-    """Domains and tables a portal has. A domain stands for all of its tables."""
+    """Domains and tables of a portal. A domain means all of its tables."""
 
     include: ResourceNames = DOMAINS
     exclude: ResourceNames = ()
 
 
 class Schedule(Section):
-    """When which resources are read. A domain stands for its tables that are not on request only."""
+    """When to read which resources. A domain means its tables that are not read on request only."""
 
     cron: Cron
     resources: Annotated[ResourceNames, Field(min_length=1)]
@@ -145,7 +144,7 @@ class Schedule(Section):
 
 
 class ScheduleOverride(Section):
-    """A schedule as `defaults` or a portal writes it: what is left out is inherited."""
+    """A schedule in `defaults` or in a portal; missing settings are inherited."""
 
     cron: Cron | None = None
     resources: Annotated[ResourceNames, Field(min_length=1)] | None = None
@@ -153,14 +152,14 @@ class ScheduleOverride(Section):
 
 
 class Window(Section):
-    """Months around the current one that the portal's schedules read again."""
+    """Months before and after the current one that the schedules read again."""
 
     past_months: int = Field(default=2, ge=0, le=120)
     future_months: int = Field(default=2, ge=0, le=24)
 
 
 class Retries(Section):
-    """`requests`: tries of one request. `step`: further tries of one table, `step_delay_seconds` apart."""
+    """`requests`: attempts per request. `step`: further attempts per table, `step_delay_seconds` apart."""
 
     requests: int = Field(default=5, ge=1, le=20)
     step: int = Field(default=2, ge=0, le=20)
@@ -168,26 +167,26 @@ class Retries(Section):
 
 
 class Guard(Section):
-    """When a smaller snapshot is refused: below `min_ratio` of the previous and by more than `max_lost_rows`."""
+    """The guard refuses a snapshot below `min_ratio` of the previous rows that lost more than `max_lost_rows`."""
 
     min_ratio: float = Field(default=0.8, ge=0, le=1, strict=False)
     max_lost_rows: int = Field(default=20, ge=0)
 
 
 class GuardOverride(Section):
-    """A guard of one table: what is left out is that of the portal."""
+    """A guard of one table; missing settings are the portal's."""
 
     min_ratio: float | None = Field(default=None, ge=0, le=1, strict=False)
     max_lost_rows: int | None = Field(default=None, ge=0)
 
 
 class Guards(Guard):
-    """The guard of a portal's tables, and of single ones by name."""
+    """The guard of a portal, and guards of single tables by name."""
 
     tables: dict[Annotated[str, AfterValidator(_resource)], GuardOverride] = Field(default_factory=dict)
 
     def of(self, table: str) -> Guard:
-        """The guard of a table (full name): its own, that of its domain, that of the portal, in this order."""
+        """The guard of a table (full name): its own, else its domain's, else the portal's."""
         found = Guard(min_ratio=self.min_ratio, max_lost_rows=self.max_lost_rows)
         for name in (table.partition(".")[0], table):
             if own := self.tables.get(name):
@@ -196,14 +195,14 @@ class Guards(Guard):
 
 
 class Webhook(Section):
-    """An address that takes alerts as JSON. It is a secret itself, as those of Slack and Teams are."""
+    """An address that receives alerts as JSON. It is a secret itself, like those of Slack and Teams."""
 
     url: SecretRef
     format: Literal["slack", "teams", "json"] = "slack"
 
 
 class Mail(Section):
-    """A mail server and who gets alerts. `security: none` is taken for this machine only."""
+    """A mail server and the recipients of alerts. `security: none` is accepted for this machine only."""
 
     host: Annotated[str, Field(min_length=1), AfterValidator(values.shown)]
     port: int = Field(default=587, ge=1, le=65_535)
@@ -223,7 +222,7 @@ class Mail(Section):
 
 
 class Alerts(Section):
-    """Who is told when something has to be done. `ui_url` is the Dagster UI's address, for links to runs."""
+    """Who is notified of incidents. `ui_url` is the Dagster UI's address, for links to runs."""
 
     webhook: Webhook | None = None
     mail: Mail | None = None
@@ -231,9 +230,9 @@ class Alerts(Section):
 
 
 class Retention(Section):
-    """Days after which Dagster's runs are removed (`changes_days`: those of the schedule `changes`).
+    """Days after which Dagster's runs are removed (`changes_days`: runs of the schedule `changes`).
 
-    Runs that wrote what the warehouse shows now stay.
+    Runs that wrote a slice shown in the warehouse are kept.
     """
 
     runs_days: int = Field(default=30, ge=1, le=3650)
@@ -241,7 +240,7 @@ class Retention(Section):
 
 
 class Overrides(Section):
-    """What `defaults` sets and each portal may set again."""
+    """Settings of `defaults` that a portal can override."""
 
     timezone: TimeZone = "Europe/Copenhagen"
     resources: Resources = Resources()
@@ -252,7 +251,7 @@ class Overrides(Section):
 
 
 class PortalEntry(Overrides):
-    """A portal as the file writes it. `portal_id` is Planday's, for a token that may open no other portal."""
+    """A portal in the file. `portal_id` is Planday's id; a token for another portal is refused."""
 
     client_id: SecretRef | AppId
     refresh_token: SecretRef
@@ -260,7 +259,7 @@ class PortalEntry(Overrides):
 
 
 class ConfigFile(Section):
-    """The file as it is written, before defaults are merged into portals."""
+    """The file before defaults are merged into portals."""
 
     planday: PlandayHosts = PlandayHosts()
     lake: PathText = "lake"

@@ -1,7 +1,4 @@
-"""Where an installation may be: folders that Dagster and DuckDB take as what they are, and that are not in each other's way.
-
-Not here: what a single path may look like (`values.path`).
-"""
+"""Validates an installation's paths: usable for Dagster and DuckDB, and not overlapping. Single paths are `values.path`."""
 
 from __future__ import annotations
 
@@ -15,16 +12,16 @@ from planday_io.errors import ConfigError
 
 _OWN_FILES = ("portals.yaml", "portals.example.yaml", ".env", "dagster.yaml", "workspace.yaml")
 _NOT_TAKEN = "*?[\\"
-"""Dagster looks for dagster.yaml with the folder as a glob pattern: not found, it runs with telemetry and without limits;
-another folder's found, it merges that. SQLAlchemy and DuckDB cut a path at `?`; SQLAlchemy reads `%20` in Dagster's home as
-a space, so that its files are made in another folder; DuckDB reads patterns and turns `\\` into `/`."""
+"""Dagster searches dagster.yaml with the folder as a glob pattern: if nothing matches, it runs with telemetry and
+without limits; if another folder matches, it merges that file. SQLAlchemy and DuckDB cut a path at `?`. SQLAlchemy reads
+`%20` in Dagster's home as a space and creates its files in another folder. DuckDB reads patterns and turns `\\` into `/`."""
 
 
 def refuse_home(home: Path) -> None:
-    """Refuse a folder of the installation, or a DAGSTER_HOME, that Dagster would not find its settings in.
+    """Refuse an installation folder or DAGSTER_HOME in which Dagster would not find its settings.
 
     Raises:
-        ConfigError: it says what to do.
+        ConfigError: the path is refused; the message says what to do.
     """
     for folder in (home, Path(os.environ.get("DAGSTER_HOME") or home).absolute()):
         if what := misread_in(folder) or " and ".join(re.findall(r"%[0-9a-fA-F]{2}", str(folder))):
@@ -36,7 +33,7 @@ def refuse_home(home: Path) -> None:
 
 
 def misread_in(path: Path) -> str:
-    """What in a path Dagster or DuckDB would take as something else; empty where all is well."""
+    """The part of a path that Dagster or DuckDB would misread; empty if there is none."""
     if found := [char for char in _NOT_TAKEN if char in str(path)]:
         return " and ".join(found)
     try:
@@ -47,7 +44,7 @@ def misread_in(path: Path) -> str:
 
 
 def misplaced(config: Config) -> Iterator[tuple[str, Path, str]]:
-    """Places that cannot be used: the key, the place, what was expected."""
+    """Unusable paths: key, path, what was expected."""
     for key, place in (("lake", config.lake), ("warehouse", config.warehouse)):
         if what := misread_in(place):
             yield key, place, f"a path without {what}, which DuckDB does not take as part of a name"

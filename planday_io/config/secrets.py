@@ -1,18 +1,18 @@
-"""Reading secrets, at the moment they are used: one that is missing fails one portal, not the whole location.
+"""Reads secrets when they are used, so that a missing one fails one portal and not the whole code location.
 
-`{env: NAME}` reads `.env` beside the configuration file first, then the environment; `{file: PATH}` reads a file whose path
-is relative to the configuration file.
+`{env: NAME}` reads `.env` next to the configuration file first, then the environment. `{file: PATH}` reads a file; a relative
+path starts at the configuration file.
 
-Usually the environment goes first. But a process's environment is what it was when the process started, and `dagster dev`,
-systemd's `EnvironmentFile` and `docker --env-file` copy `.env` into it then, for all runs they start. A token corrected in
-`.env` would stay wrong until somebody restarts them. No reading can tell such a copy from a value that somebody set on
-purpose, so the place that can be corrected while services run goes first. Where there is no `.env`, or no line of that name
-in it, as in most containers, the environment counts as ever.
+Usually the environment takes precedence. But a process keeps the environment it started with, and `dagster dev`, systemd's
+`EnvironmentFile` and `docker --env-file` copy `.env` into it for all runs they start. A token corrected in `.env` would stay
+wrong until they are restarted. Such a copy looks like a value that somebody set on purpose, so the file that can be corrected
+while services run takes precedence. Without a `.env`, or without that name in it, as in most containers, the environment
+counts.
 
-`dagster dev` copies the `.env` of the folder it is started in, which may be another one. That file counts too, before the
-copy, where the environment has the name; otherwise a file of the current folder is nobody's business.
+`dagster dev` copies the `.env` of the folder it is started in, which may be another one. That file takes precedence over the
+copy if the environment has the name; otherwise the current folder's `.env` is ignored.
 
-`${NAME}` in a value stands for another variable, as it does for Dagster and docker compose.
+`${NAME}` in a value is replaced by another variable, as in Dagster and docker compose.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from planday_io.errors import ConfigError, SecretError
 from planday_io.texts import TextError, decode, encoding_of, token, trimmed, visible
 
 _LARGEST_BYTES = 64 * 1024
-"""Of a file that holds one secret, and of `.env`."""
+"""Largest size of a file with a secret, and of `.env`."""
 
 
 def read_secret(ref: SecretRef, *, home: Path, what: str, check: Callable[[str], str] = token) -> str:
-    """The value of a secret, without what nobody sees at its ends.
+    """The value of a secret, without invisible characters at its ends.
 
     Args:
         ref: its place.
         home: the folder of the configuration file.
-        what: how errors call it, for instance "the refresh token of portal 'oslo'".
-        check: raises TextError where a character cannot be right; `token` for what goes into headers and addresses,
-            `texts.visible` for what may have spaces and letters of all scripts.
+        what: its name in errors, for instance "the refresh token of portal 'oslo'".
+        check: raises TextError for a character that cannot be right; `token` for values in headers and addresses,
+            `texts.visible` for values with spaces and letters of any script.
 
     Raises:
-        SecretError: it is not there, empty, unreadable, or has characters that belong to no secret.
+        SecretError: it is missing, empty, unreadable, or has characters that no secret has.
     """
     place, hint = f"the environment variable {ref.env}", ""
     try:
@@ -76,14 +76,14 @@ def read_secret(ref: SecretRef, *, home: Path, what: str, check: Callable[[str],
 
 
 def read_client_id(client_id: SecretRef | str, *, home: Path, portal: str) -> str:
-    """The app's client id, which may stand in the file itself because it is no secret."""
+    """The app's client id, which may be in the file itself because it is no secret."""
     if isinstance(client_id, str):
         return client_id
     return read_secret(client_id, home=home, what=f"the client id of portal '{portal}'")
 
 
 def shadowed(config: Config) -> list[str]:
-    """Names that both the environment and a `.env` set, to different values: that of the file counts."""
+    """Names that the environment and a `.env` set to different values: the file's value counts."""
     return [*_shadows(config)]
 
 
@@ -106,7 +106,7 @@ def _shadows(config: Config) -> dict[str, Path]:
 
 
 def remarks(config: Config) -> list[str]:
-    """What somebody who edits `.env` or the environment should know; nothing of it is wrong."""
+    """Notices for somebody who edits `.env` or the environment; none of them is an error."""
     file = config.home / ".env"
     found = [
         f"{name} is in the environment and, with another value, in {place}: that of the file counts. To use the "
@@ -129,10 +129,10 @@ def env_names(file: Path) -> set[str]:
 
 
 def take_network_variables(home: Path) -> None:
-    """Put proxies and certificates that `.env` names into the environment, where that does not set them, as Dagster does.
+    """Copy proxies and certificates from `.env` into the environment unless it sets them, as Dagster does.
 
     Raises:
-        ConfigError: a value has characters that nobody sees.
+        ConfigError: a value has invisible characters.
     """
     file = home / ".env"
     try:
@@ -150,7 +150,7 @@ def take_network_variables(home: Path) -> None:
 
 
 def unreadable_for_dagster(config: Config) -> str:
-    """The encoding of `.env`, where it is not the UTF-8 that `dagster dev` reads it as; empty where all is well."""
+    """The encoding of `.env`, if it is not the UTF-8 that `dagster dev` expects; else empty."""
     try:
         encoding = encoding_of((config.home / ".env").read_bytes())
     except OSError:
@@ -194,7 +194,7 @@ def _from_env(name: str, file: Path) -> tuple[str, str]:
 
 
 def _files(file: Path) -> tuple[Path, ...]:
-    """Files that a variable of the environment may be a copy from, first the one that counts most."""
+    """Files that a variable of the environment may be a copy from, in order of precedence."""
     try:
         other = Path.cwd() / ".env"
         if other.resolve() == file.resolve():
@@ -229,12 +229,12 @@ def _in_dotenv(name: str, file: Path) -> str | None:
 
 
 def _filled(value: str, values: Mapping[str, str | None], names: tuple[str, ...]) -> str:
-    """A value with what `${NAME}` in it stands for: another line of the file, else the environment.
+    """A value with each `${NAME}` replaced, by another line of the file or else the environment.
 
     Args:
         value: as written.
         values: of the file.
-        names: whose values are being filled; such a name can only be one of the environment.
+        names: names being expanded; a reference to one of them means the environment.
 
     Raises:
         TextError: there is no such variable.
@@ -256,7 +256,7 @@ def _filled(value: str, values: Mapping[str, str | None], names: tuple[str, ...]
 
 
 def _is_rest(binding: Binding) -> bool:
-    """Whether a line can only be the second half of a value that an editor or a mail program wrapped."""
+    """Whether a line can only be the rest of a value that an editor or mail program wrapped."""
     line = binding.original.string.strip()
     return bool(trimmed(binding.key or "")) and binding.value is None and not line.startswith("export ")
 
@@ -268,7 +268,7 @@ def _unquoted(value: str) -> str:
 
 
 def _bytes_of(path: Path) -> bytes:
-    """A small file. A pipe would block, a folder or a dump is no secret. Raises TextError and OSError."""
+    """The content of a small regular file: a pipe would block, a dump is no secret. Raises TextError and OSError."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise TextError("it is not a file")
     with path.open("rb") as file:

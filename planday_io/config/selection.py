@@ -1,4 +1,4 @@
-"""Which endpoints a portal has, and which of them a schedule or a command means."""
+"""Selects endpoints: which ones a portal has, and which a schedule or a command means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def endpoints_of(catalogue: Catalogue, portal: PortalConfig, names: Iterable[str
 
     Args:
         catalogue: all endpoints.
-        portal: its `resources` say what it has; there a domain means all of its tables.
+        portal: its `resources` decide what it has; there a domain means all of its tables.
         names: domains and tables wanted, where a domain means its tables that are not on request only; None is
             everything the portal has.
 

@@ -1,10 +1,10 @@
-"""Ticks of cron schedules as UTC instants, where clocks are put forward and back.
+"""Ticks of cron schedules as UTC instants, also when clocks change.
 
-A wall clock shows some times twice and leaves others out. What happens then differs between schedulers and kinds of
-expressions, so a tick at such a time is a range of instants, and nobody is late who kept to either end of it. Differences are
-taken between instants: those of wall clocks are wrong by the shift.
+A wall clock shows some times twice and skips others. Schedulers differ in what they do then, so a tick at such a time is a
+range of instants, and a run at either end is on time. Differences are computed between instants: between wall-clock times
+they would be off by the change.
 
-Not here: which table a schedule reads, and whether it is stale (`planday_io.monitoring.freshness`).
+Whether a table is stale is `planday_io.monitoring.freshness`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from zoneinfo import ZoneInfo
 from croniter import CroniterBadDateError, croniter
 
 _LARGEST_SHIFT = timedelta(hours=3)
-"""More than any zone puts its clocks back by."""
+"""More than any zone sets its clocks back."""
 _MOST = 4096
-"""The most ticks that are checked: those of a schedule of every minute in three days."""
+"""The most ticks that are checked: three days of a schedule that runs every minute."""
 
 
 class Tick(NamedTuple):
-    """One tick. Both ends are the same instant, except where the clock shows its time twice or not at all."""
+    """One tick. Both ends are equal, unless the clock shows its time twice or not at all."""
 
     earliest: datetime
     latest: datetime
@@ -32,9 +32,9 @@ class Tick(NamedTuple):
 
 
 def due_since(cron: str, zone: ZoneInfo, now: datetime) -> datetime | None:
-    """The UTC instant of the newest tick whose read has to be there by now; None where the schedule never ticked.
+    """The UTC instant of the newest tick whose read must be complete by now; None if there was no tick.
 
-    A read may take half the time since the tick before.
+    A read may take half the interval since the previous tick.
 
     Args:
         cron: five fields, on the wall clock of the zone.
@@ -52,7 +52,7 @@ def _due_since(cron: str, zone: str, now: datetime) -> datetime | None:
         is_whole = are_all or count >= _MOST
         for tick, before in pairwise(ticks):
             if now - tick.latest > (tick.latest - before.earliest) / 2:
-                # Only then are all ticks there that a shift of the clock puts after this one.
+                # Only then the list has all ticks that a clock change puts after this one.
                 if is_whole or tick.earliest - ticks[-1].earliest >= _LARGEST_SHIFT:
                     return tick.earliest
                 break
@@ -63,7 +63,7 @@ def _due_since(cron: str, zone: str, now: datetime) -> datetime | None:
 
 
 def next_tick(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
-    """The next tick on the wall clock of the zone: of a time that comes twice the second, of one that is left out the end.
+    """The next tick on the zone's wall clock: the second of a time that comes twice, the end of a skipped one.
 
     Dagster's schedules with a fixed hour do the same.
     """
@@ -78,10 +78,10 @@ def next_tick(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
 
 
 def _before(cron: str, zone: ZoneInfo, now: datetime, count: int) -> tuple[list[Tick], bool]:
-    """Ticks until now, the newest first, and whether there were none before them."""
+    """Ticks until now, newest first, and whether there were none before them."""
     wall = now.astimezone(zone).replace(tzinfo=None)
     shifts = {(now + way).astimezone(zone).utcoffset() for way in (-_LARGEST_SHIFT, timedelta(), _LARGEST_SHIFT)}
-    # Where the clock was just put back, it shows times that come after now on its face and came before it in truth.
+    # Just after clocks were set back, times that look later than now may already have passed.
     start = wall + (_LARGEST_SHIFT if len(shifts) > 1 else timedelta()) + timedelta(seconds=1)
     times = croniter(cron, start)
     is_hourly = cron.split()[1] == "*"
@@ -108,7 +108,7 @@ def _tick(wall: datetime, zone: ZoneInfo) -> Tick:
 
 
 def _end_of_gap(tick: Tick, zone: ZoneInfo) -> datetime:
-    """The instant at which the clock was put forward, between the two readings of a time that it left out."""
+    """The instant at which the clock skipped a time, between the two readings of that time."""
     early, late = tick.earliest, tick.latest
     before = early.astimezone(zone).utcoffset()
     while late - early > timedelta(minutes=1):

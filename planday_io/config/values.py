@@ -1,10 +1,10 @@
-"""What a single setting may be: addresses, time zones, cron expressions, months, names, paths.
+"""Validates single settings: addresses, time zones, cron expressions, months, names, paths.
 
-A validator says what it expected (`refuse`); `load` adds file, line and key, and what was found. What Dagster refuses is
-refused here, because Dagster would take the whole code location with it, with every portal's schedules.
-`tests/test_config_and_dagster.py` builds Dagster's definitions from whatever is accepted here.
+A validator says what it expected (`refuse`); `load` adds file, line, key and the value found. Anything that Dagster refuses
+is refused here, because Dagster would fail the whole code location, with every portal's schedules.
+`tests/test_config_and_dagster.py` builds Dagster's definitions from anything accepted here.
 
-Not here: which settings there are (`model`), what contradicts something else in the file (`load`).
+The settings are `model`; contradictions between settings are `load`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ file system takes 255 bytes."""
 
 _NAME = re.compile(r"[a-z0-9_]+")
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
-"""Files of time zones that are none, or another one on each machine."""
+"""Zone files that are no zone, or a different one on each machine."""
 _CRON_FIELD = re.compile(r"[0-9a-zA-Z*/,#-]+")
 _CRON_STEPS = (60, 24, 31, 12, 7)
 _CRON_EXPECTED = "a cron expression of five fields such as '0 2 * * *'"
 
 
 def refuse(expected: str, *, key: str | None = None) -> PydanticCustomError:
-    """An error that says what was expected; `key` is the member of the mapping that is at fault."""
+    """An error that says what was expected; `key` is the faulty member of the mapping."""
     return PydanticCustomError("expected", "{expected}", {"expected": expected, "key": key})
 
 
@@ -82,7 +82,7 @@ def _is_address(value: str) -> bool:
 
 @functools.cache
 def _zones() -> set[str]:
-    """All time zones. Looking them up walks through folders, 13 ms each time."""
+    """All time zones, cached because listing them walks through folders for 13 ms."""
     return available_timezones() - _NO_ZONES
 
 
@@ -96,7 +96,7 @@ def time_zone(value: str) -> str:
 
 @functools.lru_cache  # the defaults' schedules are checked for each portal
 def cron(value: str) -> str:
-    """A cron expression that says the same to croniter, to Dagster's own copy of it, and to people."""
+    """A cron expression that means the same to croniter, to Dagster's copy of it, and to people."""
     fields = value.split()
     # croniter also takes six fields with seconds, hashed and random expressions (H, R), and digits of other scripts.
     if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
@@ -107,7 +107,7 @@ def cron(value: str) -> str:
     for field, most in zip(fields, _CRON_STEPS, strict=True):
         if any(int(step) > most for step in re.findall(r"/([0-9]+)", field)):
             raise refuse(f"a step of at most {most} in '{field}', which otherwise is due more often than it says")
-    # Dagster reads the day of the month by itself, also where a day of the week is given beside it.
+    # Dagster checks the day of the month separately, even if there is a day of the week too.
     day = f"0 0 {fields[2]} {fields[3]} *"
     if not (_fires(expression) and _fires(day)):
         raise refuse("a cron expression that is due some day; this one never is, because no such month has that day")
@@ -126,8 +126,8 @@ def _fires(expression: str) -> bool:
 
 
 def history_start(value: str) -> str:
-    """The first month of facts: one that has begun, because without a month there are no partitions."""
-    # Where a month begins first.
+    """The first month of facts. It must have begun, because without a month there are no partitions."""
+    # The zone where a month begins first.
     now = datetime.now(UTC) + timedelta(hours=14)
     current = f"{now.year:04d}-{now.month:02d}"
     if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
@@ -147,7 +147,7 @@ def name(value: str) -> str:
 
 
 def portal_id(value: object) -> object:
-    """A whole number; written as a text it is the same portal."""
+    """A whole number, possibly written as a text."""
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**63:
         raise refuse("Planday's id of the portal, a whole number such as 90210, which `planday check` shows")
@@ -170,14 +170,14 @@ def path(value: str) -> str:
 
 
 def mail_address(value: str) -> str:
-    """A mail address, loosely: what separates addresses is not in one."""
+    """A mail address, checked loosely: it holds no character that separates addresses."""
     if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
         raise refuse("a mail address such as data@example.com")
     return shown(value)
 
 
 def shown(value: str) -> str:
-    """A text in which each character shows: a mail server's name, an account."""
+    """A text of visible characters: a mail server's name, an account."""
     try:
         return visible(value)
     except TextError as error:
@@ -196,7 +196,7 @@ def variable(value: str) -> str:
 
 
 def app_id(value: str) -> str:
-    """An App ID that stands in the file itself: it goes into a header of each request."""
+    """An App ID in the file itself; it goes into a header of each request."""
     try:
         found = token(trimmed(value))
     except TextError as error:

@@ -1,6 +1,6 @@
-"""How one portal is reached: its app and refresh token, its HTTP client within the shared budget, and which portal it is.
+"""The connection to one portal: its app and refresh token, its HTTP client within the shared budget, its identity.
 
-Not here: what is read (`planday_io.sync.session`), the budget and the token exchange (`planday_io.client`).
+Reading is `planday_io.sync.session`; the budget and the token exchange are `planday_io.client`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class PortalConnection:
-    """One portal as the API knows it. Nothing is sent before a client is opened.
+    """A connection to one portal. Nothing is sent before a client is opened.
 
     Args:
         config: of the installation.
@@ -35,9 +35,9 @@ class PortalConnection:
         self.portal_id: int | None = None
         """Planday's id, once `identify` verified it."""
         self.tell: Callable[[str], None] = _LOG.warning
-        """Called with a text for people when a request waits for long."""
+        """Called with a message for people when a request waits for a long time."""
         self.overhead = Counters()
-        """What identity, scopes and parents cost: requests that belong to no table."""
+        """The cost of identity, scopes and parents: requests that belong to no table."""
         self._config = config
         self._identities = PortalIdentities(config)
         self.token_store = RefreshTokenStore(config.state / "tokens", portal, lambda: self._configured_token(portal))
@@ -79,7 +79,7 @@ class PortalConnection:
         """The portal's id, verified: this key stands for no other portal, and no other key for this one.
 
         Raises:
-            PortalIdentityError: it does not fit. Nothing was written.
+            PortalIdentityError: it does not match. Nothing was written.
         """
         if self.portal_id is None:
             portal_id = await self.ask_portal_id(client)
@@ -92,7 +92,7 @@ class PortalConnection:
         answer = await client.get("/portal/v1.0/info", counters=self.overhead, decode=portal_info)
         found = answer.get("data", answer) if isinstance(answer, dict) else None
         portal_id = found.get("id") if isinstance(found, dict) else None
-        # As a text it is the same id, and must not be a portal of its own.
+        # An id sent as text is the same portal, not another one.
         if isinstance(portal_id, str) and portal_id.isascii() and portal_id.isdigit() and len(portal_id) < 20:
             portal_id = int(portal_id)
         if isinstance(portal_id, bool) or not isinstance(portal_id, int) or not 0 < portal_id < 2**63:

@@ -1,9 +1,9 @@
-"""What of an endpoint is due, and how what came is joined with the previous slice.
+"""Decides what to read of an endpoint, and merges the result with the previous slice.
 
-A snapshot is read whole. A fan-out that knows when its parents changed reads the new and modified ones and carries the
-others over. A feed reads what came since, and never loses a row.
+A snapshot is read completely. A fan-out that can detect changed parents reads new and modified ones and carries the others
+over. A feed reads new rows and never loses one.
 
-Not here: how calls are laid out (`planday_io.reading.calls`), requests, guards, writing (`planday_io.sync.refresh`).
+Calls are laid out in `planday_io.reading.calls`; guards and writing are `planday_io.sync.writer`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from planday_io.reading.calls import Call, Params, Parent, ParentKey, calls_of
 from planday_io.reading.read import EndpointRead
 
 _SETTLED = timedelta(minutes=2)
-"""A row whose stamp is younger than this when it was read may have changed again within the same second."""
+"""A row modified less than this before it was read may have changed again within the same second."""
 _SAFE = timedelta(days=1)
 """Zones of stamps are unknown, so a modification counts as seen only when it is this much older than the read."""
 
 
 _ONCE = "once"
-"""Marks, in a slice's `covered`, who comes from `FanOut.once`."""
+"""Suffix in a slice's `covered` for parents of `FanOut.once`."""
 _IN_NEITHER = "in-neither"
-"""Marks, in a slice's `covered`, whose rows it keeps although neither list of `FanOut` had them."""
+"""Suffix in a slice's `covered` for parents whose rows are kept although neither list of `FanOut` had them."""
 
 
 class IncrementalRead:
@@ -43,9 +43,9 @@ class IncrementalRead:
         lake: where the previous slices are.
         portal: config key.
         month: of the slices, or None where they cover the portal.
-        policies: privacy policy in force; what was read under another one is not carried over.
+        policies: privacy policy in force; rows read under another one are not carried over.
         fetched_at: UTC instant the read begins.
-        full: read everything all the same.
+        full: read everything.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class IncrementalRead:
         self._portal = portal
         self._policies = policies
         self._provenances = {table.full_name: self._provenance_of(table) for table in endpoint.tables}
-        # What was read under another policy or catalogue cannot be carried over.
+        # Rows read under another policy or catalogue cannot be carried over.
         comparable = all(
             provenance is not None
             and provenance.policies == policies_of(table, policies)
@@ -85,7 +85,7 @@ class IncrementalRead:
         self._in_neither: dict[str, set[int]] = {}
 
     def _provenance_of(self, table: Table) -> Provenance | None:
-        """The provenance of a slice that can be carried over, in part or as a whole; None where all of it is read again.
+        """The provenance of a slice that can be carried over, partly or completely; None if all of it is read again.
 
         Raises:
             DamagedSliceError: the slice is damaged, and cannot be read again, because a feed may have forgotten its rows.
@@ -131,8 +131,8 @@ class IncrementalRead:
         """The calls of this read.
 
         Args:
-            days: first and last day wanted, where the endpoint has a window.
-            parents: what there is to fan out over, where it fans out.
+            days: first and last day wanted, if the endpoint has a window.
+            parents: the rows to fan out over, if it fans out.
             extra: parameters of every call.
             has_both_lists: the parents are those of `FanOut.parent` and of `FanOut.once`.
         """
@@ -169,22 +169,22 @@ class IncrementalRead:
         ]
 
     def take_over(self, read_at: datetime, days: tuple[date, date] | None) -> None:
-        """Let a whole read stand for this one, which the same run made for the sake of another table.
+        """Use a complete read that this run made for another table instead of reading again.
 
         Args:
             read_at: UTC instant that read began.
-            days: first and last day it covers, where the endpoint has a window.
+            days: first and last day it covers, if the endpoint has a window.
         """
         self.fetched_at = read_at
         if days:
             self.window = f"{days[0]} to {days[1]}"
 
     def merged(self, table: Table, read: EndpointRead) -> pa.Table:
-        """The new slice: what came, and what is carried over from the previous one. Call it within the lock."""
+        """The new slice: rows just read, and rows carried over from the previous slice. Call it within the lock."""
         new, key = read.tables[table.full_name].table, self.key(table)
-        # Another process may have added to a feed since this read began; what is carried over was looked at then.
+        # Another process may have added to a feed since this read began; carried-over rows were chosen then.
         provenance = self._lake.provenance(key) if self.endpoint.feed else self._provenances[table.full_name]
-        # A parent that the API does not answer for any more keeps its rows, where they say whose they are.
+        # A parent that the API no longer answers for keeps its rows, if they name the parent.
         keeps_left = self.endpoint.fan_out is not None and self.endpoint.fan_out.once is not None
         unknown = read.left if keeps_left else read.unknown if self._parent_column(table) else ()
         kept = {ids[0] for ids in (*self._kept, *self._kept_once, *unknown)}
@@ -195,11 +195,11 @@ class IncrementalRead:
         except DamagedSliceError:
             if self._kept or self.endpoint.feed:
                 raise
-            # What parents that are gone had is lost with the file, which is set aside.
+            # Rows of vanished parents are lost with the file, which is set aside.
             return new
         previous = under_policy(read_before, table, provenance, self._policies)
         if self.endpoint.feed:
-            # Also where everything was read: nobody knows how long the API keeps what it sends.
+            # Also after a full read: it is not known how long the API keeps the rows of a feed.
             return _merged_feed(table, previous, new)
         previous = aligned(previous, new.schema)
         kept |= self._found_in_neither(table, previous, provenance)
@@ -207,10 +207,10 @@ class IncrementalRead:
         return pa.concat_tables([carried, new])
 
     def _found_in_neither(self, table: Table, previous: pa.Table, provenance: Provenance) -> set[int]:
-        """Who has rows in the previous slice and is in neither list, for the first time.
+        """Parents that have rows in the previous slice and are in neither list for the first time.
 
-        The two lists are read one after the other, and whoever changes from one to the other in between is in neither.
-        The API may not answer for them later, so their rows stay until the next read has not found them either.
+        The two lists are read one after the other, so a parent that moves between them may be in neither. The API may not
+        answer for it later, so its rows stay until the next read does not find it either.
         """
         if self._listed is None:
             return set()
@@ -220,9 +220,9 @@ class IncrementalRead:
         return found
 
     def covers(self, read: EndpointRead, table: Table) -> dict[str, str]:
-        """Parents that the slice of a table covers up to this read, and what they were then. Call it after `merged`.
+        """Parents that a table's slice covers after this read, with their digests. Call it after `merged`.
 
-        Those of earlier reads only do not count: who was off the list in between is read whole on return.
+        Parents covered by earlier reads only do not count: one that left the list is read again on return.
         """
         fan_out = self.endpoint.fan_out
         absent = {f"{number}/{_IN_NEITHER}": "" for number in sorted(self._in_neither.get(table.full_name, ()))}
@@ -233,7 +233,7 @@ class IncrementalRead:
         return {"/".join(map(str, key)): digest for key, digest in sorted(covered.items())} | once
 
     def _due_once(self, parents: Sequence[Parent]) -> list[Parent]:
-        """Who is to be read of those that are read once: nobody asked for them yet, or their row changed."""
+        """Parents to read of those that are read once: never requested yet, or with a changed row."""
         provenance = self._provenances[self.endpoint.name]
         before = provenance.covered if provenance and self._is_comparable else {}
         self._once = {parent.key: parent.digest for parent in parents}
@@ -283,7 +283,7 @@ class IncrementalRead:
         return current
 
     def _link(self, table: Table) -> str:
-        """The column of a table that holds the parent it was fanned out over."""
+        """The column of a table that holds the fan-out's parent."""
         return self._parent_column(table) or table.key[0]
 
     def _parent_column(self, table: Table) -> str | None:
@@ -293,7 +293,7 @@ class IncrementalRead:
 
 
 def _merged_feed(table: Table, previous: pa.Table, new: pa.Table) -> pa.Table:
-    """Both, one row per key; where both have a key the new row stands. Nothing is taken away."""
+    """Old and new rows, one per key; the new row wins. Nothing is removed."""
     previous = aligned(previous, new.schema)
     joined = to_frame(pa.concat_tables([previous, new]))
     latest = joined.drop_duplicates(subset=["portal", *table.key], keep="last")

@@ -1,10 +1,10 @@
-"""What fan-outs run over: rows of other tables that were read in this run, or by a run started together with it.
+"""The parents of fan-outs: rows of other tables, read in this run or by a run started together with it.
 
-A backfill of two years is two dozen runs, and each of them needs the departments. Runs that were started together (one
-backfill, one tick of a schedule, one `planday sync`) share what the first of them read, for an hour at most: its slice, or
-where the table is none of the portal's resources, the ids. A run that stands alone reads its own.
+A backfill of two years is two dozen runs that all need the departments. Runs that were started together (one backfill, one
+tick of a schedule, one `planday sync`) share what the first of them read, for at most an hour: its slice, or only the ids if
+the portal does not include the table. A single run reads its own.
 
-Not here: reading them (`planday_io.sync.refresh`).
+Reading them is `planday_io.sync.session`.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class ParentTables:
         return found
 
     def remember(self, table: str, month: str | None, rows: pa.Table) -> None:
-        """Keep what was read, if something is fanned out over it."""
+        """Keep the rows, if an endpoint fans out over them."""
         fan_outs = [endpoint.fan_out for endpoint in self._catalogue.endpoints if endpoint.fan_out]
         wanted = {one.parent for one in fan_outs} | {one.extra_parents[0] for one in fan_outs if one.extra_parents}
         if table not in wanted | {one.once.parent for one in fan_outs if one.once}:
             return
         if month is not None:
-            # Months are read one after the other: those before would stay in memory for nothing.
+            # Months are read one after the other: earlier ones are not needed in memory.
             self._tables = {key: kept for key, kept in self._tables.items() if key[1] in (None, month)}
         self._tables[table, month] = rows
         columns = self._shared_columns(table)
@@ -101,7 +101,7 @@ class ParentTables:
         return None
 
     def _shared_columns(self, table: str) -> Sequence[str]:
-        """The ids that tables with a slice per month need of it: only those runs come in groups."""
+        """The ids that monthly tables need from it: only their runs come in groups."""
         wanted = {
             column
             for endpoint in self._catalogue.endpoints
@@ -116,7 +116,7 @@ class ParentTables:
         )
 
     def _sweep(self) -> None:
-        """Remove what groups of earlier days left."""
+        """Remove files of groups of earlier days."""
         for folder in self._root.glob("*"):
             with suppress(FileNotFoundError):  # another run removes it as well
                 if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:

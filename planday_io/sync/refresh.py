@@ -1,8 +1,8 @@
-"""Refreshing the tables of an endpoint: read, merge, guard, write. The one path from the API to the lake.
+"""Refreshes the tables of an endpoint: read, merge, guard, write. The only path from the API to the lake.
 
     PortalSession: parents of a fan-out ─► calls ─► EndpointReader ─► SliceWriter: merge, guard, write ─► Lake
 
-Dagster's assets, `planday sync` and tests all go through it. Not here: requests (`planday_io.sync.session`), publication.
+Dagster's assets, `planday sync` and tests all use it. Reading is `planday_io.sync.session`, writing `writer`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse.standing import require_lake
 
-# Arrow's own allocator holds on to what was freed; with the system's a read of half a million rows peaks a tenth lower.
+# Arrow's allocator keeps freed memory; with the system's, a read of half a million rows peaks a tenth lower.
 pa.set_memory_pool(pa.system_memory_pool())
 
 
@@ -45,21 +45,21 @@ def refresh(
     accept_shrink: bool = False,
     progress: Progress = untold,
 ) -> list[TableReport]:
-    """Refresh a table and those that share its endpoint.
+    """Refresh a table and all others of its endpoint.
 
     Args:
         session: of the portal.
         table: full name.
         month: `YYYY-MM`, for tables with a slice per month and only for those.
-        full: read everything, also where only changes are due.
-        accept_shrink: let a snapshot shrink this once.
-        progress: told about each answer.
+        full: read everything, not only changes.
+        accept_shrink: skip the guard against shrinking this once.
+        progress: called after each answer.
 
     Returns:
         One report per table of the endpoint.
 
     Raises:
-        PlandayError: nothing of this endpoint was written, except where the error says so.
+        PlandayError: nothing of this endpoint was written, unless the error says otherwise.
     """
     endpoint = session.endpoint_of(table, month)
     return asyncio.run(_refresh(session, endpoint, month, full, accept_shrink, progress))

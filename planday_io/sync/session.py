@@ -1,8 +1,8 @@
-"""Reading one portal during one run: complete reads of endpoints, and the rows that fan-outs run over.
+"""Reads one portal during one run: complete reads of endpoints, and the parents of fan-outs.
 
     PortalConnection: tokens, identity, HTTP ─► PortalSession: parents, calls, rows ─► SliceWriter: lake
 
-Not here: schedules, step retries, publication.
+Schedules, retries of steps and publication are `pipelines`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PortalSession:
         portal: config key.
         run_id: written into every slice.
         batch: name of the runs that this one was started together with; see `planday_io.sync.parents`.
-        writer: what it writes is published when this has ended; see `planday_io.lake.writers`.
+        writer: id of the run as a writer; its slices are published when it ends, see `planday_io.lake.writers`.
         clock: the current UTC instant.
     """
 
@@ -102,7 +102,7 @@ class PortalSession:
             return await self.read_whole(endpoint, client, context)
 
     async def read_whole(self, endpoint: Endpoint, client: PortalClient, context: FrameContext) -> EndpointRead:
-        """Everything of an endpoint, without a look at previous slices."""
+        """Read everything of an endpoint, ignoring previous slices."""
         parents = await self.parents_of(endpoint, client, context)
         calls = calls_of(
             endpoint,
@@ -120,7 +120,7 @@ class PortalSession:
         calls: Sequence[Call],
         progress: Progress = untold,
     ) -> EndpointRead:
-        """Read some calls of an endpoint, without the people who are to be forgotten."""
+        """Read some calls of an endpoint, and remove forgotten people."""
         limit = list_limit(self.config, self.lake, self.portal, endpoint, context.month)
         read = await EndpointReader(endpoint, client, context, limit=limit, progress=progress).read(calls)
         whole = read.rows()
@@ -130,7 +130,7 @@ class PortalSession:
         return read
 
     def days(self, endpoint: Endpoint, context: FrameContext) -> tuple[date, date] | None:
-        """First and last day that a slice of the endpoint wants, or None where it has no window."""
+        """First and last day of a slice of the endpoint, or None if it has no window."""
         if endpoint.window is None:
             return None
         month = context.month
@@ -144,7 +144,7 @@ class PortalSession:
     async def context(
         self, client: PortalClient, fetched_at: datetime, month: str | None, *, remember: bool = True
     ) -> FrameContext:
-        """What all rows of one read share. See `PortalConnection.identify` for what it raises."""
+        """The values that all rows of one read share. Raises like `PortalConnection.identify`."""
         if self.connection.portal_id is None:
             self.connection.refuse_copied_token()
         portal_id = await self.connection.identify(client, remember=remember)
@@ -164,7 +164,7 @@ class PortalSession:
         )
 
     async def parents_of(self, endpoint: Endpoint, client: PortalClient, context: FrameContext) -> list[Parent] | None:
-        """What to fan out over: read already, or read now. None where the endpoint does not fan out."""
+        """The parents to fan out over, reading them if necessary. None if the endpoint does not fan out."""
         if endpoint.fan_out is None:
             return None
         name = endpoint.fan_out.parent
@@ -188,14 +188,14 @@ class PortalSession:
         return parents
 
     def has_both_lists(self, endpoint: Endpoint) -> bool:
-        """Whether the parents of a fan-out are those that are listed and those that left."""
+        """Whether the parents of a fan-out come from both lists: those that are listed and those that left."""
         once = endpoint.fan_out.once if endpoint.fan_out else None
         return once is not None and self.catalogue.endpoint_of(once.parent) in endpoints_of(
             self.catalogue, self.settings
         )
 
     async def _second_rows(self, table: str, client: PortalClient, context: FrameContext) -> pa.Table | None:
-        """Rows of a second table with parents; None where the portal does not read that table."""
+        """Rows of a second table with parents; None if the portal does not read that table."""
         endpoint = self.catalogue.endpoint_of(table)
         if endpoint not in endpoints_of(self.catalogue, self.settings):
             return None
@@ -206,25 +206,25 @@ class PortalSession:
         return read.tables[table].table
 
     def _keep(self, endpoint: Endpoint, read: EndpointRead, context: FrameContext) -> None:
-        """Keep a whole read that was made for the sake of another table, so that it is not made again."""
+        """Keep a complete read that was made for another table, so that it is not repeated."""
         self.connection.overhead.add(read.counters)
         self._ahead[endpoint.name, context.month] = (replace(read, counters=Counters()), context.fetched_at)
         self.remember(read, context.month)
 
     def take_ahead(self, endpoint: Endpoint, month: str | None) -> tuple[EndpointRead, datetime] | None:
-        """What this run read of an endpoint already, for the sake of another table, and when; once.
+        """A read of an endpoint that this run made for another table, and its time; returned once.
 
-        Its requests were counted there.
+        Its requests are counted already.
         """
         return self._ahead.pop((endpoint.name, month), None)
 
     def take_overhead(self) -> Counters:
-        """What identity, scopes and parents cost since this was last asked."""
+        """The cost of identity, scopes and parents since the last call."""
         taken, self.connection.overhead = self.connection.overhead, Counters()
         return taken
 
     def remember(self, read: EndpointRead, month: str | None) -> None:
-        """Keep what was read for the fan-outs of this run."""
+        """Keep rows for the fan-outs of this run."""
         for name, part in read.tables.items():
             self._parents.remember(name, month, part.table)
 

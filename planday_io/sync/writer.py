@@ -1,7 +1,7 @@
-"""Writing what was read of an endpoint: merged with the previous slices, guarded, without forgotten people, with histories.
+"""Writes the tables of an endpoint: merged with the previous slices, guarded, without forgotten people, with histories.
 
-All tables of an endpoint are written, or none. Not here: reading (`planday_io.sync.session`), slices as files
-(`planday_io.lake.slices`).
+All tables of an endpoint are written, or none. Reading is `planday_io.sync.session`; slices as files are
+`planday_io.lake.slices`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from planday_io.sync.sensitive import SensitiveMembers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableReport:
-    """What refreshing one table did; counts and names only, no personal data.
+    """The result of refreshing one table; counts and names only, no personal data.
 
     Args:
         table: full name.
         rows: of the slice now.
-        received: rows that came.
+        received: rows received.
         previous_rows: of the slice before, or None.
         expected_total: what the API stated, or None.
         verdict: why the read counts as complete.
-        window: what was asked for.
+        window: the requested range.
         counters: requests and waiting of the whole endpoint; zero for tables that share another one's calls.
         seconds: from the first request to the file.
         rereads: lists that had to be read again.
@@ -47,8 +47,8 @@ class TableReport:
         path: of the slice file, relative to the lake.
         month: of the slice, or None.
         warnings: what did not fit the catalogue.
-        marked: months that were found to need another read.
-        superseded: another process wrote a later read meanwhile, so this one was not written.
+        marked: months found to need another read.
+        superseded: not written, because another process wrote a later read.
     """
 
     table: str
@@ -75,10 +75,10 @@ class SliceWriter:
     Args:
         config: of the installation.
         catalogue: the tables there are.
-        connection: of the portal; nothing is written for a key that stands for another portal meanwhile.
+        connection: of the portal; nothing is written if the key has come to mean another portal.
         lake: the record.
-        erased: takes out who is to be forgotten.
-        sensitive: tells what was not given to the portal's token.
+        erased: removes forgotten people.
+        sensitive: knows what the portal's token was not given.
         run_id: written into every slice.
         batch: name of the runs that this one was started together with, or empty.
     """
@@ -113,29 +113,29 @@ class SliceWriter:
 
         Args:
             plan: of the read.
-            read: what came.
+            read: its result.
             began: `time.monotonic()` when reading began.
-            accept_shrink: let a snapshot shrink this once.
+            accept_shrink: skip the guard against shrinking this once.
 
         Raises:
-            PlandayError: nothing was written, except where the error says so.
+            PlandayError: nothing was written, unless the error says otherwise.
         """
         with ExitStack() as locks:
             for table in plan.endpoint.tables:
                 locks.enter_context(self.lake.locked(plan.key(table)))
-            # The key may have been renamed or forgotten while this was read; then it must not come back.
+            # If the key was renamed or forgotten during the read, its data must not come back.
             self.connection.confirm_identity()
             slices = [_NewSlice(self, plan, table, read) for table in plan.endpoint.tables]
             for one in slices:
                 one.guard(accept_shrink=accept_shrink)
-            # Children first: the parent's stamps say what is up to date, so it must never be ahead of them.
+            # Children first: the parent's stamps decide what is up to date, so they must never be ahead.
             for one in reversed(slices):
                 one.write()
         return [one.report(began) for one in slices]
 
 
 class _NewSlice:
-    """The slice of one table that is about to be written. Make and use it within the lock of the slice."""
+    """One table's slice that is about to be written. Create and use it within the slice's lock."""
 
     def __init__(self, writer: SliceWriter, plan: IncrementalRead, table: Table, read: EndpointRead) -> None:
         self._writer = writer
@@ -145,14 +145,14 @@ class _NewSlice:
         self._is_first = table is plan.endpoint.tables[0]
         self._part = read.tables[table.full_name]
         self._before = writer.lake.usable_provenance(plan.key(table))
-        # Somebody may have been forgotten since this read began.
+        # A person may have been forgotten since this read began.
         self._rows = writer.erased.of(table, plan.merged(table, read), plan.month, read.rows())
         self._is_superseded = self._before is not None and self._before.fetched > plan.fetched_at
 
     def guard(self, *, accept_shrink: bool) -> None:
         """Refuse a suspicious snapshot. Raises ShrunkSnapshotError; then nothing of the endpoint may be written."""
         plan, portal = self._plan, self._writer.connection.portal
-        # Where the previous file is damaged, what was published of it is the measure.
+        # If the previous file is damaged, compare with what was published of it.
         mark = self._writer.lake.marks.of(plan.key(self._table)) if self._before is None else None
         before_rows = self._before.kept if self._before else mark.kept if mark else None
         if before_rows is None or self._is_superseded or accept_shrink or not plan.endpoint.is_snapshot:
@@ -162,7 +162,7 @@ class _NewSlice:
                 f"{self._table.full_name} of portal '{portal}' had {before_rows} rows, and the API answers now that "
                 "there is no such list. Nothing was written and the previous data stays. If it is true: --accept-shrink"
             )
-        # Deletions and moves that were seen in the month explain as large a part of every table.
+        # Deletions and moves seen in the month explain the same share of every table.
         since = self._before.fetched if self._before else mark.read_at if mark else plan.fetched_at
         gone = self._writer.changed.share_gone(portal, plan.month, since)
         guard = self._writer.guards.of(self._table.full_name)
@@ -187,7 +187,7 @@ class _NewSlice:
         return f"of {len(before)} keys {gone} vanished, {stayed} stayed, {new} are new"
 
     def write(self) -> None:
-        """Write it, unless a later read was written meanwhile. Raises StorageError."""
+        """Write the slice, unless a later read was written meanwhile. Raises StorageError."""
         if self._is_superseded:
             return
         key = self._plan.key(self._table)
@@ -196,7 +196,7 @@ class _NewSlice:
         self._writer.histories.try_to_follow(key, self._rows)
 
     def report(self, began: float) -> TableReport:
-        """What was done."""
+        """The report of what was done."""
         before, part, read = self._before, self._part, self._read
         lake = self._writer.lake
         return TableReport(
