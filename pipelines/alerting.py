@@ -160,7 +160,8 @@ def _note_crash(
     lake, failures = Lake(config.lake, config.state), State(config.state).failures
     held = {(note.table, note.month) for note in failures.of(portal)}
     same = {run.run_id, run.parent_run_id, run.root_run_id}
-    tables = {".".join(key.path) for key in run.asset_selection or ()}
+    # Not the warehouse: who publishes notes itself when that fails.
+    tables = {".".join(key.path) for key in run.asset_selection or ()} & {*CATALOGUE.lake_tables}
     lost = {
         table
         for table in tables

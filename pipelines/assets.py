@@ -11,6 +11,7 @@ import dagster as dg
 
 from pipelines.checks import FRESH, FRESH_DOC, look_at_freshness
 from pipelines.progress import LISTENER
+from pipelines.reporting import Event
 from pipelines.resources import PlandayPortals
 from pipelines.run_end import ending_run
 from planday_io.catalogue import Catalogue, Endpoint, Table
@@ -74,7 +75,7 @@ def _asset(
     lineage = {table.full_name: _lineage(endpoint, table) for table in endpoint.tables}
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions))
-    def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[dg.MaterializeResult[None]]:
+    def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[Event]:
         portal, month = _portal_and_month(context.partition_key)
         listener = LISTENER.get()
 

@@ -17,6 +17,7 @@ from pipelines.resources import PlandayPortals
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
 from pipelines.storage_faults import first_line
+from pipelines.warehouse import build_warehouse
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import find_config, load_config
 from planday_io.errors import ConfigError, PlandayError
@@ -35,7 +36,7 @@ def build_definitions(path: Path) -> dg.Definitions:
     """
     config = load_config(path, CATALOGUE)
     return dg.Definitions(
-        assets=build_assets(CATALOGUE, config),
+        assets=[*build_assets(CATALOGUE, config), build_warehouse(CATALOGUE, config)],
         schedules=build_schedules(CATALOGUE, config),
         sensors=[
             *build_sensors(CATALOGUE, config),

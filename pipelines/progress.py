@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from planday_io.sync.writer import TableReport
+from planday_io.warehouse import Publication
 
 
 class Listener(Protocol):
@@ -29,3 +30,6 @@ class Listener(Protocol):
 
 
 LISTENER: ContextVar[Listener | None] = ContextVar("planday_listener", default=None)
+
+PUBLISHED: ContextVar[list[Publication] | None] = ContextVar("planday_published", default=None)
+"""Where a run in this process puts what it published."""

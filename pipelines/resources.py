@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from pipelines import liveness
+from pipelines.progress import PUBLISHED
 from pipelines.publication import publish_pending
 from pipelines.steps import OpenSteps
 from planday_io.catalogue import CATALOGUE
@@ -95,6 +96,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 lake.writers.end(self._writer)
                 # The configuration as it is now: a policy may have become stricter since the run began.
                 done = publish_pending(load_config(Path(self.config_path), CATALOGUE), run_id=self._run_id)
+                if (published := PUBLISHED.get()) is not None:
+                    published.append(done)
         return done
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:

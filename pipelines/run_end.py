@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import dagster as dg
 
+from pipelines.reporting import Event, report
 from pipelines.resources import PlandayPortals
 from planday_io.errors import PlandayError
 from planday_io.faults import known, trace_of
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 
 def ending_run(
     context: dg.AssetExecutionContext, planday: PlandayPortals, results: Iterator[Result]
-) -> Iterator[Result]:
+) -> Iterator[Result | Event]:
     """Pass on what a step yields; where the step is the run's last, publish before it ends.
 
     Raises:
@@ -34,7 +35,7 @@ def ending_run(
     except dg.RetryRequested:
         raise
     except dg.Failure as failure:
-        _end(context, planday, failure)
+        yield from _end(context, planday, failure)
         raise
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         planday.steps.end_all()
@@ -45,22 +46,26 @@ def ending_run(
         _end_unheard(context, planday)
         raise
     else:
-        _end(context, planday, None)
+        yield from _end(context, planday, None)
 
 
 def _end_unheard(context: dg.AssetExecutionContext, planday: PlandayPortals) -> None:
     """End a step that something else is raised from; alerts and the run's log tell what else failed."""
     try:
-        _end(context, planday, dg.Failure())
+        for event in _end(context, planday, dg.Failure()):
+            if isinstance(event, dg.AssetMaterialization):
+                # Dagster takes nothing more from the step.
+                context.instance.report_runless_asset_event(event)
     except dg.Failure as failure:
         context.log.error("%s", failure.description)  # noqa: TRY400 - the trace may quote a cell
 
 
-def _end(context: dg.AssetExecutionContext, planday: PlandayPortals, failure: dg.Failure | None) -> None:
+def _end(context: dg.AssetExecutionContext, planday: PlandayPortals, failure: dg.Failure | None) -> Iterator[Event]:
     if not planday.steps.end(context.op_def.name, is_good=failure is None):
         return
     try:
-        planday.end_run()
+        if done := planday.end_run():
+            yield from report(context, planday.config, done)
     except Exception as error:  # noqa: BLE001 - whatever it is, the run fails, and Dagster keeps the text
         told = known(error)
         if not isinstance(error, PlandayError):

@@ -14,6 +14,7 @@ from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import noting
 from pipelines.liveness import end_dead_runs
 from pipelines.publication import publish_pending
+from pipelines.reporting import events_of
 from pipelines.resources import BATCH_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
 from planday_io.catalogue import CATALOGUE, Catalogue
@@ -64,7 +65,7 @@ def _unpublished_slices(config: Config) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Publishes slices that a killed run wrote and did not publish.",
     )
-    def unpublished_slices(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    def unpublished_slices(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
         active = context.instance.get_runs_count(
             dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
         )
@@ -73,8 +74,9 @@ def _unpublished_slices(config: Config) -> dg.SensorDefinition:
         with noting(config, "sensor unpublished_slices"):
             if not Lake(config.lake, config.state).pending():
                 return dg.SkipReason("the warehouse shows all of the lake")
-            done = publish_pending(load_config(config.file, CATALOGUE))
-        return dg.SkipReason(f"published {done.slices} slices")
+            current = load_config(config.file, CATALOGUE)
+            done = publish_pending(current)
+            return dg.SensorResult(asset_events=events_of(current, done), skip_reason=f"published {done.slices} slices")
 
     return unpublished_slices
 

@@ -76,6 +76,7 @@ def test_an_unusual_number_of_rows_is_told(make: Make) -> None:
 def test_each_materialization_answers_its_checks(planday: Installation, instance: DagsterInstance) -> None:
     result = run(planday, instance, "hr.departments", "hr.employees")
     found = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
+    found = {key: one for key, one in found.items() if not key[0].startswith("marts/")}
     expected = {
         (f"hr/{table}", name) for table in ("departments", "employees") for name in (*NAMES, "fresh_per_portal")
     }

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 from dagster import DagsterInstance
 
+from pipelines.definitions import build_definitions
 from pipelines.progress import LISTENER
 from pipelines.steps import OpenSteps
+from pipelines.warehouse import warehouse_keys
 from planday_io.monitoring.failures import INSTALLATION
 from planday_io.state import State
-from tests.support.installation import Installation, run
+from planday_io.warehouse.definitions import MARTS, marts, read_by, sources_of
+from planday_io.warehouse.inspection import GRAINS, SUMS, inspect
+from tests.support.installation import QUIET, Installation, run
 
 NEEDS = {"employees": [], "details": ["employees"], "fields": ["details"], "departments": []}
 
@@ -106,3 +114,124 @@ def test_interrupted_run_publishes_what_it_wrote(planday: Installation, memory: 
     assert not result.success
     assert len(stop.written) == 1
     assert planday.query("SELECT table_name FROM sync.slices") == [(stop.written[0],)]
+
+
+def reported(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    """Assets of the warehouse that a run reported, each once -> metadata."""
+    events = [event for event in result.all_events if event.is_step_materialization]
+    keys = [event.asset_key.to_user_string() for event in events]  # type: ignore[union-attr]
+    assert len(keys) == len(set(keys))
+    told = [event.step_materialization_data.materialization.metadata for event in events]
+    found = {key: {name: one.value for name, one in metadata.items()} for key, metadata in zip(keys, told, strict=True)}
+    return {key: one for key, one in found.items() if key.startswith(("marts/", "warehouse"))}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    """`mart check` -> whether it passed, of those that a run answered."""
+    found = [
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if "CHECK_EVALUATION" in event.event_type_value and event.event_specific_data is not None
+    ]
+    return {
+        f"{one.asset_key.path[-1]} {one.check_name}": one.passed for one in found if one.asset_key.path[0] == "marts"
+    }
+
+
+def test_publication_is_reported_by_its_run(planday: Installation, memory: DagsterInstance) -> None:
+    first = run(planday, memory, "hr.departments", "hr.employees")
+    told = reported(first)
+    assert told.keys() == {"warehouse"} | {
+        f"marts/{name}" for name in MARTS if {"hr.departments", "hr.employees"} & sources_of(name)
+    }
+    (people,) = planday.query("SELECT count(*) FROM marts.employees")
+    assert told["marts/employees"]["dagster/row_count"] == people[0] > 0
+    assert told["warehouse"]["bytes"] == planday.config.warehouse.stat().st_size
+    assert told["warehouse"]["slices_replaced"] == planday.query("SELECT count(*) FROM sync.slices")[0][0] + len(
+        planday.query("SELECT 1 FROM sync.derived")
+    )
+    assert checks(first)["employees one_row_per_grain"]
+    # Nothing new to publish but the log of the second run and what it read: the file is another one.
+    second = reported(run(planday, memory, "hr.departments", "hr.employees"))
+    assert second["warehouse"]["generation"] != told["warehouse"]["generation"]
+
+
+def publish_run(planday: Installation, instance: DagsterInstance) -> dg.ExecuteInProcessResult:
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        instance=instance, asset_selection=warehouse_keys(), raise_on_error=False, run_config=QUIET
+    )
+
+
+def test_unchanged_warehouse_is_not_materialized(planday: Installation, memory: DagsterInstance) -> None:
+    planday.refresh("hr.employees")
+    first = publish_run(planday, memory)
+    assert first.success
+    assert reported(first).keys() == {"warehouse", *(f"marts/{name}" for name in MARTS)}
+    again = publish_run(planday, memory)
+    assert again.success
+    assert reported(again) == {}
+    assert checks(again).keys() == checks(first).keys() != set()
+    assert all(checks(again).values())
+
+
+def test_warehouse_step_publishes_once_behind_tables(planday: Installation, memory: DagsterInstance) -> None:
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    selected = [dg.AssetKey(["hr", "departments"]), dg.AssetKey(["hr", "employees"]), *warehouse_keys()]
+    how: Any = {"instance": memory, "partition_key": "oslo", "raise_on_error": False, "run_config": QUIET}
+    done = job.execute_in_process(asset_selection=selected, **how)
+    assert done.success
+    assert reported(done).keys() == {"warehouse", *(f"marts/{name}" for name in MARTS)}
+    planday.sandbox.portals["oslo"].employees[0]["firstName"] = 5
+    failed = job.execute_in_process(asset_selection=selected, **how)
+    assert failures(failed).keys() == {"hr__employees"}
+    assert "warehouse" in reported(failed), "published by the last table, because the warehouse's step is skipped"
+
+
+def test_marts_read_what_duckdb_scans(blank_warehouse: Path) -> None:
+    with duckdb.connect(str(blank_warehouse), read_only=True) as db:
+        db.execute("PRAGMA disable_optimizer")
+        for mart in marts():
+            ((_, plan),) = db.execute(f"EXPLAIN (FORMAT json) SELECT * FROM marts.{mart.name}").fetchall()
+            scanned = set(re.findall(r'"Table": "(?:\w+\.)?(\w+\.\w+)"', plan))
+            assert sources_of(mart.name) == {name for name in scanned if not name.startswith("sync.")}
+    assert GRAINS.keys() == {*MARTS} >= SUMS.keys(), "each mart says what identifies a row"
+    assert read_by("hours") >= {"marts.shifts", "marts.spans"}
+
+
+def test_lineage_reaches_the_tables(planday: Installation) -> None:
+    graph = build_definitions(planday.config_path).resolve_asset_graph()
+    people = graph.get(dg.AssetKey(["marts", "employees"]))
+    assert {"hr/employees", "hr/departments"} <= {key.to_user_string() for key in people.parent_keys}
+    assert not [key for key in people.parent_keys if key not in graph.get_all_asset_keys()]
+    assert dg.AssetKey(["hr", "skills"]) in graph.get(dg.AssetKey("warehouse")).parent_keys
+
+
+def test_checks_find_repeated_rows_and_lost_money(tmp_path: Path, blank_warehouse: Path) -> None:
+    file = tmp_path / "warehouse.duckdb"
+    shutil.copyfile(blank_warehouse, file)
+    assert all(mart.repeated == 0 and not mart.wrong_sums for mart in inspect(file).marts.values())
+    with duckdb.connect(str(file)) as db:
+        for portal in ("oslo", "london"):
+            db.execute("INSERT INTO hr.employees (portal, portal_id, id) VALUES (?, 1, 7)", [portal])
+            db.execute(
+                "INSERT INTO payroll.shifts (portal, portal_id, month, id, date, salary) "
+                "VALUES (?, 1, '2026-01', 1, '2026-01-05', 100)",
+                [portal],
+            )
+            db.execute("INSERT INTO sync.slices (table_name, portal, kept) VALUES ('hr.employees', ?, 1)", [portal])
+    sums = inspect(file).marts["labour_daily"].sums
+    assert sums["shift_cost"] == (200, 200)
+    with duckdb.connect(str(file)) as db:
+        db.execute("INSERT INTO hr.employees (portal, portal_id, id) VALUES ('oslo', 1, 7)")
+        # A department that stands twice doubles what is joined to it.
+        db.execute("UPDATE payroll.shifts SET department_id = 3")
+        for _ in range(2):
+            db.execute("INSERT INTO hr.departments (portal, portal_id, id, name) VALUES ('oslo', 1, 3, 'Bar')")
+    found = inspect(file)
+    assert (found.portals, found.marts["employees"].rows, found.marts["employees"].repeated) == (2, 3, 1)
+    assert found.marts["labour_daily"].repeated == 1
+    assert found.marts["labour_daily"].wrong_sums == {"shift_cost": (300, 200)}
+    london = inspect(file, tables=["hr.employees"], portals=["london"])
+    assert (london.portal, london.marts["employees"].rows, london.marts["employees"].repeated) == ("london", 1, 0)
+    assert "planned_costs" not in london.marts

@@ -18,10 +18,10 @@ import dagster as dg
 
 from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
 from pipelines.cli.home import packaged
+from pipelines.cli.publishing import publish_as_run
 from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
-from pipelines.publication import publish_pending
 from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
@@ -145,38 +145,38 @@ def sync(
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
     lake = Lake(config.lake, config.state)
-    # All that a sync writes is published as one.
-    with open_instance(config) as instance, lake.writers.writing() as writer:
-        tags[WRITER_TAG] = writer
-        with dagster_storage():
-            end_dead_runs(instance, config.state)
-        LISTENER.set(recorder)
-        refused = refused_as_doubles(config, portals)
-        for portal in portals:
+    with open_instance(config) as instance:
+        # All that a sync writes is published as one.
+        with lake.writers.writing() as writer:
+            with dagster_storage():
+                end_dead_runs(instance, config.state)
+            LISTENER.set(recorder)
+            refused = refused_as_doubles(config, portals)
+            for portal in portals:
+                try:
+                    _try_to_begin(config, portal, refused.get(portal))
+                    for month, group in _runs(config, portal, resources, months):
+                        with _storage_of(outcome, portal, month, group):
+                            result = job.execute_in_process(
+                                instance=instance,
+                                partition_key=partition_of(portal, month),
+                                asset_selection=asset_keys(group),
+                                tags={**tags, WRITER_TAG: writer},
+                                raise_on_error=False,
+                                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                            )
+                        _note_skipped(outcome, portal, month, group, result)
+                    settle(lake, CATALOGUE, config, portal)
+                except _NothingMoreError:
+                    # Without Dagster's storage no run can begin; what is written is published.
+                    break
+                except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
+                    _note_portal(config, portal, resources, months, known(error), recorder)
+        if publishes:
             try:
-                _try_to_begin(config, portal, refused.get(portal))
-                for month, group in _runs(config, portal, resources, months):
-                    with _storage_of(outcome, portal, month, group):
-                        result = job.execute_in_process(
-                            instance=instance,
-                            partition_key=partition_of(portal, month),
-                            asset_selection=asset_keys(group),
-                            tags=tags,
-                            raise_on_error=False,
-                            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                        )
-                    _note_skipped(outcome, portal, month, group, result)
-                settle(lake, CATALOGUE, config, portal)
-            except _NothingMoreError:
-                # Without Dagster's storage no run can begin; what is written is published.
-                break
-            except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
-                _note_portal(config, portal, resources, months, known(error), recorder)
-    if publishes:
-        try:
-            outcome.publication = publish_pending(config)
-        except PlandayError as error:
-            outcome.publication_error = str(error)
+                outcome.publication = publish_as_run(config, instance, job, tags)
+            except PlandayError as error:
+                outcome.publication_error = str(error)
     outcome.seconds = time.monotonic() - began
     return outcome
 

@@ -40,6 +40,9 @@ MARTS = (
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")
 
 
+_READ = re.compile(r"(?:FROM|JOIN) ([a-z_]+\.[a-z_]+)")
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question that a mart answers, and the query for it."""
@@ -77,6 +80,19 @@ def marts() -> tuple[Mart, ...]:
 def findings() -> Mart:
     """The view `sync.findings`: values that the marts could not use as received."""
     return _view("findings", _HERE / "findings.sql")
+
+
+@functools.cache
+def read_by(name: str) -> frozenset[str]:
+    """The tables and marts that a mart's query names, as `domain.table` and `marts.name`; not those of the ledger."""
+    body = (_HERE / "marts" / f"{name}.sql").read_text(encoding="utf-8").partition(" AS\n")[2]
+    return frozenset(found for found in _READ.findall(body) if not found.startswith("sync."))
+
+
+def sources_of(name: str) -> frozenset[str]:
+    """The tables that a mart's rows come from, also by way of other marts."""
+    found = {one for one in read_by(name) if not one.startswith("marts.")}
+    return frozenset(found.union(*(sources_of(one.removeprefix("marts.")) for one in read_by(name) - found)))
 
 
 def _mart(name: str) -> Mart:

@@ -12,7 +12,7 @@ published. The publication is refused if rows would be lost that exist nowhere e
 
     place: links, logs of other programs ─► standing: is the file ours, what does it show ─► filling: rows ─► rename ─► place
 
-Slices are `planday_io.lake`; tables and marts `definitions`; the schema `sync` is `ledger`.
+Slices are `planday_io.lake`; tables and marts `definitions`; the schema `sync` is `ledger`; what marts hold `inspection`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Publication:
     """The result of a publication.
 
     Args:
-        slices: number of slices replaced; 0 if the warehouse was current.
+        changed: slices that were replaced; none if the warehouse was current.
         rows: of those slices.
         seconds: duration.
         is_rebuild: whether the file was rebuilt.
@@ -57,12 +57,16 @@ class Publication:
         problems: unusable slices, and why. Their previous rows stay.
     """
 
-    slices: int
+    changed: tuple[SliceKey, ...]
     rows: int
     seconds: float
     is_rebuild: bool
     notices: tuple[str, ...] = ()
     problems: dict[SliceKey, StorageError] = field(default_factory=dict)
+
+    @property
+    def slices(self) -> int:
+        return len(self.changed)
 
 
 def publish(
@@ -195,9 +199,8 @@ class _Publisher:
         return self._done(began, slices, is_rebuild=is_anew)
 
     def _done(self, began: float, slices: Slices, *, is_rebuild: bool) -> Publication:
-        rows = sum(provenance.kept for provenance, _ in slices.values())
-        seconds = time.monotonic() - began
-        return Publication(len(slices), rows, seconds, is_rebuild, tuple(self._notices), dict(self._problems))
+        rows, seconds = sum(provenance.kept for provenance, _ in slices.values()), time.monotonic() - began
+        return Publication(tuple(slices), rows, seconds, is_rebuild, tuple(self._notices), dict(self._problems))
 
     @contextmanager
     def _standing(self, *, rebuild: bool) -> Iterator[Standing | None]:

@@ -1,0 +1,84 @@
+"""The warehouse and its marts as assets: what they are made of, and what is checked of them.
+
+Any run that publishes reports them (`reporting`). Materializing them in the UI is a run that does nothing but publish.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from pipelines.reporting import GRAIN_CHECK, STEP, SUMS_CHECK, WAREHOUSE, Event, mart_key
+from pipelines.resources import PlandayPortals
+from pipelines.run_end import ending_run
+from planday_io.catalogue import Catalogue
+from planday_io.config import Config
+from planday_io.config.selection import portals_by_endpoint
+from planday_io.warehouse.definitions import marts, read_by
+from planday_io.warehouse.inspection import GRAINS, SUMS
+
+
+def warehouse_keys() -> list[dg.AssetKey]:
+    """The warehouse and its marts."""
+    return [WAREHOUSE, *(mart_key(mart.name) for mart in marts())]
+
+
+def build_warehouse(catalogue: Catalogue, config: Config) -> dg.AssetsDefinition:
+    """The assets of the warehouse, behind all tables that a portal has."""
+    portals = portals_by_endpoint(catalogue, config)
+    tables = [table.full_name for one in catalogue.endpoints if portals[one.name] for table in one.tables]
+    specs = [
+        dg.AssetSpec(
+            WAREHOUSE,
+            deps=[table.split(".") for table in tables],
+            description="The published file: all tables, histories, marts and the ledger. Materialize it to publish what "
+            "runs wrote that were killed.",
+            group_name="warehouse",
+            kinds={"duckdb"},
+            owners=["team:data"],
+            skippable=True,
+            metadata={"path": dg.MetadataValue.path(str(config.warehouse))},
+        )
+    ]
+    for mart in marts():
+        columns = [dg.TableColumn(name=name, description=doc) for name, doc in mart.columns.items()]
+        read = sorted(one for one in read_by(mart.name) if one in tables or one.startswith("marts."))
+        specs.append(
+            dg.AssetSpec(
+                mart_key(mart.name),
+                deps=[one.split(".") for one in read],
+                description=mart.doc,
+                group_name="marts",
+                kinds={"duckdb", "sql"},
+                owners=["team:data"],
+                skippable=True,
+                metadata={
+                    "dagster/column_schema": dg.TableSchema(columns=columns),
+                    "dagster/table_name": f"marts.{mart.name}",
+                    "documentation": f"docs/marts.md#{mart.name}",
+                },
+            )
+        )
+
+    @dg.multi_asset(name=STEP, specs=specs, check_specs=_check_specs())
+    def warehouse(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[Event]:
+        yield from ending_run(context, planday, iter(()))
+
+    return warehouse
+
+
+def _check_specs() -> list[dg.AssetCheckSpec]:
+    grains = [
+        dg.AssetCheckSpec(GRAIN_CHECK, asset=mart_key(name), description=f"No two rows share {grain}.")
+        for name, grain in GRAINS.items()
+    ]
+    sums = [
+        dg.AssetCheckSpec(
+            SUMS_CHECK, asset=mart_key(name), description="Sums are those of the tables: " + _texts(columns)
+        )
+        for name, columns in SUMS.items()
+    ]
+    return grains + sums
+
+
+def _texts(columns: Mapping[str, tuple[str, str]]) -> str:
+    return ", ".join(f"{column} of `{table}`" for column, (_, table) in columns.items()) + "."
