@@ -105,7 +105,7 @@ def test_an_unknown_key_of_the_configuration(planday: Installation) -> None:
     done = planday_command(planday, "sync")
     assert done.returncode == 2
     assert (
-        "portals.yaml, line 4: defalts: found a key that is not known; expected a known key; did you mean 'defaults'?"
+        "portals.yaml, line 4: defalts: found an unknown key; expected a known key; did you mean 'defaults'?"
         in (done.stderr)
     )
     assert warehouse.read_bytes() == before

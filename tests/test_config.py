@@ -61,7 +61,7 @@ portals:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("privcy: {}\n" + GOOD, "portals.yaml, line 1: privcy: found a key that is not known; expected a known key; did "
+        ("privcy: {}\n" + GOOD, "portals.yaml, line 1: privcy: found an unknown key; expected a known key; did "
          "you mean 'privacy'?"),
         ("privacy:\n  contact: maybe\n" + GOOD, "line 2: privacy.contact: found 'maybe'; expected 'keep', 'drop', 'hash' or "
          "'off'"),
@@ -152,7 +152,7 @@ PORTAL = "{client_id: x, refresh_token: {env: A}}"
         ('portals:\n  a: {client_id: x, refresh_token: {env: "TO\u200bKEN"}}\n', "character 3 is U+200B (zero width space)"),
         ('alerts: {mail: {host: "smtp\u00ad.example.com", sender: a@b, to: [a@b]}}\n' + GOOD, "U+00AD (soft hyphen)"),
         ('alerts: {mail: {host: smtp, sender: "a\u200b@b", to: [a@b]}}\n' + GOOD, "U+200B (zero width space)"),
-        ("retries: &a [*a]\n" + GOOD, "found a key that is not known"),
+        ("retries: &a [*a]\n" + GOOD, "found an unknown key"),
         ("[" * 500, "found a value that cannot be read (RecursionError)"),
         ("lake: " + "9" * 5000 + "\n" + GOOD, "found a value that cannot be read (ValueError)"),
         ("lake: a\x07b\n" + GOOD, "line 1: found U+0007, which nobody sees"),
