@@ -104,9 +104,8 @@ def test_an_unknown_key_of_the_configuration(planday: Installation) -> None:
     planday.edit_config("defaults:", "defalts:")
     done = planday_command(planday, "sync")
     assert done.returncode == 2
-    assert (
-        "portals.yaml, line 4: defalts: found an unknown key; expected a known key; did you mean 'defaults'?"
-        in (done.stderr)
+    assert "portals.yaml, line 4: defalts: found an unknown key; expected a known key; did you mean 'defaults'?" in (
+        done.stderr
     )
     assert warehouse.read_bytes() == before
 
