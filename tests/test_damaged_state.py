@@ -99,7 +99,6 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
         "writers",
         "processes",
         "batches",
-        "unfinished",
     ):
         (state / folder).mkdir(exist_ok=True)
         for name in STRAY:

@@ -29,7 +29,6 @@ from planday_io.onboarding.renaming import rename_portal
 from planday_io.privacy.erasure import forget_person
 from planday_io.sandbox.state import Fault
 from planday_io.state import Failure, State
-from planday_io.state.unfinished import UnfinishedCommands
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.folders import copy_of
@@ -99,7 +98,7 @@ def asked(planday: Installation, *portals: str) -> int:
 
 
 def owed(planday: Installation) -> list[str]:
-    return [entry.command for entry in UnfinishedCommands(planday.config.state).unfinished()]
+    return [entry.command for entry in State(planday.config.state).commands.unfinished()]
 
 
 def leftovers(folder: Path, key: str) -> list[str]:

@@ -133,7 +133,7 @@ def print_status(
         lines.append(f"INCIDENT {who}, since {one.since}: {CAUSES[one.cause].sentence} {one.error}".rstrip())
         lines += [f"  {', '.join(one.tables)}"] if one.tables else []
         lines.append(f"  What to do: {remedy(config, [one])}")
-    lines += [f"UNFINISHED since {one.since}: run `{one.command}` again" for one in whole.unfinished]
+    lines += [f"UNFINISHED since {one.since.isoformat()}: run `{one.command}` again" for one in whole.unfinished]
     lines += [
         f"{use.bucket}: {use.sent} of {use.limit} requests in the last minute"
         + (f", closed for {use.closed_seconds:.0f} s" if use.closed_seconds else "")

@@ -14,7 +14,7 @@ from planday_io.config.values import nearest
 from planday_io.errors import ConfigError
 from planday_io.lake.slices import Lake
 from planday_io.privacy import erasure as forgetting
-from planday_io.state.unfinished import UnfinishedCommands
+from planday_io.state import State
 
 
 def forget_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
@@ -88,7 +88,7 @@ def forget_portal(config: Config, portal: str, console: Console, *, as_json: boo
 def _known(config: Config, portal: str) -> None:
     known = {*config.portals, *(key.portal for key in Lake(config.lake, config.state).slices())}
     # A command that was stopped may have removed the last slice already.
-    known |= {one for entry in UnfinishedCommands(config.state).unfinished() for one in entry.portals}
+    known |= {one for entry in State(config.state).commands.unfinished() for one in entry.portals}
     if portal not in known:
         raise ConfigError(f"there is no portal '{portal}', neither configured nor in the lake{nearest(portal, known)}")
 

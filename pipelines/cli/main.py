@@ -224,10 +224,10 @@ def publish(
     """Bring the warehouse up to date with the lake."""
     from pipelines.cli.console import remarks
     from pipelines.publication import publish_pending
-    from planday_io.state.unfinished import REBUILD, UnfinishedCommands
+    from planday_io.state import REBUILD, State
 
     config = current_config()
-    with UnfinishedCommands(config.state).carry_out(REBUILD) if rebuild else nullcontext():
+    with State(config.state).commands.carry_out(REBUILD) if rebuild else nullcontext():
         done = publish_pending(config, rebuild=rebuild, compare_all=True)
     if as_json:
         told = {"notices": done.notices, "problems": {str(key): str(error) for key, error in done.problems.items()}}
@@ -271,6 +271,7 @@ def status(
     For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
     """
     from dataclasses import asdict
+    from datetime import datetime
 
     from pipelines.cli.console import print_status
     from pipelines.cli.status import UNSEEN_TABLE, installation_state, table_states
@@ -282,7 +283,11 @@ def status(
     whole = installation_state(config, CATALOGUE)
     incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
     if as_json:
-        typer.echo(json.dumps({"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2))
+        typer.echo(
+            json.dumps(
+                {"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2, default=datetime.isoformat
+            )
+        )
     else:
         print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
     is_good = (

@@ -26,8 +26,7 @@ from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook, Look
-from planday_io.state import State
-from planday_io.state.unfinished import UnfinishedCommand, UnfinishedCommands
+from planday_io.state import State, UnfinishedCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +190,7 @@ def installation_state(config: Config, catalogue: Catalogue) -> InstallationStat
         lake_bytes=_size(config.lake),
         warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
         dagster_bytes=_size(Path(os.environ.get("DAGSTER_HOME", config.home)) / ".dagster"),
-        unfinished=UnfinishedCommands(config.state).unfinished(),
+        unfinished=State(config.state).commands.unfinished(),
         daemon_seconds=None if newest is None else max(0.0, time.time() - newest),
     )
 

@@ -27,7 +27,6 @@ from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.state import Failure, State
 from planday_io.state.records import files_set_aside
-from planday_io.state.unfinished import UnfinishedCommands
 from planday_io.warehouse.place import Place, set_aside_leftovers
 
 _UNPUBLISHED = timedelta(hours=1)
@@ -145,21 +144,13 @@ def _of_installation(config: Config, before: Mapping[str, Incident], now: dateti
 
 def _unfinished(config: Config) -> Iterator[Incident]:
     """Commands that were stopped half-way. Which ones stays on this machine: a command may name an employee."""
-    journal = UnfinishedCommands(config.state)
-    by_portal: dict[str, list[str]] = {}
-    for entry in journal.unfinished():
+    by_portal: dict[str, list[datetime]] = {}
+    for entry in State(config.state).commands.unfinished():
         for portal in [one for one in entry.portals if one in config.portals] or [INSTALLATION]:
             by_portal.setdefault(portal, []).append(entry.since)
-    for portal, stamps in by_portal.items():
-        error = f"{len(stamps)} command{'s' if len(stamps) > 1 else ''} did not end"
-        yield Incident(portal=portal, cause="unfinished", tables=[], since=min(stamps), error=error)
-    for damaged in journal.damaged():
-        since = _stamp(datetime.fromtimestamp(damaged.file.lstat().st_mtime, UTC))
-        error = (
-            f"{damaged}. Nobody can tell which command is owed: run the last `planday forget`, `authorize`, `revoke` or "
-            "`portals rename` again, then remove the file"
-        )
-        yield Incident(portal=INSTALLATION, cause="unfinished", tables=[], since=since, error=error)
+    for portal, instants in by_portal.items():
+        error = f"{len(instants)} command{'s' if len(instants) > 1 else ''} did not end"
+        yield Incident(portal=portal, cause="unfinished", tables=[], since=_stamp(min(instants)), error=error)
 
 
 def _set_aside(config: Config) -> Iterator[Incident]:
@@ -168,12 +159,20 @@ def _set_aside(config: Config) -> Iterator[Incident]:
     if files:
         names = ", ".join(str(path.relative_to(config.state)) for path in files[:5])
         more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+        text = (
+            f"set aside in {config.state}: {names}{more}. Work goes on without them: remove them when you have looked"
+        )
+        if State(config.state).commands.lost_at():
+            text += (
+                ". A `planday forget`, `authorize`, `revoke` or `portals rename` that was stopped half-way before is no "
+                "longer shown: run it again"
+            )
         yield Incident(
             portal=INSTALLATION,
             cause="state",
             tables=[],
             since=_stamp(datetime.fromtimestamp(min(path.lstat().st_ctime for path in files), UTC)),
-            error=f"set aside in {config.state}: {names}{more}. Work goes on without them: remove them when you have looked",
+            error=text,
         )
 
 

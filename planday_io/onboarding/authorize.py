@@ -43,7 +43,8 @@ from planday_io.errors import (
 from planday_io.onboarding.consent import receive_code
 from planday_io.onboarding.doubles import ask_portal_ids, claim, never_read
 from planday_io.onboarding.placing import keep, place_of, remove, try_to_write
-from planday_io.state.unfinished import UnfinishedCommands, Work
+from planday_io.state import State
+from planday_io.state.unfinished import Work
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.limits import answer_limits
 
@@ -238,7 +239,7 @@ def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
 
     ref = config.portals[portal].refresh_token
     # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
-    with UnfinishedCommands(config.state).carry_out(
+    with State(config.state).commands.carry_out(
         command("authorize", portal),
         [portal],
         harmless=(TokenError, SecretError, PortalIdentityError),
@@ -307,7 +308,7 @@ def revoke(config: Config, portal: str) -> list[str]:
             )
 
     # Where the identity server did not revoke, nothing was removed, and nothing is owed.
-    with UnfinishedCommands(config.state).carry_out(
+    with State(config.state).commands.carry_out(
         command("revoke", portal),
         [portal],
         harmless=(SecretError, TokenError),

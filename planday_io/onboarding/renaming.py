@@ -31,7 +31,6 @@ from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.state import State
-from planday_io.state.unfinished import UnfinishedCommands
 from planday_io.warehouse import publish_from
 
 
@@ -69,7 +68,7 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
         DamagedSliceError, LostSliceError: data of the portal is damaged or missing. Nothing was changed.
         StorageError: a step failed. The same command continues there.
     """
-    journal = UnfinishedCommands(config.state)
+    journal = State(config.state).commands
     owed = [entry.command for entry in journal.unfinished()]
     _check(config, old, new, is_owed=command(old, new) in owed)
     lake = Lake(config.lake, config.state)

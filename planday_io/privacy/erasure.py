@@ -27,8 +27,8 @@ from planday_io.frames.types import quote
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.state import State
-from planday_io.state.unfinished import REBUILD, UnfinishedCommands, Work
+from planday_io.state import REBUILD, State
+from planday_io.state.unfinished import Work
 from planday_io.warehouse import publish_from
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.place import Place
@@ -85,7 +85,7 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
     """
     PortalIdentities(config).refuse_while_renamed(portal)
     with (
-        UnfinishedCommands(config.state).carry_out(
+        State(config.state).commands.carry_out(
             command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
         ) as work,
         storage_errors(config.lake, f"forget a person of portal '{portal}' in"),
@@ -127,7 +127,7 @@ def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_i
 def remember_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> bool:
     """Forget a person no longer: what is read from now on holds them again. Returns whether they were forgotten."""
     PortalIdentities(config).refuse_while_renamed(portal)
-    with UnfinishedCommands(config.state).carry_out(
+    with State(config.state).commands.carry_out(
         command(portal, employee_id, undo=True), [portal], supersedes=[command(portal, employee_id)]
     ) as work:
         was = ForgottenPeople(config.lake, config.state).remove(portal, employee_id)
@@ -142,7 +142,7 @@ def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str
     The portal need not be in the configuration any more. It is owed until it is done, see `planday_io.state.unfinished`.
     """
     PortalIdentities(config).refuse_while_renamed(portal)
-    journal = UnfinishedCommands(config.state)
+    journal = State(config.state).commands
     # Nothing is left of the portal afterwards, so commands about its people, tokens and key have nothing left to do.
     others = [entry.command for entry in journal.unfinished() if entry.portals == (portal,)]
     doing = f"remove portal '{portal}' from"
@@ -389,4 +389,4 @@ def _republish(config: Config, catalogue: Catalogue, portal: str = "") -> None:
     with locked(config.state / "locks" / "publish.lock"):
         sweep(config.warehouse.parent)
     publish_from(config, catalogue, forgetting=True, removed_portal=portal)
-    UnfinishedCommands(config.state).settle([REBUILD])
+    State(config.state).commands.settle([REBUILD])

@@ -31,7 +31,7 @@ from planday_io.errors import StorageError
 from planday_io.files import locked, storage_errors, sync_folder, temporary
 from planday_io.state.legacy import Imported, import_files, legacy_files, lose, remove_files
 from planday_io.state.records import set_aside
-from planday_io.state.schema import ABOUT, BASELINES, METADATA, REFRESH_REQUESTS, VERSION, DamagedValueError
+from planday_io.state.schema import ABOUT, BASELINES, COMMANDS, METADATA, REFRESH_REQUESTS, VERSION, DamagedValueError
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 60
@@ -196,7 +196,7 @@ class Database:
                 else:
                     connection.execute(update(ABOUT).values(version=VERSION))
                 if lost_at is not None:
-                    lose(connection, lost_at, BASELINES, REFRESH_REQUESTS)
+                    lose(connection, lost_at, BASELINES, REFRESH_REQUESTS, COMMANDS)
                 return import_files(self._folder, connection)
 
     def _check_file(self) -> None:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Table, delete, insert, select
 
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
 from planday_io.state.records import read_record, set_aside
 from planday_io.state.rows import KnownIncident
-from planday_io.state.schema import BASELINES, FAILURES, INCIDENTS, LOST, REFRESH_REQUESTS
+from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, INCIDENTS, LOST, REFRESH_REQUESTS
 from planday_io.state.statements import put_incident
 
 T = TypeVar("T")
@@ -60,15 +61,14 @@ def remove_files(folder: Path, imported: Imported) -> None:
     What a process of an older version wrote meanwhile stays, and is taken in by the next process.
     """
     with storage_errors(folder, "remove files of an older version from"):
-        # The locks first: as long as one of the files is there, the next use comes here again.
-        for kind in _KINDS if imported else ():
-            for pattern in kind.locks:
-                for lock in folder.glob(pattern):
-                    lock.unlink(missing_ok=True)
         for file, stamp in imported.items():
             if _stamp(file) == stamp:
+                # The lock first: as long as the file is there, the next use comes here again.
+                file.with_suffix(".lock").unlink(missing_ok=True)
                 file.unlink(missing_ok=True)
         for kind in _KINDS if imported else ():
+            if kind.lock and not kind.files(folder):
+                (folder / kind.lock).unlink(missing_ok=True)
             if kind.folder:
                 # Something of another name may be in there.
                 with suppress(OSError):
@@ -89,7 +89,7 @@ class _Kind(msgspec.Struct, frozen=True):
     files: Callable[[Path], list[Path]]
     take: Callable[[Path, Connection], None]
     folder: str = ""
-    locks: tuple[str, ...] = ()
+    lock: str = ""
 
 
 def _read(file: Path, kind: type[T], what: str) -> T | None:
@@ -98,6 +98,7 @@ def _read(file: Path, kind: type[T], what: str) -> T | None:
         return read_record(file, kind, what)
     except DamagedFileError:
         set_aside(file)
+        file.with_suffix(".lock").unlink(missing_ok=True)
         return None
 
 
@@ -249,9 +250,52 @@ def _take_mark(file: Path, connection: Connection) -> None:
     _add(connection, REFRESH_REQUESTS, row)
 
 
+class _Command(msgspec.Struct):
+    command: str
+    portals: tuple[str, ...]
+    since: _Instant
+    step: str = ""
+
+
+_COMMAND = re.compile(r"([0-9a-f]{16})\.json")
+
+
+def _command_files(folder: Path) -> list[Path]:
+    """Without those of commands that a process of an older version is running: it removes the file itself, or is killed."""
+    found = sorted(file for file in folder.glob("unfinished/*.json") if _COMMAND.fullmatch(file.name))
+    return [file for file in found if _is_free(file.with_suffix(".lock"))]
+
+
+def _is_free(lock: Path) -> bool:
+    if not lock.exists():
+        return True
+    try:
+        with FileLock(lock, mode=0o600, blocking=False, thread_local=False):
+            return True
+    except Timeout:
+        return False
+
+
+def _take_command(file: Path, connection: Connection) -> None:
+    found = _read(file, _Command, "a command that was begun")
+    if found is None:
+        # Some command is owed, and nobody can tell which.
+        lose(connection, datetime.now(UTC), COMMANDS)
+        return
+    row = {
+        "name": file.stem,
+        "command": found.command,
+        "portals": found.portals,
+        "since": found.since,
+        "step": found.step,
+    }
+    _add(connection, COMMANDS, row)
+
+
 _KINDS = (
-    _Kind(files=_failure_files, take=_take_failures, folder="failures", locks=("failures/*.lock",)),
-    _Kind(files=_baseline_files, take=_take_baseline, locks=("watched.lock",)),
-    _Kind(files=_incident_files, take=_take_incidents, locks=("alerts.lock",)),
-    _Kind(files=_mark_files, take=_take_mark, folder="changed", locks=("locks/changed.lock",)),
+    _Kind(files=_failure_files, take=_take_failures, folder="failures"),
+    _Kind(files=_baseline_files, take=_take_baseline),
+    _Kind(files=_incident_files, take=_take_incidents),
+    _Kind(files=_mark_files, take=_take_mark, folder="changed", lock="locks/changed.lock"),
+    _Kind(files=_command_files, take=_take_command, folder="unfinished", lock="locks/unfinished.lock"),
 )

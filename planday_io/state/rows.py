@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+REBUILD = "planday publish --rebuild"
+"""The command that makes the warehouse from nothing, as it has to be typed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -76,3 +79,20 @@ class RefreshRequest:
     endpoints: tuple[str, ...]
     requested_at: datetime
     share_gone: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfinishedCommand:
+    """A command that was begun and has not ended.
+
+    Args:
+        command: as it has to be typed to finish it.
+        portals: config keys it is about; empty where it concerns all.
+        since: UTC instant at which it was first begun.
+        step: the last step that it reached, in the command's own words, or empty.
+    """
+
+    command: str
+    portals: tuple[str, ...]
+    since: datetime
+    step: str = ""

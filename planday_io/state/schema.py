@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 4
+VERSION = 5
 
 
 class DamagedValueError(Exception):
@@ -165,4 +165,14 @@ REFRESH_REQUESTS = Table(
     Column("endpoints", Words, nullable=False),
     Column("requested_at", Instant, nullable=False),
     Column("share_gone", Share, nullable=False),
+)
+
+COMMANDS = Table(
+    "command",
+    METADATA,
+    Column("name", Word, primary_key=True, comment="random, and part of the name of its lock"),
+    Column("command", Word, nullable=False),
+    Column("portals", Words, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("step", Word, nullable=False),
 )

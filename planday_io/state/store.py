@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from planday_io.state.failures import Failures
     from planday_io.state.incidents import Incidents
     from planday_io.state.refresh_requests import RefreshRequests
+    from planday_io.state.unfinished import UnfinishedCommands
 
 
 class State:
@@ -59,6 +60,13 @@ class State:
         from planday_io.state.refresh_requests import RefreshRequests
 
         return RefreshRequests(self._database)
+
+    @property
+    def commands(self) -> UnfinishedCommands:
+        """The journal of commands that consist of several steps."""
+        from planday_io.state.unfinished import UnfinishedCommands
+
+        return UnfinishedCommands(self._database, self._folder / "locks")
 
     @contextmanager
     def reporting(self) -> Iterator[None]:

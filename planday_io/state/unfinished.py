@@ -1,87 +1,69 @@
 """The journal of commands that consist of several steps, so that one that was cut half-way is finished by somebody.
 
-A command is noted before its first step and removed after its last one. A kill, a full disk or any other error leaves the
-note: `planday status` then shows the command, alerts report it, and running the same command again finishes it. While the
-command runs it holds a lock, so a note whose lock is free belongs to a command that was cut.
+A command is recorded before its first step and removed after its last one. A kill, a full disk or any other error leaves it
+there: `planday status` then shows the command, alerts report it, and running the same command again finishes it. While the
+command runs it holds a file lock, so a command whose lock is free was cut.
 
-A note holds the command as it has to be typed, with the id of an employee where that is what the command is about. It never
-leaves the machine: alerts name the portal only. Locks and notes have random names and are removed together.
+It is recorded as it has to be typed, with the id of an employee where that is what the command is about. It never leaves the
+machine: alerts name the portal only. Locks have random names and are removed with the row.
 
 Not here: the steps. They have to be written so that running them twice does no harm.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from sqlalchemy import Connection, delete, insert, select
 
-from planday_io.errors import DamagedFileError
-from planday_io.files import locked, storage_errors, write_text
-from planday_io.state.records import encoded, read_record
-
-REBUILD = "planday publish --rebuild"
-_NOTE = re.compile(r"[0-9a-f]{16}\.json")
-_WHAT = "a command that was begun"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnfinishedCommand:
-    """A command that was begun and has not ended.
-
-    Args:
-        command: as it has to be typed to finish it.
-        portals: config keys it is about; empty where it concerns all.
-        since: ISO text of the UTC instant at which it was first begun.
-        step: the last step that it reached, in the command's own words, or empty.
-    """
-
-    command: str
-    portals: tuple[str, ...]
-    since: str
-    step: str = ""
+from planday_io.files import locked, storage_errors
+from planday_io.state.database import Database
+from planday_io.state.rows import UnfinishedCommand
+from planday_io.state.schema import COMMANDS, LOST
 
 
 class Work:
     """A command while it runs.
 
     Args:
-        note: file of its note.
-        entry: what the note says.
+        database: of the installation.
+        name: that its row and its lock have.
+        entry: what the row says.
         is_resumed: whether an earlier attempt was cut.
     """
 
-    def __init__(self, note: Path, entry: UnfinishedCommand, *, is_resumed: bool) -> None:
+    def __init__(self, database: Database, name: str, entry: UnfinishedCommand, *, is_resumed: bool) -> None:
         self.is_resumed = is_resumed
         self.step = entry.step
         """The last step that this attempt or an earlier one reached, or empty."""
-        self._note = note
+        self._database = database
+        self._name = name
         self._entry = entry
 
     def reach(self, step: str) -> None:
-        """Note that a step is reached, for the attempt that finishes the command if this one is cut."""
+        """Record that a step is reached, for the attempt that finishes the command if this one is cut."""
         self._entry = replace(self._entry, step=step)
         self.step = step
-        with storage_errors(self._note, "note the command in"):
-            write_text(self._note, encoded(self._entry), mode=0o600)
+        self._database.write(lambda connection: _put(connection, self._name, self._entry))
 
 
 class UnfinishedCommands:
     """The journal of one installation.
 
     Args:
-        state: folder it is kept in.
+        database: of the installation.
+        locks: folder of the locks.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._folder = state / "unfinished"
-        self._lock = state / "locks" / "unfinished.lock"
+    def __init__(self, database: Database, locks: Path) -> None:
+        self._database = database
+        self._locks = locks
 
     @contextmanager
     def carry_out(
@@ -103,100 +85,107 @@ class UnfinishedCommands:
             supersedes: commands that are no longer owed when this one is complete.
 
         Raises:
-            StorageError: the note cannot be written. Nothing was done.
+            StorageError: the command cannot be recorded. Nothing was done.
         """
-        note, lock, entry, is_resumed = self._begin(command, portals)
+        name, lock, entry, is_resumed = self._begin(command, portals)
         is_owed = True
         try:
             try:
-                yield Work(note, entry, is_resumed=is_resumed)
+                yield Work(self._database, name, entry, is_resumed=is_resumed)
                 is_owed = False
             except harmless:
                 is_owed = is_resumed
                 raise
             finally:
                 if not is_owed:
-                    self._remove(note)
+                    self._remove(name)
         finally:
             lock.release()
         self.settle(supersedes)
 
     def unfinished(self) -> list[UnfinishedCommand]:
         """Commands that were cut, oldest first. Raises StorageError."""
-        found = [entry for note in self._notes() if (entry := _entry_in(note)) and not self._is_running(note)]
+        found = [entry for name, entry in self._all().items() if not self._is_running(name)]
         return sorted(found, key=lambda entry: (entry.since, entry.command))
 
-    def damaged(self) -> list[DamagedFileError]:
-        """Notes that cannot be understood: some command is owed, and nobody can tell which. Raises StorageError."""
-        found = []
-        for note in self._notes():
-            try:
-                read_record(note, UnfinishedCommand, _WHAT)
-            except DamagedFileError as error:
-                found.append(error)
-        return found
+    def lost_at(self) -> datetime | None:
+        """When commands were last lost with a damaged database, or None. Raises StorageError."""
+        statement = select(LOST.c.at).where(LOST.c.kind == COMMANDS.name)
+        return self._database.read(lambda connection: connection.execute(statement).scalar())
 
     def settle(self, commands: Collection[str]) -> None:
         """Remove commands that are no longer owed, because another one did what they were to do. Raises StorageError."""
-        for note in self._notes() if commands else ():
-            entry = _entry_in(note)
-            if entry and entry.command in commands and not self._is_running(note):
-                self._remove(note)
+        for name, entry in self._all().items() if commands else ():
+            if entry.command in commands and not self._is_running(name):
+                self._remove(name)
 
-    def _begin(self, command: str, portals: Collection[str]) -> tuple[Path, FileLock, UnfinishedCommand, bool]:
+    def _begin(self, command: str, portals: Collection[str]) -> tuple[str, FileLock, UnfinishedCommand, bool]:
         while True:
-            with storage_errors(self._folder, "note the command in"), locked(self._lock):
-                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                known = next((n for n in self._notes() if (e := _entry_in(n)) and e.command == command), None)
-                note = known or self._folder / f"{secrets.token_hex(8)}.json"
-                lock = _lock_of(note)
+            with self._alone():
+                found = next(((name, one) for name, one in self._all().items() if one.command == command), None)
+                since = datetime.now(UTC).replace(microsecond=0)
+                new = UnfinishedCommand(command=command, portals=tuple(portals), since=since)
+                name, entry = found or (secrets.token_hex(8), new)
+                lock = self._lock_of(name)
                 try:
                     lock.acquire(blocking=False)
                 except Timeout:
                     pass
                 else:
-                    entry = _entry_in(note) or UnfinishedCommand(
-                        command=command, portals=tuple(portals), since=datetime.now(UTC).isoformat(timespec="seconds")
-                    )
                     try:
-                        write_text(note, encoded(entry), mode=0o600)
+                        if found is None:
+                            self._database.write(lambda connection: _put(connection, name, entry))  # noqa: B023 - at once
                     except BaseException:
                         lock.release()
+                        self._remove_lock(name)
                         raise
-                    return note, lock, entry, known is not None
-            with storage_errors(self._folder, "wait for the same command in"), _lock_of(note):
+                    return name, lock, entry, found is not None
+            with storage_errors(self._locks, "wait for the same command in"), lock:
                 pass  # The process that ran the same command has ended.
 
-    def _remove(self, note: Path) -> None:
-        with storage_errors(self._folder, "remove the note of a command from"), locked(self._lock):
-            note.unlink(missing_ok=True)
-            with suppress(OSError):  # The command is done all the same, and the name of the lock tells nothing.
-                note.with_suffix(".lock").unlink(missing_ok=True)
+    def _remove(self, name: str) -> None:
+        with self._alone():
+            self._database.write(lambda connection: connection.execute(delete(COMMANDS).where(COMMANDS.c.name == name)))
+            self._remove_lock(name)
 
-    def _notes(self) -> list[Path]:
-        with storage_errors(self._folder, "look at the commands in"):
-            # What has another name is no note: a copy, an editor's backup.
-            return sorted(path for path in self._folder.glob("*.json") if _NOTE.fullmatch(path.name))
+    def _all(self) -> dict[str, UnfinishedCommand]:
+        return self._database.read(_all)
 
-    def _is_running(self, note: Path) -> bool:
-        # Under the lock of all notes, so that none is removed meanwhile: looking at a lock would make its file again.
-        with storage_errors(self._folder, "look at the commands in"), locked(self._lock):
-            if not note.exists():
+    def _is_running(self, name: str) -> bool:
+        # Alone, so that no command is removed meanwhile: trying a lock would make its file again.
+        with self._alone():
+            if name not in self._all():
                 return False
             try:
-                with _lock_of(note).acquire(blocking=False):
+                with self._lock_of(name).acquire(blocking=False):
                     return False
             except Timeout:
                 return True
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with storage_errors(self._locks, "look at the commands that run in"), locked(self._locks / "commands.lock"):
+            yield
 
-def _entry_in(note: Path) -> UnfinishedCommand | None:
-    """What a note says, or None where it is gone or damaged."""
-    try:
-        return read_record(note, UnfinishedCommand, _WHAT)
-    except DamagedFileError:
-        return None
+    def _lock_of(self, name: str) -> FileLock:
+        return FileLock(self._locks / f"command-{name}.lock", mode=0o600, thread_local=False)
+
+    def _remove_lock(self, name: str) -> None:
+        with suppress(OSError):  # The command is done all the same, and the name of the lock tells nothing.
+            (self._locks / f"command-{name}.lock").unlink(missing_ok=True)
 
 
-def _lock_of(note: Path) -> FileLock:
-    return FileLock(note.with_suffix(".lock"), mode=0o600, thread_local=False)
+def _all(connection: Connection) -> dict[str, UnfinishedCommand]:
+    return {
+        row.name: UnfinishedCommand(command=row.command, portals=row.portals, since=row.since, step=row.step)
+        for row in connection.execute(select(COMMANDS).order_by(COMMANDS.c.name))
+    }
+
+
+def _put(connection: Connection, name: str, entry: UnfinishedCommand) -> None:
+    connection.execute(delete(COMMANDS).where(COMMANDS.c.name == name))
+    connection.execute(
+        insert(COMMANDS).values(
+            name=name, command=entry.command, portals=entry.portals, since=entry.since, step=entry.step
+        )
+    )

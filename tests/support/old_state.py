@@ -49,3 +49,13 @@ def old_mark(state: Path, portal: str, month: str, *endpoints: str, at: str) -> 
     file = folder / f"{portal}.{month}.json"
     file.write_text(json.dumps({"tables": endpoints, "at": at, "gone": 0.25}))
     return file
+
+
+def old_command(state: Path, command: str, since: str) -> Path:
+    """The note of a command that was begun, with its lock. Returns the note."""
+    folder = state / "unfinished"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "0123456789abcdef.json"
+    file.with_suffix(".lock").touch()
+    file.write_text(json.dumps({"command": command, "portals": [], "since": since, "step": "half"}))
+    return file
