@@ -42,7 +42,7 @@ _REMEMBERED_SECONDS = 3600.0
 _LATE_SECONDS = 0.002
 """A request sent later than this after its reservation moves its reservation to the time of sending."""
 _RECHECK_SECONDS = 0.5
-"""How often to check for a policy that another process observed, and to delete sends that no window counts any more."""
+"""How often to check for a policy that another process observed, and to delete sends that no window counts."""
 _STEP_SECONDS = 1.0
 """A clock may be set back this far before a gate in the file counts as impossible."""
 _NEARLY_NOTHING, _DOUBTED_WINDOWS = 20, 5

@@ -1,6 +1,6 @@
-"""Rows as they may be written: without the people of a portal who are to be forgotten.
+"""Removes the forgotten people of a portal from rows before they are written.
 
-Not here: the lists of people (`planday_io.lake.forgotten`), taking them out of what is there (`planday_io.privacy.erasure`).
+The lists are `planday_io.lake.forgotten`; removing people from existing slices is `planday_io.privacy.erasure`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from planday_io.sync.parents import ParentTables
 
 
 class ErasedRows:
-    """What one portal's rows are without the people on its list, as the list is at each call.
+    """Removes people on one portal's list from its rows; reads the list at each call.
 
     Args:
         catalogue: the tables there are.
         people: lists of the lake.
-        parents: where rows say through another table whose they are.
+        parents: rows of parent tables, for tables that name people only through them.
         portal: config key.
     """
 
@@ -45,7 +45,7 @@ class ErasedRows:
         return people.applied(rows, table, self._parents_of(table, month, people, read))
 
     def _parents_of(self, table: Table, month: str | None, people: Forgotten, read: Mapping[str, pa.Table]) -> set[int]:
-        """For rows that belong to another table's rows: ids there whose people are forgotten."""
+        """For rows that belong to another table's rows: ids in that table whose people are forgotten."""
         link = owner_link(table)
         if link is None:
             return set()

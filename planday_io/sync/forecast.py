@@ -1,10 +1,8 @@
-"""What reading will cost, before it is spent: requests, seconds, share of the budget.
+"""Forecasts what a read will cost: requests, seconds, share of the budget.
 
-Counts the same calls that a run makes (`planday_io.reading.calls`, `planday_io.sync.incremental`) over what the lake knows of
-earlier reads. What it does not know, it asks for in as few requests as it can: the total of a list with one row of it, or how
-many rows a few parents of a fan-out have.
-
-Not here: which runs there are (`pipelines.cli.sync`).
+Counts the calls that a run makes (`planday_io.reading.calls`, `planday_io.sync.incremental`), using the sizes of earlier
+reads in the lake. Unknown sizes are requested as cheaply as possible: the total of a list with one row, or the rows of a few
+parents of a fan-out. The runs themselves are chosen in `pipelines.cli.sync`.
 """
 
 from __future__ import annotations
@@ -35,11 +33,11 @@ Run = tuple[str | None, Sequence[Endpoint]]
 """A month, or None for snapshots, and the endpoints read together."""
 
 SAMPLE = 10
-"""So many parents are asked, where it is not known how many rows a parent has."""
+"""Parents to sample if it is not known how many rows a parent has."""
 STEP_SECONDS = 0.14
-"""What reading one table costs beside its requests: measured, Dagster's step and the file."""
+"""Seconds per table besides its requests, as measured: Dagster's step and the file."""
 RUN_SECONDS = 0.5
-"""What one run of `planday sync` costs beside its tables. A run of the daemon is a process of its own and takes longer."""
+"""Seconds per run of `planday sync` besides its tables. A run of the daemon is a separate process and takes longer."""
 
 
 @dataclass(slots=True)
@@ -50,9 +48,9 @@ class TableForecast:
         table: first table of the endpoint.
         slices: how many will be written.
         requests: how many will be made.
-        seconds: at the rate that the API allows, as far as it is known.
-        share: of what the portal may ask in an hour.
-        error: why it cannot be told.
+        seconds: at the rate that the API allows, if known.
+        share: of the requests that the portal allows in an hour.
+        error: why there is no forecast.
     """
 
     table: str
@@ -70,9 +68,9 @@ class Forecast:
     Args:
         portal: config key.
         tables: by table.
-        seconds: at the rate that the API allows, as far as it is known, and what Dagster's steps and runs take.
-        share: of what the portal may ask in an hour.
-        asked: requests that were spent on finding out.
+        seconds: at the rate that the API allows, if known, plus the time of Dagster's steps and runs.
+        share: of the requests that the portal allows in an hour.
+        asked: requests that the forecast itself made.
     """
 
     portal: str
@@ -93,7 +91,7 @@ def forecast(session: PortalSession, runs: Sequence[Run], *, full: bool = False)
     Args:
         session: of the portal.
         runs: in the order they will be made, started together.
-        full: everything is read, also where only changes are due.
+        full: read everything, not only changes.
 
     Raises:
         PlandayError: the portal cannot be reached.
@@ -102,7 +100,7 @@ def forecast(session: PortalSession, runs: Sequence[Run], *, full: bool = False)
 
 
 def pages(rows: int, limit: int, *, has_total: bool = True) -> int:
-    """Requests that a list of so many rows takes; each page repeats one row of the page before."""
+    """Requests for a list of that many rows; each page repeats one row of the previous page."""
     more = math.ceil((rows - limit) / (limit - 1)) if rows > limit > 1 else 0
     if has_total:
         return 1 + more
@@ -110,7 +108,7 @@ def pages(rows: int, limit: int, *, has_total: bool = True) -> int:
 
 
 def seconds_for(requests: int, windows: Sequence[RateWindow]) -> float:
-    """How long the budget makes so many requests take."""
+    """The time that the budget imposes on that many requests."""
     waits = [(requests - 1) // window.limit * window.seconds for window in paced(windows) if window.limit > 0]
     return max([0.0, *waits])
 
@@ -167,7 +165,7 @@ class _Forecaster:
         return requests
 
     async def _overhead(self, endpoint: Endpoint, month: str | None) -> int:
-        """Reading the parents, where no run before this one read them."""
+        """Requests for the parents, unless an earlier run reads them."""
         if endpoint.fan_out is None:
             return 0
         wanted = [self._parent_of(endpoint, month)]
@@ -199,7 +197,7 @@ class _Forecaster:
             first = pages(
                 math.ceil(rows * variants / len(calls)), endpoint.pages.limit, has_total=self._has_total(endpoint)
             )
-            # The variants return few rows: what the plain list may leave out.
+            # Variants return few rows: those that the plain list leaves out.
             return first * (len(calls) // variants) + len(calls) - len(calls) // variants
         parents, more = self._parents_in_lake(endpoint, month), await self._once_unknown(endpoint)
         once = self._once_in_lake(endpoint, parents or [])
@@ -220,7 +218,7 @@ class _Forecaster:
         return count * pages(each_rows, endpoint.pages.limit, has_total=self._has_total(endpoint))
 
     async def _rows(self, endpoint: Endpoint, month: str | None) -> int:
-        """How many rows an endpoint has: as the lake knows it, or as the API says."""
+        """Rows of an endpoint, from the lake or else from the API."""
         if endpoint.fan_out is not None:
             provenance = self._provenance(endpoint, month)
             return provenance.kept if provenance else await self._sampled(endpoint, month)
@@ -245,7 +243,7 @@ class _Forecaster:
         return self._totals[key] or 0
 
     async def _sampled(self, endpoint: Endpoint, month: str | None) -> int:
-        """Rows of a fan-out that was never read, from a few of its parents."""
+        """Rows of a fan-out that was never read, estimated from a few parents."""
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
         name, at = self._parent_of(endpoint, month)
         source = self._session.catalogue.endpoint_of(name)
@@ -274,7 +272,7 @@ class _Forecaster:
         try:
             answer = await self._get(endpoint, call)
         except PlandayError:
-            # Gone by now, or refused: the run itself will say so.
+            # Vanished or refused: the run itself will report it.
             return 0
         return 0 if answer is NONE else len(rows_of(primary(endpoint), answer))
 
@@ -298,7 +296,7 @@ class _Forecaster:
         return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
 
     def _once_in_lake(self, endpoint: Endpoint, listed: Sequence[Parent]) -> list[Parent]:
-        """Who is read once, as far as the lake knows them."""
+        """Parents that are read once, as far as the lake has them."""
         source = self._source_of_once(endpoint)
         if source is None or self._lake.provenance(self._key(source, None)) is None:
             return []
@@ -306,7 +304,7 @@ class _Forecaster:
         return once_parents(endpoint.fan_out, listed, self._lake.read(self._key(source, None)))
 
     async def _once_unknown(self, endpoint: Endpoint) -> int:
-        """How many are read once that the lake does not know yet."""
+        """Number of parents that are read once and not in the lake yet."""
         source = self._source_of_once(endpoint)
         return (
             await self._rows(source, None) if source and self._lake.provenance(self._key(source, None)) is None else 0
@@ -318,18 +316,18 @@ class _Forecaster:
         return source if source in endpoints_of(self._session.catalogue, self._session.settings) else None
 
     def _provenance(self, endpoint: Endpoint, month: str | None) -> Provenance | None:
-        """Of the slice, or of that of the nearest month before or after it."""
+        """The provenance of the slice, or of the nearest month's."""
         exact = self._lake.usable_provenance(self._key(endpoint, month))
         if exact is not None or month is None:
             return exact
         months = [key.month for key in self._lake.slices(endpoint.name, self._session.portal) if key.month]
-        # A month that has not passed is no measure of one that has.
+        # A month that is not over is no measure for one that is.
         passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
         nearest = min(passed, key=lambda one: abs(_ordinal(one) - _ordinal(month)), default=None)
         return self._lake.usable_provenance(self._key(endpoint, nearest)) if nearest else None
 
     def _decides(self, endpoint: Endpoint) -> bool:
-        """Whether so many calls hang on its rows that a guess is not enough."""
+        """Whether so many calls depend on its rows that a guess is not enough."""
         fan_outs = [one.fan_out for one in self._session.catalogue.endpoints if one.fan_out]
         return any(endpoint.name in (one.parent, one.once.parent if one.once else None) for one in fan_outs)
 

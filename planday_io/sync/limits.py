@@ -1,4 +1,4 @@
-"""How much of what a server sends is taken: the section `planday` of the configuration, and what was there before."""
+"""Limits for answers and lists, from the section `planday` of the configuration and the size of the previous read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planday_io.reading.pages import ListLimit
 
 
 def answer_limits(config: Config) -> AnswerLimits:
-    """What one answer may take."""
+    """The limits of one answer."""
     hosts = config.planday
     return AnswerLimits(
         silence_seconds=hosts.timeout_seconds,
@@ -23,10 +23,10 @@ def answer_limits(config: Config) -> AnswerLimits:
 
 
 def list_limit(config: Config, lake: Lake, portal: str, endpoint: Endpoint, month: str | None) -> ListLimit:
-    """How long a list of an endpoint may be, by what was there before."""
+    """How long a list of an endpoint may be, given its previous read."""
     hosts = config.planday
     before: int | None = None
-    # A slice that cannot be read now is an error where it is needed; here it is as if there were none.
+    # An unreadable slice counts as missing here; whoever needs it reports the error.
     with suppress(StorageError):
         provenances = [lake.provenance(SliceKey.of(one.full_name, portal, month)) for one in endpoint.tables]
         before = max((one.kept for one in provenances if one is not None), default=None)

@@ -1,6 +1,6 @@
-"""Sensitive members, which an API endpoint sends only where they are asked for and the token may see them.
+"""Sensitive members, which the API sends only if they are requested and the token has access to them.
 
-Not here: what a policy makes of their values (`planday_io.frames.privacy`).
+Applying the privacy policy to their values is another matter (`planday_io.frames.privacy`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from planday_io.sync.connection import PortalConnection
 
 
 class SensitiveMembers:
-    """Which sensitive members one portal's token is given.
+    """Finds out which sensitive members one portal's token has access to.
 
     Args:
         catalogue: the endpoints there are.
-        policies: what is dropped is not even asked for.
+        policies: members that they drop are not requested.
         connection: of the portal.
     """
 
@@ -29,15 +29,15 @@ class SensitiveMembers:
         self._policies = policies
         self._connection = connection
         self._refused: dict[str, str] = {}
-        """Value -> why the API refuses it, empty where it does not."""
+        """Value -> why the API refuses it, empty if it does not."""
 
     async def params(self, endpoint: Endpoint, client: PortalClient) -> Params:
-        """The parameter that asks for the sensitive members that are wanted and granted."""
+        """The query parameter for the sensitive members that are both wanted and granted."""
         granted = [value for value in self._wanted(endpoint) if await self._is_granted(endpoint, value, client)]
         return ((endpoint.opt_in.param, ",".join(granted)),) if endpoint.opt_in and granted else ()
 
     def _wanted(self, endpoint: Endpoint) -> list[str]:
-        """Sensitive members the policy wants; the API is not even asked for the others."""
+        """Sensitive members that the policy keeps; the others are not requested."""
         if endpoint.opt_in is None:
             return []
         classes = {column.name: column.privacy for table in endpoint.tables for column in table.columns}
@@ -49,7 +49,7 @@ class SensitiveMembers:
         ]
 
     def not_granted(self, endpoint: Endpoint, rows: pa.Table) -> list[str]:
-        """What stays NULL although the policy wants it; known after a read.
+        """Warnings about columns that stay NULL although the policy keeps them, after a read.
 
         Args:
             endpoint: that was read.
@@ -73,10 +73,10 @@ class SensitiveMembers:
         return found
 
     async def _is_granted(self, endpoint: Endpoint, value: str, client: PortalClient) -> bool:
-        """Whether the API gives a sensitive member to this token: one row is tried.
+        """Try to read a sensitive member with one row, to see whether the token has access.
 
-        The token's list of scopes decides nothing. No document says how the list is written or whether it is whole, and
-        an administrator with less access may be refused what the list holds.
+        The token's list of scopes is not enough: its format and completeness are not documented, and an administrator
+        with less access may be refused something that the list holds.
         """
         if value in self._refused:
             return not self._refused[value]
@@ -92,7 +92,7 @@ class SensitiveMembers:
                 scope=scope,
             )
         except PageForbiddenError:
-            # Whoever sent the page, members that came before must not become NULL because of it.
+            # An error page, whoever sent it, must not turn members that were read before into NULL.
             raise
         except MissingScopeError:
             why = f"the app lacks scope {scope}"

@@ -76,7 +76,7 @@ class WarehouseState:
         size_bytes: of the file.
         rows: of all tables.
         portals: how many it has.
-        portal: the one whose rows the marts were looked at for; empty where it was all of them.
+        portal: the portal whose rows were checked; empty for all of them.
         marts: name -> state.
     """
 
@@ -94,7 +94,7 @@ def inspect(warehouse: Path, *, tables: Iterable[str] | None = None, portals: It
     Args:
         warehouse: the file.
         tables: that changed; marts that read none of them are left out. None is all marts.
-        portals: that changed. Where it is one of several, only its rows of the marts are looked at.
+        portals: that changed. If it is one of several, only its rows are checked.
 
     Raises:
         PublicationError: the file cannot be read just now, say because another program has it open for writing.
