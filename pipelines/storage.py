@@ -3,8 +3,8 @@
 For each event of a run Dagster makes an engine, compiles its statement, opens the database and closes it again; and each
 time it makes a run's database or opens an instance (also for every tick of a schedule), alembic reads forty migrations, only
 to find that the database is stamped. Without that a sync of ten portals takes a fifth less processor time, and a hundred
-schedules that are due at once are queued in three fifths of the time. To be without this module, write
-`storage: {sqlite: {base_dir: .dagster/storage}}` into dagster.yaml.
+schedules that are due at once are queued in three fifths of the time. It is off unless dagster.yaml names it: it derives
+from classes that Dagster keeps private, until dagster-io/dagster#32217 (migrations looked up at each connection) ends that.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
-from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
-from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
-from dagster._core.storage.sql import create_engine
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData
+from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata  # dagster#32217
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (  # dagster#32217
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+)
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage  # dagster#32217
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage  # dagster#32217
+from dagster._core.storage.sql import create_engine  # dagster#32217
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string  # dagster#32217
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage  # dagster#32217
+from dagster._serdes import ConfigurableClassData  # dagster#32217
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, QueuePool

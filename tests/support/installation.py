@@ -142,7 +142,7 @@ Make = Callable[..., Installation]
 def storage_at(home: Path) -> dict[str, Any]:
     """The storage of the project's dagster.yaml, somewhere else."""
     storage: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())["storage"]
-    storage["custom"]["config"]["base_dir"] = str(home / "storage")
+    storage["sqlite"]["base_dir"] = str(home / "storage")
     return {"storage": storage}
 
 
