@@ -228,6 +228,8 @@ def test_portals_may_differ_in_their_tables(tmp_path: Path, excluded: str) -> No
         for parent in made.get(key).parent_keys & made.materializable_asset_keys:
             # What a backfill asks: does it know what has to come first?
             below, above = made.get(key).partitions_def, made.get(parent).partitions_def
-            assert below is not None
+            if below is None:
+                assert key.path[0] in ("warehouse", "marts"), "what is of all portals"
+                continue
             assert above is not None
             made.get_partition_mapping(key, parent).validate_partition_mapping(above, below)

@@ -69,6 +69,10 @@ class _DamagedDatabaseError(Exception):
     """The file is no database of this program."""
 
 
+_FAULTS = (DBAPIError, _DamagedDatabaseError, DamagedValueError, UnicodeDecodeError)
+"""What using the database may raise. The last is Python's, where SQLite's message quotes a damaged name."""
+
+
 def database_file(folder: Path) -> Path:
     """Where the database of a state folder is."""
     return folder / "state.sqlite"
@@ -125,14 +129,14 @@ class Database:
         try:
             with storage_errors(self._file, "use the state database"):
                 return do()
-        except (DBAPIError, _DamagedDatabaseError, DamagedValueError) as error:
+        except _FAULTS as error:
             if not self._is_damage(error):
                 raise self._refused(error) from None
             self._replace(inode, error)
         try:
             with storage_errors(self._file, "use the state database"):
                 return do()
-        except (DBAPIError, _DamagedDatabaseError, DamagedValueError) as error:
+        except _FAULTS as error:
             raise self._refused(error) from None
 
     def _is_damage(self, error: Exception) -> bool:
@@ -148,7 +152,7 @@ class Database:
         try:
             with _engine(self._file).connect() as connection:
                 _check(connection)
-        except (DBAPIError, _DamagedDatabaseError, DamagedValueError):
+        except _FAULTS:
             return True
         raise error
 
