@@ -1,6 +1,6 @@
 """Alerts from the Dagster daemon: what only Dagster knows is added to what the library knows, then the library looks.
 
-Not here: what is an incident, who is told (`planday_io.monitoring`).
+Not here: what is an incident, who is notified (`planday_io.monitoring`).
 """
 
 from __future__ import annotations

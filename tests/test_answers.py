@@ -113,7 +113,7 @@ def test_an_empty_array_or_a_total_of_zero_is_empty(endpoint: Endpoint) -> None:
 @every
 @pytest.mark.parametrize("error", ERRORS, ids=str)
 def test_no_list_is_empty_beside_an_error(endpoint: Endpoint, error: dict[str, Any]) -> None:
-    """Also where a total of 0 is told."""
+    """Also beside a total of 0."""
     for answer in (spread(endpoint, []) | error, {"data": None, "paging": NONE} | error):
         with pytest.raises(EmptyAnswerError, match=tops(endpoint)[0].domain):
             tables_in(tops(endpoint), answer)

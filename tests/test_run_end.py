@@ -60,7 +60,7 @@ def test_run_fails_where_publication_fails(planday: Installation, memory: Dagste
     assert step in ("hr__departments", "hr__skills")
     assert "is a folder" in text
     written = [event.asset_key.to_user_string() for event in result.all_events if event.is_step_materialization]  # type: ignore[union-attr]
-    assert sorted(written) == ["hr/departments", "hr/skills"], "what was written is told nevertheless"
+    assert sorted(written) == ["hr/departments", "hr/skills"], "what was written is reported nevertheless"
     (noted,) = State(planday.config.state).failures.of(INSTALLATION)
     assert noted.run_id == result.run_id
     planday.config.warehouse.rmdir()

@@ -3,7 +3,7 @@
 A portal or a table that is new, a schedule that was switched on or moved, a window that was widened: nobody could have read
 it yet. So the instant at which a check first found each table read by the schedules it has now is remembered.
 
-Not here: how old a table is (`planday_io.monitoring.freshness`), who is told (`planday_io.monitoring.notifier`).
+Not here: how old a table is (`planday_io.monitoring.freshness`), who is notified (`planday_io.monitoring.notifier`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Why something failed, in words for people, and which error belongs to which cause.
 
-Not here: what failed and was not read since (`planday_io.state`), who is told (`notifier`).
+Not here: what failed and was not read since (`planday_io.state`), who is notified (`notifier`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An incident is one cause at one portal, or at one table where tables fail one by one (`failures.CAUSES`). A portal that cannot
 be looked at is an incident itself, and keeps nobody from looking at the others.
 
-Not here: what was wrong before, and who is told (`book`).
+Not here: what was wrong before, and who is notified (`notifier`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""One endpoint of one portal, read completely, typed as it arrives.
+"""Turns the answers to a list of calls into one complete, typed table per catalogue table.
 
-Turns the answers to a list of calls into one typed table per catalogue table. The calls come from
-`planday_io.reading.calls`, the proof that a list is complete from `pages`, requests from `planday_io.client`;
-`planday_io.sync.refresh` writes the tables.
+The calls come from `calls`, the proof that a list is complete from `pages`, requests from `planday_io.client`.
 """
 
 from __future__ import annotations

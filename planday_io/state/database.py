@@ -1,4 +1,4 @@
-"""The state database: one SQLite file, opened anew for each short transaction.
+"""The state database: one SQLite file, opened for each short transaction.
 
 No connection outlives its transaction, so threads, forks and processes need no care. Writes take SQLite's lock at once (BEGIN
 IMMEDIATE); who waits for it, waits a minute. The database is made under another name and then renamed, so whoever finds it
@@ -147,7 +147,7 @@ class Database:
             return False
         if not code and isinstance(error.orig, sqlite3.OperationalError):
             return True  # A text that is no UTF-8.
-        # Statements never change, so a name that is not there is damage, or a fault of ours.
+        # Statements never change, so a name that is not there is damage, or a fault of this program.
         _CHECKED.pop(self._file, None)
         try:
             with _engine(self._file).connect() as connection:

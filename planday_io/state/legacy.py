@@ -2,8 +2,8 @@
 
 Importing them twice does no harm: what the database has already stays. So a kill between the transaction and the removal, or
 in the middle of the removal, is healed by the next use, which comes before anything else is done with the database. A file
-that is damaged is set aside and reported like any other; the others are taken in. A file with a name that is none of ours
-stays where it is.
+that is damaged is set aside and reported like any other; the others are taken in. A file with a name that this program
+never gave stays where it is.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from planday_io.months import month_of
 from planday_io.state import RefreshRequest, State
 
 _TRIED_AGAIN = timedelta(hours=6)
-"""What is still marked after so long, because its run failed, is marked anew and so launched again."""
+"""What is still marked after this long, because its run failed, is marked and launched again."""
 
 
 def settle(lake: Lake, catalogue: Catalogue, config: Config, portal: str | None = None) -> list[RefreshRequest]:

@@ -11,8 +11,6 @@ A slice that cannot be used (damaged, unreadable, lost) is reported as a problem
 published. The publication is refused if rows would be lost that exist nowhere else.
 
     place: links, logs of other programs ─► standing: is the file ours, what does it show ─► filling: rows ─► rename ─► place
-
-Slices are `planday_io.lake`; tables and marts `definitions`; the schema `sync` is `ledger`; what marts hold `inspection`.
 """
 
 from __future__ import annotations

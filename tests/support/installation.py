@@ -69,7 +69,7 @@ class Installation:
 
     @property
     def config(self) -> Config:
-        """As the file is now; reading it anew where it is the same would take a tenth of the suite."""
+        """As the file is now; reading it again where it is the same would take a tenth of the suite."""
         text = self.config_path.read_bytes()
         if self._read is None or self._read[0] != text:
             self._read = (text, load_config(self.config_path, self.catalogue))
