@@ -1,4 +1,4 @@
-"""Where a fault is: the path of the member, the row among all rows of its list, the kind of what stands there."""
+"""Errors about values name the path of the member, the row's place in the whole list, and the kind of value found."""
 
 from __future__ import annotations
 

@@ -146,8 +146,8 @@ class AlertBook:
     ) -> Iterator[tuple[Message, Callable[[], None]]]:
         """The messages that a channel has to take, each with what to call when it did."""
         new = {entry.incident.key: entry for entry in book.open.values() if not _waits(entry, now, busy, working)}
-        untold = [entry.incident for entry in new.values() if _has_news(entry, channel)]
-        for message, group in messages(self._config, untold, now, is_over=False):
+        unreported = [entry.incident for entry in new.values() if _has_news(entry, channel)]
+        for message, group in messages(self._config, unreported, now, is_over=False):
 
             def told(group: list[Incident] = group) -> None:
                 for one in group:

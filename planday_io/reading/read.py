@@ -39,7 +39,7 @@ Progress = Callable[[int, int | None], None]
 """Called with units done and units expected (None while unknown). A unit is a page, or a call if there are several."""
 
 
-def untold(done: int, expected: int | None) -> None:
+def no_progress(done: int, expected: int | None) -> None:
     """Report progress to nobody."""
 
 
@@ -116,7 +116,7 @@ class EndpointReader:
         context: FrameContext,
         *,
         limit: ListLimit = FIRST_READ,
-        progress: Progress = untold,
+        progress: Progress = no_progress,
     ) -> None:
         self._endpoint = endpoint
         self._client = client

@@ -1,4 +1,4 @@
-"""Months that have to be read again, because rows of theirs were edited, deleted or moved, or because they never were read.
+"""Stores refresh requests: months whose tables have to be read again.
 
 Not here: finding them (`planday_io.sync.changes`), launching runs (`pipelines`).
 """

@@ -1,4 +1,4 @@
-"""Months that have to be read again, because rows of theirs were edited, deleted or moved, or because they never were read.
+"""Finds months to read again: rows were edited, deleted or moved there, or the month was never read.
 
 A changes run asks what was modified and deleted since the last one, compares it with the lake, and requests a refresh of
 months. Requests are state, so they outlive a kill. Whoever can launch runs (the sensor, `planday sync`) reads the months, and

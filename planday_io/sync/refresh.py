@@ -24,7 +24,7 @@ from planday_io.frames.build import FrameContext
 from planday_io.lake.published import lost_text
 from planday_io.lake.slices import SliceKey
 from planday_io.reading.calls import calls_of
-from planday_io.reading.read import EndpointRead, Progress, untold
+from planday_io.reading.read import EndpointRead, Progress, no_progress
 from planday_io.state import State
 from planday_io.sync.changes import months_to_read, settle, touched_months
 from planday_io.sync.incremental import IncrementalRead
@@ -43,7 +43,7 @@ def refresh(
     month: str | None = None,
     full: bool = False,
     accept_shrink: bool = False,
-    progress: Progress = untold,
+    progress: Progress = no_progress,
 ) -> list[TableReport]:
     """Refresh a table and all others of its endpoint.
 

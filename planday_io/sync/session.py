@@ -27,7 +27,7 @@ from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import Lake
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, more_parents, once_parents, parents_in
-from planday_io.reading.read import EndpointRead, EndpointReader, Progress, untold
+from planday_io.reading.read import EndpointRead, EndpointReader, Progress, no_progress
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.erased import ErasedRows
 from planday_io.sync.limits import list_limit
@@ -118,7 +118,7 @@ class PortalSession:
         client: PortalClient,
         context: FrameContext,
         calls: Sequence[Call],
-        progress: Progress = untold,
+        progress: Progress = no_progress,
     ) -> EndpointRead:
         """Read some calls of an endpoint, and remove forgotten people."""
         limit = list_limit(self.config, self.lake, self.portal, endpoint, context.month)
