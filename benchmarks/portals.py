@@ -50,7 +50,7 @@ with DagsterInstance.get() as instance:
         began = time.perf_counter()
         found = look(config, instance)
         seconds = time.perf_counter() - began
-        lake = Lake(config.lake, config.state)
+        lake = Lake(config.lake, State(config.state))
         settle(lake, CATALOGUE, config)
         lake.pending()
         print(f"{seconds:.1f} {time.perf_counter() - began - seconds:.1f} {len(found.open)}")

@@ -25,6 +25,7 @@ from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.months import first_day, shifted
+from planday_io.state import State
 from planday_io.warehouse import publish
 
 TABLE = CATALOGUE.table("scheduling.shifts")
@@ -66,7 +67,7 @@ def one_month(*, shifts: int = 5_000_000, months: int = 60, times: int = 7) -> l
 
 
 def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
-    lake, warehouse = Lake(folder / "lake", folder / "state"), folder / "warehouse.duckdb"
+    lake, warehouse = Lake(folder / "lake", State(folder / "state")), folder / "warehouse.duckdb"
     provenance = Provenance(
         run_id="bench", portal_id=1, fetched_at=datetime(2026, 1, 1, tzinfo=UTC).isoformat(), window="", requests=1,
         expected_total=rows, received=rows, distinct_keys=rows, kept=rows, verdict="total_matched", catalogue_version=VERSION,
@@ -81,7 +82,7 @@ def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
         return key
 
     def ours() -> None:
-        publish(lake, warehouse, catalogue=CATALOGUE, policies=PrivacyPolicy(), state=folder / "state")
+        publish(lake, warehouse, catalogue=CATALOGUE, policies=PrivacyPolicy())
 
     for number in range(months):
         write(number, "first")

@@ -157,7 +157,7 @@ def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datet
 def _note_crash(
     config: Config, run: dg.DagsterRun, portal: str, month: str | None, began: datetime, ended: datetime
 ) -> None:
-    lake, failures = Lake(config.lake, config.state), State(config.state).failures
+    lake, failures = Lake(config.lake, State(config.state)), State(config.state).failures
     held = {(note.table, note.month) for note in failures.of(portal)}
     same = {run.run_id, run.parent_run_id, run.root_run_id}
     # Not the warehouse: who publishes notes itself when that fails.

@@ -21,6 +21,7 @@ from pipelines.schedules import schedule_names
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.files import sweep, sweep_marks
+from planday_io.state import State
 from planday_io.state.records import files_set_aside
 from planday_io.warehouse.ledger import runs_shown
 
@@ -60,7 +61,7 @@ def build_housekeeping_sensor(config: Config) -> dg.SensorDefinition:
 def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleaned:
     """Remove what nobody needs any more. Raises StorageError."""
     files = sum(sweep(folder, deep=True) for folder in (config.lake, config.state))
-    files += sweep(config.warehouse.parent) + sweep_marks(config.state / "processes")
+    files += sweep(config.warehouse.parent) + sweep_marks(State(config.state).folder / "processes")
     files += _old_damaged_files(config.state, now)
     return Cleaned(_old_runs(config, instance, now), files)
 

@@ -158,7 +158,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     def _lake(self) -> Lake:
-        return Lake(self._config.lake, self._config.state, self._writer)
+        return Lake(self._config.lake, State(self._config.state), self._writer)
 
     def session(self, portal: str) -> PortalSession:
         """The session of a portal in this run. Raises ConfigError where it is not configured any more."""

@@ -72,7 +72,7 @@ def _unpublished_slices(config: Config) -> dg.SensorDefinition:
         if active:
             return dg.SkipReason("runs in progress publish at their own end")
         with noting(config, "sensor unpublished_slices"):
-            if not Lake(config.lake, config.state).pending():
+            if not Lake(config.lake, State(config.state)).pending():
                 return dg.SkipReason("the warehouse shows all of the lake")
             current = load_config(config.file, CATALOGUE)
             done = publish_pending(current)
@@ -102,7 +102,7 @@ def _requests(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED))
     current = load_config(config.file, catalogue)
-    requests, lake = State(current.state).refresh_requests, Lake(current.lake, current.state)
+    requests, lake = State(current.state).refresh_requests, Lake(current.lake, State(current.state))
     marks: list[RefreshRequest] = []
     unread: list[PlandayError] = []
     for portal in requests.portals():

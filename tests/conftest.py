@@ -24,6 +24,7 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
+from planday_io.state import State
 from planday_io.warehouse import publish
 from tests.support.installation import FAST, Hook, Installation, Make, storage_at
 
@@ -37,8 +38,8 @@ def blank_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a publication makes of an empty lake: tables, views and comments, which take half a second each time."""
     folder = tmp_path_factory.mktemp("blank")
     file = folder / "warehouse.duckdb"
-    lake = Lake(folder / "lake", folder / "state")
-    publish(lake, file, catalogue=CATALOGUE, policies=PrivacyPolicy(), state=folder / "state")
+    lake = Lake(folder / "lake", State(folder / "state"))
+    publish(lake, file, catalogue=CATALOGUE, policies=PrivacyPolicy())
     return file
 
 

@@ -23,7 +23,7 @@ from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.baseline import watch
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
-from planday_io.state import Failure, State
+from planday_io.state import Failure
 from planday_io.state.database import database_file
 from tests.support.commands import PLANDAY, environment, planday_command
 from tests.support.cutting import full_disk
@@ -42,7 +42,7 @@ def test_a_book_that_cannot_be_written_keeps_nobody_from_being_told(planday: Ins
         AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=1))
         assert told(hook) == [("failed", "storage", [DEPARTMENTS])]
     assert AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=2)).unsaved == ""
-    assert State(planday.config.state).incidents.all()
+    assert planday.state.incidents.all()
     assert told(hook) == []
 
 
@@ -130,7 +130,7 @@ def test_what_begins_again_before_its_end_was_told_is_no_news(planday: Installat
     note(planday, DEPARTMENTS, "api")
     book.look(now)
     hook.status = 500
-    State(planday.config.state).failures.resolve("oslo", [DEPARTMENTS])
+    planday.state.failures.resolve("oslo", [DEPARTMENTS])
     book.look(now + timedelta(minutes=1))
     hook.status = 200
     note(planday, DEPARTMENTS, "api")
@@ -151,7 +151,7 @@ def test_a_message_has_bounds(planday: Installation, hook: Hook) -> None:
         )
         for number, table in enumerate(CATALOGUE.tables())
     ]
-    State(planday.config.state).failures.record(made)
+    planday.state.failures.record(made)
     for portal in ("oslo", "copenhagen", "london"):
         note(planday, DEPARTMENTS, "data", portal=portal, error=f"{portal} " + "y" * 5000)
     AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
@@ -303,7 +303,7 @@ def test_failures_of_another_version_are_reported(planday: Installation, hook: H
     book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
     book.look(now)
     assert told(hook) == [("failed", "other", [DEPARTMENTS])]
-    State(planday.config.state).failures.resolve("oslo", [DEPARTMENTS])
+    planday.state.failures.resolve("oslo", [DEPARTMENTS])
     book.look(now)
     assert told(hook) == [("recovered", "other", [DEPARTMENTS])]
 

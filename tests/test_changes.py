@@ -16,7 +16,6 @@ from planday_io.config.grid import grid_months
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day, last_day, shifted
-from planday_io.state import State
 from planday_io.state.database import database_file
 from planday_io.sync.changes import settle, touched_months
 from planday_io.sync.refresh import refresh
@@ -58,7 +57,7 @@ def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(m
     first = planday_command(planday, "sync", "oslo", "--resources", "scheduling.deleted_shifts")
     assert first.returncode == 0, first.stdout + first.stderr
     assert {key.month for key in planday.lake.slices("scheduling.shifts")} == set(months)
-    assert not State(planday.config.state).refresh_requests.all()
+    assert not planday.state.refresh_requests.all()
 
     roster = planday.sandbox.portals["oslo"].roster
     long_ago, later, other = shifted(THIS, -8), shifted(THIS, -6), shifted(THIS, -4)
@@ -124,12 +123,12 @@ def test_unread_months_are_marked_once_without_refused_tables(planday: Installat
     for name in ("scheduling.shifts", "revenue.revenue"):
         for month in months:
             planday.refresh(name, month=month)
-    requests = State(planday.config.state).refresh_requests
+    requests = planday.state.refresh_requests
     requests.settle((one, ()) for one in requests.all())
     planday.lake.path(SliceKey.of("revenue.revenue", "oslo", months[0])).unlink()
     (report,) = planday.refresh("scheduling.deleted_shifts")
     assert report.marked == (months[0],)
-    (mark,) = State(planday.config.state).refresh_requests.all()
+    (mark,) = planday.state.refresh_requests.all()
     assert mark.endpoints == ("revenue.revenue",)
 
 
@@ -145,7 +144,7 @@ def test_what_failed_in_a_marked_month_is_marked_anew(planday: Installation) -> 
     for endpoint in CATALOGUE.endpoints:
         if endpoint.name in FACTS and endpoint.name != "payroll.shifts":
             planday.refresh(endpoint.name, month=old)
-    changed = State(planday.config.state).refresh_requests
+    changed = planday.state.refresh_requests
     (first,) = settle(planday.lake, CATALOGUE, planday.config)
     assert first.endpoints == ("payroll.shifts",)
     planday.refresh("scheduling.deleted_shifts")
@@ -169,7 +168,7 @@ def test_requests_that_were_lost_are_made_again(planday: Installation) -> None:
     roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
     roster.delete_shift(a_shift(roster, shifted(THIS, -2)))
     planday.refresh("scheduling.deleted_shifts")
-    requests = State(planday.config.state).refresh_requests
+    requests = planday.state.refresh_requests
     before = [(one.month, one.endpoints) for one in requests.all()]
     assert [month for month, _ in before] == [old, shifted(THIS, -2)]
     DAMAGE["binary"](database_file(planday.config.state))

@@ -114,7 +114,7 @@ def test_people_without_pay_are_counted(make: Make) -> None:
     planday.refresh("pay.pay_rates", full=True)
     assert counted(planday)[0] == without + 1, "a rate of 0 is no pay"
     assert f"{without + 1} of {people} active people" in says()
-    ForgottenPeople(planday.config.lake, planday.config.state).add("oslo", hidden)
+    ForgottenPeople(planday.config.lake, planday.state).add("oslo", hidden)
     for table in ("pay.pay_rates", "hr.employees"):
         planday.refresh(table, full=True)
     planday.refresh("payroll.shifts", month=previous_month())

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from planday_io.lake.slices import SliceKey
-from planday_io.state import State
 from tests.support.commands import PLANDAY, _run, planday_command, summary
 from tests.support.help import commands
 from tests.support.installation import Installation
@@ -152,7 +151,7 @@ def test_a_missing_token_is_told_once_and_no_run_begins(planday: Installation) -
     assert "published" not in done.stdout
     assert not planday.sandbox.requests
     assert planday_command(planday, "alert").returncode == 1
-    notes = State(planday.config.state).failures.of("london")
+    notes = planday.state.failures.of("london")
     assert {(note.table, note.cause) for note in notes} >= {("hr.employees", "secret"), ("hr.departments", "secret")}
 
 

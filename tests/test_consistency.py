@@ -13,6 +13,7 @@ import pytest
 
 from planday_io.config import Config
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.state import State
 from tests.support.installation import Installation
 
 PUBLICATIONS = int(os.environ.get("PLANDAY_PUBLICATIONS", "12"))
@@ -49,7 +50,7 @@ print(json.dumps({"asked": asked, "states": len(seen), "wrong": wrong}))
 
 def write_run(config: Config, run: str, rows: dict[str, pa.Table], tables: tuple[str, ...], writer: str) -> None:
     """What a run does to the lake: slices of several tables, with a number of rows that tells runs apart."""
-    lake = Lake(config.lake, config.state, writer)
+    lake = Lake(config.lake, State(config.state), writer)
     for name in tables:
         key = SliceKey.of(name, "oslo")
         provenance = lake.provenance(key)
@@ -109,13 +110,14 @@ def test_one_run_s_tables_appear_together(planday: Installation, ready: dict[str
 def test_what_a_killed_run_wrote_is_published(planday: Installation, ready: dict[str, pa.Table]) -> None:
     code = (
         "import os, signal; from planday_io.lake.writers import Writers; from pathlib import Path; import sys; "
-        "print(Writers(Path(sys.argv[1])).begin(), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "from planday_io.state import State; "
+        "print(Writers(State(Path(sys.argv[1]))).begin(), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", code, str(planday.config.state)], capture_output=True, text=True, check=False
     )
     writer = killed.stdout.strip()
-    assert (planday.config.state / "writers" / writer).exists()
+    assert (planday.state.folder / "writers" / writer).exists()
     write_run(planday.config, "run 1", ready, TABLES, writer)
     assert planday.publish().slices == 3
 

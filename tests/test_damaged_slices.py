@@ -21,6 +21,7 @@ from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageErr
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.monitoring.incidents import find
+from planday_io.state import State
 from tests.support.installation import Installation
 
 KEY = SliceKey.of("hr.departments", "oslo")
@@ -40,7 +41,7 @@ def a_provenance() -> Provenance:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, bytes]:
     folder = tmp_path_factory.mktemp("lake")
-    lake = Lake(folder / "lake", folder / "state")
+    lake = Lake(folder / "lake", State(folder / "state"))
     with lake.locked(KEY):
         lake.write(KEY, TABLE, a_provenance())
     return lake, lake.path(KEY).read_bytes()
@@ -133,9 +134,10 @@ from pathlib import Path
 from planday_io.errors import StorageError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.state import State
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 base = Path(sys.argv[1])
-lake, state = base / "lake", base / "state"
+lake, state = base / "lake", State(base / "state")
 key = SliceKey.of("hr.departments", "oslo")
 for look in (lambda: Lake(lake, state).provenance(key), lambda: Lake(lake, state).read(key),
              lambda: Lake(lake, state).check(key), lambda: Lake(lake, state).fetched_at(key),
@@ -156,7 +158,7 @@ def test_good_file_of_another_account_is_not_called_damaged() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         base = Path(name)
         base.chmod(0o755)
-        lake = Lake(base / "lake", base / "state")
+        lake = Lake(base / "lake", State(base / "state"))
         with lake.locked(KEY):
             lake.write(KEY, TABLE, a_provenance())
         (base / "lake/_forgotten").mkdir()
@@ -246,7 +248,7 @@ def test_damaged_history_is_carried_into_a_new_file(planday: Installation) -> No
     planday.publish()
     versions = planday.query("SELECT * FROM hr.departments_history ORDER BY ALL")
     flip(planday.lake.path(HISTORY))
-    (planday.config.state / "publication.json").unlink()
+    (planday.state.folder / "publication.json").unlink()
     done = planday.publish()
     assert (done.is_rebuild, [*done.problems]) == (True, [HISTORY])
     assert planday.query("SELECT * FROM hr.departments_history ORDER BY ALL") == versions

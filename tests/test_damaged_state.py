@@ -19,6 +19,7 @@ from planday_io.monitoring.failures import INSTALLATION
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import month_of
+from planday_io.state import State
 from planday_io.state.records import files_set_aside, read_record, remove_record
 from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
@@ -131,7 +132,7 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_each_record_copes_with_each_damage(tmp_path: Path, kind: str) -> None:
     state = tmp_path / "state"
-    lake = Lake(tmp_path / "lake", state)
+    lake = Lake(tmp_path / "lake", State(state))
     marker = state / "pending" / "hr.departments.oslo"
     marker.parent.mkdir(parents=True)
     marker.write_text("0123456789abcdef")
@@ -141,7 +142,7 @@ def test_each_record_copes_with_each_damage(tmp_path: Path, kind: str) -> None:
     assert not lake.is_held(key)
     remove_record(marker)
     assert lake.pending() == []
-    people = ForgottenPeople(tmp_path / "lake", state)
+    people = ForgottenPeople(tmp_path / "lake", State(state))
     people.add("oslo", 1)
     before = people.fingerprint()
     people.add("london", 1)

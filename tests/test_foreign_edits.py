@@ -166,10 +166,10 @@ def test_a_warehouse_from_an_older_backup_is_written_again(published: Installati
 
 
 def test_without_a_record_the_file_is_written_again_once(published: Installation) -> None:
-    (published.config.state / "publication.json").unlink()
+    (published.state.folder / "publication.json").unlink()
     assert published.publish().is_rebuild
     assert not published.publish().is_rebuild
-    (published.config.state / "publication.json").write_bytes(b"\xff\x00")
+    (published.state.folder / "publication.json").write_bytes(b"\xff\x00")
     assert published.publish().is_rebuild
 
 

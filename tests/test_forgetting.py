@@ -227,7 +227,7 @@ def test_who_is_forgotten_while_a_run_is_under_way_is_not_brought_back(planday: 
 
     refresh(session, "hr.employees")
     assert person not in {row["id"] for row in planday.rows("hr.employees")}
-    assert ForgottenPeople(planday.config.lake, planday.config.state).of("oslo").pseudonyms
+    assert ForgottenPeople(planday.config.lake, planday.state).of("oslo").pseudonyms
 
 
 def _forget_now(planday: Installation, person: int) -> datetime:

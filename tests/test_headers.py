@@ -200,13 +200,13 @@ def test_a_server_that_always_says_nothing_is_left(tmp_path: Path, remaining: st
 )
 def test_what_an_older_version_stored_heals(planday: Installation, statement: str) -> None:
     planday.refresh("hr.departments")
-    with closing(sqlite3.connect(planday.config.state / "budget.sqlite")) as db:
+    with closing(sqlite3.connect(planday.state.folder / "budget.sqlite")) as db:
         db.execute("DELETE FROM policy")
         db.execute(statement)
         db.commit()
     (report,) = planday.refresh("hr.departments")
     assert report.counters.throttled_seconds < 2
-    assert all(use.closed_seconds == 0 for use in budget_use(planday.config.state / "budget.sqlite", time.time()))
+    assert all(use.closed_seconds == 0 for use in budget_use(planday.state.folder / "budget.sqlite", time.time()))
 
 
 def test_a_wait_is_a_line_of_the_display() -> None:

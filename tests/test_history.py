@@ -223,7 +223,7 @@ def test_a_class_that_is_hashed_from_now_on_makes_no_versions_and_is_read_again(
 def test_a_note_that_is_being_written_is_nobody_s_leftover(planday: Installation) -> None:
     """Another run is about to say that its history will follow while this one publishes."""
     planday.refresh("hr.departments")
-    folder = planday.config.state / "history"
+    folder = planday.state.folder / "history"
     folder.mkdir(parents=True, exist_ok=True)
     with temporary(folder / "hr.employees.oslo") as note:
         note.write_text("")

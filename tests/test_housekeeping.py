@@ -12,7 +12,6 @@ from dagster import DagsterInstance
 from pipelines.housekeeping import clean
 from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.baseline import watch
-from planday_io.state import State
 from tests.support.commands import planday_command, summary
 from tests.support.installation import Installation, run
 
@@ -41,7 +40,7 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
     assert (first.returncode, "were not read yet and are not due yet" in first.stdout) == (0, True), (
         "nobody is late yet"
     )
-    State(planday.config.state).forget_portal("london")
+    planday.state.forget_portal("london")
     watch(planday.config, CATALOGUE, datetime.now(UTC) - timedelta(days=3))
     late = planday_command(planday, "status", "london", "--wrong")
     assert late.returncode == 1, "due and never read"

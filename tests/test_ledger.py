@@ -197,7 +197,7 @@ def test_a_full_or_read_only_disk_is_an_error_with_a_remedy(tmp_path: Path) -> N
 
 @pytest.mark.processes
 def test_a_sync_over_a_damaged_budget(planday: Installation) -> None:
-    file = planday.config.state / "budget.sqlite"
+    file = planday.state.folder / "budget.sqlite"
     file.write_bytes(b"not a database at all")
     done = planday_command(planday, "status")
     assert "Traceback" not in done.stderr

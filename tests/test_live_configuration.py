@@ -52,10 +52,10 @@ def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstanc
     assert marked(planday.config) == before, "what it does not know waits"
 
     watch(planday.config, CATALOGUE, datetime.now(UTC))
-    baseline = State(planday.config.state).baselines.of("oslo")
+    baseline = planday.state.baselines.of("oslo")
     assert baseline
     look("freshness")
-    assert State(planday.config.state).baselines.of("oslo") == baseline
+    assert planday.state.baselines.of("oslo") == baseline
 
     look("unpublished_slices")
     assert planday.query("SELECT count(*) > 0, count(first_name) FROM hr.employees WHERE portal = 'oslo'") == [

@@ -52,7 +52,7 @@ def wrong_path(planday: Installation) -> None:
 
 def state_lost_too(planday: Installation) -> None:
     not_mounted(planday)
-    shutil.rmtree(planday.config.state / "published")
+    shutil.rmtree(planday.state.folder / "published")
     for name in ("lake.json", "publication.json"):
         (planday.config.state / name).unlink()
 
@@ -113,7 +113,7 @@ def test_deleted_folder_is_reported_and_its_rows_stay(published: Installation) -
     done = published.publish()
     assert [*done.problems] == [KEY]
     assert count(published) == 4, "the other portal is published"
-    (published.config.state / "publication.json").unlink()
+    (published.state.folder / "publication.json").unlink()
     with pytest.raises(PublicationError, match="has no file for it"):
         published.publish()
     assert count(published) == 4
@@ -185,7 +185,7 @@ def test_shorter_list_of_forgotten_people_lets_nobody_back(planday: Installation
     assert "oslo" in "".join(map(str, planday.publish().problems))
     assert planday.query(f"SELECT count(*) FROM hr.employees WHERE id = {person} AND portal = 'oslo'") == [(0,)]
     assert planday.query("SELECT count(*) > 0 FROM hr.employees WHERE portal = 'london'") == [(True,)]
-    shutil.copyfile(planday.config.state / "forgotten/oslo.json", file)
+    shutil.copyfile(planday.state.folder / "forgotten/oslo.json", file)
     assert file.read_bytes() == good, "the copy that the error names"
     planday.refresh("hr.employees")
     assert person not in {row["id"] for row in planday.rows("hr.employees")}
@@ -249,10 +249,10 @@ def test_folder_in_the_place_of_the_warehouse_is_named(planday: Installation) ->
 
 def test_warehouse_of_an_earlier_version_is_taken_over(published: Installation) -> None:
     """Without a record of the publication, the name of the lake, or marks."""
-    (published.config.state / "publication.json").unlink()
-    (published.config.state / "lake.json").unlink()
+    (published.state.folder / "publication.json").unlink()
+    (published.state.folder / "lake.json").unlink()
     (published.config.lake / "_lake.json").unlink()
-    shutil.rmtree(published.config.state / "published")
+    shutil.rmtree(published.state.folder / "published")
     with duckdb.connect(str(published.config.warehouse)) as db:
         db.execute("DROP TABLE sync.publication")
         db.execute("ALTER TABLE sync.slices DROP COLUMN elsewhere")

@@ -98,7 +98,7 @@ def asked(planday: Installation, *portals: str) -> int:
 
 
 def owed(planday: Installation) -> list[str]:
-    return [entry.command for entry in State(planday.config.state).commands.unfinished()]
+    return [entry.command for entry in planday.state.commands.unfinished()]
 
 
 def leftovers(folder: Path, key: str) -> list[str]:
@@ -237,7 +237,7 @@ def test_key_that_was_renamed_by_hand(planday: Installation) -> None:
     now = datetime.now(UTC)
     log_run(planday.lake, Run(run_id="refused", portal="bergen", started_by="test", started_at=now), now)
     note = Failure(portal="bergen", table="hr.skills", month=None, cause="identity", error="x", run_id="r", since=now)
-    State(planday.config.state).failures.record([note])
+    planday.state.failures.record([note])
     done = rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
     assert not done.edited
     assert planday.rows("hr.departments", "bergen") == [{**row, "portal": "bergen"} for row in before]
@@ -245,7 +245,7 @@ def test_key_that_was_renamed_by_hand(planday: Installation) -> None:
         ("bergen", "r"),
         ("bergen", "refused"),
     ]
-    assert State(planday.config.state).failures.of("bergen") == [], "that the new name was refused is over"
+    assert planday.state.failures.of("bergen") == [], "that the new name was refused is over"
     planday.refresh("hr.departments", "bergen")
 
 

@@ -17,7 +17,6 @@ from pipelines.progress import LISTENER
 from pipelines.steps import OpenSteps
 from pipelines.warehouse import warehouse_keys
 from planday_io.monitoring.failures import INSTALLATION
-from planday_io.state import State
 from planday_io.warehouse.definitions import MARTS, marts, read_by, sources_of
 from planday_io.warehouse.inspection import GRAINS, SUMS, inspect
 from tests.support.installation import QUIET, Installation, run
@@ -61,7 +60,7 @@ def test_run_fails_where_publication_fails(planday: Installation, memory: Dagste
     assert "is a folder" in text
     written = [event.asset_key.to_user_string() for event in result.all_events if event.is_step_materialization]  # type: ignore[union-attr]
     assert sorted(written) == ["hr/departments", "hr/skills"], "what was written is reported nevertheless"
-    (noted,) = State(planday.config.state).failures.of(INSTALLATION)
+    (noted,) = planday.state.failures.of(INSTALLATION)
     assert noted.run_id == result.run_id
     planday.config.warehouse.rmdir()
     assert planday.publish().problems == {}

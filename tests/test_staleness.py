@@ -9,7 +9,6 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import window_months
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.notifier import AlertBook
-from planday_io.state import State
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from tests.support.installation import Hook, Installation
@@ -41,7 +40,7 @@ def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: 
     note(planday, GROUPS, "token")
     book.look(now + timedelta(minutes=1))
     assert told(hook) == [("failed", "token", [GROUPS])], "what is stale still is"
-    State(planday.config.state).failures.resolve("oslo", [DEPARTMENTS, GROUPS])
+    planday.state.failures.resolve("oslo", [DEPARTMENTS, GROUPS])
     read(planday, now, DEPARTMENTS)
     book.look(now + timedelta(minutes=2))
     assert sorted(told(hook)) == [("recovered", "api", [DEPARTMENTS]), ("recovered", "token", [GROUPS])]
@@ -55,9 +54,9 @@ def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> Non
     for table in (DEPARTMENTS, GROUPS):
         note(planday, table, "token")
     book.look(now)
-    State(planday.config.state).failures.resolve("oslo", [DEPARTMENTS])
+    planday.state.failures.resolve("oslo", [DEPARTMENTS])
     book.look(now)
-    State(planday.config.state).failures.resolve("oslo", [GROUPS])
+    planday.state.failures.resolve("oslo", [GROUPS])
     book.look(now)
     failed, over = hook.take()
     assert over["incidents"][0]["tables"] == failed["incidents"][0]["tables"] == [DEPARTMENTS, GROUPS]

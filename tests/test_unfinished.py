@@ -42,7 +42,7 @@ SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 @pytest.fixture
 def planday(planday: Installation) -> Installation:
     """With a state database: its making is cut elsewhere (`test_upgrade_cut_anywhere_is_finished`)."""
-    with State(planday.config.state).commands.carry_out("planday demo"):
+    with planday.state.commands.carry_out("planday demo"):
         pass
     return planday
 
@@ -61,7 +61,7 @@ def a_person(planday: Installation) -> int:
 
 
 def owed(planday: Installation) -> list[str]:
-    return [entry.command for entry in State(planday.config.state).commands.unfinished()]
+    return [entry.command for entry in planday.state.commands.unfinished()]
 
 
 def incidents(planday: Installation) -> list[Incident]:
@@ -181,7 +181,7 @@ def test_a_note_holds_no_more_than_needed(installed: Installation) -> None:
     planday, person = installed, a_person(installed)
     with counting(planday.folder, at=6), pytest.raises(StorageError):
         forget_person(planday.config, CATALOGUE, "oslo", person)
-    (entry,) = State(planday.config.state).commands.unfinished()
+    (entry,) = planday.state.commands.unfinished()
     assert entry.portals == ("oslo",)
     (lock,) = planday.config.state.rglob("command-*.lock")
     assert str(person) not in lock.name, "a name could be tried for ids"
@@ -193,14 +193,14 @@ def test_a_note_holds_no_more_than_needed(installed: Installation) -> None:
 
 
 def test_a_running_command_is_not_owed(planday: Installation) -> None:
-    journal = State(planday.config.state).commands
+    journal = planday.state.commands
     with journal.carry_out("planday publish --rebuild"):
         assert not owed(planday)
         assert not incidents(planday)
 
 
 def test_lost_commands_are_an_incident(planday: Installation) -> None:
-    commands = State(planday.config.state).commands
+    commands = planday.state.commands
     with pytest.raises(RuntimeError), commands.carry_out(REBUILD):
         raise RuntimeError
     assert owed(planday) == [REBUILD]
@@ -277,7 +277,7 @@ def test_a_killed_forget_is_finished_by_the_same(installed: Installation) -> Non
     assert "portal=oslo" not in done.stdout
     assert not owed(planday)
     assert rows_of(planday, person) == 0
-    assert ForgottenPeople(planday.config.lake, planday.config.state).of("oslo").pseudonyms
+    assert ForgottenPeople(planday.config.lake, planday.state).of("oslo").pseudonyms
     assert json.loads(planday_command(planday, "status", "--json").stdout)["unfinished"] == []
 
 
@@ -287,7 +287,7 @@ def test_a_failed_rebuild_is_owed(installed: Installation) -> None:
     with (
         counting(folder, at=2),
         pytest.raises(StorageError),
-        State(planday.config.state).commands.carry_out(REBUILD),
+        planday.state.commands.carry_out(REBUILD),
     ):
         planday.publish(rebuild=True)
     assert owed(planday) == [REBUILD]

@@ -17,7 +17,6 @@ from planday_io.faults import known, place_of, trace_of
 from planday_io.monitoring.failures import INSTALLATION
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook
-from planday_io.state import State
 from tests.support.cutting import counting
 from tests.support.installation import Installation, run
 
@@ -103,6 +102,6 @@ def test_notes_of_a_fault_are_mended_by_a_read(planday: Installation) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         with counting(planday.config.lake, at=1, error=RuntimeError(TEXT)):
             run(planday, instance, "hr.departments")
-        assert State(planday.config.state).failures.of("oslo")
+        assert planday.state.failures.of("oslo")
         assert run(planday, instance, "hr.departments").success
-    assert not State(planday.config.state).failures.of("oslo")
+    assert not planday.state.failures.of("oslo")

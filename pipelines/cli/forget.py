@@ -86,7 +86,7 @@ def forget_portal(config: Config, portal: str, console: Console, *, as_json: boo
 
 
 def _known(config: Config, portal: str) -> None:
-    known = {*config.portals, *(key.portal for key in Lake(config.lake, config.state).slices())}
+    known = {*config.portals, *(key.portal for key in Lake(config.lake, State(config.state)).slices())}
     # A command that was stopped may have removed the last slice already.
     known |= {one for entry in State(config.state).commands.unfinished() for one in entry.portals}
     if portal not in known:

@@ -79,7 +79,7 @@ def _unseen(portal: str, error: PlandayError) -> TableState:
 
 
 def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableState]:
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     pending = set(lake.pending())
     states = []
     fresh = portal_freshness(config, catalogue, portal, datetime.now(UTC))
@@ -179,7 +179,7 @@ def installation_state(config: Config, catalogue: Catalogue) -> InstallationStat
     budget: list[BudgetUse] = []
     budget_fault = ""
     try:
-        budget = budget_use(config.state / "budget.sqlite", time.time())
+        budget = budget_use(State(config.state).folder / "budget.sqlite", time.time())
     except StorageError as error:
         budget_fault = str(error)
     return InstallationState(

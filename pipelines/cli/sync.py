@@ -97,7 +97,7 @@ def open_instance(config: Config) -> dg.DagsterInstance:
             f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {config.home}, or unset it"
         )
     os.chdir(home)
-    with locked(config.state / "locks" / "instance.lock"), dagster_storage():
+    with locked(State(config.state).folder / "locks" / "instance.lock"), dagster_storage():
         _bring_settings(Path(home))
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()
@@ -144,7 +144,7 @@ def sync(
     tags |= process_tags(config.state)
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     with open_instance(config) as instance:
         # All that a sync writes is published as one.
         with lake.writers.writing() as writer:
@@ -251,7 +251,7 @@ def _runs(
             yield None, group
     wanted = dict.fromkeys(months or window_months(config, portal, datetime.now(UTC)), facts)
     if months is None and any(endpoint.change_detection for endpoint in snapshots):
-        lake = Lake(config.lake, config.state)
+        lake = Lake(config.lake, State(config.state))
         for mark in settle(lake, CATALOGUE, config, portal):
             marked = endpoints_of(CATALOGUE, settings, mark.endpoints)
             both = [*wanted.get(mark.month, []), *marked]
@@ -273,7 +273,7 @@ def planned_runs(
     runs = list(_runs(config, portal, resources, months))
     facts = [one for one in endpoints_of(CATALOGUE, config.portals[portal], CATALOGUE.domains()) if one.grid == "month"]
     if months is None and any(one.change_detection for _, group in runs for one in group):
-        lake, grid = Lake(config.lake, config.state), grid_months(config, portal, now)
+        lake, grid = Lake(config.lake, State(config.state)), grid_months(config, portal, now)
         due = {(month, one.name) for month, group in runs for one in group}
         for month, names in months_to_read(lake, portal, grid, facts, (), (), now).items():
             missing = [one for one in facts if one.name in names and (month, one.name) not in due]

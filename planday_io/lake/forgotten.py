@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 from planday_io.catalogue import Catalogue, Table
 from planday_io.errors import DamagedFileError, StorageError
 from planday_io.files import locked, storage_errors, write_text
+from planday_io.state import State
 from planday_io.state.records import decoded, encoded
 
 PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
@@ -95,13 +96,13 @@ class ForgottenPeople:
 
     Args:
         lake: root of the lake; the lists stay with the data they protect.
-        state: folder of locks and copies.
+        state: of the installation: locks and copies.
     """
 
-    def __init__(self, lake: Path, state: Path) -> None:
+    def __init__(self, lake: Path, state: State) -> None:
         self._folder = lake / "_forgotten"
-        self._copies = state / "forgotten"
-        self._locks = state / "locks"
+        self._copies = state.folder / "forgotten"
+        self._locks = state.folder / "locks"
 
     def of(self, portal: str) -> Forgotten:
         """The list of a portal.

@@ -39,14 +39,13 @@ class Histories:
 
     Args:
         lake: of the slices.
-        state: folder where it is noted which history has still to follow.
         catalogue: says which tables have one.
         policies: privacy policy in force.
     """
 
-    def __init__(self, lake: Lake, state: Path, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
+    def __init__(self, lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
         self._lake = lake
-        self._owed = state / "history"
+        self._owed = lake.state.folder / "history"
         self._catalogue = catalogue
         self._policies = policies
 

@@ -20,6 +20,7 @@ from planday_io.errors import DamagedFileError, PortalIdentityError, StorageErro
 from planday_io.files import locked, storage_errors, write_text
 from planday_io.lake.renames import unfinished_rename
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.state import State
 from planday_io.state.records import encoded, read_record
 
 _NO_DATA = "sync"
@@ -42,9 +43,9 @@ class PortalIdentities:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._lake = Lake(config.lake, config.state)
+        self._lake = Lake(config.lake, State(config.state))
         self._folder = config.lake / "_portals"
-        self._lock = config.state / "locks" / "identities.lock"
+        self._lock = self._lake.state.folder / "locks" / "identities.lock"
 
     def known(self, portal: str) -> int | None:
         """The id of a key: from its record, or from its slices if the record is damaged or missing. None for a new key."""

@@ -36,4 +36,4 @@ class Installation:
     @property
     def lake(self) -> Lake:
         """Its lake."""
-        return Lake(self.config.lake, self.config.state)
+        return Lake(self.config.lake, self.state)

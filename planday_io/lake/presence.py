@@ -13,6 +13,7 @@ from pathlib import Path
 
 from planday_io.errors import DamagedFileError, LostSliceError
 from planday_io.files import locked, storage_errors, write_text
+from planday_io.state import State
 from planday_io.state.records import encoded, read_record
 
 _NAME = "_lake.json"
@@ -26,13 +27,13 @@ class _Stored:
 
 
 def require(
-    root: Path, state: Path, *, has_slices: Callable[[], bool], was_published: Callable[[], bool], creates: bool
+    root: Path, state: State, *, has_slices: Callable[[], bool], was_published: Callable[[], bool], creates: bool
 ) -> None:
-    """Check that a lake is the one that the state folder knows.
+    """Check that a lake is the one that the state knows.
 
     Args:
         root: of the lake.
-        state: folder.
+        state: of the installation.
         has_slices: whether any slice is there.
         was_published: whether any slice of it was published.
         creates: give a new lake its name.
@@ -41,7 +42,7 @@ def require(
         LostSliceError: it is missing, or another lake.
         StorageError: it cannot be read.
     """
-    there, known = _read(root / _NAME), _read(state / "lake.json")
+    there, known = _read(root / _NAME), _read(state.folder / "lake.json")
     if there and there == known:
         return
     if there and known:
@@ -56,12 +57,12 @@ def require(
         adopt(root, state)
 
 
-def adopt(root: Path, state: Path) -> None:
+def adopt(root: Path, state: State) -> None:
     """Adopt a lake as this installation's, whatever was known before. Raises StorageError."""
-    with locked(state / "locks" / "lake.lock"):
-        there, known = _read(root / _NAME), _read(state / "lake.json")
+    with locked(state.folder / "locks" / "lake.lock"):
+        there, known = _read(root / _NAME), _read(state.folder / "lake.json")
         name = there or known or secrets.token_hex(8)
-        for file, present in ((root / _NAME, there), (state / "lake.json", known)):
+        for file, present in ((root / _NAME, there), (state.folder / "lake.json", known)):
             if present != name:
                 with storage_errors(file, "name the lake in"):
                     write_text(file, encoded(_Stored(name)))

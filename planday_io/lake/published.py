@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
 from planday_io.lake.provenance import Provenance, SliceKey
+from planday_io.state import State
 from planday_io.state.records import encoded, make_way, read_record, remove_record
 
 
@@ -61,11 +61,11 @@ class PublishedMarks:
     """The marks of one installation.
 
     Args:
-        state: folder.
+        state: of the installation.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._folder = state / "published"
+    def __init__(self, state: State) -> None:
+        self._folder = state.folder / "published"
 
     def of(self, key: SliceKey) -> Mark | None:
         """The mark of a slice; None where it was never published, or its mark is damaged. Raises StorageError."""

@@ -26,6 +26,7 @@ from planday_io.lake import parquet, presence
 from planday_io.lake.provenance import FORMAT, Provenance, SliceKey
 from planday_io.lake.published import Mark, PublishedMarks, older_text
 from planday_io.lake.writers import Writers
+from planday_io.state import State
 from planday_io.state.records import make_way, remove_record
 
 __all__ = ["FORMAT", "Frozen", "Lake", "Provenance", "SliceKey"]
@@ -59,26 +60,26 @@ class Lake:
 
     Args:
         root: folder of the files.
-        state: folder of locks and of the list of slices that are not published yet.
+        state: of the installation: locks, and the list of slices that are not published yet.
         writer: what writes; see `planday_io.lake.writers`. What it wrote is published when it has ended.
     """
 
-    def __init__(self, root: Path, state: Path, writer: str = "") -> None:
+    def __init__(self, root: Path, state: State, writer: str = "") -> None:
         self.root = root
         self.writers = Writers(state)
         self.marks = PublishedMarks(state)
-        self._state = state
+        self.state = state
         self.set_aside: dict[SliceKey, Path] = {}
         """Damaged files set aside by this process, by slice."""
         self._writer = writer
-        self._locks = state / "locks"
-        self._pending = state / "pending"
+        self._locks = state.folder / "locks"
+        self._pending = state.folder / "pending"
 
     def require(self, *, creates: bool = False) -> None:
         """Check that this is the lake that was written before. Raises LostSliceError; see `planday_io.lake.presence`."""
         presence.require(
             self.root,
-            self._state,
+            self.state,
             has_slices=self.has_slices,
             was_published=lambda: not self.marks.is_empty(),
             creates=creates,
@@ -86,7 +87,7 @@ class Lake:
 
     def accept(self) -> None:
         """Accept the lake as it is: give up slices that were published and are lost. Raises StorageError."""
-        presence.adopt(self.root, self._state)
+        presence.adopt(self.root, self.state)
         for key in filter(None, map(SliceKey.parse, self.marks.names())):
             if self.lost(key):
                 self.marks.remove(key)

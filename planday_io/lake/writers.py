@@ -11,9 +11,9 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from planday_io.files import is_process_alive, mark_process, storage_errors, write_text
+from planday_io.state import State
 from planday_io.state.records import remove_record
 
 _NAME = re.compile(r"[0-9a-f]{16}")
@@ -23,12 +23,12 @@ class Writers:
     """The writers of one installation.
 
     Args:
-        state: folder they are noted in.
+        state: of the installation.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._folder = state / "writers"
-        self._processes = state / "processes"
+    def __init__(self, state: State) -> None:
+        self._folder = state.folder / "writers"
+        self._processes = state.folder / "processes"
 
     def begin(self) -> str:
         """Note a new writer in this process, and return its name. Raises StorageError."""

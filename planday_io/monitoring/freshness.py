@@ -19,6 +19,7 @@ from planday_io.config.ticks import due_since
 from planday_io.errors import DamagedSliceError
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.monitoring.baseline import watched_since
+from planday_io.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def portal_freshness(
     Raises:
         StorageError: the lake cannot be read.
     """
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     settings = config.portals[portal]
     zone = ZoneInfo(settings.timezone)
     due: dict[str, datetime] = {}

@@ -131,7 +131,7 @@ def _of_portal(
 def _of_installation(config: Config, before: Mapping[str, Incident], now: datetime) -> Iterator[Incident]:
     notes = _failures_of(config, INSTALLATION)
     yield from _failures(notes)
-    waiting = Lake(config.lake, config.state).pending_since()
+    waiting = Lake(config.lake, State(config.state)).pending_since()
     if waiting and now - waiting > _UNPUBLISHED and not any(note.table == WAREHOUSE for note in notes):
         error = "slices wait for their publication, and none succeeded: the last one was killed, or no daemon runs"
         yield Incident(portal=INSTALLATION, cause="publication", tables=[WAREHOUSE], since=_stamp(waiting), error=error)
@@ -178,7 +178,7 @@ def _set_aside(config: Config) -> Iterator[Incident]:
 
 def _lake(config: Config, now: datetime) -> Iterator[Incident]:
     try:
-        Lake(config.lake, config.state).require()
+        Lake(config.lake, State(config.state)).require()
     except LostSliceError as error:
         yield Incident(portal=INSTALLATION, cause="storage", tables=[], since=_stamp(now), error=str(error))
 

@@ -20,6 +20,7 @@ from planday_io.config.model import Config
 from planday_io.config.selection import endpoints_of
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
+from planday_io.state import State
 
 _MONTHS = 3
 _SHIFTS, _ACTIVE = "payroll.shifts", "hr.employees"
@@ -38,7 +39,7 @@ def pay_coverage(config: Config, catalogue: Catalogue, portal: str, now: datetim
     has = {table.full_name for one in endpoints_of(catalogue, config.portals[portal]) for table in one.tables}
     if _SHIFTS not in has or has.isdisjoint(_AMOUNTS):
         return None
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     current = month_of(now.astimezone(ZoneInfo(config.portals[portal].timezone)).date())
     months = [key for key in lake.slices(_SHIFTS, portal) if key.month and key.month <= current][-_MONTHS:]
     if not months:

@@ -71,7 +71,7 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
     journal = State(config.state).commands
     owed = [entry.command for entry in journal.unfinished()]
     _check(config, old, new, is_owed=command(old, new) in owed)
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     lake.require()
     if (old, new) not in unfinished_renames(config.lake):
         _check_data(lake, old)
@@ -95,7 +95,7 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
 def _check(config: Config, old: str, new: str, *, is_owed: bool) -> None:
     """Raises ConfigError where the rename makes no sense, or would mix two portals."""
     identities = PortalIdentities(config)
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     file = config.file.name
     if not re.fullmatch(r"[a-z0-9_]+", new):
         raise ConfigError(f"'{new}' cannot be a portal's key: it takes lower-case letters, digits and _")
@@ -152,8 +152,8 @@ def _check_data(lake: Lake, portal: str) -> None:
 
 def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:
     """Move everything but the configuration and the warehouse. Returns how many slices were moved now."""
-    lake = Lake(config.lake, config.state)
-    histories = Histories(lake, config.state, catalogue, config.privacy)
+    lake = Lake(config.lake, State(config.state))
+    histories = Histories(lake, catalogue, config.privacy)
     for key in histories.owed():
         if key.portal == old:
             with lake.locked(key):
@@ -165,9 +165,9 @@ def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:
             move_slice(lake, key, new)
         moved += len(keys)
     remove_empty_folders(lake, old)
-    shutil.rmtree(config.state / "batches", ignore_errors=True)
-    rename_kept_token(config.state / "tokens", old, new)
+    shutil.rmtree(State(config.state).folder / "batches", ignore_errors=True)
+    rename_kept_token(State(config.state).folder / "tokens", old, new)
     State(config.state).rename_portal(old, new)
-    ForgottenPeople(config.lake, config.state).rename(old, new)
+    ForgottenPeople(config.lake, State(config.state)).rename(old, new)
     PortalIdentities(config).rename(old, new)
     return moved

@@ -94,9 +94,9 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
 
 
 def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int, work: Work) -> Forgetting:
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     lake.require()
-    lists = ForgottenPeople(config.lake, config.state)
+    lists = ForgottenPeople(config.lake, State(config.state))
     # From here on no read writes the person any more; what is there already is gone through afterwards.
     people = lists.add(portal, employee_id)
     alone = Forgotten(people.salt, frozenset({people.pseudonym(employee_id)}))
@@ -114,7 +114,7 @@ def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_i
         if has_own_records(key) and work.step != _OWN_RECORDS:
             work.reach(_OWN_RECORDS)
         _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
-    shutil.rmtree(config.state / "batches", ignore_errors=True)
+    shutil.rmtree(State(config.state).folder / "batches", ignore_errors=True)
     sweep(config.lake, deep=True)
     _republish(config, catalogue)
     everything = values.names | values.notes
@@ -130,7 +130,7 @@ def remember_person(config: Config, catalogue: Catalogue, portal: str, employee_
     with State(config.state).commands.carry_out(
         command(portal, employee_id, undo=True), [portal], supersedes=[command(portal, employee_id)]
     ) as work:
-        was = ForgottenPeople(config.lake, config.state).remove(portal, employee_id)
+        was = ForgottenPeople(config.lake, State(config.state)).remove(portal, employee_id)
         if was or work.is_resumed:
             _republish(config, catalogue)
     return was or work.is_resumed
@@ -151,7 +151,7 @@ def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str
 
 
 def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     lake.require()
     # First, so that a run that is reading the portal just now writes nothing of it afterwards.
     PortalIdentities(config).forget(portal)
@@ -160,12 +160,12 @@ def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[st
         with lake.locked(key):
             lake.remove(key)
         removed[key.full_name] = removed.get(key.full_name, 0) + 1
-    for note in (config.state / "history").glob(f"*.{portal}*"):
+    for note in (State(config.state).folder / "history").glob(f"*.{portal}*"):
         if note.name.split(".")[2] == portal:
             note.unlink(missing_ok=True)
-    shutil.rmtree(config.state / "batches", ignore_errors=True)
+    shutil.rmtree(State(config.state).folder / "batches", ignore_errors=True)
     State(config.state).forget_portal(portal)
-    ForgottenPeople(config.lake, config.state).drop(portal)
+    ForgottenPeople(config.lake, State(config.state)).drop(portal)
     sweep(config.lake, deep=True)
     _republish(config, catalogue, portal)
     return removed
@@ -386,7 +386,7 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
 
 
 def _republish(config: Config, catalogue: Catalogue, portal: str = "") -> None:
-    with locked(config.state / "locks" / "publish.lock"):
+    with locked(State(config.state).folder / "locks" / "publish.lock"):
         sweep(config.warehouse.parent)
     publish_from(config, catalogue, forgetting=True, removed_portal=portal)
     State(config.state).commands.settle([REBUILD])

@@ -31,7 +31,7 @@ class State:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     @property
     def failures(self) -> Failures:
@@ -66,12 +66,12 @@ class State:
         """The journal of commands that consist of several steps."""
         from planday_io.state.unfinished import UnfinishedCommands
 
-        return UnfinishedCommands(self._database, self._folder / "locks")
+        return UnfinishedCommands(self._database, self.folder / "locks")
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
         """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""
-        with locked(self._folder / "locks" / "incidents.lock"):
+        with locked(self.folder / "locks" / "incidents.lock"):
             yield
 
     def rename_portal(self, old: str, new: str) -> None:
@@ -100,4 +100,4 @@ class State:
     def _database(self) -> Database:
         from planday_io.state.database import Database
 
-        return Database(self._folder)
+        return Database(self.folder)

@@ -17,6 +17,7 @@ from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import PlandayError, PortalIdentityError, UnexpectedShapeError
 from planday_io.lake.identity import PortalIdentities
 from planday_io.reading.rows import portal_info
+from planday_io.state import State
 from planday_io.sync.limits import answer_limits
 
 _LOG = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ class PortalConnection:
         """The cost of identity, scopes and parents: requests that belong to no table."""
         self._config = config
         self._identities = PortalIdentities(config)
-        self.token_store = RefreshTokenStore(config.state / "tokens", portal, lambda: self._configured_token(portal))
+        self.token_store = RefreshTokenStore(
+            State(config.state).folder / "tokens", portal, lambda: self._configured_token(portal)
+        )
         self.tokens = TokenSource(
             identity_url=config.planday.identity_url,
             client_id=lambda: read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
@@ -57,7 +60,7 @@ class PortalConnection:
     async def open(self, *, tries: int | None = None) -> AsyncIterator[PortalClient]:
         """An HTTP client within the shared budget. `tries` of each request are those of the portal's settings by default."""
         budget = RateLimiter(
-            self._config.state / "budget.sqlite",
+            State(self._config.state).folder / "budget.sqlite",
             client=f"{self._config.planday.api_url} {self.tokens.client_id()}",
             portal=f"{self._config.planday.api_url} {self.portal}",
         )

@@ -35,17 +35,16 @@ class ParentTables:
     Args:
         catalogue: the endpoints there are.
         lake: slices of runs that were started together with this one.
-        state: folder of the shared ids.
         portal: config key.
         batch: name of the group of runs started together, or None for a run that stands alone.
     """
 
-    def __init__(self, catalogue: Catalogue, lake: Lake, state: Path, portal: str, batch: str | None) -> None:
+    def __init__(self, catalogue: Catalogue, lake: Lake, portal: str, batch: str | None) -> None:
         self._catalogue = catalogue
         self._lake = lake
         self._batch = batch
         self._portal = portal
-        self._root = state / "batches"
+        self._root = lake.state.folder / "batches"
         self._folder = self._root / batch if batch else None
         self._tables: dict[tuple[str, str | None], pa.Table] = {}
 

@@ -25,7 +25,6 @@ from planday_io.lake.published import lost_text
 from planday_io.lake.slices import SliceKey
 from planday_io.reading.calls import calls_of
 from planday_io.reading.read import EndpointRead, Progress, no_progress
-from planday_io.state import State
 from planday_io.sync.changes import months_to_read, settle, touched_months
 from planday_io.sync.incremental import IncrementalRead
 from planday_io.sync.session import PortalSession
@@ -70,7 +69,7 @@ async def _refresh(
 ) -> list[TableReport]:
     began = time.monotonic()
     fetched_at = session.clock()
-    require_lake(session.lake, session.config.warehouse, session.config.state)
+    require_lake(session.lake, session.config.warehouse)
     for one in endpoint.tables:
         key = SliceKey.of(one.full_name, session.portal, month)
         if lost := session.lake.lost(key):
@@ -102,7 +101,7 @@ async def _refresh(
 
 def _were_requests_lost(session: PortalSession, feed: Endpoint) -> bool:
     """Whether refresh requests that followed from the last read of a feed were lost: then it is read from the beginning."""
-    lost_at = State(session.config.state).refresh_requests.lost_at()
+    lost_at = session.lake.state.refresh_requests.lost_at()
     before = session.lake.usable_provenance(SliceKey.of(feed.tables[0].full_name, session.portal))
     return lost_at is not None and before is not None and before.fetched <= lost_at
 
@@ -136,5 +135,5 @@ async def _find_changed_months(
     left = settle(session.lake, session.catalogue, session.config, session.portal)
     grid = grid_months(session.config, session.portal, context.fetched_at)
     found = months_to_read(session.lake, session.portal, grid, months, touched, left, context.fetched_at)
-    State(session.config.state).refresh_requests.add(session.portal, found, touched, context.fetched_at)
+    session.lake.state.refresh_requests.add(session.portal, found, touched, context.fetched_at)
     return tuple(sorted(found))

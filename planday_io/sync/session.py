@@ -28,6 +28,7 @@ from planday_io.lake.slices import Lake
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, more_parents, once_parents, parents_in
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, no_progress
+from planday_io.state import State
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.erased import ErasedRows
 from planday_io.sync.limits import list_limit
@@ -66,11 +67,11 @@ class PortalSession:
         self.portal = portal
         self.clock = clock
         self.settings = config.portals[portal]
-        self.lake = Lake(config.lake, config.state, writer)
+        self.lake = Lake(config.lake, State(config.state), writer)
         self.connection = PortalConnection(config, portal)
         self.sensitive = SensitiveMembers(catalogue, config.privacy, self.connection)
-        self._parents = ParentTables(catalogue, self.lake, config.state, portal, batch)
-        people = ForgottenPeople(config.lake, config.state)
+        self._parents = ParentTables(catalogue, self.lake, portal, batch)
+        people = ForgottenPeople(config.lake, self.lake.state)
         self._erased = ErasedRows(catalogue, people, self._parents, portal)
         self.writer = SliceWriter(
             config,

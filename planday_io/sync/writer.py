@@ -21,7 +21,6 @@ from planday_io.lake.history import Histories
 from planday_io.lake.policies import policies_of
 from planday_io.lake.slices import Lake, Provenance
 from planday_io.reading.read import EndpointRead
-from planday_io.state import State
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.erased import ErasedRows
 from planday_io.sync.incremental import IncrementalRead
@@ -100,8 +99,8 @@ class SliceWriter:
         self.erased = erased
         self.sensitive = sensitive
         self.policies = config.privacy
-        self.histories = Histories(lake, config.state, catalogue, config.privacy)
-        self.changed = State(config.state).refresh_requests
+        self.histories = Histories(lake, catalogue, config.privacy)
+        self.changed = lake.state.refresh_requests
         self.guards = config.portals[connection.portal].guards
         self.run_id = run_id
         self.batch = batch

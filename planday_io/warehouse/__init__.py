@@ -5,6 +5,7 @@ from __future__ import annotations
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
 from planday_io.lake.slices import Lake
+from planday_io.state import State
 from planday_io.warehouse.publish import Publication, publish
 
 __all__ = ["Publication", "publish", "publish_from"]
@@ -21,11 +22,10 @@ def publish_from(
 ) -> Publication:
     """Bring the warehouse of an installation up to date with its lake. See `publish`. Raises PublicationError."""
     return publish(
-        Lake(config.lake, config.state),
+        Lake(config.lake, State(config.state)),
         config.warehouse,
         catalogue=catalogue,
         policies=config.privacy,
-        state=config.state,
         rebuild=rebuild,
         compare_all=compare_all,
         forgetting=forgetting,

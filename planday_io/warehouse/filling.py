@@ -16,6 +16,7 @@ from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import PublicationError
 from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.slices import Provenance, SliceKey
+from planday_io.state import State
 from planday_io.warehouse import ledger, months, zones
 from planday_io.warehouse.definitions import define, literal, sql_name
 from planday_io.warehouse.standing import attached
@@ -36,13 +37,13 @@ class Filling:
     Args:
         catalogue: the tables there are.
         policies: they decide the types of hashed columns.
-        state: folder for temporary data that does not fit into memory.
+        state: of the installation, for temporary data that does not fit into memory.
     """
 
-    def __init__(self, catalogue: Catalogue, policies: PrivacyPolicy, state: Path) -> None:
+    def __init__(self, catalogue: Catalogue, policies: PrivacyPolicy, state: State) -> None:
         self._catalogue = catalogue
         self._policies = policies
-        self._spill = state / "spill"
+        self._spill = state.folder / "spill"
 
     def write(
         self,

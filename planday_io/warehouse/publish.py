@@ -73,7 +73,6 @@ def publish(
     *,
     catalogue: Catalogue,
     policies: PrivacyPolicy,
-    state: Path,
     rebuild: bool = False,
     compare_all: bool = False,
     forgetting: bool = False,
@@ -88,7 +87,6 @@ def publish(
         warehouse: the file to renew, or a link to it.
         catalogue: the tables there are; slices of other tables are left alone.
         policies: values that they no longer allow are removed from slices first.
-        state: folder of locks.
         rebuild: write a new file from the whole lake, including slices of runs in progress and without what the lake no
             longer has, whatever file is there.
         compare_all: compare every slice, not only those known to have changed.
@@ -101,13 +99,12 @@ def publish(
     """
     began = time.monotonic()
     try:
-        with locked(state / "locks" / "publish.lock"):
+        with locked(lake.state.folder / "locks" / "publish.lock"):
             publisher = _Publisher(
                 lake,
                 warehouse,
                 catalogue,
                 policies,
-                state,
                 accepts_loss=rebuild and not removed_portal,
                 hides=forgetting,
                 removed_portal=removed_portal,
@@ -128,7 +125,6 @@ class _Publisher:
         warehouse: Path,
         catalogue: Catalogue,
         policies: PrivacyPolicy,
-        state: Path,
         *,
         accepts_loss: bool,
         hides: bool,
@@ -136,12 +132,11 @@ class _Publisher:
     ) -> None:
         self._lake = lake
         self._place = Place(warehouse)
-        self._record = Record(state)
+        self._record = Record(lake.state)
         self._catalogue = catalogue
         self._policies = policies
-        self._state = state
         self._accepts_loss = accepts_loss
-        self._people = ForgottenPeople(lake.root, state)
+        self._people = ForgottenPeople(lake.root, lake.state)
         self._notices: list[str] = []
         self._losses = Losses(lake, warehouse, catalogue, accepts=accepts_loss, removed_portal=removed_portal)
         self._problems = self._losses.problems
@@ -154,7 +149,7 @@ class _Publisher:
         else:
             lake.require()
         self._people.keep_copies()
-        self._histories = Histories(lake, state, catalogue, policies)
+        self._histories = Histories(lake, catalogue, policies)
         self._wanted = ledger.Published(
             fingerprint(catalogue, policies), ledger.privacy_of(policies), self._people.fingerprint()
         )
@@ -316,7 +311,7 @@ class _Publisher:
                 previous = self._prepare(temporary, current, is_anew=is_anew)
                 wal = temporary.with_name(temporary.name + ".wal")
                 try:
-                    work = filling.Filling(self._catalogue, self._policies, self._state)
+                    work = filling.Filling(self._catalogue, self._policies, self._lake.state)
                     work.check(temporary, work.write(temporary, slices, made, previous=previous, carried=carried))
                     if wal.exists():
                         raise PublicationError(f"{place.path} was not renewed: a write-ahead log remained")

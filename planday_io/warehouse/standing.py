@@ -21,6 +21,7 @@ from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedFileError, LostSliceError, PublicationError, StorageError
 from planday_io.files import storage_errors, temporary
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.state import State
 from planday_io.state.records import read_record, write_record
 from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import literal, retyped
@@ -85,11 +86,11 @@ class Record:
     """The headers of the file as it was published, in the state folder.
 
     Args:
-        state: the folder.
+        state: of the installation.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._file = state / "publication.json"
+    def __init__(self, state: State) -> None:
+        self._file = state.folder / "publication.json"
 
     def headers(self) -> list[str] | None:
         """Headers of the last publication and of one in progress; None if there is no usable record."""
@@ -177,7 +178,7 @@ def _contents(
     return made, is_retyped, shown, doubled
 
 
-def require_lake(lake: Lake, warehouse: Path, state: Path) -> None:
+def require_lake(lake: Lake, warehouse: Path) -> None:
     """Check that a lake is the one that was written before; with a new state folder, by comparing it with the warehouse.
 
     Raises:
@@ -185,7 +186,12 @@ def require_lake(lake: Lake, warehouse: Path, state: Path) -> None:
     """
     lake.require()
     place = Place(warehouse)
-    if Record(state).headers() is not None or lake.has_slices() or not place.file.is_file() or not place.is_duckdb():
+    if (
+        Record(lake.state).headers() is not None
+        or lake.has_slices()
+        or not place.file.is_file()
+        or not place.is_duckdb()
+    ):
         return
     try:
         with attached(place.file) as db:

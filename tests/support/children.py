@@ -15,6 +15,7 @@ from planday_io.errors import StorageError
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import Histories
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.state import State
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 
@@ -31,14 +32,14 @@ def cut_between(config_path: str) -> None:
     at = datetime(2026, 10, 2, 2, 0, tzinfo=UTC)
     config = load_config(Path(config_path), CATALOGUE)
     session = PortalSession(config, CATALOGUE, "oslo", run_id="killed", clock=lambda: at)
-    session.writer.histories = Cut(session.lake, config.state, CATALOGUE, config.privacy)
+    session.writer.histories = Cut(session.lake, CATALOGUE, config.privacy)
     refresh(session, "hr.employees")
 
 
 def refresh_limited(config_path: str) -> None:
     """Write the slice of hr.employees again; print the error of a disk that is full."""
     config = load_config(Path(config_path), CATALOGUE)
-    lake = Lake(config.lake, config.state)
+    lake = Lake(config.lake, State(config.state))
     key = SliceKey.of("hr.employees", "oslo")
     table, provenance = lake.read(key), lake.provenance(key)
     assert table.schema.equals(arrow_schema(CATALOGUE.table("hr.employees"), config.privacy))

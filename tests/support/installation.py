@@ -24,6 +24,7 @@ from planday_io.config import Config, load_config
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.sandbox.serve import write_config
 from planday_io.sandbox.state import Sandbox
+from planday_io.state import State
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
@@ -76,8 +77,12 @@ class Installation:
         return self._read[1]
 
     @property
+    def state(self) -> State:
+        return State(self.config.state)
+
+    @property
     def lake(self) -> Lake:
-        return Lake(self.config.lake, self.config.state)
+        return Lake(self.config.lake, self.state)
 
     def edit_config(self, old: str, new: str) -> None:
         text = self.config_path.read_text()

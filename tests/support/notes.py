@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from planday_io.state import Failure, State
+from planday_io.state import Failure
 from tests.support.installation import Hook, Installation
 
 DEPARTMENTS, GROUPS = "hr.departments", "hr.employee_groups"
@@ -15,7 +15,7 @@ def note(planday: Installation, table: str, cause: str, **members: Any) -> None:
     since = datetime(2026, 11, 1, tzinfo=UTC)
     given = {"portal": "oslo", "month": None, "error": "it failed", "run_id": "r", "since": since}
     made = Failure(table=table, cause=cause, **{**given, **members})
-    State(planday.config.state).failures.record([made])
+    planday.state.failures.record([made])
 
 
 def told(hook: Hook) -> list[tuple[str, str, list[str]]]:
