@@ -1,47 +1,15 @@
-"""The key of a slice and its provenance, the values stored in a slice's file.
+"""The provenance of a slice, which is stored in its file.
 
 Not here: the files (`slices`), their bytes (`parquet`).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
 FORMAT = 1
 """The version of the lake's layout. A slice of a later version is refused."""
-_KEY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\.([a-z0-9_]+)(?:\.([0-9]{4}-(?:0[1-9]|1[0-2])))?")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class SliceKey:
-    """Identifies a slice. `month` is `YYYY-MM`, or None for tables with one slice per portal."""
-
-    domain: str
-    table: str
-    portal: str
-    month: str | None = None
-
-    @classmethod
-    def of(cls, full_name: str, portal: str, month: str | None = None) -> SliceKey:
-        """From a table's full name."""
-        domain, _, table = full_name.partition(".")
-        return cls(domain, table, portal, month)
-
-    @classmethod
-    def parse(cls, text: str) -> SliceKey | None:
-        """From what `str` made of one, which names files of the state folder; None where a text is none (`.DS_Store`)."""
-        found = _KEY.fullmatch(text)
-        return cls(*found.groups()) if found else None
-
-    @property
-    def full_name(self) -> str:
-        """`domain.table`."""
-        return f"{self.domain}.{self.table}"
-
-    def __str__(self) -> str:
-        return ".".join(part for part in (self.domain, self.table, self.portal, self.month) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

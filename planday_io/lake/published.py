@@ -16,8 +16,8 @@ import msgspec
 
 from planday_io.errors import DamagedFileError
 from planday_io.files import storage_errors
-from planday_io.lake.provenance import Provenance, SliceKey
-from planday_io.state import State
+from planday_io.lake.provenance import Provenance
+from planday_io.state import SliceKey, State
 from planday_io.state.records import encoded, make_way, read_record, remove_record
 
 

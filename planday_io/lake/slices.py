@@ -23,10 +23,10 @@ import pyarrow.compute as pc
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import keep_copy, locked, replacing, storage_errors, sweep, temporary, unique_end
 from planday_io.lake import parquet, presence
-from planday_io.lake.provenance import FORMAT, Provenance, SliceKey
+from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.lake.published import Mark, PublishedMarks, older_text
 from planday_io.lake.writers import Writers
-from planday_io.state import State
+from planday_io.state import SliceKey, State
 from planday_io.state.records import make_way, remove_record
 
 __all__ = ["FORMAT", "Frozen", "Lake", "Provenance", "SliceKey"]

@@ -3,7 +3,7 @@
 `State` is the one thing that callers receive. Only this room knows what is stored under which name.
 """
 
-from planday_io.state.rows import REBUILD, Failure, KnownIncident, RefreshRequest, UnfinishedCommand
+from planday_io.state.rows import REBUILD, Failure, KnownIncident, RefreshRequest, SliceKey, UnfinishedCommand
 from planday_io.state.store import State
 
-__all__ = ["REBUILD", "Failure", "KnownIncident", "RefreshRequest", "State", "UnfinishedCommand"]
+__all__ = ["REBUILD", "Failure", "KnownIncident", "RefreshRequest", "SliceKey", "State", "UnfinishedCommand"]

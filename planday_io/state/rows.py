@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+_KEY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\.([a-z0-9_]+)(?:\.([0-9]{4}-(?:0[1-9]|1[0-2])))?")
+
 REBUILD = "planday publish --rebuild"
 """The command that makes the warehouse from nothing, as it has to be typed."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SliceKey:
+    """Identifies a slice. `month` is `YYYY-MM`, or None for tables with one slice per portal."""
+
+    domain: str
+    table: str
+    portal: str
+    month: str | None = None
+
+    @classmethod
+    def of(cls, full_name: str, portal: str, month: str | None = None) -> SliceKey:
+        """From a table's full name."""
+        domain, _, table = full_name.partition(".")
+        return cls(domain, table, portal, month)
+
+    @classmethod
+    def parse(cls, text: str) -> SliceKey | None:
+        """From what `str` made of one, which named files in earlier versions; None where a text is none (`.DS_Store`)."""
+        found = _KEY.fullmatch(text)
+        return cls(*found.groups()) if found else None
+
+    @property
+    def full_name(self) -> str:
+        """`domain.table`."""
+        return f"{self.domain}.{self.table}"
+
+    def __str__(self) -> str:
+        return ".".join(part for part in (self.domain, self.table, self.portal, self.month) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from planday_io.catalogue import Catalogue
 from planday_io.errors import LostSliceError, PublicationError, StorageError
-from planday_io.lake.provenance import Provenance, SliceKey
+from planday_io.lake.provenance import Provenance
 from planday_io.lake.published import lost_text, older_text
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Lake
+from planday_io.state import SliceKey
 from planday_io.warehouse.standing import Standing
 
 
