@@ -42,17 +42,15 @@ from dagster import DagsterInstance
 from pipelines.alerting import look
 from planday_io.catalogue import CATALOGUE
 from planday_io.sync.changes import settle
-from planday_io.config import load_config
-from planday_io.lake.slices import Lake
-config = load_config(Path("portals.yaml"), CATALOGUE)
+from planday_io.lake.installation import Installation
+installation = Installation.load(Path("portals.yaml"), CATALOGUE)
 with DagsterInstance.get() as instance:
     for _ in range(3):
         began = time.perf_counter()
-        found = look(config, instance)
+        found = look(installation.config, instance)
         seconds = time.perf_counter() - began
-        lake = Lake(config.lake, State(config.state))
-        settle(lake, CATALOGUE, config)
-        lake.pending()
+        settle(installation)
+        installation.lake.pending()
         print(f"{seconds:.1f} {time.perf_counter() - began - seconds:.1f} {len(found.open)}")
 """
 

@@ -23,9 +23,9 @@ from benchmarks.reading import Result
 from planday_io.catalogue import CATALOGUE, VERSION
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import arrow_schema
-from planday_io.lake.slices import Lake, Provenance, SliceKey
+from planday_io.lake.installation import Installation
+from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.months import first_day, shifted
-from planday_io.state import State
 from planday_io.warehouse import publish
 
 TABLE = CATALOGUE.table("scheduling.shifts")
@@ -67,7 +67,10 @@ def one_month(*, shifts: int = 5_000_000, months: int = 60, times: int = 7) -> l
 
 
 def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
-    lake, warehouse = Lake(folder / "lake", State(folder / "state")), folder / "warehouse.duckdb"
+    file = folder / "portals.yaml"
+    file.write_text("portals: {bench: {client_id: bench, refresh_token: {env: BENCH_TOKEN}}}\n")
+    installation = Installation.load(file, CATALOGUE)
+    lake, warehouse = installation.lake, installation.config.warehouse
     provenance = Provenance(
         run_id="bench", portal_id=1, fetched_at=datetime(2026, 1, 1, tzinfo=UTC).isoformat(), window="", requests=1,
         expected_total=rows, received=rows, distinct_keys=rows, kept=rows, verdict="total_matched", catalogue_version=VERSION,
@@ -82,7 +85,7 @@ def _run(folder: Path, rows: int, months: int, times: int) -> list[Result]:
         return key
 
     def ours() -> None:
-        publish(lake, warehouse, catalogue=CATALOGUE, policies=PrivacyPolicy())
+        publish(installation)
 
     for number in range(months):
         write(number, "first")

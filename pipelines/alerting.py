@@ -16,6 +16,7 @@ from pipelines.edges import noting
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, StorageError
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, failure_of
 from planday_io.monitoring.notifier import AlertBook, Look
@@ -94,7 +95,7 @@ def look(
     }
     busy = {portal for portal, _ in active.values()}
     working = {portal for portal, status in active.values() if status in _WORKING}
-    return AlertBook(config, CATALOGUE).look(now, busy, working)
+    return AlertBook(Installation(config, CATALOGUE)).look(now, busy, working)
 
 
 def under_way(instance: dg.DagsterInstance) -> list[tuple[str, str]]:
@@ -121,7 +122,7 @@ def look_without_dagster(config: Config, error: StorageError, now: datetime | No
     with suppress(StorageError):
         failures.keep_only([*config.portals, INSTALLATION])
         failures.record([failure_of(error, portal=INSTALLATION, table=DAGSTER, month=None, run_id="", now=now)])
-    return AlertBook(config, CATALOGUE).look(now)
+    return AlertBook(Installation(config, CATALOGUE)).look(now)
 
 
 def note_configuration(config: Config, fault: ConfigError | None, now: datetime) -> None:

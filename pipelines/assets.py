@@ -17,9 +17,9 @@ from pipelines.run_end import ending_run
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.config.model import Retries
-from planday_io.config.selection import portals_by_endpoint
 from planday_io.faults import known, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
+from planday_io.lake.installation import Installation
 from planday_io.lake.quality import NAMES, CheckResult, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.sync.refresh import refresh as refresh_endpoint
@@ -30,10 +30,14 @@ ACCEPT_SHRINK_TAG = "planday/accept_shrink"
 DELAY_CAP_TAG = ".dagster/planday_step_delay_cap_seconds"
 
 
-def build_assets(catalogue: Catalogue, config: Config) -> list[dg.AssetsDefinition]:
+def build_assets(installation: Installation) -> list[dg.AssetsDefinition]:
     """Assets for every table that a portal has."""
-    portals = portals_by_endpoint(catalogue, config)
-    return [_asset(endpoint, portals, catalogue, config) for endpoint in catalogue.endpoints if portals[endpoint.name]]
+    portals = installation.portals_by_endpoint()
+    return [
+        _asset(endpoint, portals, installation)
+        for endpoint in installation.catalogue.endpoints
+        if portals[endpoint.name]
+    ]
 
 
 def asset_keys(endpoints: Sequence[Endpoint]) -> list[dg.AssetKey]:
@@ -66,12 +70,11 @@ def _portal_and_month(key: str) -> tuple[str, str | None]:
     return key, None
 
 
-def _asset(
-    endpoint: Endpoint, portals: dict[str, list[str]], catalogue: Catalogue, config: Config
-) -> dg.AssetsDefinition:
-    partitions = _partitions(endpoint, portals[endpoint.name], config)
+def _asset(endpoint: Endpoint, portals: dict[str, list[str]], installation: Installation) -> dg.AssetsDefinition:
+    catalogue = installation.catalogue
+    partitions = _partitions(endpoint, portals[endpoint.name], installation.config)
     deps = _deps(endpoint, catalogue, portals)
-    specs = [_spec(endpoint, table, partitions, deps, config) for table in endpoint.tables]
+    specs = [_spec(endpoint, table, partitions, deps, installation.config) for table in endpoint.tables]
     lineage = {table.full_name: _lineage(endpoint, table) for table in endpoint.tables}
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions))
@@ -114,7 +117,7 @@ def _asset(
                         metadata={**_metadata(report, planday.config), **lineage.get(report.table, {})},
                         check_results=[
                             *(_check_result(report.table, result) for result in checked),
-                            _freshness(endpoint, report.table, catalogue, config),
+                            _freshness(endpoint, report.table, installation),
                         ],
                     )
                 )
@@ -193,8 +196,8 @@ def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -
         ]
 
 
-def _freshness(endpoint: Endpoint, table: str, catalogue: Catalogue, config: Config) -> dg.AssetCheckResult:
-    passed, metadata = look_at_freshness(endpoint, table, catalogue, config)
+def _freshness(endpoint: Endpoint, table: str, installation: Installation) -> dg.AssetCheckResult:
+    passed, metadata = look_at_freshness(endpoint, table, installation)
     return dg.AssetCheckResult(
         passed=passed,
         asset_key=dg.AssetKey(table.split(".")),

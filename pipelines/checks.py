@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipelines.edges import noting
-from planday_io.catalogue import Catalogue, Endpoint
-from planday_io.config import Config, load_config
-from planday_io.config.selection import portals_of
+from planday_io.catalogue import Endpoint
+from planday_io.lake.installation import Installation
 from planday_io.monitoring.baseline import watch
 from planday_io.monitoring.freshness import stale_portals
 
@@ -20,12 +19,12 @@ FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale por
 
 
 def look_at_freshness(
-    endpoint: Endpoint, table: str, catalogue: Catalogue, config: Config
+    endpoint: Endpoint, table: str, installation: Installation
 ) -> tuple[bool, dict[str, dg.MetadataValue | int | str]]:
     """Whether no portal is stale, and which are."""
-    stale = stale_portals(config, catalogue, endpoint, table, datetime.now(UTC))
+    stale = stale_portals(installation, endpoint, table, datetime.now(UTC))
     return not stale, {
-        "portals": len(portals_of(endpoint, catalogue, config)),
+        "portals": len(installation.portals_by_endpoint()[endpoint.name]),
         "stale": len(stale),
         "stale_portals": ", ".join(
             f"{one.portal} ({'never read' if one.last is None else one.last.isoformat(timespec='minutes')})"
@@ -35,7 +34,7 @@ def look_at_freshness(
     }
 
 
-def build_freshness_sensor(catalogue: Catalogue, config: Config) -> dg.SensorDefinition:
+def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:
     """Answers the freshness checks from the lake, whenever an answer changes and once a day. No tick calls the API."""
 
     @dg.sensor(
@@ -45,21 +44,21 @@ def build_freshness_sensor(catalogue: Catalogue, config: Config) -> dg.SensorDef
         description="Tells in the asset checks which portals are stale.",
     )
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with noting(config, "sensor freshness"):
+        with noting(installation.config, "sensor freshness"):
             return answer(context)
 
     def answer(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = datetime.now(UTC)
         # As the file is now: a location that was loaded before an edit would undo what others take down (`watch`).
-        current = load_config(config.file, catalogue)
-        watch(current, catalogue, now)
+        current = installation.reloaded()
+        watch(current, now)
         day, _, known = (context.cursor or "").partition(" ")
         is_new_day = day != now.date().isoformat()
         answers: list[str] = []
         events: list[dg.AssetCheckEvaluation] = []
         before = set(known.split())
-        for endpoint, table in _tables(catalogue, config):
-            passed, metadata = look_at_freshness(endpoint, table, catalogue, current)
+        for endpoint, table in _tables(installation):
+            passed, metadata = look_at_freshness(endpoint, table, current)
             if not passed:
                 answers.append(table)
             if is_new_day or passed == (table in before):
@@ -81,8 +80,9 @@ def build_freshness_sensor(catalogue: Catalogue, config: Config) -> dg.SensorDef
     return freshness
 
 
-def _tables(catalogue: Catalogue, config: Config) -> Iterator[tuple[Endpoint, str]]:
-    for endpoint in catalogue.endpoints:
-        if portals_of(endpoint, catalogue, config):
+def _tables(installation: Installation) -> Iterator[tuple[Endpoint, str]]:
+    portals = installation.portals_by_endpoint()
+    for endpoint in installation.catalogue.endpoints:
+        if portals[endpoint.name]:
             for table in endpoint.tables:
                 yield endpoint, table.full_name

@@ -19,9 +19,10 @@ from pipelines.sensors import build_sensors
 from pipelines.storage_faults import first_line
 from pipelines.warehouse import build_warehouse
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import find_config, load_config
+from planday_io.config import find_config
 from planday_io.errors import ConfigError, PlandayError
 from planday_io.files import keep_from_others
+from planday_io.lake.installation import Installation
 
 # A step costs 0.13 s, in a process of its own 2.5 s. Retries cannot be switched off for a single run: a step that waits for
 # its next attempt has not ended, and the run publishes when its last step ends (`run_end`).
@@ -34,13 +35,14 @@ def build_definitions(path: Path) -> dg.Definitions:
     Raises:
         ConfigError: the file is wrong; the UI shows the text as the location's error.
     """
-    config = load_config(path, CATALOGUE)
+    installation = Installation.load(path, CATALOGUE)
+    config = installation.config
     return dg.Definitions(
-        assets=[*build_assets(CATALOGUE, config), build_warehouse(CATALOGUE, config)],
-        schedules=build_schedules(CATALOGUE, config),
+        assets=[*build_assets(installation), build_warehouse(installation)],
+        schedules=build_schedules(installation),
         sensors=[
-            *build_sensors(CATALOGUE, config),
-            build_freshness_sensor(CATALOGUE, config),
+            *build_sensors(installation),
+            build_freshness_sensor(installation),
             build_alert_sensor(config, definitions_fault),
             build_housekeeping_sensor(config),
         ],

@@ -10,29 +10,28 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from planday_io.catalogue import CATALOGUE
-from planday_io.config import Config
 from planday_io.errors import PublicationError, StorageError
 from planday_io.faults import known
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, failure_of
 from planday_io.state import State
-from planday_io.warehouse import Publication, publish_from
+from planday_io.warehouse import Publication, publish
 
 
 def publish_pending(
-    config: Config, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
+    installation: Installation, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
 ) -> Publication:
     """Bring the warehouse up to date, and take down for alerts whether that failed. Raises PublicationError."""
-    failures = State(config.state).failures
+    failures = installation.state.failures
     try:
-        done = publish_from(config, CATALOGUE, rebuild=rebuild, compare_all=compare_all)
+        done = publish(installation, rebuild=rebuild, compare_all=compare_all)
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
         fault = known(error)
         told = (
             fault
             if isinstance(fault, PublicationError)
-            else PublicationError(f"{config.warehouse} was not renewed: {fault}")
+            else PublicationError(f"{installation.config.warehouse} was not renewed: {fault}")
         )
         note = failure_of(told, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=datetime.now(UTC))
         with suppress(StorageError):
@@ -41,7 +40,7 @@ def publish_pending(
         raise told from None
     with suppress(StorageError):
         failures.resolve(INSTALLATION, [WAREHOUSE])
-        _note_problems(State(config.state), done, run_id)
+        _note_problems(installation.state, done, run_id)
     for notice in (*done.notices, *map(str, done.problems.values())) if run_id else ():
         dg.get_dagster_logger().warning(notice)
     return done

@@ -19,6 +19,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.files import close_to_others
+from planday_io.lake.installation import Installation
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import failure_of
@@ -95,7 +96,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             if self._is_own_writer:
                 lake.writers.end(self._writer)
                 # The configuration as it is now: a policy may have become stricter since the run began.
-                done = publish_pending(load_config(Path(self.config_path), CATALOGUE), run_id=self._run_id)
+                done = publish_pending(Installation.load(Path(self.config_path), CATALOGUE), run_id=self._run_id)
                 if (published := PUBLISHED.get()) is not None:
                     published.append(done)
         return done
@@ -166,7 +167,11 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise ConfigError(f"portal '{portal}' is not in {self._config.file.name} any more: nothing was read")
         if portal not in self._sessions:
             self._sessions[portal] = PortalSession(
-                self._config, CATALOGUE, portal, run_id=self._run_id, batch=self._batch, writer=self._writer
+                Installation(self._config, CATALOGUE),
+                portal,
+                run_id=self._run_id,
+                batch=self._batch,
+                writer=self._writer,
             )
         return self._sessions[portal]
 

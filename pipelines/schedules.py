@@ -14,10 +14,10 @@ import dagster as dg
 from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import noting
 from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
-from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.catalogue import Endpoint
 from planday_io.config import Config, Schedule
 from planday_io.config.grid import window_months
-from planday_io.config.selection import endpoints_of, portals_by_endpoint
+from planday_io.lake.installation import Installation
 
 # Dagster's job over all assets. A job of our own could not hold assets whose partitions differ, which they do as soon
 # as one portal lacks a table; a run can be asked for any assets with the same partitions.
@@ -59,30 +59,30 @@ def schedule_names(config: Config) -> dict[tuple[str, str], Names]:
     }
 
 
-def build_schedules(catalogue: Catalogue, config: Config) -> list[dg.ScheduleDefinition]:
+def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:
     """Schedules for each portal and each of its schedules that is due anything."""
-    partitions = _partitions(catalogue, config)
-    names = schedule_names(config)
+    partitions = _partitions(installation)
+    names = schedule_names(installation.config)
     return [
         schedule
-        for portal, settings in config.portals.items()
+        for portal, settings in installation.config.portals.items()
         for name, configured in settings.schedules.items()
-        for schedule in _schedules(catalogue, config, partitions, portal, names[portal, name], configured)
+        for schedule in _schedules(installation, partitions, portal, names[portal, name], configured)
     ]
 
 
-def same_partitions(endpoints: Sequence[Endpoint], catalogue: Catalogue, config: Config) -> list[list[Endpoint]]:
+def same_partitions(endpoints: Sequence[Endpoint], installation: Installation) -> list[list[Endpoint]]:
     """Endpoints in groups that one run can hold, in order."""
-    return _groups(endpoints, _partitions(catalogue, config))
+    return _groups(endpoints, _partitions(installation))
 
 
-def _partitions(catalogue: Catalogue, config: Config) -> dict[str, tuple[str, int]]:
+def _partitions(installation: Installation) -> dict[str, tuple[str, int]]:
     """Endpoint's name -> something that is equal where partitions are: the grid, and a number for the portals."""
     numbers: dict[tuple[str, ...], int] = {}
-    portals = {name: tuple(keys) for name, keys in portals_by_endpoint(catalogue, config).items()}
+    portals = {name: tuple(keys) for name, keys in installation.portals_by_endpoint().items()}
     return {
         endpoint.name: (endpoint.grid, numbers.setdefault(portals[endpoint.name], len(numbers)))
-        for endpoint in catalogue.endpoints
+        for endpoint in installation.catalogue.endpoints
     }
 
 
@@ -94,14 +94,14 @@ def _groups(endpoints: Sequence[Endpoint], partitions: Mapping[str, tuple[str, i
 
 
 def _schedules(
-    catalogue: Catalogue,
-    config: Config,
+    installation: Installation,
     partitions: Mapping[str, tuple[str, int]],
     portal: str,
     names: Names,
     schedule: Schedule,
 ) -> Iterator[dg.ScheduleDefinition]:
-    due = endpoints_of(catalogue, config.portals[portal], schedule.resources)
+    config = installation.config
+    due = installation.endpoints_of(portal, schedule.resources)
     snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
     facts = [endpoint for endpoint in due if endpoint.grid == "month"]
 

@@ -17,13 +17,11 @@ from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
 from pipelines.resources import BATCH_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
-from planday_io.catalogue import CATALOGUE, Catalogue
-from planday_io.config import Config, load_config
+from planday_io.config import Config
 from planday_io.config.grid import grid_months
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import PlandayError
-from planday_io.lake.slices import Lake
-from planday_io.state import RefreshRequest, State
+from planday_io.lake.installation import Installation
+from planday_io.state import RefreshRequest
 from planday_io.sync.changes import settle
 
 CHANGES_TAG = "planday/changes"
@@ -38,9 +36,9 @@ _AT_ONCE = 12
 """Runs of changed months waiting at a time, so that a new portal's two years do not push others out of the queue."""
 
 
-def build_sensors(catalogue: Catalogue, config: Config) -> list[dg.SensorDefinition]:
+def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
     """The sensors; all are on from the start."""
-    return [_dead_runs(config), _unpublished_slices(config), _changed_months(catalogue, config)]
+    return [_dead_runs(installation.config), _unpublished_slices(installation), _changed_months(installation)]
 
 
 def _dead_runs(config: Config) -> dg.SensorDefinition:
@@ -58,7 +56,7 @@ def _dead_runs(config: Config) -> dg.SensorDefinition:
     return dead_runs
 
 
-def _unpublished_slices(config: Config) -> dg.SensorDefinition:
+def _unpublished_slices(installation: Installation) -> dg.SensorDefinition:
     @dg.sensor(
         name="unpublished_slices",
         minimum_interval_seconds=60,
@@ -71,17 +69,19 @@ def _unpublished_slices(config: Config) -> dg.SensorDefinition:
         )
         if active:
             return dg.SkipReason("runs in progress publish at their own end")
-        with noting(config, "sensor unpublished_slices"):
-            if not Lake(config.lake, State(config.state)).pending():
+        with noting(installation.config, "sensor unpublished_slices"):
+            if not installation.lake.pending():
                 return dg.SkipReason("the warehouse shows all of the lake")
-            current = load_config(config.file, CATALOGUE)
+            current = installation.reloaded()
             done = publish_pending(current)
-            return dg.SensorResult(asset_events=events_of(current, done), skip_reason=f"published {done.slices} slices")
+            return dg.SensorResult(
+                asset_events=events_of(current.config, done), skip_reason=f"published {done.slices} slices"
+            )
 
     return unpublished_slices
 
 
-def _changed_months(catalogue: Catalogue, config: Config) -> dg.SensorDefinition:
+def _changed_months(installation: Installation) -> dg.SensorDefinition:
     @dg.sensor(
         name="changed_months",
         job_name=ASSET_JOB,
@@ -91,23 +91,22 @@ def _changed_months(catalogue: Catalogue, config: Config) -> dg.SensorDefinition
         "never read.",
     )
     def changed_months(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        with noting(config, "sensor changed_months"):
-            yield from _requests(context.instance, catalogue, config)
+        with noting(installation.config, "sensor changed_months"):
+            yield from _requests(context.instance, installation)
 
     return changed_months
 
 
-def _requests(
-    instance: dg.DagsterInstance, catalogue: Catalogue, config: Config
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def _requests(instance: dg.DagsterInstance, installation: Installation) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    config = installation.config
     room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED))
-    current = load_config(config.file, catalogue)
-    requests, lake = State(current.state).refresh_requests, Lake(current.lake, State(current.state))
+    current = installation.reloaded()
+    requests = current.state.refresh_requests
     marks: list[RefreshRequest] = []
     unread: list[PlandayError] = []
     for portal in requests.portals():
         try:
-            marks += settle(lake, catalogue, current, portal)
+            marks += settle(current, portal)
         except PlandayError as error:
             unread.append(error)  # one portal's files are none of the others' business
     marks.sort(key=lambda mark: (mark.month, mark.portal))
@@ -123,11 +122,9 @@ def _requests(
         # What failed is tried again when a later changes run marks it again.
         if room <= 0 or instance.get_runs_count(dg.RunsFilter(tags={MARK_TAG: key})):
             continue
-        there = endpoints_of(catalogue, config.portals[mark.portal])
-        endpoints = [
-            one for one in endpoints_of(catalogue, current.portals[mark.portal], mark.endpoints) if one in there
-        ]
-        for number, group in enumerate(same_partitions(endpoints, catalogue, config)):
+        there = installation.endpoints_of(mark.portal)
+        endpoints = [one for one in current.endpoints_of(mark.portal, mark.endpoints) if one in there]
+        for number, group in enumerate(same_partitions(endpoints, installation)):
             room -= 1
             yield dg.RunRequest(
                 run_key=f"{key} {number}",

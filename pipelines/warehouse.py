@@ -10,9 +10,7 @@ import dagster as dg
 from pipelines.reporting import GRAIN_CHECK, STEP, SUMS_CHECK, WAREHOUSE, Event, mart_key
 from pipelines.resources import PlandayPortals
 from pipelines.run_end import ending_run
-from planday_io.catalogue import Catalogue
-from planday_io.config import Config
-from planday_io.config.selection import portals_by_endpoint
+from planday_io.lake.installation import Installation
 from planday_io.warehouse.definitions import marts, read_by
 from planday_io.warehouse.inspection import GRAINS, SUMS
 
@@ -22,10 +20,10 @@ def warehouse_keys() -> list[dg.AssetKey]:
     return [WAREHOUSE, *(mart_key(mart.name) for mart in marts())]
 
 
-def build_warehouse(catalogue: Catalogue, config: Config) -> dg.AssetsDefinition:
+def build_warehouse(installation: Installation) -> dg.AssetsDefinition:
     """The assets of the warehouse, behind all tables that a portal has."""
-    portals = portals_by_endpoint(catalogue, config)
-    tables = [table.full_name for one in catalogue.endpoints if portals[one.name] for table in one.tables]
+    portals = installation.portals_by_endpoint()
+    tables = [table.full_name for one in installation.catalogue.endpoints if portals[one.name] for table in one.tables]
     specs = [
         dg.AssetSpec(
             WAREHOUSE,
@@ -36,7 +34,7 @@ def build_warehouse(catalogue: Catalogue, config: Config) -> dg.AssetsDefinition
             kinds={"duckdb"},
             owners=["team:data"],
             skippable=True,
-            metadata={"path": dg.MetadataValue.path(str(config.warehouse))},
+            metadata={"path": dg.MetadataValue.path(str(installation.config.warehouse))},
         )
     ]
     for mart in marts():

@@ -35,6 +35,7 @@ def read(portal: str, table: str, config: Path | str | None = None, *, month: st
     from planday_io.config import find_config, load_config
     from planday_io.errors import ConfigError
     from planday_io.frames.build import to_frame
+    from planday_io.lake.installation import Installation
     from planday_io.sync.session import PortalSession
 
     loaded = load_config(Path(config) if config else find_config(), CATALOGUE)
@@ -42,7 +43,7 @@ def read(portal: str, table: str, config: Path | str | None = None, *, month: st
         raise ConfigError(f"there is no portal '{portal}' in {loaded.file.name}; there are {', '.join(loaded.portals)}")
     if table not in {known.full_name for known in CATALOGUE.tables()}:
         raise ConfigError(f"there is no table '{table}'; `planday tables` lists them")
-    return to_frame(PortalSession(loaded, CATALOGUE, portal, run_id="notebook").read(table, month))
+    return to_frame(PortalSession(Installation(loaded, CATALOGUE), portal, run_id="notebook").read(table, month))
 
 
 def warehouse(config: Path | str | None = None) -> duckdb.DuckDBPyConnection:

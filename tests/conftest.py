@@ -18,13 +18,11 @@ from dagster import DagsterInstance
 from starlette.routing import Route
 
 from planday_io.catalogue import CATALOGUE, Catalogue
-from planday_io.config.model import PrivacyPolicy
-from planday_io.lake.slices import Lake
+from planday_io.lake import installation as product
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
-from planday_io.state import State
 from planday_io.warehouse import publish
 from tests.support.installation import FAST, Hook, Installation, Make, storage_at
 
@@ -37,10 +35,11 @@ hypothesis.settings.load_profile("planday")
 def blank_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a publication makes of an empty lake: tables, views and comments, which take half a second each time."""
     folder = tmp_path_factory.mktemp("blank")
-    file = folder / "warehouse.duckdb"
-    lake = Lake(folder / "lake", State(folder / "state"))
-    publish(lake, file, catalogue=CATALOGUE, policies=PrivacyPolicy())
-    return file
+    file = folder / "portals.yaml"
+    file.write_text("portals: {oslo: {client_id: none, refresh_token: {env: NONE}}}\n")
+    blank = product.Installation.load(file, CATALOGUE)
+    publish(blank)
+    return blank.config.warehouse
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +75,8 @@ def make(tmp_path: Path, blank_warehouse: Path) -> Iterator[Make]:
             sandbox = demo_sandbox(**settings)
             routes: list[Route] = []
             folder = tmp_path / f"installation-{secrets.token_hex(2)}"
-            folder.mkdir()
+            shutil.copytree(blank_warehouse.parent, folder)
             address = stack.enter_context(served(sandbox, routes=routes))
-            shutil.copyfile(blank_warehouse, folder / "warehouse.duckdb")
-            (folder / ".planday").mkdir()
-            shutil.copyfile(blank_warehouse.parent / "state/publication.json", folder / ".planday/publication.json")
             return Installation(folder, sandbox, address, catalogue, routes, resources)
 
         yield build

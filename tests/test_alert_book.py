@@ -37,11 +37,11 @@ def test_a_book_that_cannot_be_written_keeps_nobody_from_being_told(planday: Ins
     note(planday, DEPARTMENTS, "storage")
     now = datetime.now(UTC)
     with full_disk():
-        found = AlertBook(planday.config, CATALOGUE).look(now)
+        found = AlertBook(planday.installation).look(now)
         assert "disk is full" in found.unsaved
-        AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=1))
+        AlertBook(planday.installation).look(now + timedelta(minutes=1))
         assert told(hook) == [("failed", "storage", [DEPARTMENTS])]
-    assert AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=2)).unsaved == ""
+    assert AlertBook(planday.installation).look(now + timedelta(minutes=2)).unsaved == ""
     assert planday.state.incidents.all()
     assert told(hook) == []
 
@@ -97,7 +97,7 @@ def test_a_channel_that_fails_in_its_own_way_repeats_nothing_to_the_other(planda
     note(planday, DEPARTMENTS, "api")
     now = datetime.now(UTC)
     for minutes in range(3):
-        found = AlertBook(planday.config, CATALOGUE).look(now + timedelta(minutes=minutes))
+        found = AlertBook(planday.installation).look(now + timedelta(minutes=minutes))
         assert "check" in found.failed["mail"]
     assert told(hook) == [("failed", "api", [DEPARTMENTS])]
 
@@ -107,12 +107,12 @@ def test_a_channel_that_is_added_later_is_told_what_is_open(planday: Installatio
     planday.edit_config("webhook: {url: {file: hook.txt}, format: json}, ", "")
     note(planday, DEPARTMENTS, "api")
     now = datetime.now(UTC)
-    assert AlertBook(planday.config, CATALOGUE).look(now - timedelta(days=2)).sent == []
+    assert AlertBook(planday.installation).look(now - timedelta(days=2)).sent == []
     planday.config_path.write_text(with_hook)
     hook.status = 500
-    AlertBook(planday.config, CATALOGUE).look(now - timedelta(days=2))
+    AlertBook(planday.installation).look(now - timedelta(days=2))
     hook.status = 200
-    AlertBook(planday.config, CATALOGUE).look(now)
+    AlertBook(planday.installation).look(now)
     assert told(hook) == [("failed", "api", [DEPARTMENTS])], "two days later it is as true as before"
 
 
@@ -120,13 +120,13 @@ def test_a_message_that_is_refused_keeps_no_other_back(planday: Installation, ho
     hook.refuses = "api"
     note(planday, DEPARTMENTS, "api")
     note(planday, GROUPS, "data")
-    found = AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    found = AlertBook(planday.installation).look(datetime.now(UTC))
     assert "answered 400" in found.failed["webhook"]
     assert told(hook) == [("failed", "data", [GROUPS])]
 
 
 def test_what_begins_again_before_its_end_was_told_is_no_news(planday: Installation, hook: Hook) -> None:
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     note(planday, DEPARTMENTS, "api")
     book.look(now)
     hook.status = 500
@@ -154,7 +154,7 @@ def test_a_message_has_bounds(planday: Installation, hook: Hook) -> None:
     planday.state.failures.record(made)
     for portal in ("oslo", "copenhagen", "london"):
         note(planday, DEPARTMENTS, "data", portal=portal, error=f"{portal} " + "y" * 5000)
-    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    AlertBook(planday.installation).look(datetime.now(UTC))
     messages = hook.take()
     assert len(messages) == 2
     assert all(len(message["text"]) < 4000 for message in messages)
@@ -164,7 +164,7 @@ def test_months_that_no_schedule_reads_again_come_with_the_command(planday: Inst
     planday.edit_config("include: [portal, hr]", "include: [scheduling.shifts]")
     for month in ("2025-03", "2025-05", "2024-01"):
         note(planday, "scheduling.shifts", "api", month=month)
-    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    AlertBook(planday.installation).look(datetime.now(UTC))
     (message,) = hook.take()
     assert message["incidents"][0]["tables"] == ["scheduling.shifts 2025-03", "scheduling.shifts 2025-05"]
     assert "planday sync oslo --resources scheduling.shifts --months 2025-03..2025-05" in message["text"]
@@ -172,7 +172,7 @@ def test_months_that_no_schedule_reads_again_come_with_the_command(planday: Inst
 
 def test_a_publication_that_was_killed_is_told_after_an_hour(planday: Installation, hook: Hook) -> None:
     planday.refresh(DEPARTMENTS)
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     book.look(now)
     assert told(hook) == []
     book.look(now + timedelta(hours=2))
@@ -186,12 +186,12 @@ def test_a_slice_that_publishing_leaves_out_is_told(planday: Installation, hook:
     planday.refresh(DEPARTMENTS)
     slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
     slice_file.write_bytes(b"PAR1 not really PAR1")
-    assert str(slice_file) in str(publish_pending(planday.config).problems.values())
-    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    assert str(slice_file) in str(publish_pending(planday.installation).problems.values())
+    AlertBook(planday.installation).look(datetime.now(UTC))
     assert ("failed", "damaged", [f"{DEPARTMENTS}.oslo"]) in told(hook)
     planday.refresh(DEPARTMENTS)
-    assert publish_pending(planday.config).problems == {}
-    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    assert publish_pending(planday.installation).problems == {}
+    AlertBook(planday.installation).look(datetime.now(UTC))
     assert ("recovered", "damaged", [f"{DEPARTMENTS}.oslo"]) in told(hook)
 
 
@@ -281,7 +281,7 @@ def test_a_nearly_full_disk_does_not_come_and_go(
     usage = namedtuple("usage", "total used free")  # noqa: PYI024 - what shutil gives
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, free[0]))
     enough = 2 * size + 256 * 2**20
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     free[0] = enough - size // 2
     copy = planday.config.warehouse.with_name(f"{planday.config.warehouse.name}.tmp-{os.getpid()}-ab")
     copy.write_bytes(b"0" * size)
@@ -300,7 +300,7 @@ def test_a_nearly_full_disk_does_not_come_and_go(
 
 def test_failures_of_another_version_are_reported(planday: Installation, hook: Hook) -> None:
     note(planday, DEPARTMENTS, "something new")
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     book.look(now)
     assert told(hook) == [("failed", "other", [DEPARTMENTS])]
     planday.state.failures.resolve("oslo", [DEPARTMENTS])
@@ -310,9 +310,9 @@ def test_failures_of_another_version_are_reported(planday: Installation, hook: H
 
 def test_a_damaged_book_is_begun_anew_and_all_is_watched(planday: Installation, hook: Hook) -> None:
     planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
-    watch(planday.config, CATALOGUE, datetime.now(UTC))
+    watch(planday.installation, datetime.now(UTC))
     DAMAGE["cut"](database_file(planday.config.state))
-    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    AlertBook(planday.installation).look(datetime.now(UTC))
     assert sorted(event for event, _, _ in told(hook)) == ["failed", "stale", "stale", "stale"]
 
 
@@ -335,7 +335,7 @@ def test_two_looks_at_once_tell_once(planday: Installation, hook: Hook) -> None:
 
     def look_now() -> None:
         together.wait()
-        AlertBook(planday.config, CATALOGUE).look(now)
+        AlertBook(planday.installation).look(now)
 
     both = [threading.Thread(target=look_now) for _ in range(2)]
     for one in both:

@@ -96,18 +96,18 @@ def test_marks_outlive_a_failed_run_and_go_when_the_month_is_read(planday: Insta
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
     planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
     planday.refresh("scheduling.deleted_shifts")
-    assert not settle(planday.lake, CATALOGUE, planday.config)
+    assert not settle(planday.installation)
     roster = planday.sandbox.portals["oslo"].roster
     roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
     (report,) = planday.refresh("scheduling.deleted_shifts")
     assert report.marked == (old,)
-    (mark,) = settle(planday.lake, CATALOGUE, planday.config)
+    (mark,) = settle(planday.installation)
     assert (mark.portal, mark.month, "scheduling.shifts" in mark.endpoints) == ("oslo", old, True)
     planday.refresh("scheduling.shifts", month=old)
-    (mark,) = settle(planday.lake, CATALOGUE, planday.config)
+    (mark,) = settle(planday.installation)
     assert "scheduling.shifts" not in mark.endpoints
     planday.read_months([old])
-    assert not settle(planday.lake, CATALOGUE, planday.config)
+    assert not settle(planday.installation)
 
 
 def test_unread_months_are_marked_once_without_refused_tables(planday: Installation) -> None:
@@ -145,12 +145,12 @@ def test_what_failed_in_a_marked_month_is_marked_anew(planday: Installation) -> 
         if endpoint.name in FACTS and endpoint.name != "payroll.shifts":
             planday.refresh(endpoint.name, month=old)
     changed = planday.state.refresh_requests
-    (first,) = settle(planday.lake, CATALOGUE, planday.config)
+    (first,) = settle(planday.installation)
     assert first.endpoints == ("payroll.shifts",)
     planday.refresh("scheduling.deleted_shifts")
     assert changed.all() == [first], "not while its run may still be under way"
     later = PortalSession(
-        planday.config, CATALOGUE, "oslo", run_id="later", clock=lambda: datetime.now(UTC) + timedelta(hours=7)
+        planday.installation, "oslo", run_id="later", clock=lambda: datetime.now(UTC) + timedelta(hours=7)
     )
     refresh(later, "scheduling.deleted_shifts")
     (again,) = changed.all()

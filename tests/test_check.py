@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 import pytest
 from starlette.responses import Response
 
-from planday_io.catalogue import CATALOGUE
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.months import month_of
 from planday_io.onboarding.check import Finding, advice, check
@@ -18,11 +17,11 @@ from tests.support.installation import Installation, Make
 
 
 def found(planday: Installation, portal: str = "oslo") -> list[Finding]:
-    return check(planday.config, CATALOGUE, [portal])
+    return check(planday.installation, [portal])
 
 
 def advised(planday: Installation, findings: list[Finding]) -> str:
-    return "\n".join(advice(planday.config, CATALOGUE, findings))
+    return "\n".join(advice(planday.installation, findings))
 
 
 def without_scopes(planday: Installation) -> None:
@@ -85,7 +84,7 @@ def test_people_without_pay_are_counted(make: Make) -> None:
     now = datetime.now(UTC)
 
     def says() -> str:
-        return pay_coverage(planday.config, CATALOGUE, "oslo", now) or ""
+        return pay_coverage(planday.installation, "oslo", now) or ""
 
     assert "not known: payroll.shifts was never read" in says()
     planday.refresh("payroll.shifts", month=previous_month())
@@ -127,10 +126,10 @@ def test_hidden_amounts_still_count_as_pay(make: Make) -> None:
     for table in ("pay.pay_rates", "pay.salaries", "hr.employees"):
         planday.refresh(table)
     planday.refresh("payroll.shifts", month=previous_month())
-    text = pay_coverage(planday.config, CATALOGUE, "oslo", datetime.now(UTC)) or ""
+    text = pay_coverage(planday.installation, "oslo", datetime.now(UTC)) or ""
     assert f"{counted(planday)[0]} of {counted(planday)[1]} active people" in text
 
 
 def test_portals_without_payroll_are_not_asked(planday: Installation) -> None:
-    assert pay_coverage(planday.config, CATALOGUE, "oslo", datetime.now(UTC)) is None
+    assert pay_coverage(planday.installation, "oslo", datetime.now(UTC)) is None
     assert [one for one in found(planday) if one.subject == "pay"] == []

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.cli.status import table_states
-from planday_io.catalogue import CATALOGUE
 from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageError
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, Provenance, SliceKey
@@ -294,9 +293,9 @@ def test_damaged_slice_is_an_incident_and_status_goes_on(planday: Installation) 
     planday.refresh("hr.skills")
     planday.publish()
     cut(planday.lake.path(KEY))
-    found = find(planday.config, CATALOGUE, {}, datetime.now(UTC)).incidents
+    found = find(planday.installation, {}, datetime.now(UTC)).incidents
     assert found["oslo damaged"].tables == ["hr.departments"]
     assert str(planday.lake.path(KEY)) in found["oslo damaged"].error
-    states = {state.table: state for state in table_states(planday.config, CATALOGUE, ["oslo"])}
+    states = {state.table: state for state in table_states(planday.installation, ["oslo"])}
     assert states["hr.departments"].failing == "damaged"
     assert (states["hr.skills"].failing, states["hr.skills"].published) == (None, True)

@@ -10,7 +10,6 @@ import pytest
 
 from pipelines.cli.status import UNSEEN_TABLE, table_states
 from pipelines.cli.sync import Outcome, sync
-from planday_io.catalogue import CATALOGUE
 from planday_io.client.tokens import RefreshTokenStore
 from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
@@ -65,11 +64,11 @@ def planday(make: Make, monkeypatch: pytest.MonkeyPatch) -> Installation:
 
 
 def synced(planday: Installation) -> Outcome:
-    return sync(planday.config, PORTALS, listener=Silent())
+    return sync(planday.installation, PORTALS, listener=Silent())
 
 
 def incidents(planday: Installation) -> list[Incident]:
-    return AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))
+    return AlertBook(planday.installation).found(datetime.now(UTC))
 
 
 def state_files(planday: Installation) -> list[Path]:
@@ -194,6 +193,6 @@ def test_status_of_a_portal_that_cannot_be_seen(planday: Installation) -> None:
     slice_file = planday.lake.path(SliceKey.of("hr.departments", "oslo"))
     slice_file.unlink()
     slice_file.symlink_to(slice_file)
-    states = table_states(planday.config, CATALOGUE, PORTALS)
+    states = table_states(planday.installation, PORTALS)
     assert [(one.portal, one.table) for one in states if one.failing == "unseen"] == [("oslo", UNSEEN_TABLE)]
     assert {one.portal for one in states if one.last_complete} == {"copenhagen", "london"}

@@ -282,7 +282,7 @@ def test_no_duration_fails_the_table(make: Make) -> None:
         (LAST, "not a duration", 2),
     }
     page = planday.folder / "report.html"
-    write_report(planday.config, planday.catalogue, page)
+    write_report(planday.installation, page)
     assert "not a duration. No hours in marts.planned_costs" in page.read_text()
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.incidents import find
 from planday_io.privacy.erasure import forget_person
 from planday_io.warehouse.place import Place, set_aside_leftovers
@@ -48,7 +47,7 @@ def aside(planday: Installation) -> list[Path]:
 
 
 def causes(planday: Installation) -> set[str]:
-    found = find(planday.config, CATALOGUE, {}, datetime.now(UTC))
+    found = find(planday.installation, {}, datetime.now(UTC))
     return {one.cause for one in found.incidents.values()} - {"disk", "stale"}
 
 
@@ -245,5 +244,5 @@ def test_forgetting_leaves_no_copy_that_was_set_aside(published: Installation) -
     closed_after(published.config.warehouse, RENAME)
     published.publish()
     assert len(aside(published)) == 1
-    forget_person(published.config, CATALOGUE, "oslo", 1000)
+    forget_person(published.installation, "oslo", 1000)
     assert aside(published) == []

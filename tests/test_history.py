@@ -30,7 +30,7 @@ THIS = month_of(datetime.now(UTC).date())
 
 
 def read(planday: Installation, table: str, at: datetime, month: str | None = None) -> None:
-    session = PortalSession(planday.config, CATALOGUE, "oslo", run_id=f"run {at:%d}", clock=lambda: at)
+    session = PortalSession(planday.installation, "oslo", run_id=f"run {at:%d}", clock=lambda: at)
     refresh(session, table, month=month, accept_shrink=True)
 
 
@@ -93,7 +93,7 @@ def test_a_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installatio
         if night == 15:
             # A run that began before the last one and comes late changes nothing.
             late = PortalSession(
-                planday.config, CATALOGUE, "oslo", run_id="late", clock=lambda at=at: at - timedelta(hours=3)
+                planday.installation, "oslo", run_id="late", clock=lambda at=at: at - timedelta(hours=3)
             )  # type: ignore[misc]
             assert refresh(late, "hr.employees")[0].superseded
     found = [

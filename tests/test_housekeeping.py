@@ -10,7 +10,6 @@ import pytest
 from dagster import DagsterInstance
 
 from pipelines.housekeeping import clean
-from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.baseline import watch
 from tests.support.commands import planday_command, summary
 from tests.support.installation import Installation, run
@@ -41,7 +40,7 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
         "nobody is late yet"
     )
     planday.state.forget_portal("london")
-    watch(planday.config, CATALOGUE, datetime.now(UTC) - timedelta(days=3))
+    watch(planday.installation, datetime.now(UTC) - timedelta(days=3))
     late = planday_command(planday, "status", "london", "--wrong")
     assert late.returncode == 1, "due and never read"
     assert "stale tables. Stale: london portal.portals" in late.stdout.splitlines()[-1]

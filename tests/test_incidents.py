@@ -98,7 +98,7 @@ def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_
 
 
 def test_a_portal_with_runs_under_way_is_waited_for(planday: Installation, hook: Hook) -> None:
-    book = AlertBook(planday.config, CATALOGUE)
+    book = AlertBook(planday.installation)
     now = datetime.now(UTC)
     (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
@@ -113,12 +113,12 @@ def test_stale_also_when_nothing_ran_at_all(planday: Installation, hook: Hook) -
     planday.edit_config(*NIGHTLY)
     planday.edit_config("  london:", "  london:\n    schedules: {nightly: {enabled: false}}")
     now = datetime.now(UTC)
-    book = AlertBook(planday.config, CATALOGUE)
+    book = AlertBook(planday.installation)
     book.look(now - timedelta(days=3))
     assert hook.take() == [], "what was due before the installation was is no fault"
     for portal, days in (("oslo", 0), ("copenhagen", 2)):
         at = now - timedelta(days=days)
-        session = PortalSession(planday.config, CATALOGUE, portal, run_id="x", clock=lambda at=at: at)  # type: ignore[misc]
+        session = PortalSession(planday.installation, portal, run_id="x", clock=lambda at=at: at)  # type: ignore[misc]
         for endpoint in SNAPSHOTS:
             refresh(session, endpoint.name)
     book.look(now)
@@ -137,7 +137,7 @@ def test_stale_also_when_nothing_ran_at_all(planday: Installation, hook: Hook) -
 def test_who_lacks_a_token_is_not_told_as_well_that_tables_are_old(planday: Installation, hook: Hook) -> None:
     planday.edit_config(*NIGHTLY)
     now = datetime.now(UTC)
-    book = AlertBook(planday.config, CATALOGUE)
+    book = AlertBook(planday.installation)
     book.look(now - timedelta(days=3))
     for portal in planday.config.portals:
         (planday.folder / f".planday/tokens/{portal}.txt").write_text(f"wrong-{portal}")
@@ -183,7 +183,7 @@ def test_a_message_waits_for_its_channel_for_a_day(planday: Installation, hook: 
     (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments")
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     hook.status = 500
     found = book.look(now)
     assert "the webhook answered 500" in found.failed["webhook"]
@@ -198,11 +198,11 @@ def test_a_portal_that_is_removed_is_forgotten_without_a_word(planday: Installat
     (planday.folder / ".planday/tokens/london.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments", portal="london")
-    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    AlertBook(planday.installation).look(datetime.now(UTC))
     assert len(hook.take()) == 1
     text = planday.config_path.read_text()
     planday.config_path.write_text(text[: text.index("  london:")])
-    assert AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC)).open == []
+    assert AlertBook(planday.installation).look(datetime.now(UTC)).open == []
     assert hook.take() == []
 
 
@@ -229,7 +229,7 @@ def test_a_publication_that_fails_is_told_and_its_end(
     }
     broken.rmdir()
     assert planday_command(planday, "publish").returncode == 0
-    AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC))
+    AlertBook(planday.installation).look(datetime.now(UTC))
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 

@@ -51,7 +51,7 @@ def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstanc
     assert all(key.endswith("|oslo") and key >= shifted(THIS, -2) for key in launched), "what the location knows"
     assert marked(planday.config) == before, "what it does not know waits"
 
-    watch(planday.config, CATALOGUE, datetime.now(UTC))
+    watch(planday.installation, datetime.now(UTC))
     baseline = planday.state.baselines.of("oslo")
     assert baseline
     look("freshness")

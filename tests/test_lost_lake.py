@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from planday_io.catalogue import CATALOGUE
 from planday_io.errors import LostSliceError, PublicationError, StorageError
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.incidents import find
@@ -70,11 +69,11 @@ def test_missing_lake_is_refused_before_anything_is_written(
     assert not [path for path in published.config.lake.rglob("*") if path.is_file()]
     assert count(published) == 2
     if lose is not state_lost_too:
-        found = find(published.config, CATALOGUE, {}, datetime.now(UTC))
+        found = find(published.installation, {}, datetime.now(UTC))
         assert "storage" in {one.cause for one in found.incidents.values()}
         for forget in (
-            lambda: forget_person(published.config, CATALOGUE, "oslo", 1),
-            lambda: forget_portal(published.config, CATALOGUE, "oslo"),
+            lambda: forget_person(published.installation, "oslo", 1),
+            lambda: forget_portal(published.installation, "oslo"),
         ):
             with pytest.raises(StorageError):
                 forget()
@@ -175,7 +174,7 @@ def binary(file: Path) -> None:
 def test_shorter_list_of_forgotten_people_lets_nobody_back(planday: Installation, harm: Callable[[Path], None]) -> None:
     planday.refresh("hr.employees")
     person = planday.rows("hr.employees")[0]["id"]
-    forget_person(planday.config, CATALOGUE, "oslo", person)
+    forget_person(planday.installation, "oslo", person)
     file = planday.config.lake / "_forgotten/oslo.json"
     good = file.read_bytes()
     harm(file)
@@ -191,7 +190,7 @@ def test_shorter_list_of_forgotten_people_lets_nobody_back(planday: Installation
     assert person not in {row["id"] for row in planday.rows("hr.employees")}
     harm(file)
     if harm is not binary:
-        assert remember_person(planday.config, CATALOGUE, "oslo", person)
+        assert remember_person(planday.installation, "oslo", person)
         planday.refresh("hr.employees")
         assert person in {row["id"] for row in planday.rows("hr.employees")}
 

@@ -16,7 +16,6 @@ from dagster import DagsterInstance
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
 from pipelines.liveness import PROCESS, end_dead_runs
-from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
 from tests.support.commands import PLANDAY, environment, planday_command
@@ -129,7 +128,7 @@ def test_two_syncs_of_one_portal_at_once(planday: Installation) -> None:
     for table, kept in planday.query("SELECT table_name, kept FROM sync.slices WHERE portal = 'oslo'"):
         assert planday.query(f"SELECT count(*) FROM {table} WHERE portal = 'oslo'") == [(kept,)]
     assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
-    assert AlertBook(planday.config, CATALOGUE).look(datetime.now(UTC)).open == []
+    assert AlertBook(planday.installation).look(datetime.now(UTC)).open == []
 
 
 def test_a_config_edited_while_runs_are_queued(planday: Installation, instance: DagsterInstance) -> None:

@@ -228,7 +228,7 @@ def test_a_forgotten_person_who_left_is_not_asked_for(planday: Installation) -> 
     for table in (*TABLES, "hr.deactivated_employees"):
         planday.refresh(table)
     person = planday.sandbox.portals["oslo"].deactivated[0]["id"]
-    forget_person(planday.config, CATALOGUE, "oslo", person)
+    forget_person(planday.installation, "oslo", person)
     planday.sandbox.requests.clear()
     for table in TABLES:
         provenance = planday.provenance(table)

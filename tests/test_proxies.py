@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.cli.arguments import current_config
+from pipelines.cli.arguments import current_installation
 from planday_io.catalogue import CATALOGUE
 from planday_io.client.asking import trusted
 from planday_io.client.proxies import proxy_for
@@ -167,7 +167,7 @@ def test_commands_take_proxies_from_the_env_file(
     bare.setenv("PLANDAY_CONFIG", str(planday.config_path))
     lines = "ALL_PROXY=http://file:1\nhttps_proxy='http://file:2' # ours\nOTHER=x\n"
     (planday.folder / ".env").write_text(lines, encoding=encoding)
-    current_config()
+    current_installation()
     assert chosen() == "http://file:2"
     assert chosen("http://plain.example") == "http://set:1"
     assert "OTHER" not in os.environ
@@ -180,7 +180,7 @@ def test_a_proxy_of_the_env_file_with_odd_characters_is_named(
     bare.setenv("PLANDAY_CONFIG", str(planday.config_path))
     (planday.folder / ".env").write_bytes(b"HTTPS_PROXY=" + value + b"\n")
     with pytest.raises(ConfigError, match=r"HTTPS_PROXY in .*\.env cannot be used: character 9 is"):
-        current_config()
+        current_installation()
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -212,7 +212,7 @@ def far(planday: Installation) -> Installation:
 def test_everything_that_asks_says_what_is_wrong(far: Installation, bare: pytest.MonkeyPatch, value: str) -> None:
     bare.setenv("ALL_PROXY", value)
     texts = [refused(far, ConfigError)]
-    texts += [finding.detail for finding in check(far.config, CATALOGUE, ["oslo"])]
+    texts += [finding.detail for finding in check(far.installation, ["oslo"])]
     with pytest.raises(ConfigError) as caught:
         authorize.begin(far.config, "oslo", scopes=[])
     texts.append(str(caught.value))

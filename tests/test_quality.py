@@ -92,11 +92,11 @@ def test_a_stale_portal_is_not_hidden_by_a_fresh_one(planday: Installation, inst
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     endpoint = CATALOGUE.endpoint_of("hr.departments")
     now = datetime.now(UTC)
-    watch(planday.config, CATALOGUE, now - timedelta(days=5))
+    watch(planday.installation, now - timedelta(days=5))
     for portal, days in (("oslo", 0), ("london", 4)):
         at = now - timedelta(days=days)
-        refresh(PortalSession(planday.config, CATALOGUE, portal, run_id="x", clock=lambda at=at: at), "hr.departments")  # type: ignore[misc]
-    stale = stale_portals(planday.config, CATALOGUE, endpoint, "hr.departments", now)
+        refresh(PortalSession(planday.installation, portal, run_id="x", clock=lambda at=at: at), "hr.departments")  # type: ignore[misc]
+    stale = stale_portals(planday.installation, endpoint, "hr.departments", now)
     assert [(one.portal, one.last is None) for one in stale] == [("copenhagen", True), ("london", False)]
     definitions = build_definitions(planday.config_path)
     (sensor,) = [one for one in definitions.sensors or [] if one.name == "freshness"]
@@ -121,7 +121,7 @@ def test_a_stale_portal_is_not_hidden_by_a_fresh_one(planday: Installation, inst
 
 def test_what_no_schedule_reads_is_never_stale(planday: Installation) -> None:
     endpoint = CATALOGUE.endpoint_of("hr.departments")
-    assert not stale_portals(planday.config, CATALOGUE, endpoint, "hr.departments", datetime.now(UTC))
+    assert not stale_portals(planday.installation, endpoint, "hr.departments", datetime.now(UTC))
 
 
 def test_a_guard_of_one_table_and_what_vanished(make: Make) -> None:
@@ -219,5 +219,5 @@ def test_the_report_stands_alone(planday: Installation) -> None:
         "Something needs a look",
     ):
         assert word in page
-    write_report(planday.config, CATALOGUE, planday.folder / "later.html", datetime.now(UTC) + timedelta(days=3))
+    write_report(planday.installation, planday.folder / "later.html", datetime.now(UTC) + timedelta(days=3))
     assert "3 days ago" in (planday.folder / "later.html").read_text()

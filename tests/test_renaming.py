@@ -52,14 +52,14 @@ def installed(planday: Installation) -> Installation:
     planday.sandbox.rotates = False
     planday.refresh("hr.departments", "london")
     planday.refresh("scheduling.shifts", month=MONTH)
-    forget_person(planday.config, CATALOGUE, "oslo", int(planday.rows("hr.employees")[0]["id"]))
+    forget_person(planday.installation, "oslo", int(planday.rows("hr.employees")[0]["id"]))
     now = datetime.now(UTC)
     config = planday.config
     State(config.state).refresh_requests.add("oslo", {MONTH: ["scheduling.shifts"]}, {}, now)
     note = Failure(portal="oslo", table="hr.skills", month=None, cause="scope", error="x", run_id="r", since=now)
     State(config.state).failures.record([note])
-    watch(config, CATALOGUE, now)
-    AlertBook(config, CATALOGUE).look(now)
+    watch(planday.installation, now)
+    AlertBook(planday.installation).look(now)
     for portal in ("oslo", "london"):
         log_run(planday.lake, Run(run_id="r", portal=portal, started_by="test", started_at=now), now)
     planday.publish()
@@ -111,8 +111,8 @@ def test_all_but_the_name_stays_unread(installed: Installation) -> None:
     planday, untouched = installed, copy_of(installed)
     (untouched.folder / "hash.txt").write_text("a key of hashes")
     before, comments = content(planday, "oslo", "bergen"), planday.config_path.read_text()
-    said, since = planday.sandbox.requests.copy(), watched_since(planday.config, CATALOGUE, "oslo")
-    done = rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+    said, since = planday.sandbox.requests.copy(), watched_since(planday.installation, "oslo")
+    done = rename_portal(planday.installation, "oslo", "bergen")
     assert (done.slices, done.edited) == (len([k for k in planday.lake.slices() if k.portal == "bergen"]), True)
     assert planday.sandbox.requests == said
     after = content(planday, "bergen", "bergen")
@@ -127,8 +127,8 @@ def test_all_but_the_name_stays_unread(installed: Installation) -> None:
     assert [(note.portal, note.table) for note in State(config.state).failures.of("bergen")] == [
         ("bergen", "hr.skills")
     ]
-    assert watched_since(config, CATALOGUE, "bergen") == since
-    look = AlertBook(config, CATALOGUE).look(datetime.now(UTC))
+    assert watched_since(planday.installation, "bergen") == since
+    look = AlertBook(planday.installation).look(datetime.now(UTC))
     assert ("bergen", "scope") in {(one.portal, one.cause) for one in look.open}
     assert not [one for one in look.open if one.portal == "oslo"]
     assert owed(planday) == []
@@ -151,26 +151,26 @@ def test_cut_anywhere_the_same_command_finishes(installed: Installation) -> None
     uncut = copy_of(installed)
     (uncut.folder / "hash.txt").write_text("a key of hashes")
     with counting(uncut.folder) as whole:
-        rename_portal(uncut.config, CATALOGUE, "oslo", "bergen")
+        rename_portal(uncut.installation, "oslo", "bergen")
     wanted = content(uncut, "bergen", "bergen")
     for at in (whole.count // 5, whole.count // 2, whole.count * 9 // 10):
         planday = copy_of(installed)
         (planday.folder / "hash.txt").write_text("a key of hashes")
         with counting(planday.folder, at=at), pytest.raises(PlandayError):
-            rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+            rename_portal(planday.installation, "oslo", "bergen")
         key = next(one for one in planday.config.portals if one not in OTHERS)
         if unfinished_renames(planday.config.lake):
             assert owed(planday) == ["planday portals rename oslo bergen"]
             with pytest.raises(PortalIdentityError, match="portals rename oslo bergen"):
                 planday.refresh("hr.departments", key)
             with pytest.raises(PortalIdentityError, match="portals rename oslo bergen"):
-                forget_person(planday.config, CATALOGUE, "oslo", 1)
+                forget_person(planday.installation, "oslo", 1)
             planday.refresh("hr.departments", "copenhagen")
             planday.publish()
             shown = planday.query("SELECT portal, id FROM hr.employees")
             assert len({portal for portal, _ in shown}) == 1, "readers see one name"
             assert len({number for _, number in shown}) == len(shown), "and each person once"
-        rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+        rename_portal(planday.installation, "oslo", "bergen")
         assert owed(planday) == []
         found = content(planday, "bergen", "bergen")
         for table in ("hr.employees", "hr.employees_history", "scheduling.shifts", "marts.employees", "sync.runs"):
@@ -182,13 +182,13 @@ def test_cut_at_the_very_end(planday: Installation) -> None:
     planday.refresh("hr.departments")
     uncut = copy_of(planday)
     with counting(uncut.folder) as whole:
-        rename_portal(uncut.config, CATALOGUE, "oslo", "bergen")
+        rename_portal(uncut.installation, "oslo", "bergen")
     for at in range(whole.count - 3, whole.count + 1):
         made = copy_of(planday)
         with counting(made.folder, at=at), suppress(PlandayError):
-            rename_portal(made.config, CATALOGUE, "oslo", "bergen")
+            rename_portal(made.installation, "oslo", "bergen")
         if owed(made):
-            rename_portal(made.config, CATALOGUE, "oslo", "bergen")
+            rename_portal(made.installation, "oslo", "bergen")
         assert (owed(made), unfinished_renames(made.config.lake)) == ([], []), at
         assert made.rows("hr.departments", "bergen") == uncut.rows("hr.departments", "bergen")
 
@@ -208,11 +208,11 @@ def test_killed_rename_is_finished_by_the_command(planday: Installation) -> None
     code = """
 from pathlib import Path
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import load_config
+from planday_io.lake.installation import Installation
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.onboarding.renaming import rename_portal
 from planday_io.sandbox.state import Fault
-rename_portal(load_config(Path(sys.argv[1]), CATALOGUE), CATALOGUE, "oslo", "bergen")
+rename_portal(Installation.load(Path(sys.argv[1]), CATALOGUE), "oslo", "bergen")
 """
     assert killed(code, planday.folder, 12, str(planday.config_path)) == KILLED
     status = json.loads(planday_command(planday, "status", "--json").stdout)
@@ -238,7 +238,7 @@ def test_key_that_was_renamed_by_hand(planday: Installation) -> None:
     log_run(planday.lake, Run(run_id="refused", portal="bergen", started_by="test", started_at=now), now)
     note = Failure(portal="bergen", table="hr.skills", month=None, cause="identity", error="x", run_id="r", since=now)
     planday.state.failures.record([note])
-    done = rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+    done = rename_portal(planday.installation, "oslo", "bergen")
     assert not done.edited
     assert planday.rows("hr.departments", "bergen") == [{**row, "portal": "bergen"} for row in before]
     assert planday.query("SELECT portal, run_id FROM sync.runs ORDER BY ALL") == [
@@ -265,7 +265,7 @@ def test_renames_that_make_no_sense(planday: Installation) -> None:
     before = {path: path.read_bytes() for path in planday.config.lake.rglob("*") if path.is_file()}
     for old, new, says in SENSELESS:
         with pytest.raises(ConfigError) as refused:
-            rename_portal(planday.config, CATALOGUE, old, new)
+            rename_portal(planday.installation, old, new)
         assert says in str(refused.value)
     assert {path: path.read_bytes() for path in planday.config.lake.rglob("*") if path.is_file()} == before
     assert owed(planday) == []
@@ -284,17 +284,17 @@ def test_data_that_is_not_whole_is_not_moved(planday: Installation) -> None:
         else:
             file.write_bytes(content)
         with pytest.raises(StorageError, match=r"damaged|the lake has no file for it"):
-            rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+            rename_portal(planday.installation, "oslo", "bergen")
         assert {key.portal for key in planday.lake.slices()} == {"oslo"}
         assert list(planday.config.portals) == ["oslo", "copenhagen", "london"]
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(good)
     aside = planday.config.lake.rename(planday.folder / "aside")
     with pytest.raises(StorageError, match="disk is mounted"):
-        rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+        rename_portal(planday.installation, "oslo", "bergen")
     assert not planday.config.lake.exists()
     aside.rename(planday.config.lake)
-    rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+    rename_portal(planday.installation, "oslo", "bergen")
     assert {key.portal for key in planday.lake.slices()} == {"bergen"}
 
 
@@ -303,16 +303,16 @@ def test_key_that_belongs_to_another_portal(planday: Installation) -> None:
     planday.refresh("hr.departments", "london")
     planday.config_path.write_text(planday.config_path.read_text().split("  london:")[0])
     with pytest.raises(ConfigError, match="there is data of a portal 'london' already"):
-        rename_portal(planday.config, CATALOGUE, "oslo", "london")
+        rename_portal(planday.installation, "oslo", "london")
     PortalIdentities(planday.config).verify("bergen", 1)
     with pytest.raises(
         ConfigError, match="'oslo' is Planday portal 4711, and 'bergen' was connected before as portal 1"
     ):
-        rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+        rename_portal(planday.installation, "oslo", "bergen")
     planday.edit_config("  oslo:\n", "  bergen:\n    portal_id: 2\n")
     PortalIdentities(planday.config).forget("bergen")
     with pytest.raises(ConfigError, match=r"'bergen' is in portals.yaml portal 2"):
-        rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+        rename_portal(planday.installation, "oslo", "bergen")
 
 
 KEYS = {
@@ -349,7 +349,7 @@ def test_file_behind_a_link_is_edited(planday: Installation) -> None:
     (planday.folder / "none").mkdir()
     real = planday.folder / "none" / "portals.yaml"
     real.write_text("portals:\n  oslo: {client_id: x, refresh_token: {env: X}}\n")
-    rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+    rename_portal(planday.installation, "oslo", "bergen")
     assert planday.config_path.is_symlink(), "the file behind a link is edited"
     assert list(yaml.safe_load(real.read_text())["portals"]) == ["bergen"]
 
@@ -360,7 +360,7 @@ def test_read_only_configuration_is_reported_first(planday: Installation) -> Non
     planday.folder.chmod(0o500)
     try:
         with pytest.raises(StorageError, match="replace the key `oslo` by `bergen`"):
-            rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+            rename_portal(planday.installation, "oslo", "bergen")
     finally:
         planday.folder.chmod(0o700)
     assert owed(planday) == []
@@ -369,7 +369,7 @@ def test_read_only_configuration_is_reported_first(planday: Installation) -> Non
 def test_moved_files_keep_their_provenance(planday: Installation) -> None:
     planday.refresh("hr.employees")
     before = pq.read_table(planday.lake.path(planday.lake.slices("hr.employees")[0]))
-    rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+    rename_portal(planday.installation, "oslo", "bergen")
     after = pq.read_table(planday.lake.path(planday.lake.slices("hr.employees")[0]))
     assert after.schema.equals(before.schema, check_metadata=True)
     assert after.drop_columns(["portal"]).equals(before.drop_columns(["portal"]))
@@ -380,7 +380,7 @@ def test_run_under_way_is_not_renamed(planday: Installation) -> None:
     planday.refresh("hr.departments")
 
     def rename(*_: object) -> None:
-        rename_portal(planday.config, CATALOGUE, "oslo", "bergen")
+        rename_portal(planday.installation, "oslo", "bergen")
 
     planday.sandbox.faults.append(Fault("/hr/v1.0/departments", rename))
     with pytest.raises(PortalIdentityError, match="The rows it read were not written"):

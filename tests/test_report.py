@@ -11,7 +11,6 @@ import duckdb
 import pytest
 from dagster import DagsterInstance
 
-from planday_io.catalogue import CATALOGUE
 from planday_io.errors import StorageError
 from planday_io.monitoring.baseline import watch
 from planday_io.monitoring.failures import CAUSES
@@ -27,7 +26,7 @@ def read_on_time(make: Make) -> Installation:
     """Three portals with one table each, read when its schedule was due, and watched for long."""
     planday = make(resources=f"resources: {{include: [{TABLE}]}}")
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
-    watch(planday.config, CATALOGUE, datetime.now(UTC) - timedelta(days=30))
+    watch(planday.installation, datetime.now(UTC) - timedelta(days=30))
     for portal in planday.config.portals:
         planday.refresh(TABLE, portal)
     planday.publish()
@@ -36,7 +35,7 @@ def read_on_time(make: Make) -> Installation:
 
 def page_of(planday: Installation) -> str:
     file = planday.folder / "page.html"
-    write_report(planday.config, CATALOGUE, file)
+    write_report(planday.installation, file)
     return html.unescape(file.read_text())
 
 
@@ -118,7 +117,7 @@ def test_never_read_and_stale(read_on_time: Installation) -> None:
     planday.edit_config(f"include: [{TABLE}]", f"include: [{TABLE}, hr.skills]")
     assert badge(page_of(planday)) == ("warn", "Something needs a look: not everything was read")
     file = planday.folder / "later.html"
-    write_report(planday.config, CATALOGUE, file, datetime.now(UTC) + timedelta(days=3))
+    write_report(planday.installation, file, datetime.now(UTC) + timedelta(days=3))
     page = html.unescape(file.read_text())
     assert badge(page)[0] == "bad"
     assert "stale" in state_of(page, "oslo")
@@ -157,9 +156,9 @@ def test_badge_can_be_read() -> None:
 def test_warehouse_that_cannot_be_read(planday: Installation) -> None:
     planday.config.warehouse.write_bytes(b"no database" * 1000)
     with pytest.raises(StorageError, match="planday publish --rebuild"):
-        write_report(planday.config, CATALOGUE, planday.folder / "page.html")
+        write_report(planday.installation, planday.folder / "page.html")
     planday.config.warehouse.unlink()
     with duckdb.connect(str(planday.config.warehouse)) as db:
         db.execute("CREATE TABLE something (a INTEGER)")
     with pytest.raises(StorageError, match="cannot be read"):
-        write_report(planday.config, CATALOGUE, planday.folder / "page.html")
+        write_report(planday.installation, planday.folder / "page.html")

@@ -67,7 +67,7 @@ Mistake = Callable[[Installation], None]
 
 def verdicts(planday: Installation, *portals: str) -> dict[str, str]:
     """What check says of each portal's identity; empty where it is good."""
-    findings = check(planday.config, CATALOGUE, [*portals] or [*planday.config.portals])
+    findings = check(planday.installation, [*portals] or [*planday.config.portals])
     return {one.portal: "" if one.is_good else one.detail for one in findings if one.subject in ("portal", "token")}
 
 
@@ -156,7 +156,7 @@ def test_key_renamed_in_the_file_only(planday: Installation) -> None:
     ):
         assert says in str(refused.value)
     assert "portals rename oslo bergen" in verdicts(planday, "bergen")["bergen"]
-    forget_portal(planday.config, CATALOGUE, "oslo")
+    forget_portal(planday.installation, "oslo")
     planday.refresh(DEPARTMENTS, "bergen")
     assert PortalIdentities(planday.config).known("bergen") == 4711
 
@@ -210,12 +210,12 @@ def doubled_before(planday: Installation) -> Config:
 
 
 def test_doubles_of_earlier_versions_are_refused(planday: Installation) -> None:
-    config = doubled_before(planday)
+    doubled_before(planday)
     for portal in ("oslo", "london"):
         with pytest.raises(PortalIdentityError, match="both have data, so every figure counts twice"):
             planday.refresh(DEPARTMENTS, portal)
     assert all("forget --portal london" in verdicts(planday)[portal] for portal in ("oslo", "london"))
-    forget_portal(config, CATALOGUE, "london")
+    forget_portal(planday.installation, "london")
     planday.refresh(DEPARTMENTS, "oslo")
 
 
@@ -296,7 +296,7 @@ def test_run_writes_nothing_of_a_forgotten_key(planday: Installation) -> None:
     planday.refresh(DEPARTMENTS)
 
     def forget(*_: object) -> None:
-        forget_portal(planday.config, CATALOGUE, "oslo")
+        forget_portal(planday.installation, "oslo")
 
     planday.sandbox.faults.append(Fault("/hr/v1.0/departments", forget))
     with pytest.raises(PortalIdentityError, match="The rows it read were not written"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import window_months
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.notifier import AlertBook
@@ -24,14 +23,14 @@ def watch_oslo(planday: Installation, resources: str) -> None:
 
 
 def read(planday: Installation, at: datetime, table: str, months: Iterable[str | None] = (None,)) -> None:
-    session = PortalSession(planday.config, CATALOGUE, "oslo", run_id="x", clock=lambda: at)
+    session = PortalSession(planday.installation, "oslo", run_id="x", clock=lambda: at)
     for month in months:
         refresh(session, table, month=month)
 
 
 def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, f"{DEPARTMENTS}, {GROUPS}")
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     book.look(now - timedelta(days=5))
     read(planday, now - timedelta(days=4), DEPARTMENTS)
     note(planday, DEPARTMENTS, "api")
@@ -50,7 +49,7 @@ def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: 
 
 
 def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> None:
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     for table in (DEPARTMENTS, GROUPS):
         note(planday, table, "token")
     book.look(now)
@@ -69,7 +68,7 @@ def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> Non
 
 def test_an_incident_that_grows_is_told_again(planday: Installation, hook: Hook) -> None:
     tables = [DEPARTMENTS, GROUPS, "hr.employee_types"]
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     note(planday, DEPARTMENTS, "api")
     book.look(now)
     assert told(hook) == [("failed", "api", [DEPARTMENTS])]
@@ -91,7 +90,7 @@ def test_an_incident_that_grows_is_told_again(planday: Installation, hook: Hook)
 
 def test_a_month_that_nobody_could_have_read_yet_is_not_missed(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, "scheduling.shifts")
-    book = AlertBook(planday.config, CATALOGUE)
+    book = AlertBook(planday.installation)
     night = datetime(2026, 11, 30, 3, tzinfo=UTC)
     book.look(night - timedelta(days=3))
     months = window_months(planday.config, "oslo", night)
@@ -100,7 +99,7 @@ def test_a_month_that_nobody_could_have_read_yet_is_not_missed(planday: Installa
     book.look(night + timedelta(hours=20))
     at_the_turn = night + timedelta(hours=22)
     assert window_months(planday.config, "oslo", at_the_turn) != months
-    assert portal_freshness(planday.config, CATALOGUE, "oslo", at_the_turn)["scheduling.shifts"].last == night
+    assert portal_freshness(planday.installation, "oslo", at_the_turn)["scheduling.shifts"].last == night
     book.look(at_the_turn)
     assert told(hook) == [], "a new month is in the window, and the next tick comes at night"
     book.look(night + timedelta(hours=38))
@@ -110,11 +109,11 @@ def test_a_month_that_nobody_could_have_read_yet_is_not_missed(planday: Installa
 def test_what_an_edited_configuration_adds_is_not_missed_at_once(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, DEPARTMENTS)
     now = datetime.now(UTC)
-    AlertBook(planday.config, CATALOGUE).look(now - timedelta(days=5))
+    AlertBook(planday.installation).look(now - timedelta(days=5))
     read(planday, now, DEPARTMENTS)
     planday.publish()
     planday.edit_config(f"include: [{DEPARTMENTS}]", f"include: [{DEPARTMENTS}, {GROUPS}, scheduling.shifts]")
-    book = AlertBook(planday.config, CATALOGUE)
+    book = AlertBook(planday.installation)
     book.look(now)
     assert told(hook) == []
     book.look(now + timedelta(days=3))
@@ -123,7 +122,7 @@ def test_what_an_edited_configuration_adds_is_not_missed_at_once(planday: Instal
 
 def test_staleness_waits_for_a_run_that_is_under_way(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, DEPARTMENTS)
-    book, now = AlertBook(planday.config, CATALOGUE), datetime.now(UTC)
+    book, now = AlertBook(planday.installation), datetime.now(UTC)
     book.look(now - timedelta(days=5))
     book.look(now, busy=["oslo"], working=["oslo"])
     book.look(now + timedelta(hours=20), busy=["oslo"], working=["oslo"])

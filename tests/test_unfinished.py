@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from pipelines.cli.arguments import terminal
 from pipelines.cli.forget import forget_portal as forget_portal_command
-from planday_io.catalogue import CATALOGUE
 from planday_io.errors import AuthorizationError, PlandayError, StorageError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.monitoring.incidents import Incident
@@ -65,7 +64,7 @@ def owed(planday: Installation) -> list[str]:
 
 
 def incidents(planday: Installation) -> list[Incident]:
-    found = AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))
+    found = AlertBook(planday.installation).found(datetime.now(UTC))
     return [one for one in found if one.cause == "unfinished"]
 
 
@@ -80,17 +79,17 @@ def test_forgetting_cut_anywhere_stays_owed(installed: Installation) -> None:
     command = f"planday forget --portal oslo --employee {person}"
     uncut = copy_of(installed)
     with counting(uncut.folder) as whole:
-        forget_person(uncut.config, CATALOGUE, "oslo", person)
+        forget_person(uncut.installation, "oslo", person)
     assert rows_of(uncut, person) == 0
     for at in (1, whole.count // 2):
         planday = copy_of(installed)
         with counting(planday.folder, at=at), pytest.raises(StorageError):
-            forget_person(planday.config, CATALOGUE, "oslo", person)
+            forget_person(planday.installation, "oslo", person)
         assert owed(planday) == [command]
         (told,) = incidents(planday)
         assert told.portal == "oslo"
         assert str(person) not in f"{told}", "what alerts send leaves the machine"
-        forget_person(planday.config, CATALOGUE, "oslo", person)
+        forget_person(planday.installation, "oslo", person)
         assert not owed(planday)
         assert not incidents(planday)
         assert rows_of(planday, person) == 0
@@ -101,34 +100,34 @@ def test_forgetting_cut_anywhere_stays_owed(installed: Installation) -> None:
 
 def test_undoing_cut_anywhere_stays_owed(installed: Installation) -> None:
     person = a_person(installed)
-    forget_person(installed.config, CATALOGUE, "oslo", person)
+    forget_person(installed.installation, "oslo", person)
     for at in (3,):
         planday = copy_of(installed)
         with counting(planday.folder, at=at), pytest.raises(StorageError):
-            remember_person(planday.config, CATALOGUE, "oslo", person)
+            remember_person(planday.installation, "oslo", person)
         assert owed(planday) == [f"planday forget --portal oslo --employee {person} --undo"]
-        assert remember_person(planday.config, CATALOGUE, "oslo", person)
+        assert remember_person(planday.installation, "oslo", person)
         assert not owed(planday)
 
 
 def test_undo_ends_a_forget_that_was_cut(installed: Installation) -> None:
     planday, person = installed, a_person(installed)
     with counting(planday.folder, at=4), pytest.raises(StorageError):
-        forget_person(planday.config, CATALOGUE, "oslo", person)
+        forget_person(planday.installation, "oslo", person)
     assert owed(planday)
-    remember_person(planday.config, CATALOGUE, "oslo", person)
+    remember_person(planday.installation, "oslo", person)
     assert not owed(planday)
 
 
 def test_forgetting_a_portal_cut_anywhere(installed: Installation) -> None:
     uncut = copy_of(installed)
     with counting(uncut.folder) as whole:
-        forget_portal(uncut.config, CATALOGUE, "oslo")
+        forget_portal(uncut.installation, "oslo")
     # The last changes are the end of a folder of second names, which may stay, and of the note itself.
     for at in (whole.count - 3,):
         planday = copy_of(installed)
         with counting(planday.folder, at=at), pytest.raises(StorageError):
-            forget_portal(planday.config, CATALOGUE, "oslo")
+            forget_portal(planday.installation, "oslo")
         assert owed(planday) == ["planday forget --portal oslo"]
         # An operator takes a portal out of the file first, and its last slice may be gone already.
         planday.edit_config("  oslo:", "  renamed:")
@@ -144,8 +143,8 @@ def test_forgetting_a_portal_ends_its_commands(installed: Installation) -> None:
     planday, person = installed, a_person(installed)
     for portal in ("oslo", "london"):
         with counting(planday.folder, at=4), pytest.raises(StorageError):
-            forget_person(planday.config, CATALOGUE, portal, person)
-    forget_portal(planday.config, CATALOGUE, "oslo")
+            forget_person(planday.installation, portal, person)
+    forget_portal(planday.installation, "oslo")
     assert owed(planday) == [f"planday forget --portal london --employee {person}"]
 
 
@@ -180,13 +179,13 @@ def test_a_refused_revocation_owes_nothing(planday: Installation) -> None:
 def test_a_note_holds_no_more_than_needed(installed: Installation) -> None:
     planday, person = installed, a_person(installed)
     with counting(planday.folder, at=6), pytest.raises(StorageError):
-        forget_person(planday.config, CATALOGUE, "oslo", person)
+        forget_person(planday.installation, "oslo", person)
     (entry,) = planday.state.commands.unfinished()
     assert entry.portals == ("oslo",)
     (lock,) = planday.config.state.rglob("command-*.lock")
     assert str(person) not in lock.name, "a name could be tried for ids"
     assert stat.S_IMODE(lock.stat().st_mode) == 0o600
-    forget_person(planday.config, CATALOGUE, "oslo", person)
+    forget_person(planday.installation, "oslo", person)
     assert [*planday.config.state.rglob("command-*.lock")] == []
     command = f"--employee {person}".encode()
     assert not [file for file in planday.config.state.rglob("*") if file.is_file() and command in file.read_bytes()]
@@ -206,7 +205,7 @@ def test_lost_commands_are_an_incident(planday: Installation) -> None:
     assert owed(planday) == [REBUILD]
     DAMAGE["cut"](database_file(planday.config.state))
     assert owed(planday) == []
-    found = AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))
+    found = AlertBook(planday.installation).found(datetime.now(UTC))
     (told,) = [one for one in found if one.cause == "state"]
     assert "run it again" in told.error
     with commands.carry_out(REBUILD):
@@ -247,22 +246,23 @@ def test_the_same_command_waits(tmp_path: Path) -> None:
 def test_alerts_report_an_unfinished_command(installed: Installation, hook: Hook) -> None:
     planday, person = installed, a_person(installed)
     with counting(planday.folder, at=6), pytest.raises(StorageError):
-        forget_person(planday.config, CATALOGUE, "oslo", person)
+        forget_person(planday.installation, "oslo", person)
     now = datetime.now(UTC)
-    AlertBook(planday.config, CATALOGUE).look(now)
+    AlertBook(planday.installation).look(now)
     (told,) = [one for one in hook.take() if one["incidents"][0]["cause"] == "unfinished"]
     assert str(person) not in json.dumps(told)
-    forget_person(planday.config, CATALOGUE, "oslo", person)
-    AlertBook(planday.config, CATALOGUE).look(now)
+    forget_person(planday.installation, "oslo", person)
+    AlertBook(planday.installation).look(now)
     assert [one["event"] for one in hook.take() if one["incidents"][0]["cause"] == "unfinished"] == ["recovered"]
 
 
 def test_a_killed_forget_is_finished_by_the_same(installed: Installation) -> None:
     planday, person = installed, a_person(installed)
     code = (
-        "from pathlib import Path\nfrom planday_io.catalogue import CATALOGUE\nfrom planday_io.config import load_config\n"
+        "from pathlib import Path\nfrom planday_io.catalogue import CATALOGUE\n"
+        "from planday_io.lake.installation import Installation\n"
         "from planday_io.privacy.erasure import forget_person\n"
-        f"forget_person(load_config(Path({str(planday.config_path)!r}), CATALOGUE), CATALOGUE, 'oslo', {person})"
+        f"forget_person(Installation.load(Path({str(planday.config_path)!r}), CATALOGUE), 'oslo', {person})"
     )
     command = f"planday forget --portal oslo --employee {person}"
     for at in (2, 8):

@@ -11,7 +11,6 @@ import pytest
 
 from pipelines.edges import noting
 from pipelines.publication import publish_pending
-from planday_io.catalogue import CATALOGUE
 from planday_io.errors import FaultError, PublicationError, StorageError, TokenError
 from planday_io.faults import known, place_of, trace_of
 from planday_io.monitoring.failures import INSTALLATION
@@ -24,7 +23,7 @@ TEXT = "could not convert string 'Gunhildis Quistgaard'"
 
 
 def incidents(planday: Installation) -> list[Incident]:
-    found = AlertBook(planday.config, CATALOGUE).found(datetime.now(UTC))
+    found = AlertBook(planday.installation).found(datetime.now(UTC))
     return [one for one in found if one.cause not in ("disk", "stale")]
 
 
@@ -54,12 +53,12 @@ def test_a_publication_notes_whatever_is_raised(planday: Installation) -> None:
     planday.refresh("hr.departments")
     warehouse = planday.config.warehouse
     with counting(Path(f"{warehouse}.tmp"), at=1, error=RuntimeError(TEXT)), pytest.raises(PublicationError) as caught:
-        publish_pending(planday.config)
+        publish_pending(planday.installation)
     assert "Gunhildis" not in str(caught.value)
     assert caught.value.__suppress_context__
     (told,) = incidents(planday)
     assert (told.portal, told.cause) == (INSTALLATION, "publication")
-    publish_pending(planday.config)
+    publish_pending(planday.installation)
     assert not incidents(planday)
 
 

@@ -13,19 +13,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from planday_io.config import Config
+    from planday_io.lake.installation import Installation
 
 
-def current_config() -> Config:
-    """The configuration of the folder. Raises ConfigError."""
+def current_installation() -> Installation:
+    """The installation of the folder. Raises ConfigError."""
     from planday_io.catalogue import CATALOGUE
-    from planday_io.config import find_config, load_config
+    from planday_io.config import find_config
     from planday_io.config.secrets import take_network_variables
     from planday_io.files import close_to_others
+    from planday_io.lake.installation import Installation
 
-    config = load_config(find_config(), CATALOGUE)
-    close_to_others(config.state)
-    take_network_variables(config.home)
-    return config
+    installation = Installation.load(find_config(), CATALOGUE)
+    close_to_others(installation.config.state)
+    take_network_variables(installation.config.home)
+    return installation
 
 
 def known_portals(config: Config, names: list[str] | None) -> list[str]:

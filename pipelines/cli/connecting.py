@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_config, known
+from pipelines.cli.arguments import current_installation, known
 
 
 def authorize(
@@ -29,13 +29,13 @@ def authorize(
     """Let an administrator authorize the app on a portal, and keep the refresh token where portals.yaml reads it."""
     import webbrowser
 
-    from planday_io.catalogue import CATALOGUE
     from planday_io.client.grants import scopes_in
     from planday_io.onboarding import authorize as flow
 
-    config = current_config()
+    installation = current_installation()
+    config = installation.config
     known([portal], config.portals, "portal")
-    asked = scopes_in(scopes) if scopes else flow.needed_scopes(config, CATALOGUE, portal)
+    asked = scopes_in(scopes) if scopes else flow.needed_scopes(installation, portal)
     attempt = flow.begin(config, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
     def show() -> None:
@@ -59,7 +59,7 @@ def revoke(
     """Take the app's access to a portal back, and remove its tokens from this machine. Data stays (see `forget`)."""
     from planday_io.onboarding import authorize as flow
 
-    config = current_config()
+    config = current_installation().config
     known([portal], config.portals, "portal")
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Take the app's access to portal '{portal}' back?", abort=True)

@@ -18,7 +18,8 @@ from pipelines.cli.console import listening, print_outcome, print_rows
 from pipelines.cli.home import packaged
 from pipelines.cli.sync import sync
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import Config, load_config
+from planday_io.config import Config
+from planday_io.lake.installation import Installation
 from planday_io.months import month_of, shifted
 from planday_io.reports.report import write_report
 from planday_io.sandbox.serve import served, write_config
@@ -86,18 +87,19 @@ def run(folder: Path, console: Console) -> int:
     sandbox = demo_sandbox()
     with served(sandbox) as address:
         os.environ["DAGSTER_HOME"] = str(folder)
-        config = load_config(_write_config(sandbox, folder, address), CATALOGUE)
+        installation = Installation.load(_write_config(sandbox, folder, address), CATALOGUE)
+        config = installation.config
         console.print(f"A local Planday with {len(config.portals)} portals answers on {address}; reading it:\n")
         with listening(console, list(config.portals)) as listener:
-            outcome = sync(config, list(config.portals), listener=listener)
+            outcome = sync(installation, list(config.portals), listener=listener)
             # What is read on request only, of the smallest portal and of one month.
             on_request = [table.full_name for table in CATALOGUE.tables() if table.on_request]
-            more = sync(config, ["oslo"], listener=listener, resources=on_request, months=[config.history_start])
+            more = sync(installation, ["oslo"], listener=listener, resources=on_request, months=[config.history_start])
     print_outcome(console, config, outcome)
     print_outcome(console, config, more)
     if not (outcome.is_complete and more.is_complete):
         return 1
-    write_report(config, CATALOGUE, folder / "planday-report.html")
+    write_report(installation, folder / "planday-report.html")
     with duckdb.connect(str(config.warehouse), read_only=True) as db:
         for title, query in QUERIES:
             found = db.execute(query)

@@ -8,19 +8,16 @@ from dataclasses import asdict
 from rich.console import Console
 
 from pipelines.cli.console import print_rows
-from planday_io.catalogue import CATALOGUE
-from planday_io.config import Config
 from planday_io.config.values import nearest
 from planday_io.errors import ConfigError
-from planday_io.lake.slices import Lake
+from planday_io.lake.installation import Installation
 from planday_io.privacy import erasure as forgetting
-from planday_io.state import State
 
 
-def forget_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
+def forget_person(installation: Installation, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
     """Forget a person. Returns the exit code: 1 where a value is still found somewhere."""
-    _known(config, portal)
-    done = forgetting.forget_person(config, CATALOGUE, portal, employee)
+    _known(installation, portal)
+    done = forgetting.forget_person(installation, portal, employee)
     if as_json:
         console.print_json(json.dumps(asdict(done)))
         return 1 if done.places else 0
@@ -50,10 +47,10 @@ def forget_person(config: Config, portal: str, employee: int, console: Console, 
     return 1 if done.places else 0
 
 
-def remember_person(config: Config, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
+def remember_person(installation: Installation, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
     """Take a person off the list. Returns the exit code."""
-    _known(config, portal)
-    was = forgetting.remember_person(config, CATALOGUE, portal, employee)
+    _known(installation, portal)
+    was = forgetting.remember_person(installation, portal, employee)
     if as_json:
         console.print_json(json.dumps({"was_forgotten": was}))
     elif was:
@@ -69,26 +66,28 @@ def remember_person(config: Config, portal: str, employee: int, console: Console
     return 0
 
 
-def forget_portal(config: Config, portal: str, console: Console, *, as_json: bool) -> int:
+def forget_portal(installation: Installation, portal: str, console: Console, *, as_json: bool) -> int:
     """Remove a portal. Returns the exit code."""
-    _known(config, portal)
-    removed = forgetting.forget_portal(config, CATALOGUE, portal)
+    _known(installation, portal)
+    removed = forgetting.forget_portal(installation, portal)
     if as_json:
         console.print_json(json.dumps({"removed": removed}))
         return 0
     print_rows(console, "", ("table", "slices removed"), sorted(removed.items()))
-    if portal in config.portals:
+    if portal in installation.config.portals:
         _say(
             console,
-            [f"Portal '{portal}' still stands in {config.file.name}, so the next sync reads it again: take it out."],
+            [
+                f"Portal '{portal}' is still in {installation.config.file.name}: the next sync reads it again. Take it out."
+            ],
         )
     return 0
 
 
-def _known(config: Config, portal: str) -> None:
-    known = {*config.portals, *(key.portal for key in Lake(config.lake, State(config.state)).slices())}
+def _known(installation: Installation, portal: str) -> None:
+    known = {*installation.config.portals, *(key.portal for key in installation.lake.slices())}
     # A command that was stopped may have removed the last slice already.
-    known |= {one for entry in State(config.state).commands.unfinished() for one in entry.portals}
+    known |= {one for entry in installation.state.commands.unfinished() for one in entry.portals}
     if portal not in known:
         raise ConfigError(f"there is no portal '{portal}', neither configured nor in the lake{nearest(portal, known)}")
 

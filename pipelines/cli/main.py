@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_config, known, known_months, known_portals, known_resources, terminal
+from pipelines.cli.arguments import current_installation, known, known_months, known_portals, known_resources, terminal
 from pipelines.cli.connecting import authorize, revoke
 from pipelines.cli.portals import portals
 
@@ -103,26 +103,26 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     from dataclasses import asdict
 
     from pipelines.cli.console import finding_word, print_rows
-    from planday_io.catalogue import CATALOGUE
     from planday_io.config.secrets import remarks
     from planday_io.onboarding.check import advice, personal_data
     from planday_io.onboarding.check import check as check_portals
 
-    config = current_config()
+    installation = current_installation()
+    config = installation.config
     for remark in remarks(config):
         typer.echo(f"planday: {remark}", err=True)
-    findings = check_portals(config, CATALOGUE, known_portals(config, portals))
+    findings = check_portals(installation, known_portals(config, portals))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in findings]
         print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
-        typer.echo("".join(f"\n{line}" for line in advice(config, CATALOGUE, findings)))
+        typer.echo("".join(f"\n{line}" for line in advice(installation, findings)))
         print_rows(
             terminal(),
             "\nPersonal data: where it will be, by the `privacy` section of portals.yaml",
             ("class", "policy", "columns", "tables"),
-            personal_data(config, CATALOGUE),
+            personal_data(installation),
         )
     raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
 
@@ -147,14 +147,15 @@ def sync(
     from pipelines.cli.console import listening, print_outcome, summary
     from pipelines.cli.sync import sync as synchronise
 
-    config = current_config()
+    installation = current_installation()
+    config = installation.config
     chosen = known_portals(config, portals)
     names = known_resources(resources)
     wanted = known_months(config, chosen, months)
     console = terminal(err=as_json)
     with listening(console, chosen) as listener:
         outcome = synchronise(
-            config,
+            installation,
             chosen,
             listener=listener,
             resources=names,
@@ -186,12 +187,12 @@ def plan(
 
     from pipelines.cli.console import print_forecasts
     from pipelines.cli.sync import planned_runs, scheduled_runs
-    from planday_io.catalogue import CATALOGUE
     from planday_io.errors import ConfigError
     from planday_io.sync.forecast import forecast
     from planday_io.sync.session import PortalSession
 
-    config = current_config()
+    installation = current_installation()
+    config = installation.config
     chosen = known_portals(config, portals)
     if schedule and (resources or months):
         raise ConfigError("--schedule says what is read: leave out --resources and --months")
@@ -200,10 +201,10 @@ def plan(
     for portal in chosen:
         if schedule:
             known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
-            runs = scheduled_runs(config, portal, config.portals[portal].schedules[schedule])
+            runs = scheduled_runs(installation, portal, config.portals[portal].schedules[schedule])
         else:
-            runs = planned_runs(config, portal, resources=names, months=wanted)
-        session = PortalSession(config, CATALOGUE, portal, run_id="plan")
+            runs = planned_runs(installation, portal, resources=names, months=wanted)
+        session = PortalSession(installation, portal, run_id="plan")
         found.append(forecast(session, runs, full=full))
     if as_json:
         rows = [
@@ -224,11 +225,12 @@ def publish(
     """Bring the warehouse up to date with the lake."""
     from pipelines.cli.console import remarks
     from pipelines.publication import publish_pending
-    from planday_io.state import REBUILD, State
+    from planday_io.state import REBUILD
 
-    config = current_config()
-    with State(config.state).commands.carry_out(REBUILD) if rebuild else nullcontext():
-        done = publish_pending(config, rebuild=rebuild, compare_all=True)
+    installation = current_installation()
+    config = installation.config
+    with installation.state.commands.carry_out(REBUILD) if rebuild else nullcontext():
+        done = publish_pending(installation, rebuild=rebuild, compare_all=True)
     if as_json:
         told = {"notices": done.notices, "problems": {str(key): str(error) for key, error in done.problems.items()}}
         typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild, **told}))
@@ -275,12 +277,12 @@ def status(
 
     from pipelines.cli.console import print_status
     from pipelines.cli.status import UNSEEN_TABLE, installation_state, table_states
-    from planday_io.catalogue import CATALOGUE
 
-    config = current_config()
+    installation = current_installation()
+    config = installation.config
     chosen = known_portals(config, portals)
-    states = table_states(config, CATALOGUE, chosen)
-    whole = installation_state(config, CATALOGUE)
+    states = table_states(installation, chosen)
+    whole = installation_state(installation)
     incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
     if as_json:
         typer.echo(
@@ -310,7 +312,8 @@ def alert(
     from planday_io.errors import ConfigError
     from planday_io.monitoring.notifier import send_test
 
-    config = current_config()
+    installation = current_installation()
+    config = installation.config
     if test:
         results = send_test(config)
         if not results:
@@ -349,16 +352,16 @@ def forget(
     from pipelines.cli.forget import forget_person, forget_portal, remember_person
     from planday_io.errors import ConfigError
 
-    config = current_config()
+    installation = current_installation()
     if undo and employee is None:
         raise ConfigError("--undo is for a person: give --employee")
     what = f"employee {employee} of portal '{portal}'" if employee is not None else f"everything of portal '{portal}'"
     if not (yes or undo) and sys.stdin.isatty():
         typer.confirm(f"Remove {what} for good?", abort=True)
     if employee is None:
-        raise typer.Exit(forget_portal(config, portal, terminal(), as_json=as_json))
+        raise typer.Exit(forget_portal(installation, portal, terminal(), as_json=as_json))
     act = remember_person if undo else forget_person
-    raise typer.Exit(act(config, portal, employee, terminal(), as_json=as_json))
+    raise typer.Exit(act(installation, portal, employee, terminal(), as_json=as_json))
 
 
 @app.command()
@@ -366,11 +369,10 @@ def report(
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("planday-report.html"),
 ) -> None:
     """Write one HTML page: how fresh and complete everything is, per portal and month. Open it, or mail it."""
-    from planday_io.catalogue import CATALOGUE
     from planday_io.reports.report import write_report
 
-    config = current_config()
-    write_report(config, CATALOGUE, output.absolute())
+    installation = current_installation()
+    write_report(installation, output.absolute())
     typer.echo(f"wrote {output}")
 
 

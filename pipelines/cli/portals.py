@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_config
+from pipelines.cli.arguments import current_installation
 
 portals = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Commands about a portal as a whole.")
 
@@ -26,11 +26,11 @@ def rename(
     from pipelines.alerting import under_way
     from pipelines.cli.sync import open_instance
     from pipelines.liveness import end_dead_runs
-    from planday_io.catalogue import CATALOGUE
     from planday_io.errors import PlandayError
     from planday_io.onboarding.renaming import rename_portal
 
-    config = current_config()
+    installation = current_installation()
+    config = installation.config
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Rename portal '{old}' to '{new}' everywhere?", abort=True)
     with open_instance(config) as instance:
@@ -41,7 +41,7 @@ def rename(
                     f"run {run_id} of portal '{portal}' is queued or in progress, and nothing was renamed: wait for it (a "
                     "queued run needs the daemon), or cancel it in the Dagster UI, under Runs"
                 )
-        done = rename_portal(config, CATALOGUE, old, new)
+        done = rename_portal(installation, old, new)
     file = config.file.name
     typer.echo(
         f"Portal '{old}' is '{new}' from now on: {done.slices} slices were moved, and nothing was read from Planday."

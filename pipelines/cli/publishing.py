@@ -8,13 +8,13 @@ from pipelines.progress import PUBLISHED
 from pipelines.publication import publish_pending
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from pipelines.warehouse import warehouse_keys
-from planday_io.config import Config
 from planday_io.errors import PublicationError
+from planday_io.lake.installation import Installation
 from planday_io.warehouse import Publication
 
 
 def publish_as_run(
-    config: Config, instance: dg.DagsterInstance, job: dg.JobDefinition, tags: dict[str, str]
+    installation: Installation, instance: dg.DagsterInstance, job: dg.JobDefinition, tags: dict[str, str]
 ) -> Publication:
     """Publish what was written, in a run that does nothing else. Where Dagster's storage fails, without one.
 
@@ -33,11 +33,11 @@ def publish_as_run(
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
     except DagsterStorageError:
-        return done[0] if done else publish_pending(config)
+        return done[0] if done else publish_pending(installation)
     finally:
         PUBLISHED.reset(token)
     if done:
         return done[0]
     failed = next((event.step_failure_data for event in result.all_events if event.is_step_failure), None)
     told = failed.user_failure_data.description if failed and failed.user_failure_data else None
-    raise PublicationError(told or f"{config.warehouse} was not renewed; see run {result.run_id}")
+    raise PublicationError(told or f"{installation.config.warehouse} was not renewed; see run {result.run_id}")

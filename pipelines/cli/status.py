@@ -14,19 +14,18 @@ from pipelines.alerting import look, look_without_dagster, note_configuration
 from pipelines.cli.sync import open_instance
 from pipelines.definitions import definitions_fault
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
-from planday_io.catalogue import Catalogue
 from planday_io.client.budget import BudgetUse, budget_use
 from planday_io.config import Config
 from planday_io.config.grid import window_months
-from planday_io.config.selection import endpoints_of
 from planday_io.config.ticks import next_tick as next_tick_of
 from planday_io.errors import DamagedSliceError, PlandayError, StorageError
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook, Look
-from planday_io.state import State, UnfinishedCommand
+from planday_io.state import UnfinishedCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,12 @@ UNSEEN_TABLE = "(all tables)"
 """Stands for a table where a portal's files cannot be read; the verdict says why."""
 
 
-def table_states(config: Config, catalogue: Catalogue, portals: list[str]) -> list[TableState]:
+def table_states(installation: Installation, portals: list[str]) -> list[TableState]:
     """The state of every table that the portals have."""
     states: list[TableState] = []
     for portal in portals:
         try:
-            states += _states_of(config, catalogue, portal)
+            states += _states_of(installation, portal)
         except PlandayError as error:
             states.append(_unseen(portal, error))  # and hides none of the others
     return states
@@ -78,13 +77,13 @@ def _unseen(portal: str, error: PlandayError) -> TableState:
     )
 
 
-def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableState]:
-    lake = Lake(config.lake, State(config.state))
+def _states_of(installation: Installation, portal: str) -> list[TableState]:
+    lake = installation.lake
     pending = set(lake.pending())
     states = []
-    fresh = portal_freshness(config, catalogue, portal, datetime.now(UTC))
-    failing: dict[str, str] = {note.table: note.cause for note in State(config.state).failures.of(portal)}
-    settings = config.portals[portal]
+    fresh = portal_freshness(installation, portal, datetime.now(UTC))
+    failing: dict[str, str] = {note.table: note.cause for note in installation.state.failures.of(portal)}
+    settings = installation.config.portals[portal]
     zone = ZoneInfo(settings.timezone)
     now = datetime.now(UTC)
     due: dict[str, datetime] = {}
@@ -92,11 +91,11 @@ def _states_of(config: Config, catalogue: Catalogue, portal: str) -> list[TableS
         if not schedule.enabled:
             continue
         tick = next_tick_of(schedule.cron, zone, now)
-        for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+        for endpoint in installation.endpoints_of(portal, schedule.resources):
             due[endpoint.name] = min(tick, due.get(endpoint.name, tick))
-    for endpoint in endpoints_of(catalogue, settings):
+    for endpoint in installation.endpoints_of(portal):
         for table in endpoint.tables:
-            months = window_months(config, portal, now) if table.is_monthly else [None]
+            months = window_months(installation.config, portal, now) if table.is_monthly else [None]
             keys = [SliceKey.of(table.full_name, portal, month) for month in months]
             provenances, is_damaged = _provenances(lake, lake.slices(table.full_name, portal))
             current = [provenances.get(key) for key in keys]
@@ -160,13 +159,14 @@ class InstallationState:
     daemon_seconds: float | None
 
 
-def installation_state(config: Config, catalogue: Catalogue) -> InstallationState:
+def installation_state(installation: Installation) -> InstallationState:
     """Look at the installation, sending no alert. Raises StorageError.
 
     Where Dagster's storage cannot be used, or its definitions cannot be built, that is an incident.
     """
+    config = installation.config
     now = datetime.now(UTC)
-    incidents = AlertBook(config, catalogue).found(now)
+    incidents = AlertBook(installation).found(now)
     newest = None
     if fault := definitions_fault(config.file):
         incidents = _with(incidents, "config", CONFIGURATION, fault, now)
@@ -179,7 +179,7 @@ def installation_state(config: Config, catalogue: Catalogue) -> InstallationStat
     budget: list[BudgetUse] = []
     budget_fault = ""
     try:
-        budget = budget_use(State(config.state).folder / "budget.sqlite", time.time())
+        budget = budget_use(installation.state.folder / "budget.sqlite", time.time())
     except StorageError as error:
         budget_fault = str(error)
     return InstallationState(
@@ -190,7 +190,7 @@ def installation_state(config: Config, catalogue: Catalogue) -> InstallationStat
         lake_bytes=_size(config.lake),
         warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
         dagster_bytes=_size(Path(os.environ.get("DAGSTER_HOME", config.home)) / ".dagster"),
-        unfinished=State(config.state).commands.unfinished(),
+        unfinished=installation.state.commands.unfinished(),
         daemon_seconds=None if newest is None else max(0.0, time.time() - newest),
     )
 

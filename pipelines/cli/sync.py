@@ -25,14 +25,13 @@ from pipelines.progress import LISTENER, Listener
 from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
-from planday_io.catalogue import CATALOGUE, Endpoint
+from planday_io.catalogue import Endpoint
 from planday_io.config import Config, Schedule
 from planday_io.config.grid import grid_months, window_months
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.faults import known
 from planday_io.files import locked, write_text
-from planday_io.lake.slices import Lake
+from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
 from planday_io.state import State
@@ -113,7 +112,7 @@ def _bring_settings(home: Path) -> None:
 
 
 def sync(
-    config: Config,
+    installation: Installation,
     portals: Sequence[str],
     *,
     listener: Listener,
@@ -126,7 +125,7 @@ def sync(
     """Refresh portals and publish.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portals: keys.
         listener: told what happens.
         resources: domains and tables; None is each portal's default tables, or its facts where months are given.
@@ -136,6 +135,7 @@ def sync(
         publishes: renew the warehouse at the end.
     """
     began = time.monotonic()
+    config = installation.config
     outcome = Outcome()
     recorder = _Recorder(outcome, listener)
     job = checked_definitions(config.file).resolve_implicit_global_asset_job_def()
@@ -144,10 +144,9 @@ def sync(
     tags |= process_tags(config.state)
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
-    lake = Lake(config.lake, State(config.state))
     with open_instance(config) as instance:
         # All that a sync writes is published as one.
-        with lake.writers.writing() as writer:
+        with installation.lake.writers.writing() as writer:
             with dagster_storage():
                 end_dead_runs(instance, config.state)
             LISTENER.set(recorder)
@@ -155,7 +154,7 @@ def sync(
             for portal in portals:
                 try:
                     _try_to_begin(config, portal, refused.get(portal))
-                    for month, group in _runs(config, portal, resources, months):
+                    for month, group in _runs(installation, portal, resources, months):
                         with _storage_of(outcome, portal, month, group):
                             result = job.execute_in_process(
                                 instance=instance,
@@ -166,15 +165,15 @@ def sync(
                                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                             )
                         _note_skipped(outcome, portal, month, group, result)
-                    settle(lake, CATALOGUE, config, portal)
+                    settle(installation, portal)
                 except _NothingMoreError:
                     # Without Dagster's storage no run can begin; what is written is published.
                     break
                 except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
-                    _note_portal(config, portal, resources, months, known(error), recorder)
+                    _note_portal(installation, portal, resources, months, known(error), recorder)
         if publishes:
             try:
-                outcome.publication = publish_as_run(config, instance, job, tags)
+                outcome.publication = publish_as_run(installation, instance, job, tags)
             except PlandayError as error:
                 outcome.publication_error = str(error)
     outcome.seconds = time.monotonic() - began
@@ -206,7 +205,7 @@ def _try_to_begin(config: Config, portal: str, refused: PlandayError | None) -> 
 
 
 def _note_portal(
-    config: Config,
+    installation: Installation,
     portal: str,
     resources: Sequence[str] | None,
     months: Sequence[str] | None,
@@ -215,17 +214,20 @@ def _note_portal(
 ) -> None:
     """What kept a portal from being read to the end: said once, and noted for alerts for each table that was due."""
     now = datetime.now(UTC)
-    due = endpoints_of(CATALOGUE, config.portals[portal], resources if resources is not None else CATALOGUE.domains())
+    due = installation.endpoints_of(portal, resources if resources is not None else installation.catalogue.domains())
     wanted: list[tuple[Endpoint, str | None]] = []
     if resources is not None or months is None:
         wanted += [(one, None) for one in due if one.grid == "portal"]
     wanted += [
-        (one, month) for month in months or window_months(config, portal, now) for one in due if one.grid == "month"
+        (one, month)
+        for month in months or window_months(installation.config, portal, now)
+        for one in due
+        if one.grid == "month"
     ]
     written = recorder.written(portal)
     # Where it cannot be noted, this command says it all the same.
     with suppress(StorageError):
-        State(config.state).failures.record(
+        installation.state.failures.record(
             failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
             for endpoint, month in wanted
             for table in endpoint.tables
@@ -235,34 +237,32 @@ def _note_portal(
 
 
 def _runs(
-    config: Config, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
+    installation: Installation, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
 ) -> Iterator[tuple[str | None, list[Endpoint]]]:
     """The runs of a portal, one after the other: snapshots, then the latest month first.
 
     What is marked is looked up when the snapshots are done, because reading them is what marks it.
     """
-    settings = config.portals[portal]
-    names = resources if resources is not None else CATALOGUE.domains()
-    due = endpoints_of(CATALOGUE, settings, names)
+    names = resources if resources is not None else installation.catalogue.domains()
+    due = installation.endpoints_of(portal, names)
     facts = [endpoint for endpoint in due if endpoint.grid == "month"]
     snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
     if resources is not None or months is None:
-        for group in same_partitions(snapshots, CATALOGUE, config):
+        for group in same_partitions(snapshots, installation):
             yield None, group
-    wanted = dict.fromkeys(months or window_months(config, portal, datetime.now(UTC)), facts)
+    wanted = dict.fromkeys(months or window_months(installation.config, portal, datetime.now(UTC)), facts)
     if months is None and any(endpoint.change_detection for endpoint in snapshots):
-        lake = Lake(config.lake, State(config.state))
-        for mark in settle(lake, CATALOGUE, config, portal):
-            marked = endpoints_of(CATALOGUE, settings, mark.endpoints)
+        for mark in settle(installation, portal):
+            marked = installation.endpoints_of(portal, mark.endpoints)
             both = [*wanted.get(mark.month, []), *marked]
-            wanted[mark.month] = [one for one in CATALOGUE.endpoints if one in both]
+            wanted[mark.month] = [one for one in installation.catalogue.endpoints if one in both]
     for month in sorted(wanted, reverse=True):
-        for group in same_partitions(wanted[month], CATALOGUE, config):
+        for group in same_partitions(wanted[month], installation):
             yield month, group
 
 
 def planned_runs(
-    config: Config,
+    installation: Installation,
     portal: str,
     *,
     resources: Sequence[str] | None = None,
@@ -270,22 +270,24 @@ def planned_runs(
 ) -> list[tuple[str | None, list[Endpoint]]]:
     """The runs that `sync` would make now, as far as it can be told before the API is asked what changed."""
     now = datetime.now(UTC)
-    runs = list(_runs(config, portal, resources, months))
-    facts = [one for one in endpoints_of(CATALOGUE, config.portals[portal], CATALOGUE.domains()) if one.grid == "month"]
+    runs = list(_runs(installation, portal, resources, months))
+    facts = [one for one in installation.endpoints_of(portal, installation.catalogue.domains()) if one.grid == "month"]
     if months is None and any(one.change_detection for _, group in runs for one in group):
-        lake, grid = Lake(config.lake, State(config.state)), grid_months(config, portal, now)
+        grid = grid_months(installation.config, portal, now)
         due = {(month, one.name) for month, group in runs for one in group}
-        for month, names in months_to_read(lake, portal, grid, facts, (), (), now).items():
+        for month, names in months_to_read(installation.lake, portal, grid, facts, (), (), now).items():
             missing = [one for one in facts if one.name in names and (month, one.name) not in due]
-            runs += [(month, group) for group in same_partitions(missing, CATALOGUE, config)]
+            runs += [(month, group) for group in same_partitions(missing, installation)]
     return runs
 
 
-def scheduled_runs(config: Config, portal: str, schedule: Schedule) -> list[tuple[str | None, list[Endpoint]]]:
+def scheduled_runs(
+    installation: Installation, portal: str, schedule: Schedule
+) -> list[tuple[str | None, list[Endpoint]]]:
     """The runs of one tick of a schedule."""
-    due = endpoints_of(CATALOGUE, config.portals[portal], schedule.resources)
-    groups = same_partitions(due, CATALOGUE, config)
-    months = window_months(config, portal, datetime.now(UTC))
+    due = installation.endpoints_of(portal, schedule.resources)
+    groups = same_partitions(due, installation)
+    months = window_months(installation.config, portal, datetime.now(UTC))
     snapshots: list[tuple[str | None, list[Endpoint]]] = [(None, one) for one in groups if one[0].grid == "portal"]
     return snapshots + [(month, one) for month in months for one in groups if one[0].grid == "month"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from planday_io.catalogue import Catalogue
+from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, load_config
 from planday_io.lake.slices import Lake
 from planday_io.state import State
@@ -28,6 +29,10 @@ class Installation:
         """The installation of a configuration file. Raises ConfigError."""
         return cls(load_config(file, catalogue), catalogue)
 
+    def reloaded(self) -> Installation:
+        """The same, with the configuration as its file is now. Raises ConfigError."""
+        return Installation.load(self.config.file, self.catalogue)
+
     @property
     def state(self) -> State:
         """What it remembers between runs."""
@@ -37,3 +42,26 @@ class Installation:
     def lake(self) -> Lake:
         """Its lake."""
         return Lake(self.config.lake, self.state)
+
+    def endpoints_of(self, portal: str, names: Iterable[str] | None = None) -> list[Endpoint]:
+        """Endpoints of a portal, in the catalogue's order.
+
+        Args:
+            portal: config key. Its `resources` decide what it has; there a domain means all of its tables.
+            names: domains and tables wanted, where a domain means its tables that are not on request only; None is
+                everything the portal has.
+
+        Raises:
+            KeyError: a name is neither a domain nor a table.
+        """
+        resources = self.config.portals[portal].resources
+        wanted = None if names is None else tuple(names)
+        return [*self.catalogue.endpoints_with(tuple(resources.include), tuple(resources.exclude), wanted)]
+
+    def portals_by_endpoint(self) -> dict[str, list[str]]:
+        """Name of each endpoint -> portals whose resources include it."""
+        found: dict[str, list[str]] = {endpoint.name: [] for endpoint in self.catalogue.endpoints}
+        for portal in self.config.portals:
+            for endpoint in self.endpoints_of(portal):
+                found[endpoint.name].append(portal)
+        return found

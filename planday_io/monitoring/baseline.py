@@ -10,40 +10,37 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from planday_io.catalogue import Catalogue
-from planday_io.config.model import Config
-from planday_io.config.selection import endpoints_of
-from planday_io.state import State
+from planday_io.lake.installation import Installation
 
 
-def watch(config: Config, catalogue: Catalogue, now: datetime) -> None:
+def watch(installation: Installation, now: datetime) -> None:
     """Remember what is new since the last check. Raises StorageError."""
-    readings = {portal: _plan(config, catalogue, portal) for portal in config.portals}
-    State(config.state).baselines.observe(readings, now)
+    readings = {portal: _plan(installation, portal) for portal in installation.config.portals}
+    installation.state.baselines.observe(readings, now)
 
 
-def watched_since(config: Config, catalogue: Catalogue, portal: str) -> dict[str, datetime]:
+def watched_since(installation: Installation, portal: str) -> dict[str, datetime]:
     """Table -> UTC instant since when schedules have been reading it as they do now. Raises StorageError."""
-    known = State(config.state).baselines.of(portal)
+    known = installation.state.baselines.of(portal)
     return {
         table: known[table][1]
-        for table, plan in _plan(config, catalogue, portal).items()
+        for table, plan in _plan(installation, portal).items()
         if table in known and known[table][0] == plan
     }
 
 
-def _plan(config: Config, catalogue: Catalogue, portal: str) -> dict[str, str]:
+def _plan(installation: Installation, portal: str) -> dict[str, str]:
     """When schedules read each table of a portal, and which months, as texts to compare; without those that none reads."""
-    settings = config.portals[portal]
+    settings = installation.config.portals[portal]
     crons: dict[str, list[str]] = {}
     for schedule in settings.schedules.values():
         if schedule.enabled:
-            for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+            for endpoint in installation.endpoints_of(portal, schedule.resources):
                 crons.setdefault(endpoint.name, []).append(schedule.cron)
     window = f" {settings.window.past_months}/{settings.window.future_months}"
     return {
         table.full_name: "; ".join(crons[endpoint.name]) + (window if table.is_monthly else "")
-        for endpoint in endpoints_of(catalogue, settings)
+        for endpoint in installation.endpoints_of(portal)
         if endpoint.name in crons
         for table in endpoint.tables
     }

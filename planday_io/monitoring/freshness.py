@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.catalogue import Endpoint
 from planday_io.config.grid import window_months
-from planday_io.config.model import Config
-from planday_io.config.selection import endpoints_of
 from planday_io.config.ticks import due_since
 from planday_io.errors import DamagedSliceError
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.installation import Installation
+from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.baseline import watched_since
-from planday_io.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,12 @@ class Freshness:
 
 
 def portal_freshness(
-    config: Config, catalogue: Catalogue, portal: str, now: datetime, endpoints: list[Endpoint] | None = None
+    installation: Installation, portal: str, now: datetime, endpoints: list[Endpoint] | None = None
 ) -> dict[str, Freshness]:
     """The freshness of the tables of one portal, by full name.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         catalogue: the tables there are.
         portal: config key.
         now: UTC instant.
@@ -63,7 +61,8 @@ def portal_freshness(
     Raises:
         StorageError: the lake cannot be read.
     """
-    lake = Lake(config.lake, State(config.state))
+    config = installation.config
+    lake = installation.lake
     settings = config.portals[portal]
     zone = ZoneInfo(settings.timezone)
     due: dict[str, datetime] = {}
@@ -72,12 +71,12 @@ def portal_freshness(
             since = due_since(schedule.cron, zone, now)
             if since is None:
                 continue
-            for endpoint in endpoints_of(catalogue, settings, schedule.resources):
+            for endpoint in installation.endpoints_of(portal, schedule.resources):
                 due[endpoint.name] = max(since, due.get(endpoint.name, since))
     months = window_months(config, portal, now)
-    watched = watched_since(config, catalogue, portal)
+    watched = watched_since(installation, portal)
     found = {}
-    for endpoint in endpoints_of(catalogue, settings) if endpoints is None else endpoints:
+    for endpoint in installation.endpoints_of(portal) if endpoints is None else endpoints:
         allowed = due.get(endpoint.name)
         was_there = months if allowed is None else window_months(config, portal, allowed)
         counted = [month for month in months if month in was_there]
@@ -97,13 +96,11 @@ def portal_freshness(
     return found
 
 
-def stale_portals(
-    config: Config, catalogue: Catalogue, endpoint: Endpoint, table: str, now: datetime
-) -> list[Freshness]:
+def stale_portals(installation: Installation, endpoint: Endpoint, table: str, now: datetime) -> list[Freshness]:
     """The portals for which a table is stale."""
     found = [
-        portal_freshness(config, catalogue, portal, now, [endpoint])[table]
-        for portal, settings in config.portals.items()
-        if endpoint in endpoints_of(catalogue, settings)
+        portal_freshness(installation, portal, now, [endpoint])[table]
+        for portal in installation.config.portals
+        if endpoint in installation.endpoints_of(portal)
     ]
     return [one for one in found if one.is_stale]

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from planday_io.catalogue import Catalogue
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import LostSliceError
 from planday_io.faults import known as told_of
 from planday_io.files import is_temporary
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
 from planday_io.monitoring.freshness import portal_freshness
@@ -80,20 +79,20 @@ class Findings:
     unseen: set[str] = field(default_factory=set)
 
 
-def find(config: Config, catalogue: Catalogue, before: Mapping[str, Incident], now: datetime) -> Findings:
+def find(installation: Installation, before: Mapping[str, Incident], now: datetime) -> Findings:
     """Look at the installation.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         catalogue: the tables there are.
         before: incidents that were open so far, by key.
         now: UTC instant.
     """
     found = Findings()
     looks: dict[str, Callable[[], Iterator[Incident]]] = {
-        portal: partial(_of_portal, config, catalogue, portal, before, now) for portal in config.portals
+        portal: partial(_of_portal, installation, portal, before, now) for portal in installation.config.portals
     }
-    looks[INSTALLATION] = partial(_of_installation, config, before, now)
+    looks[INSTALLATION] = partial(_of_installation, installation.config, before, now)
     for portal, look in looks.items():
         try:
             found.incidents |= {one.key: one for one in look()}
@@ -106,13 +105,14 @@ def find(config: Config, catalogue: Catalogue, before: Mapping[str, Incident], n
 
 
 def _of_portal(
-    config: Config, catalogue: Catalogue, portal: str, before: Mapping[str, Incident], now: datetime
+    installation: Installation, portal: str, before: Mapping[str, Incident], now: datetime
 ) -> Iterator[Incident]:
-    tables = {table.full_name for one in endpoints_of(catalogue, config.portals[portal]) for table in one.tables}
+    config = installation.config
+    tables = {table.full_name for one in installation.endpoints_of(portal) for table in one.tables}
     months = {None, *grid_months(config, portal, now)}
     failing = [one for one in _failures_of(config, portal) if one.table in tables and one.month in months]
     yield from _failures(failing)
-    states = portal_freshness(config, catalogue, portal, now)
+    states = portal_freshness(installation, portal, now)
     noted = {note.table for note in failing}
     damaged = {name: state.damage for name, state in states.items() if state.damage and name not in noted}
     if damaged and not any(note.cause == "damaged" for note in failing):

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
 from planday_io.errors import AlertError, StorageError
 from planday_io.faults import known
+from planday_io.lake.installation import Installation
 from planday_io.monitoring.baseline import watch
 from planday_io.monitoring.channels import channels
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.incidents import Findings, Incident, find
 from planday_io.monitoring.messages import TEST, Message, messages
-from planday_io.state import KnownIncident, State
+from planday_io.state import KnownIncident
 
 _PATIENCE = timedelta(hours=1)
 """How long an incident waits for runs of its portal that wait or are under way: they may fix it, or add to it."""
@@ -58,18 +58,18 @@ class AlertBook:
     """The incidents of one installation.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         catalogue: the tables there are.
     """
 
-    def __init__(self, config: Config, catalogue: Catalogue) -> None:
-        self._config = config
-        self._catalogue = catalogue
-        self._state = State(config.state)
+    def __init__(self, installation: Installation) -> None:
+        self._config = installation.config
+        self._installation = installation
+        self._state = installation.state
 
     def found(self, now: datetime) -> list[Incident]:
         """What is wrong now, without telling anybody. Raises StorageError when the book cannot be read."""
-        watch(self._config, self._catalogue, now)
+        watch(self._installation, now)
         book = self._load()
         findings = self._find(book, now)
         self._compare(book, findings, now)
@@ -86,7 +86,7 @@ class AlertBook:
         with self._locked():
             # What is watched so far is watched on, where nothing can be written.
             with suppress(StorageError):
-                watch(self._config, self._catalogue, now)
+                watch(self._installation, now)
             try:
                 book = self._load()
             except StorageError:
@@ -119,7 +119,7 @@ class AlertBook:
 
     def _find(self, book: _Book, now: datetime) -> Findings:
         before = {key: entry.incident for key, entry in book.open.items()}
-        return find(self._config, self._catalogue, before, now)
+        return find(self._installation, before, now)
 
     def _compare(self, book: _Book, findings: Findings, now: datetime) -> None:
         stamp = now.isoformat(timespec="seconds")

@@ -23,14 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from planday_io.catalogue import Catalogue
 from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.addresses import is_loopback
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import (
     AuthorizationError,
     ConfigError,
@@ -40,6 +38,7 @@ from planday_io.errors import (
     TokenRejectedError,
     TransientApiError,
 )
+from planday_io.lake.installation import Installation
 from planday_io.onboarding.consent import receive_code
 from planday_io.onboarding.doubles import ask_portal_ids, claim, never_read
 from planday_io.onboarding.placing import keep, place_of, remove, try_to_write
@@ -74,14 +73,14 @@ class Attempt:
     others: dict[str, int | None] = field(default_factory=dict)
 
 
-def needed_scopes(config: Config, catalogue: Catalogue, portal: str) -> list[str]:
+def needed_scopes(installation: Installation, portal: str) -> list[str]:
     """The scopes that the portal's tables take, with those for sensitive members that the policy keeps."""
     found: dict[str, None] = {}
-    for endpoint in endpoints_of(catalogue, config.portals[portal]):
+    for endpoint in installation.endpoints_of(portal):
         found |= dict.fromkeys((endpoint.scope or "").split())
         classes = {column.name: column.privacy for table in endpoint.tables for column in table.columns}
         for _, scope, columns in endpoint.opt_in.values if endpoint.opt_in else ():
-            if any(config.privacy.policy(classes[column]) != "drop" for column in columns):
+            if any(installation.config.privacy.policy(classes[column]) != "drop" for column in columns):
                 found[scope] = None
     return [*found, *_ALWAYS]
 

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.config.model import Config
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError, StorageError
 from planday_io.frames.members import PathParam
+from planday_io.lake.installation import Installation
 from planday_io.months import first_day, last_day, month_of
 from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
@@ -51,12 +51,12 @@ _PACKAGE = (
 _REFUSED = (401, 402, 403)
 
 
-def check(config: Config, catalogue: Catalogue, portals: list[str]) -> list[Finding]:
+def check(installation: Installation, portals: list[str]) -> list[Finding]:
     """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        same = _Comparison(config, portals)
-        return await asyncio.gather(*(_check_portal(config, catalogue, portal, same) for portal in portals))
+        same = _Comparison(installation.config, portals)
+        return await asyncio.gather(*(_check_portal(installation, portal, same) for portal in portals))
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]
 
@@ -65,7 +65,7 @@ class _Comparison:
     """Which portals the tokens open, of keys that the lake knows nothing about. Make it within the event loop.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portals: keys that are checked; each has to `settle`. Others are asked here.
     """
 
@@ -95,8 +95,8 @@ class _Comparison:
         return [key for key, portal_id in found.items() if portal_id is None]
 
 
-async def _check_portal(config: Config, catalogue: Catalogue, portal: str, same: _Comparison) -> list[Finding]:
-    session = PortalSession(config, catalogue, portal, run_id="check")
+async def _check_portal(installation: Installation, portal: str, same: _Comparison) -> list[Finding]:
+    session = PortalSession(installation, portal, run_id="check")
     findings: list[Finding] = []
     try:
         async with session.connection.open() as client:
@@ -110,8 +110,8 @@ async def _check_portal(config: Config, catalogue: Catalogue, portal: str, same:
                 detail += f"; not compared with {', '.join(unknown)}, whose tokens cannot be used"
             findings.append(Finding(portal, "portal", is_good=True, detail=detail))
             probe = _Probe(session, client)
-            findings += [await probe.finding(one) for one in endpoints_of(catalogue, config.portals[portal])]
-        findings += _pay(config, catalogue, portal)
+            findings += [await probe.finding(one) for one in installation.endpoints_of(portal)]
+        findings += _pay(installation, portal)
     except PlandayError as error:
         subject = "portal" if findings else "token"
         if isinstance(error, AccessRevokedError):
@@ -122,9 +122,9 @@ async def _check_portal(config: Config, catalogue: Catalogue, portal: str, same:
     return findings
 
 
-def _pay(config: Config, catalogue: Catalogue, portal: str) -> list[Finding]:
+def _pay(installation: Installation, portal: str) -> list[Finding]:
     try:
-        told = pay_coverage(config, catalogue, portal, datetime.now(UTC))
+        told = pay_coverage(installation, portal, datetime.now(UTC))
     except StorageError as error:
         told = f"not known: {error}"
     return [Finding(portal, "pay", is_good=True, detail=told, was_tried=False)] if told else []
@@ -141,10 +141,11 @@ def _is_refused_everywhere(catalogue: Catalogue, findings: list[Finding]) -> boo
     return bool(calls) and all(one.is_refused for one in calls)
 
 
-def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> list[str]:
+def advice(installation: Installation, findings: list[Finding]) -> list[str]:
     """What to do about refused calls, per portal: lines to read, with the `resources` line to paste for missing scopes."""
+    catalogue = installation.catalogue
     lines = []
-    for portal, settings in config.portals.items():
+    for portal, settings in installation.config.portals.items():
         own_findings = [one for one in findings if one.portal == portal]
         if _is_refused_everywhere(catalogue, own_findings):
             lines += [
@@ -169,7 +170,7 @@ def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> lis
             ]
             lost += tables
             lines.append(f"  {scope if scope != '?' else 'a scope that is not documented'}: costs {', '.join(tables)}")
-        own = {table.full_name for one in endpoints_of(catalogue, settings) for table in one.tables}
+        own = {table.full_name for one in installation.endpoints_of(portal) for table in one.tables}
         excluded = dict.fromkeys(settings.resources.exclude)
         for name in lost:
             domain = name.partition(".")[0]
@@ -177,18 +178,19 @@ def advice(config: Config, catalogue: Catalogue, findings: list[Finding]) -> lis
         include = ", ".join(settings.resources.include)
         lines += [
             f"  Either create a new app with all of them and run `planday authorize {portal}`,",
-            f"  or leave the tables out; under {portal} in {config.file.name}:",
+            f"  or leave the tables out; under {portal} in {installation.config.file.name}:",
             f"    resources: {{include: [{include}], exclude: [{', '.join(excluded)}]}}",
         ]
     return lines
 
 
-def personal_data(config: Config, catalogue: Catalogue) -> list[tuple[str, str, str, str]]:
+def personal_data(installation: Installation) -> list[tuple[str, str, str, str]]:
     """Which personal data will be where: class, what is done with it, columns, tables that a portal has.
 
     `sensitive` is asked for only when it is not dropped, and only where the API gives it to the app.
     """
-    has = {endpoint.name for portal in config.portals.values() for endpoint in endpoints_of(catalogue, portal)}
+    config, catalogue = installation.config, installation.catalogue
+    has = {endpoint.name for portal in config.portals for endpoint in installation.endpoints_of(portal)}
     found = []
     does = {"keep": "kept as it is", "hash": "kept as a keyed hash", "drop": "dropped: NULL"}
     for name in type(config.privacy).model_fields:

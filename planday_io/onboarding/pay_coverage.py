@@ -15,19 +15,16 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from planday_io.catalogue import Catalogue
-from planday_io.config.model import Config
-from planday_io.config.selection import endpoints_of
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
-from planday_io.state import State
 
 _MONTHS = 3
 _SHIFTS, _ACTIVE = "payroll.shifts", "hr.employees"
 _AMOUNTS = {"pay.pay_rates": "rate", "pay.salaries": "salary"}
 
 
-def pay_coverage(config: Config, catalogue: Catalogue, portal: str, now: datetime) -> str | None:
+def pay_coverage(installation: Installation, portal: str, now: datetime) -> str | None:
     """How many people with payroll shifts have no pay, and where that was looked up. Counts only.
 
     Returns:
@@ -36,11 +33,11 @@ def pay_coverage(config: Config, catalogue: Catalogue, portal: str, now: datetim
     Raises:
         StorageError: the lake cannot be read.
     """
-    has = {table.full_name for one in endpoints_of(catalogue, config.portals[portal]) for table in one.tables}
+    has = {table.full_name for one in installation.endpoints_of(portal) for table in one.tables}
     if _SHIFTS not in has or has.isdisjoint(_AMOUNTS):
         return None
-    lake = Lake(config.lake, State(config.state))
-    current = month_of(now.astimezone(ZoneInfo(config.portals[portal].timezone)).date())
+    lake = installation.lake
+    current = month_of(now.astimezone(ZoneInfo(installation.config.portals[portal].timezone)).date())
     months = [key for key in lake.slices(_SHIFTS, portal) if key.month and key.month <= current][-_MONTHS:]
     if not months:
         return f"not known: {_SHIFTS} was never read. Run `planday sync {portal}` first; no call was made for this"

@@ -16,22 +16,20 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from planday_io.catalogue import Catalogue
 from planday_io.client.tokens import rename_kept_token
-from planday_io.config.model import Config
 from planday_io.config.values import nearest
 from planday_io.errors import ConfigError, LostSliceError
 from planday_io.files import storage_errors
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.identity import PortalIdentities
+from planday_io.lake.installation import Installation
 from planday_io.lake.moving import move_slice, remove_empty_folders
 from planday_io.lake.published import lost_text
 from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.onboarding.editing import replace_text, text_with_key
-from planday_io.state import State
-from planday_io.warehouse import publish_from
+from planday_io.warehouse import publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +50,13 @@ def command(old: str, new: str) -> str:
     return f"planday portals rename {old} {new}"
 
 
-def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> Renaming:
+def rename_portal(installation: Installation, old: str, new: str) -> Renaming:
     """Give a portal another key, in the lake, the state folder, portals.yaml and the warehouse.
 
     No run of either key may be under way. One that begins meanwhile is refused.
 
     Args:
-        config: of the installation. It holds the old key, or the new one already.
+        installation: the installation. It holds the old key, or the new one already.
         catalogue: the tables there are.
         old: the key until now.
         new: the key from now on.
@@ -68,15 +66,16 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
         DamagedSliceError, LostSliceError: data of the portal is damaged or missing. Nothing was changed.
         StorageError: a step failed. The same command continues there.
     """
-    journal = State(config.state).commands
+    config = installation.config
+    journal = installation.state.commands
     owed = [entry.command for entry in journal.unfinished()]
-    _check(config, old, new, is_owed=command(old, new) in owed)
-    lake = Lake(config.lake, State(config.state))
+    _check(installation, old, new, is_owed=command(old, new) in owed)
+    lake = installation.lake
     lake.require()
     if (old, new) not in unfinished_renames(config.lake):
         _check_data(lake, old)
     # Before anything is moved: whether the file can be edited, and is valid afterwards.
-    text = text_with_key(config.file, catalogue, old, new) if old in config.portals else None
+    text = text_with_key(config.file, installation.catalogue, old, new) if old in config.portals else None
     # Other renames of these keys that were cut had not begun to move anything, or they would have been refused.
     others = [one for one in owed if one.startswith((command(old, ""), command(new, ""))) and one != command(old, new)]
     with (
@@ -84,18 +83,18 @@ def rename_portal(config: Config, catalogue: Catalogue, old: str, new: str) -> R
         storage_errors(config.lake, f"rename portal '{old}' in"),
     ):
         begin_rename(config.lake, old, new)
-        moved = _move(config, catalogue, old, new)
+        moved = _move(installation, old, new)
         if text is not None:
             replace_text(config.file, text)
-        publish_from(config, catalogue, rebuild=True, removed_portal=old)
+        publish(installation, rebuild=True, removed_portal=old)
         end_rename(config.lake, old, new)
     return Renaming(moved, edited=text is not None)
 
 
-def _check(config: Config, old: str, new: str, *, is_owed: bool) -> None:
+def _check(installation: Installation, old: str, new: str, *, is_owed: bool) -> None:
     """Raises ConfigError where the rename makes no sense, or would mix two portals."""
+    config, lake = installation.config, installation.lake
     identities = PortalIdentities(config)
-    lake = Lake(config.lake, State(config.state))
     file = config.file.name
     if not re.fullmatch(r"[a-z0-9_]+", new):
         raise ConfigError(f"'{new}' cannot be a portal's key: it takes lower-case letters, digits and _")
@@ -150,10 +149,11 @@ def _check_data(lake: Lake, portal: str) -> None:
             raise LostSliceError(lost_text(key, why))
 
 
-def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:
+def _move(installation: Installation, old: str, new: str) -> int:
     """Move everything but the configuration and the warehouse. Returns how many slices were moved now."""
-    lake = Lake(config.lake, State(config.state))
-    histories = Histories(lake, catalogue, config.privacy)
+    config = installation.config
+    lake = installation.lake
+    histories = Histories(lake, installation.catalogue, config.privacy)
     for key in histories.owed():
         if key.portal == old:
             with lake.locked(key):
@@ -165,9 +165,9 @@ def _move(config: Config, catalogue: Catalogue, old: str, new: str) -> int:
             move_slice(lake, key, new)
         moved += len(keys)
     remove_empty_folders(lake, old)
-    shutil.rmtree(State(config.state).folder / "batches", ignore_errors=True)
-    rename_kept_token(State(config.state).folder / "tokens", old, new)
-    State(config.state).rename_portal(old, new)
-    ForgottenPeople(config.lake, State(config.state)).rename(old, new)
+    shutil.rmtree(installation.state.folder / "batches", ignore_errors=True)
+    rename_kept_token(installation.state.folder / "tokens", old, new)
+    installation.state.rename_portal(old, new)
+    ForgottenPeople(config.lake, installation.state).rename(old, new)
     PortalIdentities(config).rename(old, new)
     return moved

@@ -21,15 +21,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
-from planday_io.config.model import Config
 from planday_io.files import locked, storage_errors, sweep
 from planday_io.frames.types import quote
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.state import REBUILD, State
+from planday_io.state import REBUILD
 from planday_io.state.unfinished import Work
-from planday_io.warehouse import publish_from
+from planday_io.warehouse import publish
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.place import Place
 
@@ -74,7 +74,7 @@ def command(portal: str, employee_id: int | None = None, *, undo: bool = False) 
     return f"planday forget --portal {portal}{person}{' --undo' if undo else ''}"
 
 
-def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> Forgetting:
+def forget_person(installation: Installation, portal: str, employee_id: int) -> Forgetting:
     """Forget a person of a portal, in the lake and in the warehouse. Doing it twice does no harm.
 
     Returns:
@@ -83,20 +83,21 @@ def forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id
     Raises:
         StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.state.unfinished`.
     """
-    PortalIdentities(config).refuse_while_renamed(portal)
+    PortalIdentities(installation.config).refuse_while_renamed(portal)
     with (
-        State(config.state).commands.carry_out(
+        installation.state.commands.carry_out(
             command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
         ) as work,
-        storage_errors(config.lake, f"forget a person of portal '{portal}' in"),
+        storage_errors(installation.config.lake, f"forget a person of portal '{portal}' in"),
     ):
-        return _forget_person(config, catalogue, portal, employee_id, work)
+        return _forget_person(installation, portal, employee_id, work)
 
 
-def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int, work: Work) -> Forgetting:
-    lake = Lake(config.lake, State(config.state))
+def _forget_person(installation: Installation, portal: str, employee_id: int, work: Work) -> Forgetting:
+    config, catalogue = installation.config, installation.catalogue
+    lake = installation.lake
     lake.require()
-    lists = ForgottenPeople(config.lake, State(config.state))
+    lists = ForgottenPeople(config.lake, installation.state)
     # From here on no read writes the person any more; what is there already is gone through afterwards.
     people = lists.add(portal, employee_id)
     alone = Forgotten(people.salt, frozenset({people.pseudonym(employee_id)}))
@@ -114,44 +115,49 @@ def _forget_person(config: Config, catalogue: Catalogue, portal: str, employee_i
         if has_own_records(key) and work.step != _OWN_RECORDS:
             work.reach(_OWN_RECORDS)
         _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
-    shutil.rmtree(State(config.state).folder / "batches", ignore_errors=True)
+    shutil.rmtree(installation.state.folder / "batches", ignore_errors=True)
     sweep(config.lake, deep=True)
-    _republish(config, catalogue)
+    _republish(installation)
     everything = values.names | values.notes
     done.values = len(everything)
-    scanned = scan(config, catalogue, everything)
+    scanned = scan(installation, everything)
     done.files, done.places = scanned.files, scanned.places
     return done
 
 
-def remember_person(config: Config, catalogue: Catalogue, portal: str, employee_id: int) -> bool:
+def remember_person(installation: Installation, portal: str, employee_id: int) -> bool:
     """Forget a person no longer: what is read from now on holds them again. Returns whether they were forgotten."""
+    config = installation.config
     PortalIdentities(config).refuse_while_renamed(portal)
-    with State(config.state).commands.carry_out(
+    with installation.state.commands.carry_out(
         command(portal, employee_id, undo=True), [portal], supersedes=[command(portal, employee_id)]
     ) as work:
-        was = ForgottenPeople(config.lake, State(config.state)).remove(portal, employee_id)
+        was = ForgottenPeople(config.lake, installation.state).remove(portal, employee_id)
         if was or work.is_resumed:
-            _republish(config, catalogue)
+            _republish(installation)
     return was or work.is_resumed
 
 
-def forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
+def forget_portal(installation: Installation, portal: str) -> dict[str, int]:
     """Remove everything of a portal from lake, state and warehouse. Returns table -> slices removed.
 
     The portal need not be in the configuration any more. It is owed until it is done, see `planday_io.state.unfinished`.
     """
-    PortalIdentities(config).refuse_while_renamed(portal)
-    journal = State(config.state).commands
+    PortalIdentities(installation.config).refuse_while_renamed(portal)
+    journal = installation.state.commands
     # Nothing is left of the portal afterwards, so commands about its people, tokens and key have nothing left to do.
     others = [entry.command for entry in journal.unfinished() if entry.portals == (portal,)]
     doing = f"remove portal '{portal}' from"
-    with journal.carry_out(command(portal), [portal], supersedes=others), storage_errors(config.lake, doing):
-        return _forget_portal(config, catalogue, portal)
+    with (
+        journal.carry_out(command(portal), [portal], supersedes=others),
+        storage_errors(installation.config.lake, doing),
+    ):
+        return _forget_portal(installation, portal)
 
 
-def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[str, int]:
-    lake = Lake(config.lake, State(config.state))
+def _forget_portal(installation: Installation, portal: str) -> dict[str, int]:
+    config = installation.config
+    lake = installation.lake
     lake.require()
     # First, so that a run that is reading the portal just now writes nothing of it afterwards.
     PortalIdentities(config).forget(portal)
@@ -160,14 +166,14 @@ def _forget_portal(config: Config, catalogue: Catalogue, portal: str) -> dict[st
         with lake.locked(key):
             lake.remove(key)
         removed[key.full_name] = removed.get(key.full_name, 0) + 1
-    for note in (State(config.state).folder / "history").glob(f"*.{portal}*"):
+    for note in (installation.state.folder / "history").glob(f"*.{portal}*"):
         if note.name.split(".")[2] == portal:
             note.unlink(missing_ok=True)
-    shutil.rmtree(State(config.state).folder / "batches", ignore_errors=True)
-    State(config.state).forget_portal(portal)
-    ForgottenPeople(config.lake, State(config.state)).drop(portal)
+    shutil.rmtree(installation.state.folder / "batches", ignore_errors=True)
+    installation.state.forget_portal(portal)
+    ForgottenPeople(config.lake, installation.state).drop(portal)
     sweep(config.lake, deep=True)
-    _republish(config, catalogue, portal)
+    _republish(installation, portal)
     return removed
 
 
@@ -179,13 +185,14 @@ class Scan:
     places: list[str]
 
 
-def scan(config: Config, catalogue: Catalogue, values: set[str]) -> Scan:
+def scan(installation: Installation, values: set[str]) -> Scan:
     """Search every file of the lake and every file of the warehouse for values.
 
     What Parquet and DuckDB pack is decoded: a value counts where it is a whole cell, a longer one also as words of a text,
     except in names and addresses of others ("Anders" is no part of "Andersen", nor of "Anders Nielsen"). Bytes as they are
     are searched for what is unmistakable: more than one word, or not only letters.
     """
+    config = installation.config
     unmistakable = [value.encode() for value in values if len(value) >= _INSIDE_FROM and not value.isalpha()]
     files = [path for path in config.lake.rglob("*") if path.is_file()]
     files += [path for path in config.warehouse.parent.glob(f"{config.warehouse.name}*") if path.is_file()]
@@ -195,14 +202,14 @@ def scan(config: Config, catalogue: Catalogue, values: set[str]) -> Scan:
         content = path.read_bytes()
         if any(value in content for value in unmistakable):
             places.append(f"{name} (bytes)")
-        places += [f"{name} ({column})" for column in _cells_with(config, catalogue, path, values)]
+        places += [f"{name} ({column})" for column in _cells_with(installation, path, values)]
     return Scan(len(files), places)
 
 
-def _cells_with(config: Config, catalogue: Catalogue, path: Path, values: set[str]) -> Iterator[str]:
+def _cells_with(installation: Installation, path: Path, values: set[str]) -> Iterator[str]:
     """Columns of a Parquet or DuckDB file with a cell that is a value, or tells one."""
     if ".parquet" in path.name:
-        name = ".".join(path.relative_to(config.lake).parts[:2])
+        name = ".".join(path.relative_to(installation.config.lake).parts[:2])
         relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
         source, relations = ":memory:", [(name, relation)]
     elif ".duckdb" in path.name and Place(path).is_duckdb():
@@ -218,7 +225,7 @@ def _cells_with(config: Config, catalogue: Catalogue, path: Path, values: set[st
             described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
             # Numbers and times are no texts of anybody, and the digits of a phone number are found in them by chance.
             columns = [column for column, kind, *_ in described if "VARCHAR" in kind or kind == "JSON"]
-            known = catalogue.lake_tables.get(name)
+            known = installation.catalogue.lake_tables.get(name)
             whole = {column.name for column in known.columns if column.privacy in _NAMES} if known else set()
             for column in columns:
                 cell = f"CAST({quote(column)} AS VARCHAR)"
@@ -385,8 +392,8 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
     return rows, emptied
 
 
-def _republish(config: Config, catalogue: Catalogue, portal: str = "") -> None:
-    with locked(State(config.state).folder / "locks" / "publish.lock"):
-        sweep(config.warehouse.parent)
-    publish_from(config, catalogue, forgetting=True, removed_portal=portal)
-    State(config.state).commands.settle([REBUILD])
+def _republish(installation: Installation, portal: str = "") -> None:
+    with locked(installation.state.folder / "locks" / "publish.lock"):
+        sweep(installation.config.warehouse.parent)
+    publish(installation, forgetting=True, removed_portal=portal)
+    installation.state.commands.settle([REBUILD])

@@ -16,6 +16,7 @@ from typing import Literal
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
 from planday_io.errors import PlandayError
+from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.freshness import Freshness, portal_freshness
 from planday_io.monitoring.incidents import Incident
@@ -64,10 +65,10 @@ class OpenIncident:
     remedy: str
 
 
-def open_incidents(config: Config, catalogue: Catalogue, now: datetime) -> tuple[list[Incident], str]:
+def open_incidents(installation: Installation, now: datetime) -> tuple[list[Incident], str]:
     """What is wrong now, and why that cannot be known, or an empty text."""
     try:
-        return AlertBook(config, catalogue).found(now), ""
+        return AlertBook(installation).found(now), ""
     except (PlandayError, OSError) as error:
         return [], str(error)
 
@@ -89,8 +90,7 @@ def shown(config: Config, incidents: Sequence[Incident]) -> list[OpenIncident]:
 
 
 def remarks(
-    config: Config,
-    catalogue: Catalogue,
+    installation: Installation,
     portal: str,
     now: datetime,
     *,
@@ -100,7 +100,7 @@ def remarks(
     """What there is to say of a portal, the worst first. Never empty.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         catalogue: its tables.
         portal: config key.
         now: UTC instant.
@@ -111,14 +111,14 @@ def remarks(
     found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
     failing = {name for one in own for name in one.names}
     is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unseen" for one in own)
-    if error := _unusable(config, portal):
+    if error := _unusable(installation.config, portal):
         found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", error))
         is_readable = False
     try:
-        states = portal_freshness(config, catalogue, portal, now)
+        states = portal_freshness(installation, portal, now)
     except PlandayError as error:
         return [*found, Remark("bad", "How fresh it is cannot be known.", str(error))]
-    found += _ages(catalogue, states, published, failing, is_readable=is_readable)
+    found += _ages(installation.catalogue, states, published, failing, is_readable=is_readable)
     return sorted(found, key=lambda one: -LEVELS.index(one.level))
 
 

@@ -16,12 +16,11 @@ from typing import Any
 import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from planday_io.catalogue import Catalogue
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, write_text
+from planday_io.lake.installation import Installation
 from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.messages import some
 from planday_io.months import first_day
@@ -104,11 +103,11 @@ class PastFailure:
     is_open: bool
 
 
-def write_report(config: Config, catalogue: Catalogue, output: Path, now: datetime | None = None) -> None:
+def write_report(installation: Installation, output: Path, now: datetime | None = None) -> None:
     """Write the page.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         catalogue: its tables.
         output: the HTML file.
         now: UTC instant, the current one by default.
@@ -116,13 +115,14 @@ def write_report(config: Config, catalogue: Catalogue, output: Path, now: dateti
     Raises:
         StorageError: there is no warehouse yet, or the file cannot be written.
     """
+    config = installation.config
     at = now or datetime.now(UTC)
     if not config.warehouse.exists():
         raise StorageError(f"there is no {config.warehouse} yet: run `planday sync` first")
     set_aside_leftovers(config.warehouse)
     try:
         with attached(config.warehouse) as db:
-            page = _page(config, catalogue, db, at)
+            page = _page(installation, db, at)
     except duckdb.Error as error:
         holder = Place(config.warehouse).holder()
         raise StorageError(
@@ -137,7 +137,8 @@ def write_report(config: Config, catalogue: Catalogue, output: Path, now: dateti
         write_text(output, page)
 
 
-def _page(config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, at: datetime) -> str:
+def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetime) -> str:
+    config = installation.config
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -147,8 +148,8 @@ def _page(config: Config, catalogue: Catalogue, db: duckdb.DuckDBPyConnection, a
         "ago": lambda then: _ago(then, at),
         "month_name": lambda month: f"{first_day(month):%b %y}",
     }
-    incidents, blind = open_incidents(config, catalogue, at)
-    portals = [_portal(config, catalogue, db, key, at, incidents) for key in config.portals]
+    incidents, blind = open_incidents(installation, at)
+    portals = [_portal(installation, db, key, at, incidents) for key in config.portals]
     tables = _rows(
         db,
         "SELECT table_name, count(DISTINCT portal) AS portals, count(*) AS slices, sum(kept) AS kept, "
@@ -254,14 +255,13 @@ def _findings(db: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _portal(
-    config: Config,
-    catalogue: Catalogue,
+    installation: Installation,
     db: duckdb.DuckDBPyConnection,
     portal: str,
     at: datetime,
     incidents: Sequence[Incident],
 ) -> PortalState:
-    endpoints = endpoints_of(catalogue, config.portals[portal])
+    endpoints = installation.endpoints_of(portal)
     facts = [
         table.full_name for one in endpoints if one.grid == "month" for table in one.tables if not table.on_request
     ]
@@ -282,13 +282,15 @@ def _portal(
         )
     }
     names = _rows(db, "SELECT company_name, name FROM portal.portals WHERE portal = ?", portal)
-    said = remarks(config, catalogue, portal, at, incidents=incidents, published=published)
+    said = remarks(installation, portal, at, incidents=incidents, published=published)
     return PortalState(
         key=portal,
         name=next((row["company_name"] or row["name"] or "" for row in names), ""),
         newest=max(published.values(), default=None),
         remarks=tuple(said),
-        months={month: (read.get(month, 0), len(facts)) for month in grid_months(config, portal, at)[-_MONTHS:]},
+        months={
+            month: (read.get(month, 0), len(facts)) for month in grid_months(installation.config, portal, at)[-_MONTHS:]
+        },
         chart=_chart(db, portal, at),
     )
 

@@ -16,31 +16,30 @@ from typing import Any
 
 import pyarrow as pa
 
-from planday_io.catalogue import Catalogue, Endpoint, Table
-from planday_io.config.model import Config
-from planday_io.config.selection import endpoints_of
+from planday_io.catalogue import Endpoint, Table
 from planday_io.errors import DamagedSliceError
+from planday_io.lake.installation import Installation
 from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
-from planday_io.state import RefreshRequest, State
+from planday_io.state import RefreshRequest
 
 _TRIED_AGAIN = timedelta(hours=6)
 """What is still marked after this long, because its run failed, is marked and launched again."""
 
 
-def settle(lake: Lake, catalogue: Catalogue, config: Config, portal: str | None = None) -> list[RefreshRequest]:
+def settle(installation: Installation, portal: str | None = None) -> list[RefreshRequest]:
     """Remove refresh requests for what was read since, or is no longer among a portal's resources. Raises StorageError.
 
     Returns:
         The requests that stay, oldest month first, with the endpoints that are still to be read.
     """
-    requests = State(config.state).refresh_requests
+    requests = installation.state.refresh_requests
     left, changed = [], []
     for one in requests.all(portal):
-        settings = config.portals.get(one.portal)
-        has = {endpoint.name for endpoint in endpoints_of(catalogue, settings)} if settings else set()
-        endpoints = tuple(name for name in one.endpoints if name in has and not _is_read(lake, one, name))
+        is_known = one.portal in installation.config.portals
+        has = {endpoint.name for endpoint in installation.endpoints_of(one.portal)} if is_known else set()
+        endpoints = tuple(name for name in one.endpoints if name in has and not _is_read(installation.lake, one, name))
         if endpoints:
             left.append(replace(one, endpoints=endpoints))
         if endpoints != one.endpoints:

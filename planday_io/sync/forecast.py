@@ -19,7 +19,6 @@ from planday_io.catalogue import Endpoint
 from planday_io.client.budget import paced
 from planday_io.client.headers import RateWindow
 from planday_io.client.http import NONE, Counters, PortalClient
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.months import first_day, last_day
@@ -176,7 +175,7 @@ class _Forecaster:
         requests = 0
         for name, at in wanted:
             source = self._session.catalogue.endpoint_of(name)
-            is_there = source in endpoints_of(self._session.catalogue, self._session.settings)
+            is_there = source in self._session.installation.endpoints_of(self._session.portal)
             if (name, at) not in self._known and (is_there or name == endpoint.fan_out.parent):
                 requests += await self._cost(source, at)
                 self._ahead.add((name, at))
@@ -313,7 +312,7 @@ class _Forecaster:
     def _source_of_once(self, endpoint: Endpoint) -> Endpoint | None:
         once = endpoint.fan_out.once if endpoint.fan_out else None
         source = self._session.catalogue.endpoint_of(once.parent) if once else None
-        return source if source in endpoints_of(self._session.catalogue, self._session.settings) else None
+        return source if source in self._session.installation.endpoints_of(self._session.portal) else None
 
     def _provenance(self, endpoint: Endpoint, month: str | None) -> Provenance | None:
         """The provenance of the slice, or of the nearest month's."""

@@ -18,7 +18,6 @@ from planday_io.catalogue import Endpoint
 from planday_io.catalogue.endpoint import ChangeDetection
 from planday_io.client.http import PortalClient
 from planday_io.config.grid import grid_months
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import LostSliceError
 from planday_io.frames.build import FrameContext
 from planday_io.lake.published import lost_text
@@ -122,7 +121,7 @@ async def _find_changed_months(
         for key in session.lake.slices(detection.table, session.portal)
         if (provenance := session.lake.usable_provenance(key)) is not None
     ]
-    due = endpoints_of(session.catalogue, session.settings, session.catalogue.domains())
+    due = session.installation.endpoints_of(session.portal, session.catalogue.domains())
     months = [one for one in due if one.grid == "month"]
     touched: dict[str, float] = {}
     if fetched and endpoint in months:
@@ -132,7 +131,7 @@ async def _find_changed_months(
         read.counters.add(changed.counters)
         deleted = read.tables[plan.endpoint.name].table.column(detection.deleted_by).to_pylist()
         touched = touched_months(session.lake, session.portal, table, changed.tables[detection.table].table, deleted)
-    left = settle(session.lake, session.catalogue, session.config, session.portal)
+    left = settle(session.installation, session.portal)
     grid = grid_months(session.config, session.portal, context.fetched_at)
     found = months_to_read(session.lake, session.portal, grid, months, touched, left, context.fetched_at)
     session.lake.state.refresh_requests.add(session.portal, found, touched, context.fetched_at)

@@ -15,15 +15,14 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.catalogue import Endpoint
 from planday_io.client.http import Counters, PortalClient
-from planday_io.config.model import Config
 from planday_io.config.secrets import read_secret
-from planday_io.config.selection import endpoints_of
 from planday_io.errors import MissingScopeError
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.forgotten import ForgottenPeople
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake
 from planday_io.months import first_day, last_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, more_parents, once_parents, parents_in
@@ -42,7 +41,7 @@ class PortalSession:
     """One portal during one run.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         catalogue: the endpoints there are.
         portal: config key.
         run_id: written into every slice.
@@ -53,8 +52,7 @@ class PortalSession:
 
     def __init__(
         self,
-        config: Config,
-        catalogue: Catalogue,
+        installation: Installation,
         portal: str,
         *,
         run_id: str,
@@ -62,6 +60,8 @@ class PortalSession:
         writer: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        config, catalogue = installation.config, installation.catalogue
+        self.installation = installation
         self.config = config
         self.catalogue = catalogue
         self.portal = portal
@@ -74,8 +74,7 @@ class PortalSession:
         people = ForgottenPeople(config.lake, self.lake.state)
         self._erased = ErasedRows(catalogue, people, self._parents, portal)
         self.writer = SliceWriter(
-            config,
-            catalogue,
+            installation,
             self.connection,
             self.lake,
             self._erased,
@@ -191,14 +190,14 @@ class PortalSession:
     def has_both_lists(self, endpoint: Endpoint) -> bool:
         """Whether the parents of a fan-out come from both lists: those that are listed and those that left."""
         once = endpoint.fan_out.once if endpoint.fan_out else None
-        return once is not None and self.catalogue.endpoint_of(once.parent) in endpoints_of(
-            self.catalogue, self.settings
+        return once is not None and self.catalogue.endpoint_of(once.parent) in self.installation.endpoints_of(
+            self.portal
         )
 
     async def _second_rows(self, table: str, client: PortalClient, context: FrameContext) -> pa.Table | None:
         """Rows of a second table with parents; None if the portal does not read that table."""
         endpoint = self.catalogue.endpoint_of(table)
-        if endpoint not in endpoints_of(self.catalogue, self.settings):
+        if endpoint not in self.installation.endpoints_of(self.portal):
             return None
         if (rows := self._parents.find(table, context.month)) is not None:
             return rows

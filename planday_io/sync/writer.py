@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from planday_io.catalogue import VERSION, Catalogue, Table
+from planday_io.catalogue import VERSION, Table
 from planday_io.client.http import Counters
-from planday_io.config.model import Config
 from planday_io.errors import DamagedSliceError, ShrunkSnapshotError
 from planday_io.lake.guard import check_shrink
 from planday_io.lake.history import Histories
+from planday_io.lake.installation import Installation
 from planday_io.lake.policies import policies_of
 from planday_io.lake.slices import Lake, Provenance
 from planday_io.reading.read import EndpointRead
@@ -72,7 +72,7 @@ class SliceWriter:
     """Writes the slices of one portal in one run.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         catalogue: the tables there are.
         connection: of the portal; nothing is written if the key has come to mean another portal.
         lake: the record.
@@ -84,8 +84,7 @@ class SliceWriter:
 
     def __init__(
         self,
-        config: Config,
-        catalogue: Catalogue,
+        installation: Installation,
         connection: PortalConnection,
         lake: Lake,
         erased: ErasedRows,
@@ -94,12 +93,13 @@ class SliceWriter:
         run_id: str,
         batch: str,
     ) -> None:
+        config = installation.config
         self.connection = connection
         self.lake = lake
         self.erased = erased
         self.sensitive = sensitive
         self.policies = config.privacy
-        self.histories = Histories(lake, catalogue, config.privacy)
+        self.histories = Histories(lake, installation.catalogue, config.privacy)
         self.changed = lake.state.refresh_requests
         self.guards = config.portals[connection.portal].guards
         self.run_id = run_id

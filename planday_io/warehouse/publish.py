@@ -25,15 +25,14 @@ from pathlib import Path
 
 import duckdb
 
-from planday_io.catalogue import Catalogue
-from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError, PublicationError, StorageError
 from planday_io.files import locked, replacing, storage_errors, sweep
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
+from planday_io.lake.installation import Installation
 from planday_io.lake.policies import tighten
 from planday_io.lake.renames import unfinished_renames
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.slices import SliceKey
 from planday_io.warehouse import filling, ledger
 from planday_io.warehouse.definitions import fingerprint
 from planday_io.warehouse.filling import Slices
@@ -68,11 +67,8 @@ class Publication:
 
 
 def publish(
-    lake: Lake,
-    warehouse: Path,
+    installation: Installation,
     *,
-    catalogue: Catalogue,
-    policies: PrivacyPolicy,
     rebuild: bool = False,
     compare_all: bool = False,
     forgetting: bool = False,
@@ -83,10 +79,8 @@ def publish(
     One process publishes at a time; a process that waited finds its slices published and does nothing.
 
     Args:
-        lake: the record.
-        warehouse: the file to renew, or a link to it.
-        catalogue: the tables there are; slices of other tables are left alone.
-        policies: values that they no longer allow are removed from slices first.
+        installation: slices of tables that its catalogue lacks are left alone; values that its privacy policy no longer
+            allows are removed from slices first.
         rebuild: write a new file from the whole lake, including slices of runs in progress and without what the lake no
             longer has, whatever file is there.
         compare_all: compare every slice, not only those known to have changed.
@@ -99,12 +93,9 @@ def publish(
     """
     began = time.monotonic()
     try:
-        with locked(lake.state.folder / "locks" / "publish.lock"):
+        with locked(installation.state.folder / "locks" / "publish.lock"):
             publisher = _Publisher(
-                lake,
-                warehouse,
-                catalogue,
-                policies,
+                installation,
                 accepts_loss=rebuild and not removed_portal,
                 hides=forgetting,
                 removed_portal=removed_portal,
@@ -113,7 +104,7 @@ def publish(
     except PublicationError:
         raise
     except StorageError as error:
-        raise PublicationError(f"{warehouse} was not renewed: {error}") from None
+        raise PublicationError(f"{installation.config.warehouse} was not renewed: {error}") from None
 
 
 class _Publisher:
@@ -121,15 +112,14 @@ class _Publisher:
 
     def __init__(
         self,
-        lake: Lake,
-        warehouse: Path,
-        catalogue: Catalogue,
-        policies: PrivacyPolicy,
+        installation: Installation,
         *,
         accepts_loss: bool,
         hides: bool,
         removed_portal: str,
     ) -> None:
+        lake, catalogue, policies = installation.lake, installation.catalogue, installation.config.privacy
+        warehouse = installation.config.warehouse
         self._lake = lake
         self._place = Place(warehouse)
         self._record = Record(lake.state)

@@ -10,12 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import load_config
 from planday_io.errors import StorageError
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import Histories
-from planday_io.lake.slices import Lake, SliceKey
-from planday_io.state import State
+from planday_io.lake.installation import Installation
+from planday_io.lake.slices import SliceKey
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 
@@ -30,19 +29,20 @@ class Cut(Histories):
 def cut_between(config_path: str) -> None:
     """Read hr.employees, and be killed between slice and history."""
     at = datetime(2026, 10, 2, 2, 0, tzinfo=UTC)
-    config = load_config(Path(config_path), CATALOGUE)
-    session = PortalSession(config, CATALOGUE, "oslo", run_id="killed", clock=lambda: at)
+    installation = Installation.load(Path(config_path), CATALOGUE)
+    config = installation.config
+    session = PortalSession(installation, "oslo", run_id="killed", clock=lambda: at)
     session.writer.histories = Cut(session.lake, CATALOGUE, config.privacy)
     refresh(session, "hr.employees")
 
 
 def refresh_limited(config_path: str) -> None:
     """Write the slice of hr.employees again; print the error of a disk that is full."""
-    config = load_config(Path(config_path), CATALOGUE)
-    lake = Lake(config.lake, State(config.state))
+    installation = Installation.load(Path(config_path), CATALOGUE)
+    lake = installation.lake
     key = SliceKey.of("hr.employees", "oslo")
     table, provenance = lake.read(key), lake.provenance(key)
-    assert table.schema.equals(arrow_schema(CATALOGUE.table("hr.employees"), config.privacy))
+    assert table.schema.equals(arrow_schema(CATALOGUE.table("hr.employees"), installation.config.privacy))
     assert provenance is not None
     try:
         with lake.locked(key):

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config import Config, load_config
+from planday_io.lake import installation as product
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.sandbox.serve import write_config
 from planday_io.sandbox.state import Sandbox
@@ -28,7 +29,7 @@ from planday_io.state import State
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
-from planday_io.warehouse import publish_from
+from planday_io.warehouse import publish
 
 EVERYTHING = "timezone: Europe/Copenhagen"
 """A line of `defaults` that leaves all resources in."""
@@ -77,12 +78,16 @@ class Installation:
         return self._read[1]
 
     @property
+    def installation(self) -> product.Installation:
+        return product.Installation(self.config, self.catalogue)
+
+    @property
     def state(self) -> State:
-        return State(self.config.state)
+        return self.installation.state
 
     @property
     def lake(self) -> Lake:
-        return Lake(self.config.lake, self.state)
+        return self.installation.lake
 
     def edit_config(self, old: str, new: str) -> None:
         text = self.config_path.read_text()
@@ -90,7 +95,7 @@ class Installation:
         self.config_path.write_text(text.replace(old, new))
 
     def session(self, portal: str = "oslo") -> PortalSession:
-        return PortalSession(self.config, self.catalogue, portal, run_id=f"run-{secrets.token_hex(3)}")
+        return PortalSession(self.installation, portal, run_id=f"run-{secrets.token_hex(3)}")
 
     def refresh(self, table: str, portal: str = "oslo", **how: Any) -> list[TableReport]:
         return refresh(self.session(portal), table, **how)
@@ -119,7 +124,7 @@ class Installation:
         """Read the facts of months as runs started together do, and publish."""
         batch = f"test-{secrets.token_hex(3)}"
         for month in months:
-            session = PortalSession(self.config, self.catalogue, portal, run_id=f"run {month}", batch=batch)
+            session = PortalSession(self.installation, portal, run_id=f"run {month}", batch=batch)
             for endpoint in self.catalogue.endpoints:
                 if endpoint.grid == "month" and not endpoint.tables[0].on_request:
                     refresh(session, endpoint.name, month=month)
@@ -134,7 +139,7 @@ class Installation:
         }
 
     def publish(self, **how: Any) -> Any:
-        return publish_from(self.config, self.catalogue, **how)
+        return publish(self.installation, **how)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.config.warehouse), read_only=True) as db:
