@@ -98,7 +98,6 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
         "tokens",
         "writers",
         "processes",
-        "batches",
     ):
         (state / folder).mkdir(exist_ok=True)
         for name in STRAY:

@@ -22,7 +22,7 @@ from planday_io.state.database import database_file
 from planday_io.state.records import files_set_aside
 from tests.support.cutting import KILLED, counting, full_disk, killed
 from tests.support.damage import DAMAGE
-from tests.support.old_state import old_alerts, old_baseline, old_failures, old_mark
+from tests.support.old_state import old_alerts, old_baseline, old_failures, old_mark, old_shared
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -193,6 +193,7 @@ def test_upgrade_cut_anywhere_is_finished(tmp_path: Path) -> None:
         folder = tmp_path / str(at)
         for portal in ("oslo", "london"):
             old_failures(folder, portal, "hr.skills")
+        old_shared(folder, "oslo")
         try:
             with counting(folder, at=at) as changes:
                 State(folder).failures.record([failure(table="new")])

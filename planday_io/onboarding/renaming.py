@@ -13,7 +13,6 @@ minute.
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 
 from planday_io.client.tokens import rename_kept_token
@@ -165,7 +164,6 @@ def _move(installation: Installation, old: str, new: str) -> int:
             move_slice(lake, key, new)
         moved += len(keys)
     remove_empty_folders(lake, old)
-    shutil.rmtree(installation.state.folder / "batches", ignore_errors=True)
     rename_kept_token(installation.state.folder / "tokens", old, new)
     installation.state.rename_portal(old, new)
     ForgottenPeople(config.lake, installation.state).rename(old, new)

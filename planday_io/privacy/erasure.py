@@ -11,7 +11,6 @@ there, and told.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -115,7 +114,6 @@ def _forget_person(installation: Installation, portal: str, employee_id: int, wo
         if has_own_records(key) and work.step != _OWN_RECORDS:
             work.reach(_OWN_RECORDS)
         _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
-    shutil.rmtree(installation.state.folder / "batches", ignore_errors=True)
     sweep(config.lake, deep=True)
     _republish(installation)
     everything = values.names | values.notes
@@ -169,7 +167,6 @@ def _forget_portal(installation: Installation, portal: str) -> dict[str, int]:
     for note in (installation.state.folder / "history").glob(f"*.{portal}*"):
         if note.name.split(".")[2] == portal:
             note.unlink(missing_ok=True)
-    shutil.rmtree(installation.state.folder / "batches", ignore_errors=True)
     installation.state.forget_portal(portal)
     ForgottenPeople(config.lake, installation.state).drop(portal)
     sweep(config.lake, deep=True)

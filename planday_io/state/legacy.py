@@ -69,10 +69,10 @@ def remove_files(folder: Path, imported: Imported) -> None:
         for kind in _KINDS if imported else ():
             if kind.lock and not kind.files(folder):
                 (folder / kind.lock).unlink(missing_ok=True)
-            if kind.folder:
+            for one in (*(folder / kind.folder).glob("*"), folder / kind.folder) if kind.folder else ():
                 # Something of another name may be in there.
                 with suppress(OSError):
-                    (folder / kind.folder).rmdir()
+                    one.rmdir()
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
@@ -292,10 +292,23 @@ def _take_command(file: Path, connection: Connection) -> None:
     _add(connection, COMMANDS, row)
 
 
+_SHARED = re.compile(r"[a-z0-9_]+\.[a-z0-9_.]+\.parquet")
+
+
+def _shared_files(folder: Path) -> list[Path]:
+    """Ids of departments that runs started together shared. Each run reads its own now."""
+    return sorted(file for file in folder.glob("batches/*/*") if _SHARED.fullmatch(file.name))
+
+
+def _leave_out(*_: object) -> None:
+    """Nothing in it is needed."""
+
+
 _KINDS = (
     _Kind(files=_failure_files, take=_take_failures, folder="failures"),
     _Kind(files=_baseline_files, take=_take_baseline),
     _Kind(files=_incident_files, take=_take_incidents),
     _Kind(files=_mark_files, take=_take_mark, folder="changed", lock="locks/changed.lock"),
     _Kind(files=_command_files, take=_take_command, folder="unfinished", lock="locks/unfinished.lock"),
+    _Kind(files=_shared_files, take=_leave_out, folder="batches"),
 )

@@ -59,3 +59,12 @@ def old_command(state: Path, command: str, since: str) -> Path:
     file.with_suffix(".lock").touch()
     file.write_text(json.dumps({"command": command, "portals": [], "since": since, "step": "half"}))
     return file
+
+
+def old_shared(state: Path, portal: str) -> Path:
+    """Ids that runs started together shared. Returns the file."""
+    folder = state / "batches" / "sync-0123456789ab"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{portal}.hr.departments.parquet"
+    file.write_bytes(b"PAR1")
+    return file
