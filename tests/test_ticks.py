@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 import pytest
-from dagster._utils.schedules import cron_string_iterator
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -35,13 +35,16 @@ CHANGES = (
 )
 
 
+_KEY = "%Y-%m-%dT%H:%M:%S%z"
+
+
 def dagster_ticks(cron: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
-    found = []
-    for tick in cron_string_iterator(start.timestamp(), cron, zone):
-        if tick > end:
-            break
-        found.append(tick.astimezone(UTC))
-    return found
+    """Ticks in [start, end]. Dagster computes those of schedules and the starts of partitions by time in the same way."""
+    windows = dg.TimeWindowPartitionsDefinition(
+        start="2026-01-01T00:00:00+0000", end="2028-01-01T00:00:00+0000", cron_schedule=cron, fmt=_KEY, timezone=zone
+    )
+    keys = windows.get_partition_keys_in_time_window(dg.TimeWindow(start, end + timedelta(microseconds=1)))
+    return [datetime.strptime(key, _KEY).astimezone(UTC) for key in keys]
 
 
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
