@@ -16,11 +16,11 @@ from pipelines.housekeeping import build_housekeeping_sensor
 from pipelines.resources import PlandayPortals
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
-from pipelines.storage_faults import first_line
 from pipelines.warehouse import build_warehouse
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import find_config
 from planday_io.errors import ConfigError, PlandayError
+from planday_io.faults import first_line
 from planday_io.files import keep_from_others
 from planday_io.lake.installation import Installation
 

@@ -1,7 +1,7 @@
-"""What becomes of an exception that is none of `planday_io.errors`, at every edge: a step, a tick, a publication, a command.
+"""Exceptions that are not in `planday_io.errors`, at every edge: a step, a tick, a publication, a command.
 
-Its text may quote a cell or a secret ("could not convert string 'Anders' to INT32"), so the text goes nowhere. The type and
-the place are enough to find the fault, and hold nothing of anybody.
+Their text may quote a cell or a secret ("could not convert string 'Anders' to INT32"), so it is never shown. The type and the
+place are enough to find the fault, and hold no data.
 
 Not here: who hears of it (`planday_io.monitoring.failures`).
 """
@@ -13,11 +13,24 @@ import sqlite3
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from planday_io.errors import FaultError, PlandayError, StorageError
 
 _OURS = ("planday_io", "pipelines")
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+StorageTrouble = Literal["full", "failing", "read-only", "no access", "locked", "damaged", "no server", "unknown"]
+_SIGNS: dict[StorageTrouble, tuple[str, ...]] = {
+    "full": ("disk is full", "no space left", "quota exceeded"),
+    "failing": ("disk i/o error",),
+    "read-only": ("readonly", "read-only"),
+    "no access": ("unable to open", "permission denied"),
+    "locked": ("is locked",),
+    "damaged": ("malformed", "not a database", "no such table", "no such column", "corrupt", "database schema"),
+    "no server": ("connection refused", "could not connect", "could not translate", "server closed"),
+}
+"""What SQLite, Postgres and the operating system say, in lower case."""
 
 
 def known(error: Exception) -> PlandayError:
@@ -34,6 +47,35 @@ def known(error: Exception) -> PlandayError:
         f"a fault of this program: {type(error).__name__} at {place_of(error)}. The text of the error is left out, because "
         "it may quote data"
     )
+
+
+def storage_trouble(error: BaseException) -> tuple[StorageTrouble, str] | None:
+    """What is wrong with the database or the disk that an error came from, and in which words it says so.
+
+    Returns:
+        None where neither the error nor what led to it came from a database or a file system.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for one in chain(error):
+        if isinstance(one, (SQLAlchemyError, sqlite3.Error, OSError)):
+            # Only the driver's own words: SQLAlchemy adds the statement with its values.
+            origin = getattr(one, "orig", None) or one
+            is_full = isinstance(origin, OSError) and origin.errno in DISK_FULL
+            said = "no space left on the disk" if is_full else first_line(origin)
+            return trouble_in(said), f"{type(origin).__name__}: {said}"
+    return None
+
+
+def trouble_in(said: str) -> StorageTrouble:
+    """What a message of a database or an operating system is about."""
+    said = said.lower()
+    return next((trouble for trouble, signs in _SIGNS.items() if any(sign in said for sign in signs)), "unknown")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that is not blank, at most 300 characters."""
+    return next((line for line in str(error).splitlines() if line.strip()), "no text")[:300]
 
 
 def place_of(error: BaseException) -> str:

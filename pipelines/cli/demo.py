@@ -11,7 +11,6 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 from rich.console import Console
 
 from pipelines.cli.console import listening, print_outcome, print_rows
@@ -21,62 +20,10 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
 from planday_io.lake.installation import Installation
 from planday_io.months import month_of, shifted
+from planday_io.reports.overview import overview
 from planday_io.reports.report import write_report
 from planday_io.sandbox.serve import served, write_config
 from planday_io.sandbox.state import Sandbox, demo_sandbox
-
-QUERIES = (
-    (
-        "Employees per department",
-        """
-        SELECT d.portal, coalesce(d.name, '(no name)') AS department, count(e.id) AS employees
-        FROM hr.departments AS d
-        LEFT JOIN hr.employees AS e ON e.portal = d.portal AND list_contains(e.departments, d.id)
-        GROUP BY ALL ORDER BY portal, employees DESC, department
-        """,
-    ),
-    (
-        "Who works and who left, per portal",
-        """
-        SELECT p.portal, p.company_name, p.time_zone,
-               (SELECT count(*) FROM hr.employees AS e WHERE e.portal = p.portal) AS active,
-               (SELECT count(*) FROM hr.deactivated_employees AS e WHERE e.portal = p.portal) AS left_us
-        FROM portal.portals AS p ORDER BY p.portal
-        """,
-    ),
-    (
-        "Hours and cost per department and week: planned, punched, paid, and what came in (the last two full weeks)",
-        """
-        SELECT portal, coalesce(department, '(no name)') AS department, date_trunc('week', date)::DATE AS week,
-               sum(planned_hours)::DECIMAL(9, 1) AS planned_h, sum(worked_hours)::DECIMAL(9, 1) AS punched_h,
-               sum(paid_hours)::DECIMAL(9, 1) AS paid_h, sum(planned_cost)::DECIMAL(11, 2) AS planned_cost,
-               sum(shift_cost)::DECIMAL(11, 2) AS paid_cost, sum(revenue)::DECIMAL(11, 2) AS revenue,
-               round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0), 1) AS cost_percent
-        FROM marts.labour_daily
-        WHERE department_id IS NOT NULL
-          AND date >= date_trunc('week', current_date) - INTERVAL 14 DAY AND date < date_trunc('week', current_date)
-        GROUP BY ALL ORDER BY portal, department, week
-        """,
-    ),
-    (
-        "Why were shifts of the last full month not paid?",
-        """
-        SELECT portal, paid_gap AS reason, count(*) AS shifts, sum(planned_hours)::DECIMAL(9, 1) AS hours
-        FROM marts.hours
-        WHERE paid_gap IS NOT NULL AND date >= date_trunc('month', current_date) - INTERVAL 1 MONTH
-          AND date < date_trunc('month', current_date)
-        GROUP BY ALL ORDER BY portal, shifts DESC
-        """,
-    ),
-    (
-        "Is it complete? One row per portal and verdict (sync.slices)",
-        """
-        SELECT portal, verdict, count(DISTINCT table_name) AS tables, count(*) AS slices,
-               sum(kept)::BIGINT AS rows, sum(requests)::BIGINT AS requests
-        FROM sync.slices GROUP BY ALL ORDER BY ALL
-        """,
-    ),
-)
 
 
 def run(folder: Path, console: Console) -> int:
@@ -100,11 +47,8 @@ def run(folder: Path, console: Console) -> int:
     if not (outcome.is_complete and more.is_complete):
         return 1
     write_report(installation, folder / "planday-report.html")
-    with duckdb.connect(str(config.warehouse), read_only=True) as db:
-        for title, query in QUERIES:
-            found = db.execute(query)
-            columns = [column[0] for column in found.description or ()]
-            print_rows(console, f"\n{title}", columns, found.fetchall())
+    for answer in overview(config.warehouse):
+        print_rows(console, f"\n{answer.question}", answer.columns, answer.rows)
     for line in next_steps(config, folder, cwd):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     return 0
