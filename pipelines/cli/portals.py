@@ -24,7 +24,7 @@ def rename(
     command continues.
     """
     from pipelines.alerting import under_way
-    from pipelines.cli.sync import open_instance
+    from pipelines.cli.instance import open_instance
     from pipelines.liveness import end_dead_runs
     from planday_io.errors import PlandayError
     from planday_io.onboarding.renaming import rename_portal

@@ -11,7 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pipelines.alerting import look, look_without_dagster, note_configuration
-from pipelines.cli.sync import open_instance
+from pipelines.cli.instance import open_instance
 from pipelines.definitions import definitions_fault
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.client.budget import BudgetUse, budget_use

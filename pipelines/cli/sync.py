@@ -5,19 +5,17 @@ wait for each other's logging locks for ever. Who wants portals side by side sta
 share the budget and take turns at publishing.
 """
 
-import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 
 from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
-from pipelines.cli.home import packaged
+from pipelines.cli.instance import open_instance
 from pipelines.cli.publishing import publish_as_run
 from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
@@ -28,13 +26,11 @@ from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.catalogue import Endpoint
 from planday_io.config import Config, Schedule
 from planday_io.config.grid import grid_months, window_months
-from planday_io.errors import ConfigError, PlandayError, StorageError
+from planday_io.errors import PlandayError, StorageError
 from planday_io.faults import known
-from planday_io.files import locked, write_text
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
-from planday_io.state import State
 from planday_io.sync.changes import months_to_read, settle
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.writer import TableReport
@@ -76,39 +72,6 @@ class Outcome:
         """True when every table was written and the warehouse shows it."""
         left_out = self.publication is not None and self.publication.problems
         return not self.failures and not self.publication_error and not left_out
-
-
-def open_instance(config: Config) -> dg.DagsterInstance:
-    """The instance of the installation: DAGSTER_HOME, else the configuration's folder.
-
-    Relative paths of dagster.yaml belong to the home folder, so this process moves there. The first use of a fresh
-    folder migrates its database; twelve processes doing that at once would fail, so they take turns.
-
-    Raises:
-        ConfigError: DAGSTER_HOME is no folder.
-        StorageError: Dagster's storage cannot be used.
-    """
-    if not os.environ.get("DAGSTER_HOME"):
-        os.environ["DAGSTER_HOME"] = str(config.home)
-    home = os.environ["DAGSTER_HOME"]
-    if not Path(home).is_absolute() or not Path(home).is_dir():
-        raise ConfigError(
-            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {config.home}, or unset it"
-        )
-    os.chdir(home)
-    with locked(State(config.state).folder / "locks" / "instance.lock"), dagster_storage():
-        _bring_settings(Path(home))
-        instance = dg.DagsterInstance.get()
-        instance.get_runs_count()
-        instance.event_log_storage.get_maximum_record_id()
-    return instance
-
-
-def _bring_settings(home: Path) -> None:
-    """Put the project's dagster.yaml into a folder that never had one: without it Dagster reports home and limits nothing."""
-    file = home / "dagster.yaml"
-    if not file.exists() and not (home / "history").exists():
-        write_text(file, packaged("dagster.yaml").read_text(encoding="utf-8"))
 
 
 def sync(

@@ -1,0 +1,48 @@
+"""The Dagster instance that commands use: where it is, and how a new folder becomes one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from pipelines.cli.home import packaged
+from pipelines.storage_faults import dagster_storage
+from planday_io.config import Config
+from planday_io.errors import ConfigError
+from planday_io.files import locked, write_text
+from planday_io.state import State
+
+
+def open_instance(config: Config) -> dg.DagsterInstance:
+    """The instance of the installation: DAGSTER_HOME, else the configuration's folder.
+
+    Relative paths of dagster.yaml belong to the home folder, so this process moves there. The first use of a fresh
+    folder migrates its database; twelve processes doing that at once would fail, so they take turns.
+
+    Raises:
+        ConfigError: DAGSTER_HOME is no folder.
+        StorageError: Dagster's storage cannot be used.
+    """
+    if not os.environ.get("DAGSTER_HOME"):
+        os.environ["DAGSTER_HOME"] = str(config.home)
+    home = os.environ["DAGSTER_HOME"]
+    if not Path(home).is_absolute() or not Path(home).is_dir():
+        raise ConfigError(
+            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {config.home}, or unset it"
+        )
+    os.chdir(home)
+    with locked(State(config.state).folder / "locks" / "instance.lock"), dagster_storage():
+        _bring_settings(Path(home))
+        instance = dg.DagsterInstance.get()
+        instance.get_runs_count()
+        instance.event_log_storage.get_maximum_record_id()
+    return instance
+
+
+def _bring_settings(home: Path) -> None:
+    """Put the project's dagster.yaml into a folder that never had one: without it Dagster reports home and limits nothing."""
+    file = home / "dagster.yaml"
+    if not file.exists() and not (home / "history").exists():
+        write_text(file, packaged("dagster.yaml").read_text(encoding="utf-8"))
