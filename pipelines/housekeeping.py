@@ -62,6 +62,7 @@ def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleane
     """Remove what nobody needs any more. Raises StorageError."""
     files = sum(sweep(folder, deep=True) for folder in (config.lake, config.state))
     files += sweep(config.warehouse.parent) + sweep_marks(State(config.state).folder / "processes")
+    files += State(config.state).locks.sweep()
     files += _old_damaged_files(config.state, now)
     return Cleaned(_old_runs(config, instance, now), files)
 

@@ -6,6 +6,7 @@ filelock gives the locks: flock underneath, so a killed process leaves none behi
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -49,6 +50,54 @@ def close_to_others(state: Path) -> None:
                 place.chmod(0o700 if stat.S_ISDIR(about.st_mode) else mode)
 
 
+def acquire(path: Path, *, waits: bool = True) -> FileLock:
+    """Hold a lock on a file, which is made, until `release`. Raises filelock.Timeout where this does not wait.
+
+    The holder removes the file before it releases the lock. filelock (since 3.24) notices that a file which it has locked has
+    no name any more, and tries again, so nobody holds a lock that others cannot see.
+    """
+    lock = FileLock(path, mode=_PRIVATE, thread_local=False, blocking=waits, fallback_to_soft=False)
+    lock.acquire()
+    return lock
+
+
+def release(lock: FileLock) -> None:
+    """Remove a lock's file and release the lock, unless that was done before."""
+    if lock.is_locked:
+        with suppress(OSError):  # A file that is left is free, and swept.
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody, this process included, holds a lock on a file. Makes no file; several may look at once."""
+    return _is_free(path, removes=False) is False
+
+
+def remove_if_free(path: Path) -> bool:
+    """Remove the file of a lock that nobody holds. One process at a time may do so. Returns whether it was removed."""
+    return bool(_is_free(path, removes=True))
+
+
+def _is_free(path: Path, *, removes: bool) -> bool | None:
+    """Whether nobody holds a lock; None where it has no file. Who looks keeps others from taking it, for an instant."""
+    while True:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            # Without a name it was released meanwhile, and the next holder made another file.
+            if os.fstat(file.fileno()).st_nlink:
+                if removes:
+                    path.unlink()
+                return True
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, which is created, and wait for it as long as it takes.
@@ -58,12 +107,11 @@ def locked(path: Path) -> Iterator[None]:
     """
     with storage_errors(path.parent, "create a lock in"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, mode=_PRIVATE, thread_local=False)
-        lock.acquire()
+        lock = acquire(path)
     try:
         yield
     finally:
-        lock.release()
+        release(lock)
 
 
 @contextmanager
@@ -75,11 +123,14 @@ def temporary(path: Path) -> Iterator[Path]:
     libraries open that by its name, and lock or replace it on their own.
     """
     name = path.with_name(f"{path.name}{_TEMPORARY}{secrets.token_hex(8)}")
-    with _held(name.with_name(name.name + _HELD)):
+    lock = acquire(name.with_name(name.name + _HELD))
+    try:
+        yield name
+    finally:
         try:
-            yield name
-        finally:
             _remove(name)
+        finally:
+            release(lock)
 
 
 def is_temporary(path: Path) -> bool:
@@ -197,35 +248,13 @@ def sweep(folder: Path, *, deep: bool = False) -> int:
             removed += _remove(leftover)
             continue
         try:
-            with FileLock(held, mode=_PRIVATE, blocking=False, thread_local=False):
-                removed += _remove(held.with_name(held.name.removesuffix(_HELD)))
-                removed += _remove(leftover) if leftover != held else 0
-                held.unlink(missing_ok=True)
+            lock = acquire(held, waits=False)
         except Timeout:
             continue
+        removed += _remove(held.with_name(held.name.removesuffix(_HELD)))
+        removed += _remove(leftover) if leftover != held else 0
+        release(lock)
     return removed
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold a lock on a file with a name of its own, which goes with the lock."""
-    lock = _acquired(path)
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # What was written is written; a lock that is left is free, and swept.
-            path.unlink(missing_ok=True)
-        lock.release()
-
-
-def _acquired(path: Path) -> FileLock:
-    """A lock on a new file. Who sweeps may remove the file between its making and the lock, so it is made again then."""
-    while True:
-        lock = FileLock(path, mode=_PRIVATE, thread_local=False)
-        lock.acquire()
-        if path.exists():
-            return lock
-        lock.release()
 
 
 def _remove(path: Path) -> int:
@@ -258,7 +287,7 @@ def mark_process(folder: Path) -> str:
         name = f"{os.getpid()}-{secrets.token_hex(8)}"
         with storage_errors(folder, "mark a process in"):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _acquired(folder / name)
+            lock = acquire(folder / name)
         _MARKS[place] = (name, lock)
     return _MARKS[place][0]
 
@@ -296,11 +325,6 @@ def storage_errors(place: Path, doing: str) -> Iterator[None]:
         raise StorageError(
             f"cannot {doing} {place}: {_remedy(OSError(errno.ENOMEM, ''), place)} What was there before is untouched"
         ) from None
-    except NotImplementedError:
-        raise StorageError(
-            f"cannot {doing} {place}: this file system has no locks (flock), without which two processes damage each other's "
-            "files. Put it on another one"
-        ) from None
     except OSError as error:
         raise StorageError(
             f"cannot {doing} {place}: {error.strerror or error.__class__.__name__}. {_remedy(error, place)} "
@@ -318,6 +342,7 @@ _REMEDIES = {
     errno.ENFILE: "Too many files are open on this machine: close some, and run the same command again.",
     errno.ENOMEM: "There is not enough memory: free some, and run the same command again.",
     errno.ELOOP: "Its symbolic links form a circle: correct them.",
+    errno.ENOSYS: "This file system has no locks (flock), without which processes damage files of each other: use another.",
     errno.EISDIR: "A folder is in the place of the file: move it away.",
 }
 

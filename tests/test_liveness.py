@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from planday_io.client.tokens import RefreshTokenStore
-from planday_io.files import close_to_others, is_process_alive, locked, mark_process, replacing, sweep, sweep_marks
+from planday_io.files import close_to_others, is_process_alive, mark_process, replacing, sweep, sweep_marks
 from planday_io.lake.slices import SliceKey
 from tests.support.installation import Installation
 
@@ -148,15 +148,13 @@ def test_tokens_are_closed_to_others(tmp_path: Path) -> None:
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert stat.S_IMODE(tokens.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in tokens.iterdir() if not path.is_symlink()}
-    assert modes == dict.fromkeys(["oslo.txt", "oslo.lock", "other.json", "oslo.json"], 0o600)
+    assert modes == dict.fromkeys(["oslo.txt", "other.json", "oslo.json"], 0o600)
 
 
 @pytest.mark.usefixtures("open_to_all")
-def test_locks_and_marks_are_closed_to_others(tmp_path: Path) -> None:
+def test_marks_are_closed_to_others(tmp_path: Path) -> None:
     state = tmp_path / "new" / ".planday"
     close_to_others(state)
-    with locked(state / "locks" / "a.lock"):
-        mark = mark_process(state / "processes")
+    mark = mark_process(state / "processes")
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    for file in (state / "locks" / "a.lock", state / "processes" / mark):
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE((state / "processes" / mark).stat().st_mode) == 0o600

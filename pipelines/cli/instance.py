@@ -11,7 +11,7 @@ from pipelines.cli.home import packaged
 from pipelines.storage_faults import dagster_storage
 from planday_io.config import Config
 from planday_io.errors import ConfigError
-from planday_io.files import locked, write_text
+from planday_io.files import write_text
 from planday_io.state import State
 
 
@@ -33,7 +33,7 @@ def open_instance(config: Config) -> dg.DagsterInstance:
             f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {config.home}, or unset it"
         )
     os.chdir(home)
-    with locked(State(config.state).folder / "locks" / "instance.lock"), dagster_storage():
+    with State(config.state).locks.hold("instance"), dagster_storage():
         _bring_settings(Path(home))
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()

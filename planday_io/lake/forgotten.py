@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.errors import DamagedFileError, StorageError
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.files import storage_errors, write_text
 from planday_io.state import State
 from planday_io.state.records import decoded, encoded
 
@@ -102,7 +102,7 @@ class ForgottenPeople:
     def __init__(self, lake: Path, state: State) -> None:
         self._folder = lake / "_forgotten"
         self._copies = state.folder / "forgotten"
-        self._locks = state.folder / "locks"
+        self._locks = state.locks
 
     def of(self, portal: str) -> Forgotten:
         """The list of a portal.
@@ -123,7 +123,7 @@ class ForgottenPeople:
 
     def add(self, portal: str, employee_id: int) -> Forgotten:
         """Add a person to the list."""
-        with locked(self._locks / f"forgotten.{portal}.lock"):
+        with self._locks.hold(f"forgotten.{portal}"):
             known = self.of(portal)
             known = known if known.salt else Forgotten(secrets.token_hex(16))
             people = Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)})
@@ -134,7 +134,7 @@ class ForgottenPeople:
 
     def remove(self, portal: str, employee_id: int) -> bool:
         """Remove a person from the list. Returns whether they were on it."""
-        with locked(self._locks / f"forgotten.{portal}.lock"):
+        with self._locks.hold(f"forgotten.{portal}"):
             listed, copy = self._read(self._path(portal)), self._copy_of(portal)
             was = False
             # The copy first: it is never longer than the list, whenever the process is killed.
@@ -155,7 +155,7 @@ class ForgottenPeople:
         """Copy lists that have no copy yet: those of a lake that this state folder sees for the first time."""
         for file in sorted(_lists_in(self._folder)):
             # A damaged list is reported where its portal is written.
-            with locked(self._locks / f"forgotten.{file.stem}.lock"), suppress(DamagedFileError):
+            with self._locks.hold(f"forgotten.{file.stem}"), suppress(DamagedFileError):
                 if not (self._copies / file.name).exists() and (listed := self._read(file)).salt:
                     self._write(self._copies / file.name, listed)
 
@@ -165,7 +165,7 @@ class ForgottenPeople:
 
     def rename(self, old: str, new: str) -> None:
         """Give a portal's list, salt included, to another key. Raises StorageError."""
-        with locked(self._locks / f"forgotten.{old}.lock"), storage_errors(self._path(old), "move"):
+        with self._locks.hold(f"forgotten.{old}"), storage_errors(self._path(old), "move"):
             for folder in (self._folder, self._copies):
                 if (folder / f"{old}.json").exists():
                     (folder / f"{old}.json").replace(folder / f"{new}.json")

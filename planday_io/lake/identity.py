@@ -17,7 +17,7 @@ from pathlib import Path
 
 from planday_io.config.model import Config
 from planday_io.errors import DamagedFileError, PortalIdentityError, StorageError
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.files import storage_errors, write_text
 from planday_io.lake.renames import unfinished_rename
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import State
@@ -45,7 +45,7 @@ class PortalIdentities:
         self._config = config
         self._lake = Lake(config.lake, State(config.state))
         self._folder = config.lake / "_portals"
-        self._lock = self._lake.state.folder / "locks" / "identities.lock"
+        self._locks = self._lake.state.locks
 
     def known(self, portal: str) -> int | None:
         """The id of a key: from its record, or from its slices if the record is damaged or missing. None for a new key."""
@@ -75,7 +75,7 @@ class PortalIdentities:
             self._check_new(portal, portal_id)
         else:
             # Under one lock: of two first runs for one portal, the second finds the first one's record.
-            with locked(self._lock):
+            with self._locks.hold("identities"):
                 self._check_new(portal, portal_id)
                 self._write(portal, portal_id)
 
@@ -100,7 +100,7 @@ class PortalIdentities:
 
     def rename(self, old: str, new: str) -> None:
         """Move a key's record. Raises StorageError."""
-        with locked(self._lock):
+        with self._locks.hold("identities"):
             if (portal_id := self._recorded(old)) is not None:
                 self._write(new, portal_id)
             self.forget(old)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planday_io.errors import DamagedFileError, LostSliceError
-from planday_io.files import locked, storage_errors, write_text
+from planday_io.files import storage_errors, write_text
 from planday_io.state import State
 from planday_io.state.records import encoded, read_record
 
@@ -59,7 +59,7 @@ def require(
 
 def adopt(root: Path, state: State) -> None:
     """Adopt a lake as this installation's, whatever was known before. Raises StorageError."""
-    with locked(state.folder / "locks" / "lake.lock"):
+    with state.locks.hold("lake"):
         there, known = _read(root / _NAME), _read(state.folder / "lake.json")
         name = there or known or secrets.token_hex(8)
         for file, present in ((root / _NAME, there), (state.folder / "lake.json", known)):

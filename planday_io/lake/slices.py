@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.errors import DamagedSliceError, StorageError
-from planday_io.files import keep_copy, locked, replacing, storage_errors, sweep, temporary, unique_end
+from planday_io.files import keep_copy, replacing, storage_errors, sweep, temporary, unique_end
 from planday_io.lake import parquet, presence
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.lake.published import Mark, PublishedMarks, older_text
@@ -72,7 +72,6 @@ class Lake:
         self.set_aside: dict[SliceKey, Path] = {}
         """Damaged files set aside by this process, by slice."""
         self._writer = writer
-        self._locks = state.folder / "locks"
         self._pending = state.folder / "pending"
 
     def require(self, *, creates: bool = False) -> None:
@@ -101,11 +100,9 @@ class Lake:
         folder = self.root / key.domain / key.table / f"portal={key.portal}"
         return (folder / f"month={key.month}" if key.month else folder) / _FILE
 
-    @contextmanager
-    def locked(self, key: SliceKey) -> Iterator[None]:
+    def locked(self, key: SliceKey) -> AbstractContextManager[None]:
         """One process at a time from reading a slice to replacing it."""
-        with locked(self._locks / f"slice.{key}.lock"):
-            yield
+        return self.state.locks.hold(f"slice.{key}")
 
     def provenance(self, key: SliceKey) -> Provenance | None:
         """The provenance of a slice, or None when it was never pulled.

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
-from planday_io.files import locked, storage_errors, sweep
+from planday_io.files import storage_errors, sweep
 from planday_io.frames.types import quote
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
@@ -390,7 +390,7 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
 
 
 def _republish(installation: Installation, portal: str = "") -> None:
-    with locked(installation.state.folder / "locks" / "publish.lock"):
+    with installation.state.locks.hold("publish"):
         sweep(installation.config.warehouse.parent)
     publish(installation, forgetting=True, removed_portal=portal)
     installation.state.commands.settle([REBUILD])

@@ -28,8 +28,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from planday_io.errors import StorageError
-from planday_io.files import locked, storage_errors, sync_folder, temporary
+from planday_io.files import storage_errors, sync_folder, temporary
 from planday_io.state.legacy import Imported, import_files, legacy_files, lose, remove_files
+from planday_io.state.locks import Locks
 from planday_io.state.records import set_aside
 from planday_io.state.schema import ABOUT, BASELINES, COMMANDS, METADATA, REFRESH_REQUESTS, VERSION, DamagedValueError
 
@@ -88,7 +89,7 @@ class Database:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = database_file(folder)
-        self._lock = folder / "locks" / "state.lock"
+        self._locks = Locks(folder / "locks")
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Read in one transaction. Where nothing was ever written, all tables are empty, and nothing is made.
@@ -169,7 +170,7 @@ class Database:
                 _CHECKED[self._file] = inode
                 return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(self._lock):
+        with self._locks.hold("state"):
             if not os.path.lexists(self._file):
                 self._make()
             else:
@@ -209,7 +210,7 @@ class Database:
 
     def _replace(self, inode: int, error: Exception) -> None:
         """Set a damaged database aside and make another, unless another process did."""
-        with storage_errors(self._folder, "set the damaged state database aside in"), locked(self._lock):
+        with storage_errors(self._folder, "set the damaged state database aside in"), self._locks.hold("state"):
             if _inode(self._file) != inode and inode:
                 return
             _CHECKED.pop(self._file, None)

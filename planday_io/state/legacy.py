@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Table, delete, insert, select
 
 from planday_io.errors import DamagedFileError
-from planday_io.files import storage_errors
+from planday_io.files import is_locked, storage_errors
 from planday_io.state.records import read_record, set_aside
 from planday_io.state.rows import KnownIncident
 from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, INCIDENTS, LOST, REFRESH_REQUESTS
@@ -263,17 +262,7 @@ _COMMAND = re.compile(r"([0-9a-f]{16})\.json")
 def _command_files(folder: Path) -> list[Path]:
     """Without those of commands that a process of an older version is running: it removes the file itself, or is killed."""
     found = sorted(file for file in folder.glob("unfinished/*.json") if _COMMAND.fullmatch(file.name))
-    return [file for file in found if _is_free(file.with_suffix(".lock"))]
-
-
-def _is_free(lock: Path) -> bool:
-    if not lock.exists():
-        return True
-    try:
-        with FileLock(lock, mode=0o600, blocking=False, thread_local=False):
-            return True
-    except Timeout:
-        return False
+    return [file for file in found if not is_locked(file.with_suffix(".lock"))]
 
 
 def _take_command(file: Path, connection: Connection) -> None:

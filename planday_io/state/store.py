@@ -5,12 +5,11 @@ SQLAlchemy is imported with the first use, so that `planday --help` stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planday_io.files import locked
+from planday_io.state.locks import Locks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -66,13 +65,16 @@ class State:
         """The journal of commands that consist of several steps."""
         from planday_io.state.unfinished import UnfinishedCommands
 
-        return UnfinishedCommands(self._database, self.folder / "locks")
+        return UnfinishedCommands(self._database, self.locks)
 
-    @contextmanager
-    def reporting(self) -> Iterator[None]:
+    @property
+    def locks(self) -> Locks:
+        """Locks and leases, by name."""
+        return Locks(self.folder / "locks")
+
+    def reporting(self) -> AbstractContextManager[None]:
         """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""
-        with locked(self.folder / "locks" / "incidents.lock"):
-            yield
+        return self.locks.hold("incidents")
 
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""

@@ -2,10 +2,10 @@
 
 A command is recorded before its first step and removed after its last one. A kill, a full disk or any other error leaves it
 there: `planday status` then shows the command, alerts report it, and running the same command again finishes it. While the
-command runs it holds a file lock, so a command whose lock is free was cut.
+command runs it holds a lock, so a command whose lock is free was cut.
 
 It is recorded as it has to be typed, with the id of an employee where that is what the command is about. It never leaves the
-machine: alerts name the portal only. Locks have random names and are removed with the row.
+machine: alerts name the portal only. Locks have random names.
 
 Not here: the steps. They have to be written so that running them twice does no harm.
 """
@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, delete, insert, select
 
-from planday_io.files import locked, storage_errors
 from planday_io.state.database import Database
+from planday_io.state.locks import Lease, Locks
 from planday_io.state.rows import UnfinishedCommand
 from planday_io.state.schema import COMMANDS, LOST
 
@@ -58,10 +56,10 @@ class UnfinishedCommands:
 
     Args:
         database: of the installation.
-        locks: folder of the locks.
+        locks: of the installation.
     """
 
-    def __init__(self, database: Database, locks: Path) -> None:
+    def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
         self._locks = locks
 
@@ -87,7 +85,7 @@ class UnfinishedCommands:
         Raises:
             StorageError: the command cannot be recorded. Nothing was done.
         """
-        name, lock, entry, is_resumed = self._begin(command, portals)
+        name, lease, entry, is_resumed = self._begin(command, portals)
         is_owed = True
         try:
             try:
@@ -100,12 +98,14 @@ class UnfinishedCommands:
                 if not is_owed:
                     self._remove(name)
         finally:
-            lock.release()
+            lease.release()
         self.settle(supersedes)
 
     def unfinished(self) -> list[UnfinishedCommand]:
         """Commands that were cut, oldest first. Raises StorageError."""
-        found = [entry for name, entry in self._all().items() if not self._is_running(name)]
+        free = {name for name in self._all() if not self._is_running(name)}
+        # A command that ends removes its row first.
+        found = [entry for name, entry in self._all().items() if name in free]
         return sorted(found, key=lambda entry: (entry.since, entry.command))
 
     def lost_at(self) -> datetime | None:
@@ -115,64 +115,43 @@ class UnfinishedCommands:
 
     def settle(self, commands: Collection[str]) -> None:
         """Remove commands that are no longer owed, because another one did what they were to do. Raises StorageError."""
-        for name, entry in self._all().items() if commands else ():
-            if entry.command in commands and not self._is_running(name):
-                self._remove(name)
+        if not commands:
+            return
+        with self._locks.hold("commands"):
+            for name, entry in self._all().items():
+                if entry.command in commands and not self._is_running(name):
+                    self._remove(name)
 
-    def _begin(self, command: str, portals: Collection[str]) -> tuple[str, FileLock, UnfinishedCommand, bool]:
+    def _begin(self, command: str, portals: Collection[str]) -> tuple[str, Lease, UnfinishedCommand, bool]:
         while True:
-            with self._alone():
+            with self._locks.hold("commands"):
                 found = next(((name, one) for name, one in self._all().items() if one.command == command), None)
                 since = datetime.now(UTC).replace(microsecond=0)
                 new = UnfinishedCommand(command=command, portals=tuple(portals), since=since)
                 name, entry = found or (secrets.token_hex(8), new)
-                lock = self._lock_of(name)
-                try:
-                    lock.acquire(blocking=False)
-                except Timeout:
-                    pass
-                else:
+                if lease := self._locks.take(_lock(name)):
                     try:
                         if found is None:
                             self._database.write(lambda connection: _put(connection, name, entry))  # noqa: B023 - at once
                     except BaseException:
-                        lock.release()
-                        self._remove_lock(name)
+                        lease.release()
                         raise
-                    return name, lock, entry, found is not None
-            with storage_errors(self._locks, "wait for the same command in"), lock:
+                    return name, lease, entry, found is not None
+            with self._locks.hold(_lock(name)):
                 pass  # The process that ran the same command has ended.
 
     def _remove(self, name: str) -> None:
-        with self._alone():
-            self._database.write(lambda connection: connection.execute(delete(COMMANDS).where(COMMANDS.c.name == name)))
-            self._remove_lock(name)
+        self._database.write(lambda connection: connection.execute(delete(COMMANDS).where(COMMANDS.c.name == name)))
 
     def _all(self) -> dict[str, UnfinishedCommand]:
         return self._database.read(_all)
 
     def _is_running(self, name: str) -> bool:
-        # Alone, so that no command is removed meanwhile: trying a lock would make its file again.
-        with self._alone():
-            if name not in self._all():
-                return False
-            try:
-                with self._lock_of(name).acquire(blocking=False):
-                    return False
-            except Timeout:
-                return True
+        return self._locks.is_held(_lock(name))
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with storage_errors(self._locks, "look at the commands that run in"), locked(self._locks / "commands.lock"):
-            yield
 
-    def _lock_of(self, name: str) -> FileLock:
-        return FileLock(self._locks / f"command-{name}.lock", mode=0o600, thread_local=False)
-
-    def _remove_lock(self, name: str) -> None:
-        with suppress(OSError):  # The command is done all the same, and the name of the lock tells nothing.
-            (self._locks / f"command-{name}.lock").unlink(missing_ok=True)
+def _lock(name: str) -> str:
+    return f"command-{name}"
 
 
 def _all(connection: Connection) -> dict[str, UnfinishedCommand]:

@@ -26,7 +26,7 @@ from pathlib import Path
 import duckdb
 
 from planday_io.errors import DamagedSliceError, PublicationError, StorageError
-from planday_io.files import locked, replacing, storage_errors, sweep
+from planday_io.files import replacing, storage_errors, sweep
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
@@ -93,7 +93,7 @@ def publish(
     """
     began = time.monotonic()
     try:
-        with locked(installation.state.folder / "locks" / "publish.lock"):
+        with installation.state.locks.hold("publish"):
             publisher = _Publisher(
                 installation,
                 accepts_loss=rebuild and not removed_portal,
