@@ -44,7 +44,7 @@ def build_definitions(path: Path) -> dg.Definitions:
             *build_sensors(installation),
             build_freshness_sensor(installation),
             build_alert_sensor(config, definitions_fault),
-            build_housekeeping_sensor(config),
+            build_housekeeping_sensor(installation),
         ],
         resources={"planday": PlandayPortals(config_path=str(config.file))},
         executor=_IN_PROCESS,

@@ -18,9 +18,9 @@ import dagster as dg
 from pipelines.edges import noting
 from pipelines.resources import SCHEDULE_TAG
 from pipelines.schedules import schedule_names
-from planday_io.catalogue import CATALOGUE
-from planday_io.config import Config, load_config
+from planday_io.config import Config
 from planday_io.files import sweep, sweep_marks
+from planday_io.lake.installation import Installation
 from planday_io.state import State
 from planday_io.state.records import files_set_aside
 from planday_io.warehouse.ledger import runs_shown
@@ -40,7 +40,7 @@ class Cleaned:
     files: int
 
 
-def build_housekeeping_sensor(config: Config) -> dg.SensorDefinition:
+def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition:
     """Cleans up every ten minutes."""
 
     @dg.sensor(
@@ -51,8 +51,8 @@ def build_housekeeping_sensor(config: Config) -> dg.SensorDefinition:
         "warehouse shows, and temporary files of killed processes.",
     )
     def housekeeping(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        with noting(config, "sensor housekeeping"):
-            done = clean(load_config(config.file, CATALOGUE), context.instance, datetime.now(UTC))
+        with noting(installation.config, "sensor housekeeping"):
+            done = clean(installation.reloaded().config, context.instance, datetime.now(UTC))
         return dg.SkipReason(f"removed {done.runs} runs and {done.files} temporary files")
 
     return housekeeping

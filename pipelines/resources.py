@@ -16,14 +16,13 @@ from pipelines.progress import PUBLISHED
 from pipelines.publication import publish_pending
 from pipelines.steps import OpenSteps
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import Config, load_config
+from planday_io.config import Config
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.files import close_to_others
 from planday_io.lake.installation import Installation
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import failure_of
-from planday_io.state import State
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
@@ -46,7 +45,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     config_path: str
-    _config: Config = PrivateAttr()
+    _installation: Installation = PrivateAttr()
     _run_id: str = PrivateAttr()
     _batch: str | None = PrivateAttr(default=None)
     _started_by: str = PrivateAttr(default="")
@@ -59,12 +58,12 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Read the configuration as it is now and mark the run with its process."""
-        self._config = load_config(Path(self.config_path), CATALOGUE)
-        close_to_others(self._config.state)
+        self._installation = Installation.load(Path(self.config_path), CATALOGUE)
+        close_to_others(self._installation.config.state)
         self._run_id = context.run.run_id if context.run else ""
         self._started_at = datetime.now(UTC)
         if context.instance and context.run:
-            context.instance.add_run_tags(context.run.run_id, liveness.process_tags(self._config.state))
+            context.instance.add_run_tags(context.run.run_id, liveness.process_tags(self._installation.config.state))
             # Runs of one backfill, of one tick or of one command share what they fan out over.
             self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
             self._started_by = _started_by(context.run.tags)
@@ -96,7 +95,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             if self._is_own_writer:
                 lake.writers.end(self._writer)
                 # The configuration as it is now: a policy may have become stricter since the run began.
-                done = publish_pending(Installation.load(Path(self.config_path), CATALOGUE), run_id=self._run_id)
+                done = publish_pending(self._installation.reloaded(), run_id=self._run_id)
                 if (published := PUBLISHED.get()) is not None:
                     published.append(done)
         return done
@@ -104,7 +103,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Take down what was written: for the log of runs, and that it fails no longer."""
         with self._noting():
-            State(self._config.state).failures.resolve(portal, [report.table for report in reports], month)
+            self._installation.state.failures.resolve(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
         run.portal_id = self.session(portal).connection.portal_id
         for report in reports:
@@ -131,9 +130,9 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         run.failures[tables[0]] = str(error)
         now = datetime.now(UTC)
         # Nobody waits for a portal that was taken out.
-        for_alerts = (*tables, *left_out) if portal in self._config.portals else ()
+        for_alerts = (*tables, *left_out) if portal in self._installation.config.portals else ()
         with self._noting():
-            State(self._config.state).failures.record(
+            self._installation.state.failures.record(
                 failure_of(error, portal=portal, table=table, month=month, run_id=self._run_id, now=now)
                 for table in for_alerts
             )
@@ -159,15 +158,17 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     def _lake(self) -> Lake:
-        return Lake(self._config.lake, State(self._config.state), self._writer)
+        return Lake(self._installation.config.lake, self._installation.state, self._writer)
 
     def session(self, portal: str) -> PortalSession:
         """The session of a portal in this run. Raises ConfigError where it is not configured any more."""
-        if portal not in self._config.portals:
-            raise ConfigError(f"portal '{portal}' is not in {self._config.file.name} any more: nothing was read")
+        if portal not in self._installation.config.portals:
+            raise ConfigError(
+                f"portal '{portal}' is not in {self._installation.config.file.name} any more: nothing was read"
+            )
         if portal not in self._sessions:
             self._sessions[portal] = PortalSession(
-                Installation(self._config, CATALOGUE),
+                self._installation,
                 portal,
                 run_id=self._run_id,
                 batch=self._batch,
@@ -183,7 +184,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def config(self) -> Config:
         """The configuration this run began with."""
-        return self._config
+        return self._installation.config
 
 
 def _started_by(tags: Mapping[str, str]) -> str:
