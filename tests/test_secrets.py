@@ -162,7 +162,7 @@ def test_an_env_file_without_lines_leaves_the_environment(
     monkeypatch.setenv("PLAIN", TOKEN)
     (tmp_path / ".env").write_bytes(data)
     assert read(tmp_path, env="PLAIN") == TOKEN
-    assert shadowed(configured(tmp_path)) == []
+    assert shadowed(configured(tmp_path)) == {}
     assert "TOKEN is missing" not in refusal(tmp_path, env="ELSE")
     assert f"write ELSE=... into {tmp_path / '.env'}" in refusal(tmp_path, env="ELSE")
 
@@ -209,7 +209,7 @@ def test_the_file_counts_where_the_environment_is_stale(tmp_path: Path, monkeypa
         monkeypatch.setenv(name, value)
     (tmp_path / ".env").write_text("PLAIN=new\nEMPTY=\nSAME='same'\n")
     assert [read(tmp_path, env=name) for name in ("PLAIN", "EMPTY", "ABSENT")] == ["new", "set", "set"]
-    assert shadowed(configured(tmp_path)) == ["PLAIN"]
+    assert [*shadowed(configured(tmp_path))] == ["PLAIN"]
     (tmp_path / ".env").write_text("PLAIN=newer\n")
     assert read(tmp_path, env="PLAIN") == "newer"
     (tmp_path / ".env").unlink()
@@ -293,7 +293,7 @@ def test_the_folder_that_dagster_started_in_counts(tmp_path: Path, monkeypatch: 
     assert read(home, env="PLAIN") == "mistyped"
     (here / ".env").write_text("PLAIN=fixed\n")
     assert read(home, env="PLAIN") == "fixed"
-    assert shadowed(configured(home)) == ["PLAIN"]
+    assert [*shadowed(configured(home))] == ["PLAIN"]
     (here / ".env").write_bytes("# K\xf8benhavn\nPLAIN=other\n".encode("latin-1"))
     assert read(home, env="PLAIN") == "mistyped", "Dagster does not read it either"
     (home / ".env").write_text("PLAIN=home\n")

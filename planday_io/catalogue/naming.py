@@ -1,15 +1,6 @@
-"""Converts Planday's names to column names and back: `dateTimeModified` is `date_time_modified`."""
+"""Converts column names to Planday's: `date_time_modified` is `dateTimeModified`."""
 
 from __future__ import annotations
-
-import re
-
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-
-
-def snake_case(member: str) -> str:
-    """The column name of a JSON member: `cellPhoneCountryCode` -> `cell_phone_country_code`."""
-    return _HUMP.sub("_", member).lower()
 
 
 def camel_case(column: str) -> str:

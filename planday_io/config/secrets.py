@@ -82,13 +82,8 @@ def read_client_id(client_id: SecretRef | str, *, home: Path, portal: str) -> st
     return read_secret(client_id, home=home, what=f"the client id of portal '{portal}'")
 
 
-def shadowed(config: Config) -> list[str]:
-    """Names that the environment and a `.env` set to different values: the file's value counts."""
-    return [*_shadows(config)]
-
-
-def _shadows(config: Config) -> dict[str, Path]:
-    """`shadowed`, with the file of each."""
+def shadowed(config: Config) -> dict[str, Path]:
+    """Names that the environment and a `.env` set to different values, with the file: its value counts."""
     found: dict[str, Path] = {}
     for ref in dict.fromkeys(_references(config)):
         set_to = trimmed(os.environ.get(ref.env or "", ""))
@@ -111,7 +106,7 @@ def remarks(config: Config) -> list[str]:
     found = [
         f"{name} is in the environment and, with another value, in {place}: that of the file counts. To use the "
         "environment's, remove the line"
-        for name, place in _shadows(config).items()
+        for name, place in shadowed(config).items()
     ]
     if encoding := unreadable_for_dagster(config):
         kind = "not UTF-8" if encoding == "unknown" else encoding
