@@ -32,6 +32,10 @@ WRITER_TAG = ".dagster/planday_writer"
 STARTED_BY_TAG = "planday/started_by"
 SCHEDULE_TAG = "planday/schedule"
 BATCH_TAG = "planday/batch"
+REBUILD_TAG = "planday/rebuild"
+"""A run with it writes a new warehouse from the whole lake."""
+COMPARE_ALL_TAG = "planday/compare_all"
+"""A run with it compares every slice with the warehouse, not only those known to have changed."""
 BACKFILL_TAG = "dagster/backfill"
 
 
@@ -52,6 +56,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     _started_at: datetime = PrivateAttr()
     _writer: str = PrivateAttr(default="")
     _is_own_writer: bool = PrivateAttr(default=True)
+    _rebuilds: bool = PrivateAttr(default=False)
+    _compares_all: bool = PrivateAttr(default=False)
     _steps: OpenSteps = PrivateAttr()
     _runs: dict[str, Run] = PrivateAttr(default_factory=dict)
     _sessions: dict[str, PortalSession] = PrivateAttr(default_factory=dict)
@@ -68,6 +74,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
             self._started_by = _started_by(context.run.tags)
             self._writer = context.run.tags.get(WRITER_TAG, "")
+            self._rebuilds = context.run.tags.get(REBUILD_TAG) == "true"
+            self._compares_all = context.run.tags.get(COMPARE_ALL_TAG) == "true"
             self._steps = OpenSteps.of(context.run, context.instance)
         self._is_own_writer = not self._writer
         if self._is_own_writer:
@@ -95,7 +103,12 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             if self._is_own_writer:
                 lake.writers.end(self._writer)
                 # The configuration as it is now: a policy may have become stricter since the run began.
-                done = publish_pending(self._installation.reloaded(), run_id=self._run_id)
+                done = publish_pending(
+                    self._installation.reloaded(),
+                    rebuild=self._rebuilds,
+                    compare_all=self._compares_all,
+                    run_id=self._run_id,
+                )
                 if (published := PUBLISHED.get()) is not None:
                     published.append(done)
         return done

@@ -119,7 +119,7 @@ def test_undo_ends_a_forget_that_was_cut(installed: Installation) -> None:
     assert not owed(planday)
 
 
-def test_forgetting_a_portal_cut_anywhere(installed: Installation) -> None:
+def test_forgetting_a_portal_cut_anywhere(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     uncut = copy_of(installed)
     with counting(uncut.folder) as whole:
         forget_portal(uncut.installation, "oslo")
@@ -133,7 +133,9 @@ def test_forgetting_a_portal_cut_anywhere(installed: Installation) -> None:
         planday.edit_config("  oslo:", "  renamed:")
         (told,) = incidents(planday)
         assert told.portal == "-installation"
-        assert forget_portal_command(planday.config, "oslo", terminal(), as_json=True) == 0
+        monkeypatch.setenv("DAGSTER_HOME", str(planday.folder))
+        monkeypatch.chdir(planday.folder)
+        assert forget_portal_command(planday.installation, "oslo", terminal(), as_json=True) == 0
         assert not owed(planday)
         assert not [key for key in planday.lake.slices() if key.portal == "oslo"]
         assert planday.query("SELECT DISTINCT portal FROM hr.employees") == [("london",)]

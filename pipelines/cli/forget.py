@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 
 from rich.console import Console
 
 from pipelines.cli.console import print_rows
+from pipelines.cli.publishing import report_without_run
 from planday_io.config.values import nearest
 from planday_io.errors import ConfigError
 from planday_io.lake.installation import Installation
@@ -17,7 +19,7 @@ from planday_io.privacy import erasure as forgetting
 def forget_person(installation: Installation, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
     """Forget a person. Returns the exit code: 1 where a value is still found somewhere."""
     _known(installation, portal)
-    done = forgetting.forget_person(installation, portal, employee)
+    done = forgetting.forget_person(installation, portal, employee, partial(report_without_run, installation))
     if as_json:
         console.print_json(json.dumps(asdict(done)))
         return 1 if done.places else 0
@@ -50,7 +52,7 @@ def forget_person(installation: Installation, portal: str, employee: int, consol
 def remember_person(installation: Installation, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
     """Take a person off the list. Returns the exit code."""
     _known(installation, portal)
-    was = forgetting.remember_person(installation, portal, employee)
+    was = forgetting.remember_person(installation, portal, employee, partial(report_without_run, installation))
     if as_json:
         console.print_json(json.dumps({"was_forgotten": was}))
     elif was:
@@ -69,7 +71,7 @@ def remember_person(installation: Installation, portal: str, employee: int, cons
 def forget_portal(installation: Installation, portal: str, console: Console, *, as_json: bool) -> int:
     """Remove a portal. Returns the exit code."""
     _known(installation, portal)
-    removed = forgetting.forget_portal(installation, portal)
+    removed = forgetting.forget_portal(installation, portal, partial(report_without_run, installation))
     if as_json:
         console.print_json(json.dumps({"removed": removed}))
         return 0

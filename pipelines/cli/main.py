@@ -223,14 +223,14 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Bring the warehouse up to date with the lake."""
+    from pipelines.cli import publishing
     from pipelines.cli.console import remarks
-    from pipelines.publication import publish_pending
     from planday_io.state import REBUILD
 
     installation = current_installation()
     config = installation.config
     with installation.state.commands.carry_out(REBUILD) if rebuild else nullcontext():
-        done = publish_pending(installation, rebuild=rebuild, compare_all=True)
+        done = publishing.publish(installation, rebuild=rebuild)
     if as_json:
         told = {"notices": done.notices, "problems": {str(key): str(error) for key, error in done.problems.items()}}
         typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild, **told}))

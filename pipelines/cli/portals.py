@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ def rename(
     """
     from pipelines.alerting import under_way
     from pipelines.cli.instance import open_instance
+    from pipelines.cli.publishing import report_without_run
     from pipelines.liveness import end_dead_runs
     from planday_io.errors import PlandayError
     from planday_io.onboarding.renaming import rename_portal
@@ -41,7 +43,7 @@ def rename(
                     f"run {run_id} of portal '{portal}' is queued or in progress, and nothing was renamed: wait for it (a "
                     "queued run needs the daemon), or cancel it in the Dagster UI, under Runs"
                 )
-        done = rename_portal(installation, old, new)
+        done = rename_portal(installation, old, new, partial(report_without_run, installation))
     file = config.file.name
     typer.echo(
         f"Portal '{old}' is '{new}' from now on: {done.slices} slices were moved, and nothing was read from Planday."

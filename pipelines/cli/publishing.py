@@ -1,16 +1,41 @@
-"""Publishing from a command, as a run of the warehouse: Dagster shows it, with what it published or why it failed."""
+"""Publications of commands, where Dagster shows them: as a run of the warehouse, or as events of a command that is no run."""
 
 from __future__ import annotations
 
 import dagster as dg
+import typer
 
+from pipelines.cli.instance import open_instance
+from pipelines.definitions import checked_definitions
+from pipelines.liveness import process_tags
 from pipelines.progress import PUBLISHED
 from pipelines.publication import publish_pending
+from pipelines.reporting import events_of
+from pipelines.resources import COMPARE_ALL_TAG, REBUILD_TAG, STARTED_BY_TAG
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from pipelines.warehouse import warehouse_keys
-from planday_io.errors import PublicationError
+from planday_io.errors import PlandayError, PublicationError
 from planday_io.lake.installation import Installation
 from planday_io.warehouse import Publication
+
+
+def publish(installation: Installation, *, rebuild: bool) -> Publication:
+    """What `planday publish` does: compare every slice, and publish what changed.
+
+    Raises:
+        ConfigError: DAGSTER_HOME is no folder, or Dagster refuses the configuration.
+        PublicationError: the warehouse is as it was before.
+    """
+    config = installation.config
+    job = checked_definitions(config.file).resolve_implicit_global_asset_job_def()
+    tags = {STARTED_BY_TAG: "planday publish", COMPARE_ALL_TAG: "true", **process_tags(config.state)}
+    tags |= {REBUILD_TAG: "true"} if rebuild else {}
+    try:
+        instance = open_instance(config)
+    except DagsterStorageError:
+        return publish_pending(installation, rebuild=rebuild, compare_all=True)
+    with instance:
+        return publish_as_run(installation, instance, job, tags)
 
 
 def publish_as_run(
@@ -33,11 +58,23 @@ def publish_as_run(
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
     except DagsterStorageError:
-        return done[0] if done else publish_pending(installation)
+        if done:
+            return done[0]
+        return publish_pending(installation, rebuild=REBUILD_TAG in tags, compare_all=COMPARE_ALL_TAG in tags)
     finally:
         PUBLISHED.reset(token)
     if done:
         return done[0]
     failed = next((event.step_failure_data for event in result.all_events if event.is_step_failure), None)
-    told = failed.user_failure_data.description if failed and failed.user_failure_data else None
-    raise PublicationError(told or f"{installation.config.warehouse} was not renewed; see run {result.run_id}")
+    reason = failed.user_failure_data.description if failed and failed.user_failure_data else None
+    raise PublicationError(reason or f"{installation.config.warehouse} was not renewed; see run {result.run_id}")
+
+
+def report_without_run(installation: Installation, done: Publication) -> None:
+    """Report what a command published that is no run. Where Dagster cannot be used, the command only says so."""
+    try:
+        with open_instance(installation.config) as instance, dagster_storage():
+            for event in events_of(installation.config, done):
+                instance.report_runless_asset_event(event)
+    except PlandayError as error:
+        typer.echo(f"planday: the Dagster UI does not show this publication: {error}", err=True)

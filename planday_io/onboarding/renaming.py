@@ -28,7 +28,7 @@ from planday_io.lake.published import lost_text
 from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.onboarding.editing import replace_text, text_with_key
-from planday_io.warehouse import publish
+from planday_io.warehouse import Report, publish, unreported
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,16 @@ def command(old: str, new: str) -> str:
     return f"planday portals rename {old} {new}"
 
 
-def rename_portal(installation: Installation, old: str, new: str) -> Renaming:
+def rename_portal(installation: Installation, old: str, new: str, report: Report = unreported) -> Renaming:
     """Give a portal another key, in the lake, the state folder, portals.yaml and the warehouse.
 
     No run of either key may be under way. One that begins meanwhile is refused.
 
     Args:
         installation: the installation. It holds the old key, or the new one already.
-        catalogue: the tables there are.
         old: the key until now.
         new: the key from now on.
+        report: gets what was published.
 
     Raises:
         ConfigError: it cannot be done. Nothing was changed.
@@ -85,7 +85,7 @@ def rename_portal(installation: Installation, old: str, new: str) -> Renaming:
         moved = _move(installation, old, new)
         if text is not None:
             replace_text(config.file, text)
-        publish(installation, rebuild=True, removed_portal=old)
+        report(publish(installation, rebuild=True, removed_portal=old))
         end_rename(config.lake, old, new)
     return Renaming(moved, edited=text is not None)
 

@@ -28,7 +28,7 @@ from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import REBUILD
 from planday_io.state.unfinished import Work
-from planday_io.warehouse import publish
+from planday_io.warehouse import Report, publish, unreported
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.place import Place
 
@@ -73,7 +73,7 @@ def command(portal: str, employee_id: int | None = None, *, undo: bool = False) 
     return f"planday forget --portal {portal}{person}{' --undo' if undo else ''}"
 
 
-def forget_person(installation: Installation, portal: str, employee_id: int) -> Forgetting:
+def forget_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> Forgetting:
     """Forget a person of a portal, in the lake and in the warehouse. Doing it twice does no harm.
 
     Returns:
@@ -89,10 +89,10 @@ def forget_person(installation: Installation, portal: str, employee_id: int) -> 
         ) as work,
         storage_errors(installation.config.lake, f"forget a person of portal '{portal}' in"),
     ):
-        return _forget_person(installation, portal, employee_id, work)
+        return _forget_person(installation, portal, employee_id, work, report)
 
 
-def _forget_person(installation: Installation, portal: str, employee_id: int, work: Work) -> Forgetting:
+def _forget_person(installation: Installation, portal: str, employee_id: int, work: Work, report: Report) -> Forgetting:
     config, catalogue = installation.config, installation.catalogue
     lake = installation.lake
     lake.require()
@@ -115,7 +115,7 @@ def _forget_person(installation: Installation, portal: str, employee_id: int, wo
             work.reach(_OWN_RECORDS)
         _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
     sweep(config.lake, deep=True)
-    _republish(installation)
+    _republish(installation, report)
     everything = values.names | values.notes
     done.values = len(everything)
     scanned = scan(installation, everything)
@@ -123,7 +123,7 @@ def _forget_person(installation: Installation, portal: str, employee_id: int, wo
     return done
 
 
-def remember_person(installation: Installation, portal: str, employee_id: int) -> bool:
+def remember_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> bool:
     """Forget a person no longer: what is read from now on holds them again. Returns whether they were forgotten."""
     config = installation.config
     PortalIdentities(config).refuse_while_renamed(portal)
@@ -132,11 +132,11 @@ def remember_person(installation: Installation, portal: str, employee_id: int) -
     ) as work:
         was = ForgottenPeople(config.lake, installation.state).remove(portal, employee_id)
         if was or work.is_resumed:
-            _republish(installation)
+            _republish(installation, report)
     return was or work.is_resumed
 
 
-def forget_portal(installation: Installation, portal: str) -> dict[str, int]:
+def forget_portal(installation: Installation, portal: str, report: Report = unreported) -> dict[str, int]:
     """Remove everything of a portal from lake, state and warehouse. Returns table -> slices removed.
 
     The portal need not be in the configuration any more. It is owed until it is done, see `planday_io.state.unfinished`.
@@ -150,10 +150,10 @@ def forget_portal(installation: Installation, portal: str) -> dict[str, int]:
         journal.carry_out(command(portal), [portal], supersedes=others),
         storage_errors(installation.config.lake, doing),
     ):
-        return _forget_portal(installation, portal)
+        return _forget_portal(installation, portal, report)
 
 
-def _forget_portal(installation: Installation, portal: str) -> dict[str, int]:
+def _forget_portal(installation: Installation, portal: str, report: Report) -> dict[str, int]:
     config = installation.config
     lake = installation.lake
     lake.require()
@@ -170,7 +170,7 @@ def _forget_portal(installation: Installation, portal: str) -> dict[str, int]:
     installation.state.forget_portal(portal)
     ForgottenPeople(config.lake, installation.state).drop(portal)
     sweep(config.lake, deep=True)
-    _republish(installation, portal)
+    _republish(installation, report, portal)
     return removed
 
 
@@ -389,8 +389,8 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
     return rows, emptied
 
 
-def _republish(installation: Installation, portal: str = "") -> None:
+def _republish(installation: Installation, report: Report, portal: str = "") -> None:
     with installation.state.locks.hold("publish"):
         sweep(installation.config.warehouse.parent)
-    publish(installation, forgetting=True, removed_portal=portal)
+    report(publish(installation, forgetting=True, removed_portal=portal))
     installation.state.commands.settle([REBUILD])
