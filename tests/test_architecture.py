@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -20,6 +21,9 @@ LAYERS = (
     ("privacy", "onboarding", "reports"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names} | {"__init__": len(LAYERS)}
+
+STRANGERS = {"duckdb", "httpx", "numpy", "pandas", "pyarrow", "sqlalchemy", "sqlite3"}
+"""What only the library speaks."""
 
 
 def imports(path: Path) -> set[str]:
@@ -82,9 +86,15 @@ def test_there_is_no_circle() -> None:
 
 
 def test_pipelines_speak_dagster_only() -> None:
+    """Dagster's storage is made of SQLAlchemy and SQLite, so the module that derives from it is."""
     for module, imported in modules("pipelines").items():
-        strangers = {name.split(".")[0] for name in imported} & {"httpx", "pandas", "pyarrow"}
-        assert not strangers, module
+        strangers = {name.split(".")[0] for name in imported} & STRANGERS
+        assert not strangers or module == "pipelines.storage", module
+
+
+def test_the_linter_forbids_the_same() -> None:
+    banned = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["flake8-tidy-imports"]
+    assert {*banned["banned-api"]} == STRANGERS
 
 
 def test_no_test_imports_a_test_module() -> None:
