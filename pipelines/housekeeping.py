@@ -19,7 +19,7 @@ from pipelines.edges import noting
 from pipelines.resources import SCHEDULE_TAG
 from pipelines.schedules import schedule_names
 from planday_io.config import Config
-from planday_io.files import sweep, sweep_marks
+from planday_io.files import sweep
 from planday_io.lake.installation import Installation
 from planday_io.state import State
 from planday_io.state.records import files_set_aside
@@ -60,9 +60,7 @@ def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition
 
 def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleaned:
     """Remove what nobody needs any more. Raises StorageError."""
-    files = sum(sweep(folder, deep=True) for folder in (config.lake, config.state))
-    files += sweep(config.warehouse.parent) + sweep_marks(State(config.state).folder / "processes")
-    files += State(config.state).locks.sweep()
+    files = sweep(config.lake, deep=True) + sweep(config.warehouse.parent) + State(config.state).sweep()
     files += _old_damaged_files(config.state, now)
     return Cleaned(_old_runs(config, instance, now), files)
 

@@ -1,19 +1,19 @@
 """Telling runs whose process was killed from running ones, so that they block nobody (docs/decisions.md#dagster).
 
 After SIGKILL an in-process run stays STARTED for ever and its portal's runs stay queued behind it. So each run is tagged
-with the mark of its process, a locked file in the state folder, and whoever looks next ends those whose mark is free.
+with the lease of its process, and whoever looks next ends those whose lease is free.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import dagster as dg
 
-from planday_io.files import is_process_alive, mark_process
+from planday_io.state import State
 
 # Tags that begin with .dagster/ are kept out of the UI: they are for machines.
-PROCESS = ".dagster/planday_process"
+LEASE = ".dagster/planday_lease"
+OLD_PROCESS = ".dagster/planday_process"
+"""Of runs that a version before began. It would end those of this one if they had the same tag, so they have another."""
 _ACTIVE = [
     # `planday sync` marks a run when it makes it: it may be killed before the run has begun.
     dg.DagsterRunStatus.NOT_STARTED,
@@ -23,28 +23,28 @@ _ACTIVE = [
 ]
 
 
-def process_tags(state: Path) -> dict[str, str]:
+def process_tags(state: State) -> dict[str, str]:
     """The tags of a run in this process. Raises StorageError."""
-    return {PROCESS: mark_process(state / "processes")}
+    return {LEASE: state.runs.process()}
 
 
-def end_dead_runs(instance: dg.DagsterInstance, state: Path) -> list[str]:
+def end_dead_runs(instance: dg.DagsterInstance, state: State) -> list[str]:
     """Fail the runs whose process is gone.
 
     Args:
         instance: Dagster's.
-        state: the installation's state folder.
+        state: of the installation.
 
     Returns:
         Ids of the runs that were ended.
 
     Raises:
-        StorageError: the marks cannot be looked at.
+        StorageError: the leases cannot be looked at.
     """
     ended = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_ACTIVE)):
-        mark = run.tags.get(PROCESS)
-        if mark is None or is_process_alive(state / "processes", mark):
+        lease = run.tags.get(LEASE) or run.tags.get(OLD_PROCESS)
+        if lease is None or state.runs.is_alive(lease):
             continue
         instance.report_run_failed(
             run, "The process of this run was killed. What it had read completely is kept; run it again."

@@ -23,6 +23,7 @@ from planday_io.lake.installation import Installation
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import failure_of
+from planday_io.state import Lease
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
@@ -55,7 +56,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     _started_by: str = PrivateAttr(default="")
     _started_at: datetime = PrivateAttr()
     _writer: str = PrivateAttr(default="")
-    _is_own_writer: bool = PrivateAttr(default=True)
+    _lease: Lease | None = PrivateAttr(default=None)
     _rebuilds: bool = PrivateAttr(default=False)
     _compares_all: bool = PrivateAttr(default=False)
     _steps: OpenSteps = PrivateAttr()
@@ -69,7 +70,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._run_id = context.run.run_id if context.run else ""
         self._started_at = datetime.now(UTC)
         if context.instance and context.run:
-            context.instance.add_run_tags(context.run.run_id, liveness.process_tags(self._installation.config.state))
+            context.instance.add_run_tags(context.run.run_id, liveness.process_tags(self._installation.state))
             # Runs of one backfill, of one tick or of one command share what they fan out over.
             self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
             self._started_by = _started_by(context.run.tags)
@@ -77,14 +78,14 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._rebuilds = context.run.tags.get(REBUILD_TAG) == "true"
             self._compares_all = context.run.tags.get(COMPARE_ALL_TAG) == "true"
             self._steps = OpenSteps.of(context.run, context.instance)
-        self._is_own_writer = not self._writer
-        if self._is_own_writer:
-            self._writer = self._lake().writers.begin()
+        if not self._writer:
+            self._lease = self._installation.state.runs.begin()
+            self._writer = self._lease.name
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """Nothing more is written. Nothing else happens here: Dagster calls a run a success whatever is raised here."""
-        if self._is_own_writer:
-            self._lake().writers.end(self._writer)
+        if self._lease:
+            self._lease.release()
 
     def end_run(self) -> Publication | None:
         """Log the run, and publish what it wrote; None where the command that it belongs to publishes.
@@ -100,8 +101,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 log_run(lake, run, datetime.now(UTC))
         finally:
             done = None
-            if self._is_own_writer:
-                lake.writers.end(self._writer)
+            if self._lease:
+                self._lease.release()
                 # The configuration as it is now: a policy may have become stricter since the run began.
                 done = publish_pending(
                     self._installation.reloaded(),

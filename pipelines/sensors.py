@@ -17,7 +17,6 @@ from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
 from pipelines.resources import BATCH_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
-from planday_io.config import Config
 from planday_io.config.grid import grid_months
 from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
@@ -38,10 +37,10 @@ _AT_ONCE = 12
 
 def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
     """The sensors; all are on from the start."""
-    return [_dead_runs(installation.config), _unpublished_slices(installation), _changed_months(installation)]
+    return [_dead_runs(installation), _unpublished_slices(installation), _changed_months(installation)]
 
 
-def _dead_runs(config: Config) -> dg.SensorDefinition:
+def _dead_runs(installation: Installation) -> dg.SensorDefinition:
     @dg.sensor(
         name="dead_runs",
         minimum_interval_seconds=30,
@@ -49,8 +48,8 @@ def _dead_runs(config: Config) -> dg.SensorDefinition:
         description="Fails runs whose process was killed, so that runs of the same portal behind them begin.",
     )
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        with noting(config, "sensor dead_runs"):
-            ended = end_dead_runs(context.instance, config.state)
+        with noting(installation.config, "sensor dead_runs"):
+            ended = end_dead_runs(context.instance, installation.state)
         return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
 
     return dead_runs

@@ -271,51 +271,6 @@ def _remove(path: Path) -> int:
     return 1
 
 
-_MARK = re.compile(r"[0-9]+-[0-9a-f]{16}")
-
-_MARKS: dict[tuple[int, Path], tuple[str, FileLock]] = {}
-
-
-def mark_process(folder: Path) -> str:
-    """Mark in `folder` that this process lives, and return the mark's name.
-
-    The mark is a locked file, so it holds between containers that share a volume, whose host names and process ids say
-    nothing about each other. Raises StorageError.
-    """
-    place = (os.getpid(), folder)
-    if place not in _MARKS:
-        name = f"{os.getpid()}-{secrets.token_hex(8)}"
-        with storage_errors(folder, "mark a process in"):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = acquire(folder / name)
-        _MARKS[place] = (name, lock)
-    return _MARKS[place][0]
-
-
-def sweep_marks(folder: Path) -> int:
-    """Remove the marks of processes that ended. Returns how many. Raises StorageError."""
-    marks = [file.name for file in folder.glob("*-*") if _MARK.fullmatch(file.name)]
-    return sum(not is_process_alive(folder, mark) for mark in marks)
-
-
-def is_process_alive(folder: Path, mark: str) -> bool:
-    """Whether the process of a mark lives; the mark of one that does not is removed. Raises StorageError."""
-    if _MARKS.get((os.getpid(), folder), ("",))[0] == mark:
-        return True
-    if not _MARK.fullmatch(mark):
-        return False  # of a note that is damaged
-    file = folder / mark
-    with storage_errors(folder, "look at the marks of processes in"):
-        if not file.exists():
-            return False
-        try:
-            with FileLock(file, mode=_PRIVATE, blocking=False, thread_local=False):
-                file.unlink(missing_ok=True)
-        except Timeout:
-            return True
-    return False
-
-
 @contextmanager
 def storage_errors(place: Path, doing: str) -> Iterator[None]:
     """Turn an OSError into a StorageError that says what to do. `doing` is a verb phrase: "write the slice in"."""

@@ -72,16 +72,15 @@ def ready(planday: Installation) -> dict[str, pa.Table]:
 def test_readers_see_one_state_each_and_no_error(planday: Installation, ready: dict[str, pa.Table]) -> None:
     command = [sys.executable, "-c", READER, str(planday.config.warehouse), str(QUERIES), json.dumps(TABLES)]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
-    writers = planday.lake.writers
     published = 0
     while published < PUBLICATIONS or reader.poll() is None:
         published += 1
         rows = {name: table.slice(0, 1 + published % table.num_rows) for name, table in ready.items()}
-        with writers.writing() as writer:
-            write_run(planday.config, f"run {published}", rows, TABLES[:2], writer)
+        with planday.state.runs.begin() as lease:
+            write_run(planday.config, f"run {published}", rows, TABLES[:2], lease.name)
             # Another run ends in the middle of this one, and publishes.
             planday.publish()
-            write_run(planday.config, f"run {published}", rows, TABLES[2:], writer)
+            write_run(planday.config, f"run {published}", rows, TABLES[2:], lease.name)
         planday.publish()
     out, error = reader.communicate(timeout=300)
     assert reader.returncode == 0, error
@@ -96,12 +95,12 @@ def test_one_run_s_tables_appear_together(planday: Installation, ready: dict[str
     def shown() -> set[str]:
         return {run for (run,) in planday.query(f"SELECT run_id FROM sync.slices WHERE table_name IN {TABLES}")}
 
-    with planday.lake.writers.writing() as writer:
-        write_run(planday.config, "run 1", ready, TABLES[:2], writer)
+    with planday.state.runs.begin() as lease:
+        write_run(planday.config, "run 1", ready, TABLES[:2], lease.name)
         assert planday.publish().slices == 0
         assert shown() == {"run 0"}
         assert len(planday.lake.pending()) == 0
-        write_run(planday.config, "run 1", ready, TABLES[2:], writer)
+        write_run(planday.config, "run 1", ready, TABLES[2:], lease.name)
         assert planday.publish(compare_all=True).slices == 0
     assert planday.publish().slices == 3
     assert shown() == {"run 1"}
@@ -109,15 +108,13 @@ def test_one_run_s_tables_appear_together(planday: Installation, ready: dict[str
 
 def test_what_a_killed_run_wrote_is_published(planday: Installation, ready: dict[str, pa.Table]) -> None:
     code = (
-        "import os, signal; from planday_io.lake.writers import Writers; from pathlib import Path; import sys; "
-        "from planday_io.state import State; "
-        "print(Writers(State(Path(sys.argv[1]))).begin(), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal; from pathlib import Path; import sys; from planday_io.state import State; "
+        "lease = State(Path(sys.argv[1])).runs.begin(); print(lease.name, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", code, str(planday.config.state)], capture_output=True, text=True, check=False
     )
     writer = killed.stdout.strip()
-    assert (planday.state.folder / "writers" / writer).exists()
     write_run(planday.config, "run 1", ready, TABLES, writer)
     assert planday.publish().slices == 3
 
@@ -126,8 +123,8 @@ def test_the_first_publication_waits_for_runs_in_progress_too(
     planday: Installation, ready: dict[str, pa.Table]
 ) -> None:
     planday.config.warehouse.unlink()
-    with planday.lake.writers.writing() as writer:
-        write_run(planday.config, "run 1", ready, TABLES[:1], writer)
+    with planday.state.runs.begin() as lease:
+        write_run(planday.config, "run 1", ready, TABLES[:1], lease.name)
         planday.publish()
         assert planday.query("SELECT count(*) FROM sync.slices WHERE table_name = 'hr.departments'") == [(0,)]
         assert planday.query("SELECT count(*) FROM hr.employees") == [(ready["hr.employees"].num_rows,)]

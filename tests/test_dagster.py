@@ -17,12 +17,13 @@ from starlette.responses import Response
 
 from pipelines.assets import partition_of
 from pipelines.definitions import build_definitions, defs
-from pipelines.liveness import PROCESS, end_dead_runs, process_tags
+from pipelines.liveness import LEASE, end_dead_runs, process_tags
 from pipelines.warehouse import warehouse_keys
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import grid_months
 from planday_io.errors import ConfigError
 from planday_io.sandbox.state import Fault
+from planday_io.state import State
 from tests.support.installation import EVERYTHING, QUIET, Installation, Make, run
 
 
@@ -58,7 +59,7 @@ def test_a_materialization_tells_what_it_did_and_is_published(planday: Installat
     assert (told["dagster/row_count"], told["requests"], told["verdict"]) == (2, 2, "total_matched")
     assert {"retries", "throttled_seconds", "seconds", "window", "path"} <= told.keys()
     assert planday.query("SELECT run_id FROM sync.slices") == [(result.run_id,)]
-    assert instance.get_run_by_id(result.run_id).tags[PROCESS].startswith(f"{os.getpid()}-")  # type: ignore[union-attr]
+    assert planday.state.runs.is_alive(instance.get_run_by_id(result.run_id).tags[LEASE])  # type: ignore[union-attr]
 
 
 def test_what_a_failed_run_had_written_is_published(planday: Installation, instance: DagsterInstance) -> None:
@@ -122,23 +123,24 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance, 
         return instance.create_run_for_job(nothing, status=status, tags=tags).run_id
 
     script = (
-        "import sys; from pathlib import Path; from planday_io.files import mark_process; "
-        "print(mark_process(Path(sys.argv[1])), flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from planday_io.state import State; "
+        "print(State(Path(sys.argv[1])).runs.process(), flush=True); sys.stdin.read()"
     )
-    command = [sys.executable, "-c", script, str(tmp_path / "processes")]
+    state = State(tmp_path)
+    command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
-        mark = other.stdout.readline().strip()
-        own = started(process_tags(tmp_path))
-        elsewhere = started({PROCESS: mark})
+        lease = other.stdout.readline().strip()
+        own = started(process_tags(state))
+        elsewhere = started({LEASE: lease})
         unmarked = started({})
-        not_begun = started({PROCESS: mark}, dg.DagsterRunStatus.NOT_STARTED)
-        assert end_dead_runs(instance, tmp_path) == []
-        # A mark says so whatever host name and process id say: containers are recreated with others, or the same again.
+        not_begun = started({LEASE: lease}, dg.DagsterRunStatus.NOT_STARTED)
+        assert end_dead_runs(instance, state) == []
+        # A lease says so whatever host name and process id say: containers are recreated with others, or the same again.
         other.kill()
         other.wait()
-    assert set(end_dead_runs(instance, tmp_path)) == {elsewhere, not_begun}
-    assert not (tmp_path / "processes" / mark).exists()
+    assert set(end_dead_runs(instance, state)) == {elsewhere, not_begun}
+    assert state.sweep() == 1
     alive = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))}
     assert alive == {own, unmarked}
 

@@ -96,8 +96,6 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
         "history",
         "pending",
         "tokens",
-        "writers",
-        "processes",
     ):
         (state / folder).mkdir(exist_ok=True)
         for name in STRAY:

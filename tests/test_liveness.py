@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from planday_io.client.tokens import RefreshTokenStore
-from planday_io.files import close_to_others, is_process_alive, mark_process, replacing, sweep, sweep_marks
+from planday_io.files import replacing, sweep
 from planday_io.lake.slices import SliceKey
 from tests.support.installation import Installation
 
@@ -67,11 +67,10 @@ def test_leftovers_of_an_older_version_go(tmp_path: Path, name: str) -> None:
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process in the middle of a write, and marked."""
+    """Another process in the middle of a write."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom planday_io.files import mark_process, replacing\n"
-        "folder = Path(sys.argv[1])\nmark = mark_process(folder / 'processes')\n"
-        "with replacing(folder / 'data') as half:\n half.write_text('half')\n print(mark, flush=True)\n sys.stdin.read()"
+        "import sys\nfrom pathlib import Path\nfrom planday_io.files import replacing\n"
+        "with replacing(Path(sys.argv[1]) / 'data') as half:\n half.write_text('half')\n print(flush=True)\n sys.stdin.read()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -84,23 +83,12 @@ def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.processes
 def test_another_process_is_left_alone_until_killed(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
     assert writer.stdout is not None
-    mark = writer.stdout.readline().strip()
+    writer.stdout.readline()
     assert sweep(tmp_path, deep=True) == 0
-    assert is_process_alive(tmp_path / "processes", mark)
-    assert sweep_marks(tmp_path / "processes") == 0
     writer.send_signal(signal.SIGKILL)
     writer.wait()
     assert sweep(tmp_path, deep=True) > 0
-    assert not is_process_alive(tmp_path / "processes", mark)
-    assert names(tmp_path) == ["processes"]
-
-
-def test_marks_of_this_process_live(tmp_path: Path) -> None:
-    mark = mark_process(tmp_path)
-    assert is_process_alive(tmp_path, mark)
-    assert sweep_marks(tmp_path) == 0
-    for damaged in ("", "\ufffd", "../x", "1-2"):
-        assert not is_process_alive(tmp_path, damaged)
+    assert names(tmp_path) == []
 
 
 def test_frozen_slices_survive_a_sweep(planday: Installation) -> None:
@@ -149,12 +137,3 @@ def test_tokens_are_closed_to_others(tmp_path: Path) -> None:
     assert stat.S_IMODE(tokens.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in tokens.iterdir() if not path.is_symlink()}
     assert modes == dict.fromkeys(["oslo.txt", "other.json", "oslo.json"], 0o600)
-
-
-@pytest.mark.usefixtures("open_to_all")
-def test_marks_are_closed_to_others(tmp_path: Path) -> None:
-    state = tmp_path / "new" / ".planday"
-    close_to_others(state)
-    mark = mark_process(state / "processes")
-    assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    assert stat.S_IMODE((state / "processes" / mark).stat().st_mode) == 0o600

@@ -15,7 +15,7 @@ from dagster import DagsterInstance
 
 from pipelines.alerting import look
 from pipelines.definitions import build_definitions
-from pipelines.liveness import PROCESS, end_dead_runs
+from pipelines.liveness import LEASE, end_dead_runs
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.sandbox.state import Fault
 from tests.support.commands import PLANDAY, environment, planday_command
@@ -101,11 +101,11 @@ def test_a_run_that_a_stopped_machine_left_behind(planday: Installation, instanc
         asset_selection=frozenset({dg.AssetKey(["hr", "employees"])}),
         tags={
             "dagster/partition": "oslo",
-            PROCESS: "1-a-process-of-the-machine-before",
+            LEASE: "run-0123456789abcdef",
         },
         status=dg.DagsterRunStatus.STARTED,
     )
-    assert len(end_dead_runs(instance, planday.config.state)) == 1
+    assert len(end_dead_runs(instance, planday.state)) == 1
     (incident,) = look(planday.config, instance).open
     assert (incident.cause, incident.tables) == ("crash", ["hr.employees"])
     assert planday.query("SELECT count(*) FROM hr.departments") == [(2,)]

@@ -178,7 +178,7 @@ def test_a_log_that_cannot_be_written_keeps_nothing_from_being_published(
     planday.sandbox.portals["oslo"].departments.pop()
     run(planday, instance, "hr.departments")
     assert planday.query("SELECT count(*) FROM hr.departments") == [(1,)]
-    assert not list((planday.state.folder / "writers").iterdir())
+    assert planday.lake.pending() == []
 
 
 def test_check_tells_where_personal_data_will_be(planday: Installation) -> None:

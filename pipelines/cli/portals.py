@@ -36,7 +36,7 @@ def rename(
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Rename portal '{old}' to '{new}' everywhere?", abort=True)
     with open_instance(config) as instance:
-        end_dead_runs(instance, config.state)
+        end_dead_runs(instance, installation.state)
         for portal, run_id in under_way(instance):
             if portal in (old, new):
                 raise PlandayError(

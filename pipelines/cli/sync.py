@@ -104,14 +104,14 @@ def sync(
     job = checked_definitions(config.file).resolve_implicit_global_asset_job_def()
     tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), STARTED_BY_TAG: "planday sync"}
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
-    tags |= process_tags(config.state)
+    tags |= process_tags(installation.state)
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
     with open_instance(config) as instance:
         # All that a sync writes is published as one.
-        with installation.lake.writers.writing() as writer:
+        with installation.state.runs.begin() as writer:
             with dagster_storage():
-                end_dead_runs(instance, config.state)
+                end_dead_runs(instance, installation.state)
             LISTENER.set(recorder)
             refused = refused_as_doubles(config, portals)
             for portal in portals:
@@ -123,7 +123,7 @@ def sync(
                                 instance=instance,
                                 partition_key=partition_of(portal, month),
                                 asset_selection=asset_keys(group),
-                                tags={**tags, WRITER_TAG: writer},
+                                tags={**tags, WRITER_TAG: writer.name},
                                 raise_on_error=False,
                                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                             )

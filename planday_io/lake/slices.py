@@ -25,7 +25,6 @@ from planday_io.files import keep_copy, replacing, storage_errors, sweep, tempor
 from planday_io.lake import parquet, presence
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.lake.published import Mark, PublishedMarks, older_text
-from planday_io.lake.writers import Writers
 from planday_io.state import SliceKey, State
 from planday_io.state.records import make_way, remove_record
 
@@ -61,12 +60,11 @@ class Lake:
     Args:
         root: folder of the files.
         state: of the installation: locks, and the list of slices that are not published yet.
-        writer: what writes; see `planday_io.lake.writers`. What it wrote is published when it has ended.
+        writer: what writes; see `planday_io.state.runs`. What it wrote is published when it has ended.
     """
 
     def __init__(self, root: Path, state: State, writer: str = "") -> None:
         self.root = root
-        self.writers = Writers(state)
         self.marks = PublishedMarks(state)
         self.state = state
         self.set_aside: dict[SliceKey, Path] = {}
@@ -281,7 +279,7 @@ class Lake:
             key, writer = SliceKey.parse(marker.name), _writer_in(marker)
             if key is None or writer is None:
                 continue
-            if writer and is_active.setdefault(writer, self.writers.is_active(writer)):
+            if writer and is_active.setdefault(writer, self.state.runs.is_alive(writer)):
                 continue
             keys.append(key)
         return keys
@@ -298,7 +296,7 @@ class Lake:
     def is_held(self, key: SliceKey) -> bool:
         """Whether a run in progress wrote a slice: it is published together with what else that run writes."""
         writer = _writer_in(self._pending / str(key))
-        return bool(writer) and self.writers.is_active(str(writer))
+        return bool(writer) and self.state.runs.is_alive(str(writer))
 
     def remove(self, key: SliceKey) -> None:
         """Remove a slice. Call it within `locked(key)`."""

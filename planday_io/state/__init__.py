@@ -3,7 +3,8 @@
 `State` is the one thing that callers receive. Only this room knows what is stored under which name.
 """
 
+from planday_io.state.locks import Lease
 from planday_io.state.rows import REBUILD, Failure, KnownIncident, RefreshRequest, SliceKey, UnfinishedCommand
 from planday_io.state.store import State
 
-__all__ = ["REBUILD", "Failure", "KnownIncident", "RefreshRequest", "SliceKey", "State", "UnfinishedCommand"]
+__all__ = ["REBUILD", "Failure", "KnownIncident", "Lease", "RefreshRequest", "SliceKey", "State", "UnfinishedCommand"]

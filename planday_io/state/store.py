@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planday_io.files import sweep
 from planday_io.state.locks import Locks
+from planday_io.state.runs import Runs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -71,6 +73,15 @@ class State:
     def locks(self) -> Locks:
         """Locks and leases, by name."""
         return Locks(self.folder / "locks")
+
+    @property
+    def runs(self) -> Runs:
+        """Runs in progress."""
+        return Runs(self.folder, self.locks)
+
+    def sweep(self) -> int:
+        """Remove what killed processes and older versions left, except what is being written. Raises StorageError."""
+        return sweep(self.folder, deep=True) + self.runs.sweep() + self.locks.sweep()
 
     def reporting(self) -> AbstractContextManager[None]:
         """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""

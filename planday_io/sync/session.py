@@ -46,7 +46,7 @@ class PortalSession:
         portal: config key.
         run_id: written into every slice.
         batch: name of the runs that this one was started together with; see `planday_io.sync.parents`.
-        writer: id of the run as a writer; its slices are published when it ends, see `planday_io.lake.writers`.
+        writer: id of the run as a writer; its slices are published when it ends, see `planday_io.state.runs`.
         clock: the current UTC instant.
     """
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 
 def old_failures(state: Path, portal: str, *tables: str, since: str = "2026-11-01T00:00:00+00:00") -> Path:
@@ -68,3 +72,21 @@ def old_shared(state: Path, portal: str) -> Path:
     file = folder / f"{portal}.hr.departments.parquet"
     file.write_bytes(b"PAR1")
     return file
+
+
+@contextmanager
+def old_run(state: Path, name: str) -> Iterator[str]:
+    """A run that writes, and its process; they are alive while the block runs, and then killed. Yields the process's mark."""
+    mark = "4711-0123456789abcdef"
+    for folder in ("writers", "processes"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    (state / "writers" / name).write_text(mark)
+    with FileLock(state / "processes" / mark):
+        yield mark
+
+
+def old_locks(state: Path, *names: str) -> None:
+    """Locks that were held once, whose files were left."""
+    (state / "locks").mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (state / "locks" / f"{name}.lock").touch()
