@@ -113,7 +113,7 @@ ABSENCE_RECORDS = Endpoint(
         Table(
             domain="absence",
             name="absence_records",
-            doc="Absences that were decided on, from `history_start` to 18 months ahead.",
+            doc="Absences that were approved or declined, from `history_start` to 18 months ahead.",
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
@@ -141,9 +141,9 @@ ABSENCE_RECORDS = Endpoint(
                     member="@parent",
                     references="absence.absence_records",
                 ),
-                Column("ordinal", "BIGINT", "Counts the record's registrations.", member="@ordinal"),
+                Column("ordinal", "BIGINT", "Number of the registration within the record.", member="@ordinal"),
                 Column("date", "DATE", "Day of absence."),
-                Column("time_start", "VARCHAR", "Begin, where it is not the whole day.", member="time.start"),
+                Column("time_start", "VARCHAR", "Start, where it is not the whole day.", member="time.start"),
                 Column("time_end", "VARCHAR", "End, where it is not the whole day.", member="time.end"),
                 Column(
                     "account_id",
@@ -152,7 +152,7 @@ ABSENCE_RECORDS = Endpoint(
                     member="account.id",
                     references="absence.accounts",
                 ),
-                Column("account_costs", _AMOUNTS, "What it costs the account.", member="account.costs"),
+                Column("account_costs", _AMOUNTS, "Amount it takes from the account.", member="account.costs"),
             ),
         ),
     ),
@@ -175,7 +175,11 @@ ABSENCE_REQUESTS = Endpoint(
             columns=(
                 Column("id", "BIGINT", "Absence request id, unique within the portal."),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
-                Column("status", "VARCHAR", "Approved; Submitted, Declined and Cancelled are modelled."),
+                Column(
+                    "status",
+                    "VARCHAR",
+                    "Approved has been observed; Submitted, Declined and Cancelled are known from a client's code only.",
+                ),
                 Column("note", "VARCHAR", "Note, as typed.", "free_text"),
                 *_PERIOD,
             ),
@@ -196,7 +200,7 @@ ABSENCE_REQUESTS = Endpoint(
                     member="@parent",
                     references="absence.absence_requests",
                 ),
-                Column("ordinal", "BIGINT", "Counts the request's accounts.", member="@ordinal"),
+                Column("ordinal", "BIGINT", "Number of the account within the request.", member="@ordinal"),
                 Column(
                     "id",
                     "BIGINT",
@@ -204,7 +208,7 @@ ABSENCE_REQUESTS = Endpoint(
                     references="absence.accounts",
                 ),
                 Column("name", "VARCHAR", "Name of the account."),
-                Column("cost", _AMOUNTS, "What it would cost the account."),
+                Column("cost", _AMOUNTS, "Amount it would take from the account."),
             ),
         ),
     ),
@@ -227,7 +231,7 @@ ACCOUNT_BALANCES = Endpoint(
         Table(
             domain="absence",
             name="account_balances",
-            doc="What each account held on the day of the read (or on its last day, where that has passed): earned minus "
+            doc="What each account held on the day of the read (or on its last day, if that has passed): earned minus "
             "taken. One call per account.",
             key=("account_id", "balance_date", "unit_type"),
             on_request=True,
@@ -260,8 +264,8 @@ ACCOUNT_TRANSACTIONS = Endpoint(
         Table(
             domain="absence",
             name="account_transactions",
-            doc="Entries and adjustments of each account. A negative entry is leave taken, or booked where its date lies "
-            "ahead; what is earned is not listed. One call per account.",
+            doc="Entries and adjustments of each account. A negative entry is leave that was taken, or booked if its "
+            "date is in the future; what is earned is not listed. One call per account.",
             key=("account_id", "ordinal"),
             ordinal="ordinal",
             on_request=True,
@@ -274,10 +278,15 @@ ACCOUNT_TRANSACTIONS = Endpoint(
                     member="{account_id}",
                     references="absence.accounts",
                 ),
-                Column("ordinal", "BIGINT", "Counts the account's transactions, oldest first.", member="@ordinal"),
+                Column(
+                    "ordinal",
+                    "BIGINT",
+                    "Number of the transaction within the account, oldest first.",
+                    member="@ordinal",
+                ),
                 Column("date", "DATE", "Day of the transaction."),
                 Column("type", "VARCHAR", "Entry or Adjustment."),
-                Column("costs", _AMOUNTS, "How much was moved."),
+                Column("costs", _AMOUNTS, "Amounts of the transaction."),
                 Column("note", "VARCHAR", "Note, as typed.", "free_text"),
                 Column("id", "BIGINT", "Transaction id, where the API sends one.", confidence="unknown"),
                 Column("external_id", "VARCHAR", "Id given by another system.", confidence="unknown"),
@@ -297,7 +306,7 @@ ACCOUNT_ADJUSTMENTS = Endpoint(
         Table(
             domain="absence",
             name="account_adjustments",
-            doc="Corrections of each account. The members are inferred from what is sent to make one. One call per "
+            doc="Corrections of each account. The members are inferred from the request that creates one. One call per "
             "account.",
             key=("account_id", "ordinal"),
             ordinal="ordinal",
@@ -311,10 +320,12 @@ ACCOUNT_ADJUSTMENTS = Endpoint(
                     member="{account_id}",
                     references="absence.accounts",
                 ),
-                Column("ordinal", "BIGINT", "Counts the account's adjustments, oldest first.", member="@ordinal"),
+                Column(
+                    "ordinal", "BIGINT", "Number of the adjustment within the account, oldest first.", member="@ordinal"
+                ),
                 Column("effective_date", "DATE", "Day from which it counts."),
-                Column("value", "DECIMAL", "By how much."),
-                Column("comment", "VARCHAR", "Why, as typed.", "free_text"),
+                Column("value", "DECIMAL", "Amount of the correction."),
+                Column("comment", "VARCHAR", "Reason, as typed.", "free_text"),
             ),
         ),
     ),

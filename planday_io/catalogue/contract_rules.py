@@ -1,6 +1,6 @@
 """Contract rules: how much people may and must work.
 
-Facts: docs/api-facts.md#contract-rules. Hours stand in the names only.
+Facts: docs/api-facts.md#contract-rules. Hours are in the names only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONTRACT_RULES = Endpoint(
         Table(
             domain="contract_rules",
             name="contract_rules",
-            doc="The rules there are.",
+            doc="The contract rules of the portal.",
             key=("id",),
             confidence="observed",
             columns=(
@@ -48,7 +48,7 @@ EMPLOYEE_CONTRACT_RULES = Endpoint(
             domain="contract_rules",
             name="employee_contract_rules",
             doc="The rule of each employee; those without one have no row. One call per active employee. People who left "
-            "stay with the rule that was read last, and are asked for once.",
+            "keep the rule that was read last, and are requested once more.",
             key=("employee_id",),
             people=(Person(column="employee_id", role="owner"),),
             confidence="observed",

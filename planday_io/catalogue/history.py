@@ -13,7 +13,9 @@ from planday_io.catalogue.model import Column, ScalarList, Table
 SUFFIX = "_history"
 VERSION_COLUMNS = (
     Column("valid_from", "TIMESTAMPTZ", "When a read first found the row like this (UTC)."),
-    Column("valid_to", "TIMESTAMPTZ", "When a read first found it otherwise or gone (UTC); NULL is still so."),
+    Column(
+        "valid_to", "TIMESTAMPTZ", "When a read first found it changed or gone (UTC); NULL while that has not happened."
+    ),
     Column("is_current", "BOOLEAN", "Whether the last read found it like this."),
     Column(
         "changed_after",
@@ -37,12 +39,12 @@ RUNS = Table(
         Column("ended_at", "TIMESTAMPTZ", "When it ended (UTC)."),
         Column("is_complete", "BOOLEAN", "Whether nothing failed."),
         Column("written", ScalarList(of="VARCHAR"), "Tables that were read completely and written."),
-        Column("failed", ScalarList(of="VARCHAR"), "Tables that were not; what they held before stays."),
-        Column("errors", ScalarList(of="VARCHAR"), "Why, in the order of `failed`."),
+        Column("failed", ScalarList(of="VARCHAR"), "Tables that were not written; they keep their previous rows."),
+        Column("errors", ScalarList(of="VARCHAR"), "The reasons, in the order of `failed`."),
         Column("rows_written", "BIGINT", "Rows of the slices written."),
         Column("requests", "BIGINT", "Calls to the API."),
-        Column("retries", "BIGINT", "Calls among them that were made again."),
-        Column("throttled_seconds", "DECIMAL", "Seconds that were waited for the API's budget."),
+        Column("retries", "BIGINT", "How many of them were repeats."),
+        Column("throttled_seconds", "DECIMAL", "Seconds spent waiting for the API's budget."),
     ),
 )
 

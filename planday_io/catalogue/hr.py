@@ -45,11 +45,11 @@ _PERSON = (
     Column("employee_type_id", "BIGINT", "Id in `hr.employee_types`.", references="hr.employee_types"),
     Column("salary_identifier", "VARCHAR", "Payroll code of the person; a text that may begin with zeros.", "identity"),
     Column("is_public", "BOOLEAN", "Whether colleagues see the contact details."),
-    Column("deactivation_date", "DATE", "Day the person leaves; may lie in the future."),
+    Column("deactivation_date", "DATE", "Day the person leaves; may be in the future."),
     Column("deactivation_reason", "VARCHAR", "Why the person left, as typed.", "free_text"),
     Column("termination_type_id", "BIGINT", "Id in `hr.termination_types`.", references="hr.termination_types"),
     Column("termination_type_name", "VARCHAR", "Name of the termination type."),
-    Column("date_time_created", "TIMESTAMPTZ", "When the record was made; lists may give the date only."),
+    Column("date_time_created", "TIMESTAMPTZ", "When the record was created; lists may give the date only."),
     Column("date_time_modified", "TIMESTAMPTZ", "When the record was last changed."),
     Column("ssn", "VARCHAR", "Social security number.", "sensitive"),
     Column(
@@ -81,7 +81,7 @@ _SUPERVISED = (
     Column(
         "security_groups",
         ScalarList(of="BIGINT"),
-        "Ids of security groups, where the API sends them: lists have it empty for everybody, which is NULL here.",
+        "Ids of security groups, where the API sends them. Lists send an empty array for everybody, which is NULL here.",
         empty_is_unknown=True,
     ),
 )
@@ -199,7 +199,7 @@ SUPERVISORS = Endpoint(
         Table(
             domain="hr",
             name="supervisors",
-            doc="People who can be chosen as a supervisor; translates `supervisor_id` into an employee.",
+            doc="People who can be chosen as supervisors; leads from `supervisor_id` to an employee.",
             key=("id",),
             people=(Person(column="employee_id", role="owner"),),
             columns=(
@@ -240,10 +240,10 @@ FIELD_DEFINITIONS = Endpoint(
                 Column("description", "VARCHAR", "Display name of a custom field."),
                 Column("type", "JSON", "JSON type, or the list of types, of the property."),
                 Column("format", "VARCHAR", "JSON Schema format, for instance `date`."),
-                Column("is_required", "BOOLEAN", "Must be given for a new employee.", member="@is_required"),
-                Column("is_read_only", "BOOLEAN", "Cannot be written.", member="@is_read_only"),
-                Column("is_unique", "BOOLEAN", "No two employees share the value.", member="@is_unique"),
-                Column("items", "JSON", "What the entries of an array are."),
+                Column("is_required", "BOOLEAN", "Whether it is required for a new employee.", member="@is_required"),
+                Column("is_read_only", "BOOLEAN", "Whether the API refuses to change it.", member="@is_read_only"),
+                Column("is_unique", "BOOLEAN", "Whether no two employees may share the value.", member="@is_unique"),
+                Column("items", "JSON", "Type of an array's entries."),
                 Column("reference", "VARCHAR", "Reference to a definition (`$ref`).", member="$ref"),
                 Column("definition", "JSON", "The definition behind it: permitted values.", member="@definition"),
             ),
@@ -303,8 +303,8 @@ EMPLOYEE_DETAILS = Endpoint(
         Table(
             domain="hr",
             name="employee_details",
-            doc="What the list of employees leaves out, one row per employee. Read again for new and modified employees "
-            "only; `--full` reads all. People who left stay with what was read last, and are asked for once: whether the "
+            doc="What the list of employees lacks, one row per employee. Read again for new and modified employees "
+            "only; `--full` reads all. People who left keep what was read last, and are requested once more: whether the "
             "API answers for them is not known.",
             key=("id",),
             people=(Person(column="id", role="owner"),),
@@ -353,7 +353,7 @@ EMPLOYEE_HISTORY = Endpoint(
         Table(
             domain="hr",
             name="employee_history",
-            doc="What was changed about each employee and when. A feed: rows are added and never taken away, also "
+            doc="What was changed about each employee and when. A feed: rows are added and never removed, even "
             "when the person leaves.",
             key=("employee_id", "modification_date_time", "path", "op", "ordinal"),
             people=(Person(column="employee_id", role="owner"),),
@@ -364,7 +364,12 @@ EMPLOYEE_HISTORY = Endpoint(
                 Column("modification_date_time", "TIMESTAMP", "When; without offset, the zone is not documented."),
                 Column("path", "VARCHAR", "Member that was changed."),
                 Column("op", "VARCHAR", "Operation: add, replace, remove."),
-                Column("ordinal", "BIGINT", "Counts entries alike in all of the above.", member="@ordinal"),
+                Column(
+                    "ordinal",
+                    "BIGINT",
+                    "Number of the entry among those that are equal in all of the above.",
+                    member="@ordinal",
+                ),
                 Column("value", "TEXT", "The new value, as text.", "free_text"),
                 Column("modified_by", "BIGINT", "User who made the change."),
                 Column("modified_by_user_guid", "VARCHAR", "The same user's GUID."),

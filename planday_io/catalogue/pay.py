@@ -41,7 +41,7 @@ PAY_RATES = Endpoint(
                 _EMPLOYEE_ID,
                 Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", references="hr.employee_groups"),
                 *_RATE,
-                Column("valid_from", "DATE", "First day of the rate, where it is sent.", confidence="inferred"),
+                Column("valid_from", "DATE", "First day of the rate, if the API sends it.", confidence="inferred"),
             ),
         ),
     ),
@@ -61,7 +61,7 @@ PAY_RATE_HISTORY = Endpoint(
         Table(
             domain="pay",
             name="pay_rate_history",
-            doc="Earlier and coming rates of each employee in each group. One call per row of `pay.pay_rates`.",
+            doc="Earlier and future rates of each employee in each group. One call per row of `pay.pay_rates`.",
             key=("employee_id", "employee_group_id", "valid_from", "ordinal"),
             people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
@@ -76,7 +76,7 @@ PAY_RATE_HISTORY = Endpoint(
                     references="hr.employee_groups",
                 ),
                 Column("valid_from", "DATE", "First day of the rate."),
-                Column("ordinal", "BIGINT", "Counts rates of one day.", member="@ordinal"),
+                Column("ordinal", "BIGINT", "Number of the rate among those of one day.", member="@ordinal"),
                 *_RATE,
             ),
         ),
@@ -98,7 +98,7 @@ DEFAULT_PAY_RATES = Endpoint(
             ordinal="ordinal",
             confidence="unknown",
             columns=(
-                Column("ordinal", "BIGINT", "Counts the rows.", member="@ordinal"),
+                Column("ordinal", "BIGINT", "Number of the row.", member="@ordinal"),
                 Column("employee_group_id", "BIGINT", "Id in `hr.employee_groups`.", references="hr.employee_groups"),
                 *_RATE,
             ),
@@ -171,8 +171,8 @@ SALARY_ALLOCATIONS = Endpoint(
         Table(
             domain="pay",
             name="salary_allocations",
-            doc="How a salary is spread over departments and weekdays in time and cost, from when to when. One call per "
-            "salaried employee. People who left stay with what was read last, and are asked for once.",
+            doc="How a salary is spread over departments and weekdays in time and cost, and for which period. One call per "
+            "salaried employee. People who left keep what was read last, and are requested once more.",
             key=("employee_id", "valid_from", "ordinal"),
             people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
@@ -180,7 +180,7 @@ SALARY_ALLOCATIONS = Endpoint(
             columns=(
                 _EMPLOYEE_ID,
                 Column("valid_from", "DATE", "First day."),
-                Column("ordinal", "BIGINT", "Counts allocations of one day.", member="@ordinal"),
+                Column("ordinal", "BIGINT", "Number of the allocation among those of one day.", member="@ordinal"),
                 Column("valid_to", "DATE", "Last day; NULL is open."),
                 Column(
                     "cost_allocation",

@@ -1,8 +1,8 @@
 """Payroll: what Planday pays for each calendar month. Facts: docs/api-facts.md#payroll.
 
-A month is asked for by itself, because a range across a month end changes how salaries are prorated; all departments in
-one call, because salaries and supplements have no department and might come with each. Neither approval nor full salaries
-are asked for: all shifts come, and a salary is the share of the month.
+Each month is requested by itself, because a range across a month end changes how salaries are prorated. All departments are
+requested in one call, because salaries and supplements have no department and might be repeated for each. Neither approval
+nor full salaries are requested: all shifts are returned, and a salary is the share of the month.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ PAYROLL = Endpoint(
                     "shift_type_id", "BIGINT", "Id in `scheduling.shift_types`.", references="scheduling.shift_types"
                 ),
                 Column("date", "DATE", "Day the shift begins."),
-                Column("start", "TIMESTAMP", "Begin, local wall clock of the shift's time zone."),
+                Column("start", "TIMESTAMP", "Start, local wall clock of the shift's time zone."),
                 Column("end", "TIMESTAMP", "End, local wall clock of the shift's time zone."),
                 Column(
                     "shift_duration",
@@ -87,14 +87,14 @@ PAYROLL = Endpoint(
             rows=ChildArray(member="supplements"),
             columns=(
                 Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
-                Column("ordinal", "BIGINT", "Counts the shift's supplements.", member="@ordinal"),
-                Column("id", "BIGINT", "Id of the supplement, as far as there is one."),
+                Column("ordinal", "BIGINT", "Number of the supplement within the shift.", member="@ordinal"),
+                Column("id", "BIGINT", "Id of the supplement, if it has one."),
                 Column("name", "VARCHAR", "Name of the supplement."),
-                Column("start", "TIMESTAMP", "Begin, local wall clock."),
+                Column("start", "TIMESTAMP", "Start, local wall clock."),
                 Column("end", "TIMESTAMP", "End, local wall clock."),
                 Column("duration", "DECIMAL", "Hours; NULL where Planday writes no number.", confidence="unknown"),
                 Column("salary_code", "VARCHAR", "Payroll code."),
-                Column("modification", "DECIMAL", "What it adds to the pay.", "pay"),
+                Column("modification", "DECIMAL", "Amount it adds to the pay.", "pay"),
             ),
         ),
         Table(
@@ -108,14 +108,14 @@ PAYROLL = Endpoint(
             rows=ChildArray(member="breaks"),
             columns=(
                 Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
-                Column("ordinal", "BIGINT", "Counts the shift's breaks.", member="@ordinal"),
-                Column("id", "BIGINT", "Id of the break, as far as there is one."),
+                Column("ordinal", "BIGINT", "Number of the break within the shift.", member="@ordinal"),
+                Column("id", "BIGINT", "Id of the break, if it has one."),
                 Column("title", "VARCHAR", "Name of the kind of break."),
-                Column("start", "TIMESTAMP", "Begin, local wall clock."),
+                Column("start", "TIMESTAMP", "Start, local wall clock."),
                 Column("end", "TIMESTAMP", "End, local wall clock."),
                 Column("duration", "DECIMAL", "Hours; NULL where Planday writes no number.", confidence="unknown"),
-                Column("amount", "DECIMAL", "What the break is paid.", "pay"),
-                Column("modification", "DECIMAL", "What it changes of the pay.", "pay"),
+                Column("amount", "DECIMAL", "Amount paid for the break.", "pay"),
+                Column("modification", "DECIMAL", "Amount by which it changes the pay.", "pay"),
                 Column("is_paid", "BOOLEAN", "Whether it is paid."),
             ),
         ),
@@ -133,10 +133,12 @@ PAYROLL = Endpoint(
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),
-                Column("ordinal", "BIGINT", "Counts rows of one employee and day.", member="@ordinal"),
+                Column(
+                    "ordinal", "BIGINT", "Number of the row among those of one employee and day.", member="@ordinal"
+                ),
                 Column("name", "VARCHAR", "Name of the supplement."),
                 Column("salary_code", "VARCHAR", "Payroll code."),
-                Column("start", "TIMESTAMP", "Begin, local; midnight to the next midnight was seen."),
+                Column("start", "TIMESTAMP", "Start, local; midnight to the next midnight has been seen."),
                 Column("end", "TIMESTAMP", "End, local."),
                 Column("units", "DECIMAL", "How many."),
                 Column("wage", "DECIMAL", "Per unit.", "pay"),
@@ -157,7 +159,9 @@ PAYROLL = Endpoint(
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),
-                Column("ordinal", "BIGINT", "Counts rows of one employee and day.", member="@ordinal"),
+                Column(
+                    "ordinal", "BIGINT", "Number of the row among those of one employee and day.", member="@ordinal"
+                ),
                 Column("salary_code", "VARCHAR", "Payroll code."),
                 Column("start", "DATE", "First day it pays for."),
                 Column("end", "DATE", "Last day it pays for."),

@@ -25,7 +25,7 @@ PORTALS = Endpoint(
                 Column(
                     "configured_time_zone",
                     "VARCHAR",
-                    "Zone that portals.yaml gives the portal, for what names none while the portal's own is not known.",
+                    "Zone of the portal in portals.yaml, used for times without a zone while the portal's own is not known.",
                     member="@zone",
                 ),
                 Column("max_departments", "BIGINT", "Departments the subscription allows."),

@@ -19,7 +19,7 @@ REVENUE_UNITS = Endpoint(
         Table(
             domain="revenue",
             name="revenue_units",
-            doc="What revenue is counted for: tills, rooms, web shops.",
+            doc="Units that have revenue: tills, rooms, web shops.",
             key=("id",),
             confidence="observed",
             columns=(
@@ -50,8 +50,8 @@ REVENUE = Endpoint(
         Table(
             domain="revenue",
             name="revenue",
-            doc="Turnover per unit and day. Days are overwritten by later imports. The members are inferred from what is "
-            "sent to set it.",
+            doc="Turnover per unit and day. Days are overwritten by later imports. The members are inferred from the request "
+            "that sets it.",
             key=("revenue_unit_id", "date"),
             confidence="inferred",
             month_by=("date",),

@@ -33,14 +33,14 @@ _SHIFT = (
         references="scheduling.shift_types",
     ),
     Column("date", "DATE", "Day the shift begins."),
-    Column("start_date_time", "TIMESTAMP", "Begin, wall clock in `time_zone`, to the minute."),
+    Column("start_date_time", "TIMESTAMP", "Start, wall clock in `time_zone`, to the minute."),
     Column(
         "end_date_time", "TIMESTAMP", "End, wall clock in `time_zone`; at most 24 hours later, so often the next day."
     ),
     Column(
         "time_zone",
         "VARCHAR",
-        "Time zone of the two times as it came; IANA names were seen. `sync.time_zones` says which one is taken.",
+        "Time zone of the two times, as received; IANA names have been seen. `sync.time_zones` says which zone is used.",
         confidence="observed",
     ),
     Column(
@@ -50,7 +50,7 @@ _SHIFT = (
         "PunchclockStarted, PunchclockFinished or PunchclockApproved.",
     ),
     Column("comment", "VARCHAR", "Comment, as typed.", "free_text"),
-    Column("date_time_created", "TIMESTAMPTZ", "When it was made; the zone is not documented and taken as UTC."),
+    Column("date_time_created", "TIMESTAMPTZ", "When it was created; the zone is not documented, UTC is assumed."),
     Column("date_time_modified", "TIMESTAMPTZ", "When it was last changed; the zone is not documented."),
 )
 
@@ -167,10 +167,10 @@ SKILLS = Endpoint(
             doc="Skills that shifts of a department may require. Not the skills of people (`hr.skills`).",
             key=("department_id", "id"),
             columns=(
-                Column("department_id", "BIGINT", "Department that was asked for.", member="{department_id}"),
-                Column("id", "BIGINT", "Skill id; the same skill may stand at several departments."),
+                Column("department_id", "BIGINT", "Department that was requested.", member="{department_id}"),
+                Column("id", "BIGINT", "Skill id; the same skill may belong to several departments."),
                 Column("name", "VARCHAR", "Name of the skill."),
-                Column("is_removed", "BOOLEAN", "Whether it was taken from the department."),
+                Column("is_removed", "BOOLEAN", "Whether it was removed from the department."),
                 Column("is_deleted", "BOOLEAN", "Whether it was deleted."),
                 Column("description", "VARCHAR", "Description, as typed.", "free_text"),
                 Column(
@@ -196,8 +196,8 @@ SHIFTS = Endpoint(
         Table(
             domain="scheduling",
             name="shifts",
-            doc="The roster: every shift of the month, open and draft ones included (see `status`). Instants and "
-            "hours, whatever zone a shift names or lacks, are in `marts.spans`.",
+            doc="The roster: every shift of the month, open and draft ones included (see `status`). `marts.spans` has "
+            "instants and hours, also for shifts whose zone is missing or unknown.",
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             month_by=("date",),
@@ -231,7 +231,7 @@ SCHEDULE_DAYS = Endpoint(
             domain="scheduling",
             name="schedule_days",
             doc="Days of each department's schedule: notes, holidays, and whether the day is locked. SalaryLocked is the "
-            "best sign there is that a period is closed.",
+            "best indication that a period is closed.",
             key=("department_id", "date"),
             month_by=("date",),
             columns=(
@@ -267,9 +267,9 @@ TIME_AND_COSTS = Endpoint(
         Table(
             domain="scheduling",
             name="time_and_costs",
-            doc="Planned hours and cost per shift, as Planday computes them: breaks are left out of the hours, paid ones "
-            "are in the cost; `marts.planned_costs` has both as numbers. Rows without a shift are supplements. Open "
-            "shifts, and types that do not count in payroll, are left out. This is planned cost: never add it to payroll.",
+            doc="Planned hours and cost per shift, as Planday computes them: the hours exclude breaks, the "
+            "cost includes paid ones; `marts.planned_costs` has both as numbers. Rows without a shift are supplements. Open "
+            "shifts, and types that do not count in payroll, are missing. This is planned cost: never add it to payroll.",
             key=("department_id", "date", "shift_id", "ordinal"),
             people=(Person(column="employee_id", role="worker"),),
             ordinal="ordinal",
@@ -282,7 +282,7 @@ TIME_AND_COSTS = Endpoint(
                 ),
             ),
             columns=(
-                Column("department_id", "BIGINT", "Department that was asked for.", member="{department_id}"),
+                Column("department_id", "BIGINT", "Department that was requested.", member="{department_id}"),
                 Column("date", "DATE", "Day the cost belongs to."),
                 Column(
                     "shift_id",
@@ -290,7 +290,12 @@ TIME_AND_COSTS = Endpoint(
                     "Id in `scheduling.shifts`; NULL for supplements.",
                     references="scheduling.shifts",
                 ),
-                Column("ordinal", "BIGINT", "Counts rows alike in all of the above.", member="@ordinal"),
+                Column(
+                    "ordinal",
+                    "BIGINT",
+                    "Number of the row among those that are equal in all of the above.",
+                    member="@ordinal",
+                ),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column(
                     "shift_type_id", "BIGINT", "Id in `scheduling.shift_types`.", references="scheduling.shift_types"
@@ -299,8 +304,8 @@ TIME_AND_COSTS = Endpoint(
                 Column(
                     "duration",
                     "TEXT",
-                    "Hours as Planday writes them, breaks left out: `0:07:30` is 7.5 by one source, `8:00:00` is 8 by "
-                    "another, and the text alone does not say which it is. `marts.planned_costs` has them in hours.",
+                    "Hours as Planday writes them, without breaks: `0:07:30` is 7.5 in one source, `8:00:00` is 8 in "
+                    "another, and the text alone does not say which form it has. `marts.planned_costs` has hours.",
                 ),
                 Column("cost", "DECIMAL", "Cost in the portal's currency, paid breaks included.", "pay"),
                 Column(
@@ -331,9 +336,9 @@ DELETED_SHIFTS = Endpoint(
         Table(
             domain="scheduling",
             name="deleted_shifts",
-            doc="Shifts that were deleted. A feed: rows are added and never taken away, because it is not documented how "
-            "long Planday keeps them. Reading it also asks which shifts were modified, and marks the months that have to "
-            "be read again.",
+            doc="Shifts that were deleted. A feed: rows are added and never removed, because it is not documented how "
+            "long Planday keeps them. Reading it also finds modified shifts, and requests their months again."
+            "",
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             columns=(

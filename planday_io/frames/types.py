@@ -40,7 +40,7 @@ TAIL = (
 STANDARD_DOCS = {
     "portal": "Key of the portal in portals.yaml.",
     "portal_id": "Planday's id of the portal.",
-    "month": "Month of the slice (YYYY-MM) the row is in: what is read, replaced and backfilled as one.",
+    "month": "Month (YYYY-MM) of the slice the row is in; a slice is read, replaced and backfilled as a whole.",
     "_extra": "JSON object of members that the catalogue does not know; their values are null where the privacy "
     "policy drops unknown members.",
     "_fetched_at": "When the row was read from the API (UTC).",

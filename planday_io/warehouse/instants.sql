@@ -1,10 +1,10 @@
--- From local wall-clock times to instants, for queries of one's own; marts have them in `marts.spans`.
+-- From local wall-clock times to instants, for your own queries; the marts' own are in `marts.spans`.
 --
 -- Planday sends local times without an offset. On the night clocks go back an hour of local time happens twice: a start
--- means the first of the two, an end the first that lies behind the start. On the night they go forward an hour does not
--- happen: a time inside it is read with the offset from before, as clocks that were not changed yet would show it.
+-- means the first of the two, an end the first that is after the start. On the night they go forward an hour is
+-- skipped: a time inside it is read with the offset from before, as a clock that was not changed yet would show it.
 --
--- A zone is an IANA name in any case; where DuckDB does not know it, the answer is NULL. No macro calls another one, because
+-- A zone is an IANA name in any case; where DuckDB does not know it, the result is NULL. No macro calls another one, because
 -- after an ATTACH it would not find it.
 
 CREATE OR REPLACE MACRO first_instant(local_time, zone) AS (

@@ -32,21 +32,21 @@ _SLICES: Columns = (
         "total_matched: the API's total, rows and keys agree. exhausted: read to an empty page. "
         "document: one unpaged answer.",
     ),
-    ("expected_total", "BIGINT", "Rows the API said there are, where it says so."),
-    ("received", "BIGINT", "Rows that came with this read."),
+    ("expected_total", "BIGINT", "Total that the API announced, if it did."),
+    ("received", "BIGINT", "Rows that this read received."),
     ("distinct_keys", "BIGINT", "Different keys among them."),
-    ("kept", "BIGINT", "Rows of the slice, those carried over from earlier reads included."),
+    ("kept", "BIGINT", "Rows of the slice, including those carried over from earlier reads."),
     ("fetched_at", "TIMESTAMP WITH TIME ZONE", "When the read began (UTC)."),
     ("run_id", "VARCHAR", "Dagster run that wrote the slice."),
-    ("requests", "BIGINT", "Calls the read took; 0 for tables that share another one's calls."),
-    ("request_window", "VARCHAR", "What was asked for."),
+    ("requests", "BIGINT", "Calls that the read made; 0 for tables that share the calls of another one."),
+    ("request_window", "VARCHAR", "The window that was requested."),
     (
         "elsewhere",
         "BIGINT",
         "Rows of the slice that are not published, because a later read found them in another month.",
     ),
     ("catalogue_version", "BIGINT", "Version of the table declarations."),
-    ("slice_id", "VARCHAR", "Differs for every write of the slice."),
+    ("slice_id", "VARCHAR", "Changes with every write of the slice."),
 )
 
 _DERIVED: Columns = (
@@ -56,18 +56,21 @@ _DERIVED: Columns = (
     ("kept", "BIGINT", "Rows of the slice."),
     ("changed_at", "TIMESTAMP WITH TIME ZONE", "The last read that changed it (UTC)."),
     ("run_id", "VARCHAR", "Dagster run of that read."),
-    ("slice_id", "VARCHAR", "Differs for every write of the slice."),
+    ("slice_id", "VARCHAR", "Changes with every write of the slice."),
 )
 
 _PUBLICATION: Columns = (
     ("definitions", "VARCHAR", "Fingerprint of tables, macros and marts."),
-    ("privacy", "JSON", "What is done with each privacy class in this file: keep, drop or hash."),
+    ("privacy", "JSON", "Policy of each privacy class in this file: keep, drop or hash."),
     ("forgotten", "VARCHAR", "Fingerprint of the lists of forgotten people; empty where there are none."),
 )
 
 TABLES: dict[str, tuple[str, Columns]] = {
-    SLICES: ("One row per slice of the lake: what was asked for, what came, and why it counts as complete.", _SLICES),
-    DERIVED: ("One row per slice that follows from others: histories and the log of runs.", _DERIVED),
+    SLICES: (
+        "One row per slice of the lake: what was requested, what was received, and why it counts as complete.",
+        _SLICES,
+    ),
+    DERIVED: ("One row per slice that is derived from others: histories and the log of runs.", _DERIVED),
     PUBLICATION: ("One row: how this file was made.", _PUBLICATION),
 }
 """Name -> what it is, and its columns with type and meaning."""

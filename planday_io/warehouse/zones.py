@@ -20,24 +20,24 @@ Columns = tuple[tuple[str, str, str], ...]
 
 _ZONES: Columns = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
-    ("name", "VARCHAR", "The zone as it came with a shift or a punch; empty for those that came without."),
-    ("zone", "VARCHAR", "The zone that local times are taken to be in: an IANA name, or an offset such as +05:30."),
-    ("reason", "VARCHAR", "Why it is another one than `name`; NULL where it is the same."),
+    ("name", "VARCHAR", "The zone as received with a shift or a punch; empty for those without one."),
+    ("zone", "VARCHAR", "The zone used for their local times: an IANA name, or an offset such as +05:30."),
+    ("reason", "VARCHAR", "Why it differs from `name`; NULL where it does not."),
 )
 _OFFSETS: Columns = (
     ("zone", "VARCHAR", "Zone in `sync.time_zones`."),
     (
         "local_from",
         "TIMESTAMP",
-        "From this local time on, until the next row. An hour that comes twice is the first one.",
+        "From this local time on, until the next row. An hour that clocks show twice means the first of the two.",
     ),
     ("offset_seconds", "BIGINT", "Seconds ahead of UTC."),
     (
         "repeats_from",
         "TIMESTAMP",
-        "From this local time on the same hour comes again, with the offset in the next column.",
+        "From this local time on clocks show the same hour again, with the offset in the next column.",
     ),
-    ("repeat_offset_seconds", "BIGINT", "Seconds ahead of UTC when it comes again."),
+    ("repeat_offset_seconds", "BIGINT", "Seconds ahead of UTC in the repeated hour."),
 )
 TABLES: dict[str, tuple[str, Columns]] = {
     ZONES: ("One row per portal and time zone that its shifts and punches name: which zone is meant.", _ZONES),

@@ -1,4 +1,4 @@
--- One row per employee and day of approved absence. Of a record without an end, or longer than a year, that does not say it day by day, these are days from the first month read to the last one, or to 18 months ahead.
+-- One row per employee and day of approved absence. A record without an end, or longer than a year, that is not registered day by day counts from the first month read to the last one, or to 18 months ahead.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
@@ -8,9 +8,9 @@
 -- absence_record_ids: Ids in `absence.absence_records`.
 -- accounts: Names of the accounts that it is taken from.
 -- absence_types: Types of those accounts (Vacation, Flextime and others).
--- days: Days it takes from accounts that count days.
--- hours: Hours it takes from accounts that count hours.
--- is_whole_day: Whether no times of day are given.
+-- days: Days taken from accounts that count days.
+-- hours: Hours taken from accounts that count hours.
+-- is_whole_day: Whether the absence has no times of day.
 CREATE OR REPLACE VIEW marts.absence_days AS
 WITH grids AS (
     -- The months that are read, and as far ahead as absence is asked for.

@@ -6,14 +6,14 @@
 -- first_name: First name.
 -- last_name: Last name.
 -- name: Both names.
--- is_active: Whether the list of active employees has the person.
+-- is_active: Whether the person is in the list of active employees.
 -- hired_date: First day of employment.
 -- deactivation_date: Day the person left or will leave.
 -- tenure_days: Days from the first day to today, or to the last one.
--- termination_type: Why the person left, as the portal sorts it.
+-- termination_type: Why the person left, as the portal classifies it.
 -- department_ids: Ids in `hr.departments`.
 -- departments: Their names.
--- primary_department_id: Main department; of people who left the first one, because the API does not tell.
+-- primary_department_id: Main department; for people who left, the first of their departments, because the API does not say which is the main one.
 -- primary_department: Its name.
 -- employee_group_ids: Ids in `hr.employee_groups`.
 -- employee_groups: Their names.

@@ -1,12 +1,12 @@
--- One row per portal, main department and month: how many people there were, came, left and worked.
+-- One row per portal, main department and month: how many people were employed, hired, left and worked.
 --
 -- portal: Key of the portal in portals.yaml.
--- month: The month (YYYY-MM), from the first one somebody was hired in, at most ten years before the first month read, to the current one.
+-- month: The month (YYYY-MM), from the month of the first hire (at most ten years before the first month read) to the current one.
 -- department_id: Main department of the people as it is today, or was when they left; NULL where there is none.
 -- department: Its name.
 -- headcount: People employed on the last day of the month (of the current month: today).
--- hired: People whose first day lies in the month.
--- left_count: People whose last day lies in the month.
+-- hired: People whose first day is in the month.
+-- left_count: People whose last day is in the month.
 -- worked: People with at least one assigned shift in the month.
 CREATE OR REPLACE VIEW marts.headcount_monthly AS
 WITH people AS (
@@ -22,7 +22,7 @@ begins AS (
     FROM people AS p LEFT JOIN grids AS g ON g.portal = p.portal GROUP BY p.portal
 ),
 months AS (
-    -- Dates that stand for no date (year 1, 1753, 1900) begin no series.
+    -- Placeholder dates (year 1, 1753, 1900) begin no series.
     SELECT portal, CAST(unnest(generate_series(
         CAST(greatest(least(date_trunc('month', coalesce(hired, this)), this), read - INTERVAL 10 YEAR) AS TIMESTAMP),
         CAST(this AS TIMESTAMP), INTERVAL 1 MONTH

@@ -1,22 +1,22 @@
--- One row per shift: planned, punched, approved and paid hours and cost, and why one of them is missing. Punches without a shift, and paid shifts that the roster no longer has, are rows of their own, so that sums are Planday's.
+-- One row per shift: planned, punched, approved and paid hours and cost, and why one of them is missing. Punches without a shift, and paid shifts that the roster no longer has, are rows of their own, so that sums equal Planday's.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
--- row_of: shift; punch (without a shift); payroll (paid, and not in the roster any more).
+-- row_of: shift; punch (without a shift); payroll (paid, and no longer in the roster).
 -- shift_id: Id in `scheduling.shifts`; NULL for punches without one.
--- date: Day the shift, or the punch, begins.
+-- date: Day the shift or punch starts.
 -- department_id: Id in `hr.departments`.
 -- department: Its name.
 -- employee_id: Id of the employee.
 -- employee: Name of the employee.
 -- status: Of the shift.
 -- planned_hours: Hours of the roster, without breaks that are known; drafts and open shifts included.
--- punched_hours: From punching in to punching out, without punched breaks; NULL while somebody is still in.
+-- punched_hours: From punching in to punching out, without punched breaks; NULL before punching out.
 -- approved_hours: As approved: the times of approved punches, or the planned hours of a shift approved without a punch.
 -- paid_hours: As payroll counts them, without unpaid breaks.
--- planned_cost: What time and cost says; never add it to payroll.
--- paid_cost: What payroll pays for the shift, in the portal's currency. NULL where payroll has no pay data.
--- punches: How many punches the shift has.
+-- planned_cost: From time and cost; never add it to payroll.
+-- paid_cost: Pay for the shift, from payroll, in the portal's currency; NULL where payroll has no pay data.
+-- punches: Number of punches of the shift.
 -- punched_gap: Why there are no punched hours: draft, open, not punched out, not yet, absent, not punched.
 -- approved_gap: Why there are no approved hours: draft, open, not yet, absent, not approved.
 -- paid_gap: Why there is no cost: draft, open, not yet, payroll not read, salaried, no pay data, absent, not in payroll.

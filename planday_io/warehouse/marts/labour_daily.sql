@@ -1,19 +1,19 @@
--- One row per portal, department and day: hours planned, worked and paid, what they cost, what came in. Supplements of the month and salaries belong to no department and stand in rows without one, on the day payroll gives them, so that sums are Planday's.
+-- One row per portal, department and day: hours planned, worked and paid, their cost, and revenue. Supplements of the month and salaries belong to no department: they are in rows without one, on the day in payroll, so that sums equal Planday's.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
 -- date: The day.
--- department_id: Id in `hr.departments`; NULL for what payroll gives to no department.
+-- department_id: Id in `hr.departments`; NULL for what payroll assigns to no department.
 -- department: Its name.
 -- planned_hours: Of assigned shifts, without breaks that are known.
--- open_hours: Of shifts that nobody has.
+-- open_hours: Of shifts without an employee.
 -- worked_hours: Punched, without punched breaks; a shift counts on the day it begins.
 -- approved_hours: As approved.
 -- paid_hours: As payroll counts them.
--- planned_cost: By time and cost, supplements included; never add it to payroll.
--- shift_cost: What payroll pays for shifts.
+-- planned_cost: From time and cost, supplements included; never add it to payroll.
+-- shift_cost: Pay for shifts, from payroll.
 -- supplement_cost: Supplements that belong to no shift; may be negative.
--- salary_cost: Salaries, on the day payroll gives them.
+-- salary_cost: Salaries, on the day in payroll.
 -- labour_cost: The three together.
 -- revenue: Turnover of the department's revenue units.
 -- labour_cost_percent: Labour cost in percent of revenue; NULL where either is missing.

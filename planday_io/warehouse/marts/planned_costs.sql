@@ -1,4 +1,4 @@
--- One row per row of time and cost, its duration in hours. Planday writes durations as D:HH:MM or as HH:MM:SS, and the text does not tell which; so it is held against the length of the shift and against all rows of the same answer (portal, month, department). Hours that stay unclear are NULL with the reason.
+-- One row per row of time and cost, its duration in hours. Planday writes durations as D:HH:MM or as HH:MM:SS, and the text alone does not say which; so it is compared with the length of the shift and with all rows of the same answer (portal, month, department). Hours that remain unclear are NULL, with the reason.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
@@ -6,12 +6,12 @@
 -- department_id: Id in `hr.departments`.
 -- date: Day the cost belongs to.
 -- shift_id: Id in `scheduling.shifts`; NULL for supplements.
--- ordinal: Counts rows alike in all of the above.
+-- ordinal: Number of the row among those that are equal in all of the above.
 -- employee_id: Id of the employee.
 -- duration: As Planday writes it.
--- answer_form: How the answer writes durations: D:HH:MM or HH:MM:SS; NULL where its rows do not tell.
--- shift_hours: Hours of the shift from begin to end, as the roster has it now.
--- hours: The duration in hours, breaks left out; NULL where it is not clear.
+-- answer_form: How the answer writes durations: D:HH:MM or HH:MM:SS; NULL where its rows do not show it.
+-- shift_hours: Hours of the shift from start to end, as the roster has it now.
+-- hours: The duration in hours, without breaks; NULL where it is not clear.
 -- hours_gap: Why there are no hours: no duration, not a duration, form unclear, another form than the answer, does not fit the shift.
 -- cost: What Planday says it costs, paid breaks included; never add it to payroll.
 CREATE OR REPLACE VIEW marts.planned_costs AS

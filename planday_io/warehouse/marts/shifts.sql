@@ -16,22 +16,22 @@
 -- is_open: Nobody has the shift, and it is no draft.
 -- is_draft: Not published yet.
 -- is_assigned: Somebody has the shift, and it is no draft.
--- start_local: Begin, wall clock of the time zone.
+-- start_local: Start, wall clock of the time zone.
 -- end_local: End, wall clock of the time zone.
 -- time_zone: Zone of the two, as Planday names it.
--- zone: Zone that is taken: that one, or the portal's where Planday names none, or one that nobody knows.
--- zone_reason: Why it is another one than Planday names; NULL where it is the same.
--- start_utc: Begin as an instant.
+-- zone: Zone that is used: that one, or the portal's where Planday sends none or an unknown one.
+-- zone_reason: Why another zone than Planday's is used; NULL where it is the same.
+-- start_utc: Start as an instant.
 -- end_utc: End as an instant.
--- hours: Hours from begin to end, right on the nights when clocks change.
+-- hours: Hours from start to end, right on the nights when clocks change.
 -- break_hours: Breaks that are known, paid or not: by time and cost, or else by payroll.
 -- planned_hours: Hours without those breaks.
--- time_and_cost_gap: Why the breaks are not taken from time and cost although it has the shift, as in `marts.planned_costs`; NULL where they are.
+-- time_and_cost_gap: Why breaks are not taken from time and cost although the shift is there, as in `marts.planned_costs`; NULL where they are.
 -- planned_cost: What time and cost says the shift costs; never add it to payroll.
 -- is_overnight: Whether the shift ends on a later day.
 CREATE OR REPLACE VIEW marts.shifts AS
 WITH costed AS (
-    -- By month: the cost of a shift that moved may stand in its former month until that is read again.
+    -- By month: the cost of a shift that moved may be in its former month until that is read again.
     SELECT portal, month, shift_id, sum(hours) AS net_hours, min(hours_gap) AS gap, sum(cost) AS cost
     FROM marts.planned_costs WHERE shift_id IS NOT NULL GROUP BY ALL
 ),

@@ -1,15 +1,15 @@
--- One row per pair of local times: of shifts, punches, their approved times, punched breaks and payroll shifts. It has their instants, the hours between them, right on the nights when clocks change, and the time zone that was taken.
+-- One row per pair of local times: of shifts, punches, their approved times, punched breaks and payroll shifts. It has their instants, the hours between them, right on the nights when clocks change, and the time zone that was used.
 --
 -- portal: Key of the portal in portals.yaml.
 -- span_of: shift, punch, approved (the times of a punch as scheduled or approved), break (as punched), payroll.
 -- id: Id in `scheduling.shifts`, `punchclock.punch_clock_shifts` (punch, approved), `punchclock.punch_clock_breaks` or `payroll.shifts`.
--- start_local: Begin, wall clock of the time zone.
+-- start_local: Start, wall clock of the time zone.
 -- end_local: End, wall clock of the time zone; NULL while it is open.
--- named_zone: Time zone as it came with the shift, or with what belongs to it; NULL where none came.
--- zone: Time zone that is taken: that one, or the portal's.
--- zone_reason: Why it is another one than came; NULL where it is the same.
--- start_utc: Begin as an instant. In an hour that comes twice it is the first of the two.
--- end_utc: End as an instant: the first that lies behind the begin.
+-- named_zone: Time zone as received with the shift, or with what belongs to it; NULL where there was none.
+-- zone: Time zone that is used: that one, or the portal's.
+-- zone_reason: Why another zone than the received one is used; NULL where it is the same.
+-- start_utc: Start as an instant; in an hour that clocks show twice, the first of the two.
+-- end_utc: End as an instant: the first one after the start.
 -- hours: Hours between the two instants; those of the wall clock where no zone is known.
 -- clock_hours: Hours between the two wall clock times.
 CREATE OR REPLACE VIEW marts.spans AS
