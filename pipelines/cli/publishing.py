@@ -28,7 +28,7 @@ def publish(installation: Installation, *, rebuild: bool) -> Publication:
     """
     config = installation.config
     job = checked_definitions(config.file).resolve_implicit_global_asset_job_def()
-    tags = {STARTED_BY_TAG: "planday publish", COMPARE_ALL_TAG: "true", **process_tags(config.state)}
+    tags = {STARTED_BY_TAG: "planday publish", COMPARE_ALL_TAG: "true", **process_tags(installation.state)}
     tags |= {REBUILD_TAG: "true"} if rebuild else {}
     try:
         instance = open_instance(config)
