@@ -6,9 +6,7 @@ night for ten portals.
 
 from __future__ import annotations
 
-import shutil
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +20,6 @@ from planday_io.config import Config
 from planday_io.files import sweep
 from planday_io.lake.installation import Installation
 from planday_io.state import State
-from planday_io.state.records import files_set_aside
 from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0
@@ -60,20 +57,9 @@ def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition
 
 def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleaned:
     """Remove what nobody needs any more. Raises StorageError."""
-    files = sweep(config.lake, deep=True) + sweep(config.warehouse.parent) + State(config.state).sweep()
-    files += _old_damaged_files(config.state, now)
+    files = sweep(config.lake, deep=True) + sweep(config.warehouse.parent)
+    files += State(config.state).sweep(now - _DAMAGED_KEPT)
     return Cleaned(_old_runs(config, instance, now), files)
-
-
-def _old_damaged_files(state: Path, now: datetime) -> int:
-    """Remove what was set aside long ago: whoever wanted to see it has seen it."""
-    removed = 0
-    for path in files_set_aside(state):
-        with suppress(FileNotFoundError):
-            if now.timestamp() - path.lstat().st_ctime > _DAMAGED_KEPT.total_seconds():
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-                removed += 1
-    return removed
 
 
 def _old_runs(config: Config, instance: dg.DagsterInstance, now: datetime) -> int:

@@ -18,7 +18,6 @@ from pipelines.steps import OpenSteps
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
 from planday_io.errors import ConfigError, PlandayError, StorageError
-from planday_io.files import close_to_others
 from planday_io.lake.installation import Installation
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import Lake
@@ -66,7 +65,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Read the configuration as it is now and mark the run with its process."""
         self._installation = Installation.load(Path(self.config_path), CATALOGUE)
-        close_to_others(self._installation.config.state)
+        self._installation.state.close_to_others()
         self._run_id = context.run.run_id if context.run else ""
         self._started_at = datetime.now(UTC)
         if context.instance and context.run:

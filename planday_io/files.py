@@ -33,23 +33,6 @@ def keep_from_others() -> None:
     os.umask(os.umask(0o077) | 0o027)
 
 
-def close_to_others(state: Path) -> None:
-    """Let nobody but this account into the state folder, and make what an older version left open there as it should be.
-
-    Tokens are in `state/tokens`, each file 0600 by itself: whoever copies the folder, or mounts it elsewhere, keeps that.
-    """
-    tokens = state / "tokens"
-    with storage_errors(state, "set the rights of"):
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for place, mode in ((state, 0o700), (tokens, 0o700), *((file, _PRIVATE) for file in tokens.glob("*"))):
-            # What belongs to another account is that account's to close.
-            with suppress(FileNotFoundError, PermissionError):
-                about = place.lstat()
-                if stat.S_ISLNK(about.st_mode) or not about.st_mode & 0o077:
-                    continue
-                place.chmod(0o700 if stat.S_ISDIR(about.st_mode) else mode)
-
-
 def acquire(path: Path, *, waits: bool = True) -> FileLock:
     """Hold a lock on a file, which is made, until `release`. Raises filelock.Timeout where this does not wait.
 

@@ -140,7 +140,7 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance, 
         other.kill()
         other.wait()
     assert set(end_dead_runs(instance, state)) == {elsewhere, not_begun}
-    assert state.sweep() == 1
+    assert state.sweep(datetime.now(UTC)) == 1
     alive = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))}
     assert alive == {own, unmarked}
 

@@ -19,7 +19,7 @@ from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.notifier import AlertBook
 from planday_io.months import month_of
 from planday_io.state import State
-from planday_io.state.records import files_set_aside, read_record, remove_record
+from planday_io.state.records import read_record, remove_record
 from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
 from tests.support.damage import DAMAGE
@@ -120,7 +120,7 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
     found = {(one.portal, one.cause): one.error for one in incidents(planday)}
     assert set(found) - {(INSTALLATION, "disk")} == {(INSTALLATION, "state"), ("copenhagen", "state")}
     assert str(token) in found["copenhagen", "state"]
-    for aside in files_set_aside(state):
+    for aside in planday.state.files_set_aside():
         shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
     assert (INSTALLATION, "state") not in {(one.portal, one.cause) for one in incidents(planday)}
 

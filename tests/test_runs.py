@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_a_process_has_one_lease(tmp_path: Path) -> None:
     assert state.runs.process() == State(tmp_path / "a").runs.process()
     assert state.runs.process() != State(tmp_path / "b").runs.process()
     assert state.runs.is_alive(state.runs.process())
-    assert state.sweep() == 0
+    assert state.sweep(datetime.now(UTC)) == 0
 
 
 @pytest.mark.parametrize("name", ["", "\ufffd", "../x", "1-2", "run-", "run-0123456789ABCDEF", "publish"])
@@ -47,10 +48,10 @@ def test_runs_of_an_older_version_live(tmp_path: Path) -> None:
     with old_run(tmp_path, OLD) as mark:
         assert state.runs.is_alive(OLD)
         assert state.runs.is_alive(mark)
-        assert state.sweep() == 0
+        assert state.sweep(datetime.now(UTC)) == 0
     assert not state.runs.is_alive(OLD)
     assert not state.runs.is_alive(mark)
-    assert state.sweep() == 2
+    assert state.sweep(datetime.now(UTC)) == 2
     assert [*tmp_path.iterdir()] == [tmp_path / "locks"]
 
 
@@ -74,5 +75,5 @@ def test_what_older_versions_left_goes(tmp_path: Path) -> None:
     with old_run(tmp_path, "\ufffd"):
         stray.write_text("an editor's")
     with state.locks.hold("publish"):
-        assert state.sweep() == 12 + 1, "the lock that is held stays"
+        assert state.sweep(datetime.now(UTC)) == 12 + 1, "the lock that is held stays"
     assert {*files(tmp_path)} == {stray, tmp_path / "writers" / "\ufffd"}

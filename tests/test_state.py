@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from planday_io.errors import StorageError
 from planday_io.state import Failure, KnownIncident, RefreshRequest, State
 from planday_io.state.database import database_file
-from planday_io.state.records import files_set_aside
 from tests.support.cutting import KILLED, counting, full_disk, killed
 from tests.support.damage import DAMAGE
 from tests.support.old_state import old_alerts, old_baseline, old_failures, old_mark, old_shared
@@ -118,7 +117,7 @@ def test_damaged_database_is_made_again(tmp_path: Path, kind: str) -> None:
     assert state.failures.of("oslo") == []
     state.failures.record([failure()])
     assert state.failures.of("oslo") == [failure()]
-    assert len(files_set_aside(tmp_path)) == 1
+    assert len(State(tmp_path).files_set_aside()) == 1
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -145,7 +144,7 @@ def test_damage_is_set_aside_once(tmp_path: Path) -> None:
         one.start()
     for one in threads:
         one.join()
-    assert len(files_set_aside(tmp_path)) == 1
+    assert len(State(tmp_path).files_set_aside()) == 1
 
 
 def test_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="disk is full"):
             state.failures.record([failure(table="other")])
     assert state.failures.of("oslo") == [failure()]
-    assert files_set_aside(tmp_path) == [], "a full disk is no damage"
+    assert State(tmp_path).files_set_aside() == [], "a full disk is no damage"
 
 
 def test_newer_version_is_left_alone(tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_newer_version_is_left_alone(tmp_path: Path) -> None:
     file.write_bytes((tmp_path / "moved").read_bytes())
     with pytest.raises(StorageError, match="install the newer version"):
         State(tmp_path).failures.of("oslo")
-    assert files_set_aside(tmp_path) == []
+    assert State(tmp_path).files_set_aside() == []
 
 
 def test_files_of_an_older_version_are_taken_in(tmp_path: Path) -> None:
@@ -183,7 +182,7 @@ def test_files_of_an_older_version_are_taken_in(tmp_path: Path) -> None:
     assert State(tmp_path).failures.of("oslo")[0].since == SINCE
     left = [file.name for file in (tmp_path / "failures").iterdir()]
     assert [name for name in left if ".damaged-" not in name] == [stray.name]
-    assert len(files_set_aside(tmp_path)) == 1
+    assert len(State(tmp_path).files_set_aside()) == 1
 
 
 def test_upgrade_cut_anywhere_is_finished(tmp_path: Path) -> None:

@@ -21,11 +21,10 @@ def current_installation() -> Installation:
     from planday_io.catalogue import CATALOGUE
     from planday_io.config import find_config
     from planday_io.config.secrets import take_network_variables
-    from planday_io.files import close_to_others
     from planday_io.lake.installation import Installation
 
     installation = Installation.load(find_config(), CATALOGUE)
-    close_to_others(installation.config.state)
+    installation.state.close_to_others()
     take_network_variables(installation.config.home)
     return installation
 

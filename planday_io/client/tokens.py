@@ -20,7 +20,8 @@ from typing import Protocol
 from planday_io.client.asking import Answer
 from planday_io.client.grants import REFUSED_CODE, REFUSED_REFRESH, TokenAnswer, token_answer
 from planday_io.errors import DamagedFileError, TokenError
-from planday_io.files import close_to_others, locked, storage_errors
+from planday_io.files import locked, storage_errors
+from planday_io.state.folder import close_to_others
 from planday_io.state.records import read_record, remove_record, write_record
 
 _EARLY_SECONDS = 60.0

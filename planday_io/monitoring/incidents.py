@@ -25,7 +25,6 @@ from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.state import Failure, State
-from planday_io.state.records import files_set_aside
 from planday_io.warehouse.place import Place, set_aside_leftovers
 
 _UNPUBLISHED = timedelta(hours=1)
@@ -155,7 +154,7 @@ def _unfinished(config: Config) -> Iterator[Incident]:
 
 def _set_aside(config: Config) -> Iterator[Incident]:
     """Files of the state folder that were damaged. What they held was found out again, where that can be."""
-    files = files_set_aside(config.state)
+    files = State(config.state).files_set_aside()
     if files:
         names = ", ".join(str(path.relative_to(config.state)) for path in files[:5])
         more = f" and {len(files) - 5} more" if len(files) > 5 else ""

@@ -99,10 +99,3 @@ def set_aside(path: Path) -> Path:
 def is_set_aside(path: Path) -> bool:
     """Whether a file is one that was set aside."""
     return _SET_ASIDE in path.name
-
-
-def files_set_aside(state: Path) -> list[Path]:
-    """What was set aside in a state folder and nobody has removed yet. Raises StorageError."""
-    with storage_errors(state, "look for damaged files in"):
-        folders = [state, *(one for one in state.glob("*") if one.is_dir() and not is_set_aside(one))]
-        return sorted(path for folder in folders for path in folder.glob(f"*{_SET_ASIDE}*"))

@@ -6,10 +6,12 @@ SQLAlchemy is imported with the first use, so that `planday --help` stays quick.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planday_io.files import sweep
+from planday_io.state import folder
 from planday_io.state.locks import Locks
 from planday_io.state.runs import Runs
 
@@ -28,11 +30,11 @@ class State:
     """What an installation remembers between runs. Making one costs nothing, and nothing is opened.
 
     Args:
-        folder: of the state.
+        place: the folder. Callers name it in messages, and see how full its disk is; only this room knows what is in it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Path) -> None:
+        self.folder = place
 
     @property
     def failures(self) -> Failures:
@@ -79,9 +81,30 @@ class State:
         """Runs in progress."""
         return Runs(self.folder, self.locks)
 
-    def sweep(self) -> int:
-        """Remove what killed processes and older versions left, except what is being written. Raises StorageError."""
-        return sweep(self.folder, deep=True) + self.runs.sweep() + self.locks.sweep()
+    @property
+    def spill(self) -> Path:
+        """Where a publication puts what does not fit into memory; removed by the next one."""
+        return self.folder / "spill"
+
+    def close_to_others(self) -> None:
+        """Let nobody but this account look at the state. Raises StorageError."""
+        folder.close_to_others(self.folder)
+
+    def files_set_aside(self) -> list[Path]:
+        """What was damaged and nobody has removed yet. Raises StorageError."""
+        return folder.files_set_aside(self.folder)
+
+    def sweep(self, set_aside_before: datetime) -> int:
+        """Remove what killed processes and older versions left, except what is being written. Raises StorageError.
+
+        Args:
+            set_aside_before: damaged files that were set aside before this UTC instant go as well.
+
+        Returns:
+            How many files were removed.
+        """
+        removed = sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
+        return removed + self.runs.sweep() + self.locks.sweep()
 
     def reporting(self) -> AbstractContextManager[None]:
         """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""

@@ -43,7 +43,7 @@ class Filling:
     def __init__(self, catalogue: Catalogue, policies: PrivacyPolicy, state: State) -> None:
         self._catalogue = catalogue
         self._policies = policies
-        self._spill = state.folder / "spill"
+        self._spill = state.spill
 
     def write(
         self,
