@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 from tests.support.document import queries
 from tests.support.installation import EVERYTHING, Installation, Make
 
@@ -57,6 +59,32 @@ def test_a_second_change_within_a_second_is_read(planday: Installation) -> None:
     portal.edit_employee(person, now=now, jobTitle="Head chef")
     planday.refresh("hr.employee_details")
     assert job_title(planday, person) == "Head chef"
+
+
+def test_a_settled_change_is_read_once(planday: Installation) -> None:
+    portal = planday.sandbox.portals["oslo"]
+    person = portal.employees[0]["id"]
+    portal.edit_employee(person, now=datetime.now(UTC) - timedelta(minutes=10), jobTitle="Head chef")
+    planday.refresh("hr.employee_details")
+    details, _ = planday.refresh("hr.employee_details")
+    # Whose portal it is, the list, and the list of who left.
+    assert (details.counters.requests, job_title(planday, person)) == (3, "Head chef")
+
+
+@pytest.mark.parametrize(
+    ("batch", "minutes", "requests"), [("night", 50, 2), ("night", 70, 3), ("other", 50, 3), (None, 50, 3)]
+)
+def test_runs_started_together_share_parents(
+    planday: Installation, batch: str | None, minutes: int, requests: int
+) -> None:
+    planday.sandbox.portals["oslo"].departments[1:] = []
+    at = datetime.now(UTC) - timedelta(minutes=minutes)
+    first = PortalSession(planday.installation, "oslo", run_id="first", batch="night", clock=lambda: at)
+    refresh(first, "hr.departments")
+    second = PortalSession(planday.installation, "oslo", run_id="second", batch=batch)
+    skills, *_ = refresh(second, "scheduling.skills")
+    # Whose portal it is, the skills of one department, and what is not shared: the list of departments.
+    assert skills.counters.requests == requests
 
 
 def job_title(planday: Installation, person: int) -> str:

@@ -92,7 +92,7 @@ def test_place_and_trace_hold_no_text(planday: Installation) -> None:
     try:
         planday.session("nowhere")
     except KeyError as error:
-        assert place_of(error).startswith("planday_io/sync/session.py:")
+        assert place_of(error).startswith("planday_io/lake/installation.py:")
         assert "KeyError" in trace_of(error)
         assert "nowhere" not in trace_of(error) + place_of(error) + str(known(error))
 

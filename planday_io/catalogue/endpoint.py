@@ -122,6 +122,12 @@ class FanOut:
             raise ContradictionError(f"{self.once.parent} is read once per row, by one id, one call each")
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The tables whose rows it runs over, the parent first."""
+        more = self.extra_parents[:1] if self.extra_parents else (self.once.parent,) if self.once else ()
+        return (self.parent, *more)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The parent's columns that identify what is fanned out over."""
         return tuple(column for _, column in self.bind)

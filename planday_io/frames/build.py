@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -61,6 +61,11 @@ class FrameContext:
     fetched_at: datetime
     privacy: PrivacyFilter
     month: str | None = None
+
+    @property
+    def today(self) -> date:
+        """The portal's day at the time of the read."""
+        return self.fetched_at.astimezone(self.zone).date()
 
 
 class FrameBuilder:

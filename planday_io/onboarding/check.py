@@ -19,7 +19,7 @@ from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
 from planday_io.reading.calls import Call, Params, Parent, calls_of
 from planday_io.reading.rows import primary, rows_of
-from planday_io.sync.session import PortalSession
+from planday_io.sync.connection import PortalConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +96,20 @@ class _Comparison:
 
 
 async def _check_portal(installation: Installation, portal: str, same: _Comparison) -> list[Finding]:
-    session = PortalSession(installation, portal, run_id="check")
+    connection = PortalConnection(installation.config, portal)
     findings: list[Finding] = []
     try:
-        async with session.connection.open() as client:
+        async with connection.open() as client:
             await client.authorize()
             findings.append(Finding(portal, "token", is_good=True, detail="exchanged for an access token"))
-            same.settle(portal, await session.connection.ask_portal_id(client))
-            portal_id = await session.connection.identify(client, remember=False)
+            same.settle(portal, await connection.ask_portal_id(client))
+            portal_id = await connection.identify(client, remember=False)
             unknown = await same.compare(portal)
             detail = f"Planday portal {portal_id}"
             if unknown:
                 detail += f"; not compared with {', '.join(unknown)}, whose tokens cannot be used"
             findings.append(Finding(portal, "portal", is_good=True, detail=detail))
-            probe = _Probe(session, client)
+            probe = _Probe(installation, portal, client)
             findings += [await probe.finding(one) for one in installation.endpoints_of(portal)]
         findings += _pay(installation, portal)
     except PlandayError as error:
@@ -217,18 +217,20 @@ class _Probe:
     """Asks each endpoint of a portal for one row.
 
     Args:
-        session: of the portal.
-        client: of the session.
+        installation: the installation.
+        portal: config key.
+        client: of the portal.
     """
 
-    def __init__(self, session: PortalSession, client: PortalClient) -> None:
-        self._session = session
+    def __init__(self, installation: Installation, portal: str, client: PortalClient) -> None:
+        self._installation = installation
+        self._portal = portal
         self._client = client
         self._rows: dict[str, dict[str, Any] | None] = {}
 
     async def finding(self, endpoint: Endpoint) -> Finding:
         """Whether the endpoint answers."""
-        portal = self._session.portal
+        portal = self._portal
         try:
             call = await self._call(endpoint)
             if call is None:
@@ -253,7 +255,7 @@ class _Probe:
     async def _call(self, endpoint: Endpoint) -> Call | None:
         """The first call of an endpoint, or None when there is nothing to fan out over."""
         parents = None
-        today = datetime.now(ZoneInfo(self._session.settings.timezone)).date()
+        today = datetime.now(ZoneInfo(self._installation.config.portals[self._portal].timezone)).date()
         if fan_out := endpoint.fan_out:
             row = await self._first_row(fan_out.parent)
             if row is None or any(row.get(column) is None for column in fan_out.columns):
@@ -268,7 +270,7 @@ class _Probe:
     async def _first_row(self, table: str) -> dict[str, Any] | None:
         """The columns of one row, as far as they stand in the row or in its call."""
         if table not in self._rows:
-            endpoint = self._session.catalogue.endpoint_of(table)
+            endpoint = self._installation.catalogue.endpoint_of(table)
             call = await self._call(endpoint)
             rows = await self._get(endpoint, call) if call else []
             first = rows[0] if rows and isinstance(rows[0], dict) else None

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from planday_io.catalogue.endpoint import Endpoint, FanOut, Window
 from planday_io.frames.members import PathParam
+from planday_io.months import first_day, last_day
 
 ParentKey = tuple[int, ...]
 """What a call is fanned out over: the parent's ids."""
@@ -153,11 +154,13 @@ def _call(endpoint: Endpoint, parent: Parent, params: Params) -> Call:
     return Call((*fixed, *params), parent.path_params, parent.key, is_listed=parent.is_listed, is_once=parent.is_once)
 
 
-def days_of(window: Window, *, month: tuple[date, date] | None, history_start: date, today: date) -> tuple[date, date]:
-    """First and last day of a slice: its month, or the whole history and 18 months ahead."""
+def days_of(endpoint: Endpoint, month: str | None, *, history_start: str, today: date) -> tuple[date, date] | None:
+    """First and last day of a slice: its month, or the whole history and 18 months ahead. None where there is no window."""
+    if endpoint.window is None:
+        return None
     if month is not None:
-        return month
-    begin = _LONG_AGO if window.begins == "long_ago" else history_start
+        return first_day(month), last_day(month)
+    begin = _LONG_AGO if endpoint.window.begins == "long_ago" else first_day(history_start)
     return begin, today + timedelta(days=548)
 
 

@@ -4,7 +4,7 @@ A changes run asks what was modified and deleted since the last one, compares it
 months. Requests are state, so they outlive a kill. Whoever can launch runs (the sensor, `planday sync`) reads the months, and
 a request is removed when everything it names was read after it was made.
 
-Not here: asking (`planday_io.sync.refresh`), the requests (`planday_io.state`), launching (`pipelines`).
+Not here: asking (`planday_io.sync.reader`), the requests (`planday_io.state`), launching (`pipelines`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,46 @@ from typing import Any
 import pyarrow as pa
 
 from planday_io.catalogue import Endpoint, Table
+from planday_io.config.grid import grid_months
 from planday_io.errors import DamagedSliceError
 from planday_io.lake.installation import Installation
 from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
 from planday_io.state import RefreshRequest
+from planday_io.sync.reader import CompleteRead
 
 _TRIED_AGAIN = timedelta(hours=6)
 """What is still marked after this long, because its run failed, is marked and launched again."""
+
+
+def request_refreshes(installation: Installation, read: CompleteRead) -> tuple[str, ...]:
+    """Request a refresh of months whose rows changed in Planday, and of months that were never read.
+
+    Args:
+        installation: the installation.
+        read: of any endpoint; only one that detects changes of another table says what changed.
+
+    Returns:
+        The months.
+
+    Raises:
+        StorageError: they cannot be requested.
+    """
+    detection, portal, now = read.endpoint.change_detection, read.context.portal, read.context.fetched_at
+    if detection is None:
+        return ()
+    touched: dict[str, float] = {}
+    if read.modified is not None:
+        deleted = read.result.tables[read.endpoint.name].table.column(detection.deleted_by).to_pylist()
+        table = installation.catalogue.table(detection.table)
+        touched = touched_months(installation.lake, portal, table, read.modified, deleted)
+    due = installation.endpoints_of(portal, installation.catalogue.domains())
+    months = [one for one in due if one.grid == "month"]
+    left, grid = settle(installation, portal), grid_months(installation.config, portal, now)
+    found = months_to_read(installation.lake, portal, grid, months, touched, left, now)
+    installation.state.refresh_requests.add(portal, found, touched, now)
+    return tuple(sorted(found))
 
 
 def settle(installation: Installation, portal: str | None = None) -> list[RefreshRequest]:

@@ -1,6 +1,6 @@
 """The connection to one portal: its app and refresh token, its HTTP client within the shared budget, its identity.
 
-Reading is `planday_io.sync.session`; the budget and the token exchange are `planday_io.client`.
+Reading is `planday_io.sync.reader`; the budget and the token exchange are `planday_io.client`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from planday_io.client.budget import RateLimiter
 from planday_io.client.http import Counters, PortalClient
@@ -15,12 +18,32 @@ from planday_io.client.tokens import RefreshTokenStore, TokenSource
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import PlandayError, PortalIdentityError, UnexpectedShapeError
+from planday_io.frames.build import FrameContext
+from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.identity import PortalIdentities
 from planday_io.reading.rows import portal_info
 from planday_io.state import State
 from planday_io.sync.limits import answer_limits
+from planday_io.texts import visible
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPortal:
+    """A portal whose identity was verified, for one read.
+
+    Args:
+        client: to ask it with.
+        context: what all rows of the read share.
+    """
+
+    client: PortalClient
+    context: FrameContext
+
+    def of_month(self, month: str | None) -> OpenPortal:
+        """The same for slices of another month."""
+        return replace(self, context=replace(self.context, month=month))
 
 
 class PortalConnection:
@@ -77,6 +100,43 @@ class PortalConnection:
                 yield client
         finally:
             budget.close()
+
+    async def verified(
+        self, client: PortalClient, fetched_at: datetime, month: str | None, *, remember: bool = True
+    ) -> OpenPortal:
+        """The portal, for one read.
+
+        Args:
+            client: of this connection.
+            fetched_at: UTC instant at which the read began.
+            month: of the slices, or None.
+            remember: record which portal the key stands for.
+
+        Raises:
+            PortalIdentityError: see `identify` and `refuse_copied_token`.
+        """
+        if self.portal_id is None:
+            self.refuse_copied_token()
+        portal_id = await self.identify(client, remember=remember)
+        context = FrameContext(
+            portal=self.portal,
+            portal_id=portal_id,
+            zone=ZoneInfo(self._config.portals[self.portal].timezone),
+            fetched_at=fetched_at,
+            privacy=PrivacyFilter(self._config.privacy, portal_id, self._hash_key),
+            month=month,
+        )
+        return OpenPortal(client, context)
+
+    def _hash_key(self) -> str:
+        key = self._config.privacy.hash_key
+        assert key is not None, "the configuration is refused when something is hashed without a key"  # noqa: S101
+        return read_secret(key, home=self._config.home, what="privacy.hash_key", check=visible)
+
+    def take_overhead(self) -> Counters:
+        """The overhead since the last call."""
+        taken, self.overhead = self.overhead, Counters()
+        return taken
 
     async def identify(self, client: PortalClient, *, remember: bool = True) -> int:
         """The portal's id, verified: this key stands for no other portal, and no other key for this one.

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from planday_io.catalogue import Catalogue, Table
+from planday_io.catalogue import Table
 from planday_io.lake.forgotten import Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
+from planday_io.lake.installation import Installation
 from planday_io.sync.parents import ParentTables
 
 
@@ -18,15 +19,14 @@ class ErasedRows:
     """Removes people on one portal's list from its rows; reads the list at each call.
 
     Args:
-        catalogue: the tables there are.
-        people: lists of the lake.
+        installation: the installation.
         parents: rows of parent tables, for tables that name people only through them.
         portal: config key.
     """
 
-    def __init__(self, catalogue: Catalogue, people: ForgottenPeople, parents: ParentTables, portal: str) -> None:
-        self._catalogue = catalogue
-        self._people = people
+    def __init__(self, installation: Installation, parents: ParentTables, portal: str) -> None:
+        self._catalogue = installation.catalogue
+        self._people = ForgottenPeople(installation.config.lake, installation.state)
         self._parents = parents
         self._portal = portal
 

@@ -21,7 +21,7 @@ from planday_io.client.headers import RateWindow
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import Provenance, SliceKey
-from planday_io.months import first_day, last_day
+from planday_io.months import first_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
 from planday_io.reading.rows import primary, rows_of, total_of
 from planday_io.sync.incremental import IncrementalRead
@@ -114,20 +114,22 @@ def seconds_for(requests: int, windows: Sequence[RateWindow]) -> float:
 
 class _Forecaster:
     def __init__(self, session: PortalSession, *, full: bool) -> None:
-        self._session = session
+        self._connection, self._reader = session.connection, session.reader
+        self._portal, self._lake = session.portal, session.lake
+        self._config, self._catalogue = session.installation.config, session.installation.catalogue
+        self._endpoints = session.installation.endpoints_of(session.portal)
         self._full = full
-        self._lake = session.lake
         self._now = session.clock()
-        self._today = self._now.astimezone(ZoneInfo(session.settings.timezone)).date()
+        self._today = self._now.astimezone(ZoneInfo(self._config.portals[self._portal].timezone)).date()
         self._counters = Counters()
         self._known: set[tuple[str, str | None]] = set()
         self._ahead: set[tuple[str, str | None]] = set()
         self._totals: dict[tuple[str, str | None], int | None] = {}
 
     async def of(self, runs: Sequence[Run]) -> Forecast:
-        result = Forecast(self._session.portal)
+        result = Forecast(self._portal)
         steps: Counter[str] = Counter()
-        async with self._session.connection.open() as client:
+        async with self._connection.open() as client:
             self._client: PortalClient = client
             for month, endpoints in runs:
                 identity = 1
@@ -161,58 +163,50 @@ class _Forecaster:
         requests = await self._overhead(endpoint, month)
         self._known.update((table.full_name, month) for table in endpoint.tables)
         requests += await self._calls(endpoint, month)
-        if endpoint.change_detection and self._lake.slices(endpoint.change_detection.table, self._session.portal):
-            requests += 1 + len(self._session.catalogue.endpoint_of(endpoint.change_detection.table).variants)
+        if endpoint.change_detection and self._lake.slices(endpoint.change_detection.table, self._portal):
+            requests += 1 + len(self._catalogue.endpoint_of(endpoint.change_detection.table).variants)
         return requests
 
     async def _overhead(self, endpoint: Endpoint, month: str | None) -> int:
         """Requests for the parents, unless an earlier run reads them."""
         if endpoint.fan_out is None:
             return 0
-        wanted = [self._parent_of(endpoint, month)]
-        if endpoint.fan_out.extra_parents:
-            wanted.append((endpoint.fan_out.extra_parents[0], month))
-        if endpoint.fan_out.once:
-            wanted.append((endpoint.fan_out.once.parent, None))
         requests = 0
-        for name, at in wanted:
-            source = self._session.catalogue.endpoint_of(name)
-            is_there = source in self._session.installation.endpoints_of(self._session.portal)
-            if (name, at) not in self._known and (is_there or name == endpoint.fan_out.parent):
+        for name in endpoint.fan_out.sources:
+            source, at = self._catalogue.endpoint_of(name), self._month(name, month)
+            is_read = source in self._endpoints or name == endpoint.fan_out.parent
+            if is_read and (name, at) not in self._known:
                 requests += await self._cost(source, at)
                 self._ahead.add((name, at))
         return requests
 
     async def _calls(self, endpoint: Endpoint, month: str | None) -> int:
         """Requests of the endpoint itself."""
-        plan = IncrementalRead(
-            endpoint, self._lake, self._session.portal, month, self._session.config.privacy, self._now, full=self._full
-        )
+        read = IncrementalRead(endpoint, self._lake, self._portal, month, self._config.privacy, full=self._full)
         days = self._days(endpoint, month)
         if endpoint.fan_out is None:
-            calls = plan.calls(days=days)
+            calls = read.plan(days=days).calls
             if endpoint.pages is None:
                 return len(calls)
             variants = 1 + len(endpoint.variants)
-            rows = 0 if plan.since else await self._rows(endpoint, month)
+            rows = 0 if read.since else await self._rows(endpoint, month)
             first = pages(
                 math.ceil(rows * variants / len(calls)), endpoint.pages.limit, has_total=self._has_total(endpoint)
             )
             # Variants return few rows: those that the plain list leaves out.
             return first * (len(calls) // variants) + len(calls) - len(calls) // variants
-        parents, more = self._parents_in_lake(endpoint, month), await self._once_unknown(endpoint)
-        once = self._once_in_lake(endpoint, parents or [])
+        parents = self._parents_in_lake(endpoint, month)
+        once, more = await self._once(endpoint, parents or [])
         if parents is not None:
-            count = len(plan.calls(days=days, parents=[*parents, *once])) + more
+            count = len(read.plan(days=days, parents=[*parents, *once]).calls) + more
         else:
-            rows = await self._rows(
-                self._session.catalogue.endpoint_of(endpoint.fan_out.parent), self._parent_of(endpoint, month)[1]
-            )
+            name = endpoint.fan_out.parent
+            rows = await self._rows(self._catalogue.endpoint_of(name), self._month(name, month))
             one = Parent((0,), dict.fromkeys(endpoint.fan_out.path_params, 0))
             each = len(calls_of(endpoint, days=days, parents=[one]))
             count = min(each, rows) if endpoint.fan_out.batched else each * (rows + more)
-            count += len(plan.calls(days=days, parents=once)) if once else 0
-        if endpoint.pages is None or not count or plan.since:
+            count += len(read.plan(days=days, parents=once).calls) if once else 0
+        if endpoint.pages is None or not count or read.since:
             return count
         provenance = self._provenance(endpoint, month)
         each_rows = math.ceil(provenance.received / count) if provenance else 0
@@ -234,25 +228,21 @@ class _Forecaster:
         key = (endpoint.name, month)
         if key not in self._totals:
             days = self._days(endpoint, month)
-            narrow = replace(endpoint, window=replace(endpoint.window, wider_days=0)) if endpoint.window else endpoint
-            totals = [
-                await self._total(endpoint, month, call)
-                for call in calls_of(narrow, days=days)
-                if not self._is_variant(endpoint, call)
-            ]
+            window = replace(endpoint.window, wider_days=0) if endpoint.window else None
+            calls = calls_of(replace(endpoint, window=window, variants=()), days=days)
+            totals = [await self._total(endpoint, month, call) for call in calls]
             self._totals[key] = sum(total or 0 for total in totals)
         return self._totals[key] or 0
 
     async def _sampled(self, endpoint: Endpoint, month: str | None) -> int:
         """Rows of a fan-out that was never read, estimated from a few parents."""
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
-        name, at = self._parent_of(endpoint, month)
-        source = self._session.catalogue.endpoint_of(name)
-        context = await self._session.context(self._client, self._now, month, remember=False)
-        found = await self._session.parents_of(endpoint, self._client, replace(context, month=month))
+        portal = await self._connection.verified(self._client, self._now, month, remember=False)
+        found = await self._reader.parents_of(endpoint, portal)
         parents = [parent for parent in found or () if not parent.is_once]
-        self._counters.add(self._session.take_overhead())
-        self._totals[source.name, at] = len(parents)
+        self._counters.add(self._connection.take_overhead())
+        name = endpoint.fan_out.parent
+        self._totals[self._catalogue.endpoint_of(name).name, self._month(name, month)] = len(parents)
         some = parents[:: max(1, len(parents) // SAMPLE)][:SAMPLE]
         calls = calls_of(endpoint, days=self._days(endpoint, month), parents=some)
         rows = [await self._first_page(endpoint, call) for call in calls]
@@ -264,9 +254,7 @@ class _Forecaster:
         answer = await self._get(endpoint, replace(call, params=(*call.params, *page)))
         total = 0 if answer is NONE else total_of(answer)
         # The read would be refused.
-        list_limit(self._session.config, self._lake, self._session.portal, endpoint, month).check(
-            endpoint.name, total=total
-        )
+        list_limit(self._config, self._lake, self._portal, endpoint, month).check(endpoint.name, total=total)
         return total
 
     async def _first_page(self, endpoint: Endpoint, call: Call) -> int:
@@ -290,74 +278,48 @@ class _Forecaster:
 
     def _parents_in_lake(self, endpoint: Endpoint, month: str | None) -> list[Parent] | None:
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
-        name, at = self._parent_of(endpoint, month)
-        key = SliceKey.of(name, self._session.portal, at)
+        name = endpoint.fan_out.parent
+        key = SliceKey.of(name, self._portal, self._month(name, month))
         if self._lake.usable_provenance(key) is None:
             return None
         return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
 
-    def _once_in_lake(self, endpoint: Endpoint, listed: Sequence[Parent]) -> list[Parent]:
-        """Parents that are read once, as far as the lake has them."""
-        source = self._source_of_once(endpoint)
-        if source is None or self._lake.provenance(self._key(source, None)) is None:
-            return []
-        assert endpoint.fan_out is not None  # noqa: S101 - it has a source
-        return once_parents(endpoint.fan_out, listed, self._lake.read(self._key(source, None)))
-
-    async def _once_unknown(self, endpoint: Endpoint) -> int:
-        """Number of parents that are read once and not in the lake yet."""
-        source = self._source_of_once(endpoint)
-        return (
-            await self._rows(source, None) if source and self._lake.provenance(self._key(source, None)) is None else 0
-        )
-
-    def _source_of_once(self, endpoint: Endpoint) -> Endpoint | None:
-        once = endpoint.fan_out.once if endpoint.fan_out else None
-        source = self._session.catalogue.endpoint_of(once.parent) if once else None
-        return source if source in self._session.installation.endpoints_of(self._session.portal) else None
+    async def _once(self, endpoint: Endpoint, listed: Sequence[Parent]) -> tuple[list[Parent], int]:
+        """Parents that are read once, as far as the lake has them, and the number of the others."""
+        fan_out = endpoint.fan_out
+        source = self._catalogue.endpoint_of(fan_out.once.parent) if fan_out and fan_out.once else None
+        if fan_out is None or source is None or source not in self._endpoints:
+            return [], 0
+        if self._lake.provenance(self._key(source, None)) is None:
+            return [], await self._rows(source, None)
+        return once_parents(fan_out, listed, self._lake.read(self._key(source, None))), 0
 
     def _provenance(self, endpoint: Endpoint, month: str | None) -> Provenance | None:
         """The provenance of the slice, or of the nearest month's."""
         exact = self._lake.usable_provenance(self._key(endpoint, month))
         if exact is not None or month is None:
             return exact
-        months = [key.month for key in self._lake.slices(endpoint.name, self._session.portal) if key.month]
+        months = [key.month for key in self._lake.slices(endpoint.name, self._portal) if key.month]
         # A month that is not over is no measure for one that is.
         passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
-        nearest = min(passed, key=lambda one: abs(_ordinal(one) - _ordinal(month)), default=None)
+        nearest = min(passed, key=lambda one: abs(first_day(one) - first_day(month)), default=None)
         return self._lake.usable_provenance(self._key(endpoint, nearest)) if nearest else None
 
     def _decides(self, endpoint: Endpoint) -> bool:
         """Whether so many calls depend on its rows that a guess is not enough."""
-        fan_outs = [one.fan_out for one in self._session.catalogue.endpoints if one.fan_out]
-        return any(endpoint.name in (one.parent, one.once.parent if one.once else None) for one in fan_outs)
-
-    def _is_variant(self, endpoint: Endpoint, call: Call) -> bool:
-        return any(set(more) <= set(call.params) for more in endpoint.variants)
+        return any(one.fan_out and endpoint.name in one.fan_out.sources for one in self._catalogue.endpoints)
 
     def _has_total(self, endpoint: Endpoint) -> bool:
-        keys = self._lake.slices(endpoint.name, self._session.portal)
+        keys = self._lake.slices(endpoint.name, self._portal)
         provenance = self._lake.usable_provenance(keys[-1]) if keys else None
         return provenance is None or provenance.verdict != "exhausted"
 
-    def _parent_of(self, endpoint: Endpoint, month: str | None) -> tuple[str, str | None]:
-        assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
-        name = endpoint.fan_out.parent
-        return name, month if self._session.catalogue.table(name).is_monthly else None
+    def _month(self, table: str, month: str | None) -> str | None:
+        """The month of a table's slice that belongs to another table's slice of a month."""
+        return month if self._catalogue.table(table).is_monthly else None
 
     def _key(self, endpoint: Endpoint, month: str | None) -> SliceKey:
-        return SliceKey.of(endpoint.name, self._session.portal, month)
+        return SliceKey.of(endpoint.name, self._portal, month)
 
     def _days(self, endpoint: Endpoint, month: str | None) -> tuple[date, date] | None:
-        if endpoint.window is None:
-            return None
-        return days_of(
-            endpoint.window,
-            month=(first_day(month), last_day(month)) if month else None,
-            history_start=first_day(self._session.config.history_start),
-            today=self._today,
-        )
-
-
-def _ordinal(month: str) -> int:
-    return first_day(month).toordinal()
+        return days_of(endpoint, month, history_start=self._config.history_start, today=self._today)

@@ -3,7 +3,7 @@
 Runs that were started together (one backfill, one tick of a schedule, one `planday sync`) use the slices that the first of
 them wrote, for at most an hour. A single run reads its own.
 
-Reading them is `planday_io.sync.session`.
+Reading them is `planday_io.sync.reader`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from planday_io.catalogue import Catalogue
 from planday_io.errors import DamagedSliceError
+from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake
 from planday_io.state import SliceKey
 
@@ -25,17 +25,15 @@ class ParentTables:
     """Parents of one portal during one run.
 
     Args:
-        catalogue: the endpoints there are.
+        installation: its catalogue says which tables have parents.
         lake: slices of runs that were started together with this one.
         portal: config key.
         batch: name of the group of runs started together, or None for a run that stands alone.
     """
 
-    def __init__(self, catalogue: Catalogue, lake: Lake, portal: str, batch: str | None) -> None:
-        fan_outs = [endpoint.fan_out for endpoint in catalogue.endpoints if endpoint.fan_out]
-        self._wanted = {one.parent for one in fan_outs}
-        self._wanted |= {one.extra_parents[0] for one in fan_outs if one.extra_parents}
-        self._wanted |= {one.once.parent for one in fan_outs if one.once}
+    def __init__(self, installation: Installation, lake: Lake, portal: str, batch: str | None) -> None:
+        fan_outs = [endpoint.fan_out for endpoint in installation.catalogue.endpoints if endpoint.fan_out]
+        self._wanted = {name for fan_out in fan_outs for name in fan_out.sources}
         self._lake = lake
         self._batch = batch
         self._portal = portal

@@ -5,12 +5,14 @@ Applying the privacy policy to their values is another matter (`planday_io.frame
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
-from planday_io.catalogue import Catalogue, Endpoint
+from planday_io.catalogue import Endpoint
 from planday_io.client.http import PortalClient
-from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import MissingScopeError, PageForbiddenError
+from planday_io.lake.installation import Installation
 from planday_io.reading.calls import Params
 from planday_io.sync.connection import PortalConnection
 
@@ -19,17 +21,16 @@ class SensitiveMembers:
     """Finds out which sensitive members one portal's token has access to.
 
     Args:
-        catalogue: the endpoints there are.
-        policies: members that they drop are not requested.
+        installation: members that its policies drop are not requested.
         connection: of the portal.
     """
 
-    def __init__(self, catalogue: Catalogue, policies: PrivacyPolicy, connection: PortalConnection) -> None:
-        self._catalogue = catalogue
-        self._policies = policies
+    def __init__(self, installation: Installation, connection: PortalConnection) -> None:
+        self._catalogue = installation.catalogue
+        self._policies = installation.config.privacy
         self._connection = connection
-        self._refused: dict[str, str] = {}
-        """Value -> why the API refuses it, empty if it does not."""
+        self.refused: dict[str, str] = {}
+        """Value -> why the API refuses it, empty if it does not; of those that were tried."""
 
     async def params(self, endpoint: Endpoint, client: PortalClient) -> Params:
         """The query parameter for the sensitive members that are both wanted and granted."""
@@ -48,38 +49,14 @@ class SensitiveMembers:
             if any(policy(classes[column]) != "drop" for column in columns)
         ]
 
-    def not_granted(self, endpoint: Endpoint, rows: pa.Table) -> list[str]:
-        """Warnings about columns that stay NULL although the policy keeps them, after a read.
-
-        Args:
-            endpoint: that was read.
-            rows: of its first table.
-        """
-        found = []
-        for value, scope, columns in endpoint.opt_in.values if endpoint.opt_in else ():
-            if value not in self._refused:
-                continue
-            if why := self._refused[value]:
-                found.append(
-                    f"{endpoint.name}: NULL although the policy wants them: {', '.join(columns)}, because {why}"
-                )
-                continue
-            empty = [name for name in columns if rows.num_rows and rows.column(name).null_count == rows.num_rows]
-            if empty:
-                found.append(
-                    f"{endpoint.name}: {', '.join(empty)} came for none of {rows.num_rows} rows, although the API took the "
-                    f"request for them: either Planday has none, or the app lacks scope {scope}"
-                )
-        return found
-
     async def _is_granted(self, endpoint: Endpoint, value: str, client: PortalClient) -> bool:
         """Try to read a sensitive member with one row, to see whether the token has access.
 
         The token's list of scopes is not enough: its format and completeness are not documented, and an administrator
         with less access may be refused something that the list holds.
         """
-        if value in self._refused:
-            return not self._refused[value]
+        if value in self.refused:
+            return not self.refused[value]
         assert endpoint.opt_in is not None  # noqa: S101 - values come from it
         scope = next(scope for name, scope, _ in endpoint.opt_in.values if name == value)
         listed = self._catalogue.endpoint_of(endpoint.fan_out.parent) if endpoint.fan_out else endpoint
@@ -101,5 +78,29 @@ class SensitiveMembers:
                     f"the API refuses them, although the app has scope {scope}: the administrator who authorized it may "
                     "not see them"
                 )
-        self._refused[value] = why
+        self.refused[value] = why
         return not why
+
+
+def not_granted(endpoint: Endpoint, refused: Mapping[str, str], rows: pa.Table) -> list[str]:
+    """Warnings about columns that stay NULL although the policy keeps them, after a read.
+
+    Args:
+        endpoint: that was read.
+        refused: see `SensitiveMembers`.
+        rows: of its first table.
+    """
+    found = []
+    for value, scope, columns in endpoint.opt_in.values if endpoint.opt_in else ():
+        if value not in refused:
+            continue
+        if why := refused[value]:
+            found.append(f"{endpoint.name}: NULL although the policy wants them: {', '.join(columns)}, because {why}")
+            continue
+        empty = [name for name in columns if rows.num_rows and rows.column(name).null_count == rows.num_rows]
+        if empty:
+            found.append(
+                f"{endpoint.name}: {', '.join(empty)} came for none of {rows.num_rows} rows, although the API took the "
+                f"request for them: either Planday has none, or the app lacks scope {scope}"
+            )
+    return found
