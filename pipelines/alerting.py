@@ -1,11 +1,11 @@
-"""Alerts from the Dagster daemon: what only Dagster knows is added to what the library knows, then the library looks.
+"""Alerts from the Dagster daemon: what only Dagster knows is added to what the library knows, then the library notifies.
 
 Not here: what is an incident, who is notified (`planday_io.monitoring`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,35 +13,30 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.edges import noting
-from planday_io.catalogue import CATALOGUE
-from planday_io.config import Config, load_config
-from planday_io.errors import ConfigError, StorageError
+from planday_io.config import Config
+from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
-from planday_io.lake.slices import Lake, SliceKey
-from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION, failure_of
-from planday_io.monitoring.notifier import AlertBook, Look
-from planday_io.state import Failure, State
+from planday_io.lake.slices import SliceKey
+from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION
+from planday_io.monitoring.notifier import Notified, Notifier
+from planday_io.state import Failure
 
-_UNDER_WAY = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+_WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 _WORKING = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _WILL_RETRY, _RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
-_LOOKED_BACK = timedelta(days=1)
+_CRASHES_SINCE = timedelta(days=1)
 _AGAIN = timedelta(minutes=10)
-"""Of failed runs that were looked at already: Dagster says that it starts one again, and may take a minute or never do it."""
+"""How long failed runs are checked again: Dagster says that it starts one again, and may take a minute or never do it."""
 _RETRY_BEGINS = timedelta(minutes=5)
 
 
-def build_alert_sensor(config: Config, fault_of: Callable[[Path], ConfigError | None]) -> dg.SensorDefinition:
-    """Looks for incidents every minute. No tick calls Planday.
+def build_alert_sensor(
+    installation: Installation, fault_of: Callable[[Path], ConfigError | None]
+) -> dg.SensorDefinition:
+    """Notifies of incidents every minute. No tick calls Planday.
 
     Args:
-        config: of the installation.
+        installation: as this code location was loaded with.
         fault_of: says why the definitions of a configuration file cannot be loaded, or None.
     """
 
@@ -49,137 +44,121 @@ def build_alert_sensor(config: Config, fault_of: Callable[[Path], ConfigError | 
         name="alerts",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells by webhook or mail (`alerts` in portals.yaml) what has to be done: once when something fails for "
-        "good or is stale, and once when it is over.",
+        description="Reports by webhook or mail (`alerts` in portals.yaml) what needs attention: once when something fails "
+        "for good or is stale, and once when it is over.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.now(UTC)
-        since = datetime.fromisoformat(context.cursor) if context.cursor else now - _LOOKED_BACK
-        with noting(config, "sensor alerts"):
-            found = look(_current(config, fault_of, now), context.instance, now, since)
-        if not found.unsaved:
+        since = datetime.fromisoformat(context.cursor) if context.cursor else now - _CRASHES_SINCE
+        with noting(installation.config, "sensor alerts"):
+            done = notify(_current(installation, fault_of), context.instance, now, since)
+        if not done.unsaved:
             context.update_cursor((now - _AGAIN).isoformat())
-        for channel, error in found.failed.items():
+        for channel, error in done.failed.items():
             context.log.error("%s: %s (tried again)", channel, error)
-        if found.unsaved:
-            context.log.error("%s", found.unsaved)
+        if done.unsaved:
+            context.log.error("%s", done.unsaved)
         return dg.SkipReason(
-            f"{len(found.open)} incidents open; sent: {'; '.join(found.sent) or 'nothing'}"
-            + (f"; not delivered by {', '.join(found.failed)}" if found.failed else "")
+            f"{len(done.open)} incidents open; sent: {'; '.join(done.sent) or 'nothing'}"
+            + (f"; not delivered by {', '.join(done.failed)}" if done.failed else "")
         )
 
     return alerts
 
 
-def look(
-    config: Config, instance: dg.DagsterInstance, now: datetime | None = None, since: datetime | None = None
-) -> Look:
-    """Find incidents and tell what is new.
+def notify(
+    installation: Installation,
+    instance: dg.DagsterInstance,
+    now: datetime | None = None,
+    since: datetime | None = None,
+) -> Notified:
+    """Record what crashed, and notify of what is new.
 
     Args:
-        config: of the installation.
+        installation: whose incidents.
         instance: Dagster's.
         now: UTC instant.
-        since: runs that ended before this UTC instant were looked at already.
+        since: runs that ended before this UTC instant were checked already.
     """
     now = now or datetime.now(UTC)
-    # Where nothing can be noted, what is known already is told all the same; the look tells that files cannot be written.
+    # Where nothing can be recorded, what is known is reported all the same, and that files cannot be written.
     with suppress(StorageError):
-        State(config.state).failures.keep_only([*config.portals, INSTALLATION])
-        State(config.state).failures.resolve(INSTALLATION, [DAGSTER])
-    note_crashed_runs(config, instance, since or now - _LOOKED_BACK, now)
-    active = {
-        run.run_id: (portal, run.status)
-        for run in instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
-        if (portal := partition_in(run)[0])
-    }
-    busy = {portal for portal, _ in active.values()}
-    working = {portal for portal, status in active.values() if status in _WORKING}
-    return AlertBook(Installation(config, CATALOGUE)).look(now, busy, working)
+        installation.state.failures.resolve(INSTALLATION, [DAGSTER])
+    record_crashes(installation, instance, since or now - _CRASHES_SINCE, now)
+    runs = under_way(instance)
+    working = {portal for portal, run in runs if run.status in _WORKING}
+    return Notifier(installation).notify(now, {portal for portal, _ in runs}, working)
 
 
-def under_way(instance: dg.DagsterInstance) -> list[tuple[str, str]]:
-    """Portal and id of each run that waits or is under way."""
-    runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
-    return [(portal, run.run_id) for run in runs if (portal := partition_in(run)[0])]
+def notify_without_dagster(installation: Installation, error: StorageError) -> Notified:
+    """Notify of what is new where Dagster's storage cannot be used, which is an incident itself."""
+    with suppress(PlandayError), noting(installation.config, DAGSTER):
+        raise error
+    return Notifier(installation).notify(datetime.now(UTC))
 
 
-def _current(config: Config, fault_of: Callable[[Path], ConfigError | None], now: datetime) -> Config:
-    """The configuration as it is in the file now, or, where that cannot be used, the one this process began with."""
+def record_configuration(config: Config, fault: ConfigError | None) -> None:
+    """Record that the configuration cannot be used, or that it can be again. What cannot be recorded is left."""
+    with suppress(PlandayError), noting(config, CONFIGURATION):
+        if fault:
+            raise fault
+
+
+def _current(installation: Installation, fault_of: Callable[[Path], ConfigError | None]) -> Installation:
+    """The installation as its file is now, or, where that cannot be used, the one this process began with."""
     try:
-        current = load_config(config.file, CATALOGUE)
+        current = installation.reloaded()
     except ConfigError as error:
-        note_configuration(config, error, now)
-        return config
-    note_configuration(current, fault_of(config.file), now)
+        record_configuration(installation.config, error)
+        return installation
+    record_configuration(current.config, fault_of(current.config.file))
     return current
 
 
-def look_without_dagster(config: Config, error: StorageError, now: datetime | None = None) -> Look:
-    """Find incidents and tell what is new where Dagster's storage cannot be used, which is one of them."""
-    now = now or datetime.now(UTC)
-    failures = State(config.state).failures
-    with suppress(StorageError):
-        failures.keep_only([*config.portals, INSTALLATION])
-        failures.record([failure_of(error, portal=INSTALLATION, table=DAGSTER, month=None, run_id="", now=now)])
-    return AlertBook(Installation(config, CATALOGUE)).look(now)
+def under_way(instance: dg.DagsterInstance) -> list[tuple[str, dg.DagsterRun]]:
+    """The runs that wait or are under way, each with its portal."""
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=[*_WAITING, *_WORKING]))
+    return [(portal, run) for run in runs if (portal := partition_in(run)[0])]
 
 
-def note_configuration(config: Config, fault: ConfigError | None, now: datetime) -> None:
-    """Note that the configuration cannot be used, or that it can be again. A note that cannot be written is left."""
-    failures = State(config.state).failures
-    with suppress(StorageError):
-        if fault is None:
-            failures.resolve(INSTALLATION, [CONFIGURATION])
-        else:
-            failures.record(
-                [failure_of(fault, portal=INSTALLATION, table=CONFIGURATION, month=None, run_id="", now=now)]
-            )
+def record_crashes(installation: Installation, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
+    """Record the tables of failed runs that could not do so themselves, and that Dagster does not start again.
 
-
-def note_crashed_runs(config: Config, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
-    """Take down the tables of failed runs that could not do so themselves, and that Dagster does not start again.
-
-    Where the notes of a portal cannot be read or written, which is an incident itself, the others are taken down.
+    Where failures of a portal cannot be read or written, which is an incident itself, those of the others are recorded.
     """
     records = instance.get_run_records(
         filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since), limit=500
     )
     for record in records:
-        run = record.dagster_run
-        portal, month = partition_in(run)
         ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
-        if portal in config.portals and not _is_started_again(run, now - ended):
-            began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
+        began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
+        if not _is_started_again(record.dagster_run, now - ended):
             with suppress(StorageError):
-                _note_crash(config, run, portal, month, began, ended)
+                installation.state.failures.record(_crashed(installation, record.dagster_run, began, ended))
 
 
-def _note_crash(
-    config: Config, run: dg.DagsterRun, portal: str, month: str | None, began: datetime, ended: datetime
-) -> None:
-    lake, failures = Lake(config.lake, State(config.state)), State(config.state).failures
-    held = {(note.table, note.month) for note in failures.of(portal)}
+def _crashed(installation: Installation, run: dg.DagsterRun, began: datetime, ended: datetime) -> Iterator[Failure]:
+    """What a run should have read and did not, and has not recorded as failed."""
+    portal, month = partition_in(run)
+    if portal not in installation.config.portals:
+        return
+    recorded = {(one.table, one.month) for one in installation.state.failures.of(portal)}
     same = {run.run_id, run.parent_run_id, run.root_run_id}
-    # Not the warehouse: who publishes notes itself when that fails.
-    tables = {".".join(key.path) for key in run.asset_selection or ()} & {*CATALOGUE.lake_tables}
-    lost = {
-        table
-        for table in tables
-        if (table, month) not in held and not _is_read(lake, SliceKey.of(table, portal, month), same, began)
-    }
-    failures.record(
-        Failure(
-            portal=portal,
-            table=table,
-            month=month,
-            cause="crash",
-            error=f"run {run.run_id} ended without telling why",
-            run_id=run.run_id,
-            since=ended,
-        )
-        for table in sorted(lost)
-    )
+    # Not the warehouse: who publishes records itself when that fails.
+    tables = {".".join(key.path) for key in run.asset_selection or ()} & {*installation.catalogue.lake_tables}
+    for table in sorted(tables):
+        if (table, month) not in recorded and not _is_read(
+            installation, SliceKey.of(table, portal, month), same, began
+        ):
+            yield Failure(
+                portal=portal,
+                table=table,
+                month=month,
+                cause="crash",
+                error=f"run {run.run_id} ended without telling why",
+                run_id=run.run_id,
+                since=ended,
+            )
 
 
 def _is_started_again(run: dg.DagsterRun, ago: timedelta) -> bool:
@@ -187,9 +166,9 @@ def _is_started_again(run: dg.DagsterRun, ago: timedelta) -> bool:
     return _RETRIED_BY in run.tags or (run.tags.get(_WILL_RETRY) == "true" and ago < _RETRY_BEGINS)
 
 
-def _is_read(lake: Lake, key: SliceKey, runs: set[str | None], since: datetime) -> bool:
+def _is_read(installation: Installation, key: SliceKey, runs: set[str | None], since: datetime) -> bool:
     try:
-        provenance = lake.provenance(key)
+        provenance = installation.lake.provenance(key)
     except StorageError:
         return False
     return provenance is not None and (provenance.run_id in runs or provenance.fetched > since)

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
-from pipelines.checks import FRESH, FRESH_DOC, look_at_freshness
+from pipelines.checks import FRESH, FRESH_DOC, freshness_of
 from pipelines.progress import LISTENER
 from pipelines.reporting import Event
 from pipelines.resources import PlandayPortals
@@ -197,7 +197,7 @@ def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -
 
 
 def _freshness(endpoint: Endpoint, table: str, installation: Installation) -> dg.AssetCheckResult:
-    passed, metadata = look_at_freshness(endpoint, table, installation)
+    passed, metadata = freshness_of(endpoint, table, installation)
     return dg.AssetCheckResult(
         passed=passed,
         asset_key=dg.AssetKey(table.split(".")),

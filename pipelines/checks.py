@@ -1,6 +1,6 @@
 """Asset checks: five that each materialization answers for its own slice, and the freshness of each portal.
 
-Freshness is looked at by a sensor, because a table that nothing reads any more has no run that could tell.
+Freshness is checked by a sensor, because a table that nothing reads any more has no run that could do it.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import dagster as dg
 from pipelines.edges import noting
 from planday_io.catalogue import Endpoint
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.baseline import observe
 from planday_io.monitoring.freshness import stale_portals
 
 FRESH = "fresh_per_portal"
 FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale portal is not hidden by a fresh one."
 
 
-def look_at_freshness(
+def freshness_of(
     endpoint: Endpoint, table: str, installation: Installation
 ) -> tuple[bool, dict[str, dg.MetadataValue | int | str]]:
     """Whether no portal is stale, and which are."""
@@ -41,7 +41,7 @@ def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:
         name="freshness",
         minimum_interval_seconds=300,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells in the asset checks which portals are stale.",
+        description="Shows in the asset checks which portals are stale.",
     )
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with noting(installation.config, "sensor freshness"):
@@ -49,16 +49,16 @@ def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:
 
     def answer(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = datetime.now(UTC)
-        # As the file is now: a location that was loaded before an edit would undo what others take down (`watch`).
+        # As the file is now: a location that was loaded before an edit would undo what others record (`observe`).
         current = installation.reloaded()
-        watch(current, now)
+        observe(current, now)
         day, _, known = (context.cursor or "").partition(" ")
         is_new_day = day != now.date().isoformat()
         answers: list[str] = []
         events: list[dg.AssetCheckEvaluation] = []
         before = set(known.split())
         for endpoint, table in _tables(installation):
-            passed, metadata = look_at_freshness(endpoint, table, current)
+            passed, metadata = freshness_of(endpoint, table, current)
             if not passed:
                 answers.append(table)
             if is_new_day or passed == (table in before):

@@ -43,7 +43,7 @@ def build_definitions(path: Path) -> dg.Definitions:
         sensors=[
             *build_sensors(installation),
             build_freshness_sensor(installation),
-            build_alert_sensor(config, definitions_fault),
+            build_alert_sensor(installation, definitions_fault),
             build_housekeeping_sensor(installation),
         ],
         resources={"planday": PlandayPortals(config_path=str(config.file))},

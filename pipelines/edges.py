@@ -42,7 +42,7 @@ def noting(config: Config, tick: str, portal: str = INSTALLATION) -> Iterator[No
         now = datetime.now(UTC)
         # Where nothing can be noted, Dagster's UI still shows the failed tick.
         with suppress(StorageError):
-            failures.record([failure_of(told, portal=portal, table=tick, month=None, run_id="", now=now)])
+            failures.record([failure_of(told, now, portal=portal, table=tick)])
         if told is not error:
             dg.get_dagster_logger().error("%s", trace_of(error))
         raise told from None

@@ -33,7 +33,7 @@ def publish_pending(
             if isinstance(fault, PublicationError)
             else PublicationError(f"{installation.config.warehouse} was not renewed: {fault}")
         )
-        note = failure_of(told, portal=INSTALLATION, table=WAREHOUSE, month=None, run_id=run_id, now=datetime.now(UTC))
+        note = failure_of(told, datetime.now(UTC), table=WAREHOUSE, run_id=run_id)
         with suppress(StorageError):
             failures.record([note])
         # What else was raised may quote a cell; Dagster keeps the text of what leaves here.
@@ -54,7 +54,7 @@ def _note_problems(state: State, done: Publication, run_id: str) -> None:
     failures.resolve(INSTALLATION, [name for name in noted if name not in left_out])
     now = datetime.now(UTC)
     failures.record(
-        failure_of(error, portal=INSTALLATION, table=name, month=None, run_id=run_id, now=now)
+        failure_of(error, now, table=name, run_id=run_id)
         for name, (key, error) in left_out.items()
         # The run that failed to read it is an incident already.
         if not any((note.table, note.month) == (key.full_name, key.month) for note in failures.of(key.portal))

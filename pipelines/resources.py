@@ -146,7 +146,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         for_alerts = (*tables, *left_out) if portal in self._installation.config.portals else ()
         with self._noting():
             self._installation.state.failures.record(
-                failure_of(error, portal=portal, table=table, month=month, run_id=self._run_id, now=now)
+                failure_of(error, now, portal=portal, table=table, month=month, run_id=self._run_id)
                 for table in for_alerts
             )
 

@@ -15,13 +15,13 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
-from pipelines.alerting import look
+from pipelines.alerting import notify
 from pipelines.definitions import build_definitions
 from pipelines.publication import publish_pending
 from planday_io.catalogue import CATALOGUE
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.baseline import watch
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.baseline import observe
+from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
 from planday_io.state import Failure
 from planday_io.state.database import database_file
@@ -37,11 +37,11 @@ def test_a_book_that_cannot_be_written_keeps_nobody_from_being_told(planday: Ins
     note(planday, DEPARTMENTS, "storage")
     now = datetime.now(UTC)
     with full_disk():
-        found = AlertBook(planday.installation).look(now)
+        found = Notifier(planday.installation).notify(now)
         assert "disk is full" in found.unsaved
-        AlertBook(planday.installation).look(now + timedelta(minutes=1))
+        Notifier(planday.installation).notify(now + timedelta(minutes=1))
         assert told(hook) == [("failed", "storage", [DEPARTMENTS])]
-    assert AlertBook(planday.installation).look(now + timedelta(minutes=2)).unsaved == ""
+    assert Notifier(planday.installation).notify(now + timedelta(minutes=2)).unsaved == ""
     assert planday.state.incidents.all()
     assert told(hook) == []
 
@@ -52,18 +52,18 @@ def test_a_portal_that_cannot_be_looked_at_hides_no_other(
     planday.refresh(DEPARTMENTS)
     planday.publish()
     note(planday, GROUPS, "data")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert told(hook) == [("failed", "data", [GROUPS])]
     slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
     good = slice_file.read_bytes()
     slice_file.write_bytes(b"damaged")
     (planday.folder / ".planday/tokens/london.txt").write_text("wrong")
     run(planday, instance, DEPARTMENTS, portal="london")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     told_now = sorted(told(hook))
     assert told_now == [("failed", "damaged", [DEPARTMENTS]), ("failed", "token", [DEPARTMENTS])], "nothing is over"
     slice_file.write_bytes(good)
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert told(hook) == [("recovered", "damaged", [DEPARTMENTS])]
 
 
@@ -97,7 +97,7 @@ def test_a_channel_that_fails_in_its_own_way_repeats_nothing_to_the_other(planda
     note(planday, DEPARTMENTS, "api")
     now = datetime.now(UTC)
     for minutes in range(3):
-        found = AlertBook(planday.installation).look(now + timedelta(minutes=minutes))
+        found = Notifier(planday.installation).notify(now + timedelta(minutes=minutes))
         assert "check" in found.failed["mail"]
     assert told(hook) == [("failed", "api", [DEPARTMENTS])]
 
@@ -107,12 +107,12 @@ def test_a_channel_that_is_added_later_is_told_what_is_open(planday: Installatio
     planday.edit_config("webhook: {url: {file: hook.txt}, format: json}, ", "")
     note(planday, DEPARTMENTS, "api")
     now = datetime.now(UTC)
-    assert AlertBook(planday.installation).look(now - timedelta(days=2)).sent == []
+    assert Notifier(planday.installation).notify(now - timedelta(days=2)).sent == []
     planday.config_path.write_text(with_hook)
     hook.status = 500
-    AlertBook(planday.installation).look(now - timedelta(days=2))
+    Notifier(planday.installation).notify(now - timedelta(days=2))
     hook.status = 200
-    AlertBook(planday.installation).look(now)
+    Notifier(planday.installation).notify(now)
     assert told(hook) == [("failed", "api", [DEPARTMENTS])], "two days later it is as true as before"
 
 
@@ -120,21 +120,21 @@ def test_a_message_that_is_refused_keeps_no_other_back(planday: Installation, ho
     hook.refuses = "api"
     note(planday, DEPARTMENTS, "api")
     note(planday, GROUPS, "data")
-    found = AlertBook(planday.installation).look(datetime.now(UTC))
+    found = Notifier(planday.installation).notify(datetime.now(UTC))
     assert "answered 400" in found.failed["webhook"]
     assert told(hook) == [("failed", "data", [GROUPS])]
 
 
 def test_what_begins_again_before_its_end_was_told_is_no_news(planday: Installation, hook: Hook) -> None:
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
     note(planday, DEPARTMENTS, "api")
-    book.look(now)
+    notifier.notify(now)
     hook.status = 500
     planday.state.failures.resolve("oslo", [DEPARTMENTS])
-    book.look(now + timedelta(minutes=1))
+    notifier.notify(now + timedelta(minutes=1))
     hook.status = 200
     note(planday, DEPARTMENTS, "api")
-    book.look(now + timedelta(minutes=2))
+    notifier.notify(now + timedelta(minutes=2))
     assert told(hook) == [("failed", "api", [DEPARTMENTS])]
 
 
@@ -154,7 +154,7 @@ def test_a_message_has_bounds(planday: Installation, hook: Hook) -> None:
     planday.state.failures.record(made)
     for portal in ("oslo", "copenhagen", "london"):
         note(planday, DEPARTMENTS, "data", portal=portal, error=f"{portal} " + "y" * 5000)
-    AlertBook(planday.installation).look(datetime.now(UTC))
+    Notifier(planday.installation).notify(datetime.now(UTC))
     messages = hook.take()
     assert len(messages) == 2
     assert all(len(message["text"]) < 4000 for message in messages)
@@ -164,7 +164,7 @@ def test_months_that_no_schedule_reads_again_come_with_the_command(planday: Inst
     planday.edit_config("include: [portal, hr]", "include: [scheduling.shifts]")
     for month in ("2025-03", "2025-05", "2024-01"):
         note(planday, "scheduling.shifts", "api", month=month)
-    AlertBook(planday.installation).look(datetime.now(UTC))
+    Notifier(planday.installation).notify(datetime.now(UTC))
     (message,) = hook.take()
     assert message["incidents"][0]["tables"] == ["scheduling.shifts 2025-03", "scheduling.shifts 2025-05"]
     assert "planday sync oslo --resources scheduling.shifts --months 2025-03..2025-05" in message["text"]
@@ -172,13 +172,13 @@ def test_months_that_no_schedule_reads_again_come_with_the_command(planday: Inst
 
 def test_a_publication_that_was_killed_is_told_after_an_hour(planday: Installation, hook: Hook) -> None:
     planday.refresh(DEPARTMENTS)
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
-    book.look(now)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
+    notifier.notify(now)
     assert told(hook) == []
-    book.look(now + timedelta(hours=2))
+    notifier.notify(now + timedelta(hours=2))
     assert told(hook) == [("failed", "publication", ["warehouse"])]
     planday.publish()
-    book.look(now + timedelta(hours=2))
+    notifier.notify(now + timedelta(hours=2))
     assert told(hook) == [("recovered", "publication", ["warehouse"])]
 
 
@@ -187,11 +187,11 @@ def test_a_slice_that_publishing_leaves_out_is_told(planday: Installation, hook:
     slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
     slice_file.write_bytes(b"PAR1 not really PAR1")
     assert str(slice_file) in str(publish_pending(planday.installation).problems.values())
-    AlertBook(planday.installation).look(datetime.now(UTC))
+    Notifier(planday.installation).notify(datetime.now(UTC))
     assert ("failed", "damaged", [f"{DEPARTMENTS}.oslo"]) in told(hook)
     planday.refresh(DEPARTMENTS)
     assert publish_pending(planday.installation).problems == {}
-    AlertBook(planday.installation).look(datetime.now(UTC))
+    Notifier(planday.installation).notify(datetime.now(UTC))
     assert ("recovered", "damaged", [f"{DEPARTMENTS}.oslo"]) in told(hook)
 
 
@@ -223,9 +223,9 @@ def test_a_killed_sync_is_told_when_nothing_reads_its_tables_again(
     monkeypatch.setenv("DAGSTER_HOME", str(planday.folder))
     with DagsterInstance.get() as instance:
         now = datetime.now(UTC)
-        look(planday.config, instance, now)
+        notify(planday.installation, instance, now)
         assert told(hook) == [], "Dagster may start it again"
-        look(planday.config, instance, now + timedelta(minutes=6))
+        notify(planday.installation, instance, now + timedelta(minutes=6))
         assert told(hook) == [("failed", "crash", [DEPARTMENTS])]
     assert planday_command(planday, "sync", "oslo", "--resources", DEPARTMENTS).returncode == 0
     assert planday_command(planday, "alert").returncode == 0
@@ -249,7 +249,7 @@ def test_a_crash_beside_a_failure_is_told_and_what_a_parent_run_wrote_is_not(
     )
     note(planday, "hr.employees", "data", run_id=crashed.run_id)
     instance.report_run_failed(crashed, "killed")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert sorted(told(hook)) == [("failed", "crash", [GROUPS]), ("failed", "data", ["hr.employees"])]
 
 
@@ -267,7 +267,7 @@ def test_a_crash_is_reported_although_the_state_was_damaged(
             status=dg.DagsterRunStatus.STARTED,
         )
         instance.report_run_failed(made, "killed")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert {(event, cause) for event, cause, _ in told(hook)} == {("failed", "state"), ("failed", "crash")}
 
 
@@ -281,38 +281,38 @@ def test_a_nearly_full_disk_does_not_come_and_go(
     usage = namedtuple("usage", "total used free")  # noqa: PYI024 - what shutil gives
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, free[0]))
     enough = 2 * size + 256 * 2**20
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
     free[0] = enough - size // 2
     copy = planday.config.warehouse.with_name(f"{planday.config.warehouse.name}.tmp-{os.getpid()}-ab")
     copy.write_bytes(b"0" * size)
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == [], "a publication under way is what takes the space"
     copy.unlink()
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == [("failed", "disk", [])]
     free[0] = enough + 1
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == []
     free[0] = 2 * enough
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == [("recovered", "disk", [])]
 
 
 def test_failures_of_another_version_are_reported(planday: Installation, hook: Hook) -> None:
     note(planday, DEPARTMENTS, "something new")
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
-    book.look(now)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
+    notifier.notify(now)
     assert told(hook) == [("failed", "other", [DEPARTMENTS])]
     planday.state.failures.resolve("oslo", [DEPARTMENTS])
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == [("recovered", "other", [DEPARTMENTS])]
 
 
 def test_a_damaged_book_is_begun_anew_and_all_is_watched(planday: Installation, hook: Hook) -> None:
     planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
-    watch(planday.installation, datetime.now(UTC))
+    observe(planday.installation, datetime.now(UTC))
     DAMAGE["cut"](database_file(planday.config.state))
-    AlertBook(planday.installation).look(datetime.now(UTC))
+    Notifier(planday.installation).notify(datetime.now(UTC))
     assert sorted(event for event, _, _ in told(hook)) == ["failed", "stale", "stale", "stale"]
 
 
@@ -322,9 +322,9 @@ def test_notes_of_a_portal_that_was_taken_out_do_not_come_back_with_it(
     note(planday, DEPARTMENTS, "api", portal="london")
     text = planday.config_path.read_text()
     planday.config_path.write_text(text[: text.index("  london:")])
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     planday.config_path.write_text(text)
-    assert look(planday.config, instance).open == []
+    assert notify(planday.installation, instance).open == []
     assert hook.take() == []
 
 
@@ -335,7 +335,7 @@ def test_two_looks_at_once_tell_once(planday: Installation, hook: Hook) -> None:
 
     def look_now() -> None:
         together.wait()
-        AlertBook(planday.installation).look(now)
+        Notifier(planday.installation).notify(now)
 
     both = [threading.Thread(target=look_now) for _ in range(2)]
     for one in both:

@@ -20,7 +20,7 @@ import duckdb
 import pytest
 import sqlalchemy
 
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
 from planday_io.months import first_day, last_day, months_between, shifted
 from planday_io.sandbox.limits import Limits
 from tests.support.commands import environment, planday_command
@@ -105,7 +105,7 @@ class Backfill:
             shifts = {row[0] for row in planday.query(f"SELECT id FROM scheduling.shifts WHERE portal = '{key}'")}
             there = portal.roster.on(first_day(self.months[0]), last_day(self.months[-1]))
             assert shifts == {shift["id"] for shift in there}
-        assert [one.cause for one in AlertBook(planday.installation).found(datetime.now(UTC))] == []
+        assert [one.cause for one in Notifier(planday.installation).evaluate(datetime.now(UTC))] == []
         assert planday.sandbox.limits.refused == 0
 
 

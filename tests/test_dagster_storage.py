@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy.exc
 import yaml
 
-from pipelines.cli.status import installation_state, look_now
+from pipelines.cli.status import installation_state, notify_now
 from pipelines.definitions import definitions_fault
 from pipelines.storage_faults import DagsterStorageError, dagster_storage, file_fault, storage_fault
 from planday_io.errors import ConfigError
@@ -69,7 +69,7 @@ def test_a_disk_with_little_left_is_told(planday: Installation) -> None:
 
 @pytest.mark.parametrize("damage", ["garbage", "empty folder in its place", "cut"])
 def test_a_damaged_database_is_an_incident(home: Installation, hook: Hook, damage: str) -> None:
-    assert look_now(home.config).open == []
+    assert notify_now(home.installation).open == []
     database = home.folder / ".dagster/storage/history/runs.db"
     for other in database.parent.glob("runs.db-*"):
         other.unlink()
@@ -81,12 +81,12 @@ def test_a_damaged_database_is_an_incident(home: Installation, hook: Hook, damag
         database.unlink()
         database.mkdir()
     state = installation_state(home.installation)
-    assert [(one.portal, one.cause, one.tables) for one in state.incidents] == [(INSTALLATION, "storage", ["dagster"])]
+    assert [(one.portal, one.cause, one.tables) for one in state.incidents] == [(INSTALLATION, "storage", ("dagster",))]
     assert "Dagster's storage cannot be used" in state.incidents[0].error
-    assert [one.cause for one in look_now(home.config).open] == ["storage"]
+    assert [one.cause for one in notify_now(home.installation).open] == ["storage"]
     assert [one["incidents"][0]["cause"] for one in hook.take()] == ["storage"]
     shutil.rmtree(home.folder / ".dagster")
-    assert look_now(home.config).open == []
+    assert notify_now(home.installation).open == []
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 
@@ -104,7 +104,7 @@ def test_commands_tell_a_damaged_database(planday: Installation) -> None:
 def test_a_broken_dagster_yaml_is_an_incident(home: Installation) -> None:
     (home.folder / "dagster.yaml").write_text("storage: {nobody: {knows: this}}\n")
     (incident,) = installation_state(home.installation).incidents
-    assert (incident.cause, incident.tables) == ("storage", ["dagster"])
+    assert (incident.cause, incident.tables) == ("storage", ("dagster",))
     assert "dagster.yaml" in incident.error
 
 
@@ -169,18 +169,18 @@ def test_definitions_nobody_foresaw_are_an_incident(
     def refuse(_: dg.Definitions) -> None:
         raise dg.DagsterInvalidDefinitionError("names may not hold the letter o any more\nmore")
 
-    assert look_now(home.config).open == []
+    assert notify_now(home.installation).open == []
     with monkeypatch.context() as later:
         later.setattr(dg.Definitions, "validate_loadable", staticmethod(refuse))
         touch(home.config_path)
         (incident,) = installation_state(home.installation).incidents
-        assert (incident.portal, incident.cause, incident.tables) == (INSTALLATION, "config", ["portals.yaml"])
+        assert (incident.portal, incident.cause, incident.tables) == (INSTALLATION, "config", ("portals.yaml",))
         assert "DagsterInvalidDefinitionError: names may not hold the letter o any more)" in incident.error
-        assert [one.cause for one in look_now(home.config).open] == ["config"]
+        assert [one.cause for one in notify_now(home.installation).open] == ["config"]
         assert [one["incidents"][0]["cause"] for one in hook.take()] == ["config"]
     touch(home.config_path)
     assert definitions_fault(home.config_path) is None
-    assert look_now(home.config).open == []
+    assert notify_now(home.installation).open == []
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 

@@ -296,9 +296,9 @@ def test_damaged_slice_is_an_incident_and_status_goes_on(planday: Installation) 
     planday.refresh("hr.skills")
     planday.publish()
     cut(planday.lake.path(KEY))
-    found = find(planday.installation, {}, datetime.now(UTC)).incidents
-    assert found["oslo damaged"].tables == ["hr.departments"]
-    assert str(planday.lake.path(KEY)) in found["oslo damaged"].error
+    found = find(planday.installation, {}, datetime.now(UTC))
+    assert found["oslo", "damaged", ""].tables == ("hr.departments",)
+    assert str(planday.lake.path(KEY)) in found["oslo", "damaged", ""].error
     states = {state.table: state for state in table_states(planday.installation, ["oslo"])}
     assert states["hr.departments"].failing == "damaged"
     assert (states["hr.skills"].failing, states["hr.skills"].published) == (None, True)

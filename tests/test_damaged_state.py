@@ -15,10 +15,9 @@ from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.monitoring.failures import INSTALLATION
-from planday_io.monitoring.incidents import Incident
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
 from planday_io.months import month_of
-from planday_io.state import State
+from planday_io.state import Incident, State
 from planday_io.state.records import read_record, remove_record
 from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
@@ -68,7 +67,7 @@ def synced(planday: Installation) -> Outcome:
 
 
 def incidents(planday: Installation) -> list[Incident]:
-    return AlertBook(planday.installation).found(datetime.now(UTC))
+    return Notifier(planday.installation).evaluate(datetime.now(UTC))
 
 
 def state_files(planday: Installation) -> list[Path]:

@@ -48,7 +48,7 @@ def aside(planday: Installation) -> list[Path]:
 
 def causes(planday: Installation) -> set[str]:
     found = find(planday.installation, {}, datetime.now(UTC))
-    return {one.cause for one in found.incidents.values()} - {"disk", "stale"}
+    return {one.cause for one in found.values()} - {"disk", "stale"}
 
 
 def nothing_new(planday: Installation) -> object:

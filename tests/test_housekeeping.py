@@ -10,7 +10,7 @@ import pytest
 from dagster import DagsterInstance
 
 from pipelines.housekeeping import clean
-from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.baseline import observe
 from tests.support.commands import planday_command, summary
 from tests.support.installation import Installation, run
 
@@ -40,7 +40,7 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
         "nobody is late yet"
     )
     planday.state.forget_portal("london")
-    watch(planday.installation, datetime.now(UTC) - timedelta(days=3))
+    observe(planday.installation, datetime.now(UTC) - timedelta(days=3))
     late = planday_command(planday, "status", "london", "--wrong")
     assert late.returncode == 1, "due and never read"
     assert "stale tables. Stale: london portal.portals" in late.stdout.splitlines()[-1]

@@ -9,14 +9,14 @@ import pytest
 from dagster import DagsterInstance
 from starlette.responses import Response
 
-from pipelines.alerting import look
+from pipelines.alerting import notify
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE
 from planday_io.monitoring.failures import CAUSES
-from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.messages import messages
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
+from planday_io.state import Incident, Notice
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from tests.support.commands import planday_command
@@ -39,18 +39,18 @@ def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
 ) -> None:
     planday.edit_config("step_delay_seconds: 10", "step: 1, step_delay_seconds: 0")
     run(planday, instance, "hr.departments", "hr.employees")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert hook.take() == []
     planday.sandbox.faults.append(Fault("/departments", lambda *_: Response(status_code=500), times=3))
     assert run(planday, instance, "hr.departments").success, "the step was tried again"
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert hook.take() == [], "what a retry fixes is nobody's business"
     token = planday.folder / ".planday/tokens/oslo.txt"
     good = token.read_text()
     token.write_text("not-the-token")
     failed = run(planday, instance, "hr.departments", "hr.employees", *DETAILS)
     assert not failed.success
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     (message,) = hook.take()
     assert message["event"] == "failed"
     (incident,) = message["incidents"]
@@ -65,16 +65,16 @@ def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
     assert "planday authorize oslo" in message["text"]
     assert "not-the-token" not in str(message)
     run(planday, instance, "hr.departments")
-    look(planday.config, instance)
-    look(planday.config, instance)
+    notify(planday.installation, instance)
+    notify(planday.installation, instance)
     assert hook.take() == [], "once per incident"
     token.write_text(good)
     run(planday, instance, "hr.departments")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert hook.take() == [], "not over before every table is read"
     assert run(planday, instance, "hr.departments", "hr.employees", *DETAILS).success
-    look(planday.config, instance)
-    look(planday.config, instance)
+    notify(planday.installation, instance)
+    notify(planday.installation, instance)
     (message,) = hook.take()
     assert (message["event"], message["incidents"][0]["portal"]) == ("recovered", "oslo")
 
@@ -90,7 +90,7 @@ def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_
     planday.sandbox.portals["copenhagen"].departments[0]["number"] = 17
     planday.sandbox.portals["copenhagen"].employees[0]["firstName"] = 4
     run(planday, instance, "hr.departments", "hr.employees", portal="copenhagen")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     told = {message["incidents"][0]["cause"]: message for message in hook.take()}
     assert set(told) == {"token", "data"}
     assert [one["portal"] for one in told["token"]["incidents"]] == ["oslo", "london"]
@@ -98,14 +98,14 @@ def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_
 
 
 def test_a_portal_with_runs_under_way_is_waited_for(planday: Installation, hook: Hook) -> None:
-    book = AlertBook(planday.installation)
+    notifier = Notifier(planday.installation)
     now = datetime.now(UTC)
     (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments")
-    assert [one.cause for one in book.look(now, busy=["oslo"]).open] == ["token"]
+    assert [one.cause for one in notifier.notify(now, busy=["oslo"]).open] == ["token"]
     assert hook.take() == []
-    book.look(now + timedelta(minutes=61), busy=["oslo"])
+    notifier.notify(now + timedelta(minutes=61), busy=["oslo"])
     assert len(hook.take()) == 1, "an hour is enough"
 
 
@@ -113,15 +113,15 @@ def test_stale_also_when_nothing_ran_at_all(planday: Installation, hook: Hook) -
     planday.edit_config(*NIGHTLY)
     planday.edit_config("  london:", "  london:\n    schedules: {nightly: {enabled: false}}")
     now = datetime.now(UTC)
-    book = AlertBook(planday.installation)
-    book.look(now - timedelta(days=3))
+    notifier = Notifier(planday.installation)
+    notifier.notify(now - timedelta(days=3))
     assert hook.take() == [], "what was due before the installation was is no fault"
     for portal, days in (("oslo", 0), ("copenhagen", 2)):
         at = now - timedelta(days=days)
         session = PortalSession(planday.installation, portal, run_id="x", clock=lambda at=at: at)  # type: ignore[misc]
         for endpoint in SNAPSHOTS:
             refresh(session, endpoint.name)
-    book.look(now)
+    notifier.notify(now)
     (message,) = hook.take()
     assert message["event"] == "stale"
     (incident,) = message["incidents"]
@@ -129,7 +129,7 @@ def test_stale_also_when_nothing_ran_at_all(planday: Installation, hook: Hook) -
     assert "hr.employees" in incident["tables"]
     for endpoint in SNAPSHOTS:
         planday.refresh(endpoint.name, "copenhagen")
-    book.look(now + timedelta(minutes=1))
+    notifier.notify(now + timedelta(minutes=1))
     (message,) = hook.take()
     assert message["event"] == "recovered"
 
@@ -137,13 +137,13 @@ def test_stale_also_when_nothing_ran_at_all(planday: Installation, hook: Hook) -
 def test_who_lacks_a_token_is_not_told_as_well_that_tables_are_old(planday: Installation, hook: Hook) -> None:
     planday.edit_config(*NIGHTLY)
     now = datetime.now(UTC)
-    book = AlertBook(planday.installation)
-    book.look(now - timedelta(days=3))
+    notifier = Notifier(planday.installation)
+    notifier.notify(now - timedelta(days=3))
     for portal in planday.config.portals:
         (planday.folder / f".planday/tokens/{portal}.txt").write_text(f"wrong-{portal}")
         with dg.DagsterInstance.ephemeral() as made:
             run(planday, made, "hr.departments", portal=portal)
-    book.look(now)
+    notifier.notify(now)
     (message,) = hook.take()
     assert {one["cause"] for one in message["incidents"]} == {"token"}
 
@@ -167,15 +167,15 @@ def test_a_crashed_run_that_nobody_starts_again_is_told(
         return made.run_id
 
     crashed("true")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert hook.take() == []
     last = crashed("false")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     (message,) = hook.take()
     assert (message["incidents"][0]["cause"], message["incidents"][0]["tables"]) == ("crash", ["hr.departments"])
     assert last in message["incidents"][0]["run"]
     run(planday, instance, "hr.departments")
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 
@@ -183,26 +183,26 @@ def test_a_message_waits_for_its_channel_for_a_day(planday: Installation, hook: 
     (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments")
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
     hook.status = 500
-    found = book.look(now)
+    found = notifier.notify(now)
     assert "the webhook answered 500" in found.failed["webhook"]
     assert planday.address not in found.failed["webhook"], "the address is a secret"
     hook.status = 200
-    assert len(book.look(now + timedelta(minutes=5)).sent) == 1
+    assert len(notifier.notify(now + timedelta(minutes=5)).sent) == 1
     assert len(hook.take()) == 1
-    assert book.look(now + timedelta(minutes=6)).sent == []
+    assert notifier.notify(now + timedelta(minutes=6)).sent == []
 
 
 def test_a_portal_that_is_removed_is_forgotten_without_a_word(planday: Installation, hook: Hook) -> None:
     (planday.folder / ".planday/tokens/london.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments", portal="london")
-    AlertBook(planday.installation).look(datetime.now(UTC))
+    Notifier(planday.installation).notify(datetime.now(UTC))
     assert len(hook.take()) == 1
     text = planday.config_path.read_text()
     planday.config_path.write_text(text[: text.index("  london:")])
-    assert AlertBook(planday.installation).look(datetime.now(UTC)).open == []
+    assert Notifier(planday.installation).notify(datetime.now(UTC)).open == []
     assert hook.take() == []
 
 
@@ -217,7 +217,7 @@ def test_a_publication_that_fails_is_told_and_its_end(
     broken.mkdir(parents=True)
     failed = planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
     assert (failed.returncode, "not published" in failed.stdout) == (1, True)
-    look(planday.config, instance)
+    notify(planday.installation, instance)
     (message,) = hook.take()
     assert message["incidents"][0] | {"since": "", "error": "", "run": ""} == {
         "portal": None,
@@ -229,7 +229,7 @@ def test_a_publication_that_fails_is_told_and_its_end(
     }
     broken.rmdir()
     assert planday_command(planday, "publish").returncode == 0
-    AlertBook(planday.installation).look(datetime.now(UTC))
+    Notifier(planday.installation).notify(datetime.now(UTC))
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 
@@ -253,7 +253,8 @@ def test_the_alert_sensor_is_on_and_sends(
 @pytest.mark.parametrize("cause", CAUSES)
 def test_a_subject_is_the_whole_first_statement(planday: Installation, cause: str) -> None:
     now = datetime.now(UTC)
-    incident = Incident(portal="oslo", cause=cause, tables=["hr.employees"], since=now.isoformat())
-    ((message, _),) = messages(planday.config, [incident], now, is_over=False)
+    incident = Incident(portal="oslo", cause=cause, tables=("hr.employees",), since=now)
+    notice = Notice(incident=incident, noticed_at=now, all_tables=incident.tables)
+    ((message, _),) = messages(planday.config, [notice], now)
     short = message.subject.removeprefix("Planday: oslo: ")
     assert CAUSES[cause].sentence.removeprefix(short)[:2] in (".", ". ", ": ")

@@ -13,7 +13,7 @@ from dagster import DagsterInstance
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
-from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.baseline import observe
 from planday_io.months import month_of, shifted
 from planday_io.state import State
 from tests.support.installation import EVERYTHING, Make
@@ -51,7 +51,7 @@ def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstanc
     assert all(key.endswith("|oslo") and key >= shifted(THIS, -2) for key in launched), "what the location knows"
     assert marked(planday.config) == before, "what it does not know waits"
 
-    watch(planday.installation, datetime.now(UTC))
+    observe(planday.installation, datetime.now(UTC))
     baseline = planday.state.baselines.of("oslo")
     assert baseline
     look("freshness")

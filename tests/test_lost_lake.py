@@ -70,7 +70,7 @@ def test_missing_lake_is_refused_before_anything_is_written(
     assert count(published) == 2
     if lose is not state_lost_too:
         found = find(published.installation, {}, datetime.now(UTC))
-        assert "storage" in {one.cause for one in found.incidents.values()}
+        assert "storage" in {one.cause for one in found.values()}
         for forget in (
             lambda: forget_person(published.installation, "oslo", 1),
             lambda: forget_portal(published.installation, "oslo"),

@@ -16,7 +16,7 @@ import pytest
 from dagster import DagsterInstance
 from starlette.responses import HTMLResponse
 
-from pipelines.alerting import look
+from pipelines.alerting import notify
 from planday_io.sandbox.app import as_json
 from tests.support.faults import html, server_error, short_body, truncated
 from tests.support.installation import Installation, Make, run
@@ -224,7 +224,7 @@ def test_row(make: Make, memory: DagsterInstance, name: str) -> None:
     result = run(planday, memory, "hr.departments", "hr.employees")
     told = [event.message or "" for event in result.all_events]
     told += [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
-    found = look(planday.config, memory)
+    found = notify(planday.installation, memory)
     retried = [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
     assert (result.success, bool(retried)) == (row.cause is None, row.step_retries), "\n".join(told)
     people = planday.query("SELECT count(*) FROM hr.employees WHERE portal = 'oslo'")[0][0]
@@ -237,7 +237,7 @@ def test_row(make: Make, memory: DagsterInstance, name: str) -> None:
         assert fix is not None
         fix()
         assert run(planday, memory, "hr.departments", "hr.employees").success
-        assert look(planday.config, memory).open == []
+        assert notify(planday.installation, memory).open == []
     assert {row[0] for row in departments(planday)} == {row["id"] for row in portal.departments}
     assert planday.query("SELECT count(*) FROM hr.employees WHERE portal = 'oslo'") == [(len(portal.employees),)]
     if name == "new member":

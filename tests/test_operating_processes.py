@@ -13,10 +13,10 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
-from pipelines.alerting import look
+from pipelines.alerting import notify
 from pipelines.definitions import build_definitions
 from pipelines.liveness import LEASE, end_dead_runs
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
 from tests.support.commands import PLANDAY, environment, planday_command
 from tests.support.installation import QUIET, Installation, run
@@ -106,11 +106,11 @@ def test_a_run_that_a_stopped_machine_left_behind(planday: Installation, instanc
         status=dg.DagsterRunStatus.STARTED,
     )
     assert len(end_dead_runs(instance, planday.state)) == 1
-    (incident,) = look(planday.config, instance).open
-    assert (incident.cause, incident.tables) == ("crash", ["hr.employees"])
+    (incident,) = notify(planday.installation, instance).open
+    assert (incident.cause, incident.tables) == ("crash", ("hr.employees",))
     assert planday.query("SELECT count(*) FROM hr.departments") == [(2,)]
     assert run(planday, instance, "hr.employees").success
-    assert look(planday.config, instance).open == []
+    assert notify(planday.installation, instance).open == []
     assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
 
 
@@ -128,7 +128,7 @@ def test_two_syncs_of_one_portal_at_once(planday: Installation) -> None:
     for table, kept in planday.query("SELECT table_name, kept FROM sync.slices WHERE portal = 'oslo'"):
         assert planday.query(f"SELECT count(*) FROM {table} WHERE portal = 'oslo'") == [(kept,)]
     assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
-    assert AlertBook(planday.installation).look(datetime.now(UTC)).open == []
+    assert Notifier(planday.installation).notify(datetime.now(UTC)).open == []
 
 
 def test_a_config_edited_while_runs_are_queued(planday: Installation, instance: DagsterInstance) -> None:
@@ -155,7 +155,7 @@ def test_a_config_edited_while_runs_are_queued(planday: Installation, instance: 
     assert "portal 'london' is not in portals.yaml any more" in str(failure.step_failure_data.error)
     assert sum(planday.sandbox.requests.values()) == asked
     assert planday.query("SELECT * FROM hr.departments ORDER BY portal, id") == before
-    assert look(planday.config, instance).open == [], "nobody waits for a portal that was taken out"
+    assert notify(planday.installation, instance).open == [], "nobody waits for a portal that was taken out"
     planday.edit_config("defaults:", "privacy: {identity: drop}\ndefaults:")
     assert start("oslo").success
     assert planday.query("SELECT count(*) FROM hr.departments WHERE portal = 'oslo'") == [(2,)]

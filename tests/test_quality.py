@@ -13,7 +13,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.lake.quality import NAMES, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.baseline import observe
 from planday_io.monitoring.freshness import stale_portals
 from planday_io.months import month_of, shifted
 from planday_io.reports.report import write_report
@@ -92,7 +92,7 @@ def test_a_stale_portal_is_not_hidden_by_a_fresh_one(planday: Installation, inst
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     endpoint = CATALOGUE.endpoint_of("hr.departments")
     now = datetime.now(UTC)
-    watch(planday.installation, now - timedelta(days=5))
+    observe(planday.installation, now - timedelta(days=5))
     for portal, days in (("oslo", 0), ("london", 4)):
         at = now - timedelta(days=days)
         refresh(PortalSession(planday.installation, portal, run_id="x", clock=lambda at=at: at), "hr.departments")  # type: ignore[misc]

@@ -22,8 +22,8 @@ from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.baseline import watch, watched_since
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.baseline import monitored_since, observe
+from planday_io.monitoring.notifier import Notifier
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.onboarding.renaming import rename_portal
 from planday_io.privacy.erasure import forget_person
@@ -58,8 +58,8 @@ def installed(planday: Installation) -> Installation:
     State(config.state).refresh_requests.add("oslo", {MONTH: ["scheduling.shifts"]}, {}, now)
     note = Failure(portal="oslo", table="hr.skills", month=None, cause="scope", error="x", run_id="r", since=now)
     State(config.state).failures.record([note])
-    watch(planday.installation, now)
-    AlertBook(planday.installation).look(now)
+    observe(planday.installation, now)
+    Notifier(planday.installation).notify(now)
     for portal in ("oslo", "london"):
         log_run(planday.lake, Run(run_id="r", portal=portal, started_by="test", started_at=now), now)
     planday.publish()
@@ -111,7 +111,7 @@ def test_all_but_the_name_stays_unread(installed: Installation) -> None:
     planday, untouched = installed, copy_of(installed)
     (untouched.folder / "hash.txt").write_text("a key of hashes")
     before, comments = content(planday, "oslo", "bergen"), planday.config_path.read_text()
-    said, since = planday.sandbox.requests.copy(), watched_since(planday.installation, "oslo")
+    said, since = planday.sandbox.requests.copy(), monitored_since(planday.installation, "oslo")
     done = rename_portal(planday.installation, "oslo", "bergen")
     assert (done.slices, done.edited) == (len([k for k in planday.lake.slices() if k.portal == "bergen"]), True)
     assert planday.sandbox.requests == said
@@ -127,10 +127,10 @@ def test_all_but_the_name_stays_unread(installed: Installation) -> None:
     assert [(note.portal, note.table) for note in State(config.state).failures.of("bergen")] == [
         ("bergen", "hr.skills")
     ]
-    assert watched_since(planday.installation, "bergen") == since
-    look = AlertBook(planday.installation).look(datetime.now(UTC))
-    assert ("bergen", "scope") in {(one.portal, one.cause) for one in look.open}
-    assert not [one for one in look.open if one.portal == "oslo"]
+    assert monitored_since(planday.installation, "bergen") == since
+    done = Notifier(planday.installation).notify(datetime.now(UTC))
+    assert ("bergen", "scope") in {(one.portal, one.cause) for one in done.open}
+    assert not [one for one in done.open if one.portal == "oslo"]
     assert owed(planday) == []
     assert unfinished_renames(config.lake) == []
     # And what is read next asks Planday for as little as under the old name.
@@ -198,7 +198,7 @@ def test_run_that_works_is_under_way() -> None:
         tags = {"dagster/partition/portal": "oslo", "dagster/partition/month": MONTH}
         for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS):
             instance.add_run(dg.DagsterRun(job_name="x", run_id=f"run {status.value}", status=status, tags=tags))
-        assert under_way(instance) == [("oslo", "run STARTED")]
+        assert [(portal, run.run_id) for portal, run in under_way(instance)] == [("oslo", "run STARTED")]
 
 
 def test_killed_rename_is_finished_by_the_command(planday: Installation) -> None:

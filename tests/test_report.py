@@ -12,7 +12,7 @@ import pytest
 from dagster import DagsterInstance
 
 from planday_io.errors import StorageError
-from planday_io.monitoring.baseline import watch
+from planday_io.monitoring.baseline import observe
 from planday_io.monitoring.failures import CAUSES
 from planday_io.reports.report import write_report
 from tests.support.installation import Installation, Make, run
@@ -26,7 +26,7 @@ def read_on_time(make: Make) -> Installation:
     """Three portals with one table each, read when its schedule was due, and watched for long."""
     planday = make(resources=f"resources: {{include: [{TABLE}]}}")
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
-    watch(planday.installation, datetime.now(UTC) - timedelta(days=30))
+    observe(planday.installation, datetime.now(UTC) - timedelta(days=30))
     for portal in planday.config.portals:
         planday.refresh(TABLE, portal)
     planday.publish()

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.alerting import look
+from pipelines.alerting import notify
 from planday_io.months import first_day, last_day
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
@@ -203,7 +203,7 @@ def test_nights(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         code = sync(planday)
         assert code == (1 if troubles else 0)
         with DagsterInstance.get() as instance:
-            assert not look(planday.config, instance).failed
+            assert not notify(planday.installation, instance).failed
         for message in hook.take():
             for incident in message["incidents"]:
                 told[message["event"], incident["portal"], incident["cause"]] += 1

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from planday_io.config.grid import window_months
 from planday_io.monitoring.freshness import portal_freshness
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from tests.support.installation import Hook, Installation
@@ -30,33 +30,33 @@ def read(planday: Installation, at: datetime, table: str, months: Iterable[str |
 
 def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, f"{DEPARTMENTS}, {GROUPS}")
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
-    book.look(now - timedelta(days=5))
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
+    notifier.notify(now - timedelta(days=5))
     read(planday, now - timedelta(days=4), DEPARTMENTS)
     note(planday, DEPARTMENTS, "api")
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == [("failed", "api", [DEPARTMENTS]), ("stale", "stale", [GROUPS])]
     note(planday, GROUPS, "token")
-    book.look(now + timedelta(minutes=1))
+    notifier.notify(now + timedelta(minutes=1))
     assert told(hook) == [("failed", "token", [GROUPS])], "what is stale still is"
     planday.state.failures.resolve("oslo", [DEPARTMENTS, GROUPS])
     read(planday, now, DEPARTMENTS)
-    book.look(now + timedelta(minutes=2))
+    notifier.notify(now + timedelta(minutes=2))
     assert sorted(told(hook)) == [("recovered", "api", [DEPARTMENTS]), ("recovered", "token", [GROUPS])]
     read(planday, now, GROUPS)
-    book.look(now + timedelta(minutes=3))
+    notifier.notify(now + timedelta(minutes=3))
     assert told(hook) == [("recovered", "stale", [GROUPS])]
 
 
 def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> None:
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
     for table in (DEPARTMENTS, GROUPS):
         note(planday, table, "token")
-    book.look(now)
+    notifier.notify(now)
     planday.state.failures.resolve("oslo", [DEPARTMENTS])
-    book.look(now)
+    notifier.notify(now)
     planday.state.failures.resolve("oslo", [GROUPS])
-    book.look(now)
+    notifier.notify(now)
     failed, over = hook.take()
     assert over["incidents"][0]["tables"] == failed["incidents"][0]["tables"] == [DEPARTMENTS, GROUPS]
     assert over["incidents"][0]["error"] == ""
@@ -68,64 +68,64 @@ def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> Non
 
 def test_an_incident_that_grows_is_told_again(planday: Installation, hook: Hook) -> None:
     tables = [DEPARTMENTS, GROUPS, "hr.employee_types"]
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
     note(planday, DEPARTMENTS, "api")
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == [("failed", "api", [DEPARTMENTS])]
     note(planday, GROUPS, "api")
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == []
     note(planday, tables[2], "api")
-    book.look(now)
-    book.look(now)
+    notifier.notify(now)
+    notifier.notify(now)
     assert told(hook) == [("failed", "api", tables)], "more is new than was told"
     for table in tables:
         note(planday, table, "token")
-    book.look(now)
+    notifier.notify(now)
     assert ("failed", "token", tables) in told(hook)
     note(planday, "hr.skills", "token")
-    book.look(now)
+    notifier.notify(now)
     assert told(hook) == [], "no table can be read without a token, which was told"
 
 
 def test_a_month_that_nobody_could_have_read_yet_is_not_missed(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, "scheduling.shifts")
-    book = AlertBook(planday.installation)
+    notifier = Notifier(planday.installation)
     night = datetime(2026, 11, 30, 3, tzinfo=UTC)
-    book.look(night - timedelta(days=3))
+    notifier.notify(night - timedelta(days=3))
     months = window_months(planday.config, "oslo", night)
     read(planday, night, "scheduling.shifts", months)
     planday.publish()
-    book.look(night + timedelta(hours=20))
+    notifier.notify(night + timedelta(hours=20))
     at_the_turn = night + timedelta(hours=22)
     assert window_months(planday.config, "oslo", at_the_turn) != months
     assert portal_freshness(planday.installation, "oslo", at_the_turn)["scheduling.shifts"].last == night
-    book.look(at_the_turn)
+    notifier.notify(at_the_turn)
     assert told(hook) == [], "a new month is in the window, and the next tick comes at night"
-    book.look(night + timedelta(hours=38))
+    notifier.notify(night + timedelta(hours=38))
     assert told(hook) == [("stale", "stale", ["scheduling.shifts"])], "the tick came and nothing was read"
 
 
 def test_what_an_edited_configuration_adds_is_not_missed_at_once(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, DEPARTMENTS)
     now = datetime.now(UTC)
-    AlertBook(planday.installation).look(now - timedelta(days=5))
+    Notifier(planday.installation).notify(now - timedelta(days=5))
     read(planday, now, DEPARTMENTS)
     planday.publish()
     planday.edit_config(f"include: [{DEPARTMENTS}]", f"include: [{DEPARTMENTS}, {GROUPS}, scheduling.shifts]")
-    book = AlertBook(planday.installation)
-    book.look(now)
+    notifier = Notifier(planday.installation)
+    notifier.notify(now)
     assert told(hook) == []
-    book.look(now + timedelta(days=3))
+    notifier.notify(now + timedelta(days=3))
     assert told(hook) == [("stale", "stale", [DEPARTMENTS, GROUPS, "scheduling.shifts"])]
 
 
 def test_staleness_waits_for_a_run_that_is_under_way(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, DEPARTMENTS)
-    book, now = AlertBook(planday.installation), datetime.now(UTC)
-    book.look(now - timedelta(days=5))
-    book.look(now, busy=["oslo"], working=["oslo"])
-    book.look(now + timedelta(hours=20), busy=["oslo"], working=["oslo"])
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
+    notifier.notify(now - timedelta(days=5))
+    notifier.notify(now, busy=["oslo"], working=["oslo"])
+    notifier.notify(now + timedelta(hours=20), busy=["oslo"], working=["oslo"])
     assert told(hook) == []
-    book.look(now + timedelta(hours=20), busy=["oslo"])
+    notifier.notify(now + timedelta(hours=20), busy=["oslo"])
     assert told(hook) == [("stale", "stale", [DEPARTMENTS])], "one that only waits is no excuse for as long"

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planday_io.errors import StorageError
-from planday_io.state import Failure, KnownIncident, RefreshRequest, State
+from planday_io.state import Failure, Incident, Notice, RefreshRequest, State
 from planday_io.state.database import database_file
 from tests.support.cutting import KILLED, counting, full_disk, killed
 from tests.support.damage import DAMAGE
@@ -235,14 +235,10 @@ def test_baselines_of_an_older_version(tmp_path: Path) -> None:
     assert [*tmp_path.glob("watched*")] == []
 
 
-def incident(portal: str = "oslo", ended_at: datetime | None = None, **channels: tuple[str, ...]) -> KnownIncident:
-    return KnownIncident(
-        portal=portal,
-        cause="api",
-        tables=("hr.skills", "scheduling.shifts 2026-11"),
-        since=SINCE,
-        error="é ' \" \n",
-        run_id="r",
+def incident(portal: str = "oslo", ended_at: datetime | None = None, **channels: tuple[str, ...]) -> Notice:
+    tables = ("hr.skills", "scheduling.shifts 2026-11")
+    return Notice(
+        incident=Incident(portal=portal, cause="api", tables=tables, since=SINCE, error="é ' \" \n", run_id="r"),
         noticed_at=SINCE,
         all_tables=("hr.skills",),
         ended_at=ended_at,
@@ -256,7 +252,7 @@ def test_incidents_come_back_as_they_were(tmp_path: Path) -> None:
     state.incidents.replace(known)
     assert state.incidents.all() == known
     state.rename_portal("oslo", "bergen")
-    assert [one.portal for one in state.incidents.all()] == ["bergen", "london"]
+    assert [one.incident.portal for one in state.incidents.all()] == ["bergen", "london"]
     state.forget_portal("bergen")
     assert state.incidents.all() == known[1:]
     state.incidents.replace([])
@@ -265,13 +261,11 @@ def test_incidents_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_incidents_of_an_older_version(tmp_path: Path) -> None:
     old_alerts(tmp_path, SINCE.isoformat())
-    expected = [
-        replace(incident(mail=("hr.skills",)), error="e"),
-        replace(
-            incident("london", SINCE, webhook=()), error="e", all_tables=("hr.skills", "scheduling.shifts 2026-11")
-        ),
+    opened, ended = incident(mail=("hr.skills",)), incident("london", SINCE, webhook=())
+    assert State(tmp_path).incidents.all() == [
+        replace(opened, incident=replace(opened.incident, error="e")),
+        replace(ended, incident=replace(ended.incident, error="e"), all_tables=ended.incident.tables),
     ]
-    assert State(tmp_path).incidents.all() == expected
     assert [*tmp_path.glob("alerts*")] == []
 
 

@@ -18,11 +18,10 @@ from pipelines.cli.arguments import terminal
 from pipelines.cli.forget import forget_portal as forget_portal_command
 from planday_io.errors import AuthorizationError, PlandayError, StorageError
 from planday_io.lake.forgotten import ForgottenPeople
-from planday_io.monitoring.incidents import Incident
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
 from planday_io.onboarding.authorize import revoke
 from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
-from planday_io.state import REBUILD, State
+from planday_io.state import REBUILD, Incident, State
 from planday_io.state.database import database_file
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
@@ -64,7 +63,7 @@ def owed(planday: Installation) -> list[str]:
 
 
 def incidents(planday: Installation) -> list[Incident]:
-    found = AlertBook(planday.installation).found(datetime.now(UTC))
+    found = Notifier(planday.installation).evaluate(datetime.now(UTC))
     return [one for one in found if one.cause == "unfinished"]
 
 
@@ -207,7 +206,7 @@ def test_lost_commands_are_an_incident(planday: Installation) -> None:
     assert owed(planday) == [REBUILD]
     DAMAGE["cut"](database_file(planday.config.state))
     assert owed(planday) == []
-    found = AlertBook(planday.installation).found(datetime.now(UTC))
+    found = Notifier(planday.installation).evaluate(datetime.now(UTC))
     (told,) = [one for one in found if one.cause == "state"]
     assert "run it again" in told.error
     with commands.carry_out(REBUILD):
@@ -250,11 +249,11 @@ def test_alerts_report_an_unfinished_command(installed: Installation, hook: Hook
     with counting(planday.folder, at=6), pytest.raises(StorageError):
         forget_person(planday.installation, "oslo", person)
     now = datetime.now(UTC)
-    AlertBook(planday.installation).look(now)
+    Notifier(planday.installation).notify(now)
     (told,) = [one for one in hook.take() if one["incidents"][0]["cause"] == "unfinished"]
     assert str(person) not in json.dumps(told)
     forget_person(planday.installation, "oslo", person)
-    AlertBook(planday.installation).look(now)
+    Notifier(planday.installation).notify(now)
     assert [one["event"] for one in hook.take() if one["incidents"][0]["cause"] == "unfinished"] == ["recovered"]
 
 

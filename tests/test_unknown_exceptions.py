@@ -14,8 +14,8 @@ from pipelines.publication import publish_pending
 from planday_io.errors import FaultError, PublicationError, StorageError, TokenError
 from planday_io.faults import known, place_of, trace_of
 from planday_io.monitoring.failures import INSTALLATION
-from planday_io.monitoring.incidents import Incident
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
+from planday_io.state import Incident
 from tests.support.cutting import counting
 from tests.support.installation import Installation, run
 
@@ -23,7 +23,7 @@ TEXT = "could not convert string 'Gunhildis Quistgaard'"
 
 
 def incidents(planday: Installation) -> list[Incident]:
-    found = AlertBook(planday.installation).found(datetime.now(UTC))
+    found = Notifier(planday.installation).evaluate(datetime.now(UTC))
     return [one for one in found if one.cause not in ("disk", "stale")]
 
 
@@ -43,7 +43,7 @@ def test_a_step_notes_whatever_is_raised(planday: Installation, kind: type[Excep
     assert planday.provenance("hr.employees") is not None, "the other table is written"
     assert planday.provenance("hr.departments") is None
     (told,) = incidents(planday)
-    assert (told.portal, told.cause, told.tables) == ("oslo", "fault", ["hr.departments"])
+    assert (told.portal, told.cause, told.tables) == ("oslo", "fault", ("hr.departments",))
     assert kind.__name__ in told.error
     assert "planday_io/" in told.error
     assert "Gunhildis" not in told.error
@@ -68,7 +68,7 @@ def test_a_tick_that_raises_is_an_incident(planday: Installation) -> None:
             raise TypeError(TEXT)
         assert "Gunhildis" not in str(caught.value)
     (told,) = incidents(planday)
-    assert (told.cause, told.tables) == ("fault", ["sensor changed_months"])
+    assert (told.cause, told.tables) == ("fault", ("sensor changed_months",))
     with noting(planday.config, "sensor changed_months"):
         pass
     assert not incidents(planday)

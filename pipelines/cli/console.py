@@ -14,8 +14,8 @@ from rich.table import Table
 from pipelines.progress import Listener
 from planday_io.config import Config
 from planday_io.monitoring.failures import CAUSES
-from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.messages import remedy, some
+from planday_io.state import Incident
 from planday_io.sync.forecast import Forecast
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
@@ -130,7 +130,9 @@ def print_status(
     lines = ["", *(f"UNSEEN {one.portal}: {one.verdict}" for one in states if one.table == UNSEEN_TABLE)]
     for one in incidents:
         who = one.portal if one.portal in {state.portal for state in states} else "all portals"
-        lines.append(f"INCIDENT {who}, since {one.since}: {CAUSES[one.cause].sentence} {one.error}".rstrip())
+        lines.append(
+            f"INCIDENT {who}, since {one.since.isoformat()}: {CAUSES[one.cause].sentence} {one.error}".rstrip()
+        )
         lines += [f"  {', '.join(one.tables)}"] if one.tables else []
         lines.append(f"  What to do: {remedy(config, [one])}")
     lines += [f"UNFINISHED since {one.since.isoformat()}: run `{one.command}` again" for one in whole.unfinished]

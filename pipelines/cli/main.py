@@ -304,13 +304,13 @@ def alert(
         bool, typer.Option("--test", help="Send a test message by every channel, and nothing else.")
     ] = False,
 ) -> None:
-    """Look for incidents now and tell what is new, as the `alerts` sensor does every minute.
+    """Check for incidents now and report what is new, as the `alerts` sensor does every minute.
 
     Run it from cron where there is no Dagster daemon, or beside one, to hear when the daemon itself is gone.
     """
-    from pipelines.cli.status import look_now
+    from pipelines.cli.status import notify_now
     from planday_io.errors import ConfigError
-    from planday_io.monitoring.notifier import send_test
+    from planday_io.monitoring.channels import send_test
 
     installation = current_installation()
     config = installation.config
@@ -324,15 +324,15 @@ def alert(
         for channel, error in results.items():
             typer.echo(f"{channel}: {error or 'took the message'}")
         raise typer.Exit(1 if any(results.values()) else 0)
-    found = look_now(config)
-    for subject in found.sent:
+    done = notify_now(installation)
+    for subject in done.sent:
         typer.echo(f"sent: {subject}")
-    for channel, error in found.failed.items():
-        typer.echo(f"{channel} did not take a message, it is kept for the next look: {error}", err=True)
-    if found.unsaved:
-        typer.echo(f"what was told is told again: {found.unsaved}", err=True)
-    typer.echo(f"{len(found.open)} incidents are open")
-    raise typer.Exit(1 if found.open or found.failed or found.unsaved else 0)
+    for channel, error in done.failed.items():
+        typer.echo(f"{channel} did not take a message, it is sent again the next time: {error}", err=True)
+    if done.unsaved:
+        typer.echo(f"what was sent cannot be recorded, and is sent again: {done.unsaved}", err=True)
+    typer.echo(f"{len(done.open)} incidents are open")
+    raise typer.Exit(1 if done.open or done.failed or done.unsaved else 0)
 
 
 app.command()(authorize)

@@ -37,11 +37,11 @@ def rename(
         typer.confirm(f"Rename portal '{old}' to '{new}' everywhere?", abort=True)
     with open_instance(config) as instance:
         end_dead_runs(instance, installation.state)
-        for portal, run_id in under_way(instance):
+        for portal, run in under_way(instance):
             if portal in (old, new):
                 raise PlandayError(
-                    f"run {run_id} of portal '{portal}' is queued or in progress, and nothing was renamed: wait for it (a "
-                    "queued run needs the daemon), or cancel it in the Dagster UI, under Runs"
+                    f"run {run.run_id} of portal '{portal}' is queued or in progress, and nothing was renamed: wait for it "
+                    "(a queued run needs the daemon), or cancel it in the Dagster UI, under Runs"
                 )
         done = rename_portal(installation, old, new, partial(report_without_run, installation))
     file = config.file.name

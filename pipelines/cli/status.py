@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pipelines.alerting import look, look_without_dagster, note_configuration
+from pipelines.alerting import notify, notify_without_dagster, record_configuration
 from pipelines.cli.instance import open_instance
 from pipelines.definitions import definitions_fault
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.client.budget import BudgetUse, budget_use
-from planday_io.config import Config
 from planday_io.config.grid import window_months
 from planday_io.config.ticks import next_tick as next_tick_of
 from planday_io.errors import DamagedSliceError, PlandayError, StorageError
@@ -23,9 +22,9 @@ from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION
 from planday_io.monitoring.freshness import portal_freshness
-from planday_io.monitoring.incidents import Incident
-from planday_io.monitoring.notifier import AlertBook, Look
-from planday_io.state import UnfinishedCommand
+from planday_io.monitoring.incidents import key_of
+from planday_io.monitoring.notifier import Notified, Notifier
+from planday_io.state import Incident, UnfinishedCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +85,8 @@ def _states_of(installation: Installation, portal: str) -> list[TableState]:
     settings = installation.config.portals[portal]
     zone = ZoneInfo(settings.timezone)
     now = datetime.now(UTC)
-    due: dict[str, datetime] = {}
-    for schedule in settings.schedules.values():
-        if not schedule.enabled:
-            continue
-        tick = next_tick_of(schedule.cron, zone, now)
-        for endpoint in installation.endpoints_of(portal, schedule.resources):
-            due[endpoint.name] = min(tick, due.get(endpoint.name, tick))
+    crons = installation.crons_by_endpoint(portal)
+    due = {name: min(next_tick_of(cron, zone, now) for cron in found) for name, found in crons.items()}
     for endpoint in installation.endpoints_of(portal):
         for table in endpoint.tables:
             months = window_months(installation.config, portal, now) if table.is_monthly else [None]
@@ -166,7 +160,7 @@ def installation_state(installation: Installation) -> InstallationState:
     """
     config = installation.config
     now = datetime.now(UTC)
-    incidents = AlertBook(installation).found(now)
+    incidents = Notifier(installation).evaluate(now)
     newest = None
     if fault := definitions_fault(config.file):
         incidents = _with(incidents, "config", CONFIGURATION, fault, now)
@@ -195,23 +189,22 @@ def installation_state(installation: Installation) -> InstallationState:
     )
 
 
-def look_now(config: Config) -> Look:
-    """Find incidents and tell what is new, as the `alerts` sensor does. Raises StorageError, AlertError never."""
-    now = datetime.now(UTC)
-    note_configuration(config, definitions_fault(config.file), now)
+def notify_now(installation: Installation) -> Notified:
+    """Find incidents and report what is new, as the `alerts` sensor does. Raises StorageError."""
+    record_configuration(installation.config, definitions_fault(installation.config.file))
     try:
-        with open_instance(config) as instance, dagster_storage():
-            return look(config, instance, now)
+        with open_instance(installation.config) as instance, dagster_storage():
+            return notify(installation, instance)
     except DagsterStorageError as error:
-        return look_without_dagster(config, error, now)
+        return notify_without_dagster(installation, error)
 
 
 def _with(incidents: list[Incident], cause: str, table: str, error: PlandayError, now: datetime) -> list[Incident]:
-    """The incidents and one of the installation, unless an alert told of it already."""
+    """The incidents and one of the installation, unless it is among them."""
     new = Incident(
-        portal=INSTALLATION, cause=cause, tables=[table], since=now.isoformat(timespec="seconds"), error=str(error)
+        portal=INSTALLATION, cause=cause, tables=(table,), since=now.replace(microsecond=0), error=str(error)
     )
-    return incidents if any(one.key == new.key for one in incidents) else [*incidents, new]
+    return incidents if any(key_of(one) == key_of(new) for one in incidents) else [*incidents, new]
 
 
 def _size(folder: Path) -> int:

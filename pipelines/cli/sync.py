@@ -191,7 +191,7 @@ def _note_portal(
     # Where it cannot be noted, this command says it all the same.
     with suppress(StorageError):
         installation.state.failures.record(
-            failure_of(error, portal=portal, table=table.full_name, month=month, run_id="", now=now)
+            failure_of(error, now, portal=portal, table=table.full_name, month=month)
             for endpoint, month in wanted
             for table in endpoint.tables
             if (table.full_name, month) not in written

@@ -58,6 +58,15 @@ class Installation:
         wanted = None if names is None else tuple(names)
         return [*self.catalogue.endpoints_with(tuple(resources.include), tuple(resources.exclude), wanted)]
 
+    def crons_by_endpoint(self, portal: str) -> dict[str, list[str]]:
+        """Name of each endpoint -> cron expressions of the enabled schedules of a portal that read it, if there are any."""
+        found: dict[str, list[str]] = {}
+        for schedule in self.config.portals[portal].schedules.values():
+            if schedule.enabled:
+                for endpoint in self.endpoints_of(portal, schedule.resources):
+                    found.setdefault(endpoint.name, []).append(schedule.cron)
+        return found
+
     def portals_by_endpoint(self) -> dict[str, list[str]]:
         """Name of each endpoint -> portals whose resources include it."""
         found: dict[str, list[str]] = {endpoint.name: [] for endpoint in self.catalogue.endpoints}

@@ -13,30 +13,22 @@ from datetime import datetime
 from planday_io.lake.installation import Installation
 
 
-def watch(installation: Installation, now: datetime) -> None:
+def observe(installation: Installation, now: datetime) -> None:
     """Remember what is new since the last check. Raises StorageError."""
-    readings = {portal: _plan(installation, portal) for portal in installation.config.portals}
+    readings = {portal: _readings(installation, portal) for portal in installation.config.portals}
     installation.state.baselines.observe(readings, now)
 
 
-def watched_since(installation: Installation, portal: str) -> dict[str, datetime]:
+def monitored_since(installation: Installation, portal: str) -> dict[str, datetime]:
     """Table -> UTC instant since when schedules have been reading it as they do now. Raises StorageError."""
-    known = installation.state.baselines.of(portal)
-    return {
-        table: known[table][1]
-        for table, plan in _plan(installation, portal).items()
-        if table in known and known[table][0] == plan
-    }
+    known, readings = installation.state.baselines.of(portal), _readings(installation, portal)
+    return {table: since for table, (reading, since) in known.items() if readings.get(table) == reading}
 
 
-def _plan(installation: Installation, portal: str) -> dict[str, str]:
+def _readings(installation: Installation, portal: str) -> dict[str, str]:
     """When schedules read each table of a portal, and which months, as texts to compare; without those that none reads."""
     settings = installation.config.portals[portal]
-    crons: dict[str, list[str]] = {}
-    for schedule in settings.schedules.values():
-        if schedule.enabled:
-            for endpoint in installation.endpoints_of(portal, schedule.resources):
-                crons.setdefault(endpoint.name, []).append(schedule.cron)
+    crons = installation.crons_by_endpoint(portal)
     window = f" {settings.window.past_months}/{settings.window.future_months}"
     return {
         table.full_name: "; ".join(crons[endpoint.name]) + (window if table.is_monthly else "")

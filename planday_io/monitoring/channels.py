@@ -1,9 +1,10 @@
 """Sending a message to the channels of the configuration: a webhook (Slack, Teams, anything) and mail.
 
-httpx and the standard library's smtplib do the work. apprise was looked at and left: it speaks to a hundred services, but
-takes addresses with secrets in them, writes its own log lines, and would be the only user of requests here.
+httpx and the standard library's smtplib do the work. apprise was considered and left out: it speaks to a hundred services,
+but takes addresses with secrets in them, writes its own log lines, and would be the only user of requests here.
 
-Whatever goes wrong with a channel is an AlertError, so that the others are told. Not here: what is worth a message (`book`).
+Whatever goes wrong with a channel is an AlertError, so that it keeps no other back. Not here: what is worth a message
+(`notifier`).
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from planday_io.config.addresses import is_loopback
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret
 from planday_io.errors import AlertError, PlandayError
-from planday_io.monitoring.messages import Message
+from planday_io.monitoring.messages import TEST, Message
 from planday_io.texts import visible
 
 _TIMEOUT_SECONDS = 15.0
 _WHOLE_SECONDS = 60.0
-"""For all that a channel takes: one that answers a byte at a time must not keep the others from being told."""
+"""For all that a channel takes: one that answers a byte at a time must not keep the others back."""
 _LIMITS = AnswerLimits(silence_seconds=_TIMEOUT_SECONDS, whole_seconds=_WHOLE_SECONDS)
 
 
@@ -50,7 +51,7 @@ def _send(way: Callable[[Message], None], message: Message) -> None:
         raise
     except PlandayError as error:
         raise AlertError(str(error)) from None
-    except Exception as error:  # noqa: BLE001 - one channel keeps no other from being told
+    except Exception as error:  # noqa: BLE001 - one channel keeps no other back
         # A proxy variable that is no address, a bundle of certificates that is not there, a text that cannot be encoded.
         # The error's own text may hold an address or a password.
         raise AlertError(
@@ -166,3 +167,18 @@ def _ended_after(seconds: float, begun: list[smtplib.SMTP]) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def send_test(config: Config) -> dict[str, str]:
+    """Send a test message by each channel, now.
+
+    Returns:
+        Channel -> why it did not take it, or an empty text.
+    """
+    results = dict.fromkeys(found := channels(config), "")
+    for name, send in found.items():
+        try:
+            send(TEST)
+        except AlertError as error:
+            results[name] = str(error)
+    return results

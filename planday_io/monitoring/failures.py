@@ -8,24 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from planday_io.errors import (
-    AccessRevokedError,
-    ConfigError,
-    DamagedFileError,
-    DamagedSliceError,
-    DataError,
-    FaultError,
-    MalformedJsonError,
-    MissingScopeError,
-    PlandayError,
-    PortalIdentityError,
-    PublicationError,
-    SecretError,
-    ShrunkSnapshotError,
-    StorageError,
-    TokenError,
-    TransientApiError,
-)
+from planday_io import errors
 from planday_io.state import Failure
 
 INSTALLATION = "-installation"
@@ -44,12 +27,14 @@ class Cause(NamedTuple):
     Args:
         sentence: what happened.
         remedy: what to do; `{portal}` is the portal's key, `{place}` where its refresh token is read.
+        kinds: classes of errors that belong to it, with those derived from them.
         per_table: whether each table is an incident of its own; otherwise those of a portal are one.
         whole_portal: whether no table of the portal can be read.
     """
 
     sentence: str
     remedy: str
+    kinds: tuple[type[errors.PlandayError], ...] = ()
     per_table: bool = False
     whole_portal: bool = False
 
@@ -59,12 +44,14 @@ CAUSES = {
         "Planday's API or identity server did not answer usably, also after all retries.",
         "Nothing, if Planday is down: the next run reads what is missing. If it lasts, check network, proxy and "
         "certificates of this machine, and run `planday check {portal}`.",
+        kinds=(errors.TransientApiError,),
     ),
     "token": Cause(
         "The identity server refuses the refresh token: it is wrong, or access was revoked.",
         "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > "
         "Integrations > API Access and the new token to {place}. Then `planday check {portal}`, and `planday sync {portal}` "
         "or the next schedule.",
+        kinds=(errors.TokenError,),
         whole_portal=True,
     ),
     "administrator": Cause(
@@ -72,58 +59,69 @@ CAUSES = {
         "was revoked.",
         "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}`, "
         "or wait for the next schedule.",
+        kinds=(errors.AccessRevokedError,),
         whole_portal=True,
     ),
     "secret": Cause(
         "A secret that portals.yaml points at cannot be read.",
         "Put it where the error says, readable for the account that runs this. Then `planday sync {portal}`, or wait for the "
         "next schedule.",
+        kinds=(errors.SecretError,),
         whole_portal=True,
     ),
     "scope": Cause(
         "The app lacks a scope. Scopes are fixed when an app is created.",
         "Create a new app with it and authorize it, or leave the tables out: `planday check {portal}` prints the line.",
+        kinds=(errors.MissingScopeError,),
     ),
     "identity": Cause(
         "The token opens another Planday portal than this key stands for, or one that another key stands for. Nothing was "
         "written.",
         "Do what the error says: give each key the token of its own portal, or take one of the two keys out. Then "
         "`planday check`.",
+        kinds=(errors.PortalIdentityError,),
         whole_portal=True,
     ),
     "shrunk": Cause(
         "A table lost so many rows that a fault is likelier than the truth. The previous rows were kept.",
         "Look in Planday. If it is true: `planday sync {portal} --accept-shrink`; `guards` sets what is usual.",
+        kinds=(errors.ShrunkSnapshotError,),
         per_table=True,
     ),
     "data": Cause(
         "Planday's answer does not fit: pages that disagree, a body that is no JSON inside, or a member of another type "
         "than documented.",
         "If the next run says the same, Planday changed this table: update this program, or exclude the table until then.",
+        kinds=(errors.MalformedJsonError, errors.DataError),
         per_table=True,
     ),
     "refused": Cause(
         "The API refuses the call itself.",
         "Check api_url in portals.yaml with `planday check {portal}`; if others work, Planday changed this call: update this "
         "program, or exclude the table until then.",
+        kinds=(errors.ApiError,),
         per_table=True,
     ),
     "storage": Cause(
         "A file could not be written or read.",
         "Free some space, or correct the folder's rights or mount; then `planday sync {portal}`, or wait for the next run.",
+        kinds=(errors.StorageError,),
     ),
     "state": Cause(
         "A file that this program keeps for itself was damaged: something else wrote to it, or the disk lost part of it.",
         "Do what the error says, and look for what did it: a full or failing disk, a kill of the machine, an editor, a copy.",
+        kinds=(errors.DamagedFileError,),
     ),
     "fault": Cause(
         "This program has a fault, or met something that it does not know. Nothing incomplete was written.",
         "Report the type and the place that the error names; they hold no data. The run's log has the way the error took. "
         "`planday sync {portal}` tries again.",
+        kinds=(errors.FaultError,),
     ),
     "publication": Cause(
         "The lake is complete, but the warehouse file could not be renewed. Analysts see the previous state.",
         "Do what the error says, then `planday publish`.",
+        kinds=(errors.PublicationError,),
     ),
     "crash": Cause(
         "The run ended without telling why: its process was killed, the machine stopped, or this program has a fault.",
@@ -141,6 +139,7 @@ CAUSES = {
         "A file of the lake is damaged: cut off, overwritten, or with flipped bits. Its previous rows are still published.",
         "Tables that can be read again are, by the next run; for what cannot, restore the file from a backup, as the error "
         "says. Check the disk.",
+        kinds=(errors.DamagedSliceError,),
     ),
     "edited": Cause(
         "Another program edited the warehouse file. Its edits were set aside and readers do not see them.",
@@ -154,9 +153,10 @@ CAUSES = {
         "portals.yaml, or the environment of the service, cannot be used as it is now. Runs that begin fail before they read "
         "anything.",
         "Correct what the error says; `planday check` uses the same, where its environment is the service's.",
+        kinds=(errors.ConfigError,),
     ),
     "unseen": Cause(
-        "The files of the lake or of .planday cannot be looked at, so nobody knows what else is wrong.",
+        "The files of the lake or of .planday cannot be read, so nobody knows what else is wrong.",
         "Do what the error says, then `planday status`.",
     ),
     "other": Cause(
@@ -166,30 +166,22 @@ CAUSES = {
 }
 
 
-def cause_of(error: PlandayError) -> str:
-    """The name in `CAUSES` that an error belongs to."""
-    kinds: tuple[tuple[type[PlandayError], str], ...] = (
-        (ConfigError, "config"),
-        (MalformedJsonError, "data"),
-        (TransientApiError, "api"),
-        (AccessRevokedError, "administrator"),
-        (TokenError, "token"),
-        (SecretError, "secret"),
-        (MissingScopeError, "scope"),
-        (PortalIdentityError, "identity"),
-        (ShrunkSnapshotError, "shrunk"),
-        (DataError, "data"),
-        (DamagedSliceError, "damaged"),
-        (PublicationError, "publication"),
-        (DamagedFileError, "state"),
-        (StorageError, "storage"),
-        (FaultError, "fault"),
-    )
-    return next((cause for kind, cause in kinds if isinstance(error, kind)), "refused")
+_CAUSE_OF = {kind: name for name, cause in CAUSES.items() for kind in cause.kinds}
+
+
+def cause_of(error: errors.PlandayError) -> str:
+    """The name in `CAUSES` that an error belongs to: that of the closest class."""
+    return next((_CAUSE_OF[kind] for kind in type(error).__mro__ if kind in _CAUSE_OF), "refused")
 
 
 def failure_of(
-    error: PlandayError, *, portal: str, table: str, month: str | None, run_id: str, now: datetime
+    error: errors.PlandayError,
+    now: datetime,
+    *,
+    table: str,
+    portal: str = INSTALLATION,
+    month: str | None = None,
+    run_id: str = "",
 ) -> Failure:
     """What is recorded of an error."""
     return Failure(

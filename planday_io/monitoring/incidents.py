@@ -1,7 +1,8 @@
-"""Incidents: what is wrong now, from the notes of runs, the age of slices, the publication and the disk.
+"""Incidents: what is wrong now, from recorded failures, the age of slices, the publication, the disk, and files set aside.
 
-An incident is one cause at one portal, or at one table where tables fail one by one (`failures.CAUSES`). A portal that cannot
-be looked at is an incident itself, and keeps nobody from looking at the others.
+Every check gives problems, in the form in which runs record failures. Problems with one cause at one portal, or at one table
+where tables fail one by one (`failures.CAUSES`), are one incident. A portal whose files cannot be read is an incident itself,
+and hides none of the others.
 
 Not here: what was wrong before, and who is notified (`notifier`).
 """
@@ -9,22 +10,21 @@ Not here: what was wrong before, and who is notified (`notifier`).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
 from planday_io.errors import LostSliceError
-from planday_io.faults import known as told_of
+from planday_io.faults import known as known_error
 from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
-from planday_io.lake.slices import Lake
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
 from planday_io.monitoring.freshness import portal_freshness
-from planday_io.state import Failure, State
+from planday_io.state import Failure, Incident
 from planday_io.warehouse.place import Place, set_aside_leftovers
 
 _UNPUBLISHED = timedelta(hours=1)
@@ -33,170 +33,142 @@ _SPARE_BYTES = 256 * 2**20
 _RELIEF = 1.25
 """A nearly full disk counts as relieved with so many times the space, so that the alert does not come and go."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """Something that is wrong.
-
-    Args:
-        portal: config key, or `INSTALLATION`.
-        cause: a name in `failures.CAUSES`.
-        tables: full names, with the month of facts behind a space.
-        since: ISO text of the UTC instant.
-        error: text of the first error, or empty.
-        run_id: Dagster's run of that error, or empty.
-    """
-
-    portal: str
-    cause: str
-    tables: list[str]
-    since: str
-    error: str = ""
-    run_id: str = ""
-
-    @property
-    def key(self) -> str:
-        """What makes it the same incident as one before."""
-        return " ".join([self.portal, self.cause, *(self.tables[:1] if CAUSES[self.cause].per_table else [])])
-
-    @property
-    def names(self) -> set[str]:
-        """The tables without their months."""
-        return {table.partition(" ")[0] for table in self.tables}
+Key = tuple[str, str, str]
+"""Portal, cause, and the table where tables fail one by one: what makes it the same incident as one before."""
 
 
-@dataclass(slots=True)
-class Findings:
-    """What a look at the installation gave.
+def key_of(incident: Incident) -> Key:
+    """What makes it the same incident as one before."""
+    table = incident.tables[0].partition(" ")[0] if CAUSES[incident.cause].per_table else ""
+    return incident.portal, incident.cause, table
+
+
+def find(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> dict[Key, Incident]:
+    """What is wrong. Of portals with the cause "unseen", nobody knows whether what was wrong before still is.
 
     Args:
-        incidents: by key.
-        unseen: portals that could not be looked at; what was open there may be open still.
-    """
-
-    incidents: dict[str, Incident] = field(default_factory=dict)
-    unseen: set[str] = field(default_factory=set)
-
-
-def find(installation: Installation, before: Mapping[str, Incident], now: datetime) -> Findings:
-    """Look at the installation.
-
-    Args:
-        installation: the installation.
-        catalogue: the tables there are.
-        before: incidents that were open so far, by key.
+        installation: where.
+        known: incidents that were open so far.
         now: UTC instant.
     """
-    found = Findings()
-    looks: dict[str, Callable[[], Iterator[Incident]]] = {
-        portal: partial(_of_portal, installation, portal, before, now) for portal in installation.config.portals
+    checks: dict[str, Callable[[], Iterator[Failure]]] = {
+        portal: partial(_of_portal, installation, portal, known, now) for portal in installation.config.portals
     }
-    looks[INSTALLATION] = partial(_of_installation, installation.config, before, now)
-    for portal, look in looks.items():
+    checks[INSTALLATION] = partial(_of_installation, installation, known, now)
+    problems: list[Failure] = []
+    for portal, check in checks.items():
         try:
-            found.incidents |= {one.key: one for one in look()}
+            problems += [*check()]
         except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others
-            text = f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else str(told_of(error))
-            blind = Incident(portal=portal, cause="unseen", tables=[], since=_stamp(now), error=text)
-            found.incidents[blind.key] = blind
-            found.unseen.add(portal)
-    return found
+            text = (
+                f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else str(known_error(error))
+            )
+            problems.append(_problem("unseen", text, now, portal=portal))
+    groups: dict[Key, list[Failure]] = {}
+    for one in problems:
+        # Another version may have recorded a cause that this one does not know.
+        cause = one.cause if one.cause in CAUSES else "other"
+        groups.setdefault((one.portal, cause, one.table if CAUSES[cause].per_table else ""), []).append(one)
+    return {key: _incident(key, group) for key, group in groups.items()}
+
+
+def _incident(key: Key, group: list[Failure]) -> Incident:
+    first = min(group, key=lambda one: one.since)
+    tables = {f"{one.table} {one.month}" if one.month else one.table for one in group}
+    return Incident(
+        portal=key[0],
+        cause=key[1],
+        tables=tuple(sorted(tables - {""})),
+        since=first.since.replace(microsecond=0),
+        error=first.error,
+        run_id=first.run_id,
+    )
+
+
+def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLATION, table: str = "") -> Failure:
+    return Failure(portal=portal, table=table, month=None, cause=cause, error=error, run_id="", since=since)
 
 
 def _of_portal(
-    installation: Installation, portal: str, before: Mapping[str, Incident], now: datetime
-) -> Iterator[Incident]:
+    installation: Installation, portal: str, known: Mapping[Key, Incident], now: datetime
+) -> Iterator[Failure]:
     config = installation.config
-    tables = {table.full_name for one in installation.endpoints_of(portal) for table in one.tables}
+    tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
     months = {None, *grid_months(config, portal, now)}
-    failing = [one for one in _failures_of(config, portal) if one.table in tables and one.month in months]
-    yield from _failures(failing)
-    states = portal_freshness(installation, portal, now)
-    noted = {note.table for note in failing}
-    damaged = {name: state.damage for name, state in states.items() if state.damage and name not in noted}
-    if damaged and not any(note.cause == "damaged" for note in failing):
-        error = next(iter(damaged.values()))
-        yield Incident(portal=portal, cause="damaged", tables=sorted(damaged), since=_stamp(now), error=error)
-    stale = {name: state.last or state.watched_since or now for name, state in states.items() if state.is_stale}
-    # Whoever is told why a table cannot be read is not told as well that it is old.
-    explained = {*noted, *damaged} | (tables if any(CAUSES[n.cause].whole_portal for n in failing) else set())
-    known = before.get(f"{portal} stale")
-    names = sorted(name for name in stale if name not in explained or (known and name in known.tables))
-    if names:
-        since = min(stale[name] for name in names)
-        yield Incident(portal=portal, cause="stale", tables=names, since=_stamp(since))
+    failures = installation.state.failures.of(portal)
+    failures = [one for one in failures if one.table in tables and one.month in months]
+    yield from failures
+    failing = {one.table for one in failures}
+    # Whoever knows why a table cannot be read need not hear that it is old.
+    is_explained = any(one.cause in CAUSES and CAUSES[one.cause].whole_portal for one in failures)
+    was_stale = known[portal, "stale", ""].tables if (portal, "stale", "") in known else ()
+    for name, one in portal_freshness(installation, portal, now).items():
+        if one.damage and name not in failing:
+            yield _problem("damaged", one.damage, now, portal=portal, table=name)
+        if one.is_stale and (name in was_stale or not (is_explained or one.damage or name in failing)):
+            yield _problem("stale", "", one.last or one.monitored_since or now, portal=portal, table=name)
 
 
-def _of_installation(config: Config, before: Mapping[str, Incident], now: datetime) -> Iterator[Incident]:
-    notes = _failures_of(config, INSTALLATION)
-    yield from _failures(notes)
-    waiting = Lake(config.lake, State(config.state)).pending_since()
-    if waiting and now - waiting > _UNPUBLISHED and not any(note.table == WAREHOUSE for note in notes):
+def _of_installation(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> Iterator[Failure]:
+    failures = installation.state.failures.of(INSTALLATION)
+    yield from failures
+    waiting = installation.lake.pending_since()
+    if waiting and now - waiting > _UNPUBLISHED and not any(one.table == WAREHOUSE for one in failures):
         error = "slices wait for their publication, and none succeeded: the last one was killed, or no daemon runs"
-        yield Incident(portal=INSTALLATION, cause="publication", tables=[WAREHOUSE], since=_stamp(waiting), error=error)
-    yield from _unfinished(config)
-    yield from _set_aside(config)
-    yield from _lake(config, now)
-    yield from _edited(config, now)
-    yield from _disk(config, now, is_known=f"{INSTALLATION} disk" in before)
+        yield _problem("publication", error, waiting, table=WAREHOUSE)
+    try:
+        installation.lake.require()
+    except LostSliceError as lost:
+        yield _problem("storage", str(lost), now)
+    yield from _unfinished(installation)
+    yield from _set_aside(installation)
+    yield from _edited(installation.config, now)
+    yield from _disk(installation.config, now, is_known=(INSTALLATION, "disk", "") in known)
 
 
-def _unfinished(config: Config) -> Iterator[Incident]:
+def _unfinished(installation: Installation) -> Iterator[Failure]:
     """Commands that were stopped half-way. Which ones stays on this machine: a command may name an employee."""
     by_portal: dict[str, list[datetime]] = {}
-    for entry in State(config.state).commands.unfinished():
-        for portal in [one for one in entry.portals if one in config.portals] or [INSTALLATION]:
+    for entry in installation.state.commands.unfinished():
+        for portal in [one for one in entry.portals if one in installation.config.portals] or [INSTALLATION]:
             by_portal.setdefault(portal, []).append(entry.since)
     for portal, instants in by_portal.items():
         error = f"{len(instants)} command{'s' if len(instants) > 1 else ''} did not end"
-        yield Incident(portal=portal, cause="unfinished", tables=[], since=_stamp(min(instants)), error=error)
+        yield _problem("unfinished", error, min(instants), portal=portal)
 
 
-def _set_aside(config: Config) -> Iterator[Incident]:
+def _set_aside(installation: Installation) -> Iterator[Failure]:
     """Files of the state folder that were damaged. What they held was found out again, where that can be."""
-    files = State(config.state).files_set_aside()
-    if files:
-        names = ", ".join(str(path.relative_to(config.state)) for path in files[:5])
+    folder = installation.config.state
+    if files := installation.state.files_set_aside():
+        names = ", ".join(str(path.relative_to(folder)) for path in files[:5])
         more = f" and {len(files) - 5} more" if len(files) > 5 else ""
-        text = (
-            f"set aside in {config.state}: {names}{more}. Work goes on without them: remove them when you have looked"
-        )
-        if State(config.state).commands.lost_at():
+        text = f"set aside in {folder}: {names}{more}. Work goes on without them: remove them when you have looked"
+        if installation.state.commands.lost_at():
             text += (
                 ". A `planday forget`, `authorize`, `revoke` or `portals rename` that was stopped half-way before is no "
                 "longer shown: run it again"
             )
-        yield Incident(
-            portal=INSTALLATION,
-            cause="state",
-            tables=[],
-            since=_stamp(datetime.fromtimestamp(min(path.lstat().st_ctime for path in files), UTC)),
-            error=text,
-        )
+        yield _problem("state", text, _oldest(files))
 
 
-def _lake(config: Config, now: datetime) -> Iterator[Incident]:
-    try:
-        Lake(config.lake, State(config.state)).require()
-    except LostSliceError as error:
-        yield Incident(portal=INSTALLATION, cause="storage", tables=[], since=_stamp(now), error=str(error))
-
-
-def _edited(config: Config, now: datetime) -> Iterator[Incident]:
+def _edited(config: Config, now: datetime) -> Iterator[Failure]:
     """Edits of other programs. A log that nobody writes any more is set aside here: readers would see what is in it."""
     place = Place(config.warehouse)
     set_aside_leftovers(config.warehouse)
-    kept = place.set_aside()
-    if kept:
-        since = min(datetime.fromtimestamp(file.lstat().st_ctime, UTC) for file in kept)
+    if kept := place.set_aside():
         error = f"Set aside beside {config.warehouse}: {', '.join(file.name for file in kept)}"
-        yield Incident(portal=INSTALLATION, cause="edited", tables=[WAREHOUSE], since=_stamp(since), error=error)
+        yield _problem("edited", error, _oldest(kept), table=WAREHOUSE)
     elif place.logs():
         error = f"{place.holder() or 'A program'} has {config.warehouse} open for writing, and nobody else can open it"
-        yield Incident(portal=INSTALLATION, cause="edited", tables=[WAREHOUSE], since=_stamp(now), error=error)
+        yield _problem("edited", error, now, table=WAREHOUSE)
 
 
-def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Incident]:
+def _oldest(files: list[Path]) -> datetime:
+    return datetime.fromtimestamp(min(file.lstat().st_ctime for file in files), UTC)
+
+
+def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Failure]:
     warehouse = config.warehouse
     size = warehouse.stat().st_size if warehouse.exists() else 0
     # A publication under way has taken part of what it needs.
@@ -210,36 +182,5 @@ def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Incident
         free = shutil.disk_usage(there).free + sum(c.st_size for c in copies if c.st_dev == there.stat().st_dev)
         if free < needed:
             error = f"{place} has {free // 2**20} MiB free; the warehouse takes {size // 2**20} MiB"
-            yield Incident(portal=INSTALLATION, cause="disk", tables=[], since=_stamp(now), error=error)
+            yield _problem("disk", error, now)
             return
-
-
-def _failures_of(config: Config, portal: str) -> list[Failure]:
-    """Failures that are not over; a cause that another version recorded is "other"."""
-    found = State(config.state).failures.of(portal)
-    return [one if one.cause in CAUSES else replace(one, cause="other") for one in found]
-
-
-def _failures(notes: Iterable[Failure]) -> Iterator[Incident]:
-    """Incidents of one portal's notes."""
-    groups: dict[tuple[str, str, str], list[Failure]] = {}
-    for note in notes:
-        groups.setdefault((note.portal, note.cause, note.table if CAUSES[note.cause].per_table else ""), []).append(
-            note
-        )
-    for (portal, cause, table), group in groups.items():
-        first = min(group, key=lambda note: note.since)
-        names = sorted(f"{note.table} {note.month}" if note.month else note.table for note in group)
-        yield Incident(
-            portal=portal,
-            cause=cause,
-            # The name that makes the key comes first, without a month: months come and go.
-            tables=[table, *(name for name in names if name != table)] if table else names,
-            since=_stamp(first.since),
-            error=first.error,
-            run_id=first.run_id,
-        )
-
-
-def _stamp(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds")

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from planday_io.config.grid import window_months
 from planday_io.config.model import Config
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
-from planday_io.monitoring.incidents import Incident
+from planday_io.state import Incident, Notice
 
 _TABLES, _PORTALS, _ERRORS = 5, 20, 5
 _ERROR_LENGTH = 600
@@ -42,37 +42,30 @@ class Message:
 TEST = Message(
     "test",
     "Planday: a test message",
-    "This is how you will be told when something has to be done.\nWhat to do: nothing.",
+    "This is what a message looks like when something has to be done.\nWhat to do: nothing.",
 )
 
 
-def messages(
-    config: Config, incidents: Iterable[Incident], now: datetime, *, is_over: bool
-) -> Iterator[tuple[Message, list[Incident]]]:
-    """One message per cause, with the incidents that it tells of.
-
-    Args:
-        config: of the installation.
-        incidents: to tell of.
-        now: UTC instant.
-        is_over: whether they ended.
-    """
-    by_cause: dict[str, list[Incident]] = {}
-    for one in incidents:
-        by_cause.setdefault(one.cause, []).append(one)
-    for cause, group in by_cause.items():
-        portals = [*dict.fromkeys(one.portal for one in group)]
+def messages(config: Config, notices: Iterable[Notice], now: datetime) -> Iterator[tuple[Message, list[Notice]]]:
+    """One message per cause for incidents that are open, and one for those that ended, each with what it is about."""
+    groups: dict[tuple[str, bool], list[Notice]] = {}
+    for notice in notices:
+        groups.setdefault((notice.incident.cause, notice.ended_at is not None), []).append(notice)
+    for (cause, is_over), group in groups.items():
+        incidents = [notice.incident for notice in group]
+        portals = [*dict.fromkeys(one.portal for one in incidents)]
         names = "all portals" if portals == [INSTALLATION] else some(portals, _TABLES)
-        lines = _shortened([_line(config, one) for one in group], _PORTALS)
-        short = CAUSES[cause].sentence.removesuffix(".").partition(". ")[0].partition(": ")[0]
+        lines = _shortened([_line(config, one) for one in incidents], _PORTALS)
+        sentence = CAUSES[cause].sentence
+        short = sentence.removesuffix(".").partition(". ")[0].partition(": ")[0]
         if is_over:
             subject = f"Planday: over at {names}: {short}"
-            lines += ["", "It is over: " + CAUSES[cause].sentence, "What to do: nothing."]
+            lines += ["", f"It is over: {sentence}", "What to do: nothing."]
         else:
             subject = f"Planday: {names}: {short}"
-            lines += ["", "What happened: " + CAUSES[cause].sentence, *_details(config, group, now)]
+            lines += ["", f"What happened: {sentence}", *_details(config, incidents, now)]
         event: Event = "recovered" if is_over else "stale" if cause == "stale" else "failed"
-        yield Message(event, subject, "\n".join(lines), [_facts(config, one) for one in group]), group
+        yield Message(event, subject, "\n".join(lines), [_facts(config, one) for one in incidents]), group
 
 
 def remedy(config: Config, group: Sequence[Incident]) -> str:
@@ -115,8 +108,8 @@ def _facts(config: Config, one: Incident) -> dict[str, Any]:
     return {
         "portal": None if one.portal == INSTALLATION else one.portal,
         "cause": one.cause,
-        "tables": one.tables,
-        "since": one.since,
+        "tables": [*one.tables],
+        "since": one.since.isoformat(timespec="seconds"),
         "error": one.error,
         "run": _run(config, one.run_id) if one.run_id else None,
     }
@@ -124,7 +117,7 @@ def _facts(config: Config, one: Incident) -> dict[str, Any]:
 
 def _line(config: Config, one: Incident) -> str:
     settings = config.portals.get(one.portal)
-    at = datetime.fromisoformat(one.since).astimezone(ZoneInfo(settings.timezone) if settings else UTC)
+    at = one.since.astimezone(ZoneInfo(settings.timezone) if settings else UTC)
     who = "All portals" if one.portal == INSTALLATION else f"Portal {one.portal}"
     return f"{who}: {some(one.tables, _TABLES) or 'files'}, since {at:%Y-%m-%d %H:%M %Z}"
 
@@ -133,11 +126,11 @@ def _run(config: Config, run_id: str) -> str:
     return f"{config.alerts.ui_url}/runs/{run_id}" if config.alerts.ui_url else run_id
 
 
-def some(names: list[str], count: int) -> str:
+def some(names: Sequence[str], count: int) -> str:
     """The first names, and how many there are besides."""
     return ", ".join(_shortened(names, count))
 
 
-def _shortened(lines: list[str], count: int) -> list[str]:
+def _shortened(lines: Sequence[str], count: int) -> list[str]:
     more = len(lines) - count
     return [*lines[:count], *([f"and {more} more"] if more > 0 else [])]

@@ -19,9 +19,9 @@ from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.freshness import Freshness, portal_freshness
-from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.messages import remedy, some
-from planday_io.monitoring.notifier import AlertBook
+from planday_io.monitoring.notifier import Notifier
+from planday_io.state import Incident
 from planday_io.sync.connection import PortalConnection
 
 Level = Literal["good", "unknown", "warn", "bad"]
@@ -68,7 +68,7 @@ class OpenIncident:
 def open_incidents(installation: Installation, now: datetime) -> tuple[list[Incident], str]:
     """What is wrong now, and why that cannot be known, or an empty text."""
     try:
-        return AlertBook(installation).found(now), ""
+        return Notifier(installation).evaluate(now), ""
     except (PlandayError, OSError) as error:
         return [], str(error)
 
@@ -78,7 +78,7 @@ def shown(config: Config, incidents: Sequence[Incident]) -> list[OpenIncident]:
     found = [
         OpenIncident(
             portal="all portals" if one.portal == INSTALLATION else one.portal,
-            since=datetime.fromisoformat(one.since),
+            since=one.since,
             sentence=CAUSES[one.cause].sentence,
             error=one.error,
             tables=some(one.tables, 8),

@@ -21,10 +21,10 @@ from planday_io.config.model import Config
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, write_text
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.incidents import Incident
 from planday_io.monitoring.messages import some
 from planday_io.months import first_day
 from planday_io.reports.health import LEVELS, Level, Remark, open_incidents, remarks, shown
+from planday_io.state import Incident
 from planday_io.warehouse.place import Place, set_aside_leftovers
 from planday_io.warehouse.standing import attached
 

@@ -4,7 +4,25 @@
 """
 
 from planday_io.state.locks import Lease
-from planday_io.state.rows import REBUILD, Failure, KnownIncident, RefreshRequest, SliceKey, UnfinishedCommand
+from planday_io.state.rows import (
+    REBUILD,
+    Failure,
+    Incident,
+    Notice,
+    RefreshRequest,
+    SliceKey,
+    UnfinishedCommand,
+)
 from planday_io.state.store import State
 
-__all__ = ["REBUILD", "Failure", "KnownIncident", "Lease", "RefreshRequest", "SliceKey", "State", "UnfinishedCommand"]
+__all__ = [
+    "REBUILD",
+    "Failure",
+    "Incident",
+    "Lease",
+    "Notice",
+    "RefreshRequest",
+    "SliceKey",
+    "State",
+    "UnfinishedCommand",
+]

@@ -5,14 +5,14 @@ Not here: what is an incident, and who has to hear of it (`planday_io.monitoring
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, delete, select, update
 
 from planday_io.state.database import Database
-from planday_io.state.rows import KnownIncident
+from planday_io.state.rows import Incident, Notice
 from planday_io.state.schema import DELIVERIES, INCIDENTS
-from planday_io.state.statements import put_incident
+from planday_io.state.statements import put_notice
 
 
 class Incidents:
@@ -25,18 +25,19 @@ class Incidents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self) -> list[KnownIncident]:
-        """Those that are open, and those whose end is not reported everywhere, oldest first. Raises StorageError."""
+    def all(self) -> list[Notice]:
+        """Those that are open, and those whose end is not reported everywhere. Raises StorageError."""
         return self._database.read(_all)
 
-    def replace(self, incidents: Sequence[KnownIncident]) -> None:
+    def replace(self, notices: Iterable[Notice]) -> None:
         """Make these the incidents that are known. Raises StorageError; then those before are."""
+        notices = list(notices)
 
         def work(connection: Connection) -> None:
             connection.execute(delete(DELIVERIES))
             connection.execute(delete(INCIDENTS))
-            for number, one in enumerate(incidents, 1):
-                put_incident(connection, number, one)
+            for number, one in enumerate(notices, 1):
+                put_notice(connection, number, one)
 
         self._database.write(work)
 
@@ -53,18 +54,20 @@ def forget(connection: Connection, portal: str) -> None:
     connection.execute(delete(INCIDENTS).where(INCIDENTS.c.portal == portal))
 
 
-def _all(connection: Connection) -> list[KnownIncident]:
+def _all(connection: Connection) -> list[Notice]:
     deliveries: dict[int, dict[str, tuple[str, ...]]] = {}
-    for row in connection.execute(select(DELIVERIES).order_by(DELIVERIES.c.channel)):
+    for row in connection.execute(select(DELIVERIES)):
         deliveries.setdefault(row.incident, {})[row.channel] = row.tables
     return [
-        KnownIncident(
-            portal=row.portal,
-            cause=row.cause,
-            tables=row.tables,
-            since=row.since,
-            error=row.error,
-            run_id=row.run_id,
+        Notice(
+            incident=Incident(
+                portal=row.portal,
+                cause=row.cause,
+                tables=row.tables,
+                since=row.since,
+                error=row.error,
+                run_id=row.run_id,
+            ),
             noticed_at=row.noticed_at,
             all_tables=row.all_tables,
             ended_at=row.ended_at,

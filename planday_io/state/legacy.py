@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Table, delete, insert, select
@@ -22,9 +22,9 @@ from sqlalchemy import Connection, Table, delete, insert, select
 from planday_io.errors import DamagedFileError
 from planday_io.files import is_locked, storage_errors
 from planday_io.state.records import read_record, set_aside
-from planday_io.state.rows import KnownIncident
+from planday_io.state.rows import Incident, Notice
 from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, INCIDENTS, LOST, REFRESH_REQUESTS
-from planday_io.state.statements import put_incident
+from planday_io.state.statements import put_notice
 
 T = TypeVar("T")
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -165,16 +165,9 @@ class _Incident(msgspec.Struct):
     error: str = ""
     run_id: str = ""
 
-    def known(self, **members: Any) -> KnownIncident:  # noqa: ANN401 - of different types
-        return KnownIncident(
-            portal=self.portal,
-            cause=self.cause,
-            tables=self.tables,
-            since=self.since,
-            error=self.error,
-            run_id=self.run_id,
-            **members,
-        )
+    @property
+    def value(self) -> Incident:
+        return Incident(**msgspec.structs.asdict(self))
 
 
 class _Open(msgspec.Struct):
@@ -203,12 +196,13 @@ def _take_incidents(file: Path, connection: Connection) -> None:
     found = _read(file, _Alerts, "which incidents were reported")
     if found is None or connection.execute(select(INCIDENTS)).first():
         return
-    known = [
-        one.incident.known(noticed_at=one.seen, all_tables=one.all_tables, ended_at=None, deliveries=one.told)
+    notices = [
+        Notice(incident=one.incident.value, noticed_at=one.seen, all_tables=one.all_tables, deliveries=one.told)
         for one in found.open.values()
     ]
-    known += [
-        one.incident.known(
+    notices += [
+        Notice(
+            incident=one.incident.value,
             noticed_at=one.at,
             all_tables=one.incident.tables,
             ended_at=one.at,
@@ -216,8 +210,8 @@ def _take_incidents(file: Path, connection: Connection) -> None:
         )
         for one in found.ended
     ]
-    for number, incident in enumerate(known, 1):
-        put_incident(connection, number, incident)
+    for number, notice in enumerate(notices, 1):
+        put_notice(connection, number, notice)
 
 
 class _Mark(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 _KEY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\.([a-z0-9_]+)(?:\.([0-9]{4}-(?:0[1-9]|1[0-2])))?")
@@ -67,32 +67,48 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnownIncident:
-    """An incident that is open, or whose end some channel has not reported yet.
+class Incident:
+    """Something that is wrong.
 
     Args:
         portal: config key, or the name that stands for the whole installation.
         cause: a name in `planday_io.monitoring.failures.CAUSES`, or one that another version knows.
-        tables: what it is about now, or was at the end.
-        since: UTC instant at which it began.
+        tables: full names, for facts followed by a space and the month.
+        since: UTC instant at which it began, to the second.
         error: text of the first error, or empty.
         run_id: Dagster's run of that error, or empty.
-        noticed_at: UTC instant at which it was first noticed.
-        all_tables: every table that it was ever about.
-        ended_at: UTC instant of its end, or None while it is open.
-        deliveries: channel -> tables that it reported. Of one that ended: channels that have not reported the end yet.
     """
 
     portal: str
     cause: str
     tables: tuple[str, ...]
     since: datetime
-    error: str
-    run_id: str
+    error: str = ""
+    run_id: str = ""
+
+    @property
+    def names(self) -> set[str]:
+        """The tables without their months."""
+        return {table.partition(" ")[0] for table in self.tables}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """An incident that was noticed, until every channel that reported it has reported its end.
+
+    Args:
+        incident: as it is, or as it was at its end.
+        noticed_at: UTC instant at which it was first noticed.
+        all_tables: every table that it was ever about.
+        ended_at: UTC instant of its end, or None while it is open.
+        deliveries: channel -> tables that it reported; once the incident ended, channels that have not reported the end.
+    """
+
+    incident: Incident
     noticed_at: datetime
     all_tables: tuple[str, ...]
-    ended_at: datetime | None
-    deliveries: Mapping[str, tuple[str, ...]]
+    ended_at: datetime | None = None
+    deliveries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
