@@ -140,7 +140,7 @@ def _noting_failures(
     catalogue: Catalogue,
     results: Iterator[dg.MaterializeResult[None]],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Pass results on; whatever is raised is noted, and becomes what Dagster knows: a retry, or a failure for good."""
+    """Pass results on. What is raised is recorded and becomes a retry or a failure of Dagster's."""
     try:
         yield from results
     except Exception as error:  # noqa: BLE001 - the other tables go on
@@ -166,7 +166,7 @@ def _noting_failures(
 
 
 def _left_out(endpoint: Endpoint, catalogue: Catalogue, selected: AbstractSet[dg.AssetKey]) -> list[str]:
-    """Tables of a run that are not read when an endpoint fails, because they fan out over what it gives."""
+    """Tables that a run skips when an endpoint fails, because they fan out over its rows."""
     failed = {table.full_name for table in endpoint.tables}
     found: list[str] = []
     # Declared in order: parents come before what fans out over them.
@@ -265,7 +265,7 @@ def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineag
 
 
 def _deps(endpoint: Endpoint, catalogue: Catalogue, portals: dict[str, list[str]]) -> list[dg.AssetDep]:
-    """What has to succeed first. `extra_parents` is none of it: where it fails, listed parents are read all the same."""
+    """What has to succeed first. `extra_parents` does not: if it fails, the listed parents are read nevertheless."""
     if endpoint.fan_out is None:
         return []
     parent = catalogue.endpoint_of(endpoint.fan_out.parent)

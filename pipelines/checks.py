@@ -1,4 +1,4 @@
-"""Asset checks: five that each materialization answers for its own slice, and the freshness of each portal.
+"""Asset checks: five that each materialization evaluates for its own slice, and the freshness of each portal.
 
 Freshness is checked by a sensor, because a table that nothing reads any more has no run that could do it.
 """
@@ -35,7 +35,7 @@ def freshness_of(
 
 
 def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:
-    """Answers the freshness checks from the lake, whenever an answer changes and once a day. No tick calls the API."""
+    """Evaluates the freshness checks from the lake, reported when they change and once a day. No tick calls the API."""
 
     @dg.sensor(
         name="freshness",

@@ -30,7 +30,7 @@ _IN_PROCESS = dg.in_process_executor.configured({"retries": {"enabled": {}}}, na
 
 
 def build_definitions(path: Path) -> dg.Definitions:
-    """Everything Dagster knows, for one configuration file.
+    """All definitions that follow from a configuration file.
 
     Raises:
         ConfigError: the file is wrong; the UI shows the text as the location's error.
@@ -52,10 +52,10 @@ def build_definitions(path: Path) -> dg.Definitions:
 
 
 def checked_definitions(path: Path) -> dg.Definitions:
-    """The definitions, after Dagster has put them together as its code location does.
+    """The definitions, after Dagster has validated them as its code location does.
 
     Raises:
-        ConfigError: the file is wrong, or Dagster refuses what follows from it, for whatever reason.
+        ConfigError: the file is wrong, or Dagster refuses the definitions for whatever reason.
     """
     try:
         made = build_definitions(path)
@@ -72,7 +72,7 @@ def checked_definitions(path: Path) -> dg.Definitions:
 
 
 def definitions_fault(path: Path) -> ConfigError | None:
-    """Why the code location cannot be loaded, or None. Asked once for one state of the file."""
+    """Why the code location cannot be loaded, or None. Evaluated once per state of the file."""
     return _fault_of(path, _stamp(path))
 
 
@@ -95,7 +95,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions of the configuration that `PLANDAY_CONFIG` or `portals.yaml` holds."""
+    """The definitions that follow from the file named by `PLANDAY_CONFIG`, or from `portals.yaml`."""
     keep_from_others()
     _make_way()
     path = find_config()
@@ -110,6 +110,6 @@ def _built(path: Path, _: tuple[int, int]) -> dg.Definitions:
 
 @functools.cache
 def _make_way() -> None:
-    """A run, a process that the code server starts, leaves the processor to the daemon where there are many."""
+    """Lower the priority of a run (a process that the code server starts), so that many runs do not slow down the daemon."""
     if multiprocessing.parent_process() is not None:
         os.nice(10)

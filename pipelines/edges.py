@@ -1,7 +1,7 @@
-"""The edges at which Dagster calls this program: ticks of sensors and schedules. Whatever is raised there is noted.
+"""Where Dagster calls this program: ticks of sensors and schedules. What they raise is recorded.
 
-A tick that raises shows in Dagster's UI only, and fails again a minute later without anybody hearing of it. So it is a
-failure of the installation like any other: alerts and `planday status` report it until a tick ends well.
+A tick that raises shows in Dagster's UI only, and fails again a minute later unnoticed. So it is recorded as a failure of
+the installation: alerts and `planday status` report it until a tick succeeds.
 
 Not here: steps (`pipelines.assets`), publication (`pipelines.resources`), commands (`pipelines.cli.main`).
 """
@@ -24,15 +24,15 @@ from planday_io.state import State
 
 @contextmanager
 def noting(config: Config, tick: str, portal: str = INSTALLATION) -> Iterator[None]:
-    """Note what a tick raises, and that it does so no longer.
+    """Record what a tick raises, and resolve that when it succeeds.
 
     Args:
         config: of the installation.
-        tick: what ticks, such as "sensor alerts".
+        tick: name of the tick, such as "sensor alerts".
         portal: config key, where it is about one.
 
     Raises:
-        PlandayError: what was raised, without a text that is not ours: Dagster keeps it.
+        PlandayError: what was raised, without texts of other programs, because Dagster keeps them.
     """
     failures = State(config.state).failures
     try:

@@ -1,7 +1,7 @@
-"""What keeps an installation small: old runs of Dagster go, and what killed processes left behind.
+"""Keeps an installation small: removes old runs of Dagster, and what killed processes left behind.
 
-Dagster removes old ticks by itself (`retention` in dagster.yaml) and never a run: each is a file of 0.2 to 0.6 MB, 300 a
-night for ten portals.
+Dagster removes old ticks (`retention` in dagster.yaml) but never a run: each is a file of 0.2 to 0.6 MB, 300 a night for
+ten portals.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition
 
 
 def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleaned:
-    """Remove what nobody needs any more. Raises StorageError."""
+    """Remove what is no longer needed. Raises StorageError."""
     files = sweep(config.lake, deep=True) + sweep(config.warehouse.parent)
     files += State(config.state).sweep(now - _DAMAGED_KEPT)
     return Cleaned(_old_runs(config, instance, now), files)

@@ -1,7 +1,7 @@
-"""How a run in this process tells the command that started it what it is doing.
+"""How a run in this process reports its progress to the command that started it.
 
-A context variable, because Dagster builds the resource of a run anew and the steps of an in-process run stay in the
-thread that started it. Runs launched by the daemon have no listener.
+A context variable, because Dagster makes a new resource for each run, and steps of an in-process run stay in the thread
+that started it. Runs launched by the daemon have no listener.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from planday_io.warehouse import Publication
 
 
 class Listener(Protocol):
-    """What `planday sync` wants to hear."""
+    """Receives the progress of a run."""
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
-        """An answer came; expected is None while unknown."""
+        """An answer was received; `expected` is None while unknown."""
 
     def waiting(self, portal: str, text: str) -> None:
-        """A read waits for long before it goes on; the text says why."""
+        """A read has to wait for a while; the text says why."""
 
     def finished(self, portal: str, report: TableReport) -> None:
         """A table was written."""

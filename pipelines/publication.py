@@ -1,6 +1,6 @@
-"""Publication as Dagster's side of this program asks for it: alerts hear when it fails, and when it no longer does.
+"""Publishing, with its failures recorded for alerts, and resolved by the next success.
 
-Not here: when a run publishes (`run_end`), how it is done (`planday_io.warehouse`).
+Not here: when a run publishes (`run_end`), how a publication is made (`planday_io.warehouse`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from planday_io.warehouse import Publication, publish
 def publish_pending(
     installation: Installation, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
 ) -> Publication:
-    """Bring the warehouse up to date, and take down for alerts whether that failed. Raises PublicationError."""
+    """Bring the warehouse up to date, and record for alerts whether that failed. Raises PublicationError."""
     failures = installation.state.failures
     try:
         done = publish(installation, rebuild=rebuild, compare_all=compare_all)
@@ -47,7 +47,7 @@ def publish_pending(
 
 
 def _note_problems(state: State, done: Publication, run_id: str) -> None:
-    """Take down for alerts what a publication left out, and that the rest is left out no longer."""
+    """Record for alerts which slices a publication left out, and resolve those that it no longer leaves out."""
     failures = state.failures
     left_out = {str(key): (key, error) for key, error in done.problems.items()}
     noted = [note.table for note in failures.of(INSTALLATION) if SliceKey.parse(note.table)]

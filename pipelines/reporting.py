@@ -1,4 +1,5 @@
-"""What the run that published reports: materializations of the warehouse and its marts, and whether marts are as described.
+"""What is reported to Dagster after a publication: materializations of the warehouse and its marts, and checks of the
+marts.
 
 Not here: the assets (`warehouse`), computing it (`planday_io.warehouse.inspection`).
 """
@@ -30,12 +31,12 @@ def mart_key(name: str) -> dg.AssetKey:
 def events_of(
     config: Config, done: Publication, *, is_whole: bool = False
 ) -> list[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """What a publication did: none where it changed nothing. Checks come first.
+    """The events of a publication; none if it changed nothing. Checks come first.
 
     Args:
         config: of the installation.
         done: the publication.
-        is_whole: look at all marts, of all portals, whatever changed.
+        is_whole: evaluate all marts of all portals, whatever changed.
 
     Raises:
         PublicationError: the file was published, but cannot be read just now.
@@ -108,6 +109,6 @@ def _of_warehouse(state: WarehouseState, done: Publication) -> Metadata:
 
 
 def _of_mart(state: WarehouseState, mart: MartState) -> Metadata:
-    """Rows of the whole mart where it was gone through as a whole; else those of the portal that changed."""
+    """Rows of the mart if all of it was counted, otherwise those of the portal that changed."""
     counted: Metadata = {"portal": state.portal, "rows_of_portal": mart.rows} if state.portal else {}
     return {**(counted or {"dagster/row_count": mart.rows}), "generation": state.generation}

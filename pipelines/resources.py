@@ -1,4 +1,4 @@
-"""The resource of a run: a session per portal, what was written and what failed, and publishing all of it at the end.
+"""The resource of a run: a session per portal, records of what was written and what failed, and the publication at the end.
 
 Not here: when a run ends (`run_end`).
 """
@@ -42,7 +42,7 @@ BACKFILL_TAG = "dagster/backfill"
 class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Exchanges each portal's refresh token for access tokens and hands out clients within the shared budget.
 
-    Holds the place of the configuration only: tokens are read when they are used and never part of a run's config.
+    Holds only the path of the configuration: tokens are read when they are used, and are never part of a run's config.
 
     Args:
         config_path: the configuration file.
@@ -82,16 +82,15 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._writer = self._lease.name
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Nothing more is written. Nothing else happens here: Dagster calls a run a success whatever is raised here."""
+        """End the writer. Nothing else belongs here, because a run succeeds whatever its teardown raises."""
         if self._lease:
             self._lease.release()
 
     def end_run(self) -> Publication | None:
-        """Log the run, and publish what it wrote; None where the command that it belongs to publishes.
+        """Log the run, and publish what it wrote. None if the command that it belongs to publishes.
 
         Raises:
-            PlandayError: the warehouse was not renewed, or the log not written. A log that cannot be written keeps nothing
-                from being published.
+            PlandayError: the warehouse was not renewed, or the log was not written, which does not prevent the publication.
         """
         lake, runs = self._lake(), [*self._runs.values()]
         self._runs.clear()
@@ -114,7 +113,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         return done
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
-        """Take down what was written: for the log of runs, and that it fails no longer."""
+        """Record what was written, for the log of runs, and resolve its failures."""
         with self._noting():
             self._installation.state.failures.resolve(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
@@ -129,13 +128,13 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def note_failure(
         self, portal: str, month: str | None, tables: Sequence[str], left_out: Sequence[str], error: PlandayError
     ) -> None:
-        """Take down what failed for good: for the log of runs, and for alerts.
+        """Record what failed after the last retry, for the log of runs and for alerts.
 
         Args:
             portal: config key.
             month: of facts, or None.
             tables: that could not be read or written.
-            left_out: that are not read in this run, because these failed.
+            left_out: tables that this run skips because of that.
             error: why.
         """
         run = self._run_of(portal, month)
@@ -152,7 +151,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """A note that cannot be written changes nothing about the tables: a failed run is found without it, too."""
+        """Records that cannot be written do not fail the tables: a failed run is found without them too."""
         try:
             yield
         except StorageError as error:
@@ -174,7 +173,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Lake(self._installation.config.lake, self._installation.state, self._writer)
 
     def session(self, portal: str) -> PortalSession:
-        """The session of a portal in this run. Raises ConfigError where it is not configured any more."""
+        """The session of a portal in this run. Raises ConfigError if the portal was removed from the configuration."""
         if portal not in self._installation.config.portals:
             raise ConfigError(
                 f"portal '{portal}' is not in {self._installation.config.file.name} any more: nothing was read"
@@ -201,7 +200,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def _started_by(tags: Mapping[str, str]) -> str:
-    """What launched a run, in words for the log."""
+    """What launched a run, for the log."""
     if BACKFILL_TAG in tags:
         return f"backfill {tags[BACKFILL_TAG]}"
     named = tags.get(STARTED_BY_TAG) or tags.get(SCHEDULE_TAG) or tags.get("dagster/sensor_name")

@@ -1,9 +1,9 @@
-"""The end of a run: its last step publishes what all of them wrote. A run whose publication fails, fails.
+"""The end of a run: its last step publishes what all steps wrote. If the publication fails, the run fails.
 
-Dagster has no step that runs whatever became of the others (dagster-io/dagster#15761), and a run is a success whatever a
-resource's teardown raises (dagster-io/dagster#10259). So the step that ends last ends the run too: with its own results it
-reports the publication, and it fails where that fails. Which steps there are, and which are left out when one fails, is what
-Dagster's own plan of the run says. Steps run one after the other in the process of the run (`definitions`).
+Dagster has no step that always runs after the others (dagster-io/dagster#15761), and a run succeeds whatever a resource's
+teardown raises (dagster-io/dagster#10259). So the step that ends last also ends the run: it publishes, reports the
+publication with its own results, and fails if that fails. Dagster's plan of the run says which steps there are, and which
+are skipped after a failure. Steps run one after the other in the process of the run (`definitions`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Result = TypeVar("Result")
 def ending_run(
     context: dg.AssetExecutionContext, planday: PlandayPortals, results: Iterator[Result]
 ) -> Iterator[Result | Event]:
-    """Pass on what a step yields; where the step is the run's last, publish before it ends.
+    """Pass on what a step yields; if it is the run's last step, publish before it ends.
 
     Raises:
         dagster.Failure: the step failed, or the warehouse was not renewed.
-        dagster.RetryRequested: the step has not ended.
+        dagster.RetryRequested: the step will be tried again.
     """
     try:
         yield from results
@@ -50,7 +50,7 @@ def ending_run(
 
 
 def _end_unheard(context: dg.AssetExecutionContext, planday: PlandayPortals) -> None:
-    """End a step that something else is raised from; alerts and the run's log tell what else failed."""
+    """End a step that raises something else; alerts and the run's log report what fails here."""
     try:
         for event in _end(context, planday, dg.Failure()):
             if isinstance(event, dg.AssetMaterialization):

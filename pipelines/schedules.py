@@ -1,6 +1,6 @@
 """Schedules of the configuration: one per portal and name. No tick calls the API.
 
-A run holds assets with equal partitions only, so a schedule that is due snapshots and facts becomes two: `nightly_oslo` for
+A run holds assets with equal partitions only, so a schedule that reads snapshots and facts becomes two: `nightly_oslo` for
 the portal's snapshots and `nightly_oslo_months` for the months of its window, at the same time.
 """
 
@@ -60,7 +60,7 @@ def schedule_names(config: Config) -> dict[tuple[str, str], Names]:
 
 
 def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:
-    """Schedules for each portal and each of its schedules that is due anything."""
+    """Schedules of all portals, without those that would read nothing."""
     partitions = _partitions(installation)
     names = schedule_names(installation.config)
     return [
@@ -72,12 +72,12 @@ def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:
 
 
 def same_partitions(endpoints: Sequence[Endpoint], installation: Installation) -> list[list[Endpoint]]:
-    """Endpoints in groups that one run can hold, in order."""
+    """Endpoints in groups that one run can materialize, in order."""
     return _groups(endpoints, _partitions(installation))
 
 
 def _partitions(installation: Installation) -> dict[str, tuple[str, int]]:
-    """Endpoint's name -> something that is equal where partitions are: the grid, and a number for the portals."""
+    """Endpoint's name -> grid and a number per set of portals, equal for endpoints with equal partitions."""
     numbers: dict[tuple[str, ...], int] = {}
     portals = {name: tuple(keys) for name, keys in installation.portals_by_endpoint().items()}
     return {

@@ -1,4 +1,4 @@
-"""Which steps of a run have not ended: after the last one the run ends (`run_end`)."""
+"""The steps of a run that have not ended; after the last one the run ends (`run_end`)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class OpenSteps:
 
     @classmethod
     def of(cls, run: dg.DagsterRun, instance: dg.DagsterInstance) -> OpenSteps:
-        """The steps that a run executes: those of its selection, or what a second try takes up of the first."""
+        """The steps that a run executes: those of its selection, or those that a retried run repeats."""
         plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id or "")
         return cls({step: needed for step, needed in plan.step_deps.items() if step in plan.step_keys_to_execute})
 
     def end(self, step: str, *, is_good: bool) -> bool:
-        """Take out a step, and what can no longer run. Returns whether nothing is left."""
+        """Remove a step, and those that can no longer run. Returns whether none is left."""
         self._needs.pop(step, None)
         failed = set() if is_good else {step}
         while left_out := {name for name, needed in self._needs.items() if needed & failed}:
@@ -34,5 +34,5 @@ class OpenSteps:
         return not self._needs
 
     def end_all(self) -> None:
-        """Take out all steps: the run was interrupted."""
+        """Remove all steps: the run was interrupted."""
         self._needs.clear()

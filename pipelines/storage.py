@@ -1,10 +1,10 @@
-"""Dagster's SQLite storage, the same files, made and opened with less work.
+"""Dagster's SQLite storage with the same files, created and opened with less work.
 
-For each event of a run Dagster makes an engine, compiles its statement, opens the database and closes it again; and each
-time it makes a run's database or opens an instance (also for every tick of a schedule), alembic reads forty migrations, only
-to find that the database is stamped. Without that a sync of ten portals takes a fifth less processor time, and a hundred
-schedules that are due at once are queued in three fifths of the time. It is off unless dagster.yaml names it: it derives
-from classes that Dagster keeps private, until dagster-io/dagster#32217 (migrations looked up at each connection) ends that.
+For each event of a run Dagster creates an engine, compiles the statement, and opens and closes the database. Each time it
+creates a run's database or opens an instance (for every tick of a schedule, too), alembic reads forty migrations, only to
+find that the database is up to date. Without that, a sync of ten portals takes a fifth less processor time, and a hundred
+schedules due at once are queued in three fifths of the time. It is off unless dagster.yaml names it, because it derives
+from private classes of Dagster; it can go when dagster-io/dagster#32217 (migrations looked up at each connection) is fixed.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _STAMP_TABLE = """CREATE TABLE alembic_version
 
 
 class EventLog(SqliteEventLogStorage):
-    """The event log. Its engines are kept: that of the index of all runs, and that of the run which was used last.
+    """The event log. It keeps two engines: that of the index of all runs, and that of the run used last.
 
-    The index stays open, runs do not: who watches a run in the UI is woken when its file changes, and SQLite writes an
-    event into the file itself only when the last connection closes.
+    The index stays open, runs do not: the UI notices new events of a run when its file changes, and SQLite writes them into
+    the file itself only when the last connection closes.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -115,12 +115,12 @@ class SqliteStorage(DagsterSqliteStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """As Dagster makes it from dagster.yaml."""
+        """As Dagster creates it from dagster.yaml."""
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
 def _stamp(database: Path) -> str | None:
-    """The revision that a database of Dagster's is at; None where it is not made yet."""
+    """The migration revision of a Dagster database; None if it does not exist yet."""
     if not database.exists():
         return None
     try:

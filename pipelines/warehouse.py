@@ -1,6 +1,6 @@
-"""The warehouse and its marts as assets: what they are made of, and what is checked of them.
+"""The warehouse and its marts as assets, with lineage and checks.
 
-Any run that publishes reports them (`reporting`). Materializing them in the UI is a run that does nothing but publish.
+Any run that publishes reports them (`reporting`). Materializing them in the UI starts a run that only publishes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ def warehouse_keys() -> list[dg.AssetKey]:
 
 
 def build_warehouse(installation: Installation) -> dg.AssetsDefinition:
-    """The assets of the warehouse, behind all tables that a portal has."""
+    """The assets of the warehouse, downstream of all tables in use."""
     portals = installation.portals_by_endpoint()
     tables = [table.full_name for one in installation.catalogue.endpoints if portals[one.name] for table in one.tables]
     specs = [

@@ -52,7 +52,7 @@ def inbox(planday: Installation) -> Iterator[Inbox]:
 def test_mail(planday: Installation, inbox: Inbox) -> None:
     done = planday_command(planday, "alert", "--test")
     assert done.returncode == 0, done.stderr
-    assert "mail: took the message" in done.stdout
+    assert "mail: accepted the message" in done.stdout
     (message,) = inbox.messages
     assert (message["Subject"], message["To"]) == ("Planday: a test message", "ops@example.com, boss@example.com")
     (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")

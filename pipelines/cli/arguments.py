@@ -1,6 +1,6 @@
-"""What the commands share: the configuration, and arguments that are checked against it.
+"""What commands share: the installation, and arguments that are checked against it.
 
-Everything heavy is imported where it is needed, so that `planday --help` is quick.
+Slow modules are imported where they are needed, so that `planday --help` is quick.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def current_installation() -> Installation:
-    """The installation of the folder. Raises ConfigError."""
+    """The installation of the current folder. Raises ConfigError."""
     from planday_io.catalogue import CATALOGUE
     from planday_io.config import find_config
     from planday_io.config.secrets import take_network_variables
@@ -72,7 +72,7 @@ def known_months(config: Config, portals: list[str], text: str | None) -> list[s
 
 
 def known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
-    """The names, when all of them are known; ConfigError names the nearest otherwise."""
+    """The names, if all are known; otherwise ConfigError suggests the nearest."""
     from planday_io.config.values import nearest
     from planday_io.errors import ConfigError
 
@@ -83,7 +83,7 @@ def known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401
 
 
 def terminal(*, err: bool = False) -> Console:
-    """Where tables and progress go: as wide as a terminal, or 140 columns of a file."""
+    """The console for tables and progress: as wide as the terminal, or 140 columns in a file."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 140

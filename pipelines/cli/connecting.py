@@ -1,4 +1,4 @@
-"""`planday authorize` and `planday revoke`: connecting a portal, and taking access back."""
+"""`planday authorize` and `planday revoke`: connecting a portal, and revoking access."""
 
 from __future__ import annotations
 

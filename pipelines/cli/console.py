@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def named(table: str, month: str | None) -> str:
-    """A table and its month, as lines show them."""
+    """A table and its month, as printed."""
     return f"{table} {month}" if month else table
 
 
@@ -54,17 +54,17 @@ class PlainLines:
             self._print(f"{portal} warning: {warning}")
 
     def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
-        """The same reason again is told by its first words."""
+        """A reason that was printed before is shortened to its first words."""
         why = error if (portal, error) not in self._told else error.partition(":")[0][:80] + " ..."
         self._told.add((portal, error))
-        self._print(f"{portal} {named(table, month)}: {'failed' if is_final else 'failed, tried again'}: {why}")
+        self._print(f"{portal} {named(table, month)}: {'failed' if is_final else 'failed, will be retried'}: {why}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
-    """One bar per portal, with the table it is at."""
+    """One bar per portal, with the table in progress."""
 
     def __init__(self, progress: Progress, portals: Sequence[str]) -> None:
         self._progress = progress
@@ -86,7 +86,7 @@ class Bars:
 
 @contextmanager
 def listening(console: Console, portals: Sequence[str]) -> Iterator[Listener]:
-    """A listener fit for the console."""
+    """The listener that suits the console: bars on a terminal, otherwise lines."""
     if not console.is_terminal:
         yield PlainLines(console)
         return
@@ -102,7 +102,7 @@ def listening(console: Console, portals: Sequence[str]) -> Iterator[Listener]:
 
 
 def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table of texts."""
+    """Print a table of texts."""
     table = Table(title=title, title_justify="left", show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -120,7 +120,7 @@ def print_status(
     *,
     only_wrong: bool,
 ) -> None:
-    """How the tables and the installation are, with what is wrong in the last line."""
+    """Print the state of tables and installation, with what is wrong in the last line."""
     from pipelines.cli.status import UNSEEN_TABLE
 
     stale = [state for state in states if state.stale]
@@ -146,10 +146,10 @@ def print_status(
     lines.append("MiB: lake {}, warehouse {}, Dagster {}; free {}".format(*(size // 2**20 for size in sizes)))
     beat = whole.daemon_seconds
     lines.append(
-        "The Dagster daemon never ran here: schedules do nothing."
+        "The Dagster daemon has never run here: schedules do nothing."
         if beat is None
-        else f"The Dagster daemon gave a sign of life {beat:.0f} s ago."
-        + (" It does not run: schedules do nothing." if beat > 300 else "")
+        else f"Dagster daemon: last heartbeat {beat:.0f} s ago."
+        + (" It is not running: schedules do nothing." if beat > 300 else "")
     )
     never = sum(state.last_complete is None and not state.stale for state in states)
     lines += [f"{never} tables were not read yet and are not due yet."] if never else []
@@ -168,7 +168,7 @@ def _word(value: object) -> object:
 
 
 def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
-    """What each table and each portal will cost."""
+    """Print what each table and each portal will cost."""
     rows: list[tuple[object, ...]] = []
     for one in forecasts:
         rows += [
@@ -186,12 +186,12 @@ def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
     for one in forecasts:
         for table in one.tables.values():
             if table.error:
-                text = f"\n{one.portal} {table.table} cannot be told: {table.error}"
+                text = f"\n{one.portal} {table.table} cannot be predicted: {table.error}"
                 console.print(text, markup=False, highlight=False, soft_wrap=True)
     print_rows(
         console,
-        "\nIn all",
-        ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests spent on looking"),
+        "\nTotal",
+        ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests made to predict this"),
         [
             (
                 one.portal,
@@ -207,7 +207,7 @@ def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
 
 
 def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
-    """The summary at the end of a sync."""
+    """Print the summary at the end of a sync."""
     rows: dict[str, list[int]] = {}
     for portal, report in outcome.reports:
         sums = rows.setdefault(portal, [0, 0, 0, 0])
@@ -240,14 +240,14 @@ def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
 
 
 def remarks(publication: Publication | None) -> list[str]:
-    """What people should know about a publication."""
+    """Notices and problems of a publication."""
     if publication is None:
         return []
     return [*publication.notices, *(f"left out: {error}" for error in publication.problems.values())]
 
 
 def finding_word(finding: Finding) -> str:
-    """How a finding of `check` is shown: what was looked up only is no proof that anything works."""
+    """The word for a finding of `check`; without a call it is a note, because it proves nothing."""
     return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
 
 

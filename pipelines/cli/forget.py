@@ -1,4 +1,4 @@
-"""`planday forget`: what is said about it, and the exit code."""
+"""`planday forget`: its output and exit codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from planday_io.privacy import erasure as forgetting
 
 
 def forget_person(installation: Installation, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
-    """Forget a person. Returns the exit code: 1 where a value is still found somewhere."""
+    """Forget a person. Returns the exit code: 1 if a value is still found somewhere."""
     _known(installation, portal)
     done = forgetting.forget_person(installation, portal, employee, partial(report_without_run, installation))
     if as_json:
@@ -50,7 +50,7 @@ def forget_person(installation: Installation, portal: str, employee: int, consol
 
 
 def remember_person(installation: Installation, portal: str, employee: int, console: Console, *, as_json: bool) -> int:
-    """Take a person off the list. Returns the exit code."""
+    """Remove a person from the list. Returns the exit code."""
     _known(installation, portal)
     was = forgetting.remember_person(installation, portal, employee, partial(report_without_run, installation))
     if as_json:

@@ -1,4 +1,4 @@
-"""The settings files of a Dagster home: those of the checkout, or those that the wheel has in their place."""
+"""The settings files of a Dagster home: from the checkout, or from the installed wheel."""
 
 from __future__ import annotations
 

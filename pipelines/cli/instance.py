@@ -1,4 +1,4 @@
-"""The Dagster instance that commands use: where it is, and how a new folder becomes one."""
+"""The Dagster instance that commands use, and how a new folder gets one."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def plan(
     full: Annotated[bool, typer.Option(help="As if everything were read.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
+    """Show what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
     from dataclasses import asdict
 
     from pipelines.cli.console import print_forecasts
@@ -268,7 +268,7 @@ def status(
     wrong: Annotated[bool, typer.Option("--wrong", help="Show tables that are stale or failing only.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how everything is: every table's last complete read and next run, incidents, budget, disk, daemon.
+    """Show the state of everything: every table's last complete read and next run, incidents, budget, disk, daemon.
 
     For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
     """
@@ -322,7 +322,7 @@ def alert(
                 "{mail: ...}`, see portals.example.yaml"
             )
         for channel, error in results.items():
-            typer.echo(f"{channel}: {error or 'took the message'}")
+            typer.echo(f"{channel}: {error or 'accepted the message'}")
         raise typer.Exit(1 if any(results.values()) else 0)
     done = notify_now(installation)
     for subject in done.sent:

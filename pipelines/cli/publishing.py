@@ -1,4 +1,4 @@
-"""Publications of commands, where Dagster shows them: as a run of the warehouse, or as events of a command that is no run."""
+"""How Dagster shows what commands publish: as a run of the warehouse, or as events without a run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def publish(installation: Installation, *, rebuild: bool) -> Publication:
 def publish_as_run(
     installation: Installation, instance: dg.DagsterInstance, job: dg.JobDefinition, tags: dict[str, str]
 ) -> Publication:
-    """Publish what was written, in a run that does nothing else. Where Dagster's storage fails, without one.
+    """Publish what was written, in a run that does nothing else; without a run if Dagster's storage fails.
 
     Raises:
         PublicationError: the warehouse is as it was before.
@@ -71,7 +71,7 @@ def publish_as_run(
 
 
 def report_without_run(installation: Installation, done: Publication) -> None:
-    """Report what a command published that is no run. Where Dagster cannot be used, the command only says so."""
+    """Report a publication as events without a run. If Dagster cannot be used, only print that."""
     try:
         with open_instance(installation.config) as instance, dagster_storage():
             for event in events_of(installation.config, done):

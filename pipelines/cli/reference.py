@@ -1,4 +1,4 @@
-"""`docs/commands.md`, written from the commands themselves: what `--help` prints, on one page."""
+"""`docs/commands.md`, generated from the commands: the output of `--help`, on one page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an installation is: every table of every portal from the lake's own metadata, incidents, budget, disk, daemon."""
+"""The state of an installation: every table of every portal from the lake's own metadata, incidents, budget, disk, daemon."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _states_of(installation: Installation, portal: str) -> list[TableState]:
 
 
 def _provenances(lake: Lake, keys: list[SliceKey]) -> tuple[dict[SliceKey, Provenance | None], bool]:
-    """Where slices come from, and whether a file of them is damaged."""
+    """The provenance of slices, and whether a file of them is damaged."""
     found: dict[SliceKey, Provenance | None] = {}
     is_damaged = False
     for key in keys:
@@ -139,7 +139,7 @@ class InstallationState:
         free_bytes: of the disk that the warehouse is on.
         lake_bytes, warehouse_bytes, dagster_bytes: sizes of the lake, of the warehouse file and of Dagster's own folder.
         unfinished: commands that were stopped half-way, oldest first.
-        daemon_seconds: since the Dagster daemon's last sign of life, or None when there never was one.
+        daemon_seconds: since the Dagster daemon's last heartbeat, or None if there never was one.
     """
 
     incidents: list[Incident]
@@ -154,9 +154,9 @@ class InstallationState:
 
 
 def installation_state(installation: Installation) -> InstallationState:
-    """Look at the installation, sending no alert. Raises StorageError.
+    """The state of the installation now, without sending alerts. Raises StorageError.
 
-    Where Dagster's storage cannot be used, or its definitions cannot be built, that is an incident.
+    Dagster's storage that cannot be used, and definitions that cannot be built, are incidents.
     """
     config = installation.config
     now = datetime.now(UTC)

@@ -1,8 +1,8 @@
 """`planday sync`: the same assets, in this process, against the same instance, one portal after the other.
 
 Portals in threads were tried: Dagster configures Python's logging at the start of each run, and two runs that begin at once
-wait for each other's logging locks for ever. Who wants portals side by side starts a `planday sync PORTAL` for each; they
-share the budget and take turns at publishing.
+wait for each other's logging locks for ever. To sync portals in parallel, start a `planday sync PORTAL` for each; they
+share the budget and take turns publishing.
 """
 
 import secrets
@@ -90,9 +90,9 @@ def sync(
     Args:
         installation: the installation.
         portals: keys.
-        listener: told what happens.
+        listener: receives the progress.
         resources: domains and tables; None is each portal's default tables, or its facts where months are given.
-        months: to read; None is each portal's window, and what is marked as changed or never read.
+        months: to read; None is each portal's window, months with changes, and months never read.
         full: read everything, also where only changes are due.
         accept_shrink: let snapshots shrink this once.
         publishes: renew the warehouse at the end.
@@ -149,7 +149,7 @@ class _NothingMoreError(Exception):
 
 @contextmanager
 def _storage_of(outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint]) -> Iterator[None]:
-    """Note a fault of Dagster's storage as what became of the tables of a run that were not written."""
+    """Record a fault of Dagster's storage as the failure of the run's tables that were not written."""
     try:
         with dagster_storage():
             yield
@@ -161,7 +161,7 @@ def _storage_of(outcome: Outcome, portal: str, month: str | None, group: Sequenc
 
 
 def _try_to_begin(config: Config, portal: str, refused: PlandayError | None) -> None:
-    """Whether the portal's runs could begin at all: otherwise each of its tables would say so. Raises PlandayError."""
+    """Raises PlandayError if no run of the portal can begin, so that not every table fails for the same reason."""
     if refused:
         raise refused
     PortalConnection(config, portal).require_secrets()
@@ -175,7 +175,7 @@ def _note_portal(
     error: PlandayError,
     recorder: "_Recorder",
 ) -> None:
-    """What kept a portal from being read to the end: said once, and noted for alerts for each table that was due."""
+    """Report once what stopped a portal, and record it for alerts for each table that was due."""
     now = datetime.now(UTC)
     due = installation.endpoints_of(portal, resources if resources is not None else installation.catalogue.domains())
     wanted: list[tuple[Endpoint, str | None]] = []
@@ -204,7 +204,7 @@ def _runs(
 ) -> Iterator[tuple[str | None, list[Endpoint]]]:
     """The runs of a portal, one after the other: snapshots, then the latest month first.
 
-    What is marked is looked up when the snapshots are done, because reading them is what marks it.
+    Refresh requests are looked up after the snapshots, because reading those creates them.
     """
     names = resources if resources is not None else installation.catalogue.domains()
     due = installation.endpoints_of(portal, names)
@@ -231,7 +231,7 @@ def planned_runs(
     resources: Sequence[str] | None = None,
     months: Sequence[str] | None = None,
 ) -> list[tuple[str | None, list[Endpoint]]]:
-    """The runs that `sync` would make now, as far as it can be told before the API is asked what changed."""
+    """The runs that `sync` would start now, as far as is known before the API reports changes."""
     now = datetime.now(UTC)
     runs = list(_runs(installation, portal, resources, months))
     facts = [one for one in installation.endpoints_of(portal, installation.catalogue.domains()) if one.grid == "month"]
@@ -258,7 +258,7 @@ def scheduled_runs(
 def _note_skipped(
     outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult
 ) -> None:
-    """A table that neither was written nor failed was left out, because one it is read from failed, or crashed."""
+    """Record tables that were neither written nor failed: skipped because their parent failed, or crashed."""
     told = {report.table for key, report in outcome.reports if key == portal and report.month == month}
     told |= {failure.table for failure in outcome.failures if failure.portal == portal and failure.month == month}
     for endpoint in group:
@@ -275,7 +275,7 @@ def _note_skipped(
 
 
 class _Recorder:
-    """Keeps what the steps tell, and passes it on."""
+    """Records what the steps report, and passes it on."""
 
     def __init__(self, outcome: Outcome, listener: Listener) -> None:
         self._outcome = outcome
