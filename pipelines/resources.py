@@ -176,7 +176,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The session of a portal in this run. Raises ConfigError if the portal was removed from the configuration."""
         if portal not in self._installation.config.portals:
             raise ConfigError(
-                f"portal '{portal}' is not in {self._installation.config.file.name} any more: nothing was read"
+                f"portal '{portal}' is not in {self._installation.config.file.name} any longer: nothing was read"
             )
         if portal not in self._sessions:
             self._sessions[portal] = PortalSession(

@@ -6,7 +6,7 @@
     ├── TokenError
     │   ├── AuthorizationError      the login flow, or taking access back, did not end well
     │   ├── TokenRejectedError      the identity server refuses the refresh token
-    │   └── AccessRevokedError      the API refuses an access token that is brand new
+    │   └── AccessRevokedError      the API refuses a new access token
     ├── ApiError                    one call: method, path, status, portal
     │   ├── BadRequestError         400
     │   ├── MissingScopeError       403

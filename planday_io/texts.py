@@ -76,7 +76,7 @@ def visible(text: str) -> str:
     """The text, where each character shows. Raises TextError that names the first which does not, and its place."""
     for place, char in enumerate(text, start=1):
         if char != " " and (_is_unseen(char) or unicodedata.category(char) in ("Cs", "Co", "Cn")):
-            raise TextError(_told(char, place, "which nobody sees"))
+            raise TextError(_told(char, place, "which is invisible"))
     return text
 
 

@@ -233,7 +233,7 @@ def test_no_refresh_token_comes(planday: Installation, redirect: str) -> None:
     flow = Authorizing(planday, "oslo", redirect)
     by_requests(flow.url.replace("+offline_access", ""), "oslo", "approve")
     code, text = flow.end()
-    assert (code, "gave no refresh token" in text) == (1, True)
+    assert (code, "sent no refresh token" in text) == (1, True)
 
 
 def test_nobody_answers(planday: Installation, redirect: str) -> None:
@@ -308,9 +308,7 @@ def test_a_token_that_a_server_merely_refuses_is_kept(planday: Installation) -> 
     assert token_file(planday).read_text() == before
 
 
-@pytest.mark.parametrize(
-    ("times", "code", "says"), [(1, 0, "Planday portal 4711"), (None, 1, "brand new access token")]
-)
+@pytest.mark.parametrize(("times", "code", "says"), [(1, 0, "Planday portal 4711"), (None, 1, "new access token")])
 def test_the_old_token_does_not_answer_for_the_new_one(
     planday: Installation, redirect: str, times: int | None, code: int, says: str
 ) -> None:

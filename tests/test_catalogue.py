@@ -107,7 +107,7 @@ def table(**changes: object) -> Table:
         (lambda: column("Id"), "snake_case"),
         (lambda: column("portal"), "reserved"),
         (lambda: Column("x", "BIGINT", ""), "no doc"),
-        (lambda: table(key=("nope",)), "is no column"),
+        (lambda: table(key=("nope",)), "is not a column"),
         (lambda: table(key=()), "needs a key"),
         (lambda: table(columns=(column("id"), column("id"))), "declared twice"),
         (lambda: table(columns=(column("id"), column("x", member="@nope"))), "do not provide"),
@@ -117,7 +117,7 @@ def table(**changes: object) -> Table:
         (lambda: Feed(since_param="x", overlap_days=0), "overlaps"),
         (lambda: Pages(limit=0), "at least one row"),
         (lambda: Catalogue(endpoints=(DEPARTMENTS, DEPARTMENTS)), "declared twice"),
-        (lambda: Catalogue(endpoints=(EMPLOYEE_DETAILS,)), "which is no table"),
+        (lambda: Catalogue(endpoints=(EMPLOYEE_DETAILS,)), "which is not a table"),
     ],
 )
 def test_contradictions(build: object, says: str) -> None:

@@ -155,7 +155,7 @@ PORTAL = "{client_id: x, refresh_token: {env: A}}"
         ("retries: &a [*a]\n" + GOOD, "found an unknown key"),
         ("[" * 500, "found a value that cannot be read (RecursionError)"),
         ("lake: " + "9" * 5000 + "\n" + GOOD, "found a value that cannot be read (ValueError)"),
-        ("lake: a\x07b\n" + GOOD, "line 1: found U+0007, which nobody sees"),
+        ("lake: a\x07b\n" + GOOD, "line 1: found U+0007, which is invisible"),
     ],
 )  # fmt: skip
 def test_what_dagster_or_a_disk_refuses(tmp_path: Path, text: str, says: str) -> None:

@@ -57,7 +57,7 @@ PAGES += [
 @pytest.mark.parametrize("body", PAGES, ids=range(len(PAGES)))
 @pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 401, 403, 404, 407, 418])
 def test_what_is_no_oauth_answer_refuses_nothing(body: bytes, status: int) -> None:
-    with pytest.raises(TransientApiError, match="nobody refused the token"):
+    with pytest.raises(TransientApiError, match="the token was not refused"):
         answered(body, status, "text/html")
 
 
@@ -254,7 +254,7 @@ def test_a_login_page_in_the_way_is_tried_again(planday: Installation, status: i
     planday.sandbox.faults.append(Fault("/connect/token", lambda *_: page, times=2))
     assert planday.refresh("hr.departments")[0].rows == 2
     planday.sandbox.faults.append(Fault("/connect/token", lambda *_: page, times=None))
-    assert "text/html came, which is no answer of an identity server" in refused(planday, TransientApiError)
+    assert "the answer is text/html, which an identity server does not send" in refused(planday, TransientApiError)
 
 
 def test_a_page_in_the_way_of_a_revocation_removes_nothing(planday: Installation) -> None:

@@ -87,7 +87,7 @@ def test_a_slow_answer_names_the_key(planday: Installation) -> None:
             await asyncio.sleep(0.1)
 
     planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: StreamingResponse(drip()), times=None))
-    assert "no whole answer came within 1 s" in (text := refused(planday, ConnectionFailedError))
+    assert "no complete answer within 1 s" in (text := refused(planday, ConnectionFailedError))
     assert "planday.answer_seconds" in text
 
 
@@ -194,7 +194,7 @@ def test_json_in_any_known_charset_is_read(planday: Installation, encoding: str,
         (b"{}{}", {}, BrokenBodyError, "expected a JSON document"),
         (b"no gzip", {"content-encoding": "gzip"}, BrokenBodyError, "compressed body is damaged"),
         (gzip.compress(b"{}")[:-4], {"content-encoding": "gzip"}, BrokenBodyError, "cut off"),
-        (b"{}", {"content-encoding": "br"}, BrokenBodyError, "not asked for"),
+        (b"{}", {"content-encoding": "br"}, BrokenBodyError, "not requested"),
     ],
     ids=["nested", "exponent", "digits", "binary", "empty", "NaN", "two", "no gzip", "cut gzip", "brotli"],
 )

@@ -237,9 +237,9 @@ def test_the_window_is_inside_the_grid(planday: Installation) -> None:
 @pytest.mark.parametrize(
     ("months", "says"),
     [
-        ("2026", "is no month: write 2026-09"),
-        ("2026-13", "is no month"),
-        ("2026-10..2026-08", "ends before it begins"),
+        ("2026", "is not a month: write 2026-09"),
+        ("2026-13", "is not a month"),
+        ("2026-10..2026-08", "ends before it starts"),
         ("2019-01..2026-08", "reaches beyond 2025-01.."),
         ("2026-08..2099-01", "reaches beyond 2025-01.."),
     ],

@@ -73,13 +73,13 @@ class Row:
 
 
 ROWS = {
-    "400": Row(status(400), "refused", "does not take a parameter"),
+    "400": Row(status(400), "refused", "rejects a parameter"),
     "401 first": Row(expired, None),
     "401 again": Row(
         deactivated, "administrator", "administrator who authorized the app was deactivated", whole_portal=True
     ),
     "403": Row(scope_missing, "scope", "lacks scope department:read"),
-    "404": Row(status(404), "refused", "nothing is there"),
+    "404": Row(status(404), "refused", "nothing exists at this path"),
     "409": Row(status(409), "refused", "this status is not known for reading"),
     "429 portal second": Row(limited(portal=((4, 1.0),)), None),
     "429 portal minute": Row(limited(portal=((100, 1.0), (5, 3.0))), None),

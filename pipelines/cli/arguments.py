@@ -57,10 +57,10 @@ def known_months(config: Config, portals: list[str], text: str | None) -> list[s
     first, dots, last = text.partition("..")
     last = last if dots else first
     if not (is_month(first) and is_month(last)):
-        raise ConfigError(f"--months {text!r} is no month: write 2026-09, or 2026-08..2026-10 with both included")
+        raise ConfigError(f"--months {text!r} is not a month: write 2026-09, or 2026-08..2026-10 with both included")
     found = months_between(first, last)
     if not found:
-        raise ConfigError(f"--months {text!r} ends before it begins")
+        raise ConfigError(f"--months {text!r} ends before it starts")
     for portal in portals:
         grid = grid_months(config, portal, datetime.now(UTC))
         if first < grid[0] or last > grid[-1]:

@@ -65,7 +65,9 @@ class Catalogue:
         for table in self.tables():
             for column in table.columns:
                 if column.references and column.references not in names:
-                    raise ContradictionError(f"{table.full_name}.{column.name} refers to {column.references}, no table")
+                    raise ContradictionError(
+                        f"{table.full_name}.{column.name} refers to {column.references}, which is not a table"
+                    )
         histories = {
             table.full_name: history_of(table)
             for endpoint in self.endpoints
@@ -75,7 +77,7 @@ class Catalogue:
         object.__setattr__(self, "histories", histories)
         every = [*self.tables(), *histories.values(), RUNS]
         if clash := {table.full_name for table in every if [t.full_name for t in every].count(table.full_name) > 1}:
-            raise ContradictionError(f"a history is called like another table: {sorted(clash)}")
+            raise ContradictionError(f"a history has the name of another table: {sorted(clash)}")
         object.__setattr__(self, "lake_tables", {table.full_name: table for table in every})
 
     def tables(self) -> Iterator[Table]:
@@ -140,7 +142,7 @@ class Catalogue:
 def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, tuple[Endpoint, Table]]) -> None:
     if fan_out.parent not in declared:
         raise ContradictionError(
-            f"{endpoint.path} fans out over {fan_out.parent}, which is no table declared before it"
+            f"{endpoint.path} fans out over {fan_out.parent}, which is not a table declared before it"
         )
     source, parent = declared[fan_out.parent]
     columns = {column.name for column in parent.columns}
@@ -156,7 +158,9 @@ def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, t
         declared[table][1].column(column)
     if fan_out.once:
         if fan_out.once.parent not in declared or endpoint.feed or endpoint.grid != "portal":
-            raise ContradictionError(f"{endpoint.path} reads {fan_out.once.parent} once, which is no table before it")
+            raise ContradictionError(
+                f"{endpoint.path} reads {fan_out.once.parent} once, which is not a table declared before it"
+            )
         declared[fan_out.once.parent][1].column(fan_out.once.column)
         for own in endpoint.tables:
             # Rows are carried over by the parent's id, so they have to say it.

@@ -218,7 +218,7 @@ class Endpoint:
             names = {column.name for table in self.tables for column in table.columns}
             for value, _, columns in self.opt_in.values:
                 if strange := set(columns) - names:
-                    raise ContradictionError(f"{where}: {value} fills {sorted(strange)}, which are no columns")
+                    raise ContradictionError(f"{where}: {value} fills {sorted(strange)}, which are not columns")
 
     def _check_path_params(self, where: str) -> None:
         path_params = {
@@ -243,7 +243,7 @@ class Endpoint:
         if parent.is_child:
             raise ContradictionError(f"{where}: its first table is a child without a parent")
         if len({table.is_monthly for table in self.tables}) > 1:
-            raise ContradictionError(f"{where}: some of its tables have a slice per month and some have not")
+            raise ContradictionError(f"{where}: some of its tables have a slice per month and others do not")
         for child in (table for table in self.tables if table.is_child):
             link = child.columns[0]
             if link.name != child.key[0] or link.member != "@parent" or link.type != parent.columns[0].type:

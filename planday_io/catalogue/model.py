@@ -220,7 +220,7 @@ class Table:
             raise ContradictionError(f"{where}: it needs a key")
         known = {*names, "month"} if self.is_monthly else set(names)
         if missing := [name for name in (*self.key, *(self.month_by or ())) if name not in known]:
-            raise ContradictionError(f"{where}: key {missing} is no column")
+            raise ContradictionError(f"{where}: key {missing} is not a column")
         if self.ordinal is not None and self.ordinal not in self.key:
             raise ContradictionError(f"{where}: ordinal {self.ordinal!r} is not in the key")
         provided = {"@ordinal", "@zone", *provided_names(self.rows)}
@@ -230,7 +230,7 @@ class Table:
             raise ContradictionError(f"{where}: it has no doc")
         told = [name for person in self.people for name in (person.column, *person.texts)]
         if missing := [name for name in told if name not in names]:
-            raise ContradictionError(f"{where}: {missing}, which tell of people, are no columns")
+            raise ContradictionError(f"{where}: {missing}, which describe people, are not columns")
 
     @property
     def full_name(self) -> str:

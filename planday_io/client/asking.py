@@ -146,7 +146,7 @@ async def ask(
         raise _too_large(limits) from None
     except TimeoutError:
         raise UnansweredError(
-            f"no whole answer came within {limits.whole_seconds:g} s; if the network is that slow, raise "
+            f"no complete answer within {limits.whole_seconds:g} s; if the network is that slow, raise "
             "planday.answer_seconds in portals.yaml",
             "connection",
         ) from None

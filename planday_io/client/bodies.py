@@ -43,7 +43,7 @@ def unpacked(raw: bytes, encoding: str, most: int) -> bytes:
     if not kinds:
         return raw
     if len(kinds) > 1 or kinds[0] not in ("gzip", "x-gzip", "deflate"):
-        raise UnreadableError("it is compressed in a way that was not asked for")
+        raise UnreadableError("it is compressed in a way that was not requested")
     if not raw:
         return raw
     forms = (_GZIP,) if kinds[0] != "deflate" else (_ZLIB, _RAW)

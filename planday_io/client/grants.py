@@ -92,8 +92,8 @@ def token_answer(answer: Answer, url: str, portal: str, refused: str) -> TokenAn
     access_token = body.get("access_token")
     if answer.status != 200 or not isinstance(access_token, str) or not _TOKEN.fullmatch(access_token):
         raise TransientApiError(
-            f"{answer.kind} came, which is no answer of an identity server, so nobody refused the token: check "
-            "identity_url in portals.yaml, and whether a proxy, a firewall or a login page of the network stands in between",
+            f"the answer is {answer.kind}, which an identity server does not send, so the token was not refused: check "
+            "identity_url in portals.yaml, and whether a proxy, a firewall or a login page of the network answered instead",
             method="POST",
             path=urlsplit(url).path,
             portal=portal,

@@ -201,8 +201,8 @@ class PortalClient:
         answer = await self._send_as(token, url, path, params, counters)
         if answer.status == 401:
             raise AccessRevokedError(
-                f"GET {path} (portal '{self.portal}') answered 401 to a brand new access token: the administrator who "
-                "authorized the app was deactivated, or the app was revoked. Another administrator authorizes the app "
+                f"GET {path} (portal '{self.portal}') answered 401 to a new access token: the administrator who "
+                "authorized the app was deactivated, or the app was revoked. Let another administrator authorize the app "
                 "under Settings > Integrations > API Access and puts the new token where portals.yaml reads it"
             )
         return answer
@@ -279,8 +279,8 @@ class PortalClient:
         if is_page(answer.content) and (status in (400, 404) or status in none_statuses):
             # A proxy's status is not the API's: as the API's it could mean that a person is gone or has no salary.
             raise BrokenBodyError(
-                f"a page of HTML came with status {status}, which is not an answer of the API: check api_url in "
-                "portals.yaml, and whether a proxy or a firewall stands in between",
+                f"the answer is an HTML page with status {status}, which the API does not send: check api_url in "
+                "portals.yaml, and whether a proxy or a firewall answered instead",
                 method="GET",
                 path=path,
                 portal=self.portal,
@@ -314,23 +314,23 @@ class PortalClient:
         status = answer.status
         about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
         if status == 400:
-            return BadRequestError("the API does not take a parameter of this call, or does not know the id", **about)
+            return BadRequestError("the API rejects a parameter of this call, or does not know the id", **about)
         if status == 403:
             lacks = f"the app lacks scope {scope}" if scope else "the app lacks a scope that is not documented"
             error = MissingScopeError
             if is_page(answer.content):
                 error = PageForbiddenError
-                lacks = f"a page of HTML came, so a proxy or a firewall may have refused it. If it was Planday, {lacks}"
+                lacks = f"the answer is an HTML page, so perhaps a proxy or a firewall refused it. If it was Planday, {lacks}"
             return error(
                 f"{lacks}. Scopes are fixed when an app is created, so create a new app with it and authorize it on "
                 f"this portal, or exclude the tables it fills from the resources of portal '{self.portal}'",
                 **about,
             )
         if status == 404:
-            return NotFoundError("nothing is there; check api_url in portals.yaml", **about)
+            return NotFoundError("nothing exists at this path; check api_url in portals.yaml", **about)
         if 200 < status < 300:
             return BrokenBodyError(
-                "an answer without a document says nothing, so it is not taken as an empty one", **about
+                "an answer without a document says nothing, so it does not count as an empty one", **about
             )
         if status >= 500:
             return ServerError("the API has a fault; nothing was written, and the next run tries again", **about)

@@ -251,7 +251,7 @@ class TokenSource:
         answer = token_answer(post(self.url, form), self.url, self.portal, REFUSED_CODE)
         if answer.refresh_token is None:
             raise TokenError(
-                f"the identity server gave no refresh token for portal '{self.portal}': the scopes have to hold "
+                f"the identity server sent no refresh token for portal '{self.portal}': the scopes have to hold "
                 "offline_access, and the app has to be allowed to ask for it"
             )
         self._keep(answer)

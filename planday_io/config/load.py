@@ -85,7 +85,7 @@ def find_config(folder: Path | None = None) -> Path:
         except RuntimeError:
             raise ConfigError("PLANDAY_CONFIG begins with the home folder of an account that has none") from None
         if not path.is_file():
-            raise ConfigError(f"PLANDAY_CONFIG names {path}, which is no file: correct it, or unset it")
+            raise ConfigError(f"PLANDAY_CONFIG names {path}, which is not a file: correct it, or unset it")
         return path
     places = [(folder or Path.cwd()).absolute()]
     if home := os.environ.get("DAGSTER_HOME"):
@@ -207,7 +207,7 @@ def parsed(path: Path) -> CommentedMap:
     except ReaderError as error:
         number = text[: error.position].count("\n") + 1
         raise ConfigError(
-            f"{path.name}, line {number}: found U+{ord(text[error.position]):04X}, which nobody sees; expected text"
+            f"{path.name}, line {number}: found U+{ord(text[error.position]):04X}, which is invisible; expected text"
         ) from None
     except (*_YAML_FAULTS, RecursionError) as error:
         # A date such as 2025-13-01, a number of thousands of digits, brackets a thousand deep.

@@ -269,5 +269,5 @@ def _bytes_of(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(_LARGEST_BYTES + 1)
     if len(data) > _LARGEST_BYTES:
-        raise TextError(f"it has more than {_LARGEST_BYTES // 1024} KiB, which is no secret")
+        raise TextError(f"it has more than {_LARGEST_BYTES // 1024} KiB, too much for a secret")
     return data

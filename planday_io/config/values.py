@@ -56,7 +56,7 @@ def url(value: str) -> str:
     if not _is_address(value):
         raise refuse("an address that begins with https://")
     if urlsplit(value).scheme == "http" and not is_loopback(value):
-        raise refuse("https:// (http:// sends tokens in the clear and is taken for this machine only)")
+        raise refuse("https:// (http:// sends tokens unencrypted and is accepted for this machine only)")
     if urlsplit(value).query or urlsplit(value).fragment:
         raise refuse("an address without ? and #, because paths are appended to it")
     return value.rstrip("/")

@@ -185,8 +185,8 @@ class FrameBuilder:
             missing = table.column(name).null_count
             if missing and self.table.confidence_of(self.table.column(name)) in _STRICT:
                 raise UnexpectedShapeError(
-                    f"{self.table.full_name}: {missing} rows came without {self.table.column(name).member}, which "
-                    "identifies them. Nothing was written; if the API changed, the catalogue has to follow"
+                    f"{self.table.full_name}: {missing} rows lack {self.table.column(name).member}, which "
+                    "identifies them. Nothing was written; if the API changed, update the catalogue"
                 )
         return table
 
@@ -231,7 +231,7 @@ class FrameBuilder:
 
     def _unexpected(self, what: str) -> UnexpectedShapeError:
         return UnexpectedShapeError(
-            f"{self.table.full_name}: {what}. Nothing was written; if the API changed, the catalogue has to follow"
+            f"{self.table.full_name}: {what}. Nothing was written; if the API changed, update the catalogue"
         )
 
     def _collect_unknown(self, objects: Sequence[Row], extras: Extras) -> None:

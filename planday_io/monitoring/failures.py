@@ -55,7 +55,7 @@ CAUSES = {
         whole_portal=True,
     ),
     "administrator": Cause(
-        "The API refuses a brand new access token: the administrator who authorized the app was deactivated, or the app "
+        "The API refuses a new access token: the administrator who authorized the app was deactivated, or the app "
         "was revoked.",
         "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}`, "
         "or wait for the next schedule.",

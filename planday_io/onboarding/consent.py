@@ -105,7 +105,7 @@ def receive_code(
             server.timeout = deadline - time.monotonic()
             if server.timeout <= 0:
                 raise AuthorizationError(
-                    f"no answer came within {seconds:.0f} s: run it again. If the browser showed an error of Planday, the "
+                    f"no answer within {seconds:.0f} s: run it again. If the browser showed an error of Planday, the "
                     f"redirect address {redirect_url} is not registered with the app"
                 )
             server.handle_request()

@@ -204,7 +204,7 @@ class ListReader(Generic[T]):
             attempt.fault = f"the total is {total}, and the first page is empty"
         if size >= total or attempt.fault:
             if size > total:
-                attempt.fault = f"{size} rows came where the total is {total}"
+                attempt.fault = f"{size} rows were received, but the total is {total}"
             return attempt
         stretches: list[_Stretch[T]] = []
 
@@ -230,15 +230,15 @@ class ListReader(Generic[T]):
                 attempt.doubt = "rows moved between pages"
             last = stretch.last
         if not attempt.fault and attempt.received != total:
-            attempt.fault = f"{attempt.received} rows came where the total is {total}"
+            attempt.fault = f"{attempt.received} rows were received, but the total is {total}"
         if not attempt.fault and stretch.surplus:
-            attempt.fault = f"rows came after the total of {total}"
+            attempt.fault = f"rows were received after the total of {total}"
         if not attempt.fault and None in stretch.totals:
             # The last page does not confirm the total; an empty page after it does.
             beyond = await self._fetch(total)
             attempt.verdict = "exhausted"
             if beyond.rows:
-                attempt.fault = f"rows came after the total of {total}"
+                attempt.fault = f"rows were received after the total of {total}"
         return attempt
 
     async def _fill(self, stretch: _Stretch[T]) -> None:
@@ -291,7 +291,7 @@ class ListReader(Generic[T]):
             if is_end:
                 # Nothing new. Unless the rows are in doubt already, an empty page proves that this is the end.
                 if overlap and not attempt.doubt and (await self._fetch(attempt.received)).rows:
-                    attempt.fault = "rows came after a page that had no more"
+                    attempt.fault = "rows were received after a page without any"
                 return attempt
             attempt.parts.append(self._keep(rows[overlap:], attempt.received))
             attempt.received += len(rows) - overlap

@@ -225,7 +225,7 @@ class EndpointReader:
                     batches |= self._batches(table, answer.rows[table.full_name], call.path_params)
                 return self._kept([batches], total, "document", rereads, packs=not tells)
         raise IncompleteReadError(
-            f"{self._name} was read {MAX_REREADS + 1} times and never completely: {came} rows came where the total "
+            f"{self._name} was read {MAX_REREADS + 1} times and never completely: {came} rows were received, but the total "
             f"is {total}. Nothing was written and the previous data stays"
         )
 

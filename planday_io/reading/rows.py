@@ -63,12 +63,12 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
             return []
         raise EmptyAnswerError(
             f"{table.full_name}: the answer is {_describe(answer)} that says nothing where {_wanted(table)} is documented, "
-            "so it is not taken as an empty one"
+            "so it does not count as an empty one"
         )
     if table.confidence in ("documented", "observed") or not isinstance(found, dict | list):
         raise UnexpectedShapeError(
             f"{table.full_name}: the answer is {_describe(answer)} where {_wanted(table)} is documented. Nothing was "
-            "written; if the API changed, the catalogue has to follow"
+            "written; if the API changed, update the catalogue"
         )
     return [answer]
 
@@ -227,7 +227,7 @@ def _refuse_error(table: Table, answer: object, found: object) -> None:
     if any(_is_fault(name.lower(), value, has_rows=has_rows) for name, value in answer.items()):
         beside = "beside its rows" if has_rows else f"where {_wanted(table)} is documented"
         raise EmptyAnswerError(
-            f"{table.full_name}: the answer reports an error {beside}, so it is not taken as complete"
+            f"{table.full_name}: the answer reports an error {beside}, so it does not count as complete"
         )
 
 

@@ -119,7 +119,7 @@ def standing(
             f"{place.path} is a folder: correct `warehouse` in portals.yaml, or move the folder away"
         )
     if not place.is_duckdb():
-        raise PublicationError(f"{place.path} is no DuckDB file, or a damaged one. {_ADVICE}")
+        raise PublicationError(f"{place.path} is not a DuckDB file, or is damaged. {_ADVICE}")
     noted = record.headers()
     before = place.headers()
     copy: Path | None = None
