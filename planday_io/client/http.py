@@ -320,7 +320,9 @@ class PortalClient:
             error = MissingScopeError
             if is_page(answer.content):
                 error = PageForbiddenError
-                lacks = f"the answer is an HTML page, so perhaps a proxy or a firewall refused it. If it was Planday, {lacks}"
+                lacks = (
+                    f"the answer is an HTML page, so a proxy or a firewall may have refused it. If it was not, {lacks}"
+                )
             return error(
                 f"{lacks}. Scopes are fixed when an app is created, so create a new app with it and authorize it on "
                 f"this portal, or exclude the tables it fills from the resources of portal '{self.portal}'",
