@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.measure import Measured, run
+from planday_io.catalogue import CATALOGUE
+from planday_io.lake.installation import Installation
 from planday_io.months import month_of
 from planday_io.sandbox.fast import CLIENT_ID, refresh_token
 
@@ -66,8 +68,9 @@ class Bench:
 
     def clear(self) -> None:
         """Remove everything that was read. Dagster's storage stays: it is made once."""
-        for name in ("lake", ".planday"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        installation = Installation.load(self.folder / "portals.yaml", CATALOGUE)
+        for folder in (installation.config.lake, installation.state.folder):
+            shutil.rmtree(folder, ignore_errors=True)
         (self.folder / "warehouse.duckdb").unlink(missing_ok=True)
 
     def planday(self, *arguments: str) -> Measured:

@@ -57,7 +57,7 @@ def test_a_portal_that_cannot_be_looked_at_hides_no_other(
     slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
     good = slice_file.read_bytes()
     slice_file.write_bytes(b"damaged")
-    (planday.folder / ".planday/tokens/london.txt").write_text("wrong")
+    (planday.folder / "tokens/london.txt").write_text("wrong")
     run(planday, instance, DEPARTMENTS, portal="london")
     notify(planday.installation, instance)
     told_now = sorted(told(hook))

@@ -55,7 +55,7 @@ def test_mail(planday: Installation, inbox: Inbox) -> None:
     assert "mail: accepted the message" in done.stdout
     (message,) = inbox.messages
     assert (message["Subject"], message["To"]) == ("Planday: a test message", "ops@example.com, boss@example.com")
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
+    (planday.folder / "tokens/oslo.txt").write_text("wrong")
     planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
     told = planday_command(planday, "alert")
     assert (told.returncode, "1 incidents are open" in told.stdout) == (1, True)

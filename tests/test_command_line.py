@@ -41,7 +41,7 @@ def test_check_sync_status_publish(planday: Installation) -> None:
 
 
 def test_one_portal_that_fails_leaves_the_others_alone(planday: Installation) -> None:
-    (planday.folder / ".planday/tokens/london.txt").unlink()
+    (planday.folder / "tokens/london.txt").unlink()
     done = planday_command(planday, "sync", "--resources", "hr.departments")
     assert done.returncode == 1
     assert "the refresh token of portal 'london' cannot be read" in done.stdout
@@ -144,7 +144,7 @@ def test_tables_and_docs_are_current() -> None:
 
 
 def test_a_missing_token_is_told_once_and_no_run_begins(planday: Installation) -> None:
-    (planday.folder / ".planday/tokens/london.txt").unlink()
+    (planday.folder / "tokens/london.txt").unlink()
     done = planday_command(planday, "sync", "london")
     assert done.returncode == 1
     assert done.stdout.count("the refresh token of portal 'london' cannot be read from") == 2, "at once, and at the end"

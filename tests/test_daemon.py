@@ -61,8 +61,8 @@ class Backfill:
         for number, key in enumerate(("bergen", "tromso", "narvik")):
             token = planday.add_portal(key, 9000 + number)
             client_id = next(app.client_id for app in planday.sandbox.apps.values() if key in app.refresh_tokens)
-            (planday.folder / f".planday/tokens/{key}.txt").write_text(token)
-            entry = f"  {key}: {{client_id: {client_id}, refresh_token: {{file: .planday/tokens/{key}.txt}}}}\n"
+            (planday.folder / f"tokens/{key}.txt").write_text(token)
+            entry = f"  {key}: {{client_id: {client_id}, refresh_token: {{file: tokens/{key}.txt}}}}\n"
             planday.config_path.write_text(planday.config_path.read_text() + entry)
         self.months = months_between(shifted(THIS, 1 - MONTHS), THIS)
         self.partitions = [f"{month}|{portal}" for month in self.months for portal in planday.config.portals]

@@ -29,8 +29,8 @@ RELOAD = 'mutation {reloadRepositoryLocation(repositoryLocationName: "planday") 
 
 @pytest.fixture
 def dev(planday: Installation) -> Iterator[Services]:
-    good = (planday.folder / ".planday/tokens/oslo.txt").read_text()
-    planday.edit_config("{file: .planday/tokens/oslo.txt}", "{env: OSLO_TOKEN}")
+    good = (planday.folder / "tokens/oslo.txt").read_text()
+    planday.edit_config("{file: tokens/oslo.txt}", "{env: OSLO_TOKEN}")
     planday.edit_config("step_delay_seconds: 10", "step: 0")
     (planday.folder / ".env").write_text("OSLO_TOKEN=mistyped\n")
     (planday.folder / "good.txt").write_text(good)

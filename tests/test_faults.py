@@ -89,7 +89,7 @@ def test_nobody_listens(planday: Installation) -> None:
 
 def test_wrong_refresh_token(planday: Installation) -> None:
     planday.refresh("hr.departments")
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("not-the-token")
+    (planday.folder / "tokens/oslo.txt").write_text("not-the-token")
     text = refused(planday, TokenRejectedError)
     assert "Settings > Integrations > API Access" in text
     assert "not-the-token" not in text
@@ -117,7 +117,7 @@ def test_a_token_that_rotates_while_the_portal_is_authorized_anew(tmp_path: Path
 
 def test_missing_secret_fails_its_portal_only(planday: Installation) -> None:
     planday.refresh("hr.departments")
-    (planday.folder / ".planday/tokens/oslo.txt").unlink()
+    (planday.folder / "tokens/oslo.txt").unlink()
     assert "the refresh token of portal 'oslo' cannot be read from" in refused(planday, SecretError)
     planday.refresh("hr.departments", "london")
 
@@ -160,7 +160,7 @@ def test_missing_scope(planday: Installation) -> None:
 
 def test_another_portals_token(planday: Installation) -> None:
     planday.refresh("hr.departments")
-    tokens = planday.folder / ".planday/tokens"
+    tokens = planday.folder / "tokens"
     (tokens / "oslo.txt").write_text((tokens / "copenhagen.txt").read_text())
     assert "belongs to Planday portal 815, and until now 'oslo' was portal 4711" in refused(
         planday, PortalIdentityError

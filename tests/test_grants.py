@@ -258,7 +258,7 @@ def test_a_login_page_in_the_way_is_tried_again(planday: Installation, status: i
 
 
 def test_a_page_in_the_way_of_a_revocation_removes_nothing(planday: Installation) -> None:
-    token = planday.folder / ".planday/tokens/oslo.txt"
+    token = planday.folder / "tokens/oslo.txt"
     page = Response(b"<html>Log in to the guest network</html>", media_type="text/html")
     planday.sandbox.faults.append(Fault("/connect/", lambda *_: page, times=None))
     with pytest.raises(PlandayError):

@@ -27,7 +27,7 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
     assert found["incidents"] == []
     assert found["free_bytes"] > 0 < found["lake_bytes"]
     assert any(use["sent"] for use in found["budget"])
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
+    (planday.folder / "tokens/oslo.txt").write_text("wrong")
     planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
     failing = planday_command(planday, "status", "oslo")
     assert failing.returncode == 1

@@ -45,7 +45,7 @@ def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
     assert run(planday, instance, "hr.departments").success, "the step was tried again"
     notify(planday.installation, instance)
     assert hook.take() == [], "what a retry fixes is nobody's business"
-    token = planday.folder / ".planday/tokens/oslo.txt"
+    token = planday.folder / "tokens/oslo.txt"
     good = token.read_text()
     token.write_text("not-the-token")
     failed = run(planday, instance, "hr.departments", "hr.employees", *DETAILS)
@@ -85,7 +85,7 @@ def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_
     instance: DagsterInstance,
 ) -> None:
     for portal in ("oslo", "london"):
-        (planday.folder / f".planday/tokens/{portal}.txt").write_text(f"wrong-{portal}")
+        (planday.folder / f"tokens/{portal}.txt").write_text(f"wrong-{portal}")
         run(planday, instance, "hr.departments", portal=portal)
     planday.sandbox.portals["copenhagen"].departments[0]["number"] = 17
     planday.sandbox.portals["copenhagen"].employees[0]["firstName"] = 4
@@ -100,7 +100,7 @@ def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_
 def test_a_portal_with_runs_under_way_is_waited_for(planday: Installation, hook: Hook) -> None:
     notifier = Notifier(planday.installation)
     now = datetime.now(UTC)
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
+    (planday.folder / "tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments")
     assert [one.cause for one in notifier.notify(now, busy=["oslo"]).open] == ["token"]
@@ -140,7 +140,7 @@ def test_who_lacks_a_token_is_not_told_as_well_that_tables_are_old(planday: Inst
     notifier = Notifier(planday.installation)
     notifier.notify(now - timedelta(days=3))
     for portal in planday.config.portals:
-        (planday.folder / f".planday/tokens/{portal}.txt").write_text(f"wrong-{portal}")
+        (planday.folder / f"tokens/{portal}.txt").write_text(f"wrong-{portal}")
         with dg.DagsterInstance.ephemeral() as made:
             run(planday, made, "hr.departments", portal=portal)
     notifier.notify(now)
@@ -180,7 +180,7 @@ def test_a_crashed_run_that_nobody_starts_again_is_told(
 
 
 def test_a_message_waits_for_its_channel_for_a_day(planday: Installation, hook: Hook) -> None:
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
+    (planday.folder / "tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments")
     notifier, now = Notifier(planday.installation), datetime.now(UTC)
@@ -195,7 +195,7 @@ def test_a_message_waits_for_its_channel_for_a_day(planday: Installation, hook: 
 
 
 def test_a_portal_that_is_removed_is_forgotten_without_a_word(planday: Installation, hook: Hook) -> None:
-    (planday.folder / ".planday/tokens/london.txt").write_text("wrong")
+    (planday.folder / "tokens/london.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments", portal="london")
     Notifier(planday.installation).notify(datetime.now(UTC))
@@ -242,7 +242,7 @@ def test_the_alert_sensor_is_on_and_sends(
     definitions = build_definitions(planday.config_path)
     (sensor,) = [one for one in definitions.sensors or [] if one.name == "alerts"]
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING  # type: ignore[union-attr]
-    (planday.folder / ".planday/tokens/oslo.txt").write_text("wrong")
+    (planday.folder / "tokens/oslo.txt").write_text("wrong")
     run(planday, instance, "hr.departments")
     with dg.build_sensor_context(instance=instance, repository_def=definitions.get_repository_def()) as context:
         tick = sensor.evaluate_tick(context)  # type: ignore[union-attr]

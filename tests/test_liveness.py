@@ -122,7 +122,7 @@ def open_to_all() -> Iterator[None]:
 
 @pytest.mark.usefixtures("open_to_all")
 def test_tokens_are_closed_to_others(tmp_path: Path) -> None:
-    state = tmp_path / ".planday"
+    state = tmp_path / "state"
     tokens = state / "tokens"
     tokens.mkdir(parents=True)
     for name in ("oslo.txt", "oslo.lock", "other.json"):

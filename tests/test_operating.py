@@ -245,5 +245,5 @@ def test_row(make: Make, memory: DagsterInstance, name: str) -> None:
     if name == "missing member":
         assert None in {row[2] for row in departments(planday)}
     if name == "token rotated":
-        (kept,) = (planday.folder / ".planday/tokens").glob("*.json")
+        (kept,) = planday.state_files_with("rotated-")
         assert kept.stat().st_mode & 0o777 == 0o600

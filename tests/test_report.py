@@ -85,7 +85,7 @@ def test_revoked_portal_is_not_fresh_until_it_ends(read_on_time: Installation, m
 
 @pytest.mark.parametrize("content", [None, "", "\ufeff\n"])
 def test_unreadable_token_is_not_fresh(read_on_time: Installation, content: str | None) -> None:
-    file = read_on_time.folder / ".planday/tokens/oslo.txt"
+    file = read_on_time.folder / "tokens/oslo.txt"
     file.unlink()
     if content is not None:
         file.write_text(content)

@@ -28,11 +28,11 @@ DEPARTMENTS = "hr.departments"
 
 
 def token_of(planday: Installation, portal: str) -> str:
-    return (planday.folder / f".planday/tokens/{portal}.txt").read_text()
+    return (planday.folder / f"tokens/{portal}.txt").read_text()
 
 
 def give_token(planday: Installation, portal: str, token: str) -> None:
-    (planday.folder / f".planday/tokens/{portal}.txt").write_text(token)
+    (planday.folder / f"tokens/{portal}.txt").write_text(token)
 
 
 def copied(planday: Installation) -> None:

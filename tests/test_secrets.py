@@ -230,8 +230,8 @@ def test_an_app_id_in_the_file_is_cleaned_or_refused(tmp_path: Path) -> None:
 @pytest.mark.processes
 def test_a_token_fixed_in_env_counts_at_once(planday: Installation) -> None:
     """What `dagster dev` does: it copies `.env` into its environment, and every run inherits that."""
-    good = (planday.folder / ".planday/tokens/oslo.txt").read_text()
-    planday.edit_config("{file: .planday/tokens/oslo.txt}", "{env: OSLO_TOKEN}")
+    good = (planday.folder / "tokens/oslo.txt").read_text()
+    planday.edit_config("{file: tokens/oslo.txt}", "{env: OSLO_TOKEN}")
     env_file = planday.folder / ".env"
     env_file.write_text("OSLO_TOKEN=mistyped\n")
     started = {**environment(planday), "OSLO_TOKEN": "mistyped"}

@@ -50,7 +50,7 @@ class Trouble:
         self._end()
 
     def _token(self, planday: Installation) -> Callable[[], None]:
-        file = planday.folder / f".planday/tokens/{self.portal}.txt"
+        file = planday.folder / f"tokens/{self.portal}.txt"
         good = file.read_text()
         file.write_text("not-the-token")
         return lambda: file.write_text(good) and None  # type: ignore[func-returns-value]
@@ -153,8 +153,8 @@ def test_nights(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         key = f"portal_{number}"
         token = planday.add_portal(key, 9000 + number)
         client_id = next(app.client_id for app in planday.sandbox.apps.values() if key in app.refresh_tokens)
-        (planday.folder / f".planday/tokens/{key}.txt").write_text(token)
-        entries += f"  {key}: {{client_id: {client_id}, refresh_token: {{file: .planday/tokens/{key}.txt}}}}\n"
+        (planday.folder / f"tokens/{key}.txt").write_text(token)
+        entries += f"  {key}: {{client_id: {client_id}, refresh_token: {{file: tokens/{key}.txt}}}}\n"
     text = planday.config_path.read_text() + entries
     text = text.replace("history_start: 2025-01", f"history_start: {THIS}")
     text = text.replace("defaults:", "alerts: {webhook: {url: {file: hook.txt}, format: json}}\ndefaults:")
@@ -215,8 +215,8 @@ def test_nights(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     reader.stop()
     assert reader.wrong == []
     fresh = planday.fresh()
-    for path in (planday.folder / ".planday/tokens").iterdir():
-        place = fresh.folder / ".planday/tokens" / path.name
+    for path in [*(planday.folder / "tokens").iterdir(), *planday.state_files_with("rotated-")]:
+        place = fresh.folder / path.relative_to(planday.folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(path.read_bytes())
     (fresh.folder / "hook.txt").write_text("x")

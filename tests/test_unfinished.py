@@ -152,7 +152,7 @@ def test_forgetting_a_portal_ends_its_commands(installed: Installation) -> None:
 @pytest.mark.parametrize("unknown", [200, 400])
 def test_revoking_cut_after_the_server_did_it(planday: Installation, unknown: int) -> None:
     """RFC 7009 answers 200 to a token that is unknown by now; a server may say 400 as well."""
-    token = planday.folder / ".planday" / "tokens" / "oslo.txt"
+    token = planday.folder / "tokens/oslo.txt"
     with counting(planday.folder, at=1), pytest.raises(PlandayError):
         revoke(planday.config, "oslo")
     assert owed(planday) == ["planday revoke oslo"]

@@ -127,7 +127,7 @@ def test_twelve_processes_at_once_on_a_fresh_folder_beside_a_reader(make: Make) 
     head, _, tail = text.partition("  oslo:\n")
     entry = tail.partition("  copenhagen:\n")[0]
     for n in range(12):
-        (planday.folder / f".planday/tokens/p{n}.txt").write_text(planday.add_portal(f"p{n}", 5000 + n))
+        (planday.folder / f"tokens/p{n}.txt").write_text(planday.add_portal(f"p{n}", 5000 + n))
     portals = "".join(f"  p{n}:\n{entry.replace('oslo.txt', f'p{n}.txt')}" for n in range(12))
     planday.config_path.write_text(head + portals)
     stop, errors, reads = threading.Event(), [], []

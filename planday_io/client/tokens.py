@@ -94,7 +94,7 @@ class RefreshTokenStore:
     token, an administrator has authorized the portal again, and the stored one is ignored.
 
     Args:
-        folder: `.planday/tokens`, the one folder that may hold a secret.
+        folder: `tokens` of the state, which alone may hold a secret.
         portal: config key.
         configured: reads the configured token, when needed.
     """

@@ -156,7 +156,7 @@ CAUSES = {
         kinds=(errors.ConfigError,),
     ),
     "unseen": Cause(
-        "The files of the lake or of .planday cannot be read, so nobody knows what else is wrong.",
+        "The files of the lake or of the state cannot be read, so nobody knows what else is wrong.",
         "Do what the error says, then `planday status`.",
     ),
     "other": Cause(

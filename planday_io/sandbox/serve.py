@@ -84,8 +84,8 @@ def write_config(
         "    changes: {enabled: false}",
         "portals:",
     ]
-    secrets = folder / ".planday" / "tokens"
-    secrets.mkdir(parents=True, exist_ok=True)
+    secrets = folder / "tokens"
+    secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
     for key, portal in sandbox.portals.items():
         app = next(app for app in sandbox.apps.values() if key in app.refresh_tokens)
         token = secrets / f"{key}.txt"
@@ -94,7 +94,7 @@ def write_config(
         lines += [
             f"  {key}:",
             f"    client_id: {app.client_id}",
-            f"    refresh_token: {{file: .planday/tokens/{key}.txt}}",
+            f"    refresh_token: {{file: tokens/{key}.txt}}",
             f"    timezone: {portal.info['timeZone']}",
             *(f"    {line}" for line in (portals or {}).get(key, ())),
         ]

@@ -30,7 +30,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 def copy_of(planday: Installation) -> Installation:
     """The same in another folder."""
     made = planday.fresh()
-    for name in ("lake", ".planday"):
+    for name in ("lake", "tokens", planday.state.folder.name):
         shutil.copytree(planday.folder / name, made.folder / name, dirs_exist_ok=True)
     shutil.copyfile(planday.config.warehouse, made.config.warehouse)
     return made

@@ -85,6 +85,11 @@ class Installation:
     def state(self) -> State:
         return self.installation.state
 
+    def state_files_with(self, text: str) -> list[Path]:
+        """Files of the state that hold a text."""
+        files = [path for path in sorted(self.state.folder.rglob("*")) if path.is_file()]
+        return [path for path in files if text.encode() in path.read_bytes()]
+
     @property
     def lake(self) -> Lake:
         return self.installation.lake

@@ -54,7 +54,7 @@ def token(text: str | None) -> Any:
     """Another text in the place of oslo's refresh token; None is copenhagen's token."""
 
     def arrange(planday: Installation) -> Callable[[], None]:
-        file = planday.folder / ".planday/tokens/oslo.txt"
+        file = planday.folder / "tokens/oslo.txt"
         good = file.read_text()
         file.write_text(text or (file.parent / "copenhagen.txt").read_text())
         return lambda: file.write_text(good) and None  # type: ignore[func-returns-value]
