@@ -52,7 +52,7 @@ def test_runs_of_an_older_version_live(tmp_path: Path) -> None:
     assert not state.runs.is_alive(OLD)
     assert not state.runs.is_alive(mark)
     assert state.sweep(datetime.now(UTC)) == 2
-    assert [*tmp_path.iterdir()] == [tmp_path / "locks"]
+    assert files(tmp_path) == []
 
 
 def test_a_slice_of_an_older_run_waits_for_it(planday: Installation) -> None:
@@ -71,9 +71,8 @@ def test_a_slice_of_an_older_run_waits_for_it(planday: Installation) -> None:
 def test_what_older_versions_left_goes(tmp_path: Path) -> None:
     state = State(tmp_path)
     old_locks(tmp_path, *(f"slice.scheduling.shifts.oslo.2025-{month:02}" for month in range(1, 13)), "publish")
-    stray = tmp_path / "writers" / "data.bak"
     with old_run(tmp_path, "\ufffd"):
-        stray.write_text("an editor's")
+        pass
     with state.locks.hold("publish"):
         assert state.sweep(datetime.now(UTC)) == 12 + 1, "the lock that is held stays"
-    assert {*files(tmp_path)} == {stray, tmp_path / "writers" / "\ufffd"}
+    assert [path.name for path in files(tmp_path)] == ["\ufffd"], "it may be an editor's"

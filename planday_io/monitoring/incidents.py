@@ -139,7 +139,7 @@ def _unfinished(installation: Installation) -> Iterator[Failure]:
 
 def _set_aside(installation: Installation) -> Iterator[Failure]:
     """Files of the state folder that were damaged. What they held was found out again, where that can be."""
-    folder = installation.config.state
+    folder = installation.state.folder
     if files := installation.state.files_set_aside():
         names = ", ".join(str(path.relative_to(folder)) for path in files[:5])
         more = f" and {len(files) - 5} more" if len(files) > 5 else ""
