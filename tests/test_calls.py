@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planday_io.catalogue.endpoint import Endpoint, FanOut, Pages, Window
+from planday_io.catalogue.endpoint import Endpoint, FanOut, Once, Pages, Window
 from planday_io.catalogue.model import Column, ContradictionError, Table
 from planday_io.catalogue.scheduling import SHIFTS
 from planday_io.months import first_day, last_day, month_of, months_between, shifted
-from planday_io.reading.calls import calls_of, parents_in, window_params
+from planday_io.reading.calls import calls_of, days_of, more_parents, once_parents, parents_in, window_params
 from planday_io.reading.read import packed, unpacked
 from tests.support.source import Source, read
 
@@ -68,6 +68,53 @@ def test_months(day: date, by: int) -> None:
 def test_a_window_that_cannot_be_split() -> None:
     with pytest.raises(ContradictionError, match="two days"):
         Window(start_param="a", end_param="b", longest_days=1)
+
+
+def test_slices_of_a_portal_reach_into_the_future() -> None:
+    """18 months ahead: absence is approved that long before. Allocations begin before the history that is kept."""
+    window = Window(start_param="from", end_param="to")
+    endpoint = replace(SHIFTS, window=window)
+    today = date(2026, 11, 26)
+    assert days_of(endpoint, None, history_start="2025-01", today=today) == (date(2025, 1, 1), date(2028, 5, 27))
+    longer = replace(endpoint, window=replace(window, begins="long_ago"))
+    first, last = days_of(longer, None, history_start="2025-01", today=today) or (today, today)
+    assert first <= date(2000, 1, 1)
+    assert last == date(2028, 5, 27)
+    february = date(2026, 2, 1), date(2026, 2, 28)
+    assert days_of(endpoint, "2026-02", history_start="2025-01", today=today) == february
+
+
+def test_more_parents_are_those_not_listed() -> None:
+    fan_out = FanOut(
+        parent="hr.departments",
+        bind=(("department", "id"),),
+        missing_statuses=(404,),
+        extra_parents=("scheduling.shifts", "department_id"),
+    )
+    listed = parents_in(fan_out, pa.table({"id": [1, 2]}), date(2026, 1, 1))
+    shifts = pa.table({"department_id": pa.array([2, 3, None, 3, 9], pa.int64())})
+    more = more_parents(fan_out, listed, shifts)
+    assert [(one.key, dict(one.path_params), one.is_listed) for one in more] == [
+        ((3,), {"department": 3}, False),
+        ((9,), {"department": 9}, False),
+    ]
+
+
+def test_who_came_back_is_not_read_once_more() -> None:
+    fan_out = FanOut(
+        parent="hr.employees",
+        bind=(("employee", "id"),),
+        missing_statuses=(400, 404),
+        once=Once(parent="hr.deactivated_employees"),
+    )
+    listed = parents_in(fan_out, pa.table({"id": [1, 2]}), date(2026, 1, 1))
+    left = pa.table({"portal": ["oslo"] * 3, "id": pa.array([2, 3, None], pa.int64()), "name": ["Bo", "Ida", "?"]})
+    (once,) = once_parents(fan_out, listed, left)
+    assert (once.key, once.is_listed, once.is_once) == ((3,), False, True)
+    renamed = left.set_column(0, "portal", pa.array(["bergen"] * 3))
+    assert once_parents(fan_out, listed, renamed)[0].digest == once.digest, "also under another key"
+    edited = left.set_column(2, "name", pa.array(["Bo", "Ida Berg", "?"]))
+    assert once_parents(fan_out, listed, edited)[0].digest != once.digest
 
 
 def test_all_parents_in_one_call_and_none_without_parents() -> None:
