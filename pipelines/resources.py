@@ -77,9 +77,9 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._rebuilds = context.run.tags.get(REBUILD_TAG) == "true"
             self._compares_all = context.run.tags.get(COMPARE_ALL_TAG) == "true"
             self._steps = OpenSteps.of(context.run, context.instance)
-        if not self._writer:
-            self._lease = self._installation.state.runs.begin()
-            self._writer = self._lease.name
+        # A run that belongs to a command has none: the command publishes what it writes.
+        self._lease = None if self._writer else self._installation.state.runs.begin()
+        self._writer = self._lease.name if self._lease else self._writer
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """End the writer. Nothing else belongs here, because a run succeeds whatever its teardown raises."""
