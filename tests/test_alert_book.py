@@ -24,7 +24,7 @@ from planday_io.monitoring.baseline import observe
 from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
 from planday_io.state import Failure
-from planday_io.state.database import database_file
+from planday_io.state.state_database import database_file
 from tests.support.commands import PLANDAY, environment, planday_command
 from tests.support.cutting import full_disk
 from tests.support.damage import DAMAGE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from planday_io.client.budget import RateLimiter
-from planday_io.client.headers import RateWindow, parse_policy, split_policy
+from planday_io.client.headers import parse_policy, split_policy
 from planday_io.client.http import Counters, PortalClient
+from planday_io.state import RateWindow, State
 from tests.support.clocks import Clock, sends
 from tests.support.installation import Installation
 
@@ -28,7 +28,7 @@ def most_within(sent: list[float], seconds: float) -> int:
 def test_no_window_is_ever_exceeded(tmp_path_factory: object, limit: int, minute: int, handles: int) -> None:
     folder: Path = tmp_path_factory.mktemp("budget")  # type: ignore[attr-defined]
     clock = Clock()
-    budgets = [RateLimiter(folder / "b.sqlite", client="c", portal="p", clock=clock) for _ in range(handles)]
+    budgets = [RateLimiter(State(folder).budget, client="c", portal="p", clock=clock) for _ in range(handles)]
     budgets[0].observe({"x-ratelimit-limit": f"{limit}, {limit};w=1, {minute};w=60"})
     sent = sends(budgets, clock, 150)
     assert most_within(sent, 1.0) <= limit
@@ -39,8 +39,8 @@ def test_no_window_is_ever_exceeded(tmp_path_factory: object, limit: int, minute
 
 def test_the_rate_is_used_and_portals_of_one_app_share_it(tmp_path: Path) -> None:
     clock = Clock()
-    one = RateLimiter(tmp_path / "b.sqlite", client="c", portal="one", clock=clock)
-    two = RateLimiter(tmp_path / "b.sqlite", client="c", portal="two", clock=clock)
+    one = RateLimiter(State(tmp_path).budget, client="c", portal="one", clock=clock)
+    two = RateLimiter(State(tmp_path).budget, client="c", portal="two", clock=clock)
     for budget in (one, two):
         budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 30;w=1, 2000;w=60"})
     sent = sends([one, two], clock, 300)
@@ -52,7 +52,7 @@ def test_the_rate_is_used_and_portals_of_one_app_share_it(tmp_path: Path) -> Non
 
 def test_a_pause_is_made_up_for(tmp_path: Path) -> None:
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     began = clock.now
     sent = sends([budget], clock, 40)
@@ -66,15 +66,15 @@ def test_a_pause_is_made_up_for(tmp_path: Path) -> None:
 
 def test_it_begins_carefully(tmp_path: Path) -> None:
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     assert most_within(sends([budget], clock, 40), 1.0) <= 10
     budget.close()
 
 
 def test_a_429_holds_every_process_until_the_reset(tmp_path: Path) -> None:
     clock = Clock()
-    first = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
-    second = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    first = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
+    second = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     first.pause(33.0)
     assert second.reserve() > 32.9
     clock.now += 33.0
@@ -92,7 +92,7 @@ def rate(budget: RateLimiter, clock: Clock, count: int = 200) -> float:
 
 def test_each_refusal_widens_the_distance_and_an_hour_later_it_is_forgotten(tmp_path: Path) -> None:
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 100;w=1, 2000;w=60"})
     at_first = rate(budget, clock)
     refused = []
@@ -109,7 +109,9 @@ def test_each_refusal_widens_the_distance_and_an_hour_later_it_is_forgotten(tmp_
 
 def test_requests_that_were_refused_together_are_one_refusal(tmp_path: Path) -> None:
     clock = Clock()
-    once, thrice = (RateLimiter(tmp_path / f"{n}.sqlite", client="c", portal="p", clock=clock) for n in (1, 3))
+    once, thrice = (
+        RateLimiter(State(tmp_path / n).budget, client="c", portal="p", clock=clock) for n in ("one", "three")
+    )
     for budget, times in ((once, 1), (thrice, 3)):
         budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
         for _ in range(times):
@@ -122,7 +124,7 @@ def test_requests_that_were_refused_together_are_one_refusal(tmp_path: Path) -> 
 def test_a_server_that_only_refuses_is_borne(tmp_path: Path) -> None:
     """Also without a limit in its headers, which says nothing about bunching."""
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     before = rate(budget, clock)
     budget.pause(60.0)
@@ -136,7 +138,7 @@ def test_a_server_that_only_refuses_is_borne(tmp_path: Path) -> None:
 
 def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     before = rate(budget, clock)
     for _ in range(3):
@@ -151,8 +153,8 @@ def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
 @example(late=[0.6] + [0.0] * 59)
 def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: list[float]) -> None:
     clock = Clock()
-    file: Path = tmp_path_factory.mktemp("budget") / "b.sqlite"  # type: ignore[attr-defined]
-    budget = RateLimiter(file, client="c", portal="p", clock=clock)
+    folder: Path = tmp_path_factory.mktemp("budget")  # type: ignore[attr-defined]
+    budget = RateLimiter(State(folder).budget, client="c", portal="p", clock=clock)
     budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60"})
     sent: list[float] = []
     for delay in late:
@@ -165,25 +167,30 @@ def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: lis
     budget.close()
 
 
+def sent_since(folder: Path, since: float) -> list[int]:
+    """How many requests count after an instant, per bucket."""
+    with closing(State(folder).budget) as budget:
+        return [one.sent for one in budget.use(since)]
+
+
 def test_what_goes_out_twice_counts_from_the_second_time(tmp_path: Path) -> None:
     """A tunnel through a proxy, then the request in it."""
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.reserve()
     clock.now += 0.2
     tunnel = budget.confirm_sent(budget.reserved_at)
     clock.now += 0.3
     assert budget.confirm_sent(tunnel) == clock.now
-    with closing(sqlite3.connect(tmp_path / "b.sqlite")) as db:
-        assert db.execute("SELECT DISTINCT sent_at FROM send").fetchall() == [(clock.now,)]
     budget.close()
+    assert sent_since(tmp_path, clock.now - 0.001) == sent_since(tmp_path, 0.0) == [1, 1]
 
 
 def test_a_request_says_when_it_goes_out(planday: Installation) -> None:
     """With a clock that moves on by a second each time it is looked at."""
     session = planday.session()
     ticking = itertools.count(1_000_000.0)
-    budget = RateLimiter(planday.folder / "b.sqlite", client="c", portal="p", clock=lambda: next(ticking))
+    budget = RateLimiter(State(planday.folder).budget, client="c", portal="p", clock=lambda: next(ticking))
 
     async def ask() -> None:
         api_url = planday.config.planday.api_url
@@ -193,16 +200,13 @@ def test_a_request_says_when_it_goes_out(planday: Installation) -> None:
             await client.get("/portal/v1.0/info", counters=Counters())
 
     asyncio.run(ask())
-    with closing(sqlite3.connect(planday.folder / "b.sqlite")) as db:
-        stamps = db.execute("SELECT DISTINCT sent_at FROM send").fetchall()
-    assert len(stamps) == 1
-    assert stamps[0][0] > budget.reserved_at
     budget.close()
+    assert sent_since(planday.folder, budget.reserved_at) == sent_since(planday.folder, 0.0) == [1, 1]
 
 
 def test_requests_of_others_slow_us_down(tmp_path: Path) -> None:
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.observe(
         {"x-ratelimit-limit": "750, 20;w=1, 750;w=60", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "40"}
     )

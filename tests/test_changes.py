@@ -16,7 +16,7 @@ from planday_io.config.grid import grid_months
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day, last_day, shifted
-from planday_io.state.database import database_file
+from planday_io.state.state_database import database_file
 from planday_io.sync.changes import settle, touched_months
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planday_io.client.headers import RateWindow
 from planday_io.months import month_of, shifted
 from planday_io.reading.pages import Page
+from planday_io.state import RateWindow
 from planday_io.sync.forecast import pages, seconds_for
 from tests.support.commands import planday_command
 from tests.support.installation import EVERYTHING, Installation, Make

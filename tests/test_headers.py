@@ -24,6 +24,8 @@ from planday_io.client.headers import LONGEST_SECONDS, parse_policy, wait_of
 from planday_io.client.http import Counters, PortalClient
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
+from planday_io.state import State
+from planday_io.state.budget import budget_file
 from tests.support.clocks import Clock, sends
 from tests.support.installation import FAST, Installation
 
@@ -100,8 +102,8 @@ def test_requests_go_on_whatever_answers_say(
     """Simulated time: after each answer the next request goes out within the longest window (and its safety margin)."""
     clock = Clock()
     clock.now = NOW
-    file: Path = tmp_path_factory.mktemp("budget") / "b.sqlite"  # type: ignore[attr-defined]
-    budget = RateLimiter(file, client="c", portal="p", clock=clock)
+    state = State(tmp_path_factory.mktemp("budget"))  # type: ignore[attr-defined]
+    budget = RateLimiter(state.budget, client="c", portal="p", clock=clock)
     for answer, is_refused in answers:
         budget.observe(answer)
         if is_refused:
@@ -109,7 +111,7 @@ def test_requests_go_on_whatever_answers_say(
         before = clock.now
         sends([budget], clock, 1)
         assert clock.now - before <= LONGEST_SECONDS + 1.0
-        assert all(use.closed_seconds <= LONGEST_SECONDS for use in budget_use(file, before))
+        assert all(use.closed_seconds <= LONGEST_SECONDS for use in budget_use(state, before))
     budget.close()
 
 
@@ -141,7 +143,7 @@ def test_instants_and_durations_are_told_apart(answer: dict[str, str], seconds: 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_of_nonsense_changes_nothing(tmp_path: Path, policy: str) -> None:
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=Clock())
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=Clock())
     before = budget.windows()
     budget.observe({"x-ratelimit-limit": f"20, {policy}", "x-ratelimit-remaining": "²"})
     assert budget.windows() == before
@@ -150,7 +152,7 @@ def test_a_policy_of_nonsense_changes_nothing(tmp_path: Path, policy: str) -> No
 
 def test_the_true_part_of_a_policy_is_followed(tmp_path: Path) -> None:
     """A window nobody knows yet is left out; where it stands in the place of one, that one stays."""
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=Clock())
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=Clock())
     budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 50000;w=3600"})
     assert {(w.limit, w.seconds) for w in budget.windows()["portal p"]} == {(20, 1.0), (750, 60.0)}
     budget.observe({"x-ratelimit-limit": "20, 15;w=1, 750;w=999999"})
@@ -162,7 +164,7 @@ def test_the_true_part_of_a_policy_is_followed(tmp_path: Path) -> None:
 
 def test_others_count_until_the_reset_only(tmp_path: Path) -> None:
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     for _ in range(20):
         budget.observe({"x-ratelimit-limit": "750, 750;w=60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"})
         before = clock.now
@@ -176,7 +178,7 @@ def test_others_count_until_the_reset_only(tmp_path: Path) -> None:
 def test_a_server_that_always_says_nothing_is_left(tmp_path: Path, remaining: str, reset: str) -> None:
     """Each answer is a good one. Without an end to believing it, each request would cost a minute."""
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     began = clock.now
     for _ in range(100):
         sends([budget], clock, 1)
@@ -200,13 +202,13 @@ def test_a_server_that_always_says_nothing_is_left(tmp_path: Path, remaining: st
 )
 def test_what_an_older_version_stored_heals(planday: Installation, statement: str) -> None:
     planday.refresh("hr.departments")
-    with closing(sqlite3.connect(planday.state.folder / "budget.sqlite")) as db:
+    with closing(sqlite3.connect(budget_file(planday.state.folder))) as db:
         db.execute("DELETE FROM policy")
         db.execute(statement)
         db.commit()
     (report,) = planday.refresh("hr.departments")
     assert report.counters.throttled_seconds < 2
-    assert all(use.closed_seconds == 0 for use in budget_use(planday.state.folder / "budget.sqlite", time.time()))
+    assert all(use.closed_seconds == 0 for use in budget_use(planday.state, time.time()))
 
 
 def test_a_wait_is_a_line_of_the_display() -> None:
@@ -219,9 +221,9 @@ def test_a_wait_is_a_line_of_the_display() -> None:
 
 def test_a_clock_that_is_set_back_opens_the_gate(tmp_path: Path) -> None:
     clock = Clock()
-    budget = RateLimiter(tmp_path / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.pause(33.0)
-    assert [use.closed_seconds for use in budget_use(tmp_path / "b.sqlite", clock.now)] == [33.0, 33.0]
+    assert [use.closed_seconds for use in budget_use(State(tmp_path), clock.now)] == [33.0, 33.0]
     clock.now -= 0.5
     assert budget.reserve() == pytest.approx(33.5)
     clock.now -= 86_400
@@ -241,15 +243,15 @@ def test_an_instant_in_a_429_is_waited_for(planday: Installation) -> None:
 
 
 def test_a_long_wait_is_reported(planday: Installation) -> None:
-    """With a clock that moves on by half a minute each time it is read: the gate of 40 s is passed in a moment."""
+    """With a clock that moves on by a quarter of a minute each time it is read: the gate of 40 s is passed in a moment."""
     session = planday.session()
     now = [1_000_000.0]
 
     def clock() -> float:
-        now[0] += 28.0
+        now[0] += 14.0
         return now[0]
 
-    budget = RateLimiter(planday.folder / "b.sqlite", client="c", portal="p", clock=clock)
+    budget = RateLimiter(State(planday.folder).budget, client="c", portal="p", clock=clock)
     told: list[str] = []
 
     async def ask() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from planday_io.errors import StorageError
 from planday_io.state import Failure, Incident, Notice, RefreshRequest, State
-from planday_io.state.database import database_file
+from planday_io.state.state_database import database_file
 from tests.support.cutting import KILLED, counting, full_disk, killed
 from tests.support.damage import DAMAGE
 from tests.support.old_state import old_alerts, old_baseline, old_failures, old_mark, old_shared

@@ -21,7 +21,7 @@ from planday_io.monitoring.notifier import Notifier
 from planday_io.onboarding.authorize import revoke
 from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
 from planday_io.state import REBUILD, Incident, State
-from planday_io.state.database import database_file
+from planday_io.state.state_database import database_file
 from tests.support.commands import planday_command
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.damage import DAMAGE

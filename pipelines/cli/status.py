@@ -173,7 +173,7 @@ def installation_state(installation: Installation) -> InstallationState:
     budget: list[BudgetUse] = []
     budget_fault = ""
     try:
-        budget = budget_use(installation.state.folder / "budget.sqlite", time.time())
+        budget = budget_use(installation.state, time.time())
     except StorageError as error:
         budget_fault = str(error)
     return InstallationState(

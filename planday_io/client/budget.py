@@ -1,33 +1,31 @@
 """The rate limiter: how fast one app may call one portal, shared by all processes of an installation.
 
 Planday counts each request in two buckets, per portal and per client id, each with a window of one second and one minute.
-This module keeps the same count: a log of sends per bucket in one SQLite file. A request may be sent when every window of
-both buckets has room. It starts with a safe guess of 10 requests a second and then follows the policy that the API sends in
+This module keeps the same count (`planday_io.state.budget`). A request may be sent when every window of both buckets has
+room. It starts with a safe guess of 10 requests a second and then follows the policy that the API sends in
 `x-ratelimit-limit`.
 
-Values from the file are checked as carefully as values from a header: an older version may have written them, a clock may
-have been set back, a disk may have changed a byte.
+Stored values are checked as carefully as values from a header (`headers`): an older version may have written them, a clock
+may have been set back, a disk may have changed a byte.
 
 pyrate-limiter was tried and rejected: its rates are fixed when a bucket is created (ours arrive with the first answer), it
 cannot reserve in two buckets in one transaction, and it cannot pause all processes until a 429's reset.
 
-Times are seconds since the epoch: a monotonic clock means nothing to the next process after a reboot. Headers are parsed in
-`headers`; the SQLite file is in `ledger`.
+Times are seconds since the epoch: a monotonic clock means nothing to the next process after a reboot.
 """
 
 from __future__ import annotations
 
 import math
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from planday_io.client.headers import LONGEST_SECONDS, RateWindow, count_of, parse_policy, split_policy, wait_of
-from planday_io.client.ledger import DamagedError, Ledger, read_only
+from planday_io.client.headers import LONGEST_SECONDS, count_of, is_plausible, parse_policy, split_policy, wait_of
+from planday_io.state import RateWindow, State
+from planday_io.state.budget import Bookings, RequestBudget
 
 PORTAL_START = (RateWindow(10, 1.0), RateWindow(600, 60.0))
 CLIENT_START = (RateWindow(100, 1.0), RateWindow(2000, 60.0))
@@ -43,6 +41,8 @@ _LATE_SECONDS = 0.002
 """A request sent later than this after its reservation moves its reservation to the time of sending."""
 _RECHECK_SECONDS = 0.5
 """How often to check for a policy that another process observed, and to delete sends that no window counts."""
+_SOON_SECONDS = 0.001
+"""When to ask again after another process took the place that there was, or gave one back, in between."""
 _STEP_SECONDS = 1.0
 """A clock may be set back this far before a gate in the file counts as impossible."""
 _NEARLY_NOTHING, _DOUBTED_WINDOWS = 20, 5
@@ -79,7 +79,7 @@ class RateLimiter:
     """One process's handle on the request budget that all processes share, for one app on one portal.
 
     Args:
-        file: the SQLite file all processes share; created.
+        budget: where requests are recorded.
         client: bucket name of the app.
         portal: bucket name of the portal.
         clock: seconds since the epoch.
@@ -87,23 +87,28 @@ class RateLimiter:
     `reserved_at` is the instant of the latest reservation.
 
     Raises:
-        StorageError: the file cannot be created or written.
+        StorageError: the budget cannot be written.
     """
 
-    def __init__(self, file: Path, *, client: str, portal: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, budget: RequestBudget, *, client: str, portal: str, clock: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
         self._client, self._portal = f"client {client}", f"portal {portal}"
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
         self._header_seen: str | None = None
-        self._known: dict[str, tuple[float, list[RateWindow]]] = {}
+        self._checked_at = -math.inf
+        self._kept: dict[str, list[RateWindow]] = {}
         self._stopped_at: dict[str, float] = {}
         self.reserved_at = -math.inf
         self.waits_for = ""
-        self._ledger = Ledger(file)
+        self._budget = budget
+        # A place that cannot be written is found before anything is sent.
+        self.windows()
 
     def close(self) -> None:
-        """Close the file."""
-        self._ledger.close()
+        """Close the budget."""
+        self._budget.close()
 
     def reserve(self) -> float:
         """Reserve one request now, if both buckets have room.
@@ -112,17 +117,22 @@ class RateLimiter:
             0.0 when it is reserved; otherwise nothing is, and the seconds after which to ask again.
             `waits_for` says why.
         """
-
-        def insert(db: sqlite3.Connection) -> float:
-            now = self._clock()
-            wait, why = max(self._wait(db, bucket, now) for bucket in self._starts)
-            if wait <= 0:
-                db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, now) for bucket in self._starts])
-                self.reserved_at = now
-            self.waits_for = why
-            return max(wait, 0.0)
-
-        return self._ledger.run(insert)
+        now = self._clock()
+        if not 0 <= now - self._checked_at < _RECHECK_SECONDS:
+            now = self._budget.transaction(self._recheck)
+        if self._budget.reserve(self._kept, now):
+            self.reserved_at = now
+            return 0.0
+        waits = [(_SOON_SECONDS, "another process was faster")]
+        for bucket, (closed, *used_up) in self._budget.waits(self._kept, now).items():
+            waits.append((closed, "the API asked to slow down (429)"))
+            whose = "portal" if bucket == self._portal else "app"
+            waits += [
+                (seconds, f"the {whose}'s {window.limit} requests in {window.seconds:.3g} s are used up")
+                for window, seconds in zip(self._kept[bucket], used_up, strict=True)
+            ]
+        wait, self.waits_for = max(waits)
+        return wait
 
     def confirm_sent(self, reserved_at: float) -> float:
         """Move a reservation to now, when the request is really sent: the server counts from then.
@@ -133,10 +143,7 @@ class RateLimiter:
         now = self._clock()
         if now - reserved_at <= _LATE_SECONDS:
             return reserved_at
-        moved = [(now, bucket, reserved_at) for bucket in self._starts]
-        self._ledger.run(
-            lambda db: db.executemany("UPDATE send SET sent_at = ? WHERE bucket = ? AND sent_at = ?", moved)
-        )
+        self._budget.transaction(lambda bookings: bookings.move(self._starts, reserved_at, now))
         return now
 
     def observe(self, headers: Mapping[str, str]) -> None:
@@ -145,10 +152,10 @@ class RateLimiter:
         policy = parse_policy(header)
         if policy.windows and header.partition(",")[2] != self._header_seen:
             self._header_seen = header.partition(",")[2]
-            self._known = {}
+            self._checked_at = -math.inf
             portal, client = split_policy(policy.windows)
             learned = {self._portal: portal, self._client: client}
-            self._ledger.run(partial(self._follow, learned, keeps=not policy.is_whole))
+            self._budget.transaction(partial(self._follow, learned, keeps=not policy.is_whole))
         remaining = count_of(headers.get("x-ratelimit-remaining", ""))
         if policy.closest is not None and remaining is not None and remaining * 2 < policy.closest <= _MOST_OTHERS:
             self._count_others(policy.closest, remaining, policy.windows, wait_of(headers, self._clock()))
@@ -161,63 +168,48 @@ class RateLimiter:
             closest: the limit that was hit; it identifies the bucket to close. Both are closed where it does not.
         """
 
-        def close_gates(db: sqlite3.Connection) -> None:
-            hit = {bucket: [w for w in self._windows(db, bucket) if w.limit == closest] for bucket in self._starts}
+        def work(bookings: Bookings) -> None:
+            in_force = self._windows(bookings)
+            hit = {bucket: [one for one in windows if one.limit == closest] for bucket, windows in in_force.items()}
             now = self._clock()
             until = now + min(max(seconds, 0.0), LONGEST_SECONDS)
             for bucket in [one for one, limits in hit.items() if limits] or hit:
-                closed = _gate_seconds(db, bucket, now)
+                closed = _closed_seconds(bookings.closed_until(bucket), now)
                 # Requests that were under way together are refused together: that is one refusal.
                 if closed <= 0 and any(window.seconds < _SHORT_SECONDS for window in hit[bucket]):
-                    db.execute("INSERT INTO refusal VALUES (?, ?)", (bucket, now))
-                db.execute("INSERT OR REPLACE INTO gate VALUES (?, ?)", (bucket, max(until, now + closed)))
+                    bookings.add_refusal(bucket, now)
+                bookings.close(bucket, max(until, now + closed))
 
-        self._ledger.run(close_gates)
+        self._budget.transaction(work)
 
     def windows(self) -> dict[str, tuple[RateWindow, ...]]:
         """The policy in force, per bucket."""
-        return self._ledger.run(lambda db: {bucket: self._windows(db, bucket) for bucket in self._starts})
+        return self._budget.transaction(self._windows)
 
-    def _windows(self, db: sqlite3.Connection, bucket: str) -> tuple[RateWindow, ...]:
-        row = db.execute("SELECT windows FROM policy WHERE bucket = ?", (bucket,)).fetchone()
-        return (_stored_windows(row[0]) if row else ()) or self._starts[bucket]
+    def _windows(self, bookings: Bookings) -> dict[str, tuple[RateWindow, ...]]:
+        rules = bookings.rules(self._starts)
+        return {bucket: _plausible(policy) or self._starts[bucket] for bucket, (policy, _) in rules.items()}
 
-    def _follow(self, learned: Mapping[str, tuple[RateWindow, ...]], db: sqlite3.Connection, *, keeps: bool) -> None:
+    def _follow(self, learned: Mapping[str, tuple[RateWindow, ...]], bookings: Bookings, *, keeps: bool) -> None:
         """Store a policy. Where parts of it were impossible, the usual windows that it lacks keep their previous limits."""
+        in_force = self._windows(bookings)
         for bucket, windows in learned.items():
             if not windows:
                 continue
             missing = {start.seconds for start in self._starts[bucket]} - {window.seconds for window in windows}
-            before = [one for one in self._windows(db, bucket) if one.seconds in missing] if keeps else []
-            text = " ".join(f"{window.limit}/{window.seconds}" for window in (*windows, *before))
-            db.execute("INSERT OR REPLACE INTO policy VALUES (?, ?)", (bucket, text))
+            before = [one for one in in_force[bucket] if one.seconds in missing] if keeps else []
+            bookings.set_policy(bucket, (*windows, *before))
 
-    def _wait(self, db: sqlite3.Connection, bucket: str, now: float) -> tuple[float, str]:
-        checked_at, windows = self._known.get(bucket, (-math.inf, []))
-        if not 0 <= now - checked_at < _RECHECK_SECONDS:
-            # A clock that was set back leaves rows from the future.
-            db.execute(
-                "DELETE FROM refusal WHERE bucket = ? AND (refused_at < ? OR refused_at > ?)",
-                (bucket, now - _REMEMBERED_SECONDS, now),
-            )
-            (refusals,) = db.execute("SELECT count(*) FROM refusal WHERE bucket = ?", (bucket,)).fetchone()
-            windows = paced(self._windows(db, bucket), refusals)
-            longest = max(window.seconds for window in windows)
-            db.execute(
-                "DELETE FROM send WHERE bucket = ? AND (sent_at < ? OR sent_at > ?)", (bucket, now - longest, now)
-            )
-            db.execute("DELETE FROM gate WHERE closed_until > ?", (now + LONGEST_SECONDS + _STEP_SECONDS,))
-            self._known[bucket] = (now, windows)
-        wait, why = _gate_seconds(db, bucket, now), "the API asked to slow down (429)"
-        for window in windows:
-            query = "SELECT sent_at FROM send WHERE bucket = ? ORDER BY sent_at DESC LIMIT 1 OFFSET ?"
-            with closing(db.execute(query, (bucket, window.limit - 1))) as cursor:
-                if row := cursor.fetchone():
-                    room = _number(row[0]) + window.seconds - now
-                    if room > wait:
-                        whose = "portal" if bucket == self._portal else "app"
-                        wait, why = room, f"the {whose}'s {window.limit} requests in {window.seconds:.3g} s are used up"
-        return wait, why
+    def _recheck(self, bookings: Bookings) -> float:
+        """Find out which windows to keep to, and remove what no window counts. Returns when that was."""
+        # Inside the transaction: what another process sends while this one waits for it is not of the future.
+        now = self._clock()
+        gates = LONGEST_SECONDS + _STEP_SECONDS
+        bookings.prune(self._starts, now, sends=LONGEST_SECONDS + 1.0, refusals=_REMEMBERED_SECONDS, gates=gates)
+        for bucket, (policy, refusals) in bookings.rules(self._starts).items():
+            self._kept[bucket] = paced(_plausible(policy) or self._starts[bucket], refusals)
+        self._checked_at = now
+        return now
 
     def _count_others(self, closest: int, remaining: int, windows: Sequence[RateWindow], reset: float | None) -> None:
         """Record requests that the server counted and we did not send: another machine or app uses the same portal."""
@@ -234,48 +226,26 @@ class RateLimiter:
                 return
             self._stopped_at[bucket] = now
 
-        def book(db: sqlite3.Connection) -> None:
+        def work(bookings: Bookings) -> None:
             now = self._clock()
-            (ours,) = db.execute(
-                "SELECT count(*) FROM send WHERE bucket = ? AND sent_at > ?", (bucket, now - window.seconds - 1.0)
-            ).fetchone()
-            others = closest - remaining - ours
+            others = closest - remaining - bookings.count(bucket, now - window.seconds - 1.0)
             if others > 0:
                 # They should count until the reset, if the answer says when that is.
                 at = now - max(0.0, window.seconds - reset) if reset is not None else now
-                db.executemany("INSERT INTO send VALUES (?, ?)", [(bucket, at)] * others)
+                bookings.add([bucket], at, others)
 
-        self._ledger.run(book)
-
-
-def _number(value: object) -> float:
-    """A time from the file."""
-    if not isinstance(value, float):
-        raise DamagedError("a time was expected, but the file has a text")
-    return value
+        self._budget.transaction(work)
 
 
-def _gate_seconds(db: sqlite3.Connection, bucket: str, now: float) -> float:
-    """Seconds until a bucket's gate opens. A gate further away than any window is impossible and counts as open."""
-    gate = db.execute("SELECT closed_until FROM gate WHERE bucket = ?", (bucket,)).fetchone()
-    return _closed_seconds(_number(gate[0]), now) if gate else 0.0
-
-
-def _closed_seconds(closed_until: float, now: float) -> float:
-    seconds = closed_until - now
+def _closed_seconds(closed_until: float | None, now: float) -> float:
+    """Seconds until a bucket opens. A gate further away than any window is impossible and counts as open."""
+    seconds = 0.0 if closed_until is None else closed_until - now
     return min(max(seconds, 0.0), LONGEST_SECONDS) if seconds <= LONGEST_SECONDS + _STEP_SECONDS else 0.0
 
 
-def _stored_windows(text: object) -> tuple[RateWindow, ...]:
-    """Windows from the file, or none if any of them is impossible."""
-    found = []
-    for part in str(text).split():
-        limit, _, seconds = part.partition("/")
-        try:
-            found.append(RateWindow(int(limit), float(seconds)))
-        except ValueError:
-            return ()
-    return tuple(found) if all(window.is_plausible for window in found) else ()
+def _plausible(stored: tuple[RateWindow, ...]) -> tuple[RateWindow, ...]:
+    """A stored policy, or none if any of it is impossible."""
+    return stored if all(is_plausible(window) for window in stored) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,27 +265,17 @@ class BudgetUse:
     closed_seconds: float
 
 
-def budget_use(file: Path, now: float) -> list[BudgetUse]:
-    """The use of each bucket that ever sent something; empty if there is no file.
+def budget_use(state: State, now: float) -> list[BudgetUse]:
+    """The use of each bucket that ever sent something.
 
     Raises:
-        StorageError: the file cannot be read.
+        StorageError: the budget cannot be read.
     """
-    if not file.exists():
-        return []
-
-    def query(db: sqlite3.Connection) -> list[BudgetUse]:
-        sent = dict(db.execute("SELECT bucket, count(*) FROM send WHERE sent_at > ? GROUP BY 1", (now - 60,)))
-        closed = dict(db.execute("SELECT bucket, closed_until FROM gate"))
-        policies = dict(db.execute("SELECT bucket, windows FROM policy"))
-        found = []
-        for bucket in sorted({*sent, *closed, *policies}):
-            starts = PORTAL_START if bucket.startswith("portal ") else CLIENT_START
-            windows = _stored_windows(policies.get(bucket, "")) or starts
-            longest = max(windows, key=lambda window: window.seconds)
+    found = []
+    with closing(state.budget) as budget:
+        for one in budget.use(since=now - 60):
+            starts = PORTAL_START if one.bucket.startswith("portal ") else CLIENT_START
+            longest = max(_plausible(one.policy) or starts, key=lambda window: window.seconds)
             limit = round(longest.limit * 60 / longest.seconds)
-            shut = _closed_seconds(float(closed.get(bucket, 0.0)), now)
-            found.append(BudgetUse(bucket, sent.get(bucket, 0), limit, shut))
-        return found
-
-    return read_only(file, query)
+            found.append(BudgetUse(one.bucket, one.sent, limit, _closed_seconds(one.closed_until, now)))
+    return found

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from planday_io.state import RateWindow
+
 LONGEST_SECONDS = 60.0
 """The longest window of a plausible policy. A reset further away than this is impossible."""
 _SHORTEST_SECONDS = 1.0
@@ -27,21 +29,13 @@ _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1.0))
 """(smallest value that is an instant, units per second) for nano-, micro-, milliseconds and seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateWindow:
-    """At most `limit` requests in any `seconds`."""
-
-    limit: int
-    seconds: float
-
-    @property
-    def is_plausible(self) -> bool:
-        """Whether an API could have such a limit."""
-        return (
-            _SHORTEST_SECONDS <= self.seconds <= LONGEST_SECONDS
-            and 0 < self.limit <= _LARGEST_LIMIT
-            and _SLOWEST_RATE <= self.limit / self.seconds <= _FASTEST_RATE
-        )
+def is_plausible(window: RateWindow) -> bool:
+    """Whether an API could have such a limit."""
+    return (
+        _SHORTEST_SECONDS <= window.seconds <= LONGEST_SECONDS
+        and 0 < window.limit <= _LARGEST_LIMIT
+        and _SLOWEST_RATE <= window.limit / window.seconds <= _FASTEST_RATE
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,7 @@ def parse_policy(header: str) -> Policy:
         pairs = {name.strip(): value.strip() for name, _, value in (detail.partition("=") for detail in details)}
         length = pairs.get("w", "")
         window = RateWindow(limit or 0, float(length) if _NUMBER.fullmatch(length) else 0.0)
-        if window.is_plausible:
+        if is_plausible(window):
             found.append(window)
         else:
             left_out = True

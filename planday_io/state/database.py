@@ -1,4 +1,4 @@
-"""The state database: one SQLite file, opened for each short transaction.
+"""A SQLite file with tables: opened for each short transaction, and made again when it is damaged.
 
 No connection outlives its transaction, so threads, forks and processes need no care. Writes take SQLite's lock at once (BEGIN
 IMMEDIATE); who waits for it, waits a minute. The database is made under another name and then renamed, so whoever finds it
@@ -8,7 +8,11 @@ many processes find it at once: the first that holds the lock does it, the other
 The rollback journal stays on: what is here is read again after a power cut. It is not a write-ahead log, whose side files
 cannot be made on a disk that is mounted read-only.
 
-Not here: what is stored (`schema`, and a module per kind of row), the files of versions before the database (`legacy`).
+A database that is not durable is one whose content matters for minutes: nothing is flushed to disk, its journal is kept in
+memory, and one connection stays open until it is closed. A kill during a commit may damage it, which is healed like any
+other damage.
+
+There are two: the state database (`state_database`) and the request budget (`budget`).
 """
 
 from __future__ import annotations
@@ -16,23 +20,21 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, sync_folder, temporary
-from planday_io.state.legacy import Imported, import_files, legacy_files, lose, remove_files
 from planday_io.state.locks import Locks
 from planday_io.state.records import set_aside
-from planday_io.state.schema import ABOUT, BASELINES, COMMANDS, METADATA, REFRESH_REQUESTS, VERSION, DamagedValueError
+from planday_io.state.schema import DamagedValueError
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 60
@@ -66,30 +68,39 @@ _CHECKED: dict[Path, int] = {}
 """Databases that this process has checked: file -> inode."""
 
 
-class _DamagedDatabaseError(Exception):
+class DamagedDatabaseError(Exception):
     """The file is no database of this program."""
 
 
-_FAULTS = (DBAPIError, _DamagedDatabaseError, DamagedValueError, UnicodeDecodeError)
+_FAULTS = (DBAPIError, DamagedDatabaseError, DamagedValueError, UnicodeDecodeError)
 """What using the database may raise. The last is Python's, where SQLite's message quotes a damaged name."""
 
 
-def database_file(folder: Path) -> Path:
-    """Where the database of a state folder is."""
-    return folder / "state.sqlite"
-
-
 class Database:
-    """The state database of an installation. Nothing is opened or made before it is used.
+    """A database of an installation. Nothing is opened or made before it is used.
 
     Args:
-        folder: the state folder. It is made with the first write.
+        file: the database; made with the first write.
+        locks: of the installation. That of the file's name is held while the database is made or set aside.
+        metadata: its tables.
+        name: what it is, for messages: "the state database".
+        is_durable: whether it has to survive a power cut.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file = database_file(folder)
-        self._locks = Locks(folder / "locks")
+    def __init__(self, file: Path, locks: Locks, metadata: MetaData, *, name: str, is_durable: bool = True) -> None:
+        self._file = file
+        self._locks = locks
+        self._metadata = metadata
+        self._name = name
+        self._is_durable = is_durable
+        self._kept: tuple[int, Connection] | None = None
+        """The connection to a database that is not durable, and the inode that it is to."""
+
+    def close(self) -> None:
+        """Close the connection that is kept open, if there is one."""
+        if self._kept is not None:
+            self._kept[1].close()
+            self._kept = None
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Read in one transaction. Where nothing was ever written, all tables are empty, and nothing is made.
@@ -100,42 +111,59 @@ class Database:
         Raises:
             StorageError: the database cannot be read.
         """
-        if not os.path.lexists(self._file) and not legacy_files(self._folder):
+        if self._is_blank():
             with _blank().begin() as connection:
-                METADATA.create_all(connection, checkfirst=False)
+                self._metadata.create_all(connection, checkfirst=False)
                 return work(connection)
-        return self._healed(lambda: self._transaction(work, writes=False))
+        return self._healed(lambda: self._transaction(work, locks=False))
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, is_one_statement: bool = False) -> T:
         """Read and write in one transaction that no other process is inside.
 
         Args:
             work: what to do; after damage it is done once more.
+            is_one_statement: `work` executes one statement, so the lock is held for as long as that takes.
 
         Raises:
             StorageError: the database cannot be written. Nothing was changed.
         """
-        return self._healed(lambda: self._transaction(work, writes=True))
+        return self._healed(lambda: self._transaction(work, locks=not is_one_statement))
 
-    def _transaction(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+    def _transaction(self, work: Callable[[Connection], T], *, locks: bool) -> T:
         self._prepare()
-        with _engine(self._file).connect() as opened:
-            connection = opened.execution_options(planday_writes=writes)
+        with self._connected() as opened:
+            connection = opened.execution_options(planday_locks=locks)
             with connection.begin():
                 return work(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        if self._is_durable:
+            with self._engine().connect() as connection:
+                yield connection
+            return
+        inode = _inode(self._file)
+        if self._kept is None or self._kept[0] != inode:
+            # Another process may have set the one that was open aside.
+            self.close()
+            self._kept = inode, self._engine().connect()
+        yield self._kept[1]
+
+    def _engine(self) -> Engine:
+        return _engine(self._file, self._is_durable)
 
     def _healed(self, do: Callable[[], T]) -> T:
         """Do something with the database; where it finds damage, once more with a new one."""
         inode = _inode(self._file)
         try:
-            with storage_errors(self._file, "use the state database"):
+            with storage_errors(self._file, f"use {self._name}"):
                 return do()
         except _FAULTS as error:
             if not self._is_damage(error):
                 raise self._refused(error) from None
             self._replace(inode, error)
         try:
-            with storage_errors(self._file, "use the state database"):
+            with storage_errors(self._file, f"use {self._name}"):
                 return do()
         except _FAULTS as error:
             raise self._refused(error) from None
@@ -151,76 +179,94 @@ class Database:
         # Statements never change, so a name that is not there is damage, or a fault of this program.
         _CHECKED.pop(self._file, None)
         try:
-            with _engine(self._file).connect() as connection:
-                _check(connection)
+            with self._engine().connect() as connection:
+                self._check(connection)
         except _FAULTS:
             return True
         raise error
 
     def _prepare(self) -> None:
-        """Make the database, bring an older one up to date, and take in the files of versions before it."""
+        """Make the database, or bring it up to date."""
         inode = _inode(self._file)
         if inode and _CHECKED.get(self._file) == inode:
             return
         if inode:
             self._check_file()
-            with _engine(self._file).connect() as connection:
-                is_current = _check(connection) == VERSION
-            if is_current and not legacy_files(self._folder):
+            with self._engine().connect() as connection:
+                is_current = self._check(connection)
+            if is_current:
                 _CHECKED[self._file] = inode
                 return
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._locks.hold("state"):
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locks.hold(self._file.stem):
             if not os.path.lexists(self._file):
                 self._make()
             else:
                 self._check_file()
-                remove_files(self._folder, self._bring_up_to_date(self._file))
+                self._bring_up_to_date(self._file)()
             _CHECKED[self._file] = _inode(self._file)
 
-    def _make(self, *, lost_at: datetime | None = None) -> None:
-        """Make the database whole, with what older versions kept in files. Within the lock."""
+    def _make(self, *, is_lost: bool = False) -> None:
+        """Make the database whole. Within the lock."""
         # A journal that was left beside the name would be applied to the new file.
         for end in _SIDE_FILES:
             Path(f"{self._file}{end}").unlink(missing_ok=True)
         with temporary(self._file) as name:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            imported = self._bring_up_to_date(name, lost_at=lost_at, is_new=True)
+            finish = self._bring_up_to_date(name, is_new=True, is_lost=is_lost)
             name.rename(self._file)
-        sync_folder(self._folder)
-        remove_files(self._folder, imported)
+        sync_folder(self._file.parent)
+        finish()
 
-    def _bring_up_to_date(self, file: Path, *, lost_at: datetime | None = None, is_new: bool = False) -> Imported:
-        engine = _new_engine(file)
-        with engine.connect() as opened:
-            connection = opened.execution_options(planday_writes=True)
+    def _bring_up_to_date(self, file: Path, *, is_new: bool = False, is_lost: bool = False) -> Callable[[], None]:
+        """Make the tables that are lacking, in one transaction. Returns what to do afterwards."""
+        with _new_engine(file, self._is_durable).connect() as opened:
+            connection = opened.execution_options(planday_locks=True)
             with connection.begin():
-                METADATA.create_all(connection)
-                if is_new:
-                    connection.execute(insert(ABOUT).values(version=VERSION))
-                else:
-                    connection.execute(update(ABOUT).values(version=VERSION))
-                if lost_at is not None:
-                    lose(connection, lost_at, BASELINES, REFRESH_REQUESTS, COMMANDS)
-                return import_files(self._folder, connection)
+                self._metadata.create_all(connection)
+                return self._fill(connection, is_new=is_new, is_lost=is_lost)
+
+    def _is_blank(self) -> bool:
+        """Whether nothing was ever written."""
+        return not os.path.lexists(self._file)
+
+    def _check(self, connection: Connection) -> bool:
+        """Whether the database is up to date. Raises an error of `_FAULTS` where it is damaged."""
+        if (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
+            raise DamagedDatabaseError(f"SQLite's check says: {found}")
+        is_current = self._is_current(connection)
+        for table in self._metadata.sorted_tables if is_current else ():
+            connection.execute(select(table).limit(0))
+        return is_current
+
+    def _is_current(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Whether this version of the program has nothing to add."""
+        return True
+
+    def _fill(self, connection: Connection, *, is_new: bool, is_lost: bool) -> Callable[[], None]:  # noqa: ARG002
+        """What a database holds from the beginning. Returns what to do after the transaction."""
+        return lambda: None
 
     def _check_file(self) -> None:
         if self._file.is_dir() or self._file.stat().st_size == 0:
-            raise _DamagedDatabaseError("it is a folder, or empty")
+            raise DamagedDatabaseError("it is a folder, or empty")
 
     def _replace(self, inode: int, error: Exception) -> None:
         """Set a damaged database aside and make another, unless another process did."""
-        with storage_errors(self._folder, "set the damaged state database aside in"), self._locks.hold("state"):
+        doing = f"set {self._name}, which is damaged, aside in"
+        with storage_errors(self._file.parent, doing), self._locks.hold(self._file.stem):
             if _inode(self._file) != inode and inode:
                 return
             _CHECKED.pop(self._file, None)
+            self.close()
             aside = set_aside(self._file)
             for end in _SIDE_FILES:
                 with suppress(FileNotFoundError):
                     Path(f"{self._file}{end}").rename(f"{aside}{end}")
-            self._make(lost_at=datetime.now(UTC))
+            self._make(is_lost=True)
         _LOG.warning(
-            "the state database %s was damaged (%s): set aside as %s and made again",
+            "%s %s was damaged (%s): set aside as %s and made again",
+            self._name,
             self._file,
             _reason(error),
             aside.name,
@@ -229,29 +275,11 @@ class Database:
     def _refused(self, error: Exception) -> StorageError:
         remedy = _REMEDIES.get(_code(error)) or _RIGHTS
         return StorageError(
-            f"the state database {self._file} cannot be used ({_reason(error)}). {remedy}. Nothing was changed"
+            f"{self._name} {self._file} cannot be used ({_reason(error)}). {remedy}. Nothing was changed"
         )
 
 
-def _check(connection: Connection) -> int:
-    """The version of a database. Raises an error of SQLAlchemy or `_DamagedDatabaseError` where it is damaged."""
-    if (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
-        raise _DamagedDatabaseError(f"SQLite's check says: {found}")
-    about: list[object] = [*connection.execute(select(ABOUT.c.version)).scalars()]
-    version = about[0] if len(about) == 1 else None
-    if not isinstance(version, int) or version < 1:
-        raise _DamagedDatabaseError("it does not say its version")
-    if version > VERSION:
-        raise StorageError(
-            f"the state database is of version {version}, and this program knows {VERSION}: install the newer version of "
-            "this program again. Nothing was changed"
-        )
-    for table in METADATA.sorted_tables if version == VERSION else ():
-        connection.execute(select(table).limit(0))
-    return version
-
-
-def _new_engine(file: Path) -> Engine:
+def _new_engine(file: Path, is_durable: bool) -> Engine:
     address = f"{file.absolute().as_uri()}?mode=rw"
 
     def connected() -> sqlite3.Connection:
@@ -262,14 +290,20 @@ def _new_engine(file: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _: object) -> None:
-        # What was removed leaves no bytes: a command may name an employee.
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA synchronous = FULL")
+        if is_durable:
+            # What was removed leaves no bytes: a command may name an employee.
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            return
+        connection.execute("PRAGMA synchronous = OFF")
+        with suppress(sqlite3.OperationalError):
+            # Refused while a process of an older version has the file open with a write-ahead log.
+            connection.execute("PRAGMA journal_mode = MEMORY")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("planday_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        locks = connection.get_execution_options().get("planday_locks", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
 
     return engine
 

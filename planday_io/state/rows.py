@@ -145,3 +145,28 @@ class UnfinishedCommand:
     portals: tuple[str, ...]
     since: datetime
     step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RateWindow:
+    """At most `limit` requests in any `seconds`."""
+
+    limit: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUse:
+    """What is known of one bucket of the request budget.
+
+    Args:
+        bucket: `portal <address> <key>` or `client <address> <app id>`.
+        sent: requests that were asked about.
+        policy: as it was stored, or nothing.
+        closed_until: seconds since the epoch, or None.
+    """
+
+    bucket: str
+    sent: int
+    policy: tuple[RateWindow, ...]
+    closed_until: float | None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from planday_io.state.baselines import Baselines
+    from planday_io.state.budget import RequestBudget
     from planday_io.state.database import Database
     from planday_io.state.failures import Failures
     from planday_io.state.incidents import Incidents
@@ -106,6 +107,13 @@ class State:
         removed = sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
         return removed + self.runs.sweep() + self.locks.sweep()
 
+    @property
+    def budget(self) -> RequestBudget:
+        """A handle on the request budget; close it."""
+        from planday_io.state.budget import RequestBudget
+
+        return RequestBudget(self.folder, self.locks)
+
     def reporting(self) -> AbstractContextManager[None]:
         """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""
         return self.locks.hold("incidents")
@@ -134,6 +142,6 @@ class State:
 
     @property
     def _database(self) -> Database:
-        from planday_io.state.database import Database
+        from planday_io.state.state_database import StateDatabase
 
-        return Database(self.folder)
+        return StateDatabase(self.folder, self.locks)

@@ -83,7 +83,7 @@ class PortalConnection:
     async def open(self, *, tries: int | None = None) -> AsyncIterator[PortalClient]:
         """An HTTP client within the shared budget. `tries` of each request are those of the portal's settings by default."""
         budget = RateLimiter(
-            State(self._config.state).folder / "budget.sqlite",
+            State(self._config.state).budget,
             client=f"{self._config.planday.api_url} {self.tokens.client_id()}",
             portal=f"{self._config.planday.api_url} {self.portal}",
         )

@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 
 from planday_io.catalogue import Endpoint
 from planday_io.client.budget import paced
-from planday_io.client.headers import RateWindow
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.months import first_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
 from planday_io.reading.rows import primary, rows_of, total_of
+from planday_io.state import RateWindow
 from planday_io.sync.incremental import IncrementalRead
 from planday_io.sync.limits import list_limit
 from planday_io.sync.session import PortalSession
