@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planday_io.files import sweep
+from planday_io.files import remove_if_free, sweep
 from planday_io.state import folder
 from planday_io.state.locks import Locks
 from planday_io.state.runs import Runs
@@ -104,7 +104,8 @@ class State:
         Returns:
             How many files were removed.
         """
-        removed = sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
+        removed = remove_if_free(self.folder / "budget.lock")  # of version 0.1
+        removed += sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
         return removed + self.runs.sweep() + self.locks.sweep()
 
     @property
