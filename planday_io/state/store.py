@@ -104,7 +104,7 @@ class State:
         Returns:
             How many files were removed.
         """
-        removed = remove_if_free(self.folder / "budget.lock")  # of version 0.1
+        removed = int(remove_if_free(self.folder / "budget.lock"))  # of version 0.1
         removed += sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
         return removed + self.runs.sweep() + self.locks.sweep()
 
