@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -164,3 +165,27 @@ def test_nobody_is_recognised_by_another_portal_s_list() -> None:
     other = replace(PEOPLE, salt="11" * 16)
     rows = rows_of("hr.employees", {"id": 1004})
     assert other.applied(rows, CATALOGUE.table("hr.employees")).num_rows == 1
+
+
+CLASSES = {
+    "contact": r".*(email|phone|street).*|zip|city|user_name",
+    "identity": r"(first|last)_name|modified_by_name|gender|salary_identifier",
+    "sensitive": r"ssn|birth_date|bank_.*",
+    "free_text": r"comment|note|description|.*reason|changes|url",
+}
+"""What columns are called that hold personal data, and the class that they must have."""
+NUMBERS = {"accruing_rate_value", "duration", "hours", "turnover", "units", "value", "work_hours"}
+"""Numbers that are nobody's pay: hours, days, and what guests paid."""
+
+
+def test_personal_columns_have_their_class() -> None:
+    wrong = []
+    for table in CATALOGUE.tables():
+        for column in table.columns:
+            classes = [name for name, names in CLASSES.items() if re.fullmatch(names, column.name)]
+            if column.type == "DECIMAL" and column.name not in NUMBERS:
+                classes = ["pay"]
+            # What a portal writes about a field of its own is about no person.
+            if table.full_name != "hr.field_definitions" and classes and column.privacy not in classes:
+                wrong.append(f"{table.full_name}.{column.name} is {column.privacy}, not {classes[0]}")
+    assert wrong == []
