@@ -98,7 +98,7 @@ def test_nothing_where_the_list_stands_is_none(endpoint: Endpoint, nothing: Any)
 
 
 @every
-def test_an_empty_array_or_a_total_of_zero_is_empty(endpoint: Endpoint) -> None:
+def test_empty_array_or_total_of_zero_is_empty(endpoint: Endpoint) -> None:
     if form_of(endpoint) == "object":
         with pytest.raises(EmptyAnswerError):
             tables_in(tops(endpoint), spread(endpoint, []))
@@ -120,7 +120,7 @@ def test_no_list_is_empty_beside_an_error(endpoint: Endpoint, error: dict[str, A
 
 
 @every
-def test_a_total_of_zero_says_nothing_of_other_values(endpoint: Endpoint) -> None:
+def test_total_of_zero_says_nothing_of_other_values(endpoint: Endpoint) -> None:
     for answer in ({"data": "Starting", "paging": NONE}, {"data": None, "paging": {"total": "0"}}):
         if form_of(endpoint) == "object_or_none" and answer["data"] is None:
             continue
@@ -129,7 +129,7 @@ def test_a_total_of_zero_says_nothing_of_other_values(endpoint: Endpoint) -> Non
 
 
 @pytest.mark.parametrize("endpoint", [one for one in CATALOGUE.endpoints if form_of(one) == "object"])
-def test_a_total_of_zero_takes_no_documented_object_away(endpoint: Endpoint) -> None:
+def test_total_of_zero_takes_no_documented_object_away(endpoint: Endpoint) -> None:
     for answer in ({"paging": NONE}, {"data": None, "paging": NONE}, {"data": {}, "paging": NONE}):
         with pytest.raises(EmptyAnswerError):
             tables_in(tops(endpoint), answer)
@@ -182,7 +182,7 @@ def test_an_odd_total_contradicts_an_empty_list(planday: Installation, total: by
 
 @pytest.mark.parametrize("error", ERRORS[::3], ids=str)
 @pytest.mark.parametrize("after", [0, 1])
-def test_an_error_beside_an_empty_page_is_no_end(planday: Installation, error: dict[str, Any], after: int) -> None:
+def test_error_beside_empty_page_is_no_end(planday: Installation, error: dict[str, Any], after: int) -> None:
     """As decoded for real: what a page has beside its rows must not be lost on the way."""
     planday.sandbox.page_size = 2
 
@@ -195,14 +195,14 @@ def test_an_error_beside_an_empty_page_is_no_end(planday: Installation, error: d
         planday.refresh("hr.departments")
 
 
-def test_an_error_beside_rows_leaves_it_open_whether_they_are_all(planday: Installation) -> None:
+def test_error_beside_rows_makes_them_incomplete(planday: Installation) -> None:
     answering(planday, DEPARTMENTS, *[{"data": [{"id": 1, "name": "a"}], "errors": ["shard 2 is away"]}] * 3)
     with pytest.raises(BrokenBodyError, match="reports an error beside its rows") as failed:
         planday.refresh("hr.departments")
     assert "shard" not in str(failed.value)
 
 
-def test_rows_with_a_status_of_their_own_are_no_error() -> None:
+def test_own_status_of_rows_is_no_error() -> None:
     rows = [{"id": 1, "status": 500, "message": "x", "success": False, "error": "x"}]
     endpoint = CATALOGUE.endpoint_of("hr.departments")
     for answer in ({"data": rows}, rows, {"data": rows, "error": None, "errors": [], "status": 200, "message": "OK"}):
@@ -326,7 +326,7 @@ def test_a_wrong_type_is_told_with_its_place(planday: Installation, member: str,
 
 
 @pytest.mark.parametrize("row", [None, "secret", 5, ["secret"]])
-def test_a_row_that_is_none_is_told_with_its_place(planday: Installation, row: Any) -> None:
+def test_odd_row_is_reported_with_its_place(planday: Installation, row: Any) -> None:
     answering(planday, DEPARTMENTS, {"data": [{"id": 1, "name": "a"}, row], "paging": {"total": 2}})
     error = refusal(planday, "hr.departments")
     assert isinstance(error, UnexpectedShapeError)
@@ -345,7 +345,7 @@ def test_a_row_without_members_is_no_row(planday: Installation, table: str) -> N
 
 
 @pytest.mark.parametrize("value", ["secret", 5, ["secret"], False])
-def test_a_child_that_is_no_object_is_not_left_out(planday: Installation, value: Any) -> None:
+def test_child_of_wrong_type_is_not_skipped(planday: Installation, value: Any) -> None:
     details = planday.sandbox.portals["oslo"].details
     next(iter(details.values()))["custom_101"] = value
     error = refusal(planday, "hr.employee_details")
@@ -362,7 +362,7 @@ def test_a_child_that_is_no_object_is_not_left_out(planday: Installation, value:
         (b'{"data": [{"id": 1,}]}', "malformed"),
     ],
 )
-def test_a_whole_body_that_is_no_json_is_a_fault_of_data(planday: Installation, body: bytes, says: str) -> None:
+def test_complete_body_without_json_is_data_error(planday: Installation, body: bytes, says: str) -> None:
     planday.sandbox.faults.append(
         Fault(DEPARTMENTS, lambda *_: Response(body, media_type="application/json"), times=None)
     )
@@ -373,7 +373,7 @@ def test_a_whole_body_that_is_no_json_is_a_fault_of_data(planday: Installation, 
 
 
 @pytest.mark.parametrize("body", [b'{"data": [{"id": 1', b"<html></html>", b""])
-def test_a_body_that_came_in_part_is_a_fault_of_the_api(planday: Installation, body: bytes) -> None:
+def test_partial_body_is_api_error(planday: Installation, body: bytes) -> None:
     planday.sandbox.faults.append(
         Fault(DEPARTMENTS, lambda *_: Response(body, media_type="application/json"), times=None)
     )

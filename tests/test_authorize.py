@@ -241,7 +241,7 @@ def test_nobody_answers(planday: Installation, redirect: str) -> None:
     assert (done.returncode, "no answer came" in done.stderr) == (1, True)
 
 
-def test_the_port_is_taken_and_an_address_elsewhere_is_refused(planday: Installation, redirect: str) -> None:
+def test_port_is_taken_and_address_elsewhere_is_refused(planday: Installation, redirect: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", urlsplit(redirect).port or 0))
         taken.listen()
@@ -252,7 +252,7 @@ def test_the_port_is_taken_and_an_address_elsewhere_is_refused(planday: Installa
     assert planday_command(planday, "authorize", "olso").returncode == 2
 
 
-def test_env_tokens_go_to_the_env_file_and_revoke_takes_them_away(planday: Installation, redirect: str) -> None:
+def test_env_tokens_are_written_and_revoked_in_file(planday: Installation, redirect: str) -> None:
     planday.edit_config("{file: tokens/oslo.txt}", "{env: OSLO_TOKEN}")
     env_file = planday.folder / ".env"
     env_file.write_text("OTHER='kept # as it is'\nOSLO_TOKEN=old\n")
@@ -299,7 +299,7 @@ def test_a_server_that_does_not_revoke(planday: Installation) -> None:
     assert token_file(planday).read_text() == before
 
 
-def test_a_token_that_a_server_merely_refuses_is_kept(planday: Installation) -> None:
+def test_token_that_server_merely_refuses_is_kept(planday: Installation) -> None:
     client_id = next(app.client_id for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
     planday.edit_config(client_id, "no-such-app")
     before = token_file(planday).read_text()
@@ -309,7 +309,7 @@ def test_a_token_that_a_server_merely_refuses_is_kept(planday: Installation) -> 
 
 
 @pytest.mark.parametrize(("times", "code", "says"), [(1, 0, "Planday portal 4711"), (None, 1, "new access token")])
-def test_the_old_token_does_not_answer_for_the_new_one(
+def test_old_token_does_not_answer_for_new_one(
     planday: Installation, redirect: str, times: int | None, code: int, says: str
 ) -> None:
     before = token_file(planday).read_text()
@@ -321,7 +321,7 @@ def test_the_old_token_does_not_answer_for_the_new_one(
     assert (token_file(planday).read_text() == before) is (code == 1)
 
 
-def test_a_code_is_not_lost_where_the_api_cannot_say_whose_portal_it_is(planday: Installation, redirect: str) -> None:
+def test_code_is_kept_while_portal_is_unknown(planday: Installation, redirect: str) -> None:
     planday.edit_config("step_delay_seconds: 10", "requests: 2")
     flow = Authorizing(planday, "oslo", redirect)
     planday.sandbox.faults.append(Fault("/portal/v1.0/info", lambda *_: Response(status_code=503), times=None))
@@ -332,7 +332,7 @@ def test_a_code_is_not_lost_where_the_api_cannot_say_whose_portal_it_is(planday:
     assert token_file(planday).read_text().strip() == held(planday)
 
 
-def test_a_rotated_token_goes_when_a_portal_is_authorized_anew(planday: Installation, redirect: str) -> None:
+def test_new_authorization_removes_rotated_token(planday: Installation, redirect: str) -> None:
     planday.sandbox.rotates = True
     planday.refresh("hr.departments")
     (kept,) = planday.state_files_with("rotated-")
@@ -343,7 +343,7 @@ def test_a_rotated_token_goes_when_a_portal_is_authorized_anew(planday: Installa
     assert not kept.exists()
 
 
-def test_a_place_that_cannot_be_written_is_told_before_anybody_consents(planday: Installation, redirect: str) -> None:
+def test_unwritable_place_is_reported_before_consent(planday: Installation, redirect: str) -> None:
     planday.edit_config("tokens/oslo.txt", "portals.yaml/oslo.txt")
     done = planday_command(planday, "authorize", "oslo", "--no-browser", "--redirect-url", redirect)
     assert (done.returncode, "cannot write the refresh token to" in done.stderr) == (1, True)

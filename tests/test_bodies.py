@@ -104,7 +104,7 @@ def test_a_charset_that_lies_spoils_nothing(encoding: str, charset: str) -> None
         ("IBM850", "cp850"),
     ],
 )
-def test_a_charset_is_known_by_all_of_its_names(charset: str, encoding: str) -> None:
+def test_charset_is_known_by_all_of_its_names(charset: str, encoding: str) -> None:
     content = '{"name": "bl\u00e5b\u00e6r"}'.encode(encoding)
     assert loaded(as_utf8(content, f"application/json; charset={charset}")) == ({"name": "bl\u00e5b\u00e6r"}, [])
 
@@ -122,14 +122,14 @@ def test_a_charset_is_known_by_all_of_its_names(charset: str, encoding: str) -> 
     ],
 )
 @pytest.mark.parametrize("name", [b"a", rb"\ud800", b"\xff"])
-def test_what_nobody_sees_around_a_document_is_left_out(before: bytes, after: bytes, name: bytes) -> None:
+def test_invisible_characters_around_document_are_ignored(before: bytes, after: bytes, name: bytes) -> None:
     document, paths = loaded(before + b'{"name": "%s"}' % name + after)
     assert document == {"name": "a" if name == b"a" else LOST}
     assert bool(paths) == (name != b"a")
     assert looks_whole(before + b'{"name": NONE}' + after) or before == b"\xe2\x80\x8b"
 
 
-def test_half_a_letter_behind_utf_16_is_left_out() -> None:
+def test_half_letter_behind_utf_16_is_left_out() -> None:
     content = as_utf8('{"a": "\u00e5"}'.encode("utf-16") + b"\n", "application/json; charset=utf-16")
     assert loaded(content) == ({"a": "\u00e5"}, [])
 
@@ -236,7 +236,7 @@ def test_a_byte_order_mark_is_no_fault(planday: Installation, encoding: str) -> 
 @pytest.mark.parametrize(
     "number", ["NaN", "-Infinity", "1E+9999999999999999999", "8" * 4400, "1E+999999999999", "8" * 400, "1e400"]
 )
-def test_an_odd_number_is_a_fault_of_its_column(planday: Installation, number: str) -> None:
+def test_odd_number_is_fault_of_its_column(planday: Installation, number: str) -> None:
     sends(planday, f'{{"data": [{{"id": 7, "name": "a"}}, {{"id": {number}, "name": "b"}}]}}'.encode())
     with pytest.raises(UnexpectedShapeError, match=r"id is (a )?number .* instead of BIGINT in row 2 of the answer"):
         planday.refresh("hr.departments")

@@ -62,7 +62,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_set_aside_and_made_again(tmp_path: Path, kind: str) -> None:
+def test_damaged_file_is_set_aside_and_made_again(tmp_path: Path, kind: str) -> None:
     file = budget_file(tmp_path / "state")
     file.parent.mkdir()
     damaged = KINDS[kind](budget_file(tmp_path))
@@ -81,7 +81,7 @@ def test_a_damaged_file_is_set_aside_and_made_again(tmp_path: Path, kind: str) -
 
 
 @pytest.mark.parametrize("statement", ["take", "went_out", "learn", "hold", "windows"])
-def test_damage_in_the_middle_is_found_by_any_statement(tmp_path: Path, statement: str) -> None:
+def test_damage_in_middle_is_found_by_any_statement(tmp_path: Path, statement: str) -> None:
     file = budget_file(tmp_path)
     budget = limiter(tmp_path)
     assert budget.reserve() == 0.0
@@ -106,7 +106,7 @@ def test_damage_in_the_middle_is_found_by_any_statement(tmp_path: Path, statemen
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
 
 
-def test_many_that_find_the_damage_set_it_aside_once(tmp_path: Path) -> None:
+def test_many_that_find_damage_set_it_aside_once(tmp_path: Path) -> None:
     file = budget_file(tmp_path)
     budgets = [limiter(tmp_path, str(n)) for n in range(8)]
     with file.open("r+b") as handle:
@@ -177,7 +177,7 @@ def test_a_budget_of_version_0_1_goes_on(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.damaged-*"))
 
 
-def test_a_log_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
+def test_log_of_older_version_is_taken_over(tmp_path: Path) -> None:
     file, killed = budget_file(tmp_path), budget_file(tmp_path / "killed")
     whole(file, rows=0)
     killed.parent.mkdir()

@@ -83,11 +83,11 @@ def test_plain_rows_take_the_short_way() -> None:
 
 
 @pytest.mark.parametrize("row", [{"id": "1"}, {"id": 1, "costCentre": 5}, {"id": 1, "bankAccount": {"iban": 5}}, 5])
-def test_rows_with_something_else_are_decoded_as_they_are(row: Any) -> None:
+def test_unusual_rows_take_general_path(row: Any) -> None:
     assert shape_of("hr.employees").page(json.dumps({"data": [row]}).encode()) == {"data": [row]}
 
 
-def test_what_is_no_plain_type_takes_the_long_way() -> None:
+def test_nested_types_take_general_path() -> None:
     assert builder("hr.employees", identity="hash", hash_key={"env": "KEY"}).shape is None
     assert builder("payroll.shifts").shape is None
 

@@ -33,7 +33,7 @@ def spans(window: Window, first: date, last: date) -> list[tuple[date, date]]:
 
 
 @given(DAYS, st.integers(0, 400), st.integers(0, 3), st.integers(2, 40), st.booleans())
-def test_windows_cover_their_days_and_are_never_too_long(
+def test_windows_cover_all_days_within_limit(
     first: date, length: int, wider: int, longest: int, is_instant: bool
 ) -> None:
     window = Window(start_param="a", end_param="b", wider_days=wider, longest_days=longest, is_instant=is_instant)
@@ -48,7 +48,7 @@ def test_windows_cover_their_days_and_are_never_too_long(
 
 
 @pytest.mark.parametrize(("month", "calls"), [("2026-01", 2), ("2026-02", 1), ("2026-04", 2), ("2024-02", 1)])
-def test_a_month_of_punches_a_day_wider_takes_two_calls_where_31_days_are_not_enough(month: str, calls: int) -> None:
+def test_wider_month_of_punches_may_take_two_calls(month: str, calls: int) -> None:
     window = Window(start_param="from", end_param="to", longest_days=31, is_instant=True)
     params = list(window_params(window, first_day(month), last_day(month)))
     assert len(params) == calls
@@ -117,7 +117,7 @@ def test_who_came_back_is_not_read_once_more() -> None:
     assert once_parents(fan_out, listed, edited)[0].digest != once.digest
 
 
-def test_all_parents_in_one_call_and_none_without_parents() -> None:
+def test_batched_call_has_all_parents() -> None:
     fan_out = FanOut(parent="hr.departments", bind=(("ids", "id"),), missing_statuses=(), batched=True)
     table = Table(domain="x", name="y", doc="Y.", key=("id",), columns=(Column("id", "BIGINT", "Id."),))
     endpoint = Endpoint(
@@ -129,7 +129,7 @@ def test_all_parents_in_one_call_and_none_without_parents() -> None:
     assert calls_of(endpoint, parents=[]) == []
 
 
-def test_the_day_of_a_balance_is_today_or_the_last_day_of_the_account() -> None:
+def test_balance_day_never_exceeds_account_end() -> None:
     fan_out = FanOut(parent="absence.accounts", bind=(("account", "id"),), missing_statuses=(), today=("day", "until"))
     rows = pa.table({"id": [1, 2, 3], "until": pa.array([None, date(2026, 3, 31), date(2027, 1, 1)], pa.date32())})
     found = [parent.path_params["day"] for parent in parents_in(fan_out, rows, date(2026, 11, 24))]
@@ -183,7 +183,7 @@ def test_the_union_of_the_slices_is_the_source(
     lengths=st.lists(st.one_of(st.integers(0, 3), st.sampled_from([99, 100, 250])), max_size=12),
     small=st.integers(0, 600),
 )
-def test_what_many_calls_returned_comes_back_in_its_order(lengths: list[int], small: int) -> None:
+def test_packed_results_keep_their_order(lengths: list[int], small: int) -> None:
     schema = pa.schema([("id", pa.int64()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])
     batches, count = [], 0
     for length in [*lengths, *[1] * small, *lengths]:

@@ -31,7 +31,7 @@ def planday(make: Make) -> Installation:
     return make(people=(5, 5, 5), resources=EVERYTHING)
 
 
-def test_a_month_that_emptied_is_refused_unless_deletions_explain_it(planday: Installation) -> None:
+def test_emptied_month_needs_deletions_to_explain_it(planday: Installation) -> None:
     month = shifted(THIS, -1)
     planday.read_months([month])
     roster = planday.sandbox.portals["oslo"].roster
@@ -45,7 +45,7 @@ def test_a_month_that_emptied_is_refused_unless_deletions_explain_it(planday: In
 
 
 @pytest.mark.slow
-def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(make: Make) -> None:
+def test_changes_outside_window_arrive_with_changes_run(make: Make) -> None:
     """Edits, deletions, moves across months, eight months back: `planday sync` of the feed reads what was touched only."""
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
     start = shifted(THIS, -9)
@@ -91,7 +91,7 @@ def test_what_changed_far_outside_the_window_arrives_with_the_next_changes_run(m
     assert sum(planday.sandbox.requests.values()) == 4
 
 
-def test_marks_outlive_a_failed_run_and_go_when_the_month_is_read(planday: Installation) -> None:
+def test_refresh_request_lasts_until_month_is_read(planday: Installation) -> None:
     old = shifted(THIS, -4)
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
     planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
@@ -132,7 +132,7 @@ def test_unread_months_are_marked_once_without_refused_tables(planday: Installat
     assert mark.endpoints == ("revenue.revenue",)
 
 
-def test_what_failed_in_a_marked_month_is_marked_anew(planday: Installation) -> None:
+def test_failed_month_is_requested_again(planday: Installation) -> None:
     """Shifts were read, payroll was not: later changes runs find no difference, and still the month has to come."""
     old = shifted(THIS, -4)
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
@@ -201,7 +201,7 @@ def test_an_edit_does_not_explain_an_empty_answer(planday: Installation) -> None
     assert {table: planday.bytes_of(table, month=month) for table in before} == before, "all of its tables, or none"
 
 
-def test_moved_and_deleted_rows_are_gone_from_their_month(planday: Installation) -> None:
+def test_moved_and_deleted_rows_leave_their_month(planday: Installation) -> None:
     """Edited rows stay, and what was never there is gone from nowhere."""
     month, next_month = shifted(THIS, -1), shifted(THIS, 1)
     planday.refresh("scheduling.shifts", month=month)

@@ -75,7 +75,7 @@ def test_formats(planday: Installation, hook: Hook, kind: str, where: Any) -> No
     assert "Planday: a test message" in where(body)
 
 
-def test_alert_test_without_a_channel_says_what_to_write(planday: Installation) -> None:
+def test_alert_test_without_channel_says_what_to_write(planday: Installation) -> None:
     done = planday_command(planday, "alert", "--test")
     assert done.returncode == 2
     assert "names no channel" in done.stderr

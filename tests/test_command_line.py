@@ -60,7 +60,7 @@ def test_certificates_that_cannot_be_loaded_are_named(planday: Installation, mon
 
 
 @pytest.mark.parametrize("command", ["check", "tables", "report"])
-def test_commands_that_need_no_dagster_do_not_wait_for_it(planday: Installation, command: str) -> None:
+def test_simple_commands_do_not_load_dagster(planday: Installation, command: str) -> None:
     """It takes a second to load: more than `planday check` waits for Planday."""
     script = """
 import sys
@@ -143,7 +143,7 @@ def test_tables_and_docs_are_current() -> None:
     subprocess.run([PLANDAY, "docs", "--check"], check=True, cwd=Path(__file__).parents[1])
 
 
-def test_a_missing_token_is_told_once_and_no_run_begins(planday: Installation) -> None:
+def test_missing_token_is_reported_once_without_runs(planday: Installation) -> None:
     (planday.folder / "tokens/london.txt").unlink()
     done = planday_command(planday, "sync", "london")
     assert done.returncode == 1

@@ -89,7 +89,7 @@ def test_mistakes(tmp_path: Path, text: str, says: str) -> None:
     assert says in str(caught.value)
 
 
-def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+def test_secret_in_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, "portals:\n  a: {client_id: x, refresh_token: s3cret}\n")
     assert "never the secret itself" in str(caught.value)

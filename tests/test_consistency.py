@@ -119,9 +119,7 @@ def test_what_a_killed_run_wrote_is_published(planday: Installation, ready: dict
     assert planday.publish().slices == 3
 
 
-def test_the_first_publication_waits_for_runs_in_progress_too(
-    planday: Installation, ready: dict[str, pa.Table]
-) -> None:
+def test_first_publication_waits_for_runs_in_progress_too(planday: Installation, ready: dict[str, pa.Table]) -> None:
     planday.config.warehouse.unlink()
     with planday.state.runs.begin() as lease:
         write_run(planday.config, "run 1", ready, TABLES[:1], lease.name)

@@ -111,9 +111,7 @@ class Backfill:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_backfill_survives_daemon_and_web_server_killed_in_the_middle_and_two_daemons(
-    make: Make, postgres: str
-) -> None:
+def test_backfill_survives_kills_and_second_daemon(make: Make, postgres: str) -> None:
     backfill = Backfill(make(people=(3, 3, 3), resources=EVERYTHING), postgres)
     services, planday = backfill.services, backfill.planday
     with closing(duckdb.connect(str(planday.config.warehouse), read_only=True)) as analyst:
@@ -139,7 +137,7 @@ def test_a_backfill_survives_daemon_and_web_server_killed_in_the_middle_and_two_
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_backfill_of_six_runs_at_once_while_a_reader_holds_the_warehouse(make: Make, postgres: str) -> None:
+def test_parallel_backfill_beside_reader_fails_nowhere(make: Make, postgres: str) -> None:
     """No run fails and nothing is tried again, by Dagster, by a step or by the client.
 
     Three requests in ten seconds per portal make runs last longer than their start, so that six are at work at once also on

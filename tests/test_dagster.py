@@ -51,7 +51,7 @@ def test_one_asset_per_table_described_and_partitioned(make: Make) -> None:
     }
 
 
-def test_a_materialization_tells_what_it_did_and_is_published(planday: Installation, instance: DagsterInstance) -> None:
+def test_materialization_has_metadata_and_is_published(planday: Installation, instance: DagsterInstance) -> None:
     result = run(planday, instance, "hr.departments")
     assert result.success
     event = result.asset_materializations_for_node("hr__departments")[0]
@@ -72,9 +72,7 @@ def test_what_a_failed_run_had_written_is_published(planday: Installation, insta
     assert "firstName is number instead of VARCHAR" in failure.step_failure_data.error.message  # type: ignore[union-attr]
 
 
-def test_a_retryable_failure_is_retried_as_the_portal_says_and_a_fatal_one_is_not(
-    planday: Installation, instance: DagsterInstance
-) -> None:
+def test_only_retryable_failures_are_retried(planday: Installation, instance: DagsterInstance) -> None:
     planday.edit_config("step_delay_seconds: 10", "step_delay_seconds: 0")
     planday.sandbox.faults.append(Fault("/departments", lambda *_: Response(status_code=500), times=3))
     result = run(planday, instance, "hr.departments")
@@ -87,7 +85,7 @@ def test_a_retryable_failure_is_retried_as_the_portal_says_and_a_fatal_one_is_no
     assert not [e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"]
 
 
-def test_a_portal_without_a_resource_has_no_partition_of_it(planday: Installation) -> None:
+def test_portal_without_resource_has_no_partition_of_it(planday: Installation) -> None:
     planday.edit_config("  london:", "  london:\n    resources: {exclude: [hr.skills]}")
     definitions = build_definitions(planday.config_path)
     skills = definitions.resolve_asset_graph().get(dg.AssetKey(["hr", "skills"]))
@@ -95,7 +93,7 @@ def test_a_portal_without_a_resource_has_no_partition_of_it(planday: Installatio
     assert list(skills.partitions_def.get_partition_keys()) == ["oslo", "copenhagen"]
 
 
-def test_a_schedule_launches_its_portal_only_and_calls_no_api(planday: Installation, instance: DagsterInstance) -> None:
+def test_schedule_launches_only_its_portal(planday: Installation, instance: DagsterInstance) -> None:
     planday.edit_config("  london:", "  london:\n    resources: {exclude: [hr.skills]}")
     definitions = build_definitions(planday.config_path)
     schedule = definitions.resolve_schedule_def("nightly_oslo")
@@ -114,7 +112,7 @@ def test_a_schedule_launches_its_portal_only_and_calls_no_api(planday: Installat
     assert not planday.sandbox.requests
 
 
-def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance, tmp_path: Path) -> None:
+def test_only_dead_runs_are_ended(instance: DagsterInstance, tmp_path: Path) -> None:
     @dg.job
     def nothing() -> None:
         pass
@@ -145,7 +143,7 @@ def test_a_dead_run_is_ended_and_a_living_one_is_not(instance: DagsterInstance, 
     assert alive == {own, unmarked}
 
 
-def test_the_dead_runs_sensor_is_on_from_the_start(planday: Installation) -> None:
+def test_dead_runs_sensor_is_on_from_start(planday: Installation) -> None:
     sensors = {sensor.name: sensor for sensor in build_definitions(planday.config_path).sensors or []}  # type: ignore[union-attr]
     assert {"dead_runs", "unpublished_slices", "changed_months"} <= sensors.keys()
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())  # type: ignore[union-attr]
@@ -194,7 +192,7 @@ def test_a_month_of_a_portal_is_one_run(make: Make, instance: DagsterInstance) -
     assert asked["oslo /portal/v1.0/info"] == 1
 
 
-def test_runs_started_together_read_what_they_fan_out_over_once(make: Make, instance: DagsterInstance) -> None:
+def test_runs_started_together_share_parents(make: Make, instance: DagsterInstance) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
     for backfill in ("first", "first", "second"):
@@ -236,7 +234,7 @@ def test_a_schedule_reads_the_months_of_its_window(make: Make, instance: Dagster
 
 
 @pytest.mark.parametrize("zone", ["Europe/Helsinki", "Pacific/Kiritimati", "America/Los_Angeles"])
-def test_there_is_a_partition_for_every_month_that_is_due(make: Make, zone: str) -> None:
+def test_every_due_month_has_partition(make: Make, zone: str) -> None:
     """Also in the hours in which a month has begun there and not yet in UTC, or the reverse."""
     planday = make(resources=EVERYTHING)
     planday.edit_config("timezone: Europe/Oslo", f"timezone: {zone}")

@@ -127,7 +127,7 @@ def test_files_of_others_are_named() -> None:
 
 
 @pytest.mark.parametrize("value", ["relative", "/nobody/has/this/folder"])
-def test_a_dagster_home_that_is_no_folder_is_told(
+def test_dagster_home_without_folder_is_refused(
     planday: Installation, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", value)

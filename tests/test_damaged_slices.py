@@ -109,7 +109,7 @@ def test_pages_of_another_slice_are_found(written: tuple[Lake, bytes], tmp_path:
     assert is_found(lake, mixed)
 
 
-def test_file_of_an_earlier_version_has_its_pages_decoded(written: tuple[Lake, bytes]) -> None:
+def test_file_of_earlier_version_has_its_pages_decoded(written: tuple[Lake, bytes]) -> None:
     """It has no checksum: what still decodes cannot be told from what was written."""
     lake, content = written
     metadata = pq.read_schema(pa.BufferReader(content)).metadata
@@ -122,7 +122,7 @@ def test_file_of_an_earlier_version_has_its_pages_decoded(written: tuple[Lake, b
         lake.check(KEY)
 
 
-def test_file_of_a_later_format_is_not_called_damaged(written: tuple[Lake, bytes]) -> None:
+def test_file_of_later_format_is_not_called_damaged(written: tuple[Lake, bytes]) -> None:
     lake, _ = written
     parquet.write(TABLE, lake.path(KEY), b'{"format": 2}')
     with pytest.raises(StorageError, match="upgrade") as caught:
@@ -153,7 +153,7 @@ for look in (lambda: Lake(lake, state).provenance(key), lambda: Lake(lake, state
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another account")
-def test_good_file_of_another_account_is_not_called_damaged() -> None:
+def test_unreadable_file_is_not_called_damaged() -> None:
     """One run as root leaves files that the service account may not read."""
     import tempfile
 
@@ -269,7 +269,7 @@ def test_rebuild_gives_a_damaged_history_up(planday: Installation) -> None:
     assert planday.query("SELECT count(*) FROM hr.departments_history") == [(2,)]
 
 
-def test_guard_measures_a_damaged_slice_by_what_was_published(planday: Installation) -> None:
+def test_guard_measures_damaged_slice_by_what_was_published(planday: Installation) -> None:
     planday.refresh("hr.employees")
     planday.publish()
     cut(planday.lake.path(SliceKey.of("hr.employees", "oslo")))
@@ -278,7 +278,7 @@ def test_guard_measures_a_damaged_slice_by_what_was_published(planday: Installat
         planday.refresh("hr.employees")
 
 
-def test_unreadable_part_of_the_lake_keeps_nobody_else_waiting(planday: Installation) -> None:
+def test_unreadable_part_of_lake_keeps_nobody_else_waiting(planday: Installation) -> None:
     """A folder where a file should be: the system refuses to read it."""
     planday.refresh("hr.departments")
     planday.refresh("hr.departments", "london")
@@ -290,7 +290,7 @@ def test_unreadable_part_of_the_lake_keeps_nobody_else_waiting(planday: Installa
     assert planday.query("SELECT DISTINCT portal FROM hr.departments") == [("london",)]
 
 
-def test_damaged_slice_is_an_incident_and_status_goes_on(planday: Installation) -> None:
+def test_damaged_slice_is_incident_and_status_goes_on(planday: Installation) -> None:
     """Also where no publication has checked it since."""
     planday.refresh("hr.departments")
     planday.refresh("hr.skills")

@@ -18,7 +18,7 @@ def enter(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([DEPLOY / "entrypoint.sh", *command], env=env, capture_output=True, text=True, check=False)
 
 
-def test_an_empty_volume_gets_what_is_missing_and_what_is_there_stays(tmp_path: Path) -> None:
+def test_empty_volume_gets_missing_settings_only(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text("mine")
     done = enter(tmp_path, "echo", "two  words")
     assert (done.returncode, done.stdout) == (0, "two  words\n"), done.stderr

@@ -24,7 +24,7 @@ def left(db: Db, table: str) -> list[tuple[str, str, int]]:
     return db.execute(f"SELECT portal, month, {key} FROM {table} ORDER BY ALL").fetchall()
 
 
-def test_the_later_read_keeps_the_row_and_its_children(db: Db) -> None:
+def test_later_read_keeps_row_and_its_children(db: Db) -> None:
     put_paid(db, "oslo", "2025-08", 1, "02")
     put_paid(db, "oslo", "2025-09", 1, "01")
     put_paid(db, "oslo", "2025-08", 2, "01")

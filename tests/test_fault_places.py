@@ -36,9 +36,7 @@ from tests.support.installation import EVERYTHING, Installation, Make
         ),
     ],
 )
-def test_a_wrong_value_inside_another_is_told_with_its_path(
-    make: Make, table: str, member: str, value: Any, says: str
-) -> None:
+def test_nested_wrong_value_is_reported_with_path(make: Make, table: str, member: str, value: Any, says: str) -> None:
     planday = make(people=(3, 3, 3), resources=EVERYTHING)
     endpoint = CATALOGUE.endpoint_of(table)
     number = 0
@@ -57,7 +55,7 @@ def test_a_wrong_value_inside_another_is_told_with_its_path(
     assert "secret" not in str(failed.value)
 
 
-def test_a_row_of_a_later_page_is_told_with_its_place(planday: Installation) -> None:
+def test_row_of_later_page_is_reported_with_place(planday: Installation) -> None:
     """Pages repeat a row, so that places are not those of the answer."""
     planday.sandbox.page_size = 3
     rows = planday.sandbox.portals["oslo"].departments

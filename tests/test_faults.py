@@ -47,7 +47,7 @@ from tests.support.installation import FAST, Installation, Make
 
 
 @pytest.mark.parametrize("respond", [html, truncated, server_error, too_many_with_headers, short_body])
-def test_a_passing_fault_is_retried_and_the_slice_is_complete(planday: Installation, respond: Any) -> None:
+def test_passing_fault_is_retried_and_slice_is_complete(planday: Installation, respond: Any) -> None:
     planday.sandbox.faults.append(Fault(DEPARTMENTS, respond, times=2))
     (report,) = planday.refresh("hr.departments")
     assert report.counters.retries == 2
@@ -73,7 +73,7 @@ def test_a_lasting_fault_keeps_what_was_there(planday: Installation, respond: An
     assert error.retryable
 
 
-def test_429_without_headers_closes_the_gate_and_is_survived(planday: Installation) -> None:
+def test_429_without_headers_closes_gate_and_is_survived(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.sandbox.faults.append(Fault(DEPARTMENTS, too_many_without_headers, times=1))
     (report,) = planday.refresh("hr.departments")
@@ -96,7 +96,7 @@ def test_wrong_refresh_token(planday: Installation) -> None:
 
 
 @pytest.mark.parametrize("status", [302, 403, 404])
-def test_something_that_is_no_identity_server_says_nothing_about_the_token(planday: Installation, status: int) -> None:
+def test_other_server_says_nothing_about_token(planday: Installation, status: int) -> None:
     """A proxy, a firewall: nobody is told to authorize again."""
     planday.refresh("hr.departments")
     planday.sandbox.faults.append(Fault("/connect/token", lambda *_: Response(status_code=status), times=None))
@@ -105,7 +105,7 @@ def test_something_that_is_no_identity_server_says_nothing_about_the_token(pland
     assert "check identity_url" in text
 
 
-def test_a_token_that_rotates_while_the_portal_is_authorized_anew(tmp_path: Path) -> None:
+def test_token_rotates_during_new_authorization(tmp_path: Path) -> None:
     configured = ["old"]
     store = RefreshTokenStore(tmp_path, "oslo", lambda: configured[0])
     with store.lock():
@@ -183,7 +183,7 @@ def test_a_list_longer_than_a_page(make: Make) -> None:
 
 
 @pytest.mark.parametrize("missing", ["paging", "total"])
-def test_missing_paging_or_total_reads_on_to_an_empty_page(make: Make, missing: str) -> None:
+def test_without_total_pages_are_read_until_empty(make: Make, missing: str) -> None:
     planday = make(people=(120, 3, 3))
 
     def without(_: Request, __: int, document: Any) -> Response:
@@ -209,7 +209,7 @@ def test_a_total_that_never_agrees(make: Make) -> None:
     assert "was read 4 times and never completely" in text
 
 
-def test_a_row_inserted_between_pages_is_there_after_a_reread(make: Make) -> None:
+def test_row_inserted_between_pages_is_there_after_reread(make: Make) -> None:
     planday = make(people=(120, 3, 3))
     portal = planday.sandbox.portals["oslo"]
 
@@ -221,7 +221,7 @@ def test_a_row_inserted_between_pages_is_there_after_a_reread(make: Make) -> Non
     assert (report.rows, report.rereads) == (121, 1)
 
 
-def test_a_row_deleted_behind_the_reader_while_another_is_added(make: Make) -> None:
+def test_row_deleted_behind_reader_while_another_is_added(make: Make) -> None:
     """Every figure agrees, and a row would be missing: only the repeated row between pages tells."""
     planday = make(people=(120, 3, 3))
     portal = planday.sandbox.portals["oslo"]
@@ -243,7 +243,7 @@ def test_duplicate_keys(planday: Installation) -> None:
     assert "rows have" in refused(planday, IncompleteReadError)
 
 
-def test_an_unknown_member_is_named_and_its_value_dropped(planday: Installation) -> None:
+def test_unknown_member_is_named_and_its_value_dropped(planday: Installation) -> None:
     planday.sandbox.portals["oslo"].departments[0]["costCentre"] = "secret-cc"
     (report,) = planday.refresh("hr.departments")
     extra = [row["_extra"] for row in planday.rows("hr.departments") if row["_extra"]]
@@ -252,14 +252,14 @@ def test_an_unknown_member_is_named_and_its_value_dropped(planday: Installation)
     assert b"secret-cc" not in planday.bytes_of("hr.departments")
 
 
-def test_an_unknown_member_is_kept_where_the_policy_keeps_it(planday: Installation) -> None:
+def test_unknown_member_is_kept_where_policy_keeps_it(planday: Installation) -> None:
     planday.edit_config("defaults:", "privacy: {unknown: keep}\ndefaults:")
     planday.sandbox.portals["oslo"].departments[0]["costCentre"] = "cc"
     planday.refresh("hr.departments")
     assert [row["_extra"] for row in planday.rows("hr.departments") if row["_extra"]] == ['{"costCentre":"cc"}']
 
 
-def test_a_documented_member_that_changes_type_is_fatal_for_its_table(planday: Installation) -> None:
+def test_changed_type_is_fatal_for_its_table(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.sandbox.portals["oslo"].departments[0]["number"] = 17
     text = refused(planday, UnexpectedShapeError)
@@ -286,7 +286,7 @@ def test_rows_without_their_key_are_refused(planday: Installation) -> None:
     assert "1 rows lack id" in refused(planday, UnexpectedShapeError)
 
 
-def test_zero_rows_are_typed_and_a_snapshot_that_empties_is_refused(make: Make) -> None:
+def test_empty_snapshot_is_typed_or_refused(make: Make) -> None:
     planday = make()
     portal = planday.sandbox.portals["oslo"]
     employees, portal.employees = portal.employees, []
@@ -323,7 +323,7 @@ def test_the_budget_is_kept_at_scaled_limits(make: Make) -> None:
     assert len(planday.rows("hr.employee_details")) == 60
 
 
-def test_when_the_server_allows_less_than_it_says_nothing_is_sent_before_the_reset(make: Make) -> None:
+def test_nothing_is_sent_before_reset(make: Make) -> None:
     planday = make(people=(30, 5, 5), limits=Limits(((4, 1.0),), FAST, with_headers=True))
     details, _ = planday.refresh("hr.employee_details")
     assert details.rows == 30

@@ -107,7 +107,7 @@ def test_history_is_merged_and_never_shrinks(planday: Installation) -> None:
     assert len(planday.rows("hr.employee_history")) == before + 2
 
 
-def test_history_of_somebody_who_was_away_is_read_whole_when_they_return(planday: Installation) -> None:
+def test_returning_employee_gets_whole_history(planday: Installation) -> None:
     """What changed while a person was off the list is older than the last read, and must not be missed."""
     portal = planday.sandbox.portals["oslo"]
     planday.refresh("hr.employee_history")
@@ -120,7 +120,7 @@ def test_history_of_somebody_who_was_away_is_read_whole_when_they_return(planday
     assert datetime(2024, 5, 1) in stamps  # noqa: DTZ001 - the API gives no zone
 
 
-def test_the_deleted_feed_is_inclusive_overlaps_and_never_shrinks(planday: Installation) -> None:
+def test_deleted_feed_is_inclusive_overlaps_and_never_shrinks(planday: Installation) -> None:
     roster = planday.sandbox.portals["oslo"].roster
     planday.refresh("scheduling.deleted_shifts")
     before = {row["id"] for row in planday.rows("scheduling.deleted_shifts")}
@@ -149,7 +149,7 @@ def test_what_a_feed_sends_again_replaces_the_row(planday: Installation) -> None
     assert (by[first], by[second]) == (4242, 1000)
 
 
-def test_no_feed_loses_a_row_when_everything_is_read_or_less_is_allowed(planday: Installation) -> None:
+def test_feeds_never_lose_rows(planday: Installation) -> None:
     planday.edit_config("defaults:", "privacy: {free_text: keep}\ndefaults:")
     roster = planday.sandbox.portals["oslo"].roster
     roster.deleted[0]["comment"] = "Anna has the key"

@@ -85,7 +85,7 @@ def test_log_of_a_killed_program_is_set_aside(
 
 
 @pytest.mark.processes
-def test_log_without_a_file_is_not_replayed_on_the_first_publication(published: Installation) -> None:
+def test_stray_log_is_not_replayed_at_first(published: Installation) -> None:
     killed_after(published.config.warehouse, RENAME)
     published.config.warehouse.unlink()
     published.publish()
@@ -114,7 +114,7 @@ def test_every_kind_of_log_is_set_aside(published: Installation) -> None:
 
 
 @pytest.mark.processes
-def test_log_of_a_killed_program_is_gone_after_a_look(published: Installation) -> None:
+def test_log_of_killed_program_is_gone_after_look(published: Installation) -> None:
     """Readers need not wait for the next publication."""
     killed_after(published.config.warehouse, RENAME)
     assert names(published) == {"edited"}
@@ -153,7 +153,7 @@ def test_opening_for_writing_alone_is_no_edit(published: Installation) -> None:
     assert (done.is_rebuild, done.notices, aside(published)) == (False, (), [])
 
 
-def test_a_warehouse_from_an_older_backup_is_written_again(published: Installation) -> None:
+def test_warehouse_from_older_backup_is_written_again(published: Installation) -> None:
     older = published.folder / "backup"
     shutil.copy2(published.config.warehouse, older)
     published.refresh("hr.skills")
@@ -164,7 +164,7 @@ def test_a_warehouse_from_an_older_backup_is_written_again(published: Installati
     assert published.query("SELECT count(*) > 0 FROM hr.skills") == [(True,)]
 
 
-def test_without_a_record_the_file_is_written_again_once(published: Installation) -> None:
+def test_without_record_file_is_written_again_once(published: Installation) -> None:
     (published.state.folder / "publication.json").unlink()
     assert published.publish().is_rebuild
     assert not published.publish().is_rebuild
@@ -184,7 +184,7 @@ def test_publishing_works_while_a_program_holds_the_file(published: Installation
         assert names(published) == real_names(published)
 
 
-def test_edits_of_a_program_that_goes_on_never_last(published: Installation) -> None:
+def test_edits_of_program_that_goes_on_never_last(published: Installation) -> None:
     """It has the previous file open, and its log gets the name that belongs to the new one."""
     with foreign(published.config.warehouse) as program:
         program.run(RENAME)
@@ -223,7 +223,7 @@ def test_link_is_kept_and_its_share_renewed(published: Installation) -> None:
 
 @pytest.mark.processes
 @pytest.mark.parametrize("beside", ["link", "target"])
-def test_log_beside_a_link_or_its_target_is_set_aside(published: Installation, beside: str) -> None:
+def test_log_beside_link_is_set_aside(published: Installation, beside: str) -> None:
     """DuckDB 2.0 writes it beside the target, earlier versions beside the link."""
     share = published.folder / "share"
     share.mkdir()

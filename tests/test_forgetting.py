@@ -190,7 +190,7 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
 
 
 @pytest.mark.processes
-def test_a_name_inside_another_s_name_is_left_alone(planday: Installation) -> None:
+def test_name_inside_another_s_name_is_left_alone(planday: Installation) -> None:
     """Anders goes; Andersen, Anders Nielsen's supervisor record and what is said of him stay."""
     portal = planday.sandbox.portals["oslo"]
     person, other = portal.employees[0]["id"], portal.employees[1]["id"]
@@ -216,7 +216,7 @@ def test_a_name_inside_another_s_name_is_left_alone(planday: Installation) -> No
     assert again.returncode == 0, again.stdout
 
 
-def test_who_is_forgotten_while_a_run_is_under_way_is_not_brought_back(planday: Installation) -> None:
+def test_running_read_brings_nobody_back(planday: Installation) -> None:
     """The answer was read before the list was written, and the slice is written after it."""
     from planday_io.lake.forgotten import ForgottenPeople
 

@@ -69,7 +69,7 @@ def test_what_is_no_refresh_token_replaces_none(told: Any) -> None:
 
 @pytest.mark.parametrize("code", ["invalid_grant", "invalid_client", "unauthorized_client", "access_denied"])
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
-def test_an_oauth_error_is_a_refusal_whatever_its_status(code: str, status: int) -> None:
+def test_oauth_error_is_refusal_whatever_its_status(code: str, status: int) -> None:
     with pytest.raises(TokenRejectedError, match=f"{status} {code}"):
         answered(json.dumps({"error": code, "error_description": "the token hunter2"}).encode(), status)
 
@@ -97,7 +97,7 @@ def test_an_oauth_error_is_a_refusal_whatever_its_status(code: str, status: int)
         ("[" * 100_000, None),
     ],
 )
-def test_a_lifetime_is_always_one_that_can_be_true(told: str, seconds: float | None) -> None:
+def test_lifetime_is_always_one_that_can_be_true(told: str, seconds: float | None) -> None:
     body = f'{{"access_token": "abc", "expires_in": {told}}}'.encode()
     if seconds is None:
         with pytest.raises(TransientApiError):
@@ -206,7 +206,7 @@ def test_a_list_of_scopes_takes_no_column_away(make: Make, told: Any) -> None:
     assert report.warnings == ()
 
 
-def test_a_scope_that_is_listed_and_refused_is_reported(make: Make) -> None:
+def test_scope_that_is_listed_and_refused_is_reported(make: Make) -> None:
     planday = make()
     told_scopes(planday, "employee:read ssn:read unheard:of SSN:READ", {"birthdate:read", "bankaccount:read"})
     (report,) = planday.refresh("hr.employees")
@@ -217,7 +217,7 @@ def test_a_scope_that_is_listed_and_refused_is_reported(make: Make) -> None:
     )
 
 
-def test_a_page_in_the_way_takes_no_column_away(make: Make) -> None:
+def test_page_in_way_takes_no_column_away(make: Make) -> None:
     planday = make()
     told_scopes(planday, "employee:read ssn:read", {"ssn:read", "birthdate:read", "bankaccount:read"})
     planday.refresh("hr.employees")
@@ -248,7 +248,7 @@ def test_a_member_that_comes_for_nobody_is_reported(make: Make) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])
-def test_a_login_page_in_the_way_is_tried_again(planday: Installation, status: int) -> None:
+def test_login_page_in_way_is_tried_again(planday: Installation, status: int) -> None:
     planday.refresh("hr.departments")
     page = Response(b"<html>Log in to the guest network</html>", status, media_type="text/html")
     planday.sandbox.faults.append(Fault("/connect/token", lambda *_: page, times=2))
@@ -257,7 +257,7 @@ def test_a_login_page_in_the_way_is_tried_again(planday: Installation, status: i
     assert "the answer is text/html, which an identity server does not send" in refused(planday, TransientApiError)
 
 
-def test_a_page_in_the_way_of_a_revocation_removes_nothing(planday: Installation) -> None:
+def test_page_in_way_of_revocation_removes_nothing(planday: Installation) -> None:
     token = planday.folder / "tokens/oslo.txt"
     page = Response(b"<html>Log in to the guest network</html>", media_type="text/html")
     planday.sandbox.faults.append(Fault("/connect/", lambda *_: page, times=None))

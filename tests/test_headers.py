@@ -219,7 +219,7 @@ def test_a_wait_is_a_line_of_the_display() -> None:
         assert "portal 'oslo' waits 42 s" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_clock_that_is_set_back_opens_the_gate(tmp_path: Path) -> None:
+def test_clock_that_is_set_back_opens_gate(tmp_path: Path) -> None:
     clock = Clock()
     budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.pause(33.0)

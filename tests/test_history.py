@@ -59,7 +59,7 @@ class Model:
         return sorted((number, *version) for number, log in self.versions.items() for version in log)
 
 
-def test_a_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installation) -> None:
+def test_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installation) -> None:
     """Thirty nights: some missed, some twice, one late, one killed between slice and history."""
     portal, chance, model = planday.sandbox.portals["oslo"], random.Random(4), Model()
     gone: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -204,7 +204,7 @@ def test_a_policy_that_changes_makes_no_versions(planday: Installation) -> None:
     assert not any(row["email"] or row["first_name"] for row in rows)
 
 
-def test_a_class_that_is_hashed_from_now_on_makes_no_versions_and_is_read_again(planday: Installation) -> None:
+def test_newly_hashed_class_makes_no_versions(planday: Installation) -> None:
     """Also where the publication took the values out of the lake before the next read."""
     for name in ("hr.employees", "hr.employee_details"):
         read(planday, name, FIRST)
@@ -220,7 +220,7 @@ def test_a_class_that_is_hashed_from_now_on_makes_no_versions_and_is_read_again(
         assert {(row["valid_from"], row["is_current"]) for row in rows} == {(FIRST, True)}
 
 
-def test_a_note_that_is_being_written_is_nobody_s_leftover(planday: Installation) -> None:
+def test_note_being_written_is_not_swept(planday: Installation) -> None:
     """Another run is about to say that its history will follow while this one publishes."""
     planday.refresh("hr.departments")
     folder = planday.state.folder / "history"
@@ -276,7 +276,7 @@ def test_the_roster_as_it_was(make: Make) -> None:
 
 
 @pytest.mark.processes
-def test_every_snapshot_has_a_history_that_agrees_with_it(make: Make) -> None:
+def test_every_snapshot_has_history_that_agrees_with_it(make: Make) -> None:
     planday = make(people=(5, 5, 5), resources=EVERYTHING)
     for endpoint in CATALOGUE.endpoints:
         if endpoint.grid == "portal" and endpoint.is_snapshot:

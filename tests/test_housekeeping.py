@@ -46,7 +46,7 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
     assert "stale tables. Stale: london portal.portals" in late.stdout.splitlines()[-1]
 
 
-def test_old_runs_go_and_those_that_wrote_what_is_shown_stay(
+def test_runs_behind_shown_data_are_kept(
     planday: Installation,
     instance: DagsterInstance,
 ) -> None:

@@ -109,7 +109,7 @@ def bomb(size: int, layers: int = 1) -> bytes:
     ],
     ids=["body", "stream", "gzip bomb", "deflate bomb", "stated length"],
 )
-def test_an_answer_that_is_too_large_names_the_key(planday: Installation, respond: Any) -> None:
+def test_answer_that_is_too_large_names_key(planday: Installation, respond: Any) -> None:
     planday.refresh("hr.departments")
     planday.edit_config("identity_url", "answer_mib: 1, identity_url")
     fault = Fault(DEPARTMENTS, respond, times=1)
@@ -198,7 +198,7 @@ def test_json_in_any_known_charset_is_read(planday: Installation, encoding: str,
     ],
     ids=["nested", "exponent", "digits", "binary", "empty", "NaN", "two", "no gzip", "cut gzip", "brotli"],
 )
-def test_bytes_that_are_no_answer_are_a_typed_error(
+def test_bytes_that_are_no_answer_are_typed_error(
     planday: Installation, body: bytes, headers: dict[str, str], error: type[PlandayError], says: str
 ) -> None:
     planday.refresh("hr.departments")
@@ -234,7 +234,7 @@ def test_a_total_beyond_measure_allocates_nothing(planday: Installation, total: 
     assert "planday.list_rows" in found.tables["hr.employees"].error
 
 
-def test_a_total_that_is_far_too_high_ends_with_the_rows() -> None:
+def test_excessive_total_ends_with_rows() -> None:
     asked: list[int] = []
 
     def fetch(offset: int) -> Page:
@@ -287,7 +287,7 @@ def test_a_list_within_its_limit_is_read_whole(length: int, size: int, most: int
         assert rows(read(fetch, limit=ListLimit(most))) == data
 
 
-def test_what_was_there_before_says_how_long_a_list_may_be(planday: Installation) -> None:
+def test_previous_rows_set_limit_of_list(planday: Installation) -> None:
     planday.edit_config("identity_url", "list_rows: 3, list_growth: 2, identity_url")
     (report,) = planday.refresh("hr.employees")
     assert report.rows == 6, "twice list_rows, because it was never read"
@@ -302,7 +302,7 @@ def test_what_was_there_before_says_how_long_a_list_may_be(planday: Installation
     assert planday.refresh("hr.employees")[0].rows == 25
 
 
-def test_the_identity_server_is_held_to_the_same_limits(planday: Installation) -> None:
+def test_identity_server_is_held_to_same_limits(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.edit_config("identity_url", "answer_mib: 1, identity_url")
     respond = lambda *_: Response(bomb(2**24), headers={"content-encoding": "gzip"})  # noqa: E731

@@ -63,7 +63,7 @@ def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstanc
     ]
 
 
-def test_a_location_that_knows_nothing_of_it_says_reload(make: Make, instance: DagsterInstance) -> None:
+def test_location_that_knows_nothing_of_it_says_reload(make: Make, instance: DagsterInstance) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
     definitions = build_definitions(planday.config_path)
     (sensor,) = [one for one in definitions.sensors or [] if one.name == "changed_months"]

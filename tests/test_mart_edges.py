@@ -52,7 +52,7 @@ def test_several_punches_of_one_shift_add_up(db: Db) -> None:
     ]
 
 
-def test_a_salary_of_zero_with_a_rate_is_pay(db: Db) -> None:
+def test_salary_of_zero_with_rate_is_pay(db: Db) -> None:
     shifts(db, {}, {}, {})
     pay = (
         {"id": 1, "salary": 0, "wage_rate": 150},
@@ -102,7 +102,7 @@ def test_labour_in_percent_of_revenue(db: Db, turnover: int, percent: float | No
     assert found(db, "labour_daily", "labour_cost, revenue, labour_cost_percent") == [(100, turnover, percent)]
 
 
-def test_costs_of_one_day_in_one_department_add_up(db: Db) -> None:
+def test_costs_of_day_and_department_add_up(db: Db) -> None:
     where = {"date": "2025-09-08", "month": "2025-09"}
     put_all(db, "payroll.shifts", {"id": 1, "salary": 100}, {"id": 2, "salary": D("0.25")}, **where)
     put_all(db, "payroll.supplements", {"ordinal": 1, "salary": -20}, {"ordinal": 2, "salary": 5}, **where)
@@ -139,7 +139,7 @@ def test_what_was_given_back_is_not_taken(db: Db) -> None:
 
 
 @pytest.mark.parametrize(("length", "days"), [(200, 200), (367, 367), (368, 0)])
-def test_absence_of_up_to_a_year_is_taken_at_its_word(db: Db, length: int, days: int) -> None:
+def test_absence_up_to_one_year_counts_fully(db: Db, length: int, days: int) -> None:
     """Longer is open: of that the days from the first month read on count."""
     begin = date(2020, 1, 1)
     put(db, "sync.slices", table_name="scheduling.shifts", portal="oslo", month="2025-09")

@@ -150,7 +150,7 @@ def test_absence_of_another_status_is_none(db: duckdb.DuckDBPyConnection, status
     assert found(db, "absence_days", "*") == []
 
 
-def test_a_part_of_a_day_is_no_whole_day(db: duckdb.DuckDBPyConnection) -> None:
+def test_part_of_day_is_no_whole_day(db: duckdb.DuckDBPyConnection) -> None:
     put(db, "absence.absence_records", portal="oslo", id=1, employee_id=BO, status="Approved")
     entry = {"absence_record_id": 1, "date": "2025-09-10", "time_start": "10:00"}
     put(db, "absence.absence_record_registrations", portal="oslo", ordinal=1, **entry)
@@ -197,7 +197,7 @@ def test_planned_costs_of_a_day(rows: duckdb.DuckDBPyConnection) -> None:
     ]
 
 
-def test_cost_of_a_shift_that_moved_counts_in_its_month(rows: duckdb.DuckDBPyConnection) -> None:
+def test_cost_of_moved_shift_counts_once(rows: duckdb.DuckDBPyConnection) -> None:
     """The month that the shift left is not read again yet, and still has its cost."""
     cost = {"month": "2025-08", "ordinal": 1, "department_id": KITCHEN, "date": "2025-08-08"}
     put(rows, "scheduling.time_and_costs", portal="oslo", shift_id=100, duration="0:07:00", cost=1400, **cost)

@@ -111,7 +111,7 @@ def test_sensitive_members_are_not_even_asked_for(planday: Installation) -> None
     assert not [query for query in planday.sandbox.queries if "special" in query]
 
 
-def test_the_old_file_is_gone_and_nothing_is_beside_it(planday: Installation) -> None:
+def test_old_file_leaves_nothing_beside_it(planday: Installation) -> None:
     set_policy(planday)
     read(planday)
     before = planday.config.warehouse.stat().st_ino

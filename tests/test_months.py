@@ -75,7 +75,7 @@ def test_reading_twice_changes_nothing(planday: Installation) -> None:
     assert planday.content() == before
 
 
-def test_a_month_read_again_after_edits_equals_a_fresh_load(planday: Installation) -> None:
+def test_month_read_again_after_edits_equals_fresh_load(planday: Installation) -> None:
     month = shifted(THIS, -1)
     planday.read_months([month])
     roster, punches = planday.sandbox.portals["oslo"].roster, planday.sandbox.portals["oslo"].roster.punches
@@ -95,7 +95,7 @@ def test_a_month_read_again_after_edits_equals_a_fresh_load(planday: Installatio
     assert planday.content() == fresh.content()
 
 
-def test_breaks_are_asked_for_new_changed_and_open_punches_only(planday: Installation) -> None:
+def test_breaks_are_requested_for_changed_punches_only(planday: Installation) -> None:
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     month = month_of(yesterday)
     planday.refresh("punchclock.punch_clock_breaks", month=month)
@@ -119,7 +119,7 @@ def test_breaks_are_asked_for_new_changed_and_open_punches_only(planday: Install
     }
 
 
-def test_history_of_shifts_is_read_for_changed_ones_and_never_shrinks(planday: Installation) -> None:
+def test_shift_history_grows_with_changed_shifts(planday: Installation) -> None:
     month = shifted(THIS, -1)
     planday.refresh("scheduling.shift_history", month=month)
     roster = planday.sandbox.portals["oslo"].roster
@@ -206,7 +206,7 @@ def test_rows_without_a_whole_key_are_nobodys_double(planday: Installation) -> N
     assert planday.query("SELECT sum(elsewhere) FROM sync.slices") == [(0,)]
 
 
-def test_a_changed_type_does_not_bring_a_moved_shift_back(planday: Installation) -> None:
+def test_changed_type_does_not_bring_moved_shift_back(planday: Installation) -> None:
     old, new = shifted(THIS, -3), shifted(THIS, -2)
     planday.read_months([old, new])
     roster = planday.sandbox.portals["oslo"].roster
@@ -252,7 +252,7 @@ def test_months_that_cannot_be_read(planday: Installation, months: str, says: st
 
 
 @pytest.mark.slow
-def test_a_backfill_asks_nothing_twice_and_every_slice_is_complete(make: Make) -> None:
+def test_backfill_requests_nothing_twice(make: Make) -> None:
     """Some months of three portals by `planday sync --months`; two years by `make backfill`."""
     count = int(os.environ.get("PLANDAY_MONTHS", "4"))
     planday = make(people=(3, 3, 3), resources=EVERYTHING)

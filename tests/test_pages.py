@@ -21,7 +21,7 @@ def test_every_list_is_read_whole_and_in_order(length: int, size: int, has_total
 
 
 @given(data=st.lists(st.integers(0, 3), max_size=40), size=st.integers(2, 9), has_total=st.booleans())
-def test_equal_rows_are_all_read_or_the_read_fails(data: list[int], size: int, has_total: bool) -> None:
+def test_equal_rows_are_all_read_or_read_fails(data: list[int], size: int, has_total: bool) -> None:
     """Where rows have no id, an equal one is another one."""
 
     def fetch(offset: int) -> Page:
@@ -61,7 +61,7 @@ def test_a_server_that_ignores_the_offset(length: int) -> None:
 
 
 @given(length=st.integers(21, 60), size=st.integers(2, 10))
-def test_a_server_that_repeats_its_first_page_is_found_out(length: int, size: int) -> None:
+def test_repeated_first_page_is_detected(length: int, size: int) -> None:
     data = list(range(length))
     with pytest.raises(IncompleteReadError):
         read(lambda _: Page(data[:size], length))
@@ -73,9 +73,7 @@ def test_a_server_that_repeats_its_first_page_is_found_out(length: int, size: in
     edits=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 49)), max_size=6),
     has_total=st.booleans(),
 )
-def test_a_list_that_changes_while_it_is_read_loses_nothing(
-    length: int, size: int, edits: list[tuple[int, int]], *, has_total: bool
-) -> None:
+def test_changing_list_loses_no_row(length: int, size: int, edits: list[tuple[int, int]], *, has_total: bool) -> None:
     """At some calls a row is deleted and another added. The result is the list as it is once it rests, or an error."""
     data = list(range(length))
     calls = 0
@@ -102,7 +100,7 @@ def test_a_list_that_changes_while_it_is_read_loses_nothing(
     assert len(rows(result)) == len(set(rows(result)))
 
 
-def test_a_last_page_that_does_not_confirm_the_total() -> None:
+def test_last_page_that_does_not_confirm_total() -> None:
     data = list(range(25))
     result = read(lambda offset: Page(data[offset : offset + 10], 25 if offset == 0 else None))
     assert (rows(result), result.verdict) == (data, "exhausted")
@@ -140,7 +138,7 @@ def test_a_total_that_changed_once_is_read_again() -> None:
     assert (rows(result), result.total, result.rereads) == (data, 25, 1)
 
 
-def test_order_that_changes_with_every_call_is_refused_or_proved() -> None:
+def test_unstable_order_is_refused_or_proved() -> None:
     """Reversed on every second call: no two pages fit, and reads agree only by luck. Never a wrong result."""
     data = list(range(30))
     calls = 0

@@ -84,7 +84,7 @@ def test_who_left_is_asked_for_once(planday: Installation, table: str) -> None:
 
 @each
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_refusal_is_remembered_and_keeps_what_was_read(planday: Installation, table: str, status: int) -> None:
+def test_refusal_is_remembered_and_keeps_what_was_read(planday: Installation, table: str, status: int) -> None:
     portal = planday.sandbox.portals["oslo"]
     left, active = ids(portal.deactivated), ids(portal.employees)
     for number in left if status == 404 else ():
@@ -155,7 +155,7 @@ def test_who_is_in_neither_list_stays(planday: Installation, table: str, full: b
         assert held(planday, table) == set(before[TABLES[table][1]].to_pylist())
 
 
-def test_custom_fields_of_who_is_in_neither_list_stay(planday: Installation) -> None:
+def test_custom_fields_outside_both_lists_stay(planday: Installation) -> None:
     planday.refresh("hr.employee_details")
     before = {(row["employee_id"], row["field"]) for row in planday.rows("hr.employee_custom_fields")}
     leaver = min(before)[0]
@@ -214,7 +214,7 @@ def test_who_comes_back_is_read_again(planday: Installation) -> None:
     assert found == ["Back again"]
 
 
-def test_people_who_left_are_left_out_where_their_table_is(make: Make) -> None:
+def test_people_who_left_follow_their_table(make: Make) -> None:
     planday = installation(make, "resources: {exclude: [hr.deactivated_employees]}")
     answers(planday, left=True)
     for table in TABLES:
@@ -223,7 +223,7 @@ def test_people_who_left_are_left_out_where_their_table_is(make: Make) -> None:
     assert not planday.sandbox.requests["oslo /hr/v1.0/employees/deactivated"]
 
 
-def test_a_forgotten_person_who_left_is_not_asked_for(planday: Installation) -> None:
+def test_forgotten_person_who_left_is_not_asked_for(planday: Installation) -> None:
     answers(planday, left=True)
     for table in (*TABLES, "hr.deactivated_employees"):
         planday.refresh(table)

@@ -23,7 +23,7 @@ def places(folder: Path, secret: str) -> list[str]:
 
 
 @pytest.mark.processes
-def test_secrets_and_contact_data_after_a_day_of_work(make: Make) -> None:
+def test_secrets_and_contact_data_after_day_of_work(make: Make) -> None:
     planday = make(rotates=True)
     for _ in range(2):
         done = planday_command(planday, "sync", "oslo", "--resources", "portal,hr,hr.employee_history")
@@ -120,7 +120,7 @@ def test_sensitive_members_need_policy_and_scope(make: Make) -> None:
     assert row["bank_account_account_number"] is None
 
 
-def test_a_new_configured_token_wins_over_a_rotated_one(make: Make) -> None:
+def test_new_configured_token_wins_over_rotated_one(make: Make) -> None:
     planday = make(rotates=True)
     planday.refresh("hr.departments")
     app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)

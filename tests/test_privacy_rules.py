@@ -108,7 +108,7 @@ def test_rows_about_a_forgotten_person_go() -> None:
     assert PEOPLE.applied(rows, CATALOGUE.table("hr.employees")).column("id").to_pylist() == [1005]
 
 
-def test_shifts_of_a_forgotten_person_keep_their_sums_only() -> None:
+def test_shifts_of_forgotten_person_keep_their_sums_only() -> None:
     shift = {"department_id": 3, "comment": "Ida is ill", "status": "Assigned"}
     rows = rows_of(
         "scheduling.shifts",
@@ -131,7 +131,7 @@ def test_a_pseudonym_is_recognised_again() -> None:
     assert (row["employee_id"], row["comment"]) == (number, None)
 
 
-def test_rows_of_a_forgotten_person_s_records_lose_their_texts() -> None:
+def test_rows_below_forgotten_records_lose_texts() -> None:
     table = CATALOGUE.table("scheduling.shift_history")
     change = {
         "modified_at": datetime(2026, 11, 1, tzinfo=UTC),

@@ -174,9 +174,7 @@ def test_commands_take_proxies_from_the_env_file(
 
 
 @pytest.mark.parametrize("value", [b"http://p\xff:1", "http://p\u200bq:1".encode()])
-def test_a_proxy_of_the_env_file_with_odd_characters_is_named(
-    planday: Installation, bare: pytest.MonkeyPatch, value: bytes
-) -> None:
+def test_odd_proxy_in_env_file_is_named(planday: Installation, bare: pytest.MonkeyPatch, value: bytes) -> None:
     bare.setenv("PLANDAY_CONFIG", str(planday.config_path))
     (planday.folder / ".env").write_bytes(b"HTTPS_PROXY=" + value + b"\n")
     with pytest.raises(ConfigError, match=r"HTTPS_PROXY in .*\.env cannot be used: character 9 is"):
@@ -188,7 +186,7 @@ def test_a_proxy_of_the_env_file_with_odd_characters_is_named(
     value=st.text("htpsockal:/@[]%.0123456789 -é²\t", max_size=30),
     exempt=st.text("localhstfd07:/*.,[]10² ", max_size=30),
 )
-def test_any_variables_give_a_proxy_or_a_clear_error(bare: pytest.MonkeyPatch, value: str, exempt: str) -> None:
+def test_any_variables_give_proxy_or_clear_error(bare: pytest.MonkeyPatch, value: str, exempt: str) -> None:
     bare.setenv("HTTPS_PROXY", value)
     bare.setenv("NO_PROXY", exempt)
     with suppress(ConfigError):
@@ -274,7 +272,7 @@ def test_a_proxy_is_used_and_its_refusal_named(far: Installation, bare: pytest.M
         ),
     ],
 )
-def test_an_address_that_is_none_is_refused_at_load(planday: Installation, address: str) -> None:
+def test_address_that_is_none_is_refused_at_load(planday: Installation, address: str) -> None:
     planday.edit_config(f"api_url: '{planday.address}'", f"api_url: {json.dumps(address)}")
     with pytest.raises(ConfigError, match="https://") as caught:
         load_config(planday.config_path, CATALOGUE)

@@ -88,7 +88,7 @@ def test_each_materialization_answers_its_checks(planday: Installation, instance
     assert steps == {"hr__departments", "hr__employees"}, "checks are no steps of their own"
 
 
-def test_a_stale_portal_is_not_hidden_by_a_fresh_one(planday: Installation, instance: DagsterInstance) -> None:
+def test_stale_portal_is_not_hidden_by_fresh_one(planday: Installation, instance: DagsterInstance) -> None:
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     endpoint = CATALOGUE.endpoint_of("hr.departments")
     now = datetime.now(UTC)
@@ -168,7 +168,7 @@ def test_the_log_of_runs(planday: Installation) -> None:
     assert planday.query("FROM sync.runs ORDER BY run_id") == before
 
 
-def test_a_log_that_cannot_be_written_keeps_nothing_from_being_published(
+def test_unwritable_log_does_not_stop_publication(
     planday: Installation,
     instance: DagsterInstance,
 ) -> None:

@@ -254,7 +254,7 @@ def test_documents_follow_their_parameters(planday: Local) -> None:
     assert planday.rows(transactions, "externalid=unknown") == []
 
 
-def test_rows_that_do_not_show_what_was_asked_for(planday: Local) -> None:
+def test_filters_without_visible_effect_on_rows(planday: Local) -> None:
     roster = planday.portal.roster
     for department in planday.portal.departments:
         units = {unit["id"] for unit in roster.revenue_units if unit["departmentId"] == department["id"]}

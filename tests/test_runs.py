@@ -55,7 +55,7 @@ def test_runs_of_an_older_version_live(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_a_slice_of_an_older_run_waits_for_it(planday: Installation) -> None:
+def test_slice_of_older_run_waits_for_it(planday: Installation) -> None:
     planday.refresh("hr.departments")
     (key,) = planday.lake.slices("hr.departments")
     with old_run(planday.state.folder, OLD):

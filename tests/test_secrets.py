@@ -182,7 +182,7 @@ def test_marks_of_old_editors_are_no_lines(tmp_path: Path, data: bytes) -> None:
     assert read(tmp_path, env="PLAIN") == TOKEN
 
 
-def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     for data in (f"PLAIN={TOKEN}\n".encode("utf-16-be"), b"\xef\xbb\xbf" + f"PLAIN={TOKEN}".encode("utf-16")):
         (tmp_path / ".env").write_bytes(data)
         assert f"cannot be used from {tmp_path / '.env'}: it has NUL bytes" in refusal(tmp_path, env="PLAIN")
@@ -216,7 +216,7 @@ def test_the_file_counts_where_the_environment_is_stale(tmp_path: Path, monkeypa
     assert read(tmp_path, env="PLAIN") == "old"
 
 
-def test_an_app_id_in_the_file_is_cleaned_or_refused(tmp_path: Path) -> None:
+def test_app_id_in_file_is_cleaned_or_refused(tmp_path: Path) -> None:
     portal = configured(tmp_path, "\u200babc-123\u00a0").portals["oslo"]
     assert read_client_id(portal.client_id, home=tmp_path, portal="oslo") == "abc-123"
     with pytest.raises(ConfigError) as caught:

@@ -28,7 +28,7 @@ def read(planday: Installation, at: datetime, table: str, months: Iterable[str |
         refresh(session, table, month=month)
 
 
-def test_a_failing_table_hides_no_other_that_is_stale_and_ends_nothing(planday: Installation, hook: Hook) -> None:
+def test_failing_table_hides_no_stale_one(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, f"{DEPARTMENTS}, {GROUPS}")
     notifier, now = Notifier(planday.installation), datetime.now(UTC)
     notifier.notify(now - timedelta(days=5))
@@ -86,7 +86,7 @@ def test_an_incident_that_grows_is_told_again(planday: Installation, hook: Hook)
     assert told(hook) == [], "no table can be read without a token, which was told"
 
 
-def test_a_month_that_nobody_could_have_read_yet_is_not_missed(planday: Installation, hook: Hook) -> None:
+def test_new_month_is_not_stale_yet(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, "scheduling.shifts")
     notifier = Notifier(planday.installation)
     night = datetime(2026, 11, 30, 3, tzinfo=UTC)
@@ -104,7 +104,7 @@ def test_a_month_that_nobody_could_have_read_yet_is_not_missed(planday: Installa
     assert told(hook) == [("stale", "stale", ["scheduling.shifts"])], "the tick came and nothing was read"
 
 
-def test_what_an_edited_configuration_adds_is_not_missed_at_once(planday: Installation, hook: Hook) -> None:
+def test_newly_configured_table_is_not_stale(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, DEPARTMENTS)
     now = datetime.now(UTC)
     Notifier(planday.installation).notify(now - timedelta(days=5))
@@ -118,7 +118,7 @@ def test_what_an_edited_configuration_adds_is_not_missed_at_once(planday: Instal
     assert told(hook) == [("stale", "stale", [DEPARTMENTS, GROUPS, "scheduling.shifts"])]
 
 
-def test_staleness_waits_for_a_run_that_is_under_way(planday: Installation, hook: Hook) -> None:
+def test_staleness_waits_for_run_that_is_under_way(planday: Installation, hook: Hook) -> None:
     watch_oslo(planday, DEPARTMENTS)
     notifier, now = Notifier(planday.installation), datetime.now(UTC)
     notifier.notify(now - timedelta(days=5))

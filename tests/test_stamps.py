@@ -208,7 +208,7 @@ class Formed(Source):
     days=st.lists(st.integers(0, 120), max_size=40),
     name=st.sampled_from(["Europe/Oslo", "America/New_York", "Atlantic/Azores", "Pacific/Kiritimati"]),
 )
-def test_each_row_is_in_one_month_whatever_its_date_looks_like(days: list[int], name: str) -> None:
+def test_each_date_belongs_to_one_month(days: list[int], name: str) -> None:
     rows = [
         {
             "id": number,
@@ -254,7 +254,7 @@ def test_both_ways_agree_on_dates(table: str, data: st.DataObject) -> None:
     assert outcome(builder(table), page["data"]) == outcome(builder(table), rows)
 
 
-def test_the_ends_of_the_calendar_through_the_whole_house(make: Make) -> None:
+def test_ends_of_calendar_through_whole_house(make: Make) -> None:
     """Slice, history, frame and file, with dates that pandas' nanoseconds could not hold."""
     planday = make(resources=EVERYTHING)
     planday.edit_config("defaults:", "privacy: {unknown: keep, sensitive: keep}\ndefaults:")

@@ -40,7 +40,7 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
 DEPARTMENTS = dg.AssetKey(["hr", "departments"])
 
 
-def test_dagster_s_own_storage_reads_and_continues_what_ours_wrote(planday: Installation, tmp_path: Path) -> None:
+def test_stock_storage_continues_our_files(planday: Installation, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with DagsterInstance.local_temp(str(home), overrides=opted_in(home)) as ours:
@@ -76,7 +76,7 @@ def test_only_the_index_stays_open(planday: Installation, instance: DagsterInsta
     assert len(instance.fetch_materializations(DEPARTMENTS, limit=10).records) == 3, "and it opens again"
 
 
-def test_who_watches_a_run_is_told_while_it_goes_on(planday: Installation, instance: DagsterInstance) -> None:
+def test_watcher_of_run_sees_new_events(planday: Installation, instance: DagsterInstance) -> None:
     done = run(planday, instance, "hr.departments")
     told = threading.Event()
     with DagsterInstance.from_ref(instance.get_ref()) as watching:
@@ -91,7 +91,7 @@ def test_who_watches_a_run_is_told_while_it_goes_on(planday: Installation, insta
         watching.end_watch_event_logs(done.run_id, look)
 
 
-def test_a_run_s_database_is_what_dagster_would_make(tmp_path: Path) -> None:
+def test_run_s_database_is_what_dagster_would_make(tmp_path: Path) -> None:
     def made_by(log: type[SqliteEventLogStorage]) -> tuple[list[str], ...]:
         storage = log(str(tmp_path / log.__name__))
         # Ours makes the first of a process as Dagster does, and the others by what it learned from that.
@@ -115,7 +115,7 @@ def test_a_run_s_database_is_what_dagster_would_make(tmp_path: Path) -> None:
     assert ours[1] == ["wal"]
 
 
-def test_a_database_is_as_new_as_dagster_where_the_index_waits_for_its_migration(tmp_path: Path) -> None:
+def test_new_databases_have_newest_revision(tmp_path: Path) -> None:
     EventLog(str(tmp_path)).dispose()
     with closing(sqlite3.connect(tmp_path / "index.db")) as db:
         (newest,) = db.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -128,7 +128,7 @@ def test_a_database_is_as_new_as_dagster_where_the_index_waits_for_its_migration
     log.dispose()
 
 
-def test_instances_that_make_one_database_at_once_all_get_it(tmp_path: Path) -> None:
+def test_concurrent_instances_create_one_database(tmp_path: Path) -> None:
     logs = [EventLog(str(tmp_path)) for _ in range(4)]
 
     def look(log: EventLog, run_id: str) -> int:

@@ -122,7 +122,7 @@ def test_macros_take_zones_in_any_case(db: duckdb.DuckDBPyConnection, zone: str)
     assert hours == Decimal(9)
 
 
-def test_local_times_stay_local_and_the_zone_is_beside_them(make: Make) -> None:
+def test_local_times_keep_their_zone(make: Make) -> None:
     planday = make(resources=EVERYTHING)
     roster = planday.sandbox.portals["london"].roster
     day = next(shift["date"] for shift in roster.shifts.values() if shift["startDateTime"].endswith("T18:30"))

@@ -66,7 +66,7 @@ def test_a_rotated_token_is_stored_before_use() -> None:
     assert source.usable() is token
 
 
-def test_no_token_is_used_that_could_not_be_stored() -> None:
+def test_token_is_stored_before_use() -> None:
     source = source_of(Store(refuses=StorageError))
     with pytest.raises(StorageError):
         source.exchange(answering(refresh_token="second"))

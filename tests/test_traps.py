@@ -70,7 +70,7 @@ def test_pages_are_never_larger_than_allowed(planday: Installation) -> None:
             assert not {"limit", "offset"} & asked.keys(), "they are capitalised there"
 
 
-def test_punches_are_asked_for_in_31_days_at_most_and_never_in_none(planday: Installation) -> None:
+def test_punches_are_requested_in_31_day_windows(planday: Installation) -> None:
     for by in range(-11, 1):
         planday.refresh("punchclock.punch_clock_shifts", month=shifted(THIS, by))
     asked = queries(planday, "/punchclock/v1.0/punchclockshifts")
@@ -93,7 +93,7 @@ def test_a_punch_limit_that_is_lowered_loses_nothing(make: Make) -> None:
 
 
 @pytest.mark.parametrize("path", ["/breaks", "/shiftstatus/all"])
-def test_a_total_that_disagrees_with_the_rows_is_no_answer(planday: Installation, path: str) -> None:
+def test_total_that_disagrees_with_rows_is_no_answer(planday: Installation, path: str) -> None:
     def lying(_: Request, __: int, document: dict[str, object]) -> Response:
         return as_json({**document, "paging": {"total": 99}})
 
@@ -105,7 +105,7 @@ def test_a_total_that_disagrees_with_the_rows_is_no_answer(planday: Installation
     planday.refresh(table, month=LAST if path == "/breaks" else None)
 
 
-def test_payroll_is_asked_for_by_calendar_month_with_all_departments_at_once(planday: Installation) -> None:
+def test_payroll_is_requested_by_calendar_month(planday: Installation) -> None:
     for by in range(-13, 1):
         planday.refresh("payroll.shifts", month=shifted(THIS, by))
     asked = queries(planday, "/payroll/v1.0/payroll")
@@ -145,7 +145,7 @@ def test_equal_supplements_are_all_kept(planday: Installation) -> None:
 
 
 @pytest.mark.parametrize(("form", "rate"), [("zero", 0), ("null", None)])
-def test_no_rate_beside_a_salary_of_zero_stays_as_it_is(planday: Installation, form: Any, rate: int | None) -> None:
+def test_salary_of_zero_without_rate_is_kept(planday: Installation, form: Any, rate: int | None) -> None:
     planday.sandbox.variants = Variants(unrated=form)
     planday.refresh("payroll.shifts", month=LAST)
     without = [row for row in planday.rows("payroll.shifts", month=LAST) if row["wage_rate"] == rate]
@@ -161,7 +161,7 @@ def test_wage_types_are_spelled_in_two_ways(planday: Installation) -> None:
     assert {row["wage_type"] for row in planday.rows("pay.pay_rates")} <= {"HourlyRate", "ShiftRate"}
 
 
-def test_a_type_that_does_not_count_is_in_neither_payroll_nor_cost(planday: Installation) -> None:
+def test_uncounted_type_is_missing_in_payroll(planday: Installation) -> None:
     roster = planday.sandbox.portals["oslo"].roster
     shift = next(s for s in roster.on(first_day(LAST), last_day(LAST)) if counts(s) and s["status"] == "Approved")
     shift["shiftTypeId"] = UNPAID_TYPE
@@ -182,7 +182,7 @@ def test_costs_without_a_shift_are_kept_and_counted(planday: Installation) -> No
     assert {row["currency_symbol"] for row in rows} == {"kr"}
 
 
-def test_drafts_are_asked_for_where_the_list_leaves_them_out(make: Make) -> None:
+def test_drafts_are_requested_separately(make: Make) -> None:
     planday = make(people=(9, 3, 3), resources=EVERYTHING, variants=Variants(lists_drafts=False))
     ahead = shifted(THIS, 1)
     planday.refresh("scheduling.shifts", month=ahead)
@@ -193,7 +193,7 @@ def test_drafts_are_asked_for_where_the_list_leaves_them_out(make: Make) -> None
     assert {"Draft", "Open", "Assigned"} <= statuses
 
 
-def test_open_shifts_and_unscheduled_punches_have_no_person_or_shift(planday: Installation) -> None:
+def test_open_shifts_have_no_employee(planday: Installation) -> None:
     month = month_of(datetime.now(UTC).date() - timedelta(days=1))
     planday.refresh("scheduling.shifts", month=LAST)
     planday.refresh("punchclock.punch_clock_shifts", month=month)
@@ -226,7 +226,7 @@ def test_absent_members_are_null(planday: Installation) -> None:
     assert all(row["_extra"] is None for row in rows)
 
 
-def test_hired_date_on_lists_and_hired_from_on_details(planday: Installation) -> None:
+def test_hired_date_has_two_names(planday: Installation) -> None:
     planday.refresh("hr.employees")
     planday.refresh("hr.employee_details")
     listed = {row["id"]: row["hired_date"] for row in planday.rows("hr.employees")}
@@ -272,7 +272,7 @@ def test_nothing_in_four_forms(planday: Installation, nothing: object) -> None:
     assert planday.rows("pay.salaries") == []
 
 
-def test_an_employee_who_left_in_between_is_gone_and_a_wrong_department_is_an_error(planday: Installation) -> None:
+def test_vanished_employee_counts_as_gone(planday: Installation) -> None:
     leaver = planday.sandbox.portals["oslo"].employees[0]["id"]
     planday.sandbox.faults.append(Fault(f"/salaries/employees/{leaver}", lambda *_: as_json({}, 400), times=None))
     (report,) = planday.refresh("pay.salaries")
@@ -310,7 +310,7 @@ def test_status_and_statuses_cost_and_costs(planday: Installation) -> None:
     assert {cost["value"] for row in asked for cost in row} == {3}
 
 
-def test_balances_are_of_today_or_the_last_day_and_never_the_projection(planday: Installation) -> None:
+def test_balances_are_never_projections(planday: Installation) -> None:
     account = planday.sandbox.portals["oslo"].leave.accounts[0]
     account["validityPeriod"]["end"] = "2026-03-31"
     planday.refresh("absence.account_balances")
@@ -343,7 +343,7 @@ def test_absences_across_a_month_end_are_whole(planday: Installation) -> None:
     assert across
 
 
-def test_an_array_of_payroll_that_is_left_out_is_empty(planday: Installation) -> None:
+def test_missing_payroll_array_is_empty(planday: Installation) -> None:
     answer(planday, "/payroll/v1.0/payroll", {"shiftsPayroll": [], "supplementsPayroll": [], "currencySymbol": "kr"})
     reports = planday.refresh("payroll.shifts", month=LAST)
     assert [report.rows for report in reports] == [0] * 5

@@ -79,7 +79,7 @@ def test_what_is_known_stays_what_it_is() -> None:
     assert known(error) is error
 
 
-def test_a_full_disk_is_one_however_it_is_reported() -> None:
+def test_full_disk_is_one_however_it_is_reported() -> None:
     full = OSError(28, "No space left on device")
     wrapped = RuntimeError("a library's own")
     wrapped.__cause__ = sqlite3.OperationalError("database or disk is full")
@@ -97,7 +97,7 @@ def test_place_and_trace_hold_no_text(planday: Installation) -> None:
         assert "nowhere" not in trace_of(error) + place_of(error) + str(known(error))
 
 
-def test_notes_of_a_fault_are_mended_by_a_read(planday: Installation) -> None:
+def test_read_resolves_recorded_fault(planday: Installation) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         with counting(planday.config.lake, at=1, error=RuntimeError(TEXT)):
             run(planday, instance, "hr.departments")

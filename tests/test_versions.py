@@ -41,7 +41,7 @@ def test_a_change_ends_one_version_and_begins_another() -> None:
     ]
 
 
-def test_a_row_that_is_gone_ends_and_may_return() -> None:
+def test_row_that_is_gone_ends_and_may_return() -> None:
     assert after(
         (1, None, {"d1": "Bar", "d2": "Kitchen"}), (2, 1, {"d2": "Kitchen"}), (5, 2, {"d1": "Bar", "d2": "Kitchen"})
     ) == [

@@ -42,7 +42,7 @@ def test_only_what_changed_is_published(planday: Installation) -> None:
     assert planday.publish().slices == 0
 
 
-def test_tables_explain_themselves_and_open_in_the_older_format(planday: Installation) -> None:
+def test_tables_explain_themselves_and_open_in_older_format(planday: Installation) -> None:
     planday.refresh("hr.employees")
     planday.publish()
     assert planday.query(
@@ -63,7 +63,7 @@ def test_hostile_texts_arrive_as_they_are(make: Make) -> None:
     assert planday.query("SELECT salary_identifier FROM hr.employees WHERE salary_identifier = '00123'") == [("00123",)]
 
 
-def test_a_reader_holds_its_snapshot_and_publishing_does_not_wait_for_it(planday: Installation) -> None:
+def test_publishing_does_not_wait_for_readers(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.publish()
     with duckdb.connect(str(planday.config.warehouse), read_only=True) as reader:
@@ -85,7 +85,7 @@ def test_a_damaged_warehouse_says_what_to_do(planday: Installation) -> None:
     assert planday.query("SELECT count(*) FROM hr.departments") == [(2,)]
 
 
-def test_a_full_disk_leaves_the_slice_and_the_warehouse(planday: Installation, tmp_path: Path) -> None:
+def test_full_disk_leaves_slice_and_warehouse(planday: Installation, tmp_path: Path) -> None:
     """A file-size limit of the child process stands for the disk: writes fail in the middle as they do there."""
     planday.refresh("hr.employees")
     planday.publish()
@@ -120,7 +120,7 @@ def test_a_full_disk_has_its_own_words() -> None:
 
 
 @pytest.mark.processes
-def test_twelve_processes_at_once_on_a_fresh_folder_beside_a_reader(make: Make) -> None:
+def test_twelve_processes_share_fresh_folder(make: Make) -> None:
     """Twelve partitions in twelve processes, one budget; a reader connects and queries all the while."""
     planday = make(people=(5, 5, 5))
     text = planday.config_path.read_text()
