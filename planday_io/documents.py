@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class OddNumber:
-    """A number that no type here holds: not finite, or beyond what a decimal takes. `text` is how it came.
+    """A number that no type here can hold: not finite, or beyond the range of a decimal. `text` is the number as received.
 
     No dataclass, because msgspec would write one as a JSON object.
     """
@@ -78,7 +78,7 @@ class Decoded(Generic[T]):
     """A decoded document.
 
     Args:
-        value: with stand-ins in the place of what was damaged.
+        value: with stand-ins for what was damaged.
         text, number: the stand-ins, or empty where nothing was damaged.
     """
 
@@ -129,7 +129,7 @@ class Decoded(Generic[T]):
 
 
 def load(content: bytes, decode: Callable[[bytes], T]) -> Decoded[T]:
-    """Decode a body, putting right what is known to go wrong.
+    """Decode a body, repairing known kinds of damage.
 
     Args:
         content: the body.

@@ -53,7 +53,7 @@ class PlandayError(Exception):
     retryable: ClassVar[bool] = False
 
     def add_place(self, place: str) -> None:
-        """Say where it happened, for an error that was raised where that is not known."""
+        """Add the place to the message of an error that was raised where the place is not known."""
         self.args = (f"{self} [{place}]", *self.args[1:])
 
 
@@ -66,11 +66,11 @@ class SecretError(PlandayError):
 
 
 class TokenError(PlandayError):
-    """No usable access token can be had for a portal."""
+    """No usable access token can be obtained for a portal."""
 
 
 class AuthorizationError(TokenError):
-    """Authorizing a portal, or revoking it, did not end well. What was there before is as it was."""
+    """Authorizing a portal, or revoking access, failed. Nothing was changed."""
 
 
 class TokenRejectedError(TokenError):
@@ -118,7 +118,7 @@ class NotFoundError(ApiError):
 
 
 class UnexpectedStatusError(ApiError):
-    """A status the facts do not know for a GET."""
+    """A status that is not known for a GET."""
 
 
 class TransientApiError(ApiError):
@@ -187,7 +187,7 @@ class IncompleteReadError(DataError):
 
 
 class ShrunkSnapshotError(DataError):
-    """A snapshot lost so many rows that a fault is likelier than the truth."""
+    """A snapshot lost so many rows that an error is likelier than a real change."""
 
 
 class LimitExceededError(DataError):
@@ -195,7 +195,7 @@ class LimitExceededError(DataError):
 
 
 class AlertError(PlandayError):
-    """A channel of `alerts` did not take a message. It is tried again.
+    """A channel of `alerts` did not accept a message. It is sent again.
 
     Args:
         message: what happened and what to do.
@@ -210,7 +210,7 @@ class AlertError(PlandayError):
 
 
 class FaultError(PlandayError):
-    """An exception that is none of this tree: a fault of this program, named by its type and place (`planday_io.faults`)."""
+    """An exception from outside this tree: a fault of this program, named by its type and place (`planday_io.faults`)."""
 
 
 class StorageError(PlandayError):
@@ -220,7 +220,7 @@ class StorageError(PlandayError):
 
 
 class DamagedFileError(StorageError):
-    """A file holds something else than this program wrote: it was cut, overwritten, or replaced by a folder.
+    """A file differs from what this program wrote: it was truncated, overwritten, or replaced by a folder.
 
     Args:
         message: which file, and what to do.
@@ -235,7 +235,7 @@ class DamagedFileError(StorageError):
 
 
 class DamagedSliceError(DamagedFileError):
-    """A file of the lake is not what was written: cut off, overwritten, or with flipped bits.
+    """A file of the lake differs from what was written: truncated, overwritten, or with flipped bits.
 
     Args:
         file: which.

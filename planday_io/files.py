@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes and locks between processes.
+"""Atomic file writes, and locks between processes.
 
 filelock gives the locks: flock underneath, so a killed process leaves none behind. Not here: what is in the files.
 """
@@ -29,7 +29,7 @@ _PRIVATE = 0o600
 
 
 def keep_from_others() -> None:
-    """Whatever this process creates is for its account and group: it holds names and pay. Nothing is made more open."""
+    """Let this process create files for its account and group only, because they hold names and pay; never widen access."""
     os.umask(os.umask(0o077) | 0o027)
 
 

@@ -1,11 +1,11 @@
-"""Connecting a portal: the authorization-code flow, with a redirect to this machine; and taking access back.
+"""Connecting a portal with the authorization-code flow, redirected to this machine; and revoking access.
 
     begin: state, PKCE ─► browser: login, consent ─► redirect to this machine ─► state checked ─► code exchanged
     ─► whose portal is it? ─► refresh token written to where portals.yaml reads it; never shown
     ─► the browser's last page and the terminal report the same
 
 Facts: docs/api-facts.md#authorization. The redirect address has to be registered with the app, so it is fixed and not a free
-port. PKCE is used where the identity server's discovery offers S256; the documents do not tell of it.
+port. PKCE is used if the identity server's discovery offers S256; the documentation does not mention it.
 
 Not here: the listener and its page (`planday_io.onboarding.consent`), writing the token (`planday_io.onboarding.placing`),
 the refresh grant (`planday_io.client.tokens`).
@@ -62,8 +62,8 @@ class Attempt:
         redirect_url: where the answer comes.
         state: that the answer has to carry.
         verifier: of PKCE, or None.
-        others: keys that were never read, with the portal that each one's token opened before this attempt, or None where it
-            could not be asked. A consent may end their tokens, and then nobody could ask any more.
+        others: keys that were never read, with the portal that each one's token opened before this attempt, or None if that
+            is unknown. It is found out beforehand, because a consent may end their tokens.
     """
 
     url: str
@@ -74,7 +74,7 @@ class Attempt:
 
 
 def needed_scopes(installation: Installation, portal: str) -> list[str]:
-    """The scopes that the portal's tables take, with those for sensitive members that the policy keeps."""
+    """The scopes that the portal's tables need, including those of sensitive members that the policy keeps."""
     found: dict[str, None] = {}
     for endpoint in installation.endpoints_of(portal):
         found |= dict.fromkeys((endpoint.scope or "").split())
@@ -137,13 +137,13 @@ def connect(
     show: Callable[[], None],
     seconds: float = 300.0,
 ) -> Granted:
-    """Wait for the answer, keep the token, and let browser and caller report the same.
+    """Wait for the answer, store the token, and report the same in the browser and to the caller.
 
     Args:
         config: of the installation.
         portal: config key.
         attempt: of `begin`.
-        show: called when this listens: opens the browser.
+        show: called once this listens; opens the browser.
         seconds: to wait for the answer.
 
     Raises:
@@ -162,11 +162,11 @@ def connect(
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What came of it.
+    """The result of an authorization.
 
     Args:
-        portal_id: Planday's id of the portal, or None where it could not be asked for.
-        unasked: why it could not, or empty.
+        portal_id: Planday's id of the portal, or None if it could not be requested.
+        unasked: why it could not be requested, or empty.
         place: where the refresh token was written.
         not_compared: keys that were never read and whose tokens cannot be used, so they may be the same portal.
     """
@@ -203,15 +203,15 @@ class Granted:
 
 
 def command(verb: str, portal: str) -> str:
-    """The command about a portal's tokens, as it has to be typed."""
+    """The command for a portal's tokens, as typed."""
     return f"planday {verb} {portal}"
 
 
 def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
-    """Exchange a code, see whose portal it opens, and keep the refresh token where the configuration reads it.
+    """Exchange a code, check which portal it opens, and store the refresh token where the configuration reads it.
 
-    A code is good once. So where the API cannot be asked whose portal it is, the token is kept all the same: every run asks
-    before it reads anything.
+    A code can be used once. So if the API cannot say which portal it is, the token is stored nevertheless: every run checks
+    that before it reads anything.
 
     A token that is refused here is not kept, and not revoked either: it is not known whether Planday would take back that
     token alone or the app's whole access to that portal, which another key or another installation may use.
@@ -255,7 +255,7 @@ def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
 
 
 def revoke(config: Config, portal: str) -> list[str]:
-    """Take the app's access to a portal back, see that it is gone, and remove the tokens from this machine.
+    """Revoke the app's access to a portal, verify that it is gone, and remove the tokens from this machine.
 
     Returns:
         Where tokens were removed.
@@ -263,13 +263,13 @@ def revoke(config: Config, portal: str) -> list[str]:
     Raises:
         SecretError: there is no token to revoke.
         AuthorizationError: the identity server did not revoke it. Nothing was removed.
-        StorageError: access is taken back, and a token could not be removed.
+        StorageError: access is revoked, but a token could not be removed.
     """
     connection = PortalConnection(config, portal)
     url = f"{config.planday.identity_url}/connect/revocation"
 
     def asked(token: str) -> str:
-        """What is noted before a token that works is to be revoked."""
+        """What is recorded before a working token is revoked."""
         text = f"{url} {connection.tokens.client_id()} {token}"
         return f"asked {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -320,7 +320,7 @@ def revoke(config: Config, portal: str) -> list[str]:
 
 
 def _offers_pkce(identity_url: str, limits: AnswerLimits) -> bool:
-    """Whether discovery offers S256. No discovery, no PKCE: it is not documented."""
+    """Whether discovery offers S256. Without discovery PKCE is not used, because it is not documented."""
     try:
         answer = ask_once("GET", f"{identity_url}/.well-known/openid-configuration", limits)
     except UnansweredError:

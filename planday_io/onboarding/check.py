@@ -1,4 +1,4 @@
-"""Can each portal be read? Token, identity, and one row behind every scope. Writes nothing but a rotated token."""
+"""Can each portal be read? Checks token, identity, and one row per scope. Writes nothing except a rotated token."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Finding:
         detail: what was found, or what to do.
         lacks_scope: where that is why it does not work: the scope, or `?` where none is documented.
         is_refused: the API refused the call itself (401, 402, 403).
-        was_tried: a call was made.
+        was_tried: whether a call was made.
     """
 
     portal: str
@@ -62,11 +62,11 @@ def check(installation: Installation, portals: list[str]) -> list[Finding]:
 
 
 class _Comparison:
-    """Which portals the tokens open, of keys that the lake knows nothing about. Make it within the event loop.
+    """Which portals the tokens of keys open that the lake does not know yet. Create it within the event loop.
 
     Args:
         installation: the installation.
-        portals: keys that are checked; each has to `settle`. Others are asked here.
+        portals: keys that are checked; each has to `settle`. Other keys are looked up here.
     """
 
     def __init__(self, config: Config, portals: list[str]) -> None:
@@ -77,12 +77,12 @@ class _Comparison:
         self._others = asyncio.create_task(ask_portal_ids(config, [key for key in new if key not in portals]))
 
     def settle(self, portal: str, portal_id: int | None) -> None:
-        """Tell which portal a token opens; None where that could not be asked."""
+        """Record which portal a token opens; None if that is unknown."""
         if portal in self._ids and not self._ids[portal].done():
             self._ids[portal].set_result(portal_id)
 
     async def compare(self, portal: str) -> list[str]:
-        """Wait for all and compare. Returns keys that it could not be compared with.
+        """Wait for all keys and compare. Returns those it could not be compared with.
 
         Raises:
             PortalIdentityError: another key opens the same portal.
@@ -135,14 +135,14 @@ def _is_refused(error: PlandayError) -> bool:
 
 
 def _is_refused_everywhere(catalogue: Catalogue, findings: list[Finding]) -> bool:
-    """Whether every call that takes a scope was refused. Those that take none prove nothing about the others."""
+    """Whether every call that needs a scope was refused. Calls without a scope prove nothing about the others."""
     scopes = {endpoint.name: endpoint.scope for endpoint in catalogue.endpoints}
     calls = [one for one in findings if one.was_tried and (scopes.get(one.subject) or not one.is_good)]
     return bool(calls) and all(one.is_refused for one in calls)
 
 
 def advice(installation: Installation, findings: list[Finding]) -> list[str]:
-    """What to do about refused calls, per portal: lines to read, with the `resources` line to paste for missing scopes."""
+    """What to do about refused calls, per portal, with the `resources` line to paste for missing scopes."""
     catalogue = installation.catalogue
     lines = []
     for portal, settings in installation.config.portals.items():
@@ -185,9 +185,9 @@ def advice(installation: Installation, findings: list[Finding]) -> list[str]:
 
 
 def personal_data(installation: Installation) -> list[tuple[str, str, str, str]]:
-    """Which personal data will be where: class, what is done with it, columns, tables that a portal has.
+    """Which personal data is stored where: class, policy, columns, tables in use.
 
-    `sensitive` is asked for only when it is not dropped, and only where the API gives it to the app.
+    `sensitive` is requested only if it is not dropped, and only if the app has the scope.
     """
     config, catalogue = installation.config, installation.catalogue
     has = {endpoint.name for portal in config.portals for endpoint in installation.endpoints_of(portal)}
@@ -214,7 +214,7 @@ def personal_data(installation: Installation) -> list[tuple[str, str, str, str]]
 
 
 class _Probe:
-    """Asks each endpoint of a portal for one row.
+    """Requests one row from each endpoint of a portal.
 
     Args:
         installation: the installation.
@@ -268,7 +268,7 @@ class _Probe:
         return calls_of(endpoint, days=days, parents=parents)[0]
 
     async def _first_row(self, table: str) -> dict[str, Any] | None:
-        """The columns of one row, as far as they stand in the row or in its call."""
+        """The columns of one row that are in the row or in its call."""
         if table not in self._rows:
             endpoint = self._installation.catalogue.endpoint_of(table)
             call = await self._call(endpoint)

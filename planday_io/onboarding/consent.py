@@ -1,8 +1,8 @@
 """Receiving the answer of a consent page: a listener on this machine, and the last page that the browser shows.
 
-The page is sent when everything is done, so that it and the terminal report the same: connected, refused, denied, or failed.
+The page is sent after everything else, so that it reports what the terminal reports: connected, refused, denied, or failed.
 
-Not here: what is asked for, and what is done with the code (`planday_io.onboarding.authorize`).
+Not here: the request, and the use of the code (`planday_io.onboarding.authorize`).
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def receive_code(
     tell: Callable[[T], Sequence[str]],
     seconds: float,
 ) -> T:
-    """Listen on this machine until the answer comes, deal with it, and then show the browser what came of it.
+    """Listen on this machine until the answer is received, process it, and then show the result in the browser.
 
     Args:
         redirect_url: the address that the answer comes to; of this machine.
         state: that the answer has to carry.
         show: called when this listens: opens the browser.
-        finish: does what is to be done with the code.
-        tell: what to report of its result; the first line is the heading of the page.
+        finish: uses the code.
+        tell: the report on its result; the first line is the heading of the page.
         seconds: to wait for the answer.
 
     Raises:

@@ -1,7 +1,8 @@
-"""Two keys for one Planday portal, found before anything of either was read.
+"""Finds two keys for one Planday portal before anything of either is read.
 
-The lake remembers which portal a key stands for from its first run on (`planday_io.lake.identity`). Of keys that were never
-read it knows nothing, so commands ask Planday which portal each of their tokens opens: one exchange and one call per key.
+The lake remembers which portal a key stands for from its first run on (`planday_io.lake.identity`). It knows nothing about
+keys that were never read, so commands ask Planday which portal each of their tokens opens: one exchange and one call per
+key.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _AT_ONCE = 10
 
 
 def never_read(config: Config, besides: Collection[str] = ()) -> list[str]:
-    """Keys of the configuration of which the lake does not know the portal, in the file's order."""
+    """Keys of the configuration whose portal the lake does not know, in the file's order."""
     identities = PortalIdentities(config)
     found = []
     for key in config.portals:
@@ -32,10 +33,10 @@ def never_read(config: Config, besides: Collection[str] = ()) -> list[str]:
 
 
 async def ask_portal_ids(config: Config, portals: Iterable[str]) -> dict[str, int | None]:
-    """Ask which portal the token of each key opens, once, without retries. Nothing is written but a rotated token.
+    """Look up which portal the token of each key opens, once, without retries. Nothing is written except a rotated token.
 
     Returns:
-        Key -> Planday's id, or None where it could not be asked: its own runs and `planday check` report why.
+        Key -> Planday's id, or None if that is unknown: the portal's runs and `planday check` report why.
     """
     places = asyncio.Semaphore(_AT_ONCE)
 
@@ -52,7 +53,7 @@ async def ask_portal_ids(config: Config, portals: Iterable[str]) -> dict[str, in
 
 
 def refused_as_doubles(config: Config, portals: Collection[str]) -> dict[str, PortalIdentityError]:
-    """Keys that nothing may be read for, because another key that was never read opens the same portal.
+    """Keys that must not be read, because another key that was never read opens the same portal.
 
     Which of the two is right cannot be known, so both are refused. A key that was read before keeps its portal.
 
@@ -74,7 +75,7 @@ def refused_as_doubles(config: Config, portals: Collection[str]) -> dict[str, Po
 
 
 def doubles(config: Config, found: Mapping[str, int | None]) -> dict[str, PortalIdentityError]:
-    """The keys that open a portal which another of these keys opens too, with what to say about it."""
+    """The keys that open the same portal as another of these keys, each with the error message."""
     identities = PortalIdentities(config)
     refused = {}
     for key, portal_id in found.items():
@@ -85,7 +86,7 @@ def doubles(config: Config, found: Mapping[str, int | None]) -> dict[str, Portal
 
 
 def claim(config: Config, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
-    """Verify whose portal a consent opened, and remember it.
+    """Verify which portal a consent opened, and record it.
 
     Args:
         config: of the installation.

@@ -1,4 +1,4 @@
-"""Changing `portals.yaml` in the one place that has to change: comments, order and everything else stay byte for byte.
+"""Edits one place of `portals.yaml`: comments, order and everything else stay byte for byte.
 
 Not here: reading and checking the file (`load`).
 """

@@ -25,7 +25,7 @@ _AMOUNTS = {"pay.pay_rates": "rate", "pay.salaries": "salary"}
 
 
 def pay_coverage(installation: Installation, portal: str, now: datetime) -> str | None:
-    """How many people with payroll shifts have no pay, and where that was looked up. Counts only.
+    """How many people with payroll shifts have no pay, and in which tables. Counts only.
 
     Returns:
         Sentences for people, or None where the portal has no payroll or no pay among its resources.
@@ -71,7 +71,7 @@ def _is_read(lake: Lake, table: str, portal: str) -> bool:
 
 
 def _with_pay(lake: Lake, table: str, column: str, portal: str) -> pa.Table:
-    """Ids of the people of a pay table. A rate or salary of 0 is none, where the privacy policy keeps amounts to see that."""
+    """Ids of the people of a pay table. A rate or salary of 0 counts as none, if the privacy policy keeps amounts."""
     key = SliceKey.of(table, portal)
     rows = lake.read(key, ["employee_id", column])
     provenance = lake.provenance(key)

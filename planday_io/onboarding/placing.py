@@ -1,4 +1,4 @@
-"""Where portals.yaml reads a refresh token, `.env` or a file of its own: putting one there and removing it.
+"""Stores and removes a refresh token where portals.yaml reads it: in `.env` or in a file of its own.
 
 Not here: reading secrets (`planday_io.config.secrets`), rotated tokens (`planday_io.client.tokens`).
 """
@@ -27,7 +27,7 @@ def place_of(ref: SecretRef, home: Path) -> Path:
 
 
 def keep(ref: SecretRef, token: str, home: Path) -> Path:
-    """Write a refresh token to where it is read. Returns the file. Raises StorageError."""
+    """Store a refresh token where portals.yaml reads it. Returns the file. Raises StorageError."""
     place = place_of(ref, home)
     with storage_errors(place, "write the refresh token to"):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -51,7 +51,7 @@ def _change_env(file: Path, change: Callable[[Path], object]) -> None:
 
 
 def _text_of(file: Path) -> str:
-    """What is in `.env`. Raises StorageError where that is no text."""
+    """The content of `.env`. Raises StorageError if it is not text."""
     try:
         return decode(file.read_bytes(), strict=False)
     except TextError as error:
@@ -59,7 +59,7 @@ def _text_of(file: Path) -> str:
 
 
 def try_to_write(place: Path) -> None:
-    """Raises StorageError where a file could not be written; better before an administrator consents than after."""
+    """Raises StorageError if a file could not be written, to find that out before an administrator consents."""
     with storage_errors(place, "write the refresh token to"):
         if place.name == ".env" and place.exists():
             _text_of(place)
@@ -69,7 +69,7 @@ def try_to_write(place: Path) -> None:
 
 
 def remove(ref: SecretRef, home: Path) -> list[str]:
-    """Remove a refresh token from where it is read. Returns from where, for people. Raises StorageError."""
+    """Remove a refresh token from where portals.yaml reads it. Returns the place, for people. Raises StorageError."""
     file = place_of(ref, home)
     if ref.env is None:
         with storage_errors(file, "remove the refresh token in"):

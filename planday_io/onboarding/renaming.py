@@ -3,11 +3,10 @@
     note ─► owed histories ─► slices ─► state ─► list of the forgotten ─► portal id ─► portals.yaml ─► warehouse ─► note
 
 Each step can be done twice, and the note in the lake (`planday_io.lake.renames`) is there from the first to the last one:
-until it goes, nothing is read or written under either key. So a rename that was stopped anywhere is finished by the same
-command.
+until it goes, nothing is read or written under either key. So the same command finishes a rename that was stopped anywhere.
 
-Hashes stay the same, because they are keyed by Planday's id of the portal. The budget is not moved: it is about the last
-minute.
+Hashes stay the same, because they are keyed by Planday's id of the portal. The budget is not moved, because it covers the
+last minute only.
 """
 
 from __future__ import annotations
@@ -45,14 +44,14 @@ class Renaming:
 
 
 def command(old: str, new: str) -> str:
-    """The command, as it has to be typed."""
+    """The command, as typed."""
     return f"planday portals rename {old} {new}"
 
 
 def rename_portal(installation: Installation, old: str, new: str, report: Report = unreported) -> Renaming:
     """Give a portal another key, in the lake, the state folder, portals.yaml and the warehouse.
 
-    No run of either key may be under way. One that begins meanwhile is refused.
+    No run of either key may be in progress. One that begins meanwhile is refused.
 
     Args:
         installation: the installation. It holds the old key, or the new one already.
@@ -91,7 +90,7 @@ def rename_portal(installation: Installation, old: str, new: str, report: Report
 
 
 def _check(installation: Installation, old: str, new: str, *, is_owed: bool) -> None:
-    """Raises ConfigError where the rename makes no sense, or would mix two portals."""
+    """Raises ConfigError if the rename makes no sense, or would mix two portals."""
     config, lake = installation.config, installation.lake
     identities = PortalIdentities(config)
     file = config.file.name
@@ -135,10 +134,10 @@ def _check(installation: Installation, old: str, new: str, *, is_owed: bool) -> 
 
 
 def _check_data(lake: Lake, portal: str) -> None:
-    """Refuse to move what is not whole: a file that is damaged would stop half-way, and one that is gone would be overlooked.
+    """Refuse to move incomplete data: a damaged file would stop the rename half-way, and a missing one would go unnoticed.
 
     Raises:
-        DamagedSliceError: a file is not as it was written.
+        DamagedSliceError: a file differs from what was written.
         LostSliceError: the lake knows less than was published.
     """
     published = {key for name in lake.marks.names() if (key := SliceKey.parse(name)) and key.portal == portal}

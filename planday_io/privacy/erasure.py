@@ -1,11 +1,10 @@
-"""Forgetting a person, or a portal: out of the lake, its histories, and the published file, with proof.
+"""Forgetting a person, or a portal: removes it from the lake, its histories and the published file, and verifies that.
 
-A person's own records go; in what happened with them (shifts, punches, payments) a pseudonym stands in for the id and what
-else is personal is taken out, so that sums stay. Then every byte under the lake and the warehouse is searched for what was
-known of the person. The list of the forgotten (`planday_io.lake.forgotten`) keeps later reads from bringing it back.
+A person's own records are deleted. In rows about their work (shifts, punches, payments) a pseudonym replaces the id and
+other personal data is removed, so that sums stay. Then every byte of the lake and the warehouse is searched for what was
+known about the person. The list of forgotten people (`planday_io.lake.forgotten`) keeps later reads from bringing it back.
 
-What this cannot know: texts that others typed about the person and that are read again later. They are taken out of what is
-there, and told.
+Texts that others typed about the person are removed where they are found, and reported; a later read may bring them back.
 """
 
 from __future__ import annotations
@@ -41,17 +40,17 @@ _NAMES = frozenset({"identity", "contact"})
 
 @dataclass(slots=True)
 class Forgetting:
-    """What forgetting did. Counts and names of tables only.
+    """The result of forgetting. Counts and names of tables only.
 
     Args:
-        removed: table -> rows that are gone.
+        removed: table -> rows that were deleted.
         kept: table -> rows that stay under a pseudonym.
-        mentions: table -> rows of others out of which a value was taken.
+        mentions: table -> rows about others from which a value was removed.
         values: how many values of the person were looked for.
         files: how many files were searched.
         places: where one of them was still found.
-        is_partly_blind: whether an attempt that was cut had removed records of the person before: what only these told was
-            not searched for.
+        is_partly_blind: whether an interrupted attempt had already deleted records of the person; what only those contained
+            was not searched for.
     """
 
     removed: dict[str, int] = field(default_factory=dict)
@@ -68,7 +67,7 @@ _OWN_RECORDS = "own records"
 
 
 def command(portal: str, employee_id: int | None = None, *, undo: bool = False) -> str:
-    """The command that forgets a portal or a person, or no longer does, as it has to be typed."""
+    """The command that forgets a portal or a person, or undoes that, as typed."""
     person = f" --employee {employee_id}" if employee_id is not None else ""
     return f"planday forget --portal {portal}{person}{' --undo' if undo else ''}"
 
@@ -77,7 +76,7 @@ def forget_person(installation: Installation, portal: str, employee_id: int, rep
     """Forget a person of a portal, in the lake and in the warehouse. Doing it twice does no harm.
 
     Returns:
-        What was done. Where it names places, a value of the person is part of somebody else's row, and stays there.
+        What was done. If it names places, a value of the person is in a row about somebody else, and stays there.
 
     Raises:
         StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.state.unfinished`.
@@ -124,7 +123,7 @@ def _forget_person(installation: Installation, portal: str, employee_id: int, wo
 
 
 def remember_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> bool:
-    """Forget a person no longer: what is read from now on holds them again. Returns whether they were forgotten."""
+    """Stop forgetting a person: later reads include them again. Returns whether they were forgotten."""
     config = installation.config
     PortalIdentities(config).refuse_while_renamed(portal)
     with installation.state.commands.carry_out(
@@ -139,7 +138,7 @@ def remember_person(installation: Installation, portal: str, employee_id: int, r
 def forget_portal(installation: Installation, portal: str, report: Report = unreported) -> dict[str, int]:
     """Remove everything of a portal from lake, state and warehouse. Returns table -> slices removed.
 
-    The portal need not be in the configuration any more. It is owed until it is done, see `planday_io.state.unfinished`.
+    The portal need not be in the configuration. It is owed until it is done, see `planday_io.state.unfinished`.
     """
     PortalIdentities(installation.config).refuse_while_renamed(portal)
     journal = installation.state.commands
@@ -185,9 +184,9 @@ class Scan:
 def scan(installation: Installation, values: set[str]) -> Scan:
     """Search every file of the lake and every file of the warehouse for values.
 
-    What Parquet and DuckDB pack is decoded: a value counts where it is a whole cell, a longer one also as words of a text,
-    except in names and addresses of others ("Anders" is no part of "Andersen", nor of "Anders Nielsen"). Bytes as they are
-    are searched for what is unmistakable: more than one word, or not only letters.
+    Parquet and DuckDB files are decoded: a value counts if it is a whole cell; a longer one also counts as words of a text,
+    except in names and addresses of others ("Anders" is not found in "Andersen" or "Anders Nielsen"). Raw bytes are
+    searched for unmistakable values only: more than one word, or not only letters.
     """
     config = installation.config
     unmistakable = [value.encode() for value in values if len(value) >= _INSIDE_FROM and not value.isalpha()]
@@ -204,7 +203,7 @@ def scan(installation: Installation, values: set[str]) -> Scan:
 
 
 def _cells_with(installation: Installation, path: Path, values: set[str]) -> Iterator[str]:
-    """Columns of a Parquet or DuckDB file with a cell that is a value, or tells one."""
+    """Columns of a Parquet or DuckDB file with a cell that is or contains one of the values."""
     if ".parquet" in path.name:
         name = ".".join(path.relative_to(installation.config.lake).parts[:2])
         relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
@@ -246,7 +245,7 @@ def _as_words(values: set[str]) -> str:
 
 
 def _parents(lake: Lake, catalogue: Catalogue, keys: list[SliceKey], people: Forgotten) -> dict[str, set[int]]:
-    """For tables whose rows belong to another table's: ids of the person's rows there, those of earlier versions included."""
+    """For tables whose rows belong to rows of another table: ids of the person's rows there, including earlier versions."""
     wanted = {link[1] for table in catalogue.lake_tables.values() if (link := owner_link(table))}
     found: dict[str, set[int]] = {name: set() for name in wanted}
     for name in wanted:
@@ -275,11 +274,11 @@ def _is_theirs(rows: pa.Table, table: Table, people: Forgotten, parents: dict[st
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Texts that are known of the person and of nobody else.
+    """Texts known about this person only.
 
     Args:
         names: what identifies the person: names, addresses, numbers.
-        notes: what was typed about the person.
+        notes: texts typed about the person.
     """
 
     names: set[str]
@@ -289,7 +288,7 @@ class _Values:
 def _values(
     lake: Lake, catalogue: Catalogue, keys: list[SliceKey], people: Forgotten, parents: dict[str, set[int]]
 ) -> _Values:
-    """What to look for. A text that others have as well (a first name) tells nothing of the person alone."""
+    """The values to search for. A text that others have as well (a first name) does not identify the person."""
     names, notes, signed, others, typed = (set[str]() for _ in range(5))
     for key in keys:
         table = catalogue.lake_tables[key.full_name]
@@ -336,7 +335,7 @@ def _clean(
     employee_id: int,
     done: Forgetting,
 ) -> None:
-    """Take the person out of one slice."""
+    """Remove the person from one slice."""
     with lake.locked(key):
         provenance = lake.provenance(key)
         if provenance is None:
@@ -361,9 +360,9 @@ def _clean(
 
 
 def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa.Table, int]:
-    """Texts of others without what names the person. Returns the rows and how many cells were emptied.
+    """Remove what names the person from texts about others. Returns the rows and how many cells were emptied.
 
-    A typed text goes where it has a longer value as words; a name of others only where it is the value as a whole.
+    A typed text is emptied if it contains a longer value as words; a name of somebody else only if it equals the value.
     """
     words = _as_words(names)
     if not words:

@@ -1,4 +1,4 @@
-"""`planday report`: one HTML page that stands alone, for people who look: is it fresh, is it complete, what is in it.
+"""`planday report`: one self-contained HTML page about freshness, completeness and content.
 
 Rows, hours and failures come from the published warehouse; what is wrong now comes from the state of the installation
 (`planday_io.reports.health`), so that a portal whose access was revoked never looks fresh. Counts, sums and names of tables
