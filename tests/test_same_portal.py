@@ -20,9 +20,12 @@ from planday_io.lake.identity import PortalIdentities
 from planday_io.onboarding.check import check
 from planday_io.privacy.erasure import forget_portal
 from planday_io.sandbox.state import Fault
+from planday_io.state.state_database import database_file
 from planday_io.sync.refresh import refresh
 from tests.support.commands import planday_command
+from tests.support.damage import DAMAGE
 from tests.support.installation import Installation, Make
+from tests.support.old_state import old_portal
 
 DEPARTMENTS = "hr.departments"
 
@@ -163,7 +166,7 @@ def test_key_renamed_in_the_file_only(planday: Installation) -> None:
 
 def test_data_without_record_still_own_their_portal(planday: Installation) -> None:
     planday.refresh(DEPARTMENTS, "oslo")
-    (planday.config.lake / "_portals/oslo.json").unlink()
+    planday.state.portals.forget("oslo")
     authorized_twice(planday)
     with pytest.raises(PortalIdentityError, match="'london' and 'oslo' are the same"):
         planday.refresh(DEPARTMENTS, "london")
@@ -172,14 +175,37 @@ def test_data_without_record_still_own_their_portal(planday: Installation) -> No
         planday.refresh(DEPARTMENTS, "oslo")
 
 
-def test_damaged_record_is_rebuilt(planday: Installation) -> None:
+def test_records_of_an_older_version_are_taken_in(planday: Installation) -> None:
     planday.refresh(DEPARTMENTS, "oslo")
-    record = planday.config.lake / "_portals/oslo.json"
+    planday.state.portals.forget("oslo")
     for content in (b"", b"\x00\xff\xfe", b"[]", b'{"portal_id": null}', b'{"portal_id": "x"}', b"[" * 100_000):
-        record.write_bytes(content)
-        planday.refresh(DEPARTMENTS, "london")
-        planday.refresh(DEPARTMENTS, "oslo")
-        assert json.loads(record.read_text()) == {"portal_id": 4711}
+        record = old_portal(planday.config.lake, "oslo", content)
+        assert PortalIdentities(planday.config).known("oslo") == 4711, "damaged: the slices have it"
+        assert not record.parent.exists()
+    old_portal(planday.config.lake, "oslo", b'{"portal_id": "4711"}')
+    old_portal(planday.config.lake, "bergen", b'{"portal_id": 815}')
+    assert PortalIdentities(planday.config).known("bergen") == 815
+    assert planday.state.portals.ids() == {"oslo": 4711, "bergen": 815}
+    old_portal(planday.config.lake, "bergen", b'{"portal_id": 99}')
+    assert PortalIdentities(planday.config).known("bergen") == 815, "what is known stays"
+    old_portal(planday.config.lake, "oslo", b'{"portal_id": 4711}')
+    forget_portal(planday.installation, "oslo")
+    assert PortalIdentities(planday.config).known("oslo") is None
+
+
+@pytest.mark.parametrize("recorded", [None, 815])
+def test_lake_under_another_state(planday: Installation, recorded: int | None) -> None:
+    """Lost, or of another installation: the lake takes rows of its own portals only, and they are known again."""
+    planday.refresh(DEPARTMENTS, "oslo")
+    if recorded is None:
+        DAMAGE["binary"](database_file(planday.state.folder))
+    else:
+        planday.state.portals.record("oslo", recorded)
+    identities = PortalIdentities(planday.config)
+    with pytest.raises(PortalIdentityError, match="until now 'oslo' was portal 4711"):
+        identities.verify("oslo", 815)
+    planday.refresh(DEPARTMENTS, "oslo")
+    assert planday.state.portals.ids() == {"oslo": 4711}
 
 
 def test_wrong_first_token_without_data_is_replaced(planday: Installation) -> None:
@@ -204,7 +230,7 @@ def doubled_before(planday: Installation) -> Config:
     target = planday.config.lake / "hr/departments/portal=london/data.parquet"
     target.parent.mkdir()
     target.write_bytes(source.read_bytes())
-    (planday.config.lake / "_portals/london.json").write_text('{"portal_id": "4711"}')
+    old_portal(planday.config.lake, "london", b'{"portal_id": "4711"}')
     authorized_twice(planday)
     return planday.config
 

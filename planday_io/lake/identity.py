@@ -5,52 +5,43 @@ the rows of two companies, whose ids overlap (docs/decisions.md#portals-and-toke
 copied token, a key that was renamed in portals.yaml, a consent given while logged in elsewhere) would double every
 figure.
 
-A record binds its key while the lake holds data of it. Without data a wrong first token can simply be replaced. The record
-can be rebuilt, because every slice has the id as well.
+Every slice has the id as well, and binds its key: whatever is recorded, in whichever state, a lake takes rows of its own
+portals only. The record (`State.portals`) is what binds a key before its first slice, and saves reading slices afterwards.
+Without data a wrong first token can simply be replaced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from planday_io.config.model import Config
-from planday_io.errors import DamagedFileError, PortalIdentityError, StorageError
-from planday_io.files import storage_errors, write_text
+from planday_io.errors import PortalIdentityError, StorageError
 from planday_io.lake.renames import unfinished_rename
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import State
-from planday_io.state.records import encoded, read_record
+
+if TYPE_CHECKING:
+    from planday_io.state.portals import Portals
 
 _NO_DATA = "sync"
 """The domain of the log of runs. Failed runs are logged too, so a row there does not mean that the portal has data."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The content of a key's record. Earlier versions wrote the id as received, perhaps as a text."""
-
-    portal_id: int | str
 
 
 class PortalIdentities:
     """The portal ids of one installation.
 
     Args:
-        config: of the installation. The records are in its lake: they stay with the data they protect.
+        config: of the installation.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._lake = Lake(config.lake, State(config.state))
-        self._folder = config.lake / "_portals"
-        self._locks = self._lake.state.locks
 
     def known(self, portal: str) -> int | None:
-        """The id of a key: from its record, or from its slices if the record is damaged or missing. None for a new key."""
-        recorded = self._recorded(portal)
-        return recorded if recorded is not None else self._in_slices(portal)
+        """The id of a key: from its record, or from its slices where there is none. None for a new key."""
+        return self._recorded().get(portal) or self._in_slices(portal)
 
     def has_data(self, portal: str) -> bool:
         """Whether the lake holds any table of a key, other than the log of runs."""
@@ -69,15 +60,15 @@ class PortalIdentities:
         """
         self.refuse_while_renamed(portal)
         self._check_stated(portal, portal_id)
-        if self._recorded(portal) == portal_id:
+        if self._recorded().get(portal) == portal_id and self._in_slices(portal) in (portal_id, None):
             self._check_others(portal, portal_id, is_new=False)
         elif not remember:
             self._check_new(portal, portal_id)
         else:
             # Under one lock: of two first runs for one portal, the second finds the first one's record.
-            with self._locks.hold("identities"):
+            with self._lake.state.locks.hold("identities"):
                 self._check_new(portal, portal_id)
-                self._write(portal, portal_id)
+                self._records().record(portal, portal_id)
 
     def confirm(self, portal: str, portal_id: int) -> None:
         """Check that a key still stands for the portal that was read. Call it within the lock of what is to be written.
@@ -94,16 +85,7 @@ class PortalIdentities:
 
     def forget(self, portal: str) -> None:
         """Remove the record of a key. Runs that are reading it will write nothing. Raises StorageError."""
-        path = self._path(portal)
-        with storage_errors(path, "remove the portal id in"):
-            path.unlink(missing_ok=True)
-
-    def rename(self, old: str, new: str) -> None:
-        """Move a key's record. Raises StorageError."""
-        with self._locks.hold("identities"):
-            if (portal_id := self._recorded(old)) is not None:
-                self._write(new, portal_id)
-            self.forget(old)
+        self._records().forget(portal)
 
     def refuse_while_renamed(self, portal: str) -> None:
         """Raises PortalIdentityError while a key is being renamed, from or to, until that is finished."""
@@ -125,13 +107,13 @@ class PortalIdentities:
         for key, stated in self._stated().items():
             if key != besides and stated == portal_id:
                 return key
-        recorded = {key for key in self._keys_with_record() if key != besides}
-        for key in sorted(recorded):
-            if self._recorded(key) == portal_id and (key in self._config.portals or self.has_data(key)):
+        recorded = self._recorded()
+        for key in sorted({*recorded} - {besides}):
+            if recorded[key] == portal_id and (key in self._config.portals or self.has_data(key)):
                 return key
         if is_new:
-            for key in sorted(self._keys_with_folders() - {besides}):
-                if (key not in recorded or self._recorded(key) is None) and self._in_slices(key) == portal_id:
+            for key in sorted(self._keys_with_folders() - {besides, *recorded}):
+                if self._in_slices(key) == portal_id:
                     return key
         return None
 
@@ -202,13 +184,14 @@ class PortalIdentities:
     def _stated(self) -> dict[str, int]:
         return {key: one.portal_id for key, one in self._config.portals.items() if one.portal_id is not None}
 
-    def _recorded(self, portal: str) -> int | None:
-        """The id in a key's record; None if there is none or it is damaged (the slices have the id too)."""
-        try:
-            stored = read_record(self._path(portal), _Stored, "the portal id")
-            return int(stored.portal_id) if stored else None
-        except (DamagedFileError, ValueError):
-            return None
+    def _recorded(self) -> dict[str, int]:
+        return self._records().ids()
+
+    def _records(self) -> Portals:
+        """What is recorded, with what version 0.1 recorded in the lake."""
+        portals = self._lake.state.portals
+        portals.take_in(self._config.lake / "_portals")
+        return portals
 
     def _in_slices(self, portal: str) -> int | None:
         """The id in the first slice of a key that can be read and has one."""
@@ -228,17 +211,5 @@ class PortalIdentities:
             if folder.parts[-3] != _NO_DATA:
                 yield from self._lake.slices(table, portal)
 
-    def _keys_with_record(self) -> set[str]:
-        with storage_errors(self._folder, "look at the portal ids in"):
-            return {path.stem for path in self._folder.glob("*.json")}
-
     def _keys_with_folders(self) -> set[str]:
         return {path.name.partition("=")[2] for path in self._config.lake.glob("*/*/portal=*")}
-
-    def _write(self, portal: str, portal_id: int) -> None:
-        path = self._path(portal)
-        with storage_errors(path, "remember the portal id in"):
-            write_text(path, encoded(_Stored(portal_id)))
-
-    def _path(self, portal: str) -> Path:
-        return self._folder / f"{portal}.json"

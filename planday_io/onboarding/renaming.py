@@ -166,5 +166,4 @@ def _move(installation: Installation, old: str, new: str) -> int:
     rename_kept_token(installation.state.folder / "tokens", old, new)
     installation.state.rename_portal(old, new)
     ForgottenPeople(config.lake, installation.state).rename(old, new)
-    PortalIdentities(config).rename(old, new)
     return moved

@@ -23,7 +23,7 @@ from planday_io.errors import DamagedFileError
 from planday_io.files import is_locked, storage_errors
 from planday_io.state.records import read_record, set_aside
 from planday_io.state.rows import Incident, Notice
-from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, INCIDENTS, LOST, REFRESH_REQUESTS
+from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, INCIDENTS, LOST, PORTALS, REFRESH_REQUESTS
 from planday_io.state.statements import put_notice
 
 T = TypeVar("T")
@@ -285,6 +285,31 @@ def _shared_files(folder: Path) -> list[Path]:
 
 def _leave_out(*_: object) -> None:
     """Nothing in it is needed."""
+
+
+class _Portal(msgspec.Struct):
+    """Early versions wrote the id as it was received, perhaps as a text."""
+
+    portal_id: int | str
+
+
+def portal_files(folder: Path) -> list[Path]:
+    """Files of a folder in the lake that say which portals keys stand for."""
+    return sorted(file for file in folder.glob("*.json") if _KEY.fullmatch(file.stem))
+
+
+def take_portals(folder: Path, connection: Connection) -> Imported:
+    """Take in which portals keys stand for. What is damaged is left out: slices have the ids as well. Raises StorageError."""
+    imported: Imported = {}
+    with storage_errors(folder, "take in portal ids from"):
+        for file in portal_files(folder):
+            stamp = _stamp(file)
+            with suppress(DamagedFileError, ValueError):
+                if found := read_record(file, _Portal, "the portal id"):
+                    _add(connection, PORTALS, {"portal": file.stem, "id": int(found.portal_id)})
+            if stamp:
+                imported[file] = stamp
+    return imported
 
 
 _KINDS = (

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 5
+VERSION = 6
 
 
 class DamagedValueError(Exception):
@@ -65,6 +65,19 @@ class Share(TypeDecorator[float]):
         """The number."""
         if not isinstance(value, float) or not 0 <= value <= 1:
             raise DamagedValueError("something else is stored where a share should be")
+        return value
+
+
+class PortalId(TypeDecorator[int]):
+    """Planday's id of a portal."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_result_value(self, value: object, dialect: Dialect) -> int:  # noqa: ARG002
+        """The id."""
+        if not isinstance(value, int):
+            raise DamagedValueError("something else is stored where a portal id should be")
         return value
 
 
@@ -175,4 +188,11 @@ COMMANDS = Table(
     Column("portals", Words, nullable=False),
     Column("since", Instant, nullable=False),
     Column("step", Word, nullable=False),
+)
+
+PORTALS = Table(
+    "portal",
+    METADATA,
+    Column("portal", Word, primary_key=True),
+    Column("id", PortalId, nullable=False, comment="Planday's, of the portal that the key was last read from"),
 )

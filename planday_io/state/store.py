@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planday_io.state.database import Database
     from planday_io.state.failures import Failures
     from planday_io.state.incidents import Incidents
+    from planday_io.state.portals import Portals
     from planday_io.state.refresh_requests import RefreshRequests
     from planday_io.state.unfinished import UnfinishedCommands
 
@@ -64,6 +65,13 @@ class State:
         from planday_io.state.refresh_requests import RefreshRequests
 
         return RefreshRequests(self._database)
+
+    @property
+    def portals(self) -> Portals:
+        """Which Planday portal each key stands for."""
+        from planday_io.state.portals import Portals
+
+        return Portals(self._database)
 
     @property
     def commands(self) -> UnfinishedCommands:
@@ -121,10 +129,10 @@ class State:
 
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, incidents, refresh_requests
+        from planday_io.state import baselines, failures, incidents, portals, refresh_requests
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, incidents, refresh_requests):
+            for kind in (failures, baselines, incidents, portals, refresh_requests):
                 kind.rename(connection, old, new)
 
         with self.reporting():
@@ -132,10 +140,10 @@ class State:
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, incidents, refresh_requests
+        from planday_io.state import baselines, failures, incidents, portals, refresh_requests
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, incidents, refresh_requests):
+            for kind in (failures, baselines, incidents, portals, refresh_requests):
                 kind.forget(connection, portal)
 
         with self.reporting():

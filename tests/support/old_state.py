@@ -90,3 +90,11 @@ def old_locks(state: Path, *names: str) -> None:
     (state / "locks").mkdir(parents=True, exist_ok=True)
     for name in names:
         (state / "locks" / f"{name}.lock").touch()
+
+
+def old_portal(lake: Path, portal: str, content: bytes) -> Path:
+    """Which portal a key stands for, in the lake. Returns the file."""
+    file = lake / "_portals" / f"{portal}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
