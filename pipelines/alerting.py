@@ -12,8 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.edges import noting
-from planday_io.config import Config
+from pipelines.edges import recording
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
@@ -50,7 +49,7 @@ def build_alert_sensor(
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.now(UTC)
         since = datetime.fromisoformat(context.cursor) if context.cursor else now - _CRASHES_SINCE
-        with noting(installation.config, "sensor alerts"):
+        with recording(installation, "sensor alerts"):
             done = notify(_current(installation, fault_of), context.instance, now, since)
         if not done.unsaved:
             context.update_cursor((now - _AGAIN).isoformat())
@@ -92,14 +91,14 @@ def notify(
 
 def notify_without_dagster(installation: Installation, error: StorageError) -> Notified:
     """Notify of what is new where Dagster's storage cannot be used, which is an incident itself."""
-    with suppress(PlandayError), noting(installation.config, DAGSTER):
+    with suppress(PlandayError), recording(installation, DAGSTER):
         raise error
     return Notifier(installation).notify(datetime.now(UTC))
 
 
-def record_configuration(config: Config, fault: ConfigError | None) -> None:
+def record_configuration(installation: Installation, fault: ConfigError | None) -> None:
     """Record that the configuration cannot be used, or that it can be again. What cannot be recorded is left."""
-    with suppress(PlandayError), noting(config, CONFIGURATION):
+    with suppress(PlandayError), recording(installation, CONFIGURATION):
         if fault:
             raise fault
 
@@ -109,9 +108,9 @@ def _current(installation: Installation, fault_of: Callable[[Path], ConfigError 
     try:
         current = installation.reloaded()
     except ConfigError as error:
-        record_configuration(installation.config, error)
+        record_configuration(installation, error)
         return installation
-    record_configuration(current.config, fault_of(current.config.file))
+    record_configuration(current, fault_of(current.config.file))
     return current
 
 

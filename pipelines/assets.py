@@ -127,13 +127,13 @@ def _asset(endpoint: Endpoint, portals: dict[str, list[str]], installation: Inst
                     listener.finished(portal, report)
             yield from results
 
-        results = _noting_failures(context, planday, endpoint, catalogue, work())
+        results = _recording_failures(context, planday, endpoint, catalogue, work())
         yield from ending_run(context, planday, results)
 
     return refresh
 
 
-def _noting_failures(
+def _recording_failures(
     context: dg.AssetExecutionContext,
     planday: PlandayPortals,
     endpoint: Endpoint,
@@ -297,6 +297,6 @@ def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue
         "verdict": report.verdict,
         "rereads": report.rereads,
         "gone": report.gone,
-        "months_marked": ", ".join(report.marked) or "none",
+        "months_requested": ", ".join(report.requested_months) or "none",
         "path": dg.MetadataValue.path(str(config.lake / report.path)),
     }

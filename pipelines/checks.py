@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from pipelines.edges import noting
+from pipelines.edges import recording
 from planday_io.catalogue import Endpoint
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.baseline import observe
@@ -44,7 +44,7 @@ def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:
         description="Shows in the asset checks which portals are stale.",
     )
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with noting(installation.config, "sensor freshness"):
+        with recording(installation, "sensor freshness"):
             return answer(context)
 
     def answer(context: dg.SensorEvaluationContext) -> dg.SensorResult:

@@ -15,36 +15,35 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipelines.storage_faults import storage_fault
-from planday_io.config import Config
 from planday_io.errors import PlandayError, StorageError
 from planday_io.faults import known, trace_of
+from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import INSTALLATION, failure_of
-from planday_io.state import State
 
 
 @contextmanager
-def noting(config: Config, tick: str, portal: str = INSTALLATION) -> Iterator[None]:
+def recording(installation: Installation, tick: str, portal: str = INSTALLATION) -> Iterator[None]:
     """Record what a tick raises, and resolve that when it succeeds.
 
     Args:
-        config: of the installation.
+        installation: where it is recorded.
         tick: name of the tick, such as "sensor alerts".
         portal: config key, where it is about one.
 
     Raises:
         PlandayError: what was raised, without texts of other programs, because Dagster keeps them.
     """
-    failures = State(config.state).failures
+    failures = installation.state.failures
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
-        told = error if isinstance(error, PlandayError) else storage_fault(error) or known(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to know
+        known_error = error if isinstance(error, PlandayError) else storage_fault(error) or known(error)
         now = datetime.now(UTC)
-        # Where nothing can be noted, Dagster's UI still shows the failed tick.
+        # Where nothing can be recorded, Dagster's UI still shows the failed tick.
         with suppress(StorageError):
-            failures.record([failure_of(told, now, portal=portal, table=tick)])
-        if told is not error:
+            failures.record([failure_of(known_error, now, portal=portal, table=tick)])
+        if known_error is not error:
             dg.get_dagster_logger().error("%s", trace_of(error))
-        raise told from None
+        raise known_error from None
     with suppress(StorageError):
         failures.resolve(portal, [tick])

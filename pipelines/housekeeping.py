@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.edges import noting
+from pipelines.edges import recording
 from pipelines.resources import SCHEDULE_TAG
 from pipelines.schedules import schedule_names
 from planday_io.config import Config
@@ -48,7 +48,7 @@ def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition
         "warehouse shows, and temporary files of killed processes.",
     )
     def housekeeping(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        with noting(installation.config, "sensor housekeeping"):
+        with recording(installation, "sensor housekeeping"):
             done = clean(installation.reloaded().config, context.instance, datetime.now(UTC))
         return dg.SkipReason(f"removed {done.runs} runs and {done.files} temporary files")
 

@@ -63,7 +63,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     _sessions: dict[str, PortalSession] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Read the configuration as it is now and mark the run with its process."""
+        """Read the configuration as it is now and tag the run with its process."""
         self._installation = Installation.load(Path(self.config_path), CATALOGUE)
         self._installation.state.close_to_others()
         self._run_id = context.run.run_id if context.run else ""
@@ -114,7 +114,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Record what was written, for the log of runs, and resolve its failures."""
-        with self._noting():
+        with self._recording():
             self._installation.state.failures.resolve(portal, [report.table for report in reports], month)
         run = self._run_of(portal, month)
         run.portal_id = self.session(portal).connection.portal_id
@@ -143,14 +143,14 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         now = datetime.now(UTC)
         # Nobody waits for a portal that was taken out.
         for_alerts = (*tables, *left_out) if portal in self._installation.config.portals else ()
-        with self._noting():
+        with self._recording():
             self._installation.state.failures.record(
                 failure_of(error, now, portal=portal, table=table, month=month, run_id=self._run_id)
                 for table in for_alerts
             )
 
     @contextmanager
-    def _noting(self) -> Iterator[None]:
+    def _recording(self) -> Iterator[None]:
         """Records that cannot be written do not fail the tables: a failed run is found without them too."""
         try:
             yield

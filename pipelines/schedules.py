@@ -12,7 +12,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
-from pipelines.edges import noting
+from pipelines.edges import recording
 from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Endpoint
 from planday_io.config import Config, Schedule
@@ -115,16 +115,16 @@ def _schedules(
     if snapshots:
         groups = _groups(snapshots, partitions)
         about = f"Reads the snapshots of portal {portal}: {what}."
-        yield _schedule(config, portal, names.snapshots, names.snapshots, schedule, groups, whole_portal, about)
+        yield _schedule(installation, portal, names.snapshots, names.snapshots, schedule, groups, whole_portal, about)
     if facts:
         groups = _groups(facts, partitions)
         window = config.portals[portal].window
         about = f"Reads {window.past_months} months back and {window.future_months} ahead of portal {portal}: {what}."
-        yield _schedule(config, portal, names.months, names.snapshots, schedule, groups, months, about)
+        yield _schedule(installation, portal, names.months, names.snapshots, schedule, groups, months, about)
 
 
 def _schedule(
-    config: Config,
+    installation: Installation,
     portal: str,
     name: str,
     batch: str,
@@ -137,12 +137,12 @@ def _schedule(
         name=name,
         job_name=ASSET_JOB,
         cron_schedule=schedule.cron,
-        execution_timezone=config.portals[portal].timezone,
+        execution_timezone=installation.config.portals[portal].timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if schedule.enabled else dg.DefaultScheduleStatus.STOPPED,
         description=about,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        with noting(config, f"schedule {name}"):
+        with recording(installation, f"schedule {name}"):
             yield from requests(context.scheduled_execution_time)
 
     def requests(at: datetime) -> Iterator[dg.RunRequest]:

@@ -1,8 +1,8 @@
 """Safety nets, and the months that have to be read again. No tick calls the API.
 
 A code location that was loaded a week ago evaluates its sensors with the configuration of then. So each tick reads the file:
-else what was published would follow a privacy policy of last week, and marks of a portal that was added since would be
-removed as nobody's. What is *launched* has to be among the partitions that the location was loaded with.
+else what was published would follow a privacy policy of last week, and refresh requests for a portal that was added since
+would be removed as nobody's. What is *launched* has to be among the partitions that the location was loaded with.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
-from pipelines.edges import noting
+from pipelines.edges import recording
 from pipelines.liveness import end_dead_runs
 from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
@@ -24,7 +24,7 @@ from planday_io.state import RefreshRequest
 from planday_io.sync.changes import settle
 
 CHANGES_TAG = "planday/changes"
-MARK_TAG = "planday/mark"
+REFRESH_TAG = "planday/refresh"
 _NOT_ENDED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -48,7 +48,7 @@ def _dead_runs(installation: Installation) -> dg.SensorDefinition:
         description="Fails runs whose process was killed, so that runs of the same portal behind them begin.",
     )
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        with noting(installation.config, "sensor dead_runs"):
+        with recording(installation, "sensor dead_runs"):
             ended = end_dead_runs(context.instance, installation.state)
         return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
 
@@ -68,7 +68,7 @@ def _unpublished_slices(installation: Installation) -> dg.SensorDefinition:
         )
         if active:
             return dg.SkipReason("runs in progress publish at their own end")
-        with noting(installation.config, "sensor unpublished_slices"):
+        with recording(installation, "sensor unpublished_slices"):
             if not installation.lake.pending():
                 return dg.SkipReason("the warehouse shows all of the lake")
             current = installation.reloaded()
@@ -90,7 +90,7 @@ def _changed_months(installation: Installation) -> dg.SensorDefinition:
         "never read.",
     )
     def changed_months(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        with noting(installation.config, "sensor changed_months"):
+        with recording(installation, "sensor changed_months"):
             yield from _requests(context.instance, installation)
 
     return changed_months
@@ -100,45 +100,45 @@ def _requests(instance: dg.DagsterInstance, installation: Installation) -> Itera
     config = installation.config
     room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED))
     current = installation.reloaded()
-    requests = current.state.refresh_requests
-    marks: list[RefreshRequest] = []
+    requests: list[RefreshRequest] = []
     unread: list[PlandayError] = []
-    for portal in requests.portals():
+    for portal in current.state.refresh_requests.portals():
         try:
-            marks += settle(current, portal)
+            requests += settle(current, portal)
         except PlandayError as error:
             unread.append(error)  # one portal's files are none of the others' business
-    marks.sort(key=lambda mark: (mark.month, mark.portal))
+    requests.sort(key=lambda request: (request.month, request.portal))
     now = datetime.now(UTC)
     grids = {
-        portal: {*grid_months(config, portal, now)} for portal in {mark.portal for mark in marks} & {*config.portals}
+        portal: {*grid_months(config, portal, now)}
+        for portal in {request.portal for request in requests} & {*config.portals}
     }
-    unknown = [mark for mark in marks if mark.month not in grids.get(mark.portal, ())]
-    for mark in reversed(marks):
-        if mark in unknown:
+    unknown = [request for request in requests if request.month not in grids.get(request.portal, ())]
+    for request in reversed(requests):
+        if request in unknown:
             continue
-        key = f"{mark.portal} {mark.month} {mark.requested_at.isoformat()}"
-        # What failed is tried again when a later changes run marks it again.
-        if room <= 0 or instance.get_runs_count(dg.RunsFilter(tags={MARK_TAG: key})):
+        key = f"{request.portal} {request.month} {request.requested_at.isoformat()}"
+        # What failed is tried again when a later changes run requests it again.
+        if room <= 0 or instance.get_runs_count(dg.RunsFilter(tags={REFRESH_TAG: key})):
             continue
-        there = installation.endpoints_of(mark.portal)
-        endpoints = [one for one in current.endpoints_of(mark.portal, mark.endpoints) if one in there]
+        there = installation.endpoints_of(request.portal)
+        endpoints = [one for one in current.endpoints_of(request.portal, request.endpoints) if one in there]
         for number, group in enumerate(same_partitions(endpoints, installation)):
             room -= 1
             yield dg.RunRequest(
                 run_key=f"{key} {number}",
-                partition_key=partition_of(mark.portal, mark.month),
+                partition_key=partition_of(request.portal, request.month),
                 asset_selection=asset_keys(group),
                 tags={
                     CHANGES_TAG: "true",
-                    MARK_TAG: key,
-                    BATCH_TAG: f"changes-{mark.portal}-{mark.requested_at:%Y%m%d%H%M%S}",
+                    REFRESH_TAG: key,
+                    BATCH_TAG: f"changes-{request.portal}-{request.requested_at:%Y%m%d%H%M%S}",
                 },
             )
-    if unread and not marks:
+    if unread and not requests:
         raise unread[0]
-    if not marks:
+    if not requests:
         yield dg.SkipReason("every month is as the last changes run found it")
-    elif len(unknown) == len(marks):
-        named = ", ".join(sorted({mark.portal for mark in unknown}))
+    elif len(unknown) == len(requests):
+        named = ", ".join(sorted({request.portal for request in unknown}))
         yield dg.SkipReason(f"reload the definitions: this location does not know all months of {named} yet")

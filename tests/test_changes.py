@@ -1,4 +1,4 @@
-"""Months that are marked because somebody edited, moved or deleted something in them, and what explains a loss."""
+"""Months whose refresh is requested because somebody edited, moved or deleted something in them, and what explains a loss."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_refresh_request_lasts_until_month_is_read(planday: Installation) -> Non
     roster = planday.sandbox.portals["oslo"].roster
     roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
     (report,) = planday.refresh("scheduling.deleted_shifts")
-    assert report.marked == (old,)
+    assert report.requested_months == (old,)
     (mark,) = settle(planday.installation)
     assert (mark.portal, mark.month, "scheduling.shifts" in mark.endpoints) == ("oslo", old, True)
     planday.refresh("scheduling.shifts", month=old)
@@ -115,9 +115,9 @@ def test_unread_months_are_marked_once_without_refused_tables(planday: Installat
     planday.edit_config("history_start: 2025-01", f"history_start: {start}")
     months = grid_months(planday.config, "oslo", datetime.now(UTC))
     (report,) = planday.refresh("scheduling.deleted_shifts")
-    assert report.marked == tuple(months)
+    assert report.requested_months == tuple(months)
     (report,) = planday.refresh("scheduling.deleted_shifts")
-    assert report.marked == ()
+    assert report.requested_months == ()
     for app in planday.sandbox.apps.values():
         app.scopes -= {"payroll:read"}
     for name in ("scheduling.shifts", "revenue.revenue"):
@@ -127,7 +127,7 @@ def test_unread_months_are_marked_once_without_refused_tables(planday: Installat
     requests.settle((one, ()) for one in requests.all())
     planday.lake.path(SliceKey.of("revenue.revenue", "oslo", months[0])).unlink()
     (report,) = planday.refresh("scheduling.deleted_shifts")
-    assert report.marked == (months[0],)
+    assert report.requested_months == (months[0],)
     (mark,) = planday.state.refresh_requests.all()
     assert mark.endpoints == ("revenue.revenue",)
 

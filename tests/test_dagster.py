@@ -296,7 +296,7 @@ def test_marked_months_are_launched_once(make: Make, instance: DagsterInstance) 
         )
         assert result.success
     assert [request.partition_key for request in look()] == [f"{months[-3]}|oslo"]
-    # A run that failed is not launched again before the month is marked again.
+    # A run that failed is not launched again before the month is requested again.
     instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE, tags=dict(requests[2].tags))
     assert look() == []
 

@@ -22,7 +22,7 @@ from tests.support.portals import add_to_file
 THIS = month_of(datetime.now(UTC).date())
 
 
-def marked(config: Config) -> set[tuple[str, str]]:
+def requested(config: Config) -> set[tuple[str, str]]:
     return {(mark.portal, mark.month) for mark in State(config.state).refresh_requests.all()}
 
 
@@ -43,13 +43,13 @@ def test_sensors_follow_a_file_edited_later(make: Make, instance: DagsterInstanc
     planday.edit_config(f"history_start: {shifted(THIS, -2)}", f"history_start: {shifted(THIS, -4)}")
     planday.edit_config("defaults:\n", "privacy: {identity: drop}\ndefaults:\n")
     planday.refresh("scheduling.deleted_shifts", "bergen")
-    before = marked(planday.config)
+    before = requested(planday.config)
     assert {portal for portal, _ in before} == {"oslo", "bergen"}
 
     launched = [str(request.partition_key) for request in look("changed_months").run_requests]
     assert launched
     assert all(key.endswith("|oslo") and key >= shifted(THIS, -2) for key in launched), "what the location knows"
-    assert marked(planday.config) == before, "what it does not know waits"
+    assert requested(planday.config) == before, "what it does not know waits"
 
     observe(planday.installation, datetime.now(UTC))
     baseline = planday.state.baselines.of("oslo")

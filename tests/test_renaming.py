@@ -43,7 +43,7 @@ MONTH = "2026-10"
 
 @pytest.fixture
 def installed(planday: Installation) -> Installation:
-    """With hashed names, a rotated token, a forgotten person, a marked month, failures, a watched table and two runs."""
+    """With hashed names, a rotated token, a forgotten person, a requested month, failures, a baseline and two runs."""
     planday.edit_config("defaults:", "privacy: {identity: hash, hash_key: {file: hash.txt}}\ndefaults:")
     (planday.folder / "hash.txt").write_text("a key of hashes")
     planday.sandbox.rotates = True

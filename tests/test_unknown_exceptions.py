@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.edges import noting
+from pipelines.edges import recording
 from pipelines.publication import publish_pending
 from planday_io.errors import FaultError, PublicationError, StorageError, TokenError
 from planday_io.faults import known, place_of, trace_of
@@ -64,12 +64,12 @@ def test_a_publication_notes_whatever_is_raised(planday: Installation) -> None:
 
 def test_a_tick_that_raises_is_an_incident(planday: Installation) -> None:
     for _ in range(2):
-        with pytest.raises(FaultError) as caught, noting(planday.config, "sensor changed_months"):
+        with pytest.raises(FaultError) as caught, recording(planday.installation, "sensor changed_months"):
             raise TypeError(TEXT)
         assert "Gunhildis" not in str(caught.value)
     (told,) = incidents(planday)
     assert (told.cause, told.tables) == ("fault", ("sensor changed_months",))
-    with noting(planday.config, "sensor changed_months"):
+    with recording(planday.installation, "sensor changed_months"):
         pass
     assert not incidents(planday)
 

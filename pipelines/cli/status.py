@@ -191,7 +191,7 @@ def installation_state(installation: Installation) -> InstallationState:
 
 def notify_now(installation: Installation) -> Notified:
     """Find incidents and report what is new, as the `alerts` sensor does. Raises StorageError."""
-    record_configuration(installation.config, definitions_fault(installation.config.file))
+    record_configuration(installation, definitions_fault(installation.config.file))
     try:
         with open_instance(installation.config) as instance, dagster_storage():
             return notify(installation, instance)

@@ -215,10 +215,10 @@ def _runs(
             yield None, group
     wanted = dict.fromkeys(months or window_months(installation.config, portal, datetime.now(UTC)), facts)
     if months is None and any(endpoint.change_detection for endpoint in snapshots):
-        for mark in settle(installation, portal):
-            marked = installation.endpoints_of(portal, mark.endpoints)
-            both = [*wanted.get(mark.month, []), *marked]
-            wanted[mark.month] = [one for one in installation.catalogue.endpoints if one in both]
+        for request in settle(installation, portal):
+            requested = installation.endpoints_of(portal, request.endpoints)
+            both = [*wanted.get(request.month, []), *requested]
+            wanted[request.month] = [one for one in installation.catalogue.endpoints if one in both]
     for month in sorted(wanted, reverse=True):
         for group in same_partitions(wanted[month], installation):
             yield month, group

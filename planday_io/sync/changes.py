@@ -27,7 +27,7 @@ from planday_io.state import RefreshRequest
 from planday_io.sync.reader import CompleteRead
 
 _TRIED_AGAIN = timedelta(hours=6)
-"""What is still marked after this long, because its run failed, is marked and launched again."""
+"""What is still requested after this long, because its run failed, is requested and launched again."""
 
 
 def request_refreshes(installation: Installation, read: CompleteRead) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ def months_to_read(
     requests: Sequence[RefreshRequest],
     now: datetime,
 ) -> dict[str, list[str]]:
-    """What has to be marked: months that were touched, or never read, or whose run seems to have failed.
+    """What has to be requested: months that were touched, or never read, or whose run seems to have failed.
 
     An endpoint that never gave a slice, while others did, is refused by the API (a missing scope): it is left to the
     schedules.

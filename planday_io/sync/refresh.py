@@ -51,5 +51,5 @@ def refresh(
     session.writer.require(endpoint, month)
     read = asyncio.run(session.reader.read(endpoint, month, fetched_at, full=full, progress=progress))
     # Before the slices: a kill in between costs a read that was not needed, never a change that is not seen.
-    marked = request_refreshes(session.installation, read)
-    return session.writer.write(read, began=began, marked=marked, accept_shrink=accept_shrink)
+    requested_months = request_refreshes(session.installation, read)
+    return session.writer.write(read, began=began, requested_months=requested_months, accept_shrink=accept_shrink)

@@ -49,7 +49,7 @@ class TableReport:
         path: of the slice file, relative to the lake.
         month: of the slice, or None.
         warnings: what did not fit the catalogue.
-        marked: months found to need another read.
+        requested_months: months found to need another read.
         superseded: not written, because another process wrote a later read.
     """
 
@@ -67,7 +67,7 @@ class TableReport:
     path: str
     month: str | None = None
     warnings: tuple[str, ...] = ()
-    marked: tuple[str, ...] = ()
+    requested_months: tuple[str, ...] = ()
     superseded: bool = False
 
 
@@ -114,14 +114,14 @@ class SliceWriter:
                 raise LostSliceError(lost_text(key, lost))
 
     def write(
-        self, read: CompleteRead, *, began: float, marked: tuple[str, ...] = (), accept_shrink: bool = False
+        self, read: CompleteRead, *, began: float, requested_months: tuple[str, ...] = (), accept_shrink: bool = False
     ) -> list[TableReport]:
         """Merge, guard and write all tables of an endpoint, or none.
 
         Args:
             read: of the endpoint.
             began: `time.monotonic()` when reading began.
-            marked: months that the read found to need another read.
+            requested_months: months that the read found to need another read.
             accept_shrink: skip the guard against shrinking this once.
 
         Raises:
@@ -138,7 +138,7 @@ class SliceWriter:
             # Children first: the parent's stamps decide what is up to date, so they must never be ahead.
             for one in reversed(slices):
                 one.write()
-        return [one.report(began, marked) for one in slices]
+        return [one.report(began, requested_months) for one in slices]
 
 
 class _NewSlice:
@@ -204,7 +204,7 @@ class _NewSlice:
         self._writer.lake.write(self._key, self._rows, self._provenance())
         self._writer.histories.try_to_follow(self._key, self._rows)
 
-    def report(self, began: float, marked: tuple[str, ...]) -> TableReport:
+    def report(self, began: float, requested_months: tuple[str, ...]) -> TableReport:
         """The report of what was done."""
         before, part, read = self._before, self._part, self._read.result
         lake = self._writer.lake
@@ -227,7 +227,7 @@ class _NewSlice:
                 *(not_granted(self._read.endpoint, self._read.refused, self._rows) if self._is_first else ()),
                 *self._set_aside(),
             ),
-            marked=marked,
+            requested_months=requested_months,
             superseded=self._is_superseded,
         )
 
