@@ -178,15 +178,17 @@ def test_shorter_list_of_forgotten_people_lets_nobody_back(planday: Installation
     file = planday.config.lake / "_forgotten/oslo.json"
     good = file.read_bytes()
     harm(file)
-    with pytest.raises(StorageError, match=r"forgotten"):
-        planday.refresh("hr.employees")
+    if harm is not missing:
+        with pytest.raises(StorageError, match=r"forgotten.* remove it: the next run writes it again"):
+            planday.refresh("hr.employees")
+        assert "oslo" in "".join(map(str, planday.publish().problems))
     planday.refresh("hr.employees", "london")
-    assert "oslo" in "".join(map(str, planday.publish().problems))
+    planday.publish()
     assert planday.query(f"SELECT count(*) FROM hr.employees WHERE id = {person} AND portal = 'oslo'") == [(0,)]
     assert planday.query("SELECT count(*) > 0 FROM hr.employees WHERE portal = 'london'") == [(True,)]
-    shutil.copyfile(planday.state.folder / "forgotten/oslo.json", file)
-    assert file.read_bytes() == good, "the copy that the error names"
+    file.unlink(missing_ok=True)
     planday.refresh("hr.employees")
+    assert file.read_bytes() == good, "written again from the copy that the error names"
     assert person not in {row["id"] for row in planday.rows("hr.employees")}
     harm(file)
     if harm is not binary:

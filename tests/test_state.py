@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from planday_io.errors import StorageError
 from planday_io.state import Failure, Incident, Notice, RefreshRequest, State
+from planday_io.state.rows import ForgottenCopy
 from planday_io.state.state_database import database_file
 from tests.support.cutting import KILLED, counting, full_disk, killed
 from tests.support.damage import DAMAGE
-from tests.support.old_state import old_alerts, old_baseline, old_failures, old_mark, old_shared
+from tests.support.old_state import old_alerts, old_baseline, old_failures, old_forgotten, old_mark, old_shared
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -324,3 +325,18 @@ def test_renaming_moves_and_forgetting_removes(tmp_path: Path) -> None:
         assert tables_of(state, "bergen") == ["hr.skills"], "that the new key was refused is over"
     state.forget_portal("bergen")
     assert (tables_of(state, "bergen"), tables_of(state, "london")) == ([], ["hr.skills"])
+
+
+def test_copies_of_lists_of_an_older_version(tmp_path: Path) -> None:
+    old_forgotten(tmp_path, "oslo", b'{"salt": "00ff", "people": [-3, -2]}')
+    old_forgotten(tmp_path, "london", b'{"salt": "00ff", "people": ["x"]}')
+    state = State(tmp_path)
+    assert state.forgotten.all() == {"oslo": ForgottenCopy("00ff", frozenset({-2, -3}))}
+    assert [file.name.partition(".damaged-")[0] for file in state.files_set_aside()] == ["london.json"]
+    state.rename_portal("oslo", "bergen")
+    state.portals.record("bergen", 4711)
+    state.rename_portal("bergen", "oslo")
+    assert [*state.forgotten.all(), *state.portals.ids()] == ["oslo", "oslo"]
+    state.forget_portal("oslo")
+    assert not state.forgotten.all()
+    assert not state.portals.ids()

@@ -53,6 +53,10 @@ class Forgotten:
         digest = hmac.new(bytes.fromhex(self.salt), str(employee_id).encode(), hashlib.sha256).digest()
         return -1 - int.from_bytes(digest[:7], "big")
 
+    def holds(self, employee_id: int) -> bool:
+        """Whether a person is on the list."""
+        return bool(self.salt) and self.pseudonym(employee_id) in self.pseudonyms
+
     def ids_in(self, column: pa.ChunkedArray) -> dict[int, int]:
         """The forgotten among the ids of a column, with their pseudonyms."""
         if not self.pseudonyms:
@@ -89,10 +93,11 @@ class Forgotten:
 
 
 _PORTAL = re.compile(r"[a-z0-9_]+")
+_RESTORE = "Restore it from a backup, or remove it: the next run writes it again from the copy in the state database"
 
 
 class ForgottenPeople:
-    """The lists of one lake. Each has a copy in the state folder, which tells when the one in the lake became shorter.
+    """The lists of one lake. Each has a copy in the state, which tells when the one in the lake became shorter.
 
     Args:
         lake: root of the lake; the lists stay with the data they protect.
@@ -101,103 +106,110 @@ class ForgottenPeople:
 
     def __init__(self, lake: Path, state: State) -> None:
         self._folder = lake / "_forgotten"
-        self._copies = state.folder / "forgotten"
+        self._copies = state.forgotten
         self._locks = state.locks
 
     def of(self, portal: str) -> Forgotten:
-        """The list of a portal.
+        """The list of a portal. One that is gone is written again from its copy.
 
         Raises:
             StorageError: it cannot be read, or people are missing from it. Then nothing may be written.
         """
-        listed, copy = self._read(self._path(portal)), self._copy_of(portal)
+        listed = self._read(portal)
+        if not listed.salt and self._copy_of(portal).salt:
+            with self._locks.hold(f"forgotten.{portal}"):
+                return self._restored(portal)
+        return self._checked(portal, listed)
+
+    def _restored(self, portal: str) -> Forgotten:
+        listed, copy = self._read(portal), self._copy_of(portal)
+        if copy.salt and not listed.salt:
+            self._write(portal, copy)
+            return copy
+        return self._checked(portal, listed)
+
+    def _checked(self, portal: str, listed: Forgotten) -> Forgotten:
+        copy = self._copy_of(portal)
         if copy.pseudonyms and (listed.salt != copy.salt or not copy.pseudonyms <= listed.pseudonyms):
             missing = len(copy.pseudonyms - listed.pseudonyms)
             raise StorageError(
                 f"{self._path(portal)} lacks {missing} of the {len(copy.pseudonyms)} people of portal '{portal}' who "
-                "are to be "
-                "forgotten, and nobody was taken off it with `planday forget --undo`. Put it back: it is the same as "
-                f"{self._copies / self._path(portal).name}. Until then nothing of portal '{portal}' is written"
+                f"are to be forgotten, and nobody was taken off it with `planday forget --undo`. {_RESTORE}; until then "
+                f"nothing of portal '{portal}' is written"
             )
         return listed
 
     def add(self, portal: str, employee_id: int) -> Forgotten:
         """Add a person to the list."""
         with self._locks.hold(f"forgotten.{portal}"):
-            known = self.of(portal)
+            known = self._restored(portal)
             known = known if known.salt else Forgotten(secrets.token_hex(16))
             people = Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)})
             # The list first: the copy is never longer than the list, whenever the process is killed.
-            self._write(self._path(portal), people)
-            self._write(self._copies / f"{portal}.json", people)
+            self._write(portal, people)
+            self._copies.keep(portal, people.salt, people.pseudonyms)
             return people
 
     def remove(self, portal: str, employee_id: int) -> bool:
         """Remove a person from the list. Returns whether they were on it."""
         with self._locks.hold(f"forgotten.{portal}"):
-            listed, copy = self._read(self._path(portal)), self._copy_of(portal)
-            was = False
+            listed, copy = self._read(portal), self._copy_of(portal)
             # The copy first: it is never longer than the list, whenever the process is killed.
-            for file, people in ((self._copies / f"{portal}.json", copy), (self._path(portal), listed)):
-                person = people.pseudonym(employee_id) if people.salt else 0
-                if person in people.pseudonyms:
-                    self._write(file, Forgotten(people.salt, people.pseudonyms - {person}))
-                    was = True
-            return was
+            if was_copied := copy.holds(employee_id):
+                self._copies.keep(portal, copy.salt, copy.pseudonyms - {copy.pseudonym(employee_id)})
+            if was_listed := listed.holds(employee_id):
+                self._write(portal, Forgotten(listed.salt, listed.pseudonyms - {listed.pseudonym(employee_id)}))
+            return was_copied or was_listed
 
     def drop(self, portal: str) -> None:
         """Remove a portal's list, together with the portal. Raises StorageError."""
-        for file in (self._copies / f"{portal}.json", self._path(portal)):
-            with storage_errors(file, "remove the list of forgotten people in"):
-                file.unlink(missing_ok=True)
+        doing = "remove the list of forgotten people in"
+        with self._locks.hold(f"forgotten.{portal}"), storage_errors(self._path(portal), doing):
+            self._copies.forget(portal)
+            self._path(portal).unlink(missing_ok=True)
 
     def keep_copies(self) -> None:
-        """Copy lists that have no copy yet: those of a lake that this state folder sees for the first time."""
-        for file in sorted(_lists_in(self._folder)):
+        """Copy lists that have no copy yet: those of a lake that this state sees for the first time."""
+        for portal in sorted(self._listed() - {*self._copies.all()}):
             # A damaged list is reported where its portal is written.
-            with self._locks.hold(f"forgotten.{file.stem}"), suppress(DamagedFileError):
-                if not (self._copies / file.name).exists() and (listed := self._read(file)).salt:
-                    self._write(self._copies / file.name, listed)
+            with self._locks.hold(f"forgotten.{portal}"), suppress(DamagedFileError):
+                if not self._copy_of(portal).salt and (listed := self._read(portal)).salt:
+                    self._copies.keep(portal, listed.salt, listed.pseudonyms)
 
     def portals(self) -> list[str]:
         """Portals that have a list, or had one."""
-        return sorted({file.stem for folder in (self._folder, self._copies) for file in _lists_in(folder)})
+        return sorted({*self._listed(), *self._copies.all()})
 
     def rename(self, old: str, new: str) -> None:
-        """Give a portal's list, salt included, to another key. Raises StorageError."""
+        """Give a portal's list, salt included, and its copy to another key. Raises StorageError."""
         with self._locks.hold(f"forgotten.{old}"), storage_errors(self._path(old), "move"):
-            for folder in (self._folder, self._copies):
-                if (folder / f"{old}.json").exists():
-                    (folder / f"{old}.json").replace(folder / f"{new}.json")
+            if self._path(old).exists():
+                self._path(old).replace(self._path(new))
+            self._copies.rename(old, new)
 
     def fingerprint(self) -> str:
         """Differs when somebody was added to or taken from any list. Raises StorageError.
 
         A list that is damaged, and has no copy, keeps its own portal from being written, and nobody from being published.
         """
-        lists = {portal: sorted(people) for portal in self.portals() if (people := self._all_of(portal)) is not None}
+        copies = self._copies.all()
+        lists = {}
+        for portal in self.portals():
+            copy = copies.get(portal)
+            try:
+                listed = self._read(portal)
+            except DamagedFileError:
+                listed = Forgotten("" if copy else "damaged")
+            if listed.salt or copy:
+                lists[portal] = sorted(listed.pseudonyms | (copy.pseudonyms if copy else frozenset()))
         return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:16] if lists else ""
 
-    def _all_of(self, portal: str) -> frozenset[int] | None:
-        """Everybody on the list or on its copy; None where there is neither."""
-        copy = self._copy_of(portal)
-        try:
-            listed = self._read(self._path(portal))
-        except DamagedFileError:
-            listed = copy if copy.salt else Forgotten("damaged")
-        return listed.pseudonyms | copy.pseudonyms if listed.salt or copy.salt else None
-
     def _copy_of(self, portal: str) -> Forgotten:
-        """A copy that is damaged tells nothing; the list itself is what protects."""
-        file = self._copies / f"{portal}.json"
-        with storage_errors(file, "read the copy of the list of forgotten people in"):
-            try:
-                text = file.read_bytes()
-            except (FileNotFoundError, IsADirectoryError):
-                return Forgotten()
-        return _parsed(text, file) or Forgotten()
+        copy = self._copies.all().get(portal)
+        return Forgotten(copy.salt, copy.pseudonyms) if copy else Forgotten()
 
-    def _read(self, file: Path) -> Forgotten:
+    def _read(self, portal: str) -> Forgotten:
+        file = self._path(portal)
         with storage_errors(file, "read the list of forgotten people in"):
             try:
                 text = file.read_bytes()
@@ -207,24 +219,25 @@ class ForgottenPeople:
                 text = b""
         found = _parsed(text, file)
         if found is None:
+            remedy = _RESTORE if self._copy_of(portal).salt else "Restore it from a backup"
             raise DamagedFileError(
-                f"{file} is damaged: it holds who is to be forgotten. Restore it from a backup, or from "
-                f"{self._copies / file.name} if that is there; until then nothing of portal '{file.stem}' is written",
+                f"{file} is damaged: it holds who is to be forgotten. {remedy}; until then nothing of portal '{portal}' is "
+                "written",
                 file,
             )
         return found
 
-    def _write(self, file: Path, people: Forgotten) -> None:
+    def _write(self, portal: str, people: Forgotten) -> None:
+        file = self._path(portal)
         with storage_errors(file, "write the list of forgotten people in"):
             write_text(file, encoded(_Stored(people.salt, tuple(sorted(people.pseudonyms)))))
 
+    def _listed(self) -> set[str]:
+        """Portals that have a list. What has another name is no list: a copy, an editor's backup."""
+        return {file.stem for file in self._folder.glob("*.json") if _PORTAL.fullmatch(file.stem)}
+
     def _path(self, portal: str) -> Path:
         return self._folder / f"{portal}.json"
-
-
-def _lists_in(folder: Path) -> list[Path]:
-    """What has another name is no list: a copy, an editor's backup."""
-    return [file for file in folder.glob("*.json") if _PORTAL.fullmatch(file.stem)]
 
 
 @dataclass(frozen=True, slots=True)

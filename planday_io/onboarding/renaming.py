@@ -164,6 +164,6 @@ def _move(installation: Installation, old: str, new: str) -> int:
         moved += len(keys)
     remove_empty_folders(lake, old)
     rename_kept_token(installation.state.folder / "tokens", old, new)
-    installation.state.rename_portal(old, new)
     ForgottenPeople(config.lake, installation.state).rename(old, new)
+    installation.state.rename_portal(old, new)
     return moved

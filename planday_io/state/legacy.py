@@ -23,7 +23,7 @@ from planday_io.errors import DamagedFileError
 from planday_io.files import is_locked, storage_errors
 from planday_io.state.records import read_record, set_aside
 from planday_io.state.rows import Incident, Notice
-from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, INCIDENTS, LOST, PORTALS, REFRESH_REQUESTS
+from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, FORGOTTEN, INCIDENTS, LOST, PORTALS, REFRESH_REQUESTS
 from planday_io.state.statements import put_notice
 
 T = TypeVar("T")
@@ -287,6 +287,20 @@ def _leave_out(*_: object) -> None:
     """Nothing in it is needed."""
 
 
+class _Forgotten(msgspec.Struct):
+    salt: str
+    people: tuple[int, ...]
+
+
+def _forgotten_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("forgotten/*.json") if _KEY.fullmatch(file.stem))
+
+
+def _take_forgotten(file: Path, connection: Connection) -> None:
+    if found := _read(file, _Forgotten, "a copy of the list of forgotten people"):
+        _add(connection, FORGOTTEN, {"portal": file.stem, "salt": found.salt, "pseudonyms": found.people})
+
+
 class _Portal(msgspec.Struct):
     """Early versions wrote the id as it was received, perhaps as a text."""
 
@@ -318,5 +332,6 @@ _KINDS = (
     _Kind(files=_incident_files, take=_take_incidents),
     _Kind(files=_mark_files, take=_take_mark, folder="changed", lock="locks/changed.lock"),
     _Kind(files=_command_files, take=_take_command, folder="unfinished", lock="locks/unfinished.lock"),
+    _Kind(files=_forgotten_files, take=_take_forgotten, folder="forgotten"),
     _Kind(files=_shared_files, take=_leave_out, folder="batches"),
 )

@@ -170,3 +170,16 @@ class BucketUse:
     sent: int
     policy: tuple[RateWindow, ...]
     closed_until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenCopy:
+    """A copy of a portal's list of forgotten people.
+
+    Args:
+        salt: of the portal.
+        pseudonyms: of the forgotten.
+    """
+
+    salt: str
+    pseudonyms: frozenset[int]

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 6
+VERSION = 7
 
 
 class DamagedValueError(Exception):
@@ -52,6 +52,27 @@ class Words(TypeDecorator[tuple[str, ...]]):
             found = None
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
             raise DamagedValueError("something else is stored where a list of texts should be")
+        return tuple(found)
+
+
+class Numbers(TypeDecorator[tuple[int, ...]]):
+    """A list of whole numbers, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> str:  # noqa: ARG002
+        """The text that is stored."""
+        return json.dumps([*(value or ())])
+
+    def process_result_value(self, value: object, dialect: Dialect) -> tuple[int, ...]:  # noqa: ARG002
+        """The numbers."""
+        try:
+            found = json.loads(value) if isinstance(value, str) else None
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, list) or not all(type(one) is int for one in found):
+            raise DamagedValueError("something else is stored where a list of numbers should be")
         return tuple(found)
 
 
@@ -195,4 +216,12 @@ PORTALS = Table(
     METADATA,
     Column("portal", Word, primary_key=True),
     Column("id", PortalId, nullable=False, comment="Planday's, of the portal that the key was last read from"),
+)
+
+FORGOTTEN = Table(
+    "forgotten",
+    METADATA,
+    Column("portal", Word, primary_key=True),
+    Column("salt", Word, nullable=False),
+    Column("pseudonyms", Numbers, nullable=False),
 )

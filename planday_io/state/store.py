@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from planday_io.state.budget import RequestBudget
     from planday_io.state.database import Database
     from planday_io.state.failures import Failures
+    from planday_io.state.forgotten import ForgottenCopies
     from planday_io.state.incidents import Incidents
     from planday_io.state.portals import Portals
     from planday_io.state.refresh_requests import RefreshRequests
@@ -65,6 +66,13 @@ class State:
         from planday_io.state.refresh_requests import RefreshRequests
 
         return RefreshRequests(self._database)
+
+    @property
+    def forgotten(self) -> ForgottenCopies:
+        """Copies of the lists of forgotten people."""
+        from planday_io.state.forgotten import ForgottenCopies
+
+        return ForgottenCopies(self._database)
 
     @property
     def portals(self) -> Portals:
@@ -129,10 +137,10 @@ class State:
 
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, incidents, portals, refresh_requests
+        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, incidents, portals, refresh_requests):
+            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests):
                 kind.rename(connection, old, new)
 
         with self.reporting():
@@ -140,10 +148,10 @@ class State:
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, incidents, portals, refresh_requests
+        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, incidents, portals, refresh_requests):
+            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests):
                 kind.forget(connection, portal)
 
         with self.reporting():

@@ -98,3 +98,11 @@ def old_portal(lake: Path, portal: str, content: bytes) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
     return file
+
+
+def old_forgotten(state: Path, portal: str, content: bytes) -> Path:
+    """The copy of a list of forgotten people. Returns the file."""
+    file = state / "forgotten" / f"{portal}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
