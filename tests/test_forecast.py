@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from planday_io.months import month_of, shifted
 from planday_io.reading.pages import Page
 from planday_io.state import RateWindow
-from planday_io.sync.forecast import pages, seconds_for
+from planday_io.sync.forecast import forecast, pages, seconds_for
+from planday_io.sync.refresh import refresh
+from planday_io.sync.session import PortalSession
 from tests.support.commands import planday_command
 from tests.support.installation import EVERYTHING, Installation, Make
 from tests.support.pages import read, rows
@@ -76,6 +78,18 @@ def test_a_backfill_of_portals_that_were_never_read(make: Make) -> None:
     made = happened(planday, "--months", months)
     print(f"backfill of {count} months: {foretold} requests foretold for {asked}, {made} made")
     assert close(foretold, made)
+
+
+def test_parents_that_no_run_writes_count_each_time(make: Make) -> None:
+    planday = make(people=(3, 3, 3), resources=EVERYTHING)
+    months, tables = [shifted(THIS, -2), shifted(THIS, -1)], ["scheduling.shifts", "payroll.shifts"]
+    endpoints = [planday.catalogue.endpoint_of(table) for table in tables]
+    foretold = forecast(planday.session(), [(month, endpoints) for month in months]).requests
+    made = 0
+    for month in months:
+        session = PortalSession(planday.installation, "oslo", run_id=month, batch="backfill")
+        made += sum(refresh(session, table, month=month)[0].counters.requests for table in tables)
+    assert foretold == made
 
 
 def test_a_plan_says_what_it_cannot_tell(make: Make) -> None:

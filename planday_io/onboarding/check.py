@@ -17,7 +17,8 @@ from planday_io.lake.installation import Installation
 from planday_io.months import first_day, last_day, month_of
 from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
-from planday_io.reading.calls import Call, Params, Parent, calls_of
+from planday_io.reading.calls import Call, Parent, calls_of
+from planday_io.reading.read import ask
 from planday_io.reading.rows import primary, rows_of
 from planday_io.sync.connection import PortalConnection
 
@@ -283,15 +284,5 @@ class _Probe:
         return self._rows[table]
 
     async def _get(self, endpoint: Endpoint, call: Call) -> list[object]:
-        page: Params = ()
-        if endpoint.pages:
-            page = ((endpoint.pages.limit_param, "1"), (endpoint.pages.offset_param, "0"))
-        answer = await self._client.get(
-            endpoint.path,
-            counters=Counters(),
-            path_params=call.path_params,
-            params=(*call.params, *page),
-            scope=endpoint.scope,
-            none_statuses=endpoint.none_statuses,
-        )
+        answer = await ask(endpoint, self._client, call, Counters(), rows=1)
         return [] if answer is NONE else [*rows_of(primary(endpoint), answer)]

@@ -22,6 +22,7 @@ from planday_io.errors import PlandayError
 from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.months import first_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
+from planday_io.reading.read import ask
 from planday_io.reading.rows import primary, rows_of, total_of
 from planday_io.state import RateWindow
 from planday_io.sync.incremental import IncrementalRead
@@ -249,9 +250,7 @@ class _Forecaster:
         return round(sum(rows) * len(parents) / max(1, len(some)))
 
     async def _total(self, endpoint: Endpoint, month: str | None, call: Call) -> int | None:
-        assert endpoint.pages is not None  # noqa: S101 - the caller looked
-        page = ((endpoint.pages.limit_param, "1"), (endpoint.pages.offset_param, "0"))
-        answer = await self._get(endpoint, replace(call, params=(*call.params, *page)))
+        answer = await ask(endpoint, self._client, call, self._counters, rows=1)
         total = 0 if answer is NONE else total_of(answer)
         # The read would be refused.
         list_limit(self._config, self._lake, self._portal, endpoint, month).check(endpoint.name, total=total)
@@ -259,22 +258,11 @@ class _Forecaster:
 
     async def _first_page(self, endpoint: Endpoint, call: Call) -> int:
         try:
-            answer = await self._get(endpoint, call)
+            answer = await ask(endpoint, self._client, call, self._counters)
         except PlandayError:
             # Vanished or refused: the run itself will report it.
             return 0
         return 0 if answer is NONE else len(rows_of(primary(endpoint), answer))
-
-    async def _get(self, endpoint: Endpoint, call: Call) -> object:
-        answer: object = await self._client.get(
-            endpoint.path,
-            counters=self._counters,
-            path_params=call.path_params,
-            params=call.params,
-            scope=endpoint.scope,
-            none_statuses=endpoint.none_statuses,
-        )
-        return answer
 
     def _parents_in_lake(self, endpoint: Endpoint, month: str | None) -> list[Parent] | None:
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
