@@ -80,7 +80,7 @@ def test_a_backfill_of_portals_that_were_never_read(make: Make) -> None:
     assert close(foretold, made)
 
 
-def test_parents_that_no_run_writes_count_each_time(make: Make) -> None:
+def test_parents_that_runs_share_count_once(make: Make) -> None:
     planday = make(people=(3, 3, 3), resources=EVERYTHING)
     months, tables = [shifted(THIS, -2), shifted(THIS, -1)], ["scheduling.shifts", "payroll.shifts"]
     endpoints = [planday.catalogue.endpoint_of(table) for table in tables]

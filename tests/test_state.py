@@ -316,6 +316,30 @@ def test_upgrade_killed_anywhere_is_finished(tmp_path: Path) -> None:
     assert at > 3
 
 
+def test_ids_are_shared_for_an_hour(tmp_path: Path) -> None:
+    shared, table = State(tmp_path).shared_ids, "hr.departments"
+    shared.share("night", "oslo", table, [3, 1], SINCE)
+    shared.share("night", "london", table, [2], SINCE)
+    assert shared.find("night", "oslo", table, SINCE + timedelta(minutes=59)) == (3, 1)
+    assert shared.find("night", "oslo", table, SINCE + timedelta(minutes=60)) is None
+    assert shared.find("other", "oslo", table, SINCE) is None
+    assert shared.find("night", "oslo", "hr.skills", SINCE) is None
+    shared.share("other", "oslo", table, [4], SINCE + timedelta(hours=1))
+    assert shared.find("night", "london", table, SINCE) is None, "what is too old was removed"
+    shared.share("other", "oslo", table, [], SINCE + timedelta(hours=1))
+    assert shared.find("other", "oslo", table, SINCE + timedelta(hours=1)) == ()
+
+
+def test_shared_ids_go_with_their_portal(tmp_path: Path) -> None:
+    state, table = State(tmp_path), "hr.departments"
+    for portal in ("oslo", "london", "bergen"):
+        state.shared_ids.share("night", portal, table, [1], SINCE)
+    state.rename_portal("oslo", "london")
+    state.forget_portal("bergen")
+    found = [state.shared_ids.find("night", portal, table, SINCE) for portal in ("oslo", "london", "bergen")]
+    assert found == [None, None, None]
+
+
 def test_renaming_moves_and_forgetting_removes(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.failures.record([failure(), failure("bergen", "hr.employees", "identity"), failure("london")])

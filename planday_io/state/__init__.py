@@ -6,6 +6,7 @@
 from planday_io.state.locks import Lease
 from planday_io.state.rows import (
     REBUILD,
+    SHARED_FOR,
     Failure,
     Incident,
     Notice,
@@ -18,6 +19,7 @@ from planday_io.state.store import State
 
 __all__ = [
     "REBUILD",
+    "SHARED_FOR",
     "Failure",
     "Incident",
     "Lease",

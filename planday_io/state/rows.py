@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _KEY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\.([a-z0-9_]+)(?:\.([0-9]{4}-(?:0[1-9]|1[0-2])))?")
 
+SHARED_FOR = timedelta(hours=1)
+"""How long runs that were started together use what one of them read."""
 REBUILD = "planday publish --rebuild"
 """The command that makes the warehouse from nothing, as it has to be typed."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 7
+VERSION = 8
 
 
 class DamagedValueError(Exception):
@@ -224,4 +224,14 @@ FORGOTTEN = Table(
     Column("portal", Word, primary_key=True),
     Column("salt", Word, nullable=False),
     Column("pseudonyms", Numbers, nullable=False),
+)
+
+SHARED_IDS = Table(
+    "shared_ids",
+    METADATA,
+    Column("batch", Word, primary_key=True, comment="name of the runs that were started together"),
+    Column("portal", Word, primary_key=True),
+    Column("table_name", Word, primary_key=True),
+    Column("ids", Numbers, nullable=False),
+    Column("at", Instant, nullable=False),
 )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from planday_io.state.incidents import Incidents
     from planday_io.state.portals import Portals
     from planday_io.state.refresh_requests import RefreshRequests
+    from planday_io.state.shared_ids import SharedIds
     from planday_io.state.unfinished import UnfinishedCommands
 
 
@@ -80,6 +81,13 @@ class State:
         from planday_io.state.portals import Portals
 
         return Portals(self._database)
+
+    @property
+    def shared_ids(self) -> SharedIds:
+        """Ids that runs started together fan out over."""
+        from planday_io.state.shared_ids import SharedIds
+
+        return SharedIds(self._database)
 
     @property
     def commands(self) -> UnfinishedCommands:
@@ -137,10 +145,10 @@ class State:
 
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests
+        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests, shared_ids
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests):
+            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids):
                 kind.rename(connection, old, new)
 
         with self.reporting():
@@ -148,10 +156,10 @@ class State:
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests
+        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests, shared_ids
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests):
+            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids):
                 kind.forget(connection, portal)
 
         with self.reporting():

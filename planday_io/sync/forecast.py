@@ -144,8 +144,6 @@ class _Forecaster:
                     except PlandayError as error:
                         entry.error = str(error)
                     identity = 0
-                # What a run reads ahead and does not write is read again by the next one.
-                self._known -= {key for key in self._ahead if key[0] not in {one.name for one in endpoints}}
             windows = client.budget.windows()
         portal = next(rates for bucket, rates in windows.items() if bucket.startswith("portal"))
         result.asked = self._counters.requests

@@ -177,7 +177,7 @@ class PortalReader:
         """Carry out a plan, and keep the rows for the fan-outs of this run."""
         result = await self._calls(endpoint, portal, plan.calls, progress)
         for name, part in result.tables.items():
-            self._parents.remember(name, portal.context.month, part.table)
+            self._parents.remember(name, portal.context.month, part.table, portal.context.fetched_at)
         refused = dict(self._sensitive.refused)
         return CompleteRead(endpoint=endpoint, context=portal.context, plan=plan, result=result, refused=refused)
 
