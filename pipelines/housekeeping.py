@@ -19,7 +19,6 @@ from pipelines.schedules import schedule_names
 from planday_io.config import Config
 from planday_io.files import sweep
 from planday_io.lake.installation import Installation
-from planday_io.state import State
 from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0
@@ -49,16 +48,17 @@ def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition
     )
     def housekeeping(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         with recording(installation, "sensor housekeeping"):
-            done = clean(installation.reloaded().config, context.instance, datetime.now(UTC))
+            done = clean(installation.reloaded(), context.instance, datetime.now(UTC))
         return dg.SkipReason(f"removed {done.runs} runs and {done.files} temporary files")
 
     return housekeeping
 
 
-def clean(config: Config, instance: dg.DagsterInstance, now: datetime) -> Cleaned:
+def clean(installation: Installation, instance: dg.DagsterInstance, now: datetime) -> Cleaned:
     """Remove what is no longer needed. Raises StorageError."""
+    config = installation.config
     files = sweep(config.lake, deep=True) + sweep(config.warehouse.parent)
-    files += State(config.state).sweep(now - _DAMAGED_KEPT)
+    files += installation.state.sweep(now - _DAMAGED_KEPT)
     return Cleaned(_old_runs(config, instance, now), files)
 
 

@@ -54,11 +54,11 @@ def test_runs_behind_shown_data_are_kept(
     leftover = planday.config.lake / "hr" / "x.tmp-99999999-ab"
     leftover.write_text("half")
     now = datetime.now(UTC)
-    assert clean(planday.config, instance, now).runs == 0
+    assert clean(planday.installation, instance, now).runs == 0
     assert not leftover.exists()
     shard = Path(instance.event_log_storage.path_for_shard(first.run_id))  # type: ignore[attr-defined]
     assert shard.exists()
-    assert clean(planday.config, instance, now + timedelta(days=31)).runs == 1
+    assert clean(planday.installation, instance, now + timedelta(days=31)).runs == 1
     assert {one.run_id for one in instance.get_runs()} == {second.run_id}
     assert not shard.exists()
     assert not (Path(instance.root_directory) / "storage" / first.run_id).exists()
