@@ -10,7 +10,6 @@ import pytest
 
 from pipelines.cli.status import UNSEEN_TABLE, table_states
 from pipelines.cli.sync import Outcome, sync
-from planday_io.client.tokens import RefreshTokenStore
 from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import Lake, SliceKey
@@ -19,6 +18,7 @@ from planday_io.monitoring.notifier import Notifier
 from planday_io.months import month_of
 from planday_io.state import Incident, State
 from planday_io.state.records import read_record, remove_record
+from planday_io.state.tokens import token_file
 from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
 from tests.support.damage import DAMAGE
@@ -103,7 +103,7 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
         (planday.config.lake / folder).mkdir(exist_ok=True)
         for name in STRAY:
             (planday.config.lake / folder / name).write_bytes(b"\xff")
-    token = state / "tokens" / "copenhagen.json"
+    token = token_file(state, "copenhagen")
     DAMAGE["cut"](token)
     for portal in PORTALS:
         planday.sandbox.portals[portal].departments[0]["name"] = "New name"
@@ -146,10 +146,10 @@ def test_each_record_copes_with_each_damage(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DamagedFileError, match="oslo"):
         people.of("oslo")
     assert people.of("london").pseudonyms
-    store = RefreshTokenStore(state / "tokens", "oslo", lambda: "configured")
+    store = State(state).refresh_token("oslo", lambda: "configured")
     store.read()
     store.write("rotated")
-    DAMAGE[kind](state / "tokens" / "oslo.json")
+    DAMAGE[kind](token_file(state, "oslo"))
     with pytest.raises(DamagedFileError, match="planday authorize oslo"):
         store.read()
     store.forget()

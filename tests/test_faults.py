@@ -12,7 +12,6 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from planday_io.client.tokens import RefreshTokenStore
 from planday_io.errors import (
     AccessRevokedError,
     BrokenBodyError,
@@ -31,6 +30,7 @@ from planday_io.errors import (
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
+from planday_io.state import State
 from planday_io.sync.refresh import refresh
 from tests.support.faults import (
     DEPARTMENTS,
@@ -107,7 +107,7 @@ def test_other_server_says_nothing_about_token(planday: Installation, status: in
 
 def test_token_rotates_during_new_authorization(tmp_path: Path) -> None:
     configured = ["old"]
-    store = RefreshTokenStore(tmp_path, "oslo", lambda: configured[0])
+    store = State(tmp_path).refresh_token("oslo", lambda: configured[0])
     with store.lock():
         assert store.read() == "old"
         configured[0] = "authorized anew"

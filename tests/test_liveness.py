@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from planday_io.client.tokens import RefreshTokenStore
 from planday_io.files import replacing, sweep
 from planday_io.lake.slices import SliceKey
+from planday_io.state import State
+from planday_io.state.tokens import token_file
 from tests.support.installation import Installation
 
 ROOT = Path(__file__).parents[1]
@@ -123,13 +124,13 @@ def open_to_all() -> Iterator[None]:
 @pytest.mark.usefixtures("open_to_all")
 def test_tokens_are_closed_to_others(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    tokens = state / "tokens"
+    tokens = token_file(state, "oslo").parent
     tokens.mkdir(parents=True)
     for name in ("oslo.txt", "oslo.lock", "other.json"):
         (tokens / name).write_text("as an older version left it")
         (tokens / name).chmod(0o666)
     (tokens / "link").symlink_to(tmp_path / "elsewhere")
-    store = RefreshTokenStore(tokens, "oslo", lambda: "configured")
+    store = State(state).refresh_token("oslo", lambda: "configured")
     with store.lock():
         store.read()
         store.write("rotated")

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from planday_io.client.asking import Answer
-from planday_io.client.tokens import NewRefreshToken, RefreshTokenStore, TokenSource, TokenStore
+from planday_io.client.tokens import NewRefreshToken, TokenSource, TokenStore
 from planday_io.errors import StorageError
+from planday_io.state import State
 
 
 class Store:
@@ -83,18 +84,18 @@ def test_a_token_that_stays_is_not_written(again: dict[str, object]) -> None:
 def test_the_newest_token_is_exchanged_next(tmp_path: Path) -> None:
     configured = ["configured"]
     for number in range(3):
-        store = RefreshTokenStore(tmp_path / "state/tokens", "oslo", lambda: configured[0])
+        store = State(tmp_path / "state").refresh_token("oslo", lambda: configured[0])
         token = source_of(store).exchange(answering(refresh_token=f"rotated-{number}"))
         assert token.value == ("access-of-configured" if number == 0 else f"access-of-rotated-{number - 1}")
     configured[0] = "authorized-again"
-    store = RefreshTokenStore(tmp_path / "state/tokens", "oslo", lambda: configured[0])
+    store = State(tmp_path / "state").refresh_token("oslo", lambda: configured[0])
     assert source_of(store).exchange(answering()).value == "access-of-authorized-again"
 
 
 def test_a_token_authorized_during_an_exchange_wins(tmp_path: Path) -> None:
     """What the server rotates meanwhile descends from the one before."""
     configured = ["configured"]
-    store = RefreshTokenStore(tmp_path / "state/tokens", "oslo", lambda: configured[0])
+    store = State(tmp_path / "state").refresh_token("oslo", lambda: configured[0])
     answer = answering(refresh_token="rotated")
 
     def post(url: str, form: dict[str, str]) -> Answer:

@@ -4,25 +4,21 @@ Source: docs/api-facts.md#authorization. The grant is form-encoded, without a cl
 `refresh_token`, it is stored before the new access token is used, because a server that rotates tokens has just invalidated
 the old one.
 
-Parsing an answer is `grants`; headers and 401s of API calls are `http`; configured secrets are `planday_io.config.secrets`.
+Parsing an answer is `grants`; headers and 401s of API calls are `http`; configured secrets are `planday_io.config.secrets`;
+rotated tokens are kept by `planday_io.state.tokens`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from planday_io.client.asking import Answer
 from planday_io.client.grants import REFUSED_CODE, REFUSED_REFRESH, TokenAnswer, token_answer
-from planday_io.errors import DamagedFileError, TokenError
-from planday_io.files import locked, storage_errors
-from planday_io.state.folder import close_to_others
-from planday_io.state.records import read_record, remove_record, write_record
+from planday_io.errors import TokenError
 
 _EARLY_SECONDS = 60.0
 _EARLY_SHARE = 0.2
@@ -77,78 +73,6 @@ class NewRefreshToken:
     def write(self, refresh_token: str) -> None:
         """Store a rotated token."""
         self._value = refresh_token
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _KeptToken:
-    """The content of a rotated token's file."""
-
-    configured_sha256: str
-    refresh_token: str = field(repr=False)
-
-
-class RefreshTokenStore:
-    """The refresh token in force for one portal: the configured one, or the newest one that replaced it.
-
-    A rotated token is stored with the SHA-256 of the configured token it came from. If the configuration holds another
-    token, an administrator has authorized the portal again, and the stored one is ignored.
-
-    Args:
-        folder: `tokens` of the state, which alone may hold a secret.
-        portal: config key.
-        configured: reads the configured token, when needed.
-    """
-
-    def __init__(self, folder: Path, portal: str, configured: Callable[[], str]) -> None:
-        self._file = folder / f"{portal}.json"
-        self._lock = folder / f"{portal}.lock"
-        self._portal = portal
-        self._configured = configured
-        self._descends_from = ""
-
-    def lock(self) -> AbstractContextManager[None]:
-        """One process at a time: hold it from `read` until `write`."""
-        close_to_others(self._file.parent.parent)
-        return locked(self._lock)
-
-    def read(self) -> str:
-        """The refresh token in force.
-
-        Raises:
-            SecretError: the configured one is missing.
-            StorageError: the stored one cannot be read.
-        """
-        configured = self._configured()
-        self._descends_from = _sha256(configured)
-        try:
-            kept = read_record(self._file, _KeptToken, f"the refresh token of portal '{self._portal}'")
-        except DamagedFileError as error:
-            # The configured token may have been replaced by the lost one, and a server may revoke all tokens when a
-            # replaced one is used. So an administrator decides.
-            raise DamagedFileError(
-                f"{error}. Authorize the portal again: `planday authorize {self._portal}`, which replaces the file; or put a "
-                "new token where portals.yaml reads it and remove the file",
-                self._file,
-            ) from None
-        if kept is not None and kept.configured_sha256 == self._descends_from:
-            return kept.refresh_token
-        return configured
-
-    def write(self, refresh_token: str) -> None:
-        """Store the token that replaced the one read: atomic, mode 0600.
-
-        Raises:
-            StorageError: it cannot be written.
-        """
-        # Not the digest of the currently configured token: it may have been replaced while the server answered.
-        write_record(self._file, _KeptToken(configured_sha256=self._descends_from, refresh_token=refresh_token))
-
-    def forget(self) -> list[str]:
-        """Remove the stored token and return its path. Raises StorageError."""
-        if not self._file.exists():
-            return []
-        remove_record(self._file)
-        return [str(self._file)]
 
 
 class TokenSource:
@@ -264,24 +188,3 @@ class TokenSource:
             value=answer.access_token, stale_at=self._clock() + lifetime - early, scopes=answer.scopes
         )
         return self._current
-
-
-def rename_kept_token(folder: Path, old: str, new: str) -> None:
-    """Move the rotated token of one key to another, unless the other has a newer one. Raises StorageError.
-
-    A failed read under the new name may have rotated its token already.
-    """
-    source, target = folder / f"{old}.json", folder / f"{new}.json"
-    first, second = sorted((old, new))
-    doing = "move the rotated refresh token in"
-    with locked(folder / f"{first}.lock"), locked(folder / f"{second}.lock"), storage_errors(source, doing):
-        if not source.exists():
-            return
-        if target.exists() and target.stat().st_mtime_ns > source.stat().st_mtime_ns:
-            source.unlink()
-        else:
-            source.replace(target)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from planday_io.client.tokens import rename_kept_token
 from planday_io.config.values import nearest
 from planday_io.errors import ConfigError, LostSliceError
 from planday_io.files import storage_errors
@@ -163,7 +162,6 @@ def _move(installation: Installation, old: str, new: str) -> int:
             move_slice(lake, key, new)
         moved += len(keys)
     remove_empty_folders(lake, old)
-    rename_kept_token(installation.state.folder / "tokens", old, new)
     ForgottenPeople(config.lake, installation.state).rename(old, new)
     installation.state.rename_portal(old, new)
     return moved

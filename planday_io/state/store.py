@@ -5,15 +5,17 @@ SQLAlchemy is imported with the first use, so that `planday --help` stays quick.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planday_io.files import remove_if_free, sweep
-from planday_io.state import folder
+from planday_io.state import folder, tokens
 from planday_io.state.locks import Locks
 from planday_io.state.runs import Runs
+from planday_io.state.tokens import RefreshTokenStore
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -139,18 +141,28 @@ class State:
 
         return RequestBudget(self.folder, self.locks)
 
+    def refresh_token(self, portal: str, configured: Callable[[], str]) -> RefreshTokenStore:
+        """The refresh token in force for a portal.
+
+        Args:
+            portal: config key.
+            configured: reads the configured token, when needed.
+        """
+        return RefreshTokenStore(self.folder, portal, configured)
+
     def reporting(self) -> AbstractContextManager[None]:
         """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""
         return self.locks.hold("incidents")
 
     def rename_portal(self, old: str, new: str) -> None:
-        """Give all that is known of a portal's key to another one, in one transaction. Raises StorageError."""
+        """Give all that is known of a portal's key to another one: its token, then the rest at once. Raises StorageError."""
         from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests, shared_ids
 
         def work(connection: Connection) -> None:
             for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids):
                 kind.rename(connection, old, new)
 
+        tokens.rename(self.folder, old, new)
         with self.reporting():
             self._database.write(work)
 

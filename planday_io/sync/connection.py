@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from planday_io.client.budget import RateLimiter
 from planday_io.client.http import Counters, PortalClient
-from planday_io.client.tokens import RefreshTokenStore, TokenSource
+from planday_io.client.tokens import TokenSource
 from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import PlandayError, PortalIdentityError, UnexpectedShapeError
@@ -64,9 +64,7 @@ class PortalConnection:
         """The cost of identity, scopes and parents: requests that belong to no table."""
         self._config = config
         self._identities = PortalIdentities(config)
-        self.token_store = RefreshTokenStore(
-            State(config.state).folder / "tokens", portal, lambda: self._configured_token(portal)
-        )
+        self.token_store = State(config.state).refresh_token(portal, lambda: self._configured_token(portal))
         self.tokens = TokenSource(
             identity_url=config.planday.identity_url,
             client_id=lambda: read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
