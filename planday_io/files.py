@@ -82,22 +82,6 @@ def _is_free(path: Path, *, removes: bool) -> bool | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which is created, and wait for it as long as it takes.
-
-    Raises:
-        StorageError: the folder of the lock cannot be written.
-    """
-    with storage_errors(path.parent, "create a lock in"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = acquire(path)
-    try:
-        yield
-    finally:
-        release(lock)
-
-
-@contextmanager
 def temporary(path: Path) -> Iterator[Path]:
     """A name beside `path` for something that is being written, which nobody sweeps until the block ends.
 

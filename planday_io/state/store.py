@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planday_io.files import remove_if_free, sweep
+from planday_io.files import sweep
 from planday_io.state import folder, tokens
 from planday_io.state.locks import Locks
 from planday_io.state.runs import Runs
@@ -130,9 +130,10 @@ class State:
         Returns:
             How many files were removed.
         """
-        removed = int(remove_if_free(self.folder / "budget.lock"))  # of version 0.1
-        removed += sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
-        return removed + self.runs.sweep() + self.locks.sweep()
+        removed = sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
+        # Older versions had locks beside the budget and the tokens, and left them.
+        places = (self.folder, self.folder / "tokens", self.folder / "locks")
+        return removed + self.runs.sweep() + sum(Locks(place).sweep() for place in places)
 
     @property
     def budget(self) -> RequestBudget:

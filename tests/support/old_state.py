@@ -86,10 +86,11 @@ def old_run(state: Path, name: str) -> Iterator[str]:
 
 
 def old_locks(state: Path, *names: str) -> None:
-    """Locks that were held once, whose files were left."""
-    (state / "locks").mkdir(parents=True, exist_ok=True)
-    for name in names:
-        (state / "locks" / f"{name}.lock").touch()
+    """Locks that were held once, whose files were left: those of names, of the budget and of a token."""
+    for folder in ("locks", "tokens"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    for name in (*(f"locks/{name}" for name in names), "budget", "tokens/oslo"):
+        (state / f"{name}.lock").touch()
 
 
 def old_portal(lake: Path, portal: str, content: bytes) -> Path:
