@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli.status import UNSEEN_TABLE, table_states
+from pipelines.cli.status import UNREADABLE_TABLE, table_states
 from pipelines.cli.sync import Outcome, sync
 from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
@@ -183,12 +183,12 @@ def test_names_of_markers(text: str, key: SliceKey | None) -> None:
     assert SliceKey.parse(text) == key
 
 
-def test_status_of_a_portal_that_cannot_be_seen(planday: Installation) -> None:
+def test_status_of_a_portal_that_cannot_be_read(planday: Installation) -> None:
     for portal in PORTALS:
         planday.refresh("hr.departments", portal=portal)
     slice_file = planday.lake.path(SliceKey.of("hr.departments", "oslo"))
     slice_file.unlink()
     slice_file.symlink_to(slice_file)
     states = table_states(planday.installation, PORTALS)
-    assert [(one.portal, one.table) for one in states if one.failing == "unseen"] == [("oslo", UNSEEN_TABLE)]
+    assert [(one.portal, one.table) for one in states if one.failing == "unreadable"] == [("oslo", UNREADABLE_TABLE)]
     assert {one.portal for one in states if one.last_complete} == {"copenhagen", "london"}

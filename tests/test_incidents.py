@@ -1,4 +1,4 @@
-"""Who is told what, and when: incidents, their end, staleness, and looks that cannot see everything."""
+"""Which incidents are reported, and when: failures, staleness, crashes, and their end."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from planday_io.monitoring.failures import CAUSES
 from planday_io.monitoring.messages import messages
 from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
-from planday_io.state import Incident, Notice
+from planday_io.state import Incident, Notice, SliceKey
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
 from tests.support.commands import planday_command
+from tests.support.failures import DEPARTMENTS, GROUPS, fail, reported
 from tests.support.installation import Hook, Installation, Make, run
 
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
@@ -32,7 +33,7 @@ SNAPSHOTS = [
 
 
 @pytest.mark.processes
-def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
+def test_failure_is_reported_once_and_its_end_once(
     planday: Installation,
     hook: Hook,
     instance: DagsterInstance,
@@ -79,7 +80,7 @@ def test_a_failure_is_told_once_after_the_last_retry_and_its_end_once(
     assert (message["event"], message["incidents"][0]["portal"]) == ("recovered", "oslo")
 
 
-def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_changed(
+def test_portals_share_a_message_and_changed_tables_do_not(
     planday: Installation,
     hook: Hook,
     instance: DagsterInstance,
@@ -91,13 +92,13 @@ def test_one_message_for_all_portals_with_the_same_cause_and_one_per_table_that_
     planday.sandbox.portals["copenhagen"].employees[0]["firstName"] = 4
     run(planday, instance, "hr.departments", "hr.employees", portal="copenhagen")
     notify(planday.installation, instance)
-    told = {message["incidents"][0]["cause"]: message for message in hook.take()}
-    assert set(told) == {"token", "data"}
-    assert [one["portal"] for one in told["token"]["incidents"]] == ["oslo", "london"]
-    assert [one["tables"] for one in told["data"]["incidents"]] == [["hr.departments"], ["hr.employees"]]
+    sent = {message["incidents"][0]["cause"]: message for message in hook.take()}
+    assert set(sent) == {"token", "data"}
+    assert [one["portal"] for one in sent["token"]["incidents"]] == ["oslo", "london"]
+    assert [one["tables"] for one in sent["data"]["incidents"]] == [["hr.departments"], ["hr.employees"]]
 
 
-def test_a_portal_with_runs_under_way_is_waited_for(planday: Installation, hook: Hook) -> None:
+def test_incident_waits_for_runs_of_its_portal(planday: Installation, hook: Hook) -> None:
     notifier = Notifier(planday.installation)
     now = datetime.now(UTC)
     (planday.folder / "tokens/oslo.txt").write_text("wrong")
@@ -134,7 +135,7 @@ def test_stale_also_when_nothing_ran_at_all(planday: Installation, hook: Hook) -
     assert message["event"] == "recovered"
 
 
-def test_who_lacks_a_token_is_not_told_as_well_that_tables_are_old(planday: Installation, hook: Hook) -> None:
+def test_missing_token_explains_old_tables(planday: Installation, hook: Hook) -> None:
     planday.edit_config(*NIGHTLY)
     now = datetime.now(UTC)
     notifier = Notifier(planday.installation)
@@ -148,7 +149,7 @@ def test_who_lacks_a_token_is_not_told_as_well_that_tables_are_old(planday: Inst
     assert {one["cause"] for one in message["incidents"]} == {"token"}
 
 
-def test_a_crashed_run_that_nobody_starts_again_is_told(
+def test_crashed_run_without_retry_is_reported(
     planday: Installation,
     hook: Hook,
     instance: DagsterInstance,
@@ -179,7 +180,7 @@ def test_a_crashed_run_that_nobody_starts_again_is_told(
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 
-def test_a_message_waits_for_its_channel_for_a_day(planday: Installation, hook: Hook) -> None:
+def test_message_is_sent_again_until_taken(planday: Installation, hook: Hook) -> None:
     (planday.folder / "tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments")
@@ -194,7 +195,7 @@ def test_a_message_waits_for_its_channel_for_a_day(planday: Installation, hook: 
     assert notifier.notify(now + timedelta(minutes=6)).sent == []
 
 
-def test_a_portal_that_is_removed_is_forgotten_without_a_word(planday: Installation, hook: Hook) -> None:
+def test_removed_portal_ends_without_a_message(planday: Installation, hook: Hook) -> None:
     (planday.folder / "tokens/london.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:
         run(planday, made, "hr.departments", portal="london")
@@ -207,7 +208,7 @@ def test_a_portal_that_is_removed_is_forgotten_without_a_word(planday: Installat
 
 
 @pytest.mark.processes
-def test_a_publication_that_fails_is_told_and_its_end(
+def test_failed_publication_is_reported_and_its_end(
     planday: Installation,
     hook: Hook,
     instance: DagsterInstance,
@@ -258,3 +259,76 @@ def test_a_subject_is_the_whole_first_statement(planday: Installation, cause: st
     ((message, _),) = messages(planday.config, [notice], now)
     short = message.subject.removeprefix("Planday: oslo: ")
     assert CAUSES[cause].sentence.removeprefix(short)[:2] in (".", ". ", ": ")
+
+
+def test_unreadable_portal_ends_none_of_its_incidents(planday: Installation, hook: Hook) -> None:
+    planday.refresh(DEPARTMENTS)
+    planday.publish()
+    for portal in ("oslo", "london"):
+        fail(planday, GROUPS, "api", portal=portal)
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
+    notifier.notify(now)
+    assert reported(hook) == [("failed", "api", [GROUPS])] * 2
+    slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
+    content = slice_file.read_bytes()
+    slice_file.unlink()
+    slice_file.symlink_to(slice_file)
+    for portal in ("oslo", "london"):
+        planday.state.failures.resolve(portal, [GROUPS])
+    notifier.notify(now)
+    assert reported(hook) == [("failed", "unreadable", []), ("recovered", "api", [GROUPS])], "the other portal's ends"
+    slice_file.unlink()
+    slice_file.write_bytes(content)
+    notifier.notify(now)
+    assert sorted(reported(hook)) == [("recovered", "api", [GROUPS]), ("recovered", "unreadable", [])]
+
+
+def test_incident_of_an_older_version_is_not_repeated(planday: Installation, hook: Hook) -> None:
+    """Also where its cause had another name."""
+    now = datetime.now(UTC)
+    incident = Incident(portal="oslo", cause="unseen", tables=(), since=now)
+    delivered = Notice(incident=incident, noticed_at=now, all_tables=(), deliveries={"webhook": ()})
+    planday.state.incidents.replace([delivered])
+    planday.refresh(DEPARTMENTS)
+    slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
+    slice_file.unlink()
+    slice_file.symlink_to(slice_file)
+    notifier = Notifier(planday.installation)
+    assert [one.cause for one in notifier.notify(now).open] == ["unreadable"]
+    assert reported(hook) == []
+    slice_file.unlink()
+    notifier.notify(now)
+    assert ("recovered", "unreadable", []) in reported(hook)
+
+
+def test_months_of_a_changed_table_are_one_incident(planday: Installation, hook: Hook) -> None:
+    planday.edit_config("include: [portal, hr]", "include: [scheduling.shifts]")
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
+    for month in ("2026-10", "2026-09"):
+        fail(planday, "scheduling.shifts", "data", month=month)
+        notifier.notify(now)
+    assert reported(hook) == [("failed", "data", ["scheduling.shifts 2026-10"])], "another month is no other incident"
+    for month in ("2026-10", "2026-09"):
+        planday.state.failures.resolve("oslo", ["scheduling.shifts"], month)
+        notifier.notify(now)
+    assert reported(hook) == [("recovered", "data", ["scheduling.shifts 2026-09", "scheduling.shifts 2026-10"])]
+
+
+def test_end_is_tried_for_a_day_and_keeps_the_beginning(planday: Installation, hook: Hook) -> None:
+    planday.refresh(DEPARTMENTS)
+    planday.publish()
+    slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))
+    content = slice_file.read_bytes()
+    notifier, now = Notifier(planday.installation), datetime.now(UTC)
+    for late in (timedelta(hours=23), timedelta(hours=25)):
+        slice_file.write_bytes(b"damaged")
+        notifier.notify(now)
+        notifier.notify(now + timedelta(hours=1))
+        assert reported(hook) == [("failed", "damaged", [DEPARTMENTS])]
+        hook.status = 500
+        slice_file.write_bytes(content)
+        notifier.notify(now + timedelta(hours=2))
+        hook.status = 200
+        notifier.notify(now + timedelta(hours=2) + late)
+        ends = [(one["event"], one["incidents"][0]["since"]) for one in hook.take()]
+        assert ends == ([("recovered", now.isoformat(timespec="seconds"))] if late < timedelta(days=1) else [])

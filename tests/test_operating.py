@@ -182,7 +182,7 @@ OTHER_ROWS = {
     "state stray": "test_damage_of_one_portal_is_not_anothers",
     "token damaged": "test_damage_of_one_portal_is_not_anothers",
     "unknown exception": "test_a_step_notes_whatever_is_raised",
-    "portal unseen": "test_status_of_a_portal_that_cannot_be_seen",
+    "portal unreadable": "test_status_of_a_portal_that_cannot_be_read",
     "clock change": "test_reading_at_every_tick_is_never_stale",
     "half written": "test_another_process_is_left_alone_until_killed",
     "state open": "test_tokens_are_closed_to_others",

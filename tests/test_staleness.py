@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import window_months
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.notifier import Notifier
 from planday_io.sync.refresh import refresh
 from planday_io.sync.session import PortalSession
+from tests.support.failures import DEPARTMENTS, GROUPS, fail, reported
 from tests.support.installation import Hook, Installation
-from tests.support.notes import DEPARTMENTS, GROUPS, note, told
 
 
 def watch_oslo(planday: Installation, resources: str) -> None:
@@ -33,25 +34,25 @@ def test_failing_table_hides_no_stale_one(planday: Installation, hook: Hook) -> 
     notifier, now = Notifier(planday.installation), datetime.now(UTC)
     notifier.notify(now - timedelta(days=5))
     read(planday, now - timedelta(days=4), DEPARTMENTS)
-    note(planday, DEPARTMENTS, "api")
+    fail(planday, DEPARTMENTS, "api")
     notifier.notify(now)
-    assert told(hook) == [("failed", "api", [DEPARTMENTS]), ("stale", "stale", [GROUPS])]
-    note(planday, GROUPS, "token")
+    assert reported(hook) == [("failed", "api", [DEPARTMENTS]), ("stale", "stale", [GROUPS])]
+    fail(planday, GROUPS, "token")
     notifier.notify(now + timedelta(minutes=1))
-    assert told(hook) == [("failed", "token", [GROUPS])], "what is stale still is"
+    assert reported(hook) == [("failed", "token", [GROUPS])], "what is stale still is"
     planday.state.failures.resolve("oslo", [DEPARTMENTS, GROUPS])
     read(planday, now, DEPARTMENTS)
     notifier.notify(now + timedelta(minutes=2))
-    assert sorted(told(hook)) == [("recovered", "api", [DEPARTMENTS]), ("recovered", "token", [GROUPS])]
+    assert sorted(reported(hook)) == [("recovered", "api", [DEPARTMENTS]), ("recovered", "token", [GROUPS])]
     read(planday, now, GROUPS)
     notifier.notify(now + timedelta(minutes=3))
-    assert told(hook) == [("recovered", "stale", [GROUPS])]
+    assert reported(hook) == [("recovered", "stale", [GROUPS])]
 
 
 def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> None:
     notifier, now = Notifier(planday.installation), datetime.now(UTC)
     for table in (DEPARTMENTS, GROUPS):
-        note(planday, table, "token")
+        fail(planday, table, "token")
     notifier.notify(now)
     planday.state.failures.resolve("oslo", [DEPARTMENTS])
     notifier.notify(now)
@@ -64,26 +65,27 @@ def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> Non
     assert "`planday sync oslo` or the next schedule" in failed["text"]
 
 
-def test_an_incident_that_grows_is_told_again(planday: Installation, hook: Hook) -> None:
+def test_incident_that_grows_is_reported_again(planday: Installation, hook: Hook) -> None:
     tables = [DEPARTMENTS, GROUPS, "hr.employee_types"]
     notifier, now = Notifier(planday.installation), datetime.now(UTC)
-    note(planday, DEPARTMENTS, "api")
+    fail(planday, DEPARTMENTS, "api")
     notifier.notify(now)
-    assert told(hook) == [("failed", "api", [DEPARTMENTS])]
-    note(planday, GROUPS, "api")
+    assert reported(hook) == [("failed", "api", [DEPARTMENTS])]
+    fail(planday, GROUPS, "api")
     notifier.notify(now)
-    assert told(hook) == []
-    note(planday, tables[2], "api")
+    assert reported(hook) == []
+    fail(planday, tables[2], "api")
     notifier.notify(now)
     notifier.notify(now)
-    assert told(hook) == [("failed", "api", tables)], "more is new than was told"
+    assert reported(hook) == [("failed", "api", tables)], "more is new than was reported"
     for table in tables:
-        note(planday, table, "token")
+        fail(planday, table, "token")
     notifier.notify(now)
-    assert ("failed", "token", tables) in told(hook)
-    note(planday, "hr.skills", "token")
+    assert ("failed", "token", tables) in reported(hook)
+    for table in CATALOGUE.tables():
+        fail(planday, table.full_name, "token")
     notifier.notify(now)
-    assert told(hook) == [], "no table can be read without a token, which was told"
+    assert reported(hook) == [], "no table can be read without a token, which was reported"
 
 
 def test_new_month_is_not_stale_yet(planday: Installation, hook: Hook) -> None:
@@ -99,9 +101,9 @@ def test_new_month_is_not_stale_yet(planday: Installation, hook: Hook) -> None:
     assert window_months(planday.config, "oslo", at_the_turn) != months
     assert portal_freshness(planday.installation, "oslo", at_the_turn)["scheduling.shifts"].last == night
     notifier.notify(at_the_turn)
-    assert told(hook) == [], "a new month is in the window, and the next tick comes at night"
+    assert reported(hook) == [], "a new month is in the window, and the next tick comes at night"
     notifier.notify(night + timedelta(hours=38))
-    assert told(hook) == [("stale", "stale", ["scheduling.shifts"])], "the tick came and nothing was read"
+    assert reported(hook) == [("stale", "stale", ["scheduling.shifts"])], "the tick came and nothing was read"
 
 
 def test_newly_configured_table_is_not_stale(planday: Installation, hook: Hook) -> None:
@@ -113,9 +115,9 @@ def test_newly_configured_table_is_not_stale(planday: Installation, hook: Hook) 
     planday.edit_config(f"include: [{DEPARTMENTS}]", f"include: [{DEPARTMENTS}, {GROUPS}, scheduling.shifts]")
     notifier = Notifier(planday.installation)
     notifier.notify(now)
-    assert told(hook) == []
+    assert reported(hook) == []
     notifier.notify(now + timedelta(days=3))
-    assert told(hook) == [("stale", "stale", [DEPARTMENTS, GROUPS, "scheduling.shifts"])]
+    assert reported(hook) == [("stale", "stale", [DEPARTMENTS, GROUPS, "scheduling.shifts"])]
 
 
 def test_staleness_waits_for_run_that_is_under_way(planday: Installation, hook: Hook) -> None:
@@ -124,6 +126,6 @@ def test_staleness_waits_for_run_that_is_under_way(planday: Installation, hook: 
     notifier.notify(now - timedelta(days=5))
     notifier.notify(now, busy=["oslo"], working=["oslo"])
     notifier.notify(now + timedelta(hours=20), busy=["oslo"], working=["oslo"])
-    assert told(hook) == []
+    assert reported(hook) == []
     notifier.notify(now + timedelta(hours=20), busy=["oslo"])
-    assert told(hook) == [("stale", "stale", [DEPARTMENTS])], "one that only waits is no excuse for as long"
+    assert reported(hook) == [("stale", "stale", [DEPARTMENTS])], "one that only waits is no excuse for as long"

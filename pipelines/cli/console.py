@@ -121,13 +121,13 @@ def print_status(
     only_wrong: bool,
 ) -> None:
     """Print the state of tables and installation, with what is wrong in the last line."""
-    from pipelines.cli.status import UNSEEN_TABLE
+    from pipelines.cli.status import UNREADABLE_TABLE
 
     stale = [state for state in states if state.stale]
     names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
     shown = [[getattr(one, name) for name in names] for one in states if one.stale or one.failing or not only_wrong]
-    print_rows(console, "", names, [[_word(value) for value in row] for row in shown if row[1] != UNSEEN_TABLE])
-    lines = ["", *(f"UNSEEN {one.portal}: {one.verdict}" for one in states if one.table == UNSEEN_TABLE)]
+    print_rows(console, "", names, [[_word(value) for value in row] for row in shown if row[1] != UNREADABLE_TABLE])
+    lines = ["", *(f"UNREADABLE {one.portal}: {one.verdict}" for one in states if one.table == UNREADABLE_TABLE)]
     for one in incidents:
         who = one.portal if one.portal in {state.portal for state in states} else "all portals"
         lines.append(

@@ -276,7 +276,7 @@ def status(
     from datetime import datetime
 
     from pipelines.cli.console import print_status
-    from pipelines.cli.status import UNSEEN_TABLE, installation_state, table_states
+    from pipelines.cli.status import UNREADABLE_TABLE, installation_state, table_states
 
     installation = current_installation()
     config = installation.config
@@ -293,7 +293,7 @@ def status(
     else:
         print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
     is_good = (
-        not incidents and not whole.unfinished and not any(one.stale or one.table == UNSEEN_TABLE for one in states)
+        not incidents and not whole.unfinished and not any(one.stale or one.table == UNREADABLE_TABLE for one in states)
     )
     raise typer.Exit(0 if is_good else 1)
 

@@ -47,7 +47,7 @@ class TableState:
     published: bool
 
 
-UNSEEN_TABLE = "(all tables)"
+UNREADABLE_TABLE = "(all tables)"
 """Stands for a table where a portal's files cannot be read; the verdict says why."""
 
 
@@ -58,20 +58,20 @@ def table_states(installation: Installation, portals: list[str]) -> list[TableSt
         try:
             states += _states_of(installation, portal)
         except PlandayError as error:
-            states.append(_unseen(portal, error))  # and hides none of the others
+            states.append(_unreadable(portal, error))  # and hides none of the others
     return states
 
 
-def _unseen(portal: str, error: PlandayError) -> TableState:
+def _unreadable(portal: str, error: PlandayError) -> TableState:
     return TableState(
         portal=portal,
-        table=UNSEEN_TABLE,
+        table=UNREADABLE_TABLE,
         rows=None,
         last_complete=None,
         verdict=str(error),
         next_due=None,
         stale=False,
-        failing="unseen",
+        failing="unreadable",
         published=False,
     )
 

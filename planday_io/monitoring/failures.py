@@ -155,7 +155,7 @@ CAUSES = {
         "Correct what the error says; `planday check` uses the same, where its environment is the service's.",
         kinds=(errors.ConfigError,),
     ),
-    "unseen": Cause(
+    "unreadable": Cause(
         "The files of the lake or of the state cannot be read, so nobody knows what else is wrong.",
         "Do what the error says, then `planday status`.",
     ),

@@ -44,7 +44,7 @@ def key_of(incident: Incident) -> Key:
 
 
 def find(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> dict[Key, Incident]:
-    """What is wrong. Of portals with the cause "unseen", nobody knows whether what was wrong before still is.
+    """What is wrong. Of portals with the cause "unreadable", nobody knows whether what was wrong before still is.
 
     Args:
         installation: where.
@@ -63,7 +63,7 @@ def find(installation: Installation, known: Mapping[Key, Incident], now: datetim
             text = (
                 f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else str(known_error(error))
             )
-            problems.append(_problem("unseen", text, now, portal=portal))
+            problems.append(_problem("unreadable", text, now, portal=portal))
     groups: dict[Key, list[Failure]] = {}
     for one in problems:
         # Another version may have recorded a cause that this one does not know.

@@ -115,10 +115,10 @@ class Notifier:
         """Notices with what is wrong now, and without those that nobody has to hear of any more."""
         open_before = {key: one.incident for key, one in notices.items() if not one.ended_at}
         found = find(self._installation, open_before, now)
-        unseen = {portal for portal, cause, _ in found if cause == "unseen"}
+        unreadable = {portal for portal, cause, _ in found if cause == "unreadable"}
         updated = {key: _noticed(incident, notices.get(key), now) for key, incident in found.items()}
         others = {
-            key: one if key[0] in unseen else _ended(one, now) for key, one in notices.items() if key not in found
+            key: one if key[0] in unreadable else _ended(one, now) for key, one in notices.items() if key not in found
         }
         return updated | {key: one for key, one in others.items() if self._is_kept(one, now)}
 

@@ -110,7 +110,7 @@ def remarks(
     own = [one for one in incidents if one.portal == portal and one.cause != "stale"]
     found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
     failing = {name for one in own for name in one.names}
-    is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unseen" for one in own)
+    is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unreadable" for one in own)
     if error := _unusable(installation.config, portal):
         found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", error))
         is_readable = False

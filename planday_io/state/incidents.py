@@ -14,6 +14,9 @@ from planday_io.state.rows import Incident, Notice
 from planday_io.state.schema import DELIVERIES, INCIDENTS
 from planday_io.state.statements import put_notice
 
+_RENAMED_CAUSES = {"unseen": "unreadable"}
+"""How earlier versions named causes -> their names now."""
+
 
 class Incidents:
     """The incidents of one installation.
@@ -62,7 +65,7 @@ def _all(connection: Connection) -> list[Notice]:
         Notice(
             incident=Incident(
                 portal=row.portal,
-                cause=row.cause,
+                cause=_RENAMED_CAUSES.get(row.cause, row.cause),
                 tables=row.tables,
                 since=row.since,
                 error=row.error,
