@@ -87,6 +87,22 @@ def test_runs_started_together_share_parents(
     assert skills.counters.requests == requests
 
 
+def test_a_read_made_ahead_is_written_once(planday: Installation) -> None:
+    times = [datetime.now(UTC) - timedelta(minutes=minutes) for minutes in (3, 2, 1)]
+    clock = iter(times)
+    session = PortalSession(planday.installation, "oslo", run_id="run", clock=lambda: next(clock))
+    reports = [*refresh(session, "hr.employee_details"), *refresh(session, "hr.employees")]
+    made = sum(count for asked, count in planday.sandbox.requests.items() if asked.startswith("oslo /"))
+    assert sum(report.counters.requests for report in reports) == made
+    assert planday.sandbox.requests["oslo /hr/v1.0/employees"] == 1
+    written = planday.provenance("hr.employees")
+    assert written is not None
+    assert written.fetched == times[0], "the time of the read, not of the step that wrote it"
+    hired = planday.sandbox.portals["oslo"].hire()
+    refresh(session, "hr.employees")
+    assert hired in {row["id"] for row in planday.rows("hr.employees")}
+
+
 def job_title(planday: Installation, person: int) -> str:
     (title,) = (row["job_title"] for row in planday.rows("hr.employee_details") if row["id"] == person)
     return str(title)
