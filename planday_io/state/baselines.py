@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from planday_io.state.database import Database
 from planday_io.state.schema import BASELINES, LOST
+from planday_io.state.statements import put
 
 Readings = Mapping[str, Mapping[str, str]]
 """Portal -> table -> how schedules read it."""
@@ -41,15 +42,11 @@ class Baselines:
         def work(connection: Connection) -> None:
             known = _all(connection)
             since = _LONG_AGO if connection.execute(select(LOST).where(_IS_LOST)).first() else now
-            for portal, table in {key for key, text in known.items() if wanted.get(key) != text}:
-                connection.execute(
-                    delete(BASELINES).where(BASELINES.c.portal == portal, BASELINES.c.table_name == table)
-                )
-            for (portal, table), text in wanted.items():
-                if known.get((portal, table)) != text:
-                    connection.execute(
-                        insert(BASELINES).values(portal=portal, table_name=table, reading=text, since=since)
-                    )
+            for portal, table in known.keys() - wanted.keys():
+                gone = (BASELINES.c.portal == portal, BASELINES.c.table_name == table)
+                connection.execute(delete(BASELINES).where(*gone))
+            for (portal, table), text in wanted.items() - known.items():
+                put(connection, BASELINES, portal=portal, table_name=table, reading=text, since=since)
             connection.execute(delete(LOST).where(_IS_LOST))
 
         # Mostly nothing changed, and reading keeps nobody waiting.

@@ -9,13 +9,14 @@ Not here: what the causes mean (`planday_io.monitoring.failures`), the log of ru
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from planday_io.state.database import Database
 from planday_io.state.rows import Failure
 from planday_io.state.schema import FAILURES
+from planday_io.state.statements import put
 
 
 class Failures:
@@ -98,23 +99,11 @@ def _of(connection: Connection, portal: str) -> dict[tuple[str, str | None], Fai
 
 
 def _put(connection: Connection, one: Failure) -> None:
-    _remove(connection, one.portal, one.table, one.month)
-    connection.execute(
-        insert(FAILURES).values(
-            portal=one.portal,
-            table_name=one.table,
-            month=one.month or "",
-            cause=one.cause,
-            error=one.error,
-            run_id=one.run_id,
-            since=one.since,
-        )
-    )
+    row = asdict(one) | {"table_name": one.table, "month": one.month or ""}
+    del row["table"]
+    put(connection, FAILURES, **row)
 
 
 def _remove(connection: Connection, portal: str, table: str, month: str | None) -> None:
-    connection.execute(
-        delete(FAILURES).where(
-            FAILURES.c.portal == portal, FAILURES.c.table_name == table, FAILURES.c.month == (month or "")
-        )
-    )
+    key = (FAILURES.c.portal == portal, FAILURES.c.table_name == table, FAILURES.c.month == (month or ""))
+    connection.execute(delete(FAILURES).where(*key))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from planday_io.state.database import Database
 from planday_io.state.rows import RefreshRequest
 from planday_io.state.schema import LOST, REFRESH_REQUESTS
+from planday_io.state.statements import put
 
 
 class RefreshRequests:
@@ -50,15 +51,14 @@ class RefreshRequests:
             known = {one.month: one for one in _all(connection, portal)}
             for month, endpoints in wanted.items():
                 before = known.get(month)
-                _put(
+                put(
                     connection,
-                    RefreshRequest(
-                        portal=portal,
-                        month=month,
-                        endpoints=tuple(sorted({*(before.endpoints if before else ()), *endpoints})),
-                        requested_at=at,
-                        share_gone=max(before.share_gone if before else 0.0, share_gone.get(month, 0.0)),
-                    ),
+                    REFRESH_REQUESTS,
+                    portal=portal,
+                    month=month,
+                    endpoints=sorted({*(before.endpoints if before else ()), *endpoints}),
+                    requested_at=at,
+                    share_gone=max(before.share_gone if before else 0.0, share_gone.get(month, 0.0)),
                 )
 
         if wanted:
@@ -123,17 +123,3 @@ def _all(connection: Connection, portal: str | None) -> list[RefreshRequest]:
         )
         for row in connection.execute(statement)
     ]
-
-
-def _put(connection: Connection, one: RefreshRequest) -> None:
-    where = (REFRESH_REQUESTS.c.portal == one.portal, REFRESH_REQUESTS.c.month == one.month)
-    connection.execute(delete(REFRESH_REQUESTS).where(*where))
-    connection.execute(
-        insert(REFRESH_REQUESTS).values(
-            portal=one.portal,
-            month=one.month,
-            endpoints=one.endpoints,
-            requested_at=one.requested_at,
-            share_gone=one.share_gone,
-        )
-    )

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Table, delete, insert
 
 from planday_io.state.rows import Notice
 from planday_io.state.schema import DELIVERIES, INCIDENTS
+
+
+def put(connection: Connection, table: Table, **row: object) -> None:
+    """Store a row in place of the one with the same key."""
+    connection.execute(delete(table).where(*(column == row[column.name] for column in table.primary_key)))
+    connection.execute(insert(table).values(row))
 
 
 def put_notice(connection: Connection, number: int, one: Notice) -> None:

@@ -15,15 +15,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from planday_io.state.database import Database
 from planday_io.state.locks import Lease, Locks
 from planday_io.state.rows import UnfinishedCommand
 from planday_io.state.schema import COMMANDS, LOST
+from planday_io.state.statements import put
 
 
 class Work:
@@ -162,9 +163,4 @@ def _all(connection: Connection) -> dict[str, UnfinishedCommand]:
 
 
 def _put(connection: Connection, name: str, entry: UnfinishedCommand) -> None:
-    connection.execute(delete(COMMANDS).where(COMMANDS.c.name == name))
-    connection.execute(
-        insert(COMMANDS).values(
-            name=name, command=entry.command, portals=entry.portals, since=entry.since, step=entry.step
-        )
-    )
+    put(connection, COMMANDS, name=name, **asdict(entry))
