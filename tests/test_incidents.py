@@ -22,6 +22,7 @@ from planday_io.sync.session import PortalSession
 from tests.support.commands import planday_command
 from tests.support.failures import DEPARTMENTS, GROUPS, fail, reported
 from tests.support.installation import Hook, Installation, Make, run
+from tests.support.old_state import old_alerts
 
 NIGHTLY = ("nightly: {enabled: false}", "nightly: {enabled: true}")
 
@@ -332,3 +333,19 @@ def test_end_is_tried_for_a_day_and_keeps_the_beginning(planday: Installation, h
         notifier.notify(now + timedelta(hours=2) + late)
         ends = [(one["event"], one["incidents"][0]["since"]) for one in hook.take()]
         assert ends == ([("recovered", now.isoformat(timespec="seconds"))] if late < timedelta(days=1) else [])
+
+
+@pytest.mark.parametrize("channel", ["mail", "webhook"])
+def test_alerts_of_an_older_version_go_on(planday: Installation, hook: Hook, channel: str) -> None:
+    now = datetime.now(UTC)
+    old_alerts(planday.state.folder, now.isoformat(), channel)
+    fail(planday, "hr.skills", "api")
+    notifier = Notifier(planday.installation)
+    for _ in range(2):
+        notifier.notify(now)
+    ended = ("recovered", "api", ["hr.skills", "scheduling.shifts 2026-11"])
+    assert reported(hook) == ([("failed", "api", ["hr.skills"]), ended] if channel == "mail" else [ended])
+    planday.state.failures.resolve("oslo", ["hr.skills"])
+    for _ in range(2):
+        notifier.notify(now)
+    assert reported(hook) == [("recovered", "api", ["hr.skills"])]

@@ -1,6 +1,6 @@
-"""What is wrong, and who is told of it.
+"""What is wrong, and who is notified of it.
 
-failures (notes of runs) ─┐
-freshness (the lake)      ├─► incidents ─► book: compared with those that are open ─► messages ─► channels
-publication, disk         ┘
+recorded failures         ─┐
+freshness (the lake)       ├─► incidents ─► notifier: compared with what is stored ─► messages ─► channels
+publication, disk, files  ─┘
 """

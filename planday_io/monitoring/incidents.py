@@ -143,7 +143,7 @@ def _set_aside(installation: Installation) -> Iterator[Failure]:
     if files := installation.state.files_set_aside():
         names = ", ".join(str(path.relative_to(folder)) for path in files[:5])
         more = f" and {len(files) - 5} more" if len(files) > 5 else ""
-        text = f"set aside in {folder}: {names}{more}. Work goes on without them: remove them when you have looked"
+        text = f"set aside in {folder}: {names}{more}. Work goes on without them: remove them when you have seen them"
         if installation.state.commands.lost_at():
             text += (
                 ". A `planday forget`, `authorize`, `revoke` or `portals rename` that was stopped half-way before is no "

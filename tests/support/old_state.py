@@ -30,13 +30,13 @@ def old_baseline(state: Path, portal: str, table: str, reading: str, since: str)
     return file
 
 
-def old_alerts(state: Path, since: str) -> Path:
-    """An incident that is open, reported by mail, and one that ended, whose end a webhook has to report. Returns the file."""
+def old_alerts(state: Path, since: str, channel: str = "mail") -> Path:
+    """An incident that is open, reported by a channel, and one that ended, whose end a webhook has to report."""
     state.mkdir(parents=True, exist_ok=True)
     (state / "alerts.lock").touch()
     tables = ["hr.skills", "scheduling.shifts 2026-11"]
     incident = {"portal": "oslo", "cause": "api", "tables": tables, "since": since, "error": "e", "run_id": "r"}
-    told = {"mail": ["hr.skills"]}
+    told = {channel: ["hr.skills"]}
     file = state / "alerts.json"
     opened = {"oslo api": {"incident": incident, "seen": since, "told": told, "all_tables": ["hr.skills"]}}
     ended = [{"incident": {**incident, "portal": "london"}, "at": since, "channels": ["webhook"]}]
