@@ -1,6 +1,7 @@
 """Cutting work at any of its changes to the disk: by an error, as a full disk does, or by SIGKILL.
 
-Python reports each rename and removal to audit hooks before it does it, so no name of the program is replaced.
+Python reports each rename and removal to audit hooks before it does it, and SQLAlchemy the begin of each transaction, so no
+name of the program is replaced. Locks are no changes: that one stays behind hurts nobody, and is no failure.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, Engine, event
+
 _CHANGES = frozenset({"os.rename", "os.remove", "os.rmdir"})
 # A failed link is none: a file system may have none, and the file is copied.
+_LOCKS = (".held", ".lock")
 
 
 class Changes:
@@ -27,14 +31,20 @@ class Changes:
         self.folder = ""
         self.count = 0
         self.at = 0
+        self.kills = False
         self.error: Exception = OSError()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        # That a lock stays behind hurts nobody, and is no failure.
-        is_lock = event in _CHANGES and str(arguments[0]).endswith(".held")
-        if self.folder and event in _CHANGES and not is_lock and str(arguments[0]).startswith(self.folder):
+        if self.folder and event in _CHANGES and not str(arguments[0]).endswith(_LOCKS):
+            self.change(str(arguments[0]))
+
+    def change(self, place: str) -> None:
+        """Count a change to a file; it may fail."""
+        if self.folder and place.startswith(self.folder):
             self.count += 1
             if self.count == self.at or self.at < 0:
+                if self.kills:
+                    os.kill(os.getpid(), signal.SIGKILL)
                 raise self.error
 
 
@@ -42,11 +52,21 @@ _HOOK = Changes()
 _INSTALLED: list[Changes] = []
 
 
+def written_by(connection: Connection) -> str:
+    """The database that a transaction is to change, or an empty text: it reads, or what it writes need not last."""
+    database = connection.connection.dbapi_connection
+    lasts = database is not None and database.execute("PRAGMA synchronous").fetchone()[0]
+    if not lasts or not connection.get_execution_options().get("planday_locks"):
+        return ""
+    return str(database.execute("PRAGMA database_list").fetchone()[2])
+
+
 @contextmanager
 def counting(folder: Path, *, at: int = 0, error: Exception | None = None) -> Iterator[Changes]:
     """Counts changes below a folder; the one with number `at` fails with the error, or as on a full disk."""
     if not _INSTALLED:
         sys.addaudithook(_HOOK)  # never goes again, so it is one for all tests
+        event.listen(Engine, "begin", lambda connection: _HOOK.change(written_by(connection)))
         _INSTALLED.append(_HOOK)
     _HOOK.folder, _HOOK.count, _HOOK.at = str(folder), 0, at
     _HOOK.error = error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -77,14 +97,12 @@ def failing(file: Path) -> Iterator[None]:
 def killed(code: str, folder: Path, at: int, *arguments: str) -> int:
     """Run Python code in a process of its own that is killed before its change number `at`. Returns the exit code."""
     script = f"""
-import os, signal, sys
-def hook(event, arguments, seen=[0]):
-    if event in {set(_CHANGES)!r} and str(arguments[0]).startswith({str(folder)!r}):
-        seen[0] += 1
-        if seen[0] == {at}:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
-{code}
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.support.cutting import counting
+with counting({str(folder)!r}, at={at}) as changes:
+    changes.kills = True
+    exec({code!r}, {{"__name__": "__main__", "sys": sys}})
 """
     return subprocess.run([sys.executable, "-c", script, *arguments], check=False, timeout=120).returncode
 
