@@ -52,6 +52,18 @@ def test_several_punches_of_one_shift_add_up(db: Db) -> None:
     ]
 
 
+@pytest.mark.parametrize("zone", ["UTC", None])
+def test_future_shifts_are_not_yet_worked(db: Db, zone: str | None) -> None:
+    """Where no zone is known, the wall clock decides."""
+    ahead, past = (datetime.now(UTC).replace(tzinfo=None) + timedelta(days=days) for days in (30, -30))
+    times = [
+        {"date": at.date(), "start_date_time": at, "end_date_time": at + timedelta(hours=8)} for at in (ahead, past)
+    ]
+    shifts(db, *({"time_zone": zone, **one} for one in times))
+    gaps = db.execute("SELECT punched_gap, approved_gap FROM marts.hours ORDER BY date").fetchall()
+    assert gaps == [("not punched", "not approved"), ("not yet", "not yet")]
+
+
 def test_salary_of_zero_with_rate_is_pay(db: Db) -> None:
     shifts(db, {}, {}, {})
     pay = (

@@ -13,7 +13,7 @@ _DOCS = "https://openapi.planday.com/api/punchclock"
 _ZONE = Column(
     "time_zone",
     "VARCHAR",
-    "Zone the times are taken to be in: the portal's, because the API names none. Where the shift has another, take that.",
+    "Zone of the times: the portal's, because the API sends none. Use the zone of the shift where it has one.",
     member="@zone",
 )
 
@@ -29,7 +29,7 @@ PUNCH_CLOCK_SHIFTS = Endpoint(
             domain="punchclock",
             name="punch_clock_shifts",
             doc="Punches: begin and end as punched, and as scheduled or approved. Approving may round the latter, so the "
-            "two differ for most. Times are local and come without a zone: that of the shift, or of the portal.",
+            "two differ for most. Times are local and sent without a zone: use that of the shift, or of the portal.",
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             month_by=("start_date_time", "shift_start_date_time"),

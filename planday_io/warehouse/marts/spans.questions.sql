@@ -2,7 +2,7 @@
 SELECT portal, id AS shift_id, start_local, end_local, clock_hours, hours
 FROM marts.spans WHERE span_of = 'shift' AND hours <> clock_hours ORDER BY portal, start_local, shift_id;
 
--- In which time zones are times taken to be, and is that what came with them?
+-- Which time zones are used, and are they those that were sent?
 SELECT portal, span_of, named_zone, zone, zone_reason, count(*) AS spans FROM marts.spans GROUP BY ALL ORDER BY ALL;
 
 -- How many people were at work at each full hour of the last week (UTC)?
