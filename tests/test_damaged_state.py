@@ -12,16 +12,16 @@ from pipelines.cli.status import UNREADABLE_TABLE, table_states
 from pipelines.cli.sync import Outcome, sync
 from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.failures import INSTALLATION
 from planday_io.monitoring.notifier import Notifier
 from planday_io.months import month_of
 from planday_io.state import Incident, State
-from planday_io.state.records import read_record, remove_record
+from planday_io.state.records import read_record
 from planday_io.state.tokens import token_file
 from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
-from tests.support.damage import DAMAGE
+from tests.support.damage import DAMAGE, damage_state
 from tests.support.installation import Installation, Make
 
 THIS = month_of(datetime.now(UTC).date())
@@ -70,32 +70,14 @@ def incidents(planday: Installation) -> list[Incident]:
     return Notifier(planday.installation).evaluate(datetime.now(UTC))
 
 
-def state_files(planday: Installation) -> list[Path]:
-    """One of each kind that can be found out again, as a sync leaves them or a kill does."""
-    state = planday.config.state
-    for folder in ("history", "pending"):
-        (state / folder).mkdir(exist_ok=True)
-    (state / "history" / "hr.departments.oslo").write_text("2026-11-01T00:00:00+00:00")
-    (state / "pending" / "hr.departments.oslo").write_text("0123456789abcdef")
-    return [
-        state / "history" / "hr.departments.oslo",
-        state / "pending" / "hr.departments.oslo",
-    ]
-
-
 @pytest.mark.processes
 def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
     """Oslo's state is damaged in each way, another portal's token too, and stray files are everywhere."""
     planday.sandbox.rotates = True
     assert synced(planday).is_complete
     state = planday.config.state
-    for file, kind in zip(state_files(planday), ("empty", "folder"), strict=True):
-        DAMAGE[kind](file)
-    for folder in (
-        "history",
-        "pending",
-        "tokens",
-    ):
+    damage_state(state, "binary")
+    for folder in ("tokens",):
         (state / folder).mkdir(exist_ok=True)
         for name in STRAY:
             (state / folder / name).write_bytes(b"\xff")
@@ -127,16 +109,6 @@ def test_damage_of_one_portal_is_not_anothers(planday: Installation) -> None:
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_each_record_copes_with_each_damage(tmp_path: Path, kind: str) -> None:
     state = tmp_path / "state"
-    lake = Lake(tmp_path / "lake", State(state))
-    marker = state / "pending" / "hr.departments.oslo"
-    marker.parent.mkdir(parents=True)
-    marker.write_text("0123456789abcdef")
-    DAMAGE[kind](marker)
-    key = SliceKey("hr", "departments", "oslo")
-    assert lake.pending() == [key]
-    assert not lake.is_held(key)
-    remove_record(marker)
-    assert lake.pending() == []
     people = ForgottenPeople(tmp_path / "lake", State(state))
     people.add("oslo", 1)
     before = people.fingerprint()

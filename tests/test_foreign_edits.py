@@ -13,6 +13,7 @@ import pytest
 from planday_io.monitoring.incidents import find
 from planday_io.privacy.erasure import forget_person
 from planday_io.warehouse.place import Place, set_aside_leftovers
+from tests.support.damage import damage_state, lose_state
 from tests.support.foreign import closed_after, foreign, killed_after
 from tests.support.installation import Installation
 
@@ -165,10 +166,10 @@ def test_warehouse_from_older_backup_is_written_again(published: Installation) -
 
 
 def test_without_record_file_is_written_again_once(published: Installation) -> None:
-    (published.state.folder / "publication.json").unlink()
+    lose_state(published.state.folder)
     assert published.publish().is_rebuild
     assert not published.publish().is_rebuild
-    (published.state.folder / "publication.json").write_bytes(b"\xff\x00")
+    damage_state(published.state.folder, "cut")
     assert published.publish().is_rebuild
 
 

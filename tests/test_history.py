@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.model import PrivacyPolicy
-from planday_io.files import temporary
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
 from planday_io.months import month_of, shifted
@@ -218,17 +217,6 @@ def test_newly_hashed_class_makes_no_versions(planday: Installation) -> None:
         assert {len(row["first_name"]) for row in planday.rows(name)} == {64}, "nobody is carried over without a hash"
         rows = planday.rows(f"{name}_history")
         assert {(row["valid_from"], row["is_current"]) for row in rows} == {(FIRST, True)}
-
-
-def test_note_being_written_is_not_swept(planday: Installation) -> None:
-    """Another run is about to say that its history will follow while this one publishes."""
-    planday.refresh("hr.departments")
-    folder = planday.state.folder / "history"
-    folder.mkdir(parents=True, exist_ok=True)
-    with temporary(folder / "hr.employees.oslo") as note:
-        note.write_text("")
-        planday.publish()
-        assert note.exists()
 
 
 def test_the_roster_as_it_was(make: Make) -> None:

@@ -16,6 +16,7 @@ from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.incidents import find
 from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
 from tests.support.commands import planday_command
+from tests.support.damage import lose_state
 from tests.support.installation import Installation
 
 pytestmark = pytest.mark.processes
@@ -51,9 +52,7 @@ def wrong_path(planday: Installation) -> None:
 
 def state_lost_too(planday: Installation) -> None:
     not_mounted(planday)
-    shutil.rmtree(planday.state.folder / "published")
-    for name in ("lake.json", "publication.json"):
-        (planday.config.state / name).unlink()
+    lose_state(planday.state.folder)
 
 
 @pytest.mark.parametrize("lose", [not_mounted, mounted_empty, wrong_path, state_lost_too])
@@ -112,7 +111,7 @@ def test_deleted_folder_is_reported_and_its_rows_stay(published: Installation) -
     done = published.publish()
     assert [*done.problems] == [KEY]
     assert count(published) == 4, "the other portal is published"
-    (published.state.folder / "publication.json").unlink()
+    lose_state(published.state.folder)
     with pytest.raises(PublicationError, match="has no file for it"):
         published.publish()
     assert count(published) == 4
@@ -250,10 +249,8 @@ def test_folder_in_the_place_of_the_warehouse_is_named(planday: Installation) ->
 
 def test_warehouse_of_an_earlier_version_is_taken_over(published: Installation) -> None:
     """Without a record of the publication, the name of the lake, or marks."""
-    (published.state.folder / "publication.json").unlink()
-    (published.state.folder / "lake.json").unlink()
+    lose_state(published.state.folder)
     (published.config.lake / "_lake.json").unlink()
-    shutil.rmtree(published.state.folder / "published")
     with duckdb.connect(str(published.config.warehouse)) as db:
         db.execute("DROP TABLE sync.publication")
         db.execute("ALTER TABLE sync.slices DROP COLUMN elsewhere")

@@ -178,6 +178,7 @@ OTHER_ROWS = {
     "state damaged": "test_each_record_copes_with_each_damage",
     "database damaged": "test_damaged_database_is_made_again",
     "database unwritable": "test_full_disk_is_an_error_with_a_remedy",
+    "database deleted": "test_without_its_database_an_installation_heals",
     "state upgraded": "test_upgrade_cut_anywhere_is_finished",
     "state stray": "test_damage_of_one_portal_is_not_anothers",
     "token damaged": "test_damage_of_one_portal_is_not_anothers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +18,9 @@ from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.client.budget import BudgetUse, budget_use
 from planday_io.config.grid import window_months
 from planday_io.config.ticks import next_tick as next_tick_of
-from planday_io.errors import DamagedSliceError, PlandayError, StorageError
+from planday_io.errors import PlandayError, StorageError
 from planday_io.lake.installation import Installation
-from planday_io.lake.slices import Lake, Provenance, SliceKey
+from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.incidents import key_of
@@ -78,7 +79,12 @@ def _unreadable(portal: str, error: PlandayError) -> TableState:
 
 def _states_of(installation: Installation, portal: str) -> list[TableState]:
     lake = installation.lake
-    pending = set(lake.pending())
+    waiting = installation.state.slices.pending()
+    there = lake.indexed(lake.slices(portal=portal))
+    damaged = {key.full_name for key in there.damaged()}
+    rows = Counter[str]()
+    for key, entry in there.entries.items():
+        rows[key.full_name] += entry.rows
     states = []
     fresh = portal_freshness(installation, portal, datetime.now(UTC))
     failing: dict[str, str] = {note.table: note.cause for note in installation.state.failures.of(portal)}
@@ -91,41 +97,23 @@ def _states_of(installation: Installation, portal: str) -> list[TableState]:
         for table in endpoint.tables:
             months = window_months(installation.config, portal, now) if table.is_monthly else [None]
             keys = [SliceKey.of(table.full_name, portal, month) for month in months]
-            provenances, is_damaged = _provenances(lake, lake.slices(table.full_name, portal))
-            current = [provenances.get(key) for key in keys]
-            known = [provenance for provenance in current if provenance is not None]
-            oldest = min(known, key=lambda provenance: provenance.fetched) if len(known) == len(keys) else None
+            known = [there.entries[key] for key in keys if key in there.entries]
+            oldest = min(known, key=lambda entry: entry.read_at) if len(known) == len(keys) else None
             next_tick = due.get(endpoint.name)
             states.append(
                 TableState(
                     portal=portal,
                     table=table.full_name,
-                    rows=sum(provenance.kept for provenance in provenances.values() if provenance)
-                    if provenances
-                    else None,
-                    last_complete=oldest.fetched.isoformat(timespec="seconds") if oldest else None,
+                    rows=rows[table.full_name] if table.full_name in {*rows, *damaged} else None,
+                    last_complete=oldest.read_at.isoformat(timespec="seconds") if oldest else None,
                     verdict=oldest.verdict if oldest else None,
                     next_due=next_tick.isoformat(timespec="minutes") if next_tick else None,
                     stale=fresh[table.full_name].is_stale,
-                    failing=failing.get(table.full_name) or ("damaged" if is_damaged else None),
-                    published=oldest is not None
-                    and pending.isdisjoint(keys)
-                    and not any(lake.is_held(key) for key in keys),
+                    failing=failing.get(table.full_name) or ("damaged" if table.full_name in damaged else None),
+                    published=oldest is not None and waiting.keys().isdisjoint(keys),
                 )
             )
     return states
-
-
-def _provenances(lake: Lake, keys: list[SliceKey]) -> tuple[dict[SliceKey, Provenance | None], bool]:
-    """The provenance of slices, and whether a file of them is damaged."""
-    found: dict[SliceKey, Provenance | None] = {}
-    is_damaged = False
-    for key in keys:
-        try:
-            found[key] = lake.provenance(key)
-        except DamagedSliceError:
-            found[key], is_damaged = None, True
-    return found, is_damaged
 
 
 @dataclass(frozen=True, slots=True)

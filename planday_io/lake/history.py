@@ -11,10 +11,10 @@ Reading is `planday_io.reading`; when to write is decided in `planday_io.sync.wr
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,12 +24,10 @@ from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError, LostSliceError
-from planday_io.files import storage_errors, sweep, write_text
 from planday_io.frames.types import arrow_schema, quote
 from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
-from planday_io.lake.published import lost_text
+from planday_io.lake.presence import lost_text
 from planday_io.lake.slices import Lake, Provenance, SliceKey
-from planday_io.state.records import remove_record
 
 VERDICT = "history"
 
@@ -45,7 +43,7 @@ class Histories:
 
     def __init__(self, lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
         self._lake = lake
-        self._owed = lake.state.folder / "history"
+        self._owed = lake.state.histories
         self._catalogue = catalogue
         self._policies = policies
 
@@ -54,62 +52,65 @@ class Histories:
         history = self._catalogue.histories.get(key.full_name)
         return SliceKey.of(history.full_name, key.portal, key.month) if history else None
 
-    def begin(self, key: SliceKey) -> None:
-        """Call this before replacing a slice: updates an owed history and records that the next one is owed."""
-        target = self.key(key)
-        if target is None:
-            return
-        before = self._lake.usable_provenance(key)
-        note = self._owed / str(key)
-        if before and (note.exists() or not self._lake.path(target).exists()):
-            self.try_to_follow(key)
-        if note.exists():
-            # The history is still behind: what it was last brought up to stays noted.
-            return
-        mark = self._lake.marks.of(key) if before is None else None
-        with storage_errors(self._owed, "write"):
-            write_text(note, before.fetched_at if before else mark.read_at.isoformat() if mark else "")
+    def to_follow(self, keys: Iterable[SliceKey]) -> dict[SliceKey, datetime | None]:
+        """Call this before replacing slices: updates histories that are owed.
 
-    def try_to_follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:
-        """As `follow`; where the history is damaged or lost it stays behind, which every publication reports."""
-        with suppress(DamagedSliceError, LostSliceError):
-            self.follow(key, rows)
+        Returns:
+            Slices whose history will have to follow, and when they were read before, for `Lake.announce`.
+        """
+        targets = {key: target for key in keys if (target := self.key(key)) is not None}
+        owed, are_lost = (self._owed.all(), self._owed.are_lost()) if targets else ({}, False)
+        found: dict[SliceKey, datetime | None] = {}
+        for key, target in targets.items():
+            before = self._lake.usable_provenance(key)
+            if before and (key in owed or are_lost or not self._lake.path(target).exists()):
+                self.try_to_follow([key])
+            published = self._lake.state.slices.published_of(key) if before is None else None
+            found[key] = before.fetched if before else published.read_at if published else None
+        return found
 
-    def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:
-        """Call this after replacing a slice: updates its history.
+    def try_to_follow(self, keys: Iterable[SliceKey], rows: Mapping[SliceKey, pa.Table] | None = None) -> None:
+        """As `follow`; where a history is damaged or lost it stays behind, which every publication reports.
 
         Args:
-            key: the slice.
-            rows: of the slice, if they are in memory.
+            keys: the slices.
+            rows: of the slices, if they are in memory.
+        """
+        followed = []
+        for key in keys:
+            with suppress(DamagedSliceError, LostSliceError):
+                self._follow(key, (rows or {}).get(key))
+                followed.append(key)
+        self._owed.settle(followed)
+
+    def follow(self, key: SliceKey) -> None:
+        """Updates the history of a slice.
 
         Raises:
             DamagedSliceError: the slice or its history is damaged. Nothing was written.
             LostSliceError: the history was published and is not in the lake. Nothing was written.
         """
+        self._follow(key, None)
+        self._owed.settle([key])
+
+    def _follow(self, key: SliceKey, rows: pa.Table | None) -> None:
         target = self.key(key)
-        if target is None:
+        provenance = self._lake.provenance(key) if target else None
+        if target is None or provenance is None:
             return
-        provenance = self._lake.provenance(key)
-        note = self._owed / str(key)
-        if provenance is not None:
-            seen = _last_read(note)
-            # Stricter policies and forgetting rewrite the history under its own lock.
-            with self._lake.locked(target):
-                if lost := self._lake.lost(target):
-                    raise LostSliceError(lost_text(target, lost))
-                self._record(key, target, self._lake.read(key) if rows is None else rows, provenance, seen)
-        remove_record(note)
+        # Stricter policies and forgetting rewrite the history under its own lock.
+        with self._lake.locked(target):
+            if lost := self._lake.lost(target):
+                raise LostSliceError(lost_text(target, lost))
+            seen = self._owed.all().get(key)
+            self._record(key, target, self._lake.read(key) if rows is None else rows, provenance, seen)
 
     def owed(self) -> list[SliceKey]:
-        """Slices whose history is owed."""
-        if not self._owed.exists():
-            return []
-        sweep(self._owed)
-        with storage_errors(self._owed, "read the list of owed histories in"):
-            # What has another name is no note: an editor's backup, `.DS_Store`.
-            names = sorted(path.name for path in self._owed.iterdir())
-        keys = [key for name in names if (key := SliceKey.parse(name)) is not None]
-        return [key for key in keys if key.full_name in self._catalogue.histories]
+        """Slices whose history is owed; every slice that has one, where it was lost which ones are."""
+        tables = self._catalogue.histories
+        if self._owed.are_lost():
+            self._owed.find_again(key for key in self._lake.slices() if key.full_name in tables)
+        return sorted((key for key in self._owed.all() if key.full_name in tables), key=str)
 
     def _record(
         self, key: SliceKey, target: SliceKey, rows: pa.Table, provenance: Provenance, seen: datetime | None
@@ -143,19 +144,6 @@ class Histories:
                 covered={},
             ),
         )
-
-
-def _last_read(note: Path) -> datetime | None:
-    """When the slice was read before the read that its history is to follow, as the note says; None where nobody knows.
-
-    A damaged note still says that the history is behind; when the rows were last seen otherwise is unknown then.
-    """
-    with storage_errors(note, "read"):
-        try:
-            last_read = datetime.fromisoformat(note.read_bytes().decode("ascii"))
-        except (ValueError, FileNotFoundError, IsADirectoryError):
-            return None
-    return last_read if last_read.tzinfo else None
 
 
 def advance(

@@ -1,7 +1,8 @@
-"""Checks that the lake is the one this installation wrote: its root and the state folder hold the same name.
+"""Checks that the lake is the one that this installation wrote, and knows no less than was published.
 
-A disk that is not mounted, or a wrong path, looks like a new lake. Without this check an installation would start
-again from nothing, and its next publication would empty the warehouse.
+A disk that is not mounted, or a wrong path, looks like a new lake. Without this check an installation would start again from
+nothing, and its next publication would empty the warehouse. So the lake has a name, which the state knows as well, and the
+state knows what was published last of each slice.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from planday_io.errors import DamagedFileError, LostSliceError
 from planday_io.files import storage_errors, write_text
-from planday_io.state import State
+from planday_io.state import SliceKey, State
 from planday_io.state.records import encoded, read_record
 
 _NAME = "_lake.json"
@@ -21,64 +24,92 @@ _NAME = "_lake.json"
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What is in both files."""
+    """What is in the file with the lake's name."""
 
     lake: str
 
 
-def require(
-    root: Path, state: State, *, has_slices: Callable[[], bool], was_published: Callable[[], bool], creates: bool
-) -> None:
+def require(root: Path, state: State, *, has_slices: Callable[[], bool], creates: bool) -> None:
     """Check that a lake is the one that the state knows.
 
     Args:
         root: of the lake.
         state: of the installation.
         has_slices: whether any slice is there.
-        was_published: whether any slice of it was published.
         creates: give a new lake its name.
 
     Raises:
         LostSliceError: it is missing, or another lake.
         StorageError: it cannot be read.
     """
-    there, known = _read(root / _NAME), _read(state.folder / "lake.json")
+    there, known = _name_in(root), state.files.lake()
     if there and there == known:
         return
     if there and known:
         raise LostSliceError(f"{root} is another lake than the one that this installation wrote until now. {_ADVICE}")
-    if not there and was_published() and not has_slices():
+    if not there and state.slices.was_published() and not has_slices():
         raise LostSliceError(
             f"{root} is not there, or has no data in it, and the warehouse was published from it. Check that the folder "
-            "exists "
-            f"and the disk is mounted. {_ADVICE}"
+            f"exists and the disk is mounted. {_ADVICE}"
         )
-    if creates:
+    if creates or there:
         adopt(root, state)
 
 
 def adopt(root: Path, state: State) -> None:
     """Adopt a lake as this installation's, whatever was known before. Raises StorageError."""
     with state.locks.hold("lake"):
-        there, known = _read(root / _NAME), _read(state.folder / "lake.json")
+        there, known = _name_in(root), state.files.lake()
         name = there or known or secrets.token_hex(8)
-        for file, present in ((root / _NAME, there), (state.folder / "lake.json", known)):
-            if present != name:
-                with storage_errors(file, "name the lake in"):
-                    write_text(file, encoded(_Stored(name)))
+        # The state first: a lake with a name that the state does not know means that the state was lost.
+        if known != name:
+            state.files.adopt_lake(name, is_new=not there)
+        if not there:
+            with storage_errors(root / _NAME, "name the lake in"):
+                write_text(root / _NAME, encoded(_Stored(name)))
 
 
 _ADVICE = (
     "Correct `lake` in portals.yaml, or mount the disk. If this is the lake to go on with, say so with `planday "
-    "publish --rebuild`: "
-    "the warehouse then shows what is in it, and nothing else. Nothing was written"
+    "publish --rebuild`: the warehouse then shows what is in it, and nothing else. Nothing was written"
 )
 
 
-def _read(file: Path) -> str:
-    """The name in a file; empty where there is none, or it is damaged."""
+def _name_in(root: Path) -> str:
+    """The name in a lake; empty where there is none, or it is damaged."""
     try:
-        stored = read_record(file, _Stored, "the name of the lake")
+        stored = read_record(root / _NAME, _Stored, "the name of the lake")
     except DamagedFileError:
         return ""
     return stored.lake if stored else ""
+
+
+def lost_text(key: SliceKey, why: str) -> str:
+    """What to do about a slice of which the lake knows less than was published."""
+    month = f" in {key.month}" if key.month else ""
+    return (
+        f"{key.full_name} of portal '{key.portal}'{month}: {why}, and the warehouse shows more. Check that the folder "
+        "exists, that the disk is mounted, and that `lake` in portals.yaml is the right one, or restore the file from the "
+        "newest backup. If it is gone for good, accept the loss with `planday publish --rebuild`. Nothing was written"
+    )
+
+
+class ReadSlice(Protocol):
+    """What is known of a slice in the lake, of one that was published, and of one that the warehouse shows."""
+
+    @property
+    def slice_id(self) -> str:
+        """Differs for every write."""
+
+    @property
+    def read_at(self) -> datetime:
+        """Instant of the read."""
+
+
+def older_text(key: SliceKey, there: ReadSlice, published: ReadSlice) -> str:
+    """Why a slice is older than one that was published; empty where it is not."""
+    # Runs log themselves in any order.
+    if key.domain == "sync" or there.slice_id == published.slice_id or there.read_at >= published.read_at:
+        return ""
+    ours, theirs = (one.read_at.astimezone(UTC).isoformat()[:16] for one in (there, published))
+    return f"the lake has an older file, of {ours} where one of {theirs} was published"

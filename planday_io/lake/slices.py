@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -23,22 +23,38 @@ import pyarrow.compute as pc
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import keep_copy, replacing, storage_errors, sweep, temporary, unique_end
 from planday_io.lake import parquet, presence
+from planday_io.lake.listing import file_of, slices_in
 from planday_io.lake.provenance import FORMAT, Provenance
-from planday_io.lake.published import Mark, PublishedMarks, older_text
-from planday_io.state import SliceKey, State
-from planday_io.state.records import make_way, remove_record
+from planday_io.state import PublishedSlice, SliceEntry, SliceKey, State
 
-__all__ = ["FORMAT", "Frozen", "Lake", "Provenance", "SliceKey"]
+__all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
 
-_FILE = "data.parquet"
 _DAMAGED = "_damaged-"
 """Prefix of a damaged file that was set aside: readers of Parquet folders ignore names with it."""
 
-
 _ORIGIN_FIELDS = frozenset(member.name for member in fields(Provenance))
 
-_FETCHED: dict[Path, tuple[tuple[int, int], datetime]] = {}
-"""When slices were read, by file and file status: freshness checks all of them every minute."""
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What the files of slices say about themselves. Slices that were never pulled are left out.
+
+    Args:
+        entries: of the files that are whole, as far as their footers tell.
+        unusable: why others cannot be read.
+    """
+
+    entries: dict[SliceKey, SliceEntry]
+    unusable: dict[SliceKey, StorageError]
+
+    def damaged(self) -> dict[SliceKey, DamagedSliceError]:
+        """Files that are damaged. Raises StorageError where a file cannot be read for another reason."""
+        found = {}
+        for key, error in self.unusable.items():
+            if not isinstance(error, DamagedSliceError):
+                raise error
+            found[key] = error
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +63,12 @@ class Frozen:
 
     Args:
         slices: provenance and a second name of the file.
+        entries: what the index is to say about them.
         unusable: slices that cannot be read, and why.
     """
 
     slices: dict[SliceKey, tuple[Provenance, Path]]
+    entries: dict[SliceKey, SliceEntry]
     unusable: dict[SliceKey, StorageError]
 
 
@@ -65,38 +83,36 @@ class Lake:
 
     def __init__(self, root: Path, state: State, writer: str = "") -> None:
         self.root = root
-        self.marks = PublishedMarks(state)
         self.state = state
         self.set_aside: dict[SliceKey, Path] = {}
         """Damaged files set aside by this process, by slice."""
         self._writer = writer
-        self._pending = state.folder / "pending"
 
     def require(self, *, creates: bool = False) -> None:
         """Check that this is the lake that was written before. Raises LostSliceError; see `planday_io.lake.presence`."""
-        presence.require(
-            self.root,
-            self.state,
-            has_slices=self.has_slices,
-            was_published=lambda: not self.marks.is_empty(),
-            creates=creates,
-        )
+        presence.require(self.root, self.state, has_slices=self.has_slices, creates=creates)
 
     def accept(self) -> None:
         """Accept the lake as it is: give up slices that were published and are lost. Raises StorageError."""
         presence.adopt(self.root, self.state)
-        for key in filter(None, map(SliceKey.parse, self.marks.names())):
-            if self.lost(key):
-                self.marks.remove(key)
+        published = self.state.slices.published()
+        there = self.indexed(published)
+        self.state.slices.unpublish(
+            [
+                key
+                for key, before in published.items()
+                if key not in there.unusable
+                and (key not in there.entries or presence.older_text(key, there.entries[key], before))
+            ]
+        )
 
     def has_slices(self) -> bool:
         """Whether the lake has any slice."""
-        return next(self.root.glob(f"*/*/portal=*/**/{_FILE}"), None) is not None
+        return next(slices_in(self.root), None) is not None
 
     def path(self, key: SliceKey) -> Path:
         """Where a slice's file is, or would be."""
-        folder = self.root / key.domain / key.table / f"portal={key.portal}"
-        return (folder / f"month={key.month}" if key.month else folder) / _FILE
+        return self.root / file_of(key)
 
     def locked(self, key: SliceKey) -> AbstractContextManager[None]:
         """One process at a time from reading a slice to replacing it."""
@@ -130,13 +146,13 @@ class Lake:
 
     def lost(self, key: SliceKey) -> str:
         """Why the lake has less of a slice than was published, or an empty text. Raises StorageError."""
-        mark = self.marks.of(key)
-        if mark is None:
+        before = self.state.slices.published_of(key)
+        if before is None:
             return ""
         provenance = self.usable_provenance(key)
         if provenance is None:
             return "" if self._exists(self.path(key)) else "the lake has no file for it"
-        return older_text(key, provenance, mark.slice_id, mark.read_at)
+        return presence.older_text(key, _entry(provenance), before)
 
     def _exists(self, path: Path) -> bool:
         with storage_errors(path, "read the slice"):
@@ -146,22 +162,39 @@ class Lake:
                 return False
         return True
 
-    def fetched_at(self, key: SliceKey) -> datetime | None:
-        """When the read of a slice began (UTC), or None when it was never pulled. Files that did not change are not opened
-        again in this process. Raises StorageError, see `provenance`.
+    def indexed(self, keys: Iterable[SliceKey]) -> Indexed:
+        """What the files of slices say about themselves. Only files that changed since this was last asked are opened.
+
+        Raises:
+            StorageError: the state cannot be read.
         """
+        keys = [*keys]
+        known = self.state.slices.entries(keys)
+        found = Indexed({}, {})
+        changed: dict[SliceKey, SliceEntry] = {}
+        for key in keys:
+            try:
+                stamp, entry = self._stamp(key), known.get(key)
+                if stamp and entry and entry.stamp == stamp:
+                    found.entries[key] = entry
+                elif stamp and (provenance := self.provenance(key)):
+                    found.entries[key] = changed[key] = _entry(provenance, stamp)
+            except StorageError as error:
+                found.unusable[key] = error
+        # Where the index cannot be written, as on a disk that is mounted read-only, files are opened again.
+        with suppress(StorageError):
+            self.state.slices.index(changed)
+        return found
+
+    def _stamp(self, key: SliceKey) -> str:
+        """Differs when another file takes the place of a slice's file; empty where there is none."""
         path = self.path(key)
         with storage_errors(path, "look at the slice"):
             try:
                 stat = path.stat()
             except (FileNotFoundError, NotADirectoryError):
-                return None
-        stamp = (stat.st_mtime_ns, stat.st_ino)
-        known = _FETCHED.get(path)
-        if known is None or known[0] != stamp:
-            known = (stamp, self._provenance_in(path, key).fetched.astimezone(UTC))
-            _FETCHED[path] = known
-        return known[1]
+                return ""
+        return f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}"
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
@@ -169,7 +202,7 @@ class Lake:
 
         Slices that were never pulled are left out. Every byte of the others is verified.
         """
-        found = Frozen({}, {})
+        found = Frozen({}, {}, {})
         with ExitStack() as stack:
             folder: Path | None = None
             for key in keys:
@@ -181,7 +214,7 @@ class Lake:
                             folder.mkdir(mode=0o700)
                         if folder is None:
                             continue
-                        name = folder / f"{key}.parquet"
+                        name, stamp = folder / f"{key}.parquet", self._stamp(key)
                         try:
                             keep_copy(path, name)
                         except (FileNotFoundError, NotADirectoryError):
@@ -189,6 +222,8 @@ class Lake:
                     provenance = self._provenance_in(name, key)
                     parquet.check(name)
                     found.slices[key] = (provenance, name)
+                    # A file that was replaced just then has another stamp, so that the entry counts for nothing.
+                    found.entries[key] = _entry(provenance, stamp, is_verified=stamp == self._stamp(key))
                 except DamagedSliceError as error:
                     found.unusable[key] = DamagedSliceError(path, error.why)
                 except StorageError as error:
@@ -222,13 +257,37 @@ class Lake:
         mask = pc.is_in(found, values.cast(found.type))
         return self.read(key).filter(mask) if pc.any(mask).as_py() else self.read(key).slice(0, 0)
 
-    def write(self, key: SliceKey, table: pa.Table, provenance: Provenance) -> Provenance:
+    def announce(
+        self, keys: Iterable[SliceKey], owed: Mapping[SliceKey, datetime | None] | None = None
+    ) -> dict[SliceKey, str]:
+        """Note that slices are about to be written, in one transaction. Call it within `locked` of each.
+
+        Before the slices: a kill in between costs a needless publication, never a missed one.
+
+        Args:
+            keys: the slices.
+            owed: slices whose history has to follow, and when they were read before.
+
+        Returns:
+            The ids that the slices are to have.
+
+        Raises:
+            LostSliceError: this is not the lake that was written before.
+            StorageError: it cannot be noted. Nothing may be written.
+        """
+        self.require(creates=True)
+        slice_ids = {key: secrets.token_hex(8) for key in keys}
+        self.state.slices.announce(slice_ids, self._writer, owed)
+        return slice_ids
+
+    def write(self, key: SliceKey, table: pa.Table, provenance: Provenance, slice_id: str = "") -> Provenance:
         """Replace a slice, all or nothing. Call it within `locked(key)`.
 
         Args:
             key: which slice.
             table: exactly the declared columns.
             provenance: `kept` and `slice_id` are filled in here.
+            slice_id: where the slice was announced; otherwise it is announced here.
 
         Returns:
             The provenance as stored.
@@ -236,24 +295,16 @@ class Lake:
         Raises:
             StorageError: it cannot be written; the previous slice is untouched.
         """
-        stored = replace(provenance, kept=table.num_rows, slice_id=secrets.token_hex(8))
+        slice_id = slice_id or self.announce([key])[key]
+        stored = replace(provenance, kept=table.num_rows, slice_id=slice_id)
         path = self.path(key)
-        self.require(creates=True)
         with storage_errors(path, "write the slice"):
-            # Before the slice: a kill in between costs a needless publication, never a missed one.
-            self._mark_pending(key, self._writer)
             if path.parent.exists():
                 sweep(path.parent)
             self._set_damaged_aside(key)
             with replacing(path) as temporary:
                 parquet.write(table, temporary, json.dumps(asdict(stored)).encode())
         return stored
-
-    def _mark_pending(self, key: SliceKey, writer: str) -> None:
-        self._pending.mkdir(parents=True, exist_ok=True)
-        marker = self._pending / str(key)
-        make_way(marker)
-        marker.write_text(writer)
 
     def _set_damaged_aside(self, key: SliceKey) -> None:
         """Keep a damaged file under another name, so that people can decide what to recover from it."""
@@ -267,62 +318,58 @@ class Lake:
             self.set_aside[key] = aside
 
     def pending(self) -> list[SliceKey]:
-        """Slices written since they were last published, without those of runs in progress."""
-        if not self._pending.exists():
-            return []
-        keys = []
-        is_active: dict[str, bool] = {}
-        with storage_errors(self._pending, "list the slices to publish in"):
-            markers = sorted(self._pending.iterdir())
-        for marker in markers:
-            # What has another name is no marker: an editor's backup, `.DS_Store`.
-            key, writer = SliceKey.parse(marker.name), _writer_in(marker)
-            if key is None or writer is None:
-                continue
-            if writer and is_active.setdefault(writer, self.state.runs.is_alive(writer)):
-                continue
-            keys.append(key)
-        return keys
+        """Slices written since they were last published, without those of runs in progress. Raises StorageError."""
+        return self._waiting()[0]
+
+    def held(self) -> set[SliceKey]:
+        """Slices that runs in progress wrote: they are published together with what else those write. Raises StorageError."""
+        return {*self._waiting()[1]}
 
     def pending_since(self) -> datetime | None:
         """The UTC instant since when the oldest of `pending` waits, or None. Raises StorageError."""
-        with storage_errors(self._pending, "list the slices to publish in"):
-            stamps = []
-            for key in self.pending():
-                with suppress(FileNotFoundError):
-                    stamps.append((self._pending / str(key)).stat().st_mtime)
-        return datetime.fromtimestamp(min(stamps), UTC) if stamps else None
+        return self._waiting()[2]
 
-    def is_held(self, key: SliceKey) -> bool:
-        """Whether a run in progress wrote a slice: it is published together with what else that run writes."""
-        writer = _writer_in(self._pending / str(key))
-        return bool(writer) and self.state.runs.is_alive(str(writer))
+    def _waiting(self) -> tuple[list[SliceKey], list[SliceKey], datetime | None]:
+        """Slices to publish, slices of runs in progress, and since when the oldest of the former waits."""
+        pending = self.state.slices.pending()
+        is_active = {name: self.state.runs.is_alive(name) for name in {one.writer for one in pending.values()} if name}
+        held = [key for key, one in pending.items() if is_active.get(one.writer)]
+        ready = sorted(pending.keys() - held, key=str)
+        return ready, held, min((pending[key].since for key in ready), default=None)
 
     def remove(self, key: SliceKey) -> None:
         """Remove a slice. Call it within `locked(key)`."""
         path = self.path(key)
+        # First: a kill in between leaves a slice that counts as never published, never one that counts as lost.
+        self.state.slices.remove([key])
         with storage_errors(path, "remove the slice"):
-            # First: a kill in between leaves a slice without a mark, never a mark without a slice.
-            self.marks.remove(key)
             path.unlink(missing_ok=True)
             for folder in (path.parent, path.parent.parent):
                 if folder.exists() and not any(folder.iterdir()):
                     folder.rmdir()
-            remove_record(self._pending / str(key))
 
-    def published(self, key: SliceKey, provenance: Provenance) -> None:
-        """Note that a slice was published, and strike it off the pending ones, unless it was written again since."""
-        with self.locked(key), storage_errors(self._pending, "note what is published in"):
-            self.marks.note(key, Mark(provenance.slice_id, provenance.fetched, provenance.kept))
-            with suppress(DamagedSliceError):
+    def published(self, frozen: Frozen, keys: Iterable[SliceKey]) -> None:
+        """Note that frozen slices were published, all in one transaction. What was written again since still waits.
+
+        Raises:
+            StorageError: it cannot be noted. They will be published again.
+        """
+        entries = {key: frozen.entries[key] for key in keys}
+        published = {
+            key: PublishedSlice(slice_id=one.slice_id, read_at=one.read_at, rows=one.rows)
+            for key, one in entries.items()
+        }
+        self.state.slices.settle(published, entries)
+        # What was announced and never written, or only to be checked again.
+        for key in [key for key in self.state.slices.pending() if key in published]:
+            with self.locked(key), suppress(DamagedSliceError):
                 there = self.provenance(key)
-                if there is None or there.slice_id == provenance.slice_id:
-                    remove_record(self._pending / str(key))
+                if there is None or there.slice_id == published[key].slice_id:
+                    self.state.slices.end_pending(key)
 
-    def publish_again(self, key: SliceKey) -> None:
-        """Make the next publication check a slice again. Raises StorageError."""
-        with storage_errors(self._pending, "mark a slice in"):
-            self._mark_pending(key, "")
+    def publish_again(self, keys: Iterable[SliceKey]) -> None:
+        """Make the next publication check slices again. Raises StorageError."""
+        self.state.slices.announce(dict.fromkeys(keys, ""), "")
 
     def give_up(self, key: SliceKey) -> None:
         """Set a damaged file aside, so that its table is read from the start. Raises StorageError."""
@@ -330,31 +377,24 @@ class Lake:
         with self.locked(key), storage_errors(path, "set the slice aside"):
             self._set_damaged_aside(key)
             path.unlink(missing_ok=True)
-            remove_record(self._pending / str(key))
-            self.marks.remove(key)
+            self.state.slices.remove([key])
 
     def damaged_files(self) -> list[Path]:
         """Damaged files that were set aside and still exist."""
         return sorted(self.root.glob(f"*/*/portal=*/**/{_DAMAGED}*"))
 
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
-        """All slices, or those of a table (full name), or of a portal."""
-        found = []
-        for path in self.root.glob(f"{table.replace('.', '/') if table else '*/*'}/portal={portal or '*'}/**/{_FILE}"):
-            parts = path.relative_to(self.root).parts
-            month = parts[3].partition("=")[2] if len(parts) > 4 else None
-            found.append(SliceKey(parts[0], parts[1], parts[2].partition("=")[2], month))
-        return sorted(found, key=str)
+        """All slices, or those of a table (full name), or of a portal. Raises StorageError."""
+        return sorted(slices_in(self.root, table, portal), key=str)
 
 
-def _writer_in(marker: Path) -> str | None:
-    """Who wrote a slice that waits for publication: empty where the marker does not say so, None where there is none.
-
-    A marker that is damaged or cannot be read still says that its slice changed, which is what counts.
-    """
-    try:
-        return marker.read_bytes().decode("ascii", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return ""
+def _entry(provenance: Provenance, stamp: str = "", *, is_verified: bool = False) -> SliceEntry:
+    return SliceEntry(
+        stamp=stamp,
+        slice_id=provenance.slice_id,
+        read_at=provenance.fetched.astimezone(UTC),
+        rows=provenance.kept,
+        received=provenance.received,
+        verdict=provenance.verdict,
+        is_verified=is_verified,
+    )

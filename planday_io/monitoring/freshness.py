@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from planday_io.catalogue import Endpoint
 from planday_io.config.grid import window_months
 from planday_io.config.ticks import due_since
-from planday_io.errors import DamagedSliceError
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.baseline import monitored_since
@@ -65,25 +64,26 @@ def portal_freshness(
     crons = installation.crons_by_endpoint(portal)
     months = window_months(config, portal, now)
     monitored = monitored_since(installation, portal)
-    found = {}
+    slices: dict[str, list[SliceKey]] = {}
+    due_at: dict[str, datetime | None] = {}
     for endpoint in installation.endpoints_of(portal) if endpoints is None else endpoints:
         ticks = [due_since(cron, zone, now) for cron in crons.get(endpoint.name, ())]
         allowed = max((tick for tick in ticks if tick), default=None)
         was_there = months if allowed is None else window_months(config, portal, allowed)
         counted = [month for month in months if month in was_there]
         for table in endpoint.tables:
-            name = table.full_name
-            keys = [SliceKey.of(name, portal, month) for month in (counted if table.is_monthly else [None])]
-            reads, damage = [], ""
-            for key in keys:
-                try:
-                    reads.append(lake.fetched_at(key))
-                except DamagedSliceError as error:
-                    reads.append(None)
-                    damage = damage or str(error)
-            known = [read for read in reads if read is not None]
-            last = min(known) if keys and len(known) == len(keys) else None
-            found[name] = Freshness(portal, last, allowed if keys else None, monitored.get(name), damage)
+            due_at[table.full_name] = allowed
+            slices[table.full_name] = [
+                SliceKey.of(table.full_name, portal, month) for month in (counted if table.is_monthly else [None])
+            ]
+    there = lake.indexed(key for keys in slices.values() for key in keys)
+    damaged = there.damaged()
+    found = {}
+    for name, keys in slices.items():
+        reads = [there.entries[key].read_at for key in keys if key in there.entries]
+        last = min(reads) if keys and len(reads) == len(keys) else None
+        damage = next((str(damaged[key]) for key in keys if key in damaged), "")
+        found[name] = Freshness(portal, last, due_at[name] if keys else None, monitored.get(name), damage)
     return found
 
 

@@ -22,9 +22,9 @@ from planday_io.lake.history import Histories
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
 from planday_io.lake.moving import move_slice, remove_empty_folders
-from planday_io.lake.published import lost_text
+from planday_io.lake.presence import lost_text
 from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.slices import Lake
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.warehouse import Report, publish, unreported
 
@@ -139,7 +139,7 @@ def _check_data(lake: Lake, portal: str) -> None:
         DamagedSliceError: a file differs from what was written.
         LostSliceError: the lake knows less than was published.
     """
-    published = {key for name in lake.marks.names() if (key := SliceKey.parse(name)) and key.portal == portal}
+    published = [key for key in lake.state.slices.published() if key.portal == portal]
     for key in sorted({*lake.slices(portal=portal), *published}, key=str):
         lake.check(key)
         if why := lake.lost(key):

@@ -159,13 +159,12 @@ def _forget_portal(installation: Installation, portal: str, report: Report) -> d
     # First, so that a run that is reading the portal just now writes nothing of it afterwards.
     PortalIdentities(config).forget(portal)
     removed: dict[str, int] = {}
-    for key in lake.slices(portal=portal):
+    keys = lake.slices(portal=portal)
+    installation.state.slices.remove(keys)
+    for key in keys:
         with lake.locked(key):
             lake.remove(key)
         removed[key.full_name] = removed.get(key.full_name, 0) + 1
-    for note in (installation.state.folder / "history").glob(f"*.{portal}*"):
-        if note.name.split(".")[2] == portal:
-            note.unlink(missing_ok=True)
     installation.state.forget_portal(portal)
     ForgottenPeople(config.lake, installation.state).drop(portal)
     sweep(config.lake, deep=True)

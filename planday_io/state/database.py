@@ -129,6 +129,10 @@ class Database:
         """
         return self._healed(lambda: self._transaction(work, locks=not is_one_statement))
 
+    def check_again(self) -> None:
+        """Check the database once more with its next use."""
+        _CHECKED.pop(self._file, None)
+
     def _transaction(self, work: Callable[[Connection], T], *, locks: bool) -> T:
         self._prepare()
         with self._connected() as opened:

@@ -10,21 +10,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Table, insert, select
 
 from planday_io.errors import DamagedFileError
-from planday_io.files import is_locked, storage_errors
-from planday_io.state.records import read_record, set_aside
+from planday_io.files import is_locked, storage_errors, sweep
+from planday_io.state.legacy_slices import (
+    files_of_slices,
+    take_histories,
+    take_lake,
+    take_pending,
+    take_published,
+    take_warehouse,
+)
+from planday_io.state.records import read_or_set_aside, read_record
 from planday_io.state.rows import Incident, Notice
-from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, FORGOTTEN, INCIDENTS, LOST, PORTALS, REFRESH_REQUESTS
-from planday_io.state.statements import put_notice
+from planday_io.state.schema import BASELINES, COMMANDS, FAILURES, FORGOTTEN, INCIDENTS, PORTALS, REFRESH_REQUESTS
+from planday_io.state.statements import lose, put_notice
 
 T = TypeVar("T")
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -46,11 +54,10 @@ def import_files(folder: Path, connection: Connection) -> Imported:
     imported: Imported = {}
     with storage_errors(folder, "take in files of an older version from"):
         for kind in _KINDS:
-            for file in kind.files(folder):
-                stamp = _stamp(file)
-                kind.take(file, connection)
-                if stamp:
-                    imported[file] = stamp
+            # As they are before they are read: what is written meanwhile stays.
+            stamps = {file: stamp for file in kind.files(folder) if (stamp := _stamp(file))}
+            kind.take([*stamps], connection)
+            imported |= stamps
     return imported
 
 
@@ -63,11 +70,14 @@ def remove_files(folder: Path, imported: Imported) -> None:
         for file, stamp in imported.items():
             if _stamp(file) == stamp:
                 # The lock first: as long as the file is there, the next use comes here again.
-                file.with_suffix(".lock").unlink(missing_ok=True)
+                if file.suffix == ".json":
+                    file.with_suffix(".lock").unlink(missing_ok=True)
                 file.unlink(missing_ok=True)
         for kind in _KINDS if imported else ():
             if kind.lock and not kind.files(folder):
                 (folder / kind.lock).unlink(missing_ok=True)
+            if kind.folder:
+                sweep(folder / kind.folder)
             for one in (*(folder / kind.folder).glob("*"), folder / kind.folder) if kind.folder else ():
                 # Something of another name may be in there.
                 with suppress(OSError):
@@ -86,19 +96,32 @@ class _Kind(msgspec.Struct, frozen=True):
     """One kind of file: which ones there are, what to do with each, and what goes with them."""
 
     files: Callable[[Path], list[Path]]
-    take: Callable[[Path, Connection], None]
+    take: Callable[[Sequence[Path], Connection], None]
     folder: str = ""
     lock: str = ""
 
 
+def _each(take: Callable[[Path, Connection], None]) -> Callable[[Sequence[Path], Connection], None]:
+    """Takes files in one by one."""
+
+    def take_all(files: Sequence[Path], connection: Connection) -> None:
+        for file in files:
+            take(file, connection)
+
+    return take_all
+
+
 def _read(file: Path, kind: type[T], what: str) -> T | None:
     """What is in a file, or None where it is gone, or damaged and set aside."""
-    try:
-        return read_record(file, kind, what)
-    except DamagedFileError:
-        set_aside(file)
+    found = read_or_set_aside(file, kind, what)
+    if found is None:
         file.with_suffix(".lock").unlink(missing_ok=True)
-        return None
+    return found
+
+
+def _one(name: str) -> Callable[[Path], list[Path]]:
+    """Finds a file."""
+    return lambda folder: [file for file in (folder / name,) if os.path.lexists(file)]
 
 
 def _add(connection: Connection, table: Table, row: dict[str, object]) -> None:
@@ -106,13 +129,6 @@ def _add(connection: Connection, table: Table, row: dict[str, object]) -> None:
     key = [column == row[column.name] for column in table.primary_key]
     if connection.execute(select(*table.primary_key).where(*key)).first() is None:
         connection.execute(insert(table).values(row))
-
-
-def lose(connection: Connection, at: datetime, *tables: Table) -> None:
-    """Note that rows of tables were lost."""
-    for table in tables:
-        connection.execute(delete(LOST).where(LOST.c.kind == table.name))
-        connection.execute(insert(LOST).values(kind=table.name, at=at))
 
 
 class _Failure(msgspec.Struct):
@@ -141,10 +157,6 @@ def _take_failures(file: Path, connection: Connection) -> None:
             "since": one.since,
         }
         _add(connection, FAILURES, row)
-
-
-def _baseline_files(folder: Path) -> list[Path]:
-    return [file for file in (folder / "watched.json",) if os.path.lexists(file)]
 
 
 def _take_baseline(file: Path, connection: Connection) -> None:
@@ -186,10 +198,6 @@ class _Ended(msgspec.Struct):
 class _Alerts(msgspec.Struct):
     open: dict[str, _Open]
     ended: list[_Ended]
-
-
-def _incident_files(folder: Path) -> list[Path]:
-    return [file for file in (folder / "alerts.json",) if os.path.lexists(file)]
 
 
 def _take_incidents(file: Path, connection: Connection) -> None:
@@ -327,11 +335,16 @@ def take_portals(folder: Path, connection: Connection) -> Imported:
 
 
 _KINDS = (
-    _Kind(files=_failure_files, take=_take_failures, folder="failures"),
-    _Kind(files=_baseline_files, take=_take_baseline),
-    _Kind(files=_incident_files, take=_take_incidents),
-    _Kind(files=_mark_files, take=_take_mark, folder="changed", lock="locks/changed.lock"),
-    _Kind(files=_command_files, take=_take_command, folder="unfinished", lock="locks/unfinished.lock"),
-    _Kind(files=_forgotten_files, take=_take_forgotten, folder="forgotten"),
+    _Kind(files=_failure_files, take=_each(_take_failures), folder="failures"),
+    _Kind(files=_one("watched.json"), take=_each(_take_baseline)),
+    _Kind(files=_one("alerts.json"), take=_each(_take_incidents)),
+    _Kind(files=_mark_files, take=_each(_take_mark), folder="changed", lock="locks/changed.lock"),
+    _Kind(files=_command_files, take=_each(_take_command), folder="unfinished", lock="locks/unfinished.lock"),
+    _Kind(files=_forgotten_files, take=_each(_take_forgotten), folder="forgotten"),
     _Kind(files=_shared_files, take=_leave_out, folder="batches"),
+    _Kind(files=files_of_slices("pending"), take=take_pending, folder="pending"),
+    _Kind(files=files_of_slices("published"), take=take_published, folder="published"),
+    _Kind(files=files_of_slices("history"), take=take_histories, folder="history"),
+    _Kind(files=_one("lake.json"), take=take_lake),
+    _Kind(files=_one("publication.json"), take=take_warehouse),
 )

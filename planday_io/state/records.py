@@ -89,11 +89,25 @@ def set_aside(path: Path) -> Path:
     Returns:
         The new name.
     """
-    aside = path.with_name(f"{path.name}{_SET_ASIDE}{unique_end()}")
+    aside = aside_name(path)
     # Another process may have set the same file aside a moment ago.
     with storage_errors(path, "set aside"), suppress(FileNotFoundError):
         path.rename(aside)
     return aside
+
+
+def aside_name(path: Path) -> Path:
+    """A name for what is set aside."""
+    return path.with_name(f"{path.name}{_SET_ASIDE}{unique_end()}")
+
+
+def read_or_set_aside(path: Path, kind: type[T], what: str) -> T | None:
+    """The value in a file, or None where it is gone, or damaged and set aside. Raises StorageError."""
+    try:
+        return read_record(path, kind, what)
+    except DamagedFileError:
+        set_aside(path)
+        return None
 
 
 def is_set_aside(path: Path) -> bool:

@@ -185,3 +185,56 @@ class ForgottenCopy:
 
     salt: str
     pseudonyms: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceEntry:
+    """What a slice's file says about itself.
+
+    Args:
+        stamp: of the file.
+        slice_id: differs for every write.
+        read_at: UTC instant of the read.
+        rows: of the slice.
+        received: rows that the read received.
+        verdict: why the read counts as complete.
+        is_verified: every byte of the file was verified.
+    """
+
+    stamp: str
+    slice_id: str
+    read_at: datetime
+    rows: int
+    received: int
+    verdict: str
+    is_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingSlice:
+    """A slice that was written, or is being written, since it was last published.
+
+    Args:
+        slice_id: that it gets; empty where it is only to be checked again.
+        writer: the run that writes it, or empty.
+        since: UTC instant.
+    """
+
+    slice_id: str
+    writer: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedSlice:
+    """What was published last of a slice.
+
+    Args:
+        slice_id: of the slice.
+        read_at: UTC instant of the read.
+        rows: of the slice.
+    """
+
+    slice_id: str
+    read_at: datetime
+    rows: int

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Dialect, Float, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-VERSION = 8
+VERSION = 9
 
 
 class DamagedValueError(Exception):
@@ -99,6 +99,19 @@ class PortalId(TypeDecorator[int]):
         """The id."""
         if not isinstance(value, int):
             raise DamagedValueError("something else is stored where a portal id should be")
+        return value
+
+
+class Count(TypeDecorator[int]):
+    """A number of things."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_result_value(self, value: object, dialect: Dialect) -> int:  # noqa: ARG002
+        """The number."""
+        if not isinstance(value, int) or value < 0:
+            raise DamagedValueError("something else is stored where a number should be")
         return value
 
 
@@ -235,3 +248,56 @@ SHARED_IDS = Table(
     Column("ids", Numbers, nullable=False),
     Column("at", Instant, nullable=False),
 )
+
+
+def _of_slice() -> list[Column[str]]:
+    """The columns that identify a slice. `month` is empty where the table has no months."""
+    return [Column(name, Word, primary_key=True) for name in ("portal", "table_name", "month")]
+
+
+SLICES = Table(
+    "slice",
+    METADATA,
+    *_of_slice(),
+    Column("stamp", Word, nullable=False, comment="of the file that was read: another file has another one"),
+    Column("slice_id", Word, nullable=False),
+    Column("read_at", Instant, nullable=False),
+    Column("rows", Count, nullable=False),
+    Column("received", Count, nullable=False),
+    Column("verdict", Word, nullable=False),
+    Column("is_verified", Boolean, nullable=False, comment="whether every byte of that file was verified"),
+)
+"""What the files of the lake say about themselves, so that it need not be read again from each."""
+
+PENDING = Table(
+    "pending",
+    METADATA,
+    *_of_slice(),
+    Column("slice_id", Word, nullable=False, comment="that the slice gets; empty where it is only to be checked again"),
+    Column("writer", Word, nullable=False, comment="the run that writes it, or empty"),
+    Column("since", Instant, nullable=False),
+)
+
+PUBLISHED = Table(
+    "published",
+    METADATA,
+    *_of_slice(),
+    Column("slice_id", Word, nullable=False),
+    Column("read_at", Instant, nullable=False),
+    Column("rows", Count, nullable=False),
+)
+
+OWED_HISTORIES = Table(
+    "owed_history",
+    METADATA,
+    *_of_slice(),
+    Column("last_read_at", Instant, nullable=True, comment="when the slice was read before, where that is known"),
+)
+
+KNOWN_FILES = Table(
+    "known_file",
+    METADATA,
+    Column("name", Word, primary_key=True),
+    Column("marks", Words, nullable=False),
+)
+"""By what the lake and the warehouse file are recognised."""

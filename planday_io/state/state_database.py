@@ -12,10 +12,25 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, select, update
 
 from planday_io.errors import StorageError
+from planday_io.files import storage_errors, write_text
 from planday_io.state.database import DamagedDatabaseError, Database
-from planday_io.state.legacy import import_files, legacy_files, lose, remove_files
+from planday_io.state.legacy import import_files, legacy_files, remove_files
 from planday_io.state.locks import Locks
-from planday_io.state.schema import ABOUT, BASELINES, COMMANDS, METADATA, REFRESH_REQUESTS, VERSION
+from planday_io.state.records import aside_name
+from planday_io.state.schema import (
+    ABOUT,
+    BASELINES,
+    COMMANDS,
+    KNOWN_FILES,
+    METADATA,
+    OWED_HISTORIES,
+    REFRESH_REQUESTS,
+    VERSION,
+)
+from planday_io.state.statements import lose
+
+LOSABLE = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HISTORIES)
+"""Tables whose rows cannot be told from the lake: whoever reads them has to make up for what was lost."""
 
 
 def database_file(folder: Path) -> Path:
@@ -34,6 +49,16 @@ class StateDatabase(Database):
     def __init__(self, folder: Path, locks: Locks) -> None:
         super().__init__(database_file(folder), locks, METADATA, name="the state database")
         self._folder = folder
+
+    def look_again(self) -> None:
+        """Take in with the next use what a process of an older version wrote meanwhile. Raises StorageError."""
+        if legacy_files(self._folder):
+            self.check_again()
+
+    def leave_note(self, name: str, text: str) -> None:
+        """Leave a file that is reported until somebody removes it, like what was set aside. Raises StorageError."""
+        with storage_errors(self._folder, "leave a note in"):
+            write_text(aside_name(self._file.with_name(f"{self._file.name}.{name}")), text, mode=0o600)
 
     def _is_blank(self) -> bool:
         return super()._is_blank() and not legacy_files(self._folder)
@@ -54,6 +79,6 @@ class StateDatabase(Database):
     def _fill(self, connection: Connection, *, is_new: bool, is_lost: bool) -> Callable[[], None]:
         connection.execute((insert(ABOUT) if is_new else update(ABOUT)).values(version=VERSION))
         if is_lost:
-            lose(connection, datetime.now(UTC), BASELINES, REFRESH_REQUESTS, COMMANDS)
+            lose(connection, datetime.now(UTC), *LOSABLE, KNOWN_FILES)
         imported = import_files(self._folder, connection)
         return lambda: remove_files(self._folder, imported)

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 
     from planday_io.state.baselines import Baselines
     from planday_io.state.budget import RequestBudget
-    from planday_io.state.database import Database
     from planday_io.state.failures import Failures
     from planday_io.state.forgotten import ForgottenCopies
+    from planday_io.state.histories import OwedHistories
     from planday_io.state.incidents import Incidents
+    from planday_io.state.known_files import KnownFiles
     from planday_io.state.portals import Portals
     from planday_io.state.refresh_requests import RefreshRequests
     from planday_io.state.shared_ids import SharedIds
+    from planday_io.state.slices import Slices
+    from planday_io.state.state_database import StateDatabase
     from planday_io.state.unfinished import UnfinishedCommands
 
 
@@ -90,6 +93,27 @@ class State:
         from planday_io.state.shared_ids import SharedIds
 
         return SharedIds(self._database)
+
+    @property
+    def slices(self) -> Slices:
+        """What is known of slices beside their files."""
+        from planday_io.state.slices import Slices
+
+        return Slices(self._database)
+
+    @property
+    def histories(self) -> OwedHistories:
+        """Which histories have to follow."""
+        from planday_io.state.histories import OwedHistories
+
+        return OwedHistories(self._database)
+
+    @property
+    def files(self) -> KnownFiles:
+        """By what the lake and the warehouse file are recognised."""
+        from planday_io.state.known_files import KnownFiles
+
+        return KnownFiles(self._database)
 
     @property
     def commands(self) -> UnfinishedCommands:
@@ -157,10 +181,19 @@ class State:
 
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one: its token, then the rest at once. Raises StorageError."""
-        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests, shared_ids
+        from planday_io.state import (
+            baselines,
+            failures,
+            forgotten,
+            incidents,
+            portals,
+            refresh_requests,
+            shared_ids,
+            slices,
+        )
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids):
+            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids, slices):
                 kind.rename(connection, old, new)
 
         tokens.rename(self.folder, old, new)
@@ -169,17 +202,26 @@ class State:
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import baselines, failures, forgotten, incidents, portals, refresh_requests, shared_ids
+        from planday_io.state import (
+            baselines,
+            failures,
+            forgotten,
+            incidents,
+            portals,
+            refresh_requests,
+            shared_ids,
+            slices,
+        )
 
         def work(connection: Connection) -> None:
-            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids):
+            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids, slices):
                 kind.forget(connection, portal)
 
         with self.reporting():
             self._database.write(work)
 
     @property
-    def _database(self) -> Database:
+    def _database(self) -> StateDatabase:
         from planday_io.state.state_database import StateDatabase
 
         return StateDatabase(self.folder, self.locks)

@@ -21,7 +21,7 @@ from planday_io.config.grid import grid_months
 from planday_io.errors import DamagedSliceError
 from planday_io.lake.installation import Installation
 from planday_io.lake.policies import aligned
-from planday_io.lake.slices import Lake, SliceKey
+from planday_io.lake.slices import Indexed, Lake, SliceKey
 from planday_io.months import month_of
 from planday_io.state import RefreshRequest
 from planday_io.sync.reader import CompleteRead
@@ -67,10 +67,14 @@ def settle(installation: Installation, portal: str | None = None) -> list[Refres
     """
     requests = installation.state.refresh_requests
     left, changed = [], []
-    for one in requests.all(portal):
+    made = requests.all(portal)
+    there = installation.lake.indexed(
+        SliceKey.of(name, one.portal, one.month) for one in made for name in one.endpoints
+    )
+    for one in made:
         is_known = one.portal in installation.config.portals
         has = {endpoint.name for endpoint in installation.endpoints_of(one.portal)} if is_known else set()
-        endpoints = tuple(name for name in one.endpoints if name in has and not _is_read(installation.lake, one, name))
+        endpoints = tuple(name for name in one.endpoints if name in has and not _is_read(there, one, name))
         if endpoints:
             left.append(replace(one, endpoints=endpoints))
         if endpoints != one.endpoints:
@@ -79,9 +83,9 @@ def settle(installation: Installation, portal: str | None = None) -> list[Refres
     return sorted(left, key=lambda one: (one.month, one.portal))
 
 
-def _is_read(lake: Lake, request: RefreshRequest, endpoint: str) -> bool:
-    provenance = lake.usable_provenance(SliceKey.of(endpoint, request.portal, request.month))
-    return provenance is not None and provenance.fetched >= request.requested_at
+def _is_read(there: Indexed, request: RefreshRequest, endpoint: str) -> bool:
+    entry = there.entries.get(SliceKey.of(endpoint, request.portal, request.month))
+    return entry is not None and entry.read_at >= request.requested_at
 
 
 def touched_months(

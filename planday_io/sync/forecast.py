@@ -19,12 +19,12 @@ from planday_io.catalogue import Endpoint
 from planday_io.client.budget import paced
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
-from planday_io.lake.slices import Provenance, SliceKey
+from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
 from planday_io.reading.read import ask
 from planday_io.reading.rows import primary, rows_of, total_of
-from planday_io.state import RateWindow
+from planday_io.state import RateWindow, SliceEntry
 from planday_io.sync.incremental import IncrementalRead
 from planday_io.sync.limits import list_limit
 from planday_io.sync.session import PortalSession
@@ -120,6 +120,10 @@ class _Forecaster:
         self._config, self._catalogue = session.installation.config, session.installation.catalogue
         self._endpoints = session.installation.endpoints_of(session.portal)
         self._full = full
+        self._entries = self._lake.indexed(self._lake.slices(portal=session.portal)).entries
+        self._months: dict[str, list[str | None]] = {}
+        for key in self._entries:
+            self._months.setdefault(key.full_name, []).append(key.month)
         self._now = session.clock()
         self._today = self._now.astimezone(ZoneInfo(self._config.portals[self._portal].timezone)).date()
         self._counters = Counters()
@@ -162,7 +166,7 @@ class _Forecaster:
         requests = await self._overhead(endpoint, month)
         self._known.update((table.full_name, month) for table in endpoint.tables)
         requests += await self._calls(endpoint, month)
-        if endpoint.change_detection and self._lake.slices(endpoint.change_detection.table, self._portal):
+        if endpoint.change_detection and endpoint.change_detection.table in self._months:
             requests += 1 + len(self._catalogue.endpoint_of(endpoint.change_detection.table).variants)
         return requests
 
@@ -207,23 +211,23 @@ class _Forecaster:
             count += len(read.plan(days=days, parents=once).calls) if once else 0
         if endpoint.pages is None or not count or read.since:
             return count
-        provenance = self._provenance(endpoint, month)
-        each_rows = math.ceil(provenance.received / count) if provenance else 0
+        entry = self._entry(endpoint, month)
+        each_rows = math.ceil(entry.received / count) if entry else 0
         return count * pages(each_rows, endpoint.pages.limit, has_total=self._has_total(endpoint))
 
     async def _rows(self, endpoint: Endpoint, month: str | None) -> int:
         """Rows of an endpoint, from the lake or else from the API."""
         if endpoint.fan_out is not None:
-            provenance = self._provenance(endpoint, month)
-            return provenance.kept if provenance else await self._sampled(endpoint, month)
-        exact = self._lake.usable_provenance(self._key(endpoint, month))
+            entry = self._entry(endpoint, month)
+            return entry.rows if entry else await self._sampled(endpoint, month)
+        exact = self._entries.get(self._key(endpoint, month))
         if exact is not None:
-            return exact.kept
-        near = self._provenance(endpoint, month)
+            return exact.rows
+        near = self._entry(endpoint, month)
         if near is not None and not self._decides(endpoint):
-            return near.kept
+            return near.rows
         if endpoint.pages is None:
-            return near.kept if near else 1
+            return near.rows if near else 1
         key = (endpoint.name, month)
         if key not in self._totals:
             days = self._days(endpoint, month)
@@ -266,7 +270,7 @@ class _Forecaster:
         assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
         name = endpoint.fan_out.parent
         key = SliceKey.of(name, self._portal, self._month(name, month))
-        if self._lake.usable_provenance(key) is None:
+        if key not in self._entries:
             return None
         return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
 
@@ -276,29 +280,28 @@ class _Forecaster:
         source = self._catalogue.endpoint_of(fan_out.once.parent) if fan_out and fan_out.once else None
         if fan_out is None or source is None or source not in self._endpoints:
             return [], 0
-        if self._lake.provenance(self._key(source, None)) is None:
+        if self._key(source, None) not in self._entries:
             return [], await self._rows(source, None)
         return once_parents(fan_out, listed, self._lake.read(self._key(source, None))), 0
 
-    def _provenance(self, endpoint: Endpoint, month: str | None) -> Provenance | None:
-        """The provenance of the slice, or of the nearest month's."""
-        exact = self._lake.usable_provenance(self._key(endpoint, month))
+    def _entry(self, endpoint: Endpoint, month: str | None) -> SliceEntry | None:
+        """The entry of the slice, or of the nearest month's."""
+        exact = self._entries.get(self._key(endpoint, month))
         if exact is not None or month is None:
             return exact
-        months = [key.month for key in self._lake.slices(endpoint.name, self._portal) if key.month]
+        months = [one for one in self._months.get(endpoint.name, ()) if one]
         # A month that is not over is no measure for one that is.
         passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
         nearest = min(passed, key=lambda one: abs(first_day(one) - first_day(month)), default=None)
-        return self._lake.usable_provenance(self._key(endpoint, nearest)) if nearest else None
+        return self._entries.get(self._key(endpoint, nearest)) if nearest else None
 
     def _decides(self, endpoint: Endpoint) -> bool:
         """Whether so many calls depend on its rows that a guess is not enough."""
         return any(one.fan_out and endpoint.name in one.fan_out.sources for one in self._catalogue.endpoints)
 
     def _has_total(self, endpoint: Endpoint) -> bool:
-        keys = self._lake.slices(endpoint.name, self._portal)
-        provenance = self._lake.usable_provenance(keys[-1]) if keys else None
-        return provenance is None or provenance.verdict != "exhausted"
+        months = self._months.get(endpoint.name)
+        return not months or self._entries[self._key(endpoint, months[-1])].verdict != "exhausted"
 
     def _month(self, table: str, month: str | None) -> str | None:
         """The month of a table's slice that belongs to another table's slice of a month."""

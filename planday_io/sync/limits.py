@@ -28,8 +28,8 @@ def list_limit(config: Config, lake: Lake, portal: str, endpoint: Endpoint, mont
     before: int | None = None
     # An unreadable slice counts as missing here; whoever needs it reports the error.
     with suppress(StorageError):
-        provenances = [lake.provenance(SliceKey.of(one.full_name, portal, month)) for one in endpoint.tables]
-        before = max((one.kept for one in provenances if one is not None), default=None)
+        there = lake.indexed(SliceKey.of(one.full_name, portal, month) for one in endpoint.tables)
+        before = max((one.rows for one in there.entries.values()), default=None)
     if before is None:
         return ListLimit(hosts.list_rows * hosts.list_growth)
     return ListLimit(max(hosts.list_rows, hosts.list_growth * before), before)

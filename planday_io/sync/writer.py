@@ -19,7 +19,7 @@ from planday_io.lake.guard import check_shrink
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
 from planday_io.lake.policies import policies_of
-from planday_io.lake.published import lost_text
+from planday_io.lake.presence import lost_text
 from planday_io.lake.slices import Lake, Provenance
 from planday_io.state import SliceKey
 from planday_io.sync.connection import PortalConnection
@@ -135,9 +135,12 @@ class SliceWriter:
             slices = [_NewSlice(self, read, table) for table in read.endpoint.tables]
             for one in slices:
                 one.guard(accept_shrink=accept_shrink)
+            new = {one.key: one for one in slices if not one.is_superseded}
+            slice_ids = self.lake.announce(new, self.histories.to_follow(new)) if new else {}
             # Children first: the parent's stamps decide what is up to date, so they must never be ahead.
-            for one in reversed(slices):
-                one.write()
+            for key, one in reversed(new.items()):
+                one.write(slice_ids[key])
+            self.histories.try_to_follow(new, {key: one.rows for key, one in new.items()})
         return [one.report(began, requested_months) for one in slices]
 
 
@@ -148,24 +151,24 @@ class _NewSlice:
         self._writer = writer
         self._read = read
         self._table = table
-        self._key = read.key(table)
+        self.key = read.key(table)
         self._is_first = table is read.endpoint.tables[0]
         self._part = read.result.tables[table.full_name]
-        self._before = writer.lake.usable_provenance(self._key)
+        self._before = writer.lake.usable_provenance(self.key)
         new = merged(writer.lake, read, table)
         # A person may have been forgotten since this read began.
-        self._rows = writer.erased.of(table, new.rows, read.context.month, read.result.rows())
+        self.rows = writer.erased.of(table, new.rows, read.context.month, read.result.rows())
         self._covered = new.covered
-        self._is_superseded = self._before is not None and self._before.fetched > read.context.fetched_at
+        self.is_superseded = self._before is not None and self._before.fetched > read.context.fetched_at
 
     def guard(self, *, accept_shrink: bool) -> None:
         """Refuse a suspicious snapshot. Raises ShrunkSnapshotError; then nothing of the endpoint may be written."""
         context = self._read.context
         portal = context.portal
         # If the previous file is damaged, compare with what was published of it.
-        mark = self._writer.lake.marks.of(self._key) if self._before is None else None
-        before_rows = self._before.kept if self._before else mark.kept if mark else None
-        if before_rows is None or self._is_superseded or accept_shrink or not self._read.endpoint.is_snapshot:
+        published = self._writer.lake.state.slices.published_of(self.key) if self._before is None else None
+        before_rows = self._before.kept if self._before else published.rows if published else None
+        if before_rows is None or self.is_superseded or accept_shrink or not self._read.endpoint.is_snapshot:
             return
         if self._read.result.is_absent and before_rows:
             raise ShrunkSnapshotError(
@@ -173,13 +176,13 @@ class _NewSlice:
                 "there is no such list. Nothing was written and the previous data stays. If it is true: --accept-shrink"
             )
         # Deletions and moves seen in the month explain the same share of every table.
-        since = self._before.fetched if self._before else mark.read_at if mark else context.fetched_at
+        since = self._before.fetched if self._before else published.read_at if published else context.fetched_at
         gone = self._writer.changed.share_gone(portal, context.month, since)
         guard = self._writer.guards.of(self._table.full_name)
         check_shrink(
             f"{self._table.full_name} of portal '{portal}'" + (f" in {context.month}" if context.month else ""),
             before_rows=math.floor(before_rows * (1 - gone)),
-            after_rows=self._rows.num_rows,
+            after_rows=self.rows.num_rows,
             min_ratio=guard.min_ratio,
             max_lost_rows=guard.max_lost_rows,
             explain=self._vanished,
@@ -189,20 +192,16 @@ class _NewSlice:
         """How the new rows differ from the previous ones, in counts."""
         key = ["portal", *self._table.key]
         try:
-            previous = self._writer.lake.read(self._key, key)
+            previous = self._writer.lake.read(self.key, key)
         except DamagedSliceError:
             return "the previous file is damaged, so they cannot be compared"
-        before, after = (set(zip(*(t.column(n).to_pylist() for n in key), strict=True)) for t in (previous, self._rows))
+        before, after = (set(zip(*(t.column(n).to_pylist() for n in key), strict=True)) for t in (previous, self.rows))
         gone, stayed, new = len(before - after), len(before & after), len(after - before)
         return f"of {len(before)} keys {gone} vanished, {stayed} stayed, {new} are new"
 
-    def write(self) -> None:
-        """Write the slice, unless a later read was written meanwhile. Raises StorageError."""
-        if self._is_superseded:
-            return
-        self._writer.histories.begin(self._key)
-        self._writer.lake.write(self._key, self._rows, self._provenance())
-        self._writer.histories.try_to_follow(self._key, self._rows)
+    def write(self, slice_id: str) -> None:
+        """Write the slice, which was announced. Raises StorageError."""
+        self._writer.lake.write(self.key, self.rows, self._provenance(), slice_id)
 
     def report(self, began: float, requested_months: tuple[str, ...]) -> TableReport:
         """The report of what was done."""
@@ -210,7 +209,7 @@ class _NewSlice:
         lake = self._writer.lake
         return TableReport(
             table=self._table.full_name,
-            rows=before.kept if self._is_superseded and before else self._rows.num_rows,
+            rows=before.kept if self.is_superseded and before else self.rows.num_rows,
             received=part.received,
             previous_rows=before.kept if before else None,
             expected_total=part.total,
@@ -220,20 +219,20 @@ class _NewSlice:
             seconds=time.monotonic() - began,
             rereads=read.rereads if self._is_first else 0,
             gone=read.gone if self._is_first else 0,
-            path=str(lake.path(self._key).relative_to(lake.root)),
+            path=str(lake.path(self.key).relative_to(lake.root)),
             month=self._read.context.month,
             warnings=(
                 *part.drift.warnings(self._table.full_name),
-                *(not_granted(self._read.endpoint, self._read.refused, self._rows) if self._is_first else ()),
+                *(not_granted(self._read.endpoint, self._read.refused, self.rows) if self._is_first else ()),
                 *self._set_aside(),
             ),
             requested_months=requested_months,
-            superseded=self._is_superseded,
+            superseded=self.is_superseded,
         )
 
     def _set_aside(self) -> Iterator[str]:
         lake = self._writer.lake
-        if (file := lake.set_aside.pop(self._key, None)) is not None:
+        if (file := lake.set_aside.pop(self.key, None)) is not None:
             yield (
                 f"the previous file of {self._table.full_name} was damaged. All of it was read again, and the damaged "
                 "file was kept "

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from planday_io.catalogue import Catalogue
 from planday_io.errors import LostSliceError, PublicationError, StorageError
-from planday_io.lake.provenance import Provenance
-from planday_io.lake.published import lost_text, older_text
+from planday_io.lake.presence import ReadSlice, lost_text, older_text
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Lake
 from planday_io.state import SliceKey
@@ -56,10 +55,21 @@ class Losses:
         moving = {portal for pair in unfinished_renames(self._lake.root) for portal in pair} | {self._removed_portal}
         return [key for key in current.shown if key.full_name in tables and key.portal not in moving]
 
-    def is_current(self, key: SliceKey, provenance: Provenance, current: Standing | None) -> bool:
+    def changed(self, current: Standing) -> dict[SliceKey, bool]:
+        """Slices that the file does not show as they are in the lake, and False for those whose bytes are to be verified."""
+        there = self._lake.indexed(self._lake.slices())
+        found = dict.fromkeys(there.unusable, True)
+        for key, entry in there.entries.items():
+            shown = current.shown.get(key)
+            is_changed = shown is None or shown.slice_id != entry.slice_id
+            if is_changed or not entry.is_verified:
+                found[key] = is_changed
+        return found
+
+    def is_current(self, key: SliceKey, there: ReadSlice, current: Standing | None) -> bool:
         """Whether a slice is at least as new as in the file; one from a backup is not."""
         shown = current.shown.get(key) if current is not None and not self._accepts else None
-        why = older_text(key, provenance, shown.slice_id, shown.read_at) if shown is not None else ""
+        why = older_text(key, there, shown) if shown is not None else ""
         if why:
             self.problems[key] = LostSliceError(lost_text(key, why))
         return not why

@@ -32,13 +32,13 @@ from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
 from planday_io.lake.policies import tighten
 from planday_io.lake.renames import unfinished_renames
-from planday_io.lake.slices import SliceKey
+from planday_io.lake.slices import Frozen, SliceKey
 from planday_io.warehouse import filling, ledger
 from planday_io.warehouse.definitions import fingerprint
 from planday_io.warehouse.filling import Slices
 from planday_io.warehouse.losses import Losses
 from planday_io.warehouse.place import Holder, Place, headers_of
-from planday_io.warehouse.standing import Record, Standing, attached, explained, standing
+from planday_io.warehouse.standing import Standing, attached, explained, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class _Publisher:
         warehouse = installation.config.warehouse
         self._lake = lake
         self._place = Place(warehouse)
-        self._record = Record(lake.state)
+        self._state = lake.state
         self._catalogue = catalogue
         self._policies = policies
         self._accepts_loss = accepts_loss
@@ -134,6 +134,7 @@ class _Publisher:
         self._hides = hides
         self._keeps = ""
         self._blocked: dict[SliceKey, StorageError] = {}
+        self._again: set[SliceKey] = set()
         if accepts_loss:
             lake.accept()
         else:
@@ -162,20 +163,18 @@ class _Publisher:
             with self._lake.frozen(key for key in keys if key not in lost and key not in self._blocked) as frozen:
                 unusable = frozen.unusable | self._blocked
                 self._leave_out(unusable)
-                slices = {key: one for key, one in frozen.slices.items() if takes_held or not self._lake.is_held(key)}
-                slices = {key: one for key, one in slices.items() if self._losses.is_current(key, one[0], current)}
+                there = self._without_held([*frozen.slices], takes_held=takes_held)
+                there = [key for key in there if self._losses.is_current(key, frozen.entries[key], current)]
                 carried = [key for key in unusable if is_anew and current and self._may_carry(key, current)]
+                slices = {
+                    key: frozen.slices[key] for key in there if is_anew or not self._is_shown(key, frozen, current)
+                }
                 if is_anew:
                     kept = {key for key, error in unusable.items() if isinstance(error, DamagedSliceError)} | {*carried}
                     self._losses.refuse_loss(current, {*slices, *kept})
-                else:
-                    shown = {one.slice_id for one in current.shown.values()} if current and compare_all else ()
-                    slices = {key: one for key, one in slices.items() if one[0].slice_id not in shown}
-                    if not slices and current and current.made == self._wanted:
-                        return self._done(began, {}, is_rebuild=False)
-                self._renew(current, slices, carried, is_anew=is_anew)
-                for key, (provenance, _) in slices.items():
-                    self._lake.published(key, provenance)
+                if is_anew or slices or current is None or current.made != self._wanted:
+                    self._renew(current, slices, carried, is_anew=is_anew)
+                self._lake.published(frozen, there)
             for key, found in unusable.items():
                 if self._accepts_loss and isinstance(found, DamagedSliceError):
                     self._lake.give_up(key)
@@ -195,7 +194,7 @@ class _Publisher:
             found = None
             try:
                 found = stack.enter_context(
-                    standing(self._place, self._record, self._catalogue, self._policies, self._wanted)
+                    standing(self._place, self._state, self._catalogue, self._policies, self._wanted)
                 )
             except PublicationError:
                 if not rebuild:
@@ -208,11 +207,16 @@ class _Publisher:
     def _candidates(
         self, current: Standing | None, *, is_anew: bool, compare_all: bool, takes_held: bool
     ) -> list[SliceKey]:
-        everything = is_anew or compare_all
-        candidates = self._lake.slices() if everything else self._lake.pending()
-        keys = [key for key in candidates if key.full_name in self._catalogue.lake_tables]
-        keys = self._without_renames(keys, is_anew=is_anew)
-        keys = [key for key in keys if takes_held or not self._lake.is_held(key)]
+        keys = self._lake.slices() if is_anew else self._lake.pending()
+        if current is not None and not is_anew:
+            changed = self._losses.changed(current) if compare_all else {}
+            keys = self._known_tables([*dict.fromkeys([*keys, *changed])])
+            # A row left out in favour of another month may be needed again when either month is replaced.
+            touched = {(self._endpoint(key), key.portal) for key in keys if key.month and changed.get(key, True)}
+            self._again = {key for key in current.doubled if (self._endpoint(key), key.portal) in touched}
+            keys = [*dict.fromkeys([*keys, *self._again])]
+        keys = self._without_renames(self._known_tables(keys), is_anew=is_anew)
+        keys = self._without_held(keys, takes_held=takes_held)
         for key in keys:
             try:
                 tighten(self._lake, self._catalogue, self._policies, [key])
@@ -221,11 +225,19 @@ class _Publisher:
                 continue
             except StorageError as error:
                 self._blocked[key] = error
-        if current is not None and not everything:
-            # A row left out in favour of another month may be needed again when either month is replaced.
-            touched = {(self._endpoint(key), key.portal) for key in keys if key.month}
-            keys += [key for key in current.doubled - set(keys) if (self._endpoint(key), key.portal) in touched]
         return keys
+
+    def _is_shown(self, key: SliceKey, frozen: Frozen, current: Standing | None) -> bool:
+        """Whether the file need not be renewed for a slice."""
+        shown = current.shown.get(key) if current is not None and key not in self._again else None
+        return shown is not None and shown.slice_id == frozen.entries[key].slice_id != ""
+
+    def _known_tables(self, keys: list[SliceKey]) -> list[SliceKey]:
+        return [key for key in keys if key.full_name in self._catalogue.lake_tables]
+
+    def _without_held(self, keys: list[SliceKey], *, takes_held: bool) -> list[SliceKey]:
+        held = set() if takes_held else self._lake.held()
+        return [key for key in keys if key not in held]
 
     def _without_renames(self, keys: list[SliceKey], *, is_anew: bool) -> list[SliceKey]:
         """Leave out slices of portals with an unfinished rename: readers see all of a portal's slices under one name, once.
@@ -277,11 +289,11 @@ class _Publisher:
                 self._problems[self._histories.key(key) or key] = error
 
     def _leave_out(self, unusable: dict[SliceKey, StorageError]) -> None:
-        for key, error in unusable.items():
-            self._problems[key] = error
-            if isinstance(error, DamagedSliceError):
-                # Checked again until it is intact: a damaged file remains a problem.
-                self._lake.publish_again(key)
+        self._problems.update(unusable)
+        # Checked again until it is intact: a damaged file remains a problem.
+        damaged = [key for key, error in unusable.items() if isinstance(error, DamagedSliceError)]
+        if damaged:
+            self._lake.publish_again(damaged)
 
     def _endpoint(self, key: SliceKey) -> str:
         """What slices of the same rows have in common; versions of a history may rightly be in several months."""
@@ -301,7 +313,7 @@ class _Publisher:
                 previous = self._prepare(temporary, current, is_anew=is_anew)
                 wal = temporary.with_name(temporary.name + ".wal")
                 try:
-                    work = filling.Filling(self._catalogue, self._policies, self._lake.state)
+                    work = filling.Filling(self._catalogue, self._policies, self._state)
                     work.check(temporary, work.write(temporary, slices, made, previous=previous, carried=carried))
                     if wal.exists():
                         raise PublicationError(f"{place.path} was not renewed: a write-ahead log remained")
@@ -315,7 +327,7 @@ class _Publisher:
                 built = headers_of(temporary)
                 # The present file's headers as well: a kill before the rename leaves it in place.
                 present = [current.headers] if current is not None and not current.is_edited else []
-                self._record.note([*present, built])
+                self._state.files.note_warehouse([*present, built])
                 if self._keeps and not must_hide:
                     self._notices.append(f"{self._keeps} was kept as {place.keep_copy().name}")
                 # Before the rename: until then readers see the previous publication, as it was published.
@@ -362,7 +374,7 @@ class _Publisher:
                 # Another program opened it for writing in between; so far it can only have written a log.
                 is_clean = not place.logs()
             if is_clean and not place.logs():
-                self._record.note([built])
+                self._state.files.note_warehouse([built])
                 self._report_logs(moved, holder)
                 return
         raise PublicationError(

@@ -1,14 +1,14 @@
 """Inspects the warehouse file before a publication: is it ours, is it as published, which slices does it show?
 
 A publication starts from a copy, so edits by another program would survive in it. The headers of the published file are
-recorded in the state folder; a file with other headers is rebuilt from the lake. The file's path and logs are `place`,
+recorded in the state; a file with other headers is rebuilt from the lake. The file's path and logs are `place`,
 renewing it is `publish`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +18,10 @@ import duckdb
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import PrivacyPolicy
-from planday_io.errors import DamagedFileError, LostSliceError, PublicationError, StorageError
+from planday_io.errors import LostSliceError, PublicationError, StorageError
 from planday_io.files import storage_errors, temporary
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import State
-from planday_io.state.records import read_record, write_record
 from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import literal, retyped
 from planday_io.warehouse.place import Holder, Place, headers_of
@@ -75,39 +74,9 @@ class Standing:
         return self.holder is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """What is in the file of `Record`."""
-
-    headers: tuple[str, ...]
-
-
-class Record:
-    """The headers of the file as it was published, in the state folder.
-
-    Args:
-        state: of the installation.
-    """
-
-    def __init__(self, state: State) -> None:
-        self._file = state.folder / "publication.json"
-
-    def headers(self) -> list[str] | None:
-        """Headers of the last publication and of one in progress; None if there is no usable record."""
-        try:
-            noted = read_record(self._file, _Noted, "how the warehouse was published")
-        except DamagedFileError:
-            return None
-        return list(noted.headers) if noted else None
-
-    def note(self, headers: Sequence[str]) -> None:
-        """Record headers in place of the previous ones. Raises StorageError."""
-        write_record(self._file, _Noted(tuple(headers)))
-
-
 @contextmanager
 def standing(
-    place: Place, record: Record, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
+    place: Place, state: State, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
 ) -> Iterator[Standing]:
     """Inspect the present file.
 
@@ -120,7 +89,7 @@ def standing(
         )
     if not place.is_duckdb():
         raise PublicationError(f"{place.path} is not a DuckDB file, or is damaged. {_ADVICE}")
-    noted = record.headers()
+    noted = state.files.warehouse()
     before = place.headers()
     copy: Path | None = None
     with ExitStack() as stack:
@@ -187,7 +156,7 @@ def require_lake(lake: Lake, warehouse: Path) -> None:
     lake.require()
     place = Place(warehouse)
     if (
-        Record(lake.state).headers() is not None
+        lake.state.files.warehouse() is not None
         or lake.has_slices()
         or not place.file.is_file()
         or not place.is_duckdb()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from planday_io.sync.session import PortalSession
 class Cut(Histories):
     """Kills the process where the slice is written and its history is not."""
 
-    def follow(self, key: SliceKey, rows: pa.Table | None = None) -> None:  # noqa: ARG002
+    def try_to_follow(self, keys: Iterable[SliceKey], rows: Mapping[SliceKey, pa.Table] | None = None) -> None:  # noqa: ARG002
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from planday_io.lake.installation import Installation
+from tests.support.damage import lose_state
+
 
 def old_failures(state: Path, portal: str, *tables: str, since: str = "2026-11-01T00:00:00+00:00") -> Path:
     """Failures of a portal, with the lock beside them. Returns the file."""
@@ -107,3 +110,44 @@ def old_forgotten(state: Path, portal: str, content: bytes) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
     return file
+
+
+def old_slices(
+    state: Path, *, pending: dict[str, str], published: dict[str, dict[str, object]], owed: dict[str, str]
+) -> list[Path]:
+    """What waits for a publication (by whom), what was published, whose history is owed (since when). Returns the files."""
+    files = []
+    for name, contents in (
+        ("pending", pending),
+        ("published", {key: json.dumps(mark) for key, mark in published.items()}),
+        ("history", owed),
+    ):
+        for key, content in contents.items():
+            (state / name).mkdir(parents=True, exist_ok=True)
+            (state / name / key).write_text(content)
+            files.append(state / name / key)
+    return files
+
+
+def old_names(state: Path, lake: str, *headers: str) -> list[Path]:
+    """By what lake and warehouse were recognised. Returns the files."""
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "lake.json").write_text(json.dumps({"lake": lake}))
+    (state / "publication.json").write_text(json.dumps({"headers": headers}))
+    return [state / "lake.json", state / "publication.json"]
+
+
+def as_of_version_0_1(installation: Installation) -> None:
+    """Put what is known of slices, of the lake and of the warehouse file back into files, as version 0.1 kept it."""
+    slices, files = installation.state.slices, installation.state.files
+    folder = installation.state.folder
+    pending = {str(key): one.writer for key, one in slices.pending().items()}
+    published: dict[str, dict[str, object]] = {
+        str(key): {"slice_id": one.slice_id, "read_at": one.read_at.isoformat(), "kept": one.rows}
+        for key, one in slices.published().items()
+    }
+    owed = {str(key): at.isoformat() if at else "" for key, at in installation.state.histories.all().items()}
+    lake, headers = files.lake(), files.warehouse() or ()
+    lose_state(folder)
+    old_slices(folder, pending=pending, published=published, owed=owed)
+    old_names(folder, lake, *headers)
