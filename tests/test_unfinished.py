@@ -23,7 +23,7 @@ from planday_io.privacy.erasure import forget_person, forget_portal, remember_pe
 from planday_io.state import REBUILD, Incident, State
 from planday_io.state.state_database import database_file
 from tests.support.commands import planday_command
-from tests.support.cutting import KILLED, counting, killed
+from tests.support.cutting import KILLED, counting, failing, killed
 from tests.support.damage import DAMAGE
 from tests.support.folders import copy_of
 from tests.support.installation import Hook, Installation
@@ -79,7 +79,7 @@ def test_forgetting_cut_anywhere_stays_owed(installed: Installation) -> None:
     with counting(uncut.folder) as whole:
         forget_person(uncut.installation, "oslo", person)
     assert rows_of(uncut, person) == 0
-    for at in (2, whole.count // 2, whole.count - 1):
+    for at in (2, whole.count // 2):
         planday = copy_of(installed)
         with counting(planday.folder, at=at), pytest.raises(StorageError):
             forget_person(planday.installation, "oslo", person)
@@ -152,7 +152,7 @@ def test_forgetting_a_portal_ends_its_commands(installed: Installation) -> None:
 def test_revoking_cut_after_the_server_did_it(planday: Installation, unknown: int) -> None:
     """RFC 7009 answers 200 to a token that is unknown by now; a server may say 400 as well."""
     token = planday.folder / "tokens/oslo.txt"
-    with counting(planday.folder, at=3), pytest.raises(PlandayError):
+    with failing(token), pytest.raises(PlandayError):
         revoke(planday.config, "oslo")
     assert owed(planday) == ["planday revoke oslo"]
     if unknown == 400:
