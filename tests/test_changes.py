@@ -180,6 +180,19 @@ def test_requests_that_were_lost_are_made_again(planday: Installation) -> None:
     assert [key for key in planday.sandbox.queries if "deletedFrom" in key], "once"
 
 
+def test_first_changes_run_asks_since_oldest_read(planday: Installation) -> None:
+    """And a day longer: nobody knows the zone of stamps."""
+    old, at = shifted(THIS, -2), datetime.now(UTC) - timedelta(days=10)
+    first = PortalSession(planday.installation, "oslo", run_id="first", clock=lambda: at)
+    refresh(first, "scheduling.shifts", month=old)
+    planday.refresh("scheduling.shifts", month=shifted(THIS, -1))
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.edit_shift(a_shift(roster, old), now=at - timedelta(hours=23), status="Edited")
+    (report,) = planday.refresh("scheduling.deleted_shifts")
+    assert old in report.requested_months
+    assert shifted(THIS, -1) not in report.requested_months
+
+
 def test_an_edit_does_not_explain_an_empty_answer(planday: Installation) -> None:
     """One shift of the month was edited; then payroll answers with nothing, and with rows of its own in one array."""
     month = shifted(THIS, -1)
