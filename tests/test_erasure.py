@@ -41,10 +41,10 @@ def write(made: Installation, name: str, *rows: dict[str, Any], covered: dict[st
         made.lake.write(key(name), frame, provenance)
 
 
-def change(number: int, by: int, name: str, texts: list[str]) -> dict[str, Any]:
+def change(number: int, by: int, name: str, texts: list[str], shift: int = 1) -> dict[str, Any]:
     """A row of the history of a shift."""
     return {
-        "shift_id": 1,
+        "shift_id": shift,
         "modified_at": AT,
         "ordinal": number,
         "modified_by_id": by,
@@ -88,7 +88,8 @@ def forgotten(tmp_path_factory: pytest.TempPathFactory) -> Forgotten:
     )
     covered = {str(IDA): "a", str(BO): "b", f"{IDA}/once": "c", f"1{IDA}": "d"}
     write(made, "hr.employee_details", {"id": IDA}, {"id": BO}, covered=covered)
-    write(made, "hr.supervisors", {"id": 1, "employee_id": BO, "name": "Gunhildis Nielsen"})
+    supervisors = enumerate(("Gunhildis Nielsen", "Gunhildis F."))
+    write(made, "hr.supervisors", *({"id": n, "employee_id": BO, "name": name} for n, name in supervisors))
     write(
         made,
         "scheduling.shifts",
@@ -101,6 +102,7 @@ def forgotten(tmp_path_factory: pytest.TempPathFactory) -> Forgotten:
         change(1, BO, "Bo", ["Gunhildis: 8 to 9", "x"]),
         change(2, BO, "Bo", ["Bo: 9 to 10"]),
         change(3, IDA, "Gunhildis F.", ["moved to the kitchen"]),
+        change(4, BO, "Bo", ["a bad knee since May"], shift=0),
     )
     return made, forget_person(made, "oslo", IDA)
 
@@ -108,12 +110,18 @@ def forgotten(tmp_path_factory: pytest.TempPathFactory) -> Forgotten:
 def test_texts_about_a_person_are_emptied(forgotten: Forgotten) -> None:
     made, done = forgotten
     assert left(made, "scheduling.shifts", "comment")[1:] == [(text,) for text in COMMENTS.values()]
-    assert done.mentions == {"scheduling.shifts": 2, "scheduling.shift_history": 1}
+    assert done.mentions == {"scheduling.shifts": 2, "scheduling.shift_history": 1, "hr.supervisors": 1}
     assert done.places == []
 
 
 def test_names_of_others_stay(forgotten: Forgotten) -> None:
-    assert left(forgotten[0], "hr.supervisors", "name") == [("Gunhildis Nielsen",)]
+    """But not the name that the person signed with."""
+    assert left(forgotten[0], "hr.supervisors", "name") == [("Gunhildis Nielsen",), (None,)]
+
+
+def test_values_of_one_person_are_searched_for(forgotten: Forgotten) -> None:
+    """First name, address, signature, and what was typed about their shift; not what others have as well."""
+    assert forgotten[1].values == 4
 
 
 def test_lists_of_texts_are_searched(forgotten: Forgotten) -> None:
@@ -126,7 +134,7 @@ def test_rows_that_a_person_edited_stay(forgotten: Forgotten) -> None:
     columns = ("modified_by_id", "modified_by_name", "changes")
     assert left(made, "scheduling.shift_history", *columns)[2] == (IDA, None, None)
     assert done.removed == {"hr.employees": 1, "hr.employee_details": 1}
-    assert done.kept == {"scheduling.shifts": 1}
+    assert done.kept == {"scheduling.shifts": 1, "scheduling.shift_history": 1}
 
 
 def test_their_shifts_stay_under_a_pseudonym(forgotten: Forgotten) -> None:
