@@ -107,7 +107,7 @@ def test_incident_waits_for_runs_of_its_portal(planday: Installation, hook: Hook
         run(planday, made, "hr.departments")
     assert [one.cause for one in notifier.notify(now, busy=["oslo"]).open] == ["token"]
     assert hook.take() == []
-    notifier.notify(now + timedelta(minutes=61), busy=["oslo"])
+    notifier.notify(now + timedelta(minutes=61), busy=["oslo"], working=["oslo"])
     assert len(hook.take()) == 1, "an hour is enough"
 
 
