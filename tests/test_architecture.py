@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from functools import cache
 from graphlib import TopologicalSorter
@@ -101,3 +102,12 @@ def test_no_test_imports_a_test_module() -> None:
     """What tests share stands in `tests/support`."""
     for module, imported in modules("tests").items():
         assert not [name for name in imported if name.startswith(("tests.test_", "tests.conftest"))], module
+
+
+def test_only_the_state_room_knows_its_names() -> None:
+    paths = [*(ROOT / "planday_io").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]
+    for path in paths:
+        if path.parent.name not in ("state", "config"):
+            # A path made from the folder, whatever the folder is called there.
+            found = re.search(r"\.planday/|state(\.folder)? ?/|Locks\(|FileLock\(", path.read_text())
+            assert found is None or path.name == "files.py", f"{path}: {found}"

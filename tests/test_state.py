@@ -37,9 +37,8 @@ def tables_of(state: State, portal: str = "oslo") -> list[str]:
 
 def left(folder: Path) -> list[Path]:
     """Files of an older version that are still there."""
-    return [
-        file for file in folder.rglob("*") if file.is_file() and file.parent != folder and file.parent.name != "locks"
-    ]
+    State(folder).locks.sweep()
+    return [file for file in folder.rglob("*") if file.is_file() and file.parent != folder]
 
 
 def test_reading_makes_nothing(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def _of_installation(installation: Installation, known: Mapping[Key, Incident], 
     yield from _unfinished(installation)
     yield from _set_aside(installation)
     yield from _edited(installation.config, now)
-    yield from _disk(installation.config, now, is_known=(INSTALLATION, "disk", "") in known)
+    yield from _disk(installation, now, is_known=(INSTALLATION, "disk", "") in known)
 
 
 def _unfinished(installation: Installation) -> Iterator[Failure]:
@@ -168,7 +168,8 @@ def _oldest(files: list[Path]) -> datetime:
     return datetime.fromtimestamp(min(file.lstat().st_ctime for file in files), UTC)
 
 
-def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Failure]:
+def _disk(installation: Installation, now: datetime, *, is_known: bool) -> Iterator[Failure]:
+    config = installation.config
     warehouse = config.warehouse
     size = warehouse.stat().st_size if warehouse.exists() else 0
     # A publication under way has taken part of what it needs.
@@ -177,7 +178,7 @@ def _disk(config: Config, now: datetime, *, is_known: bool) -> Iterator[Failure]
         with suppress(FileNotFoundError):
             copies += [path.stat()] if is_temporary(path) else []
     needed = (2 * size + _SPARE_BYTES) * (_RELIEF if is_known else 1)
-    for place in dict.fromkeys((config.lake, warehouse.parent, config.state)):
+    for place in dict.fromkeys((config.lake, warehouse.parent, installation.state.folder)):
         there = next(folder for folder in (place, *place.parents) if folder.exists())
         free = shutil.disk_usage(there).free + sum(c.st_size for c in copies if c.st_dev == there.stat().st_dev)
         if free < needed:

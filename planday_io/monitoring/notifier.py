@@ -133,8 +133,8 @@ class Notifier:
         return is_tried and not self._channels.keys().isdisjoint(notice.deliveries)
 
     def _load(self) -> Notices:
-        if self._config.state in _UNSAVED:
-            return _UNSAVED[self._config.state]
+        if self._installation.state.folder in _UNSAVED:
+            return _UNSAVED[self._installation.state.folder]
         self._stored = self._installation.state.incidents.all()
         # A cause may be one of another version.
         return {key_of(one.incident): one for one in self._stored if one.incident.cause in CAUSES}
@@ -147,10 +147,10 @@ class Notifier:
         try:
             self._installation.state.incidents.replace(current)
         except StorageError as error:
-            _UNSAVED[self._config.state] = notices
+            _UNSAVED[self._installation.state.folder] = notices
             return str(error)
         self._stored = current
-        _UNSAVED.pop(self._config.state, None)
+        _UNSAVED.pop(self._installation.state.folder, None)
         return ""
 
 

@@ -63,18 +63,18 @@ def encoded(value: object) -> str:
 def write_record(path: Path, value: object) -> None:
     """Write a record, all or nothing, for this account only. Raises StorageError."""
     with storage_errors(path, "write"):
-        make_way(path)
+        _make_way(path)
         write_text(path, encoded(value), mode=0o600)
 
 
 def remove_record(path: Path) -> None:
     """Remove a record. Raises StorageError."""
     with storage_errors(path, "remove"):
-        make_way(path)
+        _make_way(path)
         path.unlink(missing_ok=True)
 
 
-def make_way(path: Path) -> None:
+def _make_way(path: Path) -> None:
     """Set aside a folder that is in the place of a file. Raises StorageError."""
     if path.is_dir():
         set_aside(path)
