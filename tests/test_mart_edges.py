@@ -205,3 +205,33 @@ def test_tenure_ends_today_or_on_the_last_day(db: Db) -> None:
         put_all(db, "hr.employees", {"id": number, "deactivation_date": day}, hired_date=today - timedelta(days=100))
     tenures = [days for (days,) in found(db, "employees", "tenure_days")]
     assert tenures in ([10, 100, 100], [10, 101, 101])
+
+
+def test_rows_without_a_date_count_on_their_start(db: Db) -> None:
+    """Paid shifts that the roster lacks, supplements, and punches that only have the scheduled time."""
+    put_all(
+        db, "payroll.shifts", {"id": 77, "salary": 0, "wage_rate": 150}, month="2025-09", department_id=10,
+        start="2025-09-08 08:00", end="2025-09-08 16:00",
+    )  # fmt: skip
+    put_all(
+        db,
+        "payroll.supplements",
+        {"ordinal": 1, "employee_id": 1, "salary": 5},
+        month="2025-09",
+        start="2025-09-09 00:00",
+    )
+    put_all(
+        db, "punchclock.punch_clock_shifts", {"id": 5}, month="2025-09", department_id=11, is_approved=False,
+        shift_start_date_time="2025-09-10 08:00", shift_end_date_time="2025-09-10 16:00",
+    )  # fmt: skip
+    write_zones(db, again=False)
+    assert db.execute("SELECT row_of, date FROM marts.hours ORDER BY date").fetchall() == [
+        ("payroll", date(2025, 9, 8)),
+        ("punch", date(2025, 9, 10)),
+    ]
+    # A cost of 0 is known to be 0.
+    assert found(db, "labour_daily", "date, department_id, labour_cost") == [
+        (date(2025, 9, 8), 10, D(0)),
+        (date(2025, 9, 9), None, D(5)),
+        (date(2025, 9, 10), 11, None),
+    ]
