@@ -110,10 +110,9 @@ class IncrementalRead:
                 raise DamagedSliceError(
                     error.file,
                     error.why,
-                    "It cannot be read again as a whole, because it also holds rows that Planday no longer sends. "
-                    "Restore the "
-                    "newest backup of it; if there is none, accept the loss with `planday publish --rebuild`. Nothing was "
-                    "written",
+                    "It cannot be read again as a whole, because it also holds rows that Planday no longer sends. Restore "
+                    "the newest backup of it; if there is none, accept the loss with `planday publish --rebuild`. Nothing "
+                    "was written",
                 ) from None
             return None
         return provenance

@@ -93,21 +93,19 @@ class SliceWriter:
         run_id: str,
         batch: str | None,
     ) -> None:
-        config = installation.config
+        self.config = installation.config
         self.connection = connection
         self.lake = lake
         self.erased = erased
-        self.policies = config.privacy
-        self.warehouse = config.warehouse
-        self.histories = Histories(lake, installation.catalogue, config.privacy)
+        self.histories = Histories(lake, installation.catalogue, self.config.privacy)
         self.changed = lake.state.refresh_requests
-        self.guards = config.portals[connection.portal].guards
+        self.guards = self.config.portals[connection.portal].guards
         self.run_id = run_id
         self.batch = batch or ""
 
     def require(self, endpoint: Endpoint, month: str | None) -> None:
         """Check that the slices of an endpoint may be written. Raises LostSliceError: the lake lacks what was published."""
-        require_lake(self.lake, self.warehouse)
+        require_lake(self.lake, self.config.warehouse)
         for table in endpoint.tables:
             key = SliceKey.of(table.full_name, self.connection.portal, month)
             if lost := self.lake.lost(key):
@@ -235,8 +233,7 @@ class _NewSlice:
         if (file := lake.set_aside.pop(self.key, None)) is not None:
             yield (
                 f"the previous file of {self._table.full_name} was damaged. All of it was read again, and the damaged "
-                "file was kept "
-                f"as {file.name}: remove it when nobody needs it"
+                f"file was kept as {file.name}: remove it when nobody needs it"
             )
 
     def _provenance(self) -> Provenance:
@@ -253,7 +250,7 @@ class _NewSlice:
             kept=0,
             verdict=part.verdict,
             catalogue_version=VERSION,
-            policies=policies_of(self._table, writer.policies),
+            policies=policies_of(self._table, writer.config.privacy),
             covered=self._covered,
             batch=writer.batch,
         )
