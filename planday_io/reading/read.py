@@ -23,7 +23,7 @@ from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
 from planday_io.frames.members import PathParam
 from planday_io.frames.schema_drift import SchemaDrift
 from planday_io.months import first_day, last_day
-from planday_io.reading.calls import Call, Params, ParentKey
+from planday_io.reading.calls import Call, ParentKey
 from planday_io.reading.concurrency import for_each_bounded
 from planday_io.reading.pages import FIRST_READ, MAX_REREADS, Completeness, ListLimit, ListReader, Page
 from planday_io.reading.parts import Batches, Packed, Parts, last_of_each, packed, unpacked
@@ -96,24 +96,6 @@ class EndpointRead:
     def rows(self) -> dict[str, pa.Table]:
         """Full name -> rows, as they are now."""
         return {name: part.table for name, part in self.tables.items()}
-
-
-async def ask(
-    endpoint: Endpoint, client: PortalClient, call: Call, counters: Counters, *, rows: int | None = None
-) -> object:
-    """One answer to a call, or NONE. It has at most so many rows, if they are limited and the endpoint has pages."""
-    page: Params = ()
-    if rows is not None and endpoint.pages:
-        page = ((endpoint.pages.limit_param, str(rows)), (endpoint.pages.offset_param, "0"))
-    answer: object = await client.get(
-        endpoint.path,
-        counters=counters,
-        path_params=call.path_params,
-        params=(*call.params, *page),
-        scope=endpoint.scope,
-        none_statuses=endpoint.none_statuses,
-    )
-    return answer
 
 
 class EndpointReader:
