@@ -70,3 +70,9 @@ def test_numbers_that_are_no_ids_are_refused(sent: Any) -> None:
 )
 def test_offsets_count_with_their_minutes(sent: str, kind: Any, kept: object) -> None:
     assert convert(sent, kind, OSLO) == kept
+
+
+def test_midnight_in_the_zone_is_that_day() -> None:
+    """Also where it is midnight of another day with its own offset, a whole day away."""
+    found = convert("2026-07-01T00:00:00-10:00", "DATE", ZoneInfo("Pacific/Kiritimati"))
+    assert found == date(2026, 7, 2)
