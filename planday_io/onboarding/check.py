@@ -66,7 +66,7 @@ class _Comparison:
     """Which portals the tokens of keys open that the lake does not know yet. Create it within the event loop.
 
     Args:
-        installation: the installation.
+        config: of the installation.
         portals: keys that are checked; each has to `settle`. Other keys are looked up here.
     """
 

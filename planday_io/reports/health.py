@@ -101,7 +101,6 @@ def remarks(
 
     Args:
         installation: the installation.
-        catalogue: its tables.
         portal: config key.
         now: UTC instant.
         incidents: that are open.

@@ -108,7 +108,6 @@ def write_report(installation: Installation, output: Path, now: datetime | None 
 
     Args:
         installation: the installation.
-        catalogue: its tables.
         output: the HTML file.
         now: UTC instant, the current one by default.
 
