@@ -10,6 +10,7 @@
     ├── ApiError                    one call: method, path, status, portal
     │   ├── BadRequestError         400
     │   ├── MissingScopeError       403
+    │   │   └── PageForbiddenError  403 with a page of HTML
     │   ├── NotFoundError           404
     │   ├── UnexpectedStatusError   anything else that is no answer
     │   └── TransientApiError       gone after a wait, perhaps (retryable)

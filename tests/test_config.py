@@ -8,6 +8,7 @@ import pytest
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
+from planday_io.config.load import BUILT_IN_DEFAULTS
 from planday_io.config.model import SecretRef
 from planday_io.config.secrets import read_secret
 from planday_io.errors import ConfigError, SecretError
@@ -32,6 +33,11 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert portal.schedules["nightly"].cron == "0 2 * * *"
     assert config.privacy.policy("contact") == "drop"
     assert config.lake == tmp_path / "lake"
+
+
+def test_built_in_schedules_read_every_domain() -> None:
+    named = [name for one in BUILT_IN_DEFAULTS["schedules"].values() for name in one["resources"]]
+    assert {*CATALOGUE.domains()} <= {*named}
 
 
 def test_mappings_merge_deeply_and_lists_replace(tmp_path: Path) -> None:

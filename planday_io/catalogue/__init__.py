@@ -14,20 +14,7 @@ from planday_io.catalogue.endpoint import Endpoint, FanOut
 from planday_io.catalogue.history import RUNS, has_history, history_of
 from planday_io.catalogue.model import ContradictionError, Table
 
-__all__ = ["CATALOGUE", "DOMAINS", "RUNS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
-
-DOMAINS = (
-    "portal",
-    "hr",
-    "scheduling",
-    "punchclock",
-    "absence",
-    "payroll",
-    "pay",
-    "revenue",
-    "contract_rules",
-)
-"""Domains that a configuration may name, including some without tables."""
+__all__ = ["CATALOGUE", "RUNS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
 
 VERSION = 2
 """Version of the declarations, written into every slice. Raise it when a column changes type or meaning."""
@@ -100,7 +87,7 @@ class Catalogue:
         raise KeyError(full_name)
 
     def domains(self) -> tuple[str, ...]:
-        """Domains that have tables, in the order declared."""
+        """Domains, in the order declared."""
         return tuple(dict.fromkeys(table.domain for table in self.tables()))
 
     def endpoints_with(
@@ -130,7 +117,7 @@ class Catalogue:
         """
         chosen: set[str] = set()
         for name in names:
-            if name in DOMAINS or name in self.domains():
+            if name in self.domains():
                 chosen.update(
                     t.full_name for t in self.tables() if t.domain == name and (on_request or not t.on_request)
                 )

@@ -20,7 +20,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from planday_io.catalogue import DOMAINS, Catalogue
+from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config.model import Config, ConfigFile, PortalConfig
 from planday_io.config.places import misplaced, refuse_home
 from planday_io.errors import ConfigError
@@ -34,7 +34,7 @@ _YAML_FAULTS = (YAMLError, ValueError, TypeError, LookupError, ArithmeticError, 
 
 BUILT_IN_DEFAULTS: dict[str, Any] = {
     "timezone": "Europe/Copenhagen",
-    "resources": {"include": list(DOMAINS)},
+    "resources": {"include": list(CATALOGUE.domains())},
     "schedules": {
         "nightly": {
             "cron": "0 2 * * *",
@@ -112,7 +112,7 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
     path = path.absolute()
     refuse_home(path.parent)
     root = parsed(path)
-    names = (*DOMAINS, *(table.full_name for table in catalogue.tables()))
+    names = (*catalogue.domains(), *(table.full_name for table in catalogue.tables()))
     context = {"resources": names}
     raw = _plain(root)
     try:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from planday_io.catalogue import DOMAINS
 from planday_io.config import values
 from planday_io.config.addresses import is_loopback
 from planday_io.config.values import nearest, refuse
@@ -131,7 +130,7 @@ class PrivacyPolicy(Section):
 class Resources(Section):
     """Domains and tables of a portal. A domain means all of its tables."""
 
-    include: ResourceNames = DOMAINS
+    include: ResourceNames = ()
     exclude: ResourceNames = ()
 
 
@@ -240,9 +239,9 @@ class Retention(Section):
 
 
 class Overrides(Section):
-    """Settings of `defaults` that a portal can override."""
+    """Settings of `defaults` that a portal can override; `load.BUILT_IN_DEFAULTS` has the rest."""
 
-    timezone: TimeZone = "Europe/Copenhagen"
+    timezone: TimeZone = ""
     resources: Resources = Resources()
     schedules: dict[Key, ScheduleOverride] = Field(default_factory=dict)
     window: Window = Window()
