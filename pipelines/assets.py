@@ -6,6 +6,7 @@ Snapshots have a partition per portal, facts one per month and portal (`2026-09|
 import warnings
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 import dagster as dg
 
@@ -17,12 +18,13 @@ from pipelines.run_end import ending_run
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.config.model import Retries
-from planday_io.faults import known, trace_of
+from planday_io.faults import as_planday_error, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.installation import Installation
 from planday_io.lake.quality import NAMES, CheckResult, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.sync.refresh import refresh as refresh_endpoint
+from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
 
 FULL_TAG = "planday/full"
@@ -71,66 +73,67 @@ def _portal_and_month(key: str) -> tuple[str, str | None]:
 
 
 def _asset(endpoint: Endpoint, portals: dict[str, list[str]], installation: Installation) -> dg.AssetsDefinition:
-    catalogue = installation.catalogue
     partitions = _partitions(endpoint, portals[endpoint.name], installation.config)
-    deps = _deps(endpoint, catalogue, portals)
+    deps = _deps(endpoint, installation.catalogue, portals)
     specs = [_spec(endpoint, table, partitions, deps, installation.config) for table in endpoint.tables]
-    lineage = {table.full_name: _lineage(endpoint, table) for table in endpoint.tables}
 
     @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions))
     def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[Event]:
-        portal, month = _portal_and_month(context.partition_key)
-        listener = LISTENER.get()
-
-        def progress(done: int, expected: int | None) -> None:
-            if listener:
-                listener.reading(portal, endpoint.name, month, done, expected)
-
-        def tell(text: str) -> None:
-            context.log.info(text)
-            if listener:
-                listener.waiting(portal, text)
-
-        tags = context.run.tags
-
-        def work() -> Iterator[dg.MaterializeResult[None]]:
-            session = planday.session(portal)
-            session.connection.tell = tell
-            reports = refresh_endpoint(
-                session,
-                endpoint.name,
-                month=month,
-                full=tags.get(FULL_TAG) == "true",
-                accept_shrink=tags.get(ACCEPT_SHRINK_TAG) == "true",
-                progress=progress,
-            )
-            results: list[dg.MaterializeResult[None]] = []
-            for report in reports:
-                for warning in report.warnings:
-                    context.log.warning(warning)
-                checked = check_slice(
-                    session.lake, catalogue, SliceKey.of(report.table, portal, month), report.previous_rows
-                )
-                results.append(
-                    dg.MaterializeResult(
-                        asset_key=[*report.table.split(".")],
-                        metadata={**_metadata(report, planday.config), **lineage.get(report.table, {})},
-                        check_results=[
-                            *(_check_result(report.table, result) for result in checked),
-                            _freshness(endpoint, report.table, installation),
-                        ],
-                    )
-                )
-            planday.note(portal, month, reports)
-            for report in reports:
-                if listener:
-                    listener.finished(portal, report)
-            yield from results
-
-        results = _recording_failures(context, planday, endpoint, catalogue, work())
-        yield from ending_run(context, planday, results)
+        results = _refreshed(context, planday, endpoint, installation)
+        kept = _recording_failures(context, planday, endpoint, installation.catalogue, results)
+        yield from ending_run(context, planday, kept)
 
     return refresh
+
+
+def _refreshed(
+    context: dg.AssetExecutionContext, planday: PlandayPortals, endpoint: Endpoint, installation: Installation
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Read and write the slices of a partition; a result for each table, once all of them are written."""
+    portal, month = _portal_and_month(context.partition_key)
+    tags, listener = context.run.tags, LISTENER.get()
+    session = planday.session(portal)
+    session.connection.tell = partial(_tell, context, portal)
+    reports = refresh_endpoint(
+        session,
+        endpoint.name,
+        month=month,
+        full=tags.get(FULL_TAG) == "true",
+        accept_shrink=tags.get(ACCEPT_SHRINK_TAG) == "true",
+        progress=partial(listener.reading, portal, endpoint.name, month),
+    )
+    for warning in (warning for report in reports for warning in report.warnings):
+        context.log.warning(warning)
+    results = [_result(session, endpoint, report, installation) for report in reports]
+    planday.record(portal, month, reports)
+    for report in reports:
+        listener.finished(portal, report)
+    yield from results
+
+
+def _tell(context: dg.AssetExecutionContext, portal: str, text: str) -> None:
+    context.log.info(text)
+    LISTENER.get().waiting(portal, text)
+
+
+def _result(
+    session: PortalSession, endpoint: Endpoint, report: TableReport, installation: Installation
+) -> dg.MaterializeResult[None]:
+    """A table that was written, with what its checks found."""
+    catalogue = installation.catalogue
+    key = SliceKey.of(report.table, session.portal, report.month)
+    checked = check_slice(session.lake, catalogue, key, report.previous_rows)
+    return dg.MaterializeResult(
+        asset_key=report.table.split("."),
+        metadata={
+            **_metadata(report, session.installation.config),
+            **_lineage(endpoint, catalogue.table(report.table)),
+        },
+        check_results=[
+            *(_check_result(report.table, result) for result in checked),
+            _freshness(endpoint, report.table, installation),
+        ],
+    )
 
 
 def _recording_failures(
@@ -145,19 +148,18 @@ def _recording_failures(
         yield from results
     except Exception as error:  # noqa: BLE001 - the other tables go on
         portal, month = _portal_and_month(context.partition_key)
-        told = known(error)
+        told = as_planday_error(error)
         settings = planday.config.portals.get(portal)
         retries = settings.retries if settings else Retries()
         is_final = not told.retryable or context.retry_number >= retries.step
-        if listener := LISTENER.get():
-            listener.failed(portal, endpoint.name, month, str(told), is_final=is_final)
+        LISTENER.get().failed(portal, endpoint.name, month, str(told), is_final=is_final)
         if told is not error:
             # Its own text may quote a cell or a secret, so the way it took is all that reaches the run's log.
             context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
         if is_final:
             tables = [table.full_name for table in endpoint.tables]
             left_out = _left_out(endpoint, catalogue, context.run.asset_selection or set())
-            planday.note_failure(portal, month, tables, left_out, told)
+            planday.record_failure(portal, month, tables, left_out, told)
             raise dg.Failure(description=str(told), allow_retries=False) from None
         longest = int(context.run.tags.get(DELAY_CAP_TAG, retries.step_delay_seconds))
         delay = min(retries.step_delay_seconds, longest)

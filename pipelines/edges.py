@@ -16,7 +16,7 @@ import dagster as dg
 
 from pipelines.storage_faults import storage_fault
 from planday_io.errors import PlandayError, StorageError
-from planday_io.faults import known, trace_of
+from planday_io.faults import as_planday_error, trace_of
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import INSTALLATION, failure_of
 
@@ -37,7 +37,7 @@ def recording(installation: Installation, tick: str, portal: str = INSTALLATION)
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to know
-        known_error = error if isinstance(error, PlandayError) else storage_fault(error) or known(error)
+        known_error = error if isinstance(error, PlandayError) else storage_fault(error) or as_planday_error(error)
         now = datetime.now(UTC)
         # Where nothing can be recorded, Dagster's UI still shows the failed tick.
         with suppress(StorageError):

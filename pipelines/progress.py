@@ -1,20 +1,19 @@
 """How a run in this process reports its progress to the command that started it.
 
 A context variable, because Dagster makes a new resource for each run, and steps of an in-process run stay in the thread
-that started it. Runs launched by the daemon have no listener.
+that started it. Nobody listens to runs that the daemon launched.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Protocol
 
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
 
 
-class Listener(Protocol):
-    """Receives the progress of a run."""
+class Listener:
+    """Receives the progress of a run; this one ignores it."""
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         """An answer was received; `expected` is None while unknown."""
@@ -29,7 +28,8 @@ class Listener(Protocol):
         """A table failed; not final when the step is tried again."""
 
 
-LISTENER: ContextVar[Listener | None] = ContextVar("planday_listener", default=None)
+_NOBODY = Listener()
+LISTENER: ContextVar[Listener] = ContextVar("planday_listener", default=_NOBODY)
 
 PUBLISHED: ContextVar[list[Publication] | None] = ContextVar("planday_published", default=None)
 """Where a run in this process puts what it published."""

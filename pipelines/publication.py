@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from planday_io.errors import PublicationError, StorageError
-from planday_io.faults import known
+from planday_io.faults import as_planday_error
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.failures import INSTALLATION, WAREHOUSE, failure_of
@@ -27,7 +27,7 @@ def publish_pending(
     try:
         done = publish(installation, rebuild=rebuild, compare_all=compare_all)
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
-        fault = known(error)
+        fault = as_planday_error(error)
         told = (
             fault
             if isinstance(fault, PublicationError)

@@ -112,7 +112,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                     published.append(done)
         return done
 
-    def note(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
+    def record(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Record what was written, for the log of runs, and resolve its failures."""
         with self._recording():
             self._installation.state.failures.resolve(portal, [report.table for report in reports], month)
@@ -125,7 +125,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             run.retries += report.counters.retries
             run.throttled_seconds += report.counters.throttled_seconds
 
-    def note_failure(
+    def record_failure(
         self, portal: str, month: str | None, tables: Sequence[str], left_out: Sequence[str], error: PlandayError
     ) -> None:
         """Record what failed after the last retry, for the log of runs and for alerts.

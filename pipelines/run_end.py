@@ -16,7 +16,7 @@ import dagster as dg
 from pipelines.reporting import Event, report
 from pipelines.resources import PlandayPortals
 from planday_io.errors import PlandayError
-from planday_io.faults import known, trace_of
+from planday_io.faults import as_planday_error, trace_of
 
 Result = TypeVar("Result")
 
@@ -67,7 +67,7 @@ def _end(context: dg.AssetExecutionContext, planday: PlandayPortals, failure: dg
         if done := planday.end_run():
             yield from report(context, planday.config, done)
     except Exception as error:  # noqa: BLE001 - whatever it is, the run fails, and Dagster keeps the text
-        told = known(error)
+        told = as_planday_error(error)
         if not isinstance(error, PlandayError):
             context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
         both = f"{failure.description}. Besides, {told}" if failure and failure.description else str(told)

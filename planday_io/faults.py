@@ -33,7 +33,7 @@ _SIGNS: dict[StorageTrouble, tuple[str, ...]] = {
 """What SQLite, Postgres and the operating system say, in lower case."""
 
 
-def known(error: Exception) -> PlandayError:
+def as_planday_error(error: Exception) -> PlandayError:
     """The error itself where it is a PlandayError, else one that says what is known about it."""
     if isinstance(error, PlandayError):
         return error

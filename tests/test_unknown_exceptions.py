@@ -12,7 +12,7 @@ import pytest
 from pipelines.edges import recording
 from pipelines.publication import publish_pending
 from planday_io.errors import FaultError, PublicationError, StorageError, TokenError
-from planday_io.faults import known, place_of, trace_of
+from planday_io.faults import as_planday_error, place_of, trace_of
 from planday_io.monitoring.failures import INSTALLATION
 from planday_io.monitoring.notifier import Notifier
 from planday_io.state import Incident
@@ -76,7 +76,7 @@ def test_a_tick_that_raises_is_an_incident(planday: Installation) -> None:
 
 def test_what_is_known_stays_what_it_is() -> None:
     error = TokenError("refused")
-    assert known(error) is error
+    assert as_planday_error(error) is error
 
 
 def test_full_disk_is_one_however_it_is_reported() -> None:
@@ -84,8 +84,8 @@ def test_full_disk_is_one_however_it_is_reported() -> None:
     wrapped = RuntimeError("a library's own")
     wrapped.__cause__ = sqlite3.OperationalError("database or disk is full")
     for error in (full, wrapped):
-        assert isinstance(known(error), StorageError)
-        assert "free some space" in str(known(error))
+        assert isinstance(as_planday_error(error), StorageError)
+        assert "free some space" in str(as_planday_error(error))
 
 
 def test_place_and_trace_hold_no_text(planday: Installation) -> None:
@@ -94,7 +94,7 @@ def test_place_and_trace_hold_no_text(planday: Installation) -> None:
     except KeyError as error:
         assert place_of(error).startswith("planday_io/lake/installation.py:")
         assert "KeyError" in trace_of(error)
-        assert "nowhere" not in trace_of(error) + place_of(error) + str(known(error))
+        assert "nowhere" not in trace_of(error) + place_of(error) + str(as_planday_error(error))
 
 
 def test_read_resolves_recorded_fault(planday: Installation) -> None:

@@ -31,7 +31,7 @@ def current_installation() -> Installation:
 
 def known_portals(config: Config, names: list[str] | None) -> list[str]:
     """Portals by key, or all. Raises ConfigError."""
-    return known(names or list(config.portals), config.portals, "portal")
+    return require_known(names or list(config.portals), config.portals, "portal")
 
 
 def known_resources(text: str | None) -> list[str] | None:
@@ -41,7 +41,7 @@ def known_resources(text: str | None) -> list[str] | None:
     if text is None:
         return None
     there = [*CATALOGUE.domains(), *(table.full_name for table in CATALOGUE.tables())]
-    return known([name.strip() for name in text.split(",")], there, "domain or table")
+    return require_known([name.strip() for name in text.split(",")], there, "domain or table")
 
 
 def known_months(config: Config, portals: list[str], text: str | None) -> list[str] | None:
@@ -71,7 +71,7 @@ def known_months(config: Config, portals: list[str], text: str | None) -> list[s
     return found
 
 
-def known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
+def require_known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
     """The names, if all are known; otherwise ConfigError suggests the nearest."""
     from planday_io.config.values import nearest
     from planday_io.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_installation, known
+from pipelines.cli.arguments import current_installation, require_known
 
 
 def authorize(
@@ -34,7 +34,7 @@ def authorize(
 
     installation = current_installation()
     config = installation.config
-    known([portal], config.portals, "portal")
+    require_known([portal], config.portals, "portal")
     asked = scopes_in(scopes) if scopes else flow.needed_scopes(installation, portal)
     attempt = flow.begin(config, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
@@ -60,7 +60,7 @@ def revoke(
     from planday_io.onboarding import authorize as flow
 
     config = current_installation().config
-    known([portal], config.portals, "portal")
+    require_known([portal], config.portals, "portal")
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Take the app's access to portal '{portal}' back?", abort=True)
     for place in flow.revoke(config, portal):

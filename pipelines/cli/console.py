@@ -32,7 +32,7 @@ def named(table: str, month: str | None) -> str:
     return f"{table} {month}" if month else table
 
 
-class PlainLines:
+class PlainLines(Listener):
     """One line per table, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
@@ -63,7 +63,7 @@ class PlainLines:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class Bars:
+class Bars(Listener):
     """One bar per portal, with the table in progress."""
 
     def __init__(self, progress: Progress, portals: Sequence[str]) -> None:

@@ -14,7 +14,14 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_installation, known, known_months, known_portals, known_resources, terminal
+from pipelines.cli.arguments import (
+    current_installation,
+    known_months,
+    known_portals,
+    known_resources,
+    require_known,
+    terminal,
+)
 from pipelines.cli.connecting import authorize, revoke
 from pipelines.cli.portals import portals
 
@@ -34,7 +41,7 @@ Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as
 def main() -> None:
     """Entry point: errors we know become one message and an exit code."""
     from planday_io.errors import ConfigError, PlandayError
-    from planday_io.faults import known, trace_of
+    from planday_io.faults import as_planday_error, trace_of
     from planday_io.files import keep_from_others
 
     keep_from_others()
@@ -51,7 +58,7 @@ def main() -> None:
         from pipelines.storage_faults import file_fault, storage_fault
 
         of_file = file_fault(error) if isinstance(error, OSError) else None
-        typer.echo(f"planday: {of_file or storage_fault(error) or known(error)}", err=True)
+        typer.echo(f"planday: {of_file or storage_fault(error) or as_planday_error(error)}", err=True)
         if os.environ.get("PLANDAY_TRACE"):
             typer.echo(trace_of(error), err=True)
         else:
@@ -200,7 +207,7 @@ def plan(
     found = []
     for portal in chosen:
         if schedule:
-            known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
+            require_known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
             runs = scheduled_runs(installation, portal, config.portals[portal].schedules[schedule])
         else:
             runs = planned_runs(installation, portal, resources=names, months=wanted)

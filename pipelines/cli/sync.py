@@ -27,7 +27,7 @@ from planday_io.catalogue import Endpoint
 from planday_io.config import Config, Schedule
 from planday_io.config.grid import grid_months, window_months
 from planday_io.errors import PlandayError, StorageError
-from planday_io.faults import known
+from planday_io.faults import as_planday_error
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
@@ -127,13 +127,13 @@ def sync(
                                 raise_on_error=False,
                                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                             )
-                        _note_skipped(outcome, portal, month, group, result)
+                        _record_skipped(outcome, portal, month, group, result)
                     settle(installation, portal)
                 except _NothingMoreError:
                     # Without Dagster's storage no run can begin; what is written is published.
                     break
                 except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
-                    _note_portal(installation, portal, resources, months, known(error), recorder)
+                    _record_portal(installation, portal, resources, months, as_planday_error(error), recorder)
         if publishes:
             try:
                 outcome.publication = publish_as_run(installation, instance, job, tags)
@@ -167,7 +167,7 @@ def _try_to_begin(config: Config, portal: str, refused: PlandayError | None) -> 
     PortalConnection(config, portal).require_secrets()
 
 
-def _note_portal(
+def _record_portal(
     installation: Installation,
     portal: str,
     resources: Sequence[str] | None,
@@ -255,7 +255,7 @@ def scheduled_runs(
     return snapshots + [(month, one) for month in months for one in groups if one[0].grid == "month"]
 
 
-def _note_skipped(
+def _record_skipped(
     outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult
 ) -> None:
     """Record tables that were neither written nor failed: skipped because their parent failed, or crashed."""
@@ -274,7 +274,7 @@ def _note_skipped(
         outcome.failures.append(Failure(portal, endpoint.name, month, why))
 
 
-class _Recorder:
+class _Recorder(Listener):
     """Records what the steps report, and passes it on."""
 
     def __init__(self, outcome: Outcome, listener: Listener) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
 from planday_io.errors import LostSliceError
-from planday_io.faults import known as known_error
+from planday_io.faults import as_planday_error
 from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
@@ -61,7 +61,9 @@ def find(installation: Installation, known: Mapping[Key, Incident], now: datetim
             problems += [*check()]
         except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others
             text = (
-                f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else str(known_error(error))
+                f"{type(error).__name__}: {error.strerror}"
+                if isinstance(error, OSError)
+                else str(as_planday_error(error))
             )
             problems.append(_problem("unreadable", text, now, portal=portal))
     groups: dict[Key, list[Failure]] = {}

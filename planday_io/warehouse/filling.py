@@ -130,10 +130,10 @@ def is_derived(catalogue: Catalogue, key: SliceKey) -> bool:
     return all(table.full_name != key.full_name for table in catalogue.tables())
 
 
-def log_bytes(db: duckdb.DuckDBPyConnection) -> int:
-    """Bytes of the write-ahead log that was replayed on the connected file."""
+def has_log(db: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a write-ahead log was replayed on the connected file."""
     row = db.execute("SELECT wal_size FROM pragma_database_size() WHERE database_name = current_database()").fetchone()
-    return 0 if row is not None and row[0] in ("0 bytes", 0) else 1
+    return row is None or row[0] not in ("0 bytes", 0)
 
 
 def _replace(

@@ -154,31 +154,31 @@ class _Publisher:
             except StorageError as error:
                 self._problems[SliceKey("forgotten", "people", portal)] = error
         with self._standing(rebuild=rebuild) as current:
-            is_anew = self._must_be_anew(current) or rebuild
+            is_rebuild = self._must_rebuild(current) or rebuild
             self._follow_histories()
             lost = self._losses.lost(current)
             # A rebuild must include slices of running runs: their predecessors no longer exist.
-            takes_held = rebuild or (is_anew and current is not None)
-            keys = self._candidates(current, is_anew=is_anew, compare_all=compare_all, takes_held=takes_held)
+            takes_held = rebuild or (is_rebuild and current is not None)
+            keys = self._candidates(current, is_rebuild=is_rebuild, compare_all=compare_all, takes_held=takes_held)
             with self._lake.frozen(key for key in keys if key not in lost and key not in self._blocked) as frozen:
                 unusable = frozen.unusable | self._blocked
                 self._leave_out(unusable)
                 there = self._without_held([*frozen.slices], takes_held=takes_held)
                 there = [key for key in there if self._losses.is_current(key, frozen.entries[key], current)]
-                carried = [key for key in unusable if is_anew and current and self._may_carry(key, current)]
+                carried = [key for key in unusable if is_rebuild and current and self._may_carry(key, current)]
                 slices = {
-                    key: frozen.slices[key] for key in there if is_anew or not self._is_shown(key, frozen, current)
+                    key: frozen.slices[key] for key in there if is_rebuild or not self._is_shown(key, frozen, current)
                 }
-                if is_anew:
+                if is_rebuild:
                     kept = {key for key, error in unusable.items() if isinstance(error, DamagedSliceError)} | {*carried}
                     self._losses.refuse_loss(current, {*slices, *kept})
-                if is_anew or slices or current is None or current.made != self._wanted:
-                    self._renew(current, slices, carried, is_anew=is_anew)
+                if is_rebuild or slices or current is None or current.made != self._wanted:
+                    self._renew(current, slices, carried, is_rebuild=is_rebuild)
                 self._lake.published(frozen, there)
             for key, found in unusable.items():
                 if self._accepts_loss and isinstance(found, DamagedSliceError):
                     self._lake.give_up(key)
-        return self._done(began, slices, is_rebuild=is_anew)
+        return self._done(began, slices, is_rebuild=is_rebuild)
 
     def _done(self, began: float, slices: Slices, *, is_rebuild: bool) -> Publication:
         rows, seconds = sum(provenance.kept for provenance, _ in slices.values()), time.monotonic() - began
@@ -205,17 +205,17 @@ class _Publisher:
             yield found
 
     def _candidates(
-        self, current: Standing | None, *, is_anew: bool, compare_all: bool, takes_held: bool
+        self, current: Standing | None, *, is_rebuild: bool, compare_all: bool, takes_held: bool
     ) -> list[SliceKey]:
-        keys = self._lake.slices() if is_anew else self._lake.pending()
-        if current is not None and not is_anew:
+        keys = self._lake.slices() if is_rebuild else self._lake.pending()
+        if current is not None and not is_rebuild:
             changed = self._losses.changed(current) if compare_all else {}
             keys = self._known_tables([*dict.fromkeys([*keys, *changed])])
             # A row left out in favour of another month may be needed again when either month is replaced.
             touched = {(self._endpoint(key), key.portal) for key in keys if key.month and changed.get(key, True)}
             self._again = {key for key in current.doubled if (self._endpoint(key), key.portal) in touched}
             keys = [*dict.fromkeys([*keys, *self._again])]
-        keys = self._without_renames(self._known_tables(keys), is_anew=is_anew)
+        keys = self._without_renames(self._known_tables(keys), is_rebuild=is_rebuild)
         keys = self._without_held(keys, takes_held=takes_held)
         for key in keys:
             try:
@@ -239,20 +239,20 @@ class _Publisher:
         held = set() if takes_held else self._lake.held()
         return [key for key in keys if key not in held]
 
-    def _without_renames(self, keys: list[SliceKey], *, is_anew: bool) -> list[SliceKey]:
+    def _without_renames(self, keys: list[SliceKey], *, is_rebuild: bool) -> list[SliceKey]:
         """Leave out slices of portals with an unfinished rename: readers see all of a portal's slices under one name, once.
 
         A new file includes them, each under its present name.
         """
         pairs = unfinished_renames(self._lake.root)
         moved = {portal for pair in pairs for portal in pair}
-        if not is_anew:
+        if not is_rebuild:
             return [key for key in keys if key.portal not in moved]
         names = dict(pairs)
         there = set(keys)
         return [key for key in keys if replace(key, portal=names.get(key.portal, "")) not in there]
 
-    def _must_be_anew(self, current: Standing | None) -> bool:
+    def _must_rebuild(self, current: Standing | None) -> bool:
         if current is None:
             return True
         if current.is_edited:
@@ -301,16 +301,16 @@ class _Publisher:
             return key.full_name
         return self._catalogue.endpoint_of(key.full_name).name
 
-    def _renew(self, current: Standing | None, slices: Slices, carried: list[SliceKey], *, is_anew: bool) -> None:
+    def _renew(self, current: Standing | None, slices: Slices, carried: list[SliceKey], *, is_rebuild: bool) -> None:
         place = self._place
         holder = place.holder()
-        made = self._wanted if is_anew or current is None or current.made != self._wanted else None
+        made = self._wanted if is_rebuild or current is None or current.made != self._wanted else None
         must_hide = self._hides or (current is not None and self._must_hide(current))
         with storage_errors(place.path, "renew the warehouse"):
             place.file.parent.mkdir(parents=True, exist_ok=True)
             sweep(place.file.parent)
             with replacing(place.path) as temporary:
-                previous = self._prepare(temporary, current, is_anew=is_anew)
+                previous = self._prepare(temporary, current, is_rebuild=is_rebuild)
                 wal = temporary.with_name(temporary.name + ".wal")
                 try:
                     work = filling.Filling(self._catalogue, self._policies, self._state)
@@ -348,9 +348,9 @@ class _Publisher:
                 + ", ".join(file.name for file in files)
             )
 
-    def _prepare(self, temporary: Path, current: Standing | None, *, is_anew: bool) -> Path | None:
+    def _prepare(self, temporary: Path, current: Standing | None, *, is_rebuild: bool) -> Path | None:
         """Create the new file, as a copy or empty. If empty, return the previous file if it is readable."""
-        if is_anew or current is None:
+        if is_rebuild or current is None:
             temporary.unlink()
             return current.source if current is not None else None
         if current.is_copy:
@@ -369,7 +369,7 @@ class _Publisher:
                 break
             try:
                 with attached(place.path) as db:
-                    is_clean = filling.log_bytes(db) == 0
+                    is_clean = not filling.has_log(db)
             except duckdb.Error:
                 # Another program opened it for writing in between; so far it can only have written a log.
                 is_clean = not place.logs()
