@@ -17,7 +17,7 @@ from planday_io.catalogue.model import Column, ContradictionError, Table
 from planday_io.catalogue.scheduling import SHIFTS
 from planday_io.months import first_day, last_day, month_of, months_between, shifted
 from planday_io.reading.calls import calls_of, days_of, more_parents, once_parents, parents_in, window_params
-from planday_io.reading.read import packed, unpacked
+from planday_io.reading.parts import packed, unpacked
 from tests.support.source import Source, read
 
 DAYS = st.dates(date(2024, 1, 1), date(2027, 12, 31))

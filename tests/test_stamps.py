@@ -194,8 +194,8 @@ class Formed(Source):
 
     zone = ZoneInfo("UTC")
 
-    async def get(self, path: str, **how: Any) -> Any:
-        answer: Any = await super().get(path, **how)
+    def answer(self, params: Any) -> dict[str, Any]:
+        answer = super().answer(params)
         rows = [
             {**row, "date": FORMS[row["id"] % len(FORMS)](date.fromisoformat(row["date"]), self.zone)}
             for row in answer["data"]

@@ -1,6 +1,7 @@
-"""Turns the answers to a list of calls into one complete, typed table per catalogue table.
+"""Reads the answers to a list of calls, each list completely.
 
-The calls come from `calls`, the proof that a list is complete from `pages`, requests from `planday_io.client`.
+The calls come from `calls`, the proof that a list is complete from `pages`, requests from `planday_io.client`. `assemble`
+makes tables of the answers.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from planday_io.catalogue import Table
 from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import Document
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.documents import ANY_DECODER, Decoded, load
-from planday_io.errors import ApiError, DataError, DuplicateKeyError, IncompleteReadError
+from planday_io.errors import ApiError, DataError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
 from planday_io.frames.members import PathParam
-from planday_io.frames.schema_drift import SchemaDrift
-from planday_io.months import first_day, last_day
+from planday_io.reading.assemble import TableRead, assemble
 from planday_io.reading.calls import Call, ParentKey
 from planday_io.reading.concurrency import for_each_bounded
 from planday_io.reading.pages import FIRST_READ, MAX_REREADS, Completeness, ListLimit, ListReader, Page
-from planday_io.reading.parts import Batches, Packed, Parts, last_of_each, packed, unpacked
+from planday_io.reading.parts import Batches, Packed, Parts, packed
 from planday_io.reading.rows import children_of, identity, primary, tables_in, total_of
 
 CALLS_AT_ONCE = 16
@@ -49,31 +48,6 @@ class _Answer:
 
     rows: dict[str, Sequence[object]]
     total: int | None
-
-
-_WORST_FIRST: tuple[Completeness, ...] = ("exhausted", "total_matched", "document")
-
-
-@dataclass(slots=True)
-class TableRead:
-    """One table as read.
-
-    Args:
-        table: typed rows with distinct keys, without rows of other months.
-        total: what the API stated, summed over lists; None if it stated none. Rows that two calls returned count once,
-            here and below.
-        received: rows received, without overlaps.
-        distinct: distinct keys among them.
-        verdict: why the read counts as complete.
-        drift: what did not fit the catalogue.
-    """
-
-    table: pa.Table
-    total: int | None
-    received: int
-    distinct: int
-    verdict: Completeness
-    drift: SchemaDrift
 
 
 @dataclass(slots=True)
@@ -180,7 +154,8 @@ class EndpointReader:
         kept = [
             answers[number] for number in sorted(answers) if calls[number].parent not in gone.keys() | result.unknown
         ]
-        return self._assemble(kept, result)
+        result.tables = assemble(self._endpoint, self._builders, kept, portal=self._client.portal, month=self._month)
+        return result
 
     async def _one(self, call: Call, *, tells: bool) -> Parts:
         if self._endpoint.pages is None:
@@ -254,7 +229,7 @@ class EndpointReader:
             # For somebody who left, the status may mean that the API no longer knows the id.
             none = tuple(status for status in none if status not in _UNKNOWN_ID)
         try:
-            answer = await self._client.get(
+            answer: _Answer = await self._client.get(
                 self._endpoint.path,
                 counters=self.counters,
                 path_params=path_params,
@@ -270,14 +245,11 @@ class EndpointReader:
         if answer is NONE:
             self._is_absent = self._is_absent or self._endpoint.fan_out is None
             return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
-        # A client may return decoded documents: tests pass such clients.
-        return answer if isinstance(answer, _Answer) else self._taken(Decoded(answer), path_params, offset or 0)
+        return answer
 
     def _answer(self, body: bytes, path_params: Mapping[str, PathParam], place: int) -> _Answer:
         """The rows in a body; damaged text is repaired and recorded as drift."""
-        return self._taken(load(body, self._decode or ANY_DECODER.decode), path_params, place)
-
-    def _taken(self, document: Decoded[Any], path_params: Mapping[str, PathParam], place: int) -> _Answer:
+        document: Decoded[Any] = load(body, self._decode or ANY_DECODER.decode)
         rows = tables_in(self._tops, document.value)
         if document.is_damaged:
             rows = {
@@ -317,84 +289,8 @@ class EndpointReader:
         rows = sorted(map(repr, zip(*(column.to_pylist() for column in self._keys(parts).columns), strict=True)))
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
-    def _assemble(self, reads: Sequence[Parts], result: EndpointRead) -> EndpointRead:
-        for table in self._endpoint.tables:
-            builder = self._builders[table.full_name]
-            parts = (part[table.full_name] for read in reads for part in read.parts)
-            try:
-                frame = builder.finish([*unpacked(parts, builder.schema)])
-            except DataError as error:
-                error.add_place(f"portal '{self._client.portal}', GET {self._endpoint.path}{self._in_month}")
-                raise
-            # A single list was counted already.
-            lists = sum(read.has_rows for read in reads)
-            is_counted = table is self._parent and self._endpoint.pages is not None and lists <= 1
-            frame, repeated = (frame, 0) if is_counted else self._once(table, frame, builder.drift)
-            totals = [read.total for read in reads]
-            known = table is self._parent and totals and None not in totals
-            result.tables[table.full_name] = TableRead(
-                table=frame,
-                total=sum(total for total in totals if total is not None) - repeated if known else None,
-                received=frame.num_rows,
-                distinct=frame.num_rows,
-                verdict=min((read.verdict for read in reads), key=_WORST_FIRST.index, default="document"),
-                drift=builder.drift,
-            )
-        self._cut(result)
-        return result
-
-    def _once(self, table: Table, frame: pa.Table, drift: SchemaDrift) -> tuple[pa.Table, int]:
-        """One row per key, the one read last, and the number of rows removed.
-
-        Calls of one endpoint overlap where windows are split or variants joined. Elsewhere two rows with one key are an
-        error, unless it is not documented what a call covers.
-        """
-        repeated: int = frame.num_rows - distinct_keys(frame, table.key)
-        if not repeated:
-            return frame, 0
-        endpoint = self._endpoint
-        overlaps = bool(endpoint.variants) or (endpoint.window is not None and endpoint.window.longest_days is not None)
-        if not overlaps:
-            if table.confidence in ("documented", "observed"):
-                raise DuplicateKeyError(
-                    f"{table.full_name} of portal '{self._client.portal}': {frame.num_rows} rows have "
-                    f"{frame.num_rows - repeated} distinct keys ({', '.join(table.key)}; {_first_double(table, frame)}). "
-                    "Nothing was written and the previous data stays"
-                )
-            drift.repeated += repeated
-        return last_of_each(frame, table.key), repeated
-
-    def _cut(self, result: EndpointRead) -> None:
-        """Remove rows of other months; child rows go with their parents."""
-        for table in self._tops:
-            if not table.month_by or self._month is None:
-                continue
-            read = result.tables[table.full_name]
-            day = pc.coalesce(*(read.table.column(name).cast(pa.date32()) for name in table.month_by))
-            first, last = pa.scalar(first_day(self._month)), pa.scalar(last_day(self._month))
-            inside = pc.and_kleene(pc.greater_equal(day, first), pc.less_equal(day, last))
-            # A row without a date belongs to the requested month.
-            inside = pc.fill_null(inside, fill_value=True)
-            if pc.all(inside).as_py() is not False:
-                continue
-            read.table = read.table.filter(inside)
-            if table is not self._parent:
-                continue
-            ids = read.table.column(table.key[0])
-            for child in self._children:
-                part = result.tables[child.full_name]
-                part.table = part.table.filter(pc.is_in(part.table.column(child.key[0]), ids.combine_chunks()))
-
 
 def _ids(path_params: Mapping[str, PathParam]) -> str:
     """The parent of a call for an error message: ids and days, no personal data."""
     told = ((name, str(value)) for name, value in path_params.items())
     return "".join(f", {name} {value if len(value) <= 60 else f'{value[:60]}...'}" for name, value in told)
-
-
-def _first_double(table: Table, frame: pa.Table) -> str:
-    """The first duplicate key; only its ids, which are no personal data."""
-    counts = frame.select(table.key).group_by(list(table.key)).aggregate([([], "count_all")])
-    double = counts.filter(pc.greater(counts.column("count_all"), 1)).slice(0, 1).to_pylist()[0]
-    ids = [f"{name} {double[name]}" for name in table.key if isinstance(double[name], int)]
-    return f"the first is {', '.join(ids)}" if ids else "none of them is an id"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,8 +29,13 @@ class Source:
         self.rows, self.page, self.totals, self.drafts, self.overlap = rows, page, totals, drafts, overlap
         self.asked = 0
 
-    async def get(self, _: str, *, params: Sequence[tuple[str, str]], **__: object) -> object:
+    async def get(
+        self, _: str, *, params: Sequence[tuple[str, str]], decode: Callable[[bytes], object], **__: object
+    ) -> object:
         self.asked += 1
+        return decode(json.dumps(self.answer(params)).encode())
+
+    def answer(self, params: Sequence[tuple[str, str]]) -> dict[str, Any]:
         query = dict(params)
         begin = 1 if self.overlap else 0
         found = [
