@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -56,6 +56,15 @@ _TELL: ContextVar[Callable[[str], None]] = ContextVar("planday_tell", default=_L
 
 NONE = object()
 """What `get` returns for a status that the caller declared to mean "there is none"."""
+
+
+class _Call(TypedDict):
+    """What an error is about."""
+
+    method: str
+    path: str
+    portal: str
+    status: int | None
 
 
 @dataclass(slots=True)
@@ -176,19 +185,28 @@ class PortalClient:
             on=_backoff, attempts=self._tries, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
         ).__aiter__()
 
+    def _call(self, path: str, method: str = "GET", status: int | None = None) -> _Call:
+        return {"method": method, "path": path, "portal": self.portal, "status": status}
+
     def post_form(self, url: str, form: dict[str, str]) -> Answer:
         """POST to the identity server, once. Its limits are unknown, so it has no budget; `authorize` retries 429 and 5xx."""
-        about: dict[str, Any] = {"method": "POST", "path": urlsplit(url).path, "portal": self.portal}
+        path = urlsplit(url).path
         try:
             answer = ask_once("POST", url, self._limits, data=form)
         except UnansweredError as error:
-            raise _unanswered(error, about) from None
+            raise _unanswered(error, self._call(path, "POST")) from None
+        about = self._call(path, "POST", answer.status)
         if answer.status == 429:
             raise RateLimitedError(
-                "the identity server asks to slow down", status=429, wait_seconds=wait_of(answer.headers), **about
+                "the identity server asks to slow down: the next run, or the same command in some minutes, tries again",
+                wait_seconds=wait_of(answer.headers),
+                **about,
             )
         if answer.status >= 500:
-            raise ServerError("the identity server has a fault", status=answer.status, **about)
+            raise ServerError(
+                "the identity server has a fault: the next run, or the same command in some minutes, tries again",
+                **about,
+            )
         return answer
 
     async def _send(self, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters) -> Answer:
@@ -211,20 +229,23 @@ class PortalClient:
         self, token: AccessToken, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
     ) -> Answer:
         headers = {"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()}
-        about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal}
         async with self._place(counters) as reserved_at:
             counters.requests += 1
             try:
                 answer = await self._read_all(url, params, headers, reserved_at)
             except UnansweredError as error:
-                raise _unanswered(error, about) from None
+                raise _unanswered(error, self._call(path)) from None
         counters.bytes += len(answer.content)
         self.budget.observe(answer.headers)
         if answer.status == 429:
             hint = wait_of(answer.headers)
             closest = parse_policy(answer.headers.get("x-ratelimit-limit", "")).closest
             self.budget.pause(hint if hint is not None else _DEFAULT_RESET_SECONDS, closest)
-            raise RateLimitedError("too many requests", status=429, wait_seconds=hint, **about)
+            raise RateLimitedError(
+                "too many requests: another program may use the portal as well; the next run tries again",
+                wait_seconds=hint,
+                **self._call(path, status=429),
+            )
         return answer
 
     async def _read_all(
@@ -275,21 +296,18 @@ class PortalClient:
         none_statuses: Sequence[int],
         decode: Callable[[bytes], Any],
     ) -> Any:  # noqa: ANN401
-        status = answer.status
+        status, about = answer.status, self._call(path, status=answer.status)
         if is_page(answer.content) and (status in (400, 404) or status in none_statuses):
             # A proxy's status is not the API's: as the API's it could mean that a person is gone or has no salary.
             raise BrokenBodyError(
                 f"the answer is an HTML page with status {status}, which the API does not send: check api_url in "
                 "portals.yaml, and whether a proxy or a firewall answered instead",
-                method="GET",
-                path=path,
-                portal=self.portal,
+                **self._call(path),
             )
         if status in none_statuses:
             return NONE
         if status != 200:
             raise self._refusal(answer, path, scope)
-        about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
         try:
             return decode(answer.content)
         except EmptyAnswerError as empty:
@@ -312,9 +330,13 @@ class PortalClient:
 
     def _refusal(self, answer: Answer, path: str, scope: str | None) -> ApiError:
         status = answer.status
-        about: dict[str, Any] = {"method": "GET", "path": path, "portal": self.portal, "status": status}
+        about = self._call(path, status=status)
         if status == 400:
-            return BadRequestError("the API rejects a parameter of this call, or does not know the id", **about)
+            return BadRequestError(
+                "the API rejects a parameter of this call, or does not know the id. If that goes on, its rules have changed: "
+                f"update this program, or exclude the table from the resources of portal '{self.portal}'",
+                **about,
+            )
         if status == 403:
             lacks = f"the app lacks scope {scope}" if scope else "the app lacks a scope that is not documented"
             error = MissingScopeError
@@ -357,7 +379,7 @@ def _backoff(error: Exception) -> bool | float:
     return True if error.wait_seconds is None else error.wait_seconds
 
 
-def _unanswered(error: UnansweredError, about: Mapping[str, Any]) -> PlandayError:
+def _unanswered(error: UnansweredError, about: _Call) -> PlandayError:
     """The error for a request without a usable answer."""
     if error.kind == "size":
         return LimitExceededError(f"{about['method']} {about['path']} (portal '{about['portal']}'): {error.why}")
