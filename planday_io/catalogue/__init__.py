@@ -142,19 +142,21 @@ def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, t
         table, column = fan_out.extra_parents
         if table not in declared or endpoint.grid != "month" or not declared[table][1].is_monthly:
             raise ContradictionError(f"{endpoint.path} looks for more ids in {table}, which has no months before it")
-        declared[table][1].column(column)
+        endpoint.column(declared[table][1], column)
     if fan_out.once:
         if fan_out.once.parent not in declared or endpoint.feed or endpoint.grid != "portal":
             raise ContradictionError(
                 f"{endpoint.path} reads {fan_out.once.parent} once, which is not a table declared before it"
             )
-        declared[fan_out.once.parent][1].column(fan_out.once.column)
+        endpoint.column(declared[fan_out.once.parent][1], fan_out.once.column)
         for own in endpoint.tables:
             # Rows are carried over by the parent's id, so they have to say it.
             if own.column(own.key[0]).type != "BIGINT":
                 raise ContradictionError(f"{own.full_name} does not begin with the id of who is read once")
     if source.feed or source.is_incremental:
         raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, which is never read whole")
+    if endpoint.grid == "month" and not (endpoint.window or parent.is_monthly):
+        raise ContradictionError(f"{endpoint.path} has a slice per month, and nothing says how a month is requested")
     if parent.is_monthly and endpoint.grid == "portal":
         raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, of which it would need all months")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from planday_io.catalogue.model import PATH_PARAM, ContradictionError, Table
+from planday_io.catalogue.model import PATH_PARAM, Column, ContradictionError, Table
 
 Grid = Literal["portal", "month"]
 """What one slice of a table covers: one portal, or one month of one portal."""
@@ -256,9 +256,18 @@ class Endpoint:
         if is_repeated and any(table.ordinal or table.is_child for table in self.tables):
             raise ContradictionError(f"{where}: rows that are read twice need an id and no children")
         if self.fan_out and self.fan_out.changed_by not in (None, "*"):
-            parent.column(str(self.fan_out.changed_by))
+            self.column(parent, str(self.fan_out.changed_by))
+        if parent.is_monthly and not (self.window or self.fan_out):
+            raise ContradictionError(f"{where}: it has a slice per month, and nothing says how a month is requested")
         if self.change_detection and not self.feed:
             raise ContradictionError(f"{where}: only a feed knows since when to look for changes")
+
+    def column(self, table: Table, name: str) -> Column:
+        """The column of a table that this endpoint needs. Raises ContradictionError."""
+        try:
+            return table.column(name)
+        except KeyError:
+            raise ContradictionError(f"endpoint {self.path}: {table.full_name} has no column {name!r}") from None
 
     @property
     def name(self) -> str:
