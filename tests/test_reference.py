@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipelines.cli.main import app
 from tests.support.help import commands, helped, listed
 
 PAGE = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
@@ -36,3 +39,8 @@ def test_every_option_and_argument_is_documented(command: tuple[str, ...]) -> No
     for line in listed(text, "Arguments"):
         assert f"`{line.split()[0]}" in shown
     assert " ".join(text.partition("\n\n")[2].partition("\n\n")[0].split()) in shown
+
+
+def test_version_is_that_of_the_package() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"planday {version('planday-warehouse')}\n")

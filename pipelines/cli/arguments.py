@@ -82,6 +82,17 @@ def require_known(names: list[str], known: Any, what: str) -> list[str]:  # noqa
     return names
 
 
+def print_version(wanted: bool) -> None:
+    """Print the version and end, if wanted."""
+    if wanted:
+        from importlib.metadata import version
+
+        import typer
+
+        typer.echo(f"planday {version('planday-warehouse')}")
+        raise typer.Exit
+
+
 def terminal(*, err: bool = False) -> Console:
     """The console for tables and progress: as wide as the terminal, or 140 columns in a file."""
     from rich.console import Console

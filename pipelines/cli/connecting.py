@@ -56,7 +56,10 @@ def revoke(
     portal: Annotated[str, typer.Argument(help="Key of the portal in portals.yaml.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Take the app's access to a portal back, and remove its tokens from this machine. Data stays (see `forget`)."""
+    """Take the app's access to a portal back, and remove its tokens from this machine. Data stays (see `forget`).
+
+    Asks first; without a terminal, as in a script, it goes ahead as with --yes.
+    """
     from planday_io.onboarding import authorize as flow
 
     config = current_installation().config

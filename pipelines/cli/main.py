@@ -19,11 +19,13 @@ from pipelines.cli.arguments import (
     known_months,
     known_portals,
     known_resources,
+    print_version,
     require_known,
     terminal,
 )
 from pipelines.cli.connecting import authorize, revoke
 from pipelines.cli.portals import portals
+from pipelines.cli.reference import docs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,9 +35,18 @@ app = typer.Typer(
     help="Planday's data in Parquet and DuckDB, complete or not at all.",
 )
 
-Portals = Annotated[list[str] | None, typer.Argument(help="Keys of portals.yaml; none means all.")]
+Portals = Annotated[list[str] | None, typer.Argument(metavar="PORTAL", help="Keys of portals.yaml; none means all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as hr,scheduling.shifts.")]
+
+
+@app.callback()
+def _planday(
+    _: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before a command."""
 
 
 def main() -> None:
@@ -138,8 +149,8 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
 def sync(
     portals: Portals = None,
     resources: Resources = None,
-    full: Annotated[bool, typer.Option(help="Read everything, also where only changes are due.")] = False,
-    accept_shrink: Annotated[bool, typer.Option(help="Let snapshots shrink suspiciously this once.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read everything, also where only changes are due.")] = False,
+    accept_shrink: Annotated[bool, typer.Option("--accept-shrink", help="Let snapshots shrink this once.")] = False,
     months: Annotated[
         str | None,
         typer.Option(help="Read these months of facts, such as 2026-08..2026-10 (both included) or 2026-09."),
@@ -186,7 +197,7 @@ def plan(
         str | None, typer.Option(help="Of these months of facts, such as 2026-08..2026-10 (both included).")
     ] = None,
     schedule: Annotated[str | None, typer.Option(help="Of one tick of this schedule, such as nightly.")] = None,
-    full: Annotated[bool, typer.Option(help="As if everything were read.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="As if everything were read.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
@@ -226,7 +237,7 @@ def plan(
 
 @app.command()
 def publish(
-    rebuild: Annotated[bool, typer.Option(help="Write a new file from the whole lake.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Write a new file from the whole lake.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the warehouse up to date with the lake."""
@@ -349,13 +360,16 @@ app.add_typer(portals, name="portals")
 
 @app.command()
 def forget(
-    portal: Annotated[str, typer.Option(help="Key of the portal.")],
+    portal: Annotated[str, typer.Option(metavar="PORTAL", help="Key of the portal.")],
     employee: Annotated[int | None, typer.Option(help="Id of the employee; without it the whole portal goes.")] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Forget the employee no longer.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a person, or a portal, from the lake, the histories and the warehouse, and prove it."""
+    """Remove a person, or a portal, from the lake, the histories and the warehouse, and prove it.
+
+    Asks first; without a terminal, as in a script, it goes ahead as with --yes.
+    """
     from pipelines.cli.forget import forget_person, forget_portal, remember_person
     from planday_io.errors import ConfigError
 
@@ -383,24 +397,4 @@ def report(
     typer.echo(f"wrote {output}")
 
 
-@app.command()
-def docs(
-    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is stale.")] = False,
-    folder: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
-) -> None:
-    """Write the generated pages of the documentation: tables, marts, commands. For developers."""
-    from pipelines.cli.reference import commands_page
-    from planday_io.catalogue import CATALOGUE
-    from planday_io.reports.documentation import marts_page, tables_page
-
-    pages = {"tables.md": tables_page(CATALOGUE), "marts.md": marts_page(), "commands.md": commands_page(app)}
-    stale = []
-    for name, wanted in pages.items():
-        page = folder / name
-        if not check_only:
-            page.write_text(wanted, encoding="utf-8")
-        elif not page.exists() or page.read_text(encoding="utf-8") != wanted:
-            stale.append(str(page))
-    if stale:
-        typer.echo(f"{', '.join(stale)}: stale; run `make docs` and commit", err=True)
-        raise typer.Exit(1)
+app.command()(docs)

@@ -22,7 +22,7 @@ def rename(
     """Give a portal another key: lake, histories, state, portals.yaml and warehouse. Nothing is read again from Planday.
 
     Where portals.yaml has the new key already, because it was edited by hand, the data follows. Stopped anywhere, the same
-    command continues.
+    command continues. Asks first; without a terminal, as in a script, it goes ahead as with --yes.
     """
     from pipelines.alerting import under_way
     from pipelines.cli.instance import open_instance

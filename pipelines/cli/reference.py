@@ -1,17 +1,19 @@
-"""`docs/commands.md`, generated from the commands: the output of `--help`, on one page."""
+"""`planday docs`, and `docs/commands.md`: the output of `--help`, on one page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command
 
 _TOP = """\
 # Commands
 
-Generated from the program by `make docs`; `make check` fails when it is stale. `planday COMMAND --help` prints the same.
+Generated from the program by `make docs`; `make check` fails when it is stale. `planday COMMAND --help` prints the same,
+`planday --version` the version.
 
 Commands read the file that `PLANDAY_CONFIG` names, else `portals.yaml` in the current folder or in `DAGSTER_HOME`. `demo`,
 `sandbox`, `tables` and `docs` need none.
@@ -26,11 +28,35 @@ Commands read the file that `PLANDAY_CONFIG` names, else `portals.yaml` in the c
 """
 
 
-def commands_page(app: typer.Typer) -> str:
-    """The page, as Markdown."""
-    root = get_command(app)
-    context = typer.Context(root, info_name="planday")
-    found = list(_commands(root, context))
+def docs(
+    context: typer.Context,
+    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is stale.")] = False,
+    folder: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
+) -> None:
+    """Write the generated pages of the documentation: tables, marts, commands. For developers."""
+    from planday_io.catalogue import CATALOGUE
+    from planday_io.reports.documentation import marts_page, tables_page
+
+    pages = {
+        "tables.md": tables_page(CATALOGUE),
+        "marts.md": marts_page(),
+        "commands.md": commands_page(cast("typer.Context", context.find_root())),
+    }
+    stale = []
+    for name, wanted in pages.items():
+        page = folder / name
+        if not check_only:
+            page.write_text(wanted, encoding="utf-8")
+        elif not page.exists() or page.read_text(encoding="utf-8") != wanted:
+            stale.append(str(page))
+    if stale:
+        typer.echo(f"{', '.join(stale)}: stale; run `make docs` and commit", err=True)
+        raise typer.Exit(1)
+
+
+def commands_page(root: typer.Context) -> str:
+    """The page, as Markdown. The context is that of the whole program."""
+    found = list(_commands(root.command, typer.Context(root.command, info_name="planday")))
     lines = [_TOP.rstrip(), "", "| command | what it does |", "|---|---|"]
     for name, command, _ in found:
         lines.append(f"| [`{name}`](#{name.replace(' ', '-')}) | {_escaped(_paragraphs(command)[0])} |")
