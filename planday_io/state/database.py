@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -163,7 +164,9 @@ class Database:
             with storage_errors(self._file, f"use {self._name}"):
                 return do()
         except _FAULTS as error:
-            if not self._is_damage(error):
+            # Another process may have set a damaged one aside in between, and made a new one.
+            is_another = inode and _inode(self._file) != inode
+            if not is_another and not self._is_damage(error):
                 raise self._refused(error) from None
             self._replace(inode, error)
         try:
@@ -191,10 +194,7 @@ class Database:
 
     def _prepare(self) -> None:
         """Make the database, or bring it up to date."""
-        inode = _inode(self._file)
-        if inode:
-            # First: what took the place of a file that was removed may have its inode.
-            self._check_file()
+        inode = self._usable_inode()
         if inode and _CHECKED.get(self._file) == inode:
             return
         if inode:
@@ -205,11 +205,11 @@ class Database:
                 return
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locks.hold(self._file.stem):
-            if not os.path.lexists(self._file):
-                self._make()
-            else:
-                self._check_file()
+            if os.path.lexists(self._file):
+                self._usable_inode()
                 self._bring_up_to_date(self._file)()
+            else:
+                self._make()
             _CHECKED[self._file] = _inode(self._file)
 
     def _make(self, *, is_lost: bool = False) -> None:
@@ -253,9 +253,15 @@ class Database:
         """What a database holds from the beginning. Returns what to do after the transaction."""
         return lambda: None
 
-    def _check_file(self) -> None:
-        if self._file.is_dir() or self._file.stat().st_size == 0:
+    def _usable_inode(self) -> int:
+        """The inode of the file, or 0. What took the place of a file that was removed may have the inode of that."""
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return 0
+        if stat.S_ISDIR(found.st_mode) or not found.st_size:
             raise DamagedDatabaseError("it is a folder, or empty")
+        return found.st_ino
 
     def _replace(self, inode: int, error: Exception) -> None:
         """Set a damaged database aside and make another, unless another process did."""
