@@ -262,16 +262,16 @@ def test_page_in_way_of_revocation_removes_nothing(planday: Installation) -> Non
     page = Response(b"<html>Log in to the guest network</html>", media_type="text/html")
     planday.sandbox.faults.append(Fault("/connect/", lambda *_: page, times=None))
     with pytest.raises(PlandayError):
-        authorize.revoke(planday.config, "oslo")
+        authorize.revoke(planday.installation, "oslo")
     assert token.exists()
     planday.sandbox.faults.clear()
     planday.serve(Route("/connect/revocation", lambda _: page, methods=["POST"]))
     with pytest.raises(AuthorizationError, match="still works"):
-        authorize.revoke(planday.config, "oslo")
+        authorize.revoke(planday.installation, "oslo")
     assert token.exists()
 
 
 @pytest.mark.parametrize("told", [b"<html>", b'{"code_challenge_methods_supported": "S256"}', b"[" * 100_000, b"\xff"])
 def test_discovery_that_is_none_offers_nothing(planday: Installation, told: bytes) -> None:
     planday.sandbox.faults.append(Fault("/.well-known", lambda *_: Response(told), times=None))
-    assert "code_challenge" not in authorize.begin(planday.config, "oslo", scopes=[]).url
+    assert "code_challenge" not in authorize.begin(planday.installation, "oslo", scopes=[]).url

@@ -212,10 +212,10 @@ def test_everything_that_asks_says_what_is_wrong(far: Installation, bare: pytest
     texts = [refused(far, ConfigError)]
     texts += [finding.detail for finding in check(far.installation, ["oslo"])]
     with pytest.raises(ConfigError) as caught:
-        authorize.begin(far.config, "oslo", scopes=[])
+        authorize.begin(far.installation, "oslo", scopes=[])
     texts.append(str(caught.value))
     with pytest.raises(ConfigError) as caught:
-        authorize.revoke(far.config, "oslo")
+        authorize.revoke(far.installation, "oslo")
     texts.append(str(caught.value))
     with pytest.raises(AlertError) as alert:
         channels(far.config)["webhook"](Message("test", "a subject", "a text", []))

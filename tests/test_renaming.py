@@ -304,13 +304,13 @@ def test_key_that_belongs_to_another_portal(planday: Installation) -> None:
     planday.config_path.write_text(planday.config_path.read_text().split("  london:")[0])
     with pytest.raises(ConfigError, match="there is data of a portal 'london' already"):
         rename_portal(planday.installation, "oslo", "london")
-    PortalIdentities(planday.config).verify("bergen", 1)
+    PortalIdentities(planday.installation).verify("bergen", 1)
     with pytest.raises(
         ConfigError, match="'oslo' is Planday portal 4711, and 'bergen' was connected before as portal 1"
     ):
         rename_portal(planday.installation, "oslo", "bergen")
     planday.edit_config("  oslo:\n", "  bergen:\n    portal_id: 2\n")
-    PortalIdentities(planday.config).forget("bergen")
+    PortalIdentities(planday.installation).forget("bergen")
     with pytest.raises(ConfigError, match=r"'bergen' is in portals.yaml portal 2"):
         rename_portal(planday.installation, "oslo", "bergen")
 

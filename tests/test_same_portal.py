@@ -161,7 +161,7 @@ def test_key_renamed_in_the_file_only(planday: Installation) -> None:
     assert "portals rename oslo bergen" in verdicts(planday, "bergen")["bergen"]
     forget_portal(planday.installation, "oslo")
     planday.refresh(DEPARTMENTS, "bergen")
-    assert PortalIdentities(planday.config).known("bergen") == 4711
+    assert PortalIdentities(planday.installation).known("bergen") == 4711
 
 
 def test_data_without_record_still_own_their_portal(planday: Installation) -> None:
@@ -180,17 +180,17 @@ def test_records_of_an_older_version_are_taken_in(planday: Installation) -> None
     planday.state.portals.forget("oslo")
     for content in (b"", b"\x00\xff\xfe", b"[]", b'{"portal_id": null}', b'{"portal_id": "x"}', b"[" * 100_000):
         record = old_portal(planday.config.lake, "oslo", content)
-        assert PortalIdentities(planday.config).known("oslo") == 4711, "damaged: the slices have it"
+        assert PortalIdentities(planday.installation).known("oslo") == 4711, "damaged: the slices have it"
         assert not record.parent.exists()
     old_portal(planday.config.lake, "oslo", b'{"portal_id": "4711"}')
     old_portal(planday.config.lake, "bergen", b'{"portal_id": 815}')
-    assert PortalIdentities(planday.config).known("bergen") == 815
+    assert PortalIdentities(planday.installation).known("bergen") == 815
     assert planday.state.portals.ids() == {"oslo": 4711, "bergen": 815}
     old_portal(planday.config.lake, "bergen", b'{"portal_id": 99}')
-    assert PortalIdentities(planday.config).known("bergen") == 815, "what is known stays"
+    assert PortalIdentities(planday.installation).known("bergen") == 815, "what is known stays"
     old_portal(planday.config.lake, "oslo", b'{"portal_id": 4711}')
     forget_portal(planday.installation, "oslo")
-    assert PortalIdentities(planday.config).known("oslo") is None
+    assert PortalIdentities(planday.installation).known("oslo") is None
 
 
 @pytest.mark.parametrize("recorded", [None, 815])
@@ -201,7 +201,7 @@ def test_lake_under_another_state(planday: Installation, recorded: int | None) -
         DAMAGE["binary"](database_file(planday.state.folder))
     else:
         planday.state.portals.record("oslo", recorded)
-    identities = PortalIdentities(planday.config)
+    identities = PortalIdentities(planday.installation)
     with pytest.raises(PortalIdentityError, match="until now 'oslo' was portal 4711"):
         identities.verify("oslo", 815)
     planday.refresh(DEPARTMENTS, "oslo")
@@ -209,18 +209,18 @@ def test_lake_under_another_state(planday: Installation, recorded: int | None) -
 
 
 def test_wrong_first_token_without_data_is_replaced(planday: Installation) -> None:
-    PortalIdentities(planday.config).verify("oslo", 815)
+    PortalIdentities(planday.installation).verify("oslo", 815)
     planday.refresh(DEPARTMENTS, "oslo")
-    assert PortalIdentities(planday.config).known("oslo") == 4711
+    assert PortalIdentities(planday.installation).known("oslo") == 4711
 
 
 def test_claim_without_data_blocks_while_configured(planday: Installation) -> None:
-    identities = PortalIdentities(planday.config)
+    identities = PortalIdentities(planday.installation)
     identities.verify("oslo", 4711)
     with pytest.raises(PortalIdentityError):
         identities.verify("london", 4711)
     planday.edit_config("  oslo:", "  bergen:")
-    PortalIdentities(planday.config).verify("bergen", 4711)
+    PortalIdentities(planday.installation).verify("bergen", 4711)
 
 
 def doubled_before(planday: Installation) -> Config:

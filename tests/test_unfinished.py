@@ -153,7 +153,7 @@ def test_revoking_cut_after_the_server_did_it(planday: Installation, unknown: in
     """RFC 7009 answers 200 to a token that is unknown by now; a server may say 400 as well."""
     token = planday.folder / "tokens/oslo.txt"
     with failing(token), pytest.raises(PlandayError):
-        revoke(planday.config, "oslo")
+        revoke(planday.installation, "oslo")
     assert owed(planday) == ["planday revoke oslo"]
     if unknown == 400:
 
@@ -161,7 +161,7 @@ def test_revoking_cut_after_the_server_did_it(planday: Installation, unknown: in
             return Response(status_code=400)
 
         planday.serve(Route("/connect/revocation", refuse, methods=["POST"]))
-    revoke(planday.config, "oslo")
+    revoke(planday.installation, "oslo")
     assert not owed(planday)
     assert not token.exists()
 
@@ -172,7 +172,7 @@ def test_a_refused_revocation_owes_nothing(planday: Installation) -> None:
 
     planday.serve(Route("/connect/revocation", refuse, methods=["POST"]))
     with pytest.raises(AuthorizationError):
-        revoke(planday.config, "oslo")
+        revoke(planday.installation, "oslo")
     assert not owed(planday)
 
 

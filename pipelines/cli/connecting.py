@@ -33,10 +33,9 @@ def authorize(
     from planday_io.onboarding import authorize as flow
 
     installation = current_installation()
-    config = installation.config
-    require_known([portal], config.portals, "portal")
+    require_known([portal], installation.config.portals, "portal")
     asked = scopes_in(scopes) if scopes else flow.needed_scopes(installation, portal)
-    attempt = flow.begin(config, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
+    attempt = flow.begin(installation, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
     def show() -> None:
         typer.echo(
@@ -48,7 +47,7 @@ def authorize(
         if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(attempt.url)
 
-    for line in flow.connect(config, portal, attempt, show, timeout).lines(portal):
+    for line in flow.connect(installation, portal, attempt, show, timeout).lines(portal):
         typer.echo(line)
 
 
@@ -62,10 +61,10 @@ def revoke(
     """
     from planday_io.onboarding import authorize as flow
 
-    config = current_installation().config
-    require_known([portal], config.portals, "portal")
+    installation = current_installation()
+    require_known([portal], installation.config.portals, "portal")
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Take the app's access to portal '{portal}' back?", abort=True)
-    for place in flow.revoke(config, portal):
+    for place in flow.revoke(installation, portal):
         typer.echo(f"removed: {place}")
     typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or taken out.")

@@ -9,13 +9,12 @@ import dagster as dg
 
 from pipelines.cli.home import packaged
 from pipelines.storage_faults import dagster_storage
-from planday_io.config import Config
 from planday_io.errors import ConfigError
 from planday_io.files import write_text
-from planday_io.state import State
+from planday_io.lake.installation import Installation
 
 
-def open_instance(config: Config) -> dg.DagsterInstance:
+def open_instance(installation: Installation) -> dg.DagsterInstance:
     """The instance of the installation: DAGSTER_HOME, else the configuration's folder.
 
     Relative paths of dagster.yaml belong to the home folder, so this process moves there. The first use of a fresh
@@ -26,14 +25,15 @@ def open_instance(config: Config) -> dg.DagsterInstance:
         StorageError: Dagster's storage cannot be used.
     """
     if not os.environ.get("DAGSTER_HOME"):
-        os.environ["DAGSTER_HOME"] = str(config.home)
+        os.environ["DAGSTER_HOME"] = str(installation.config.home)
     home = os.environ["DAGSTER_HOME"]
     if not Path(home).is_absolute() or not Path(home).is_dir():
         raise ConfigError(
-            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {config.home}, or unset it"
+            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to "
+            f"{installation.config.home}, or unset it"
         )
     os.chdir(home)
-    with State(config.state).locks.hold("instance"), dagster_storage():
+    with installation.state.locks.hold("instance"), dagster_storage():
         _bring_settings(Path(home))
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()

@@ -35,7 +35,7 @@ def rename(
     config = installation.config
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Rename portal '{old}' to '{new}' everywhere?", abort=True)
-    with open_instance(config) as instance:
+    with open_instance(installation) as instance:
         end_dead_runs(instance, installation.state)
         for portal, run in under_way(instance):
             if portal in (old, new):

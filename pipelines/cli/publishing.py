@@ -31,7 +31,7 @@ def publish(installation: Installation, *, rebuild: bool) -> Publication:
     tags = {STARTED_BY_TAG: "planday publish", COMPARE_ALL_TAG: "true", **process_tags(installation.state)}
     tags |= {REBUILD_TAG: "true"} if rebuild else {}
     try:
-        instance = open_instance(config)
+        instance = open_instance(installation)
     except DagsterStorageError:
         return publish_pending(installation, rebuild=rebuild, compare_all=True)
     with instance:
@@ -73,7 +73,7 @@ def publish_as_run(
 def report_without_run(installation: Installation, done: Publication) -> None:
     """Report a publication as events without a run. If Dagster cannot be used, only print that."""
     try:
-        with open_instance(installation.config) as instance, dagster_storage():
+        with open_instance(installation) as instance, dagster_storage():
             for event in events_of(installation.config, done):
                 instance.report_runless_asset_event(event)
     except PlandayError as error:

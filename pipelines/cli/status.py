@@ -153,7 +153,7 @@ def installation_state(installation: Installation) -> InstallationState:
     if fault := definitions_fault(config.file):
         incidents = _with(incidents, "config", CONFIGURATION, fault, now)
     try:
-        with open_instance(config) as instance, dagster_storage():
+        with open_instance(installation) as instance, dagster_storage():
             beats = [beat for status in instance.get_daemon_statuses().values() if (beat := status.last_heartbeat)]
             newest = max((beat.timestamp for beat in beats), default=None)
     except DagsterStorageError as error:
@@ -181,7 +181,7 @@ def notify_now(installation: Installation) -> Notified:
     """Find incidents and report what is new, as the `alerts` sensor does. Raises StorageError."""
     record_configuration(installation, definitions_fault(installation.config.file))
     try:
-        with open_instance(installation.config) as instance, dagster_storage():
+        with open_instance(installation) as instance, dagster_storage():
             return notify(installation, instance)
     except DagsterStorageError as error:
         return notify_without_dagster(installation, error)

@@ -24,7 +24,7 @@ from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG
 from pipelines.schedules import ASSET_JOB, same_partitions
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.catalogue import Endpoint
-from planday_io.config import Config, Schedule
+from planday_io.config import Schedule
 from planday_io.config.grid import grid_months, window_months
 from planday_io.errors import PlandayError, StorageError
 from planday_io.faults import as_planday_error
@@ -107,16 +107,16 @@ def sync(
     tags |= process_tags(installation.state)
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
-    with open_instance(config) as instance:
+    with open_instance(installation) as instance:
         # All that a sync writes is published as one.
         with installation.state.runs.begin() as writer:
             with dagster_storage():
                 end_dead_runs(instance, installation.state)
             LISTENER.set(recorder)
-            refused = refused_as_doubles(config, portals)
+            refused = refused_as_doubles(installation, portals)
             for portal in portals:
                 try:
-                    _try_to_begin(config, portal, refused.get(portal))
+                    _try_to_begin(installation, portal, refused.get(portal))
                     for month, group in _runs(installation, portal, resources, months):
                         with _storage_of(outcome, portal, month, group):
                             result = job.execute_in_process(
@@ -160,11 +160,11 @@ def _storage_of(outcome: Outcome, portal: str, month: str | None, group: Sequenc
         raise _NothingMoreError from error
 
 
-def _try_to_begin(config: Config, portal: str, refused: PlandayError | None) -> None:
+def _try_to_begin(installation: Installation, portal: str, refused: PlandayError | None) -> None:
     """Raises PlandayError if no run of the portal can begin, so that not every table fails for the same reason."""
     if refused:
         raise refused
-    PortalConnection(config, portal).require_secrets()
+    PortalConnection(installation, portal).require_secrets()
 
 
 def _record_portal(

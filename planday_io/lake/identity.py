@@ -15,11 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from planday_io.config.model import Config
 from planday_io.errors import PortalIdentityError, StorageError
+from planday_io.lake.installation import Installation
 from planday_io.lake.renames import unfinished_rename
-from planday_io.lake.slices import Lake, SliceKey
-from planday_io.state import State
+from planday_io.lake.slices import SliceKey
 
 if TYPE_CHECKING:
     from planday_io.state.portals import Portals
@@ -32,12 +31,12 @@ class PortalIdentities:
     """The portal ids of one installation.
 
     Args:
-        config: of the installation.
+        installation: the installation.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._lake = Lake(config.lake, State(config.state))
+    def __init__(self, installation: Installation) -> None:
+        self._config = installation.config
+        self._lake = installation.lake
 
     def known(self, portal: str) -> int | None:
         """The id of a key: from its record, or from its slices where there is none. None for a new key."""

@@ -27,7 +27,6 @@ from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
 from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.addresses import is_loopback
-from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id
 from planday_io.errors import (
     AuthorizationError,
@@ -42,7 +41,6 @@ from planday_io.lake.installation import Installation
 from planday_io.onboarding.consent import receive_code
 from planday_io.onboarding.doubles import ask_portal_ids, claim, never_read
 from planday_io.onboarding.placing import keep, place_of, remove, try_to_write
-from planday_io.state import State
 from planday_io.state.unfinished import Work
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.limits import answer_limits
@@ -86,7 +84,7 @@ def needed_scopes(installation: Installation, portal: str) -> list[str]:
 
 
 def begin(
-    config: Config,
+    installation: Installation,
     portal: str,
     *,
     scopes: list[str],
@@ -96,7 +94,7 @@ def begin(
     """Make an attempt.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portal: config key.
         scopes: to ask for.
         redirect_url: of this machine, and registered with the app.
@@ -107,6 +105,7 @@ def begin(
         SecretError: the client id cannot be read.
         StorageError: the token could not be written where the configuration reads it.
     """
+    config = installation.config
     if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
         raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
     try_to_write(place_of(config.portals[portal].refresh_token, config.home))
@@ -126,12 +125,12 @@ def begin(
         digest = hashlib.sha256(verifier.encode()).digest()
         query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         query["code_challenge_method"] = "S256"
-    others = asyncio.run(ask_portal_ids(config, never_read(config, besides=(portal,))))
+    others = asyncio.run(ask_portal_ids(installation, never_read(installation, besides=(portal,))))
     return Attempt(f"{identity}/connect/authorize?{urlencode(query)}", redirect_url, state, verifier, others)
 
 
 def connect(
-    config: Config,
+    installation: Installation,
     portal: str,
     attempt: Attempt,
     show: Callable[[], None],
@@ -140,7 +139,7 @@ def connect(
     """Wait for the answer, store the token, and report the same in the browser and to the caller.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portal: config key.
         attempt: of `begin`.
         show: called once this listens; opens the browser.
@@ -154,7 +153,7 @@ def connect(
         attempt.redirect_url,
         attempt.state,
         show=show,
-        finish=lambda code: finish(config, portal, attempt, code),
+        finish=lambda code: finish(installation, portal, attempt, code),
         tell=lambda done: (f"Thank you: portal '{portal}' is connected", *done.lines(portal)),
         seconds=seconds,
     )
@@ -207,7 +206,7 @@ def command(verb: str, portal: str) -> str:
     return f"planday {verb} {portal}"
 
 
-def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
+def finish(installation: Installation, portal: str, attempt: Attempt, code: str) -> Granted:
     """Exchange a code, check which portal it opens, and store the refresh token where the configuration reads it.
 
     A code can be used once. So if the API cannot say which portal it is, the token is stored nevertheless: every run checks
@@ -221,7 +220,7 @@ def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
         PortalIdentityError: it opens another portal than this key stands for, or one of another key. Nothing was written.
         StorageError: the token cannot be written. Authorizing again gives another one.
     """
-    connection = PortalConnection(config, portal)
+    config, connection = installation.config, PortalConnection(installation, portal)
 
     async def exchange() -> tuple[str, int | None, str]:
         async with connection.open() as client:
@@ -238,7 +237,7 @@ def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
 
     ref = config.portals[portal].refresh_token
     # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
-    with State(config.state).commands.carry_out(
+    with installation.state.commands.carry_out(
         command("authorize", portal),
         [portal],
         harmless=(TokenError, SecretError, PortalIdentityError),
@@ -246,7 +245,7 @@ def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
     ):
         token, portal_id, unasked = asyncio.run(exchange())
         if portal_id is not None:
-            claim(config, portal, portal_id, attempt.others)
+            claim(installation, portal, portal_id, attempt.others)
         with connection.token_store.lock():
             place = keep(ref, token, config.home)
             connection.token_store.forget()
@@ -254,7 +253,7 @@ def finish(config: Config, portal: str, attempt: Attempt, code: str) -> Granted:
     return Granted(portal_id, unasked, place, not_compared)
 
 
-def revoke(config: Config, portal: str) -> list[str]:
+def revoke(installation: Installation, portal: str) -> list[str]:
     """Revoke the app's access to a portal, verify that it is gone, and remove the tokens from this machine.
 
     Returns:
@@ -265,7 +264,7 @@ def revoke(config: Config, portal: str) -> list[str]:
         AuthorizationError: the identity server did not revoke it. Nothing was removed.
         StorageError: access is revoked, but a token could not be removed.
     """
-    connection = PortalConnection(config, portal)
+    config, connection = installation.config, PortalConnection(installation, portal)
     url = f"{config.planday.identity_url}/connect/revocation"
 
     def asked(token: str) -> str:
@@ -307,7 +306,7 @@ def revoke(config: Config, portal: str) -> list[str]:
             )
 
     # Where the identity server did not revoke, nothing was removed, and nothing is owed.
-    with State(config.state).commands.carry_out(
+    with installation.state.commands.carry_out(
         command("revoke", portal),
         [portal],
         harmless=(SecretError, TokenError),

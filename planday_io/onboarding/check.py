@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.client.http import NONE, Counters, PortalClient
-from planday_io.config.model import Config
 from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, PlandayError, StorageError
 from planday_io.frames.members import PathParam
 from planday_io.lake.installation import Installation
@@ -56,7 +55,7 @@ def check(installation: Installation, portals: list[str]) -> list[Finding]:
     """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        same = _Comparison(installation.config, portals)
+        same = _Comparison(installation, portals)
         return await asyncio.gather(*(_check_portal(installation, portal, same) for portal in portals))
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]
@@ -66,16 +65,16 @@ class _Comparison:
     """Which portals the tokens of keys open that the lake does not know yet. Create it within the event loop.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portals: keys that are checked; each has to `settle`. Other keys are looked up here.
     """
 
-    def __init__(self, config: Config, portals: list[str]) -> None:
-        self._config = config
+    def __init__(self, installation: Installation, portals: list[str]) -> None:
+        self._installation = installation
         loop = asyncio.get_running_loop()
-        new = never_read(config)
+        new = never_read(installation)
         self._ids: dict[str, asyncio.Future[int | None]] = {key: loop.create_future() for key in new if key in portals}
-        self._others = asyncio.create_task(ask_portal_ids(config, [key for key in new if key not in portals]))
+        self._others = asyncio.create_task(ask_portal_ids(installation, [key for key in new if key not in portals]))
 
     def settle(self, portal: str, portal_id: int | None) -> None:
         """Record which portal a token opens; None if that is unknown."""
@@ -91,13 +90,13 @@ class _Comparison:
         if portal not in self._ids:
             return []
         found = {key: await asked for key, asked in self._ids.items()} | await self._others
-        if error := doubles(self._config, found).get(portal):
+        if error := doubles(self._installation, found).get(portal):
             raise error
         return [key for key, portal_id in found.items() if portal_id is None]
 
 
 async def _check_portal(installation: Installation, portal: str, same: _Comparison) -> list[Finding]:
-    connection = PortalConnection(installation.config, portal)
+    connection = PortalConnection(installation, portal)
     findings: list[Finding] = []
     try:
         async with connection.open() as client:

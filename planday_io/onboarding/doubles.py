@@ -11,20 +11,20 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
-from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id
 from planday_io.errors import PlandayError, PortalIdentityError, StorageError, TokenRejectedError
 from planday_io.lake.identity import PortalIdentities
+from planday_io.lake.installation import Installation
 from planday_io.sync.connection import PortalConnection
 
 _AT_ONCE = 10
 
 
-def never_read(config: Config, besides: Collection[str] = ()) -> list[str]:
+def never_read(installation: Installation, besides: Collection[str] = ()) -> list[str]:
     """Keys of the configuration whose portal the lake does not know, in the file's order."""
-    identities = PortalIdentities(config)
+    identities = PortalIdentities(installation)
     found = []
-    for key in config.portals:
+    for key in installation.config.portals:
         # Where a portal's files cannot be read, its own run reports that, and keeps nobody else from being read.
         with suppress(StorageError):
             if key not in besides and identities.known(key) is None:
@@ -32,7 +32,7 @@ def never_read(config: Config, besides: Collection[str] = ()) -> list[str]:
     return found
 
 
-async def ask_portal_ids(config: Config, portals: Iterable[str]) -> dict[str, int | None]:
+async def ask_portal_ids(installation: Installation, portals: Iterable[str]) -> dict[str, int | None]:
     """Look up which portal the token of each key opens, once, without retries. Nothing is written except a rotated token.
 
     Returns:
@@ -41,7 +41,7 @@ async def ask_portal_ids(config: Config, portals: Iterable[str]) -> dict[str, in
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(portal: str) -> int | None:
-        connection = PortalConnection(config, portal)
+        connection = PortalConnection(installation, portal)
         try:
             async with places, connection.open(tries=1) as client:
                 return await connection.ask_portal_id(client)
@@ -52,31 +52,31 @@ async def ask_portal_ids(config: Config, portals: Iterable[str]) -> dict[str, in
     return dict(zip(keys, await asyncio.gather(*map(ask, keys)), strict=True))
 
 
-def refused_as_doubles(config: Config, portals: Collection[str]) -> dict[str, PortalIdentityError]:
+def refused_as_doubles(installation: Installation, portals: Collection[str]) -> dict[str, PortalIdentityError]:
     """Keys that must not be read, because another key that was never read opens the same portal.
 
     Which of the two is right cannot be known, so both are refused. A key that was read before keeps its portal.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portals: keys that are about to be read.
 
     Returns:
         Key -> why.
     """
-    new = never_read(config)
+    new = never_read(installation)
     if len(new) < 2 or set(new).isdisjoint(portals):
         return {}
-    found = asyncio.run(ask_portal_ids(config, [key for key in new if key in portals]))
+    found = asyncio.run(ask_portal_ids(installation, [key for key in new if key in portals]))
     if any(found.values()):
         # The others are asked only where there is something to compare: without a usable token nothing is read anyway.
-        found |= asyncio.run(ask_portal_ids(config, [key for key in new if key not in found]))
-    return {key: error for key, error in doubles(config, found).items() if key in portals}
+        found |= asyncio.run(ask_portal_ids(installation, [key for key in new if key not in found]))
+    return {key: error for key, error in doubles(installation, found).items() if key in portals}
 
 
-def doubles(config: Config, found: Mapping[str, int | None]) -> dict[str, PortalIdentityError]:
+def doubles(installation: Installation, found: Mapping[str, int | None]) -> dict[str, PortalIdentityError]:
     """The keys that open the same portal as another of these keys, each with the error message."""
-    identities = PortalIdentities(config)
+    identities = PortalIdentities(installation)
     refused = {}
     for key, portal_id in found.items():
         others = [other for other, theirs in found.items() if other != key and theirs == portal_id]
@@ -85,11 +85,11 @@ def doubles(config: Config, found: Mapping[str, int | None]) -> dict[str, Portal
     return refused
 
 
-def claim(config: Config, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
+def claim(installation: Installation, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
     """Verify which portal a consent opened, and record it.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portal: config key.
         portal_id: that the new token opens.
         asked: keys that were never read, with the portals that their tokens opened before the consent.
@@ -97,7 +97,7 @@ def claim(config: Config, portal: str, portal_id: int, asked: Mapping[str, int |
     Raises:
         PortalIdentityError: it does not fit. The text says what the consent may have changed for others.
     """
-    identities = PortalIdentities(config)
+    identities = PortalIdentities(installation)
     same = next((key for key, theirs in asked.items() if theirs == portal_id), None)
     try:
         identities.verify(portal, portal_id, remember=False)
@@ -108,12 +108,13 @@ def claim(config: Config, portal: str, portal_id: int, asked: Mapping[str, int |
     except PortalIdentityError as error:
         refused = str(error)
     owner = same or identities.owner(portal_id, besides=portal)
-    after = _after_consent(config, portal, portal_id, owner)
+    after = _after_consent(installation, portal, portal_id, owner)
     raise PortalIdentityError(f"{refused}. The token that this consent gave was not kept. {after}")
 
 
-def _after_consent(config: Config, portal: str, portal_id: int, owner: str | None) -> str:
+def _after_consent(installation: Installation, portal: str, portal_id: int, owner: str | None) -> str:
     """What a consent that is refused here may have changed for others: it is not known whether it ends earlier tokens."""
+    config = installation.config
     if owner is None or owner not in config.portals:
         return (
             f"If this app was authorized on portal {portal_id} before, its older token may have stopped working with this "
@@ -124,7 +125,7 @@ def _after_consent(config: Config, portal: str, portal_id: int, owner: str | Non
         ids = {read_client_id(config.portals[key].client_id, home=config.home, portal=key) for key in (portal, owner)}
         if len(ids) > 1:
             return f"Portal '{owner}' is read through another app, so its token is not affected"
-        asyncio.run(_exchange_once(config, owner))
+        asyncio.run(_exchange_once(installation, owner))
     except TokenRejectedError:
         return (
             f"The older token of portal '{owner}' no longer works, perhaps because of this consent: run `planday authorize "
@@ -138,6 +139,6 @@ def _after_consent(config: Config, portal: str, portal_id: int, owner: str | Non
     return f"The token of portal '{owner}' was tried and still works"
 
 
-async def _exchange_once(config: Config, portal: str) -> None:
-    async with PortalConnection(config, portal).open(tries=1) as client:
+async def _exchange_once(installation: Installation, portal: str) -> None:
+    async with PortalConnection(installation, portal).open(tries=1) as client:
         await client.authorize()

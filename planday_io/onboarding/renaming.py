@@ -91,7 +91,7 @@ def rename_portal(installation: Installation, old: str, new: str, report: Report
 def _check(installation: Installation, old: str, new: str, *, is_owed: bool) -> None:
     """Raises ConfigError if the rename makes no sense, or would mix two portals."""
     config, lake = installation.config, installation.lake
-    identities = PortalIdentities(config)
+    identities = PortalIdentities(installation)
     file = config.file.name
     if not re.fullmatch(r"[a-z0-9_]+", new):
         raise ConfigError(f"'{new}' cannot be a portal's key: it takes lower-case letters, digits and _")

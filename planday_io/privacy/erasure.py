@@ -81,7 +81,7 @@ def forget_person(installation: Installation, portal: str, employee_id: int, rep
     Raises:
         StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.state.unfinished`.
     """
-    PortalIdentities(installation.config).refuse_while_renamed(portal)
+    PortalIdentities(installation).refuse_while_renamed(portal)
     with (
         installation.state.commands.carry_out(
             command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
@@ -125,7 +125,7 @@ def _forget_person(installation: Installation, portal: str, employee_id: int, wo
 def remember_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> bool:
     """Stop forgetting a person: later reads include them again. Returns whether they were forgotten."""
     config = installation.config
-    PortalIdentities(config).refuse_while_renamed(portal)
+    PortalIdentities(installation).refuse_while_renamed(portal)
     with installation.state.commands.carry_out(
         command(portal, employee_id, undo=True), [portal], supersedes=[command(portal, employee_id)]
     ) as work:
@@ -140,7 +140,7 @@ def forget_portal(installation: Installation, portal: str, report: Report = unre
 
     The portal need not be in the configuration. It is owed until it is done, see `planday_io.state.unfinished`.
     """
-    PortalIdentities(installation.config).refuse_while_renamed(portal)
+    PortalIdentities(installation).refuse_while_renamed(portal)
     journal = installation.state.commands
     # Nothing is left of the portal afterwards, so commands about its people, tokens and key have nothing left to do.
     others = [entry.command for entry in journal.unfinished() if entry.portals == (portal,)]
@@ -157,7 +157,7 @@ def _forget_portal(installation: Installation, portal: str, report: Report) -> d
     lake = installation.lake
     lake.require()
     # First, so that a run that is reading the portal just now writes nothing of it afterwards.
-    PortalIdentities(config).forget(portal)
+    PortalIdentities(installation).forget(portal)
     removed: dict[str, int] = {}
     keys = lake.slices(portal=portal)
     installation.state.slices.remove(keys)

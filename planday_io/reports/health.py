@@ -110,7 +110,7 @@ def remarks(
     found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
     failing = {name for one in own for name in one.names}
     is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unreadable" for one in own)
-    if error := _unusable(installation.config, portal):
+    if error := _unusable(installation, portal):
         found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", error))
         is_readable = False
     try:
@@ -121,9 +121,9 @@ def remarks(
     return sorted(found, key=lambda one: -LEVELS.index(one.level))
 
 
-def _unusable(config: Config, portal: str) -> str:
+def _unusable(installation: Installation, portal: str) -> str:
     """Why no run of the portal could begin, or an empty text. Nothing is sent."""
-    connection = PortalConnection(config, portal)
+    connection = PortalConnection(installation, portal)
     try:
         connection.require_secrets()
     except PlandayError as error:

@@ -15,14 +15,13 @@ from zoneinfo import ZoneInfo
 from planday_io.client.budget import RateLimiter
 from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import TokenSource
-from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import PlandayError, PortalIdentityError, UnexpectedShapeError
 from planday_io.frames.build import FrameContext
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.identity import PortalIdentities
+from planday_io.lake.installation import Installation
 from planday_io.reading.rows import portal_info
-from planday_io.state import State
 from planday_io.sync.limits import answer_limits
 from planday_io.texts import visible
 
@@ -50,11 +49,11 @@ class PortalConnection:
     """A connection to one portal. Nothing is sent before a client is opened.
 
     Args:
-        config: of the installation.
+        installation: the installation.
         portal: config key.
     """
 
-    def __init__(self, config: Config, portal: str) -> None:
+    def __init__(self, installation: Installation, portal: str) -> None:
         self.portal = portal
         self.portal_id: int | None = None
         """Planday's id, once `identify` verified it."""
@@ -62,9 +61,10 @@ class PortalConnection:
         """Called with a message for people when a request waits for a long time."""
         self.overhead = Counters()
         """The cost of identity, scopes and parents: requests that belong to no table."""
-        self._config = config
-        self._identities = PortalIdentities(config)
-        self.token_store = State(config.state).refresh_token(portal, lambda: self._configured_token(portal))
+        self._config = config = installation.config
+        self._state = installation.state
+        self._identities = PortalIdentities(installation)
+        self.token_store = self._state.refresh_token(portal, lambda: self._configured_token(portal))
         self.tokens = TokenSource(
             identity_url=config.planday.identity_url,
             client_id=lambda: read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
@@ -81,7 +81,7 @@ class PortalConnection:
     async def open(self, *, tries: int | None = None) -> AsyncIterator[PortalClient]:
         """An HTTP client within the shared budget. `tries` of each request are those of the portal's settings by default."""
         budget = RateLimiter(
-            State(self._config.state).budget,
+            self._state.budget,
             client=f"{self._config.planday.api_url} {self.tokens.client_id()}",
             portal=f"{self._config.planday.api_url} {self.portal}",
         )

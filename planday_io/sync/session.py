@@ -47,7 +47,7 @@ class PortalSession:
         self.portal = portal
         self.clock = clock
         self.lake = Lake(installation.config.lake, installation.state, writer)
-        self.connection = PortalConnection(installation.config, portal)
+        self.connection = PortalConnection(installation, portal)
         self.reader = PortalReader(installation, self.lake, self.connection, batch)
         self.writer = SliceWriter(
             installation, self.connection, self.lake, self.reader.erased, run_id=run_id, batch=batch
