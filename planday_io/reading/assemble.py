@@ -32,8 +32,7 @@ class TableRead:
         table: typed rows with distinct keys, without rows of other months.
         total: what the API stated, summed over lists; None if it stated none. Rows that two calls returned count once,
             here and below.
-        received: rows received, without overlaps.
-        distinct: distinct keys among them.
+        received: rows received, without overlaps; each has a key of its own.
         verdict: why the read counts as complete.
         drift: what did not fit the catalogue.
     """
@@ -41,7 +40,6 @@ class TableRead:
     table: pa.Table
     total: int | None
     received: int
-    distinct: int
     verdict: Completeness
     drift: SchemaDrift
 
@@ -80,7 +78,6 @@ def assemble(
             table=frame,
             total=sum(total for total in totals if total is not None) - repeated if known else None,
             received=frame.num_rows,
-            distinct=frame.num_rows,
             verdict=min((read.verdict for read in reads), key=_WORST_FIRST.index, default="document"),
             drift=builder.drift,
         )

@@ -246,7 +246,7 @@ class _NewSlice:
             requests=self._read.result.counters.requests if self._is_first else 0,
             expected_total=part.total,
             received=part.received,
-            distinct_keys=part.distinct,
+            distinct_keys=part.received,
             kept=0,
             verdict=part.verdict,
             catalogue_version=VERSION,
