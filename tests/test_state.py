@@ -354,7 +354,7 @@ def test_copies_of_lists_of_an_older_version(tmp_path: Path) -> None:
     old_forgotten(tmp_path, "oslo", b'{"salt": "00ff", "people": [-3, -2]}')
     old_forgotten(tmp_path, "london", b'{"salt": "00ff", "people": ["x"]}')
     state = State(tmp_path)
-    assert state.forgotten.all() == {"oslo": ForgottenCopy("00ff", frozenset({-2, -3}))}
+    assert state.forgotten.all() == {"oslo": ForgottenCopy(portal="oslo", salt="00ff", pseudonyms=frozenset({-2, -3}))}
     assert [file.name.partition(".damaged-")[0] for file in state.files_set_aside()] == ["london.json"]
     state.rename_portal("oslo", "bergen")
     state.portals.record("bergen", 4711)

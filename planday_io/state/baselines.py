@@ -8,28 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection
 
-from planday_io.state.database import Database
+from planday_io.state.rows import Baseline
 from planday_io.state.schema import BASELINES, LOST
-from planday_io.state.statements import put
+from planday_io.state.state_database import Kind
 
 Readings = Mapping[str, Mapping[str, str]]
 """Portal -> table -> how schedules read it."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_IS_LOST = LOST.c.kind == BASELINES.name
 
 
-class Baselines:
-    """The baselines of one installation.
-
-    Args:
-        database: of the installation.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class Baselines(Kind):
+    """The baselines of one installation."""
 
     def observe(self, readings: Readings, now: datetime) -> None:
         """Note what is new, or is read in another way than before. Raises StorageError.
@@ -41,13 +33,13 @@ class Baselines:
 
         def work(connection: Connection) -> None:
             known = _all(connection)
-            since = _LONG_AGO if connection.execute(select(LOST).where(_IS_LOST)).first() else now
+            since = _LONG_AGO if LOST.delete(connection, kind=BASELINES.name) else now
             for portal, table in known.keys() - wanted.keys():
-                gone = (BASELINES.c.portal == portal, BASELINES.c.table_name == table)
-                connection.execute(delete(BASELINES).where(*gone))
-            for (portal, table), text in wanted.items() - known.items():
-                put(connection, BASELINES, portal=portal, table_name=table, reading=text, since=since)
-            connection.execute(delete(LOST).where(_IS_LOST))
+                BASELINES.delete(connection, portal=portal, table=table)
+            new = wanted.items() - known.items()
+            BASELINES.put(
+                connection, *(Baseline(portal=of, table=one, reading=text, since=since) for (of, one), text in new)
+            )
 
         # Mostly nothing changed, and reading keeps nobody waiting.
         if self._database.read(_all) != wanted:
@@ -55,23 +47,8 @@ class Baselines:
 
     def of(self, portal: str) -> dict[str, tuple[str, datetime]]:
         """Table -> how schedules read it, and the UTC instant since when. Raises StorageError."""
-        statement = select(BASELINES).where(BASELINES.c.portal == portal)
-        return self._database.read(
-            lambda connection: {row.table_name: (row.reading, row.since) for row in connection.execute(statement)}
-        )
-
-
-def rename(connection: Connection, old: str, new: str) -> None:
-    """Give the baselines of a portal to another key, whose own are gone then."""
-    if connection.execute(select(BASELINES).where(BASELINES.c.portal == old)).first():
-        forget(connection, new)
-        connection.execute(update(BASELINES).where(BASELINES.c.portal == old).values(portal=new))
-
-
-def forget(connection: Connection, portal: str) -> None:
-    """Remove all of a portal."""
-    connection.execute(delete(BASELINES).where(BASELINES.c.portal == portal))
+        return {one.table: (one.reading, one.since) for one in self._database.read(BASELINES.all, portal=portal)}
 
 
 def _all(connection: Connection) -> dict[tuple[str, str], str]:
-    return {(row.portal, row.table_name): row.reading for row in connection.execute(select(BASELINES))}
+    return {(one.portal, one.table): one.reading for one in BASELINES.all(connection)}

@@ -39,8 +39,8 @@ from sqlalchemy.types import TypeDecorator
 
 from planday_io.state.database import Database
 from planday_io.state.locks import Locks
+from planday_io.state.mapping import DamagedValueError, Stored
 from planday_io.state.rows import BucketUse, RateWindow
-from planday_io.state.schema import DamagedValueError, Word
 
 T = TypeVar("T")
 
@@ -79,18 +79,18 @@ _METADATA = MetaData()
 _SENDS = Table(
     "send",
     _METADATA,
-    Column("bucket", Word, nullable=False),
+    Column("bucket", Stored(str), nullable=False),
     Column("sent_at", _Epoch, nullable=False),
     Index("send_by_time", "bucket", "sent_at"),
 )
 _POLICIES = Table(
-    "policy", _METADATA, Column("bucket", Word, primary_key=True), Column("windows", _Windows, nullable=False)
+    "policy", _METADATA, Column("bucket", Stored(str), primary_key=True), Column("windows", _Windows, nullable=False)
 )
 _GATES = Table(
-    "gate", _METADATA, Column("bucket", Word, primary_key=True), Column("closed_until", _Epoch, nullable=False)
+    "gate", _METADATA, Column("bucket", Stored(str), primary_key=True), Column("closed_until", _Epoch, nullable=False)
 )
 _REFUSALS = Table(
-    "refusal", _METADATA, Column("bucket", Word, nullable=False), Column("refused_at", _Epoch, nullable=False)
+    "refusal", _METADATA, Column("bucket", Stored(str), nullable=False), Column("refused_at", _Epoch, nullable=False)
 )
 
 
@@ -131,7 +131,7 @@ class RequestBudget:
             values = tuple(now if value is _NOW else value for value in values)
             return connection.exec_driver_sql(text, values).rowcount > 0
 
-        return self._database.write(work, is_one_statement=True)
+        return self._database.write_once(work)
 
     def waits(self, windows: Mapping[str, Sequence[RateWindow]], now: float) -> dict[str, list[float]]:
         """Seconds until buckets are open, and until each of their windows has room; negative where it has.

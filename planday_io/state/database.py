@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, select
 from sqlalchemy.exc import DBAPIError
@@ -34,8 +34,8 @@ from sqlalchemy.pool import NullPool
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, sync_folder, temporary
 from planday_io.state.locks import Locks
+from planday_io.state.mapping import DamagedValueError
 from planday_io.state.records import set_aside
-from planday_io.state.schema import DamagedValueError
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 60
@@ -64,6 +64,7 @@ _RIGHTS = (
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _CHECKED: dict[Path, int] = {}
 """Databases that this process has checked: file -> inode."""
@@ -103,11 +104,13 @@ class Database:
             self._kept[1].close()
             self._kept = None
 
-    def read(self, work: Callable[[Connection], T]) -> T:
+    def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
         """Read in one transaction. Where nothing was ever written, all tables are empty, and nothing is made.
 
         Args:
             work: what to do; after damage it is done once more.
+            args: for `work`, after the connection.
+            named: likewise.
 
         Raises:
             StorageError: the database cannot be read.
@@ -115,20 +118,16 @@ class Database:
         if self._is_blank():
             with _blank().begin() as connection:
                 self._metadata.create_all(connection, checkfirst=False)
-                return work(connection)
-        return self._healed(lambda: self._transaction(work, locks=False))
+                return work(connection, *args, **named)
+        return self._healed(lambda: self._transaction(lambda connection: work(connection, *args, **named), locks=False))
 
-    def write(self, work: Callable[[Connection], T], *, is_one_statement: bool = False) -> T:
-        """Read and write in one transaction that no other process is inside.
+    def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
+        """Like `read`, but in a transaction that no other process is inside. After a StorageError nothing was changed."""
+        return self._healed(lambda: self._transaction(lambda connection: work(connection, *args, **named), locks=True))
 
-        Args:
-            work: what to do; after damage it is done once more.
-            is_one_statement: `work` executes one statement, so the lock is held for as long as that takes.
-
-        Raises:
-            StorageError: the database cannot be written. Nothing was changed.
-        """
-        return self._healed(lambda: self._transaction(work, locks=not is_one_statement))
+    def write_once(self, statement: Callable[[Connection], T]) -> T:
+        """Execute one statement that writes: the lock is held for as long as that takes. Raises StorageError."""
+        return self._healed(lambda: self._transaction(statement, locks=False))
 
     def check_again(self) -> None:
         """Check the database once more with its next use."""

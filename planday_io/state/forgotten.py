@@ -7,57 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, insert, select, update
-
-from planday_io.state.database import Database
 from planday_io.state.rows import ForgottenCopy
-from planday_io.state.schema import FORGOTTEN
+from planday_io.state.schema import FORGOTTEN, rename_rows
+from planday_io.state.state_database import Kind
 
 
-class ForgottenCopies:
-    """The copies of one installation.
-
-    Args:
-        database: of the installation.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class ForgottenCopies(Kind):
+    """The copies of one installation."""
 
     def all(self) -> dict[str, ForgottenCopy]:
         """The copy of each portal's list. Raises StorageError."""
-
-        def work(connection: Connection) -> dict[str, ForgottenCopy]:
-            rows = connection.execute(select(FORGOTTEN))
-            return {row.portal: ForgottenCopy(row.salt, frozenset(row.pseudonyms)) for row in rows}
-
-        return self._database.read(work)
+        return {one.portal: one for one in self._database.read(FORGOTTEN.all)}
 
     def keep(self, portal: str, salt: str, pseudonyms: Collection[int]) -> None:
         """Keep a copy of a list. Raises StorageError."""
-
-        def work(connection: Connection) -> None:
-            forget(connection, portal)
-            connection.execute(insert(FORGOTTEN).values(portal=portal, salt=salt, pseudonyms=sorted(pseudonyms)))
-
-        self._database.write(work)
+        self._database.write(FORGOTTEN.put, ForgottenCopy(portal=portal, salt=salt, pseudonyms=frozenset(pseudonyms)))
 
     def forget(self, portal: str) -> None:
         """Remove the copy of a list. Raises StorageError."""
-        self._database.write(lambda connection: forget(connection, portal))
+        self._database.write(FORGOTTEN.delete, portal=portal)
 
     def rename(self, old: str, new: str) -> None:
         """Give the copy of a portal's list to another key. Raises StorageError."""
-        self._database.write(lambda connection: rename(connection, old, new))
-
-
-def rename(connection: Connection, old: str, new: str) -> None:
-    """Give the copy of a portal's list to another key."""
-    if connection.execute(select(FORGOTTEN.c.portal).where(FORGOTTEN.c.portal == old)).first():
-        forget(connection, new)
-        connection.execute(update(FORGOTTEN).where(FORGOTTEN.c.portal == old).values(portal=new))
-
-
-def forget(connection: Connection, portal: str) -> None:
-    """Remove the copy of a portal's list."""
-    connection.execute(delete(FORGOTTEN).where(FORGOTTEN.c.portal == portal))
+        self._database.write(rename_rows, FORGOTTEN.table, old, new)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 
-from planday_io.state.schema import KNOWN_FILES, LOST
-from planday_io.state.state_database import LOSABLE, StateDatabase
-from planday_io.state.statements import LAKE, WAREHOUSE, lose, marks_of, put_marks
+from planday_io.state.rows import KnownFile
+from planday_io.state.schema import KNOWN_FILES, LAKE, LOSABLE, LOST, WAREHOUSE, lose
+from planday_io.state.state_database import Kind
 
 _LOG = logging.getLogger(__name__)
 _MISSING = (
@@ -22,20 +21,13 @@ _MISSING = (
 )
 
 
-class KnownFiles:
-    """What one installation recognises its files by.
-
-    Args:
-        database: of the installation.
-    """
-
-    def __init__(self, database: StateDatabase) -> None:
-        self._database = database
+class KnownFiles(Kind):
+    """What one installation recognises its files by."""
 
     def lake(self) -> str:
         """The name of the lake, or empty. Raises StorageError."""
-        marks = self._database.read(lambda connection: marks_of(connection, LAKE))
-        return marks[0] if marks else ""
+        known = self._database.read(KNOWN_FILES.get, name=LAKE)
+        return known.marks[0] if known and known.marks else ""
 
     def adopt_lake(self, name: str, *, is_new: bool) -> None:
         """Know the lake by a name from now on. Raises StorageError.
@@ -46,14 +38,12 @@ class KnownFiles:
         """
 
         def work(connection: Connection) -> bool:
-            is_missing = not is_new and marks_of(connection, LAKE) is None
-            put_marks(connection, LAKE, [name])
-            if not is_missing:
+            is_missing = not is_new and not KNOWN_FILES.has(connection, name=LAKE)
+            KNOWN_FILES.put(connection, KnownFile(name=LAKE, marks=(name,)))
+            # Lost with a damaged database, it is reported with that.
+            if not is_missing or LOST.delete(connection, kind=KNOWN_FILES.name):
                 return False
-            # Lost with a damaged database, and reported with it.
-            if connection.execute(delete(LOST).where(LOST.c.kind == KNOWN_FILES.name)).rowcount:
-                return False
-            lose(connection, datetime.now(UTC), *LOSABLE)
+            lose(connection, *LOSABLE)
             return True
 
         if self._database.write(work):
@@ -64,8 +54,9 @@ class KnownFiles:
         """Headers of the published file, and of one in progress; None where they are not known. Raises StorageError."""
         # A process of an older version, which publishes during the night of an upgrade, keeps them in a file.
         self._database.look_again()
-        return self._database.read(lambda connection: marks_of(connection, WAREHOUSE))
+        known = self._database.read(KNOWN_FILES.get, name=WAREHOUSE)
+        return known.marks if known else None
 
     def note_warehouse(self, headers: Sequence[str]) -> None:
         """Know the warehouse file by headers from now on. Raises StorageError."""
-        self._database.write(lambda connection: put_marks(connection, WAREHOUSE, headers))
+        self._database.write(KNOWN_FILES.put, KnownFile(name=WAREHOUSE, marks=tuple(headers)))

@@ -6,29 +6,23 @@ Not here: finding them (`planday_io.sync.changes`), launching runs (`pipelines`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection
 
-from planday_io.state.database import Database
 from planday_io.state.rows import RefreshRequest
-from planday_io.state.schema import LOST, REFRESH_REQUESTS
-from planday_io.state.statements import put
+from planday_io.state.schema import REFRESH_REQUESTS
+from planday_io.state.state_database import Kind
 
 
-class RefreshRequests:
-    """The refresh requests of one installation.
-
-    Args:
-        database: of the installation.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class RefreshRequests(Kind):
+    """The refresh requests of one installation."""
 
     def all(self, portal: str | None = None) -> list[RefreshRequest]:
         """All requests, or those for a portal, oldest month first. Raises StorageError."""
-        return self._database.read(lambda connection: _all(connection, portal))
+        found = self._database.read(REFRESH_REQUESTS.all, **({} if portal is None else {"portal": portal}))
+        return sorted(found, key=lambda one: (one.month, one.portal))
 
     def portals(self) -> list[str]:
         """Portals that have requests. Raises StorageError."""
@@ -48,18 +42,16 @@ class RefreshRequests:
         wanted = {month: [*endpoints] for month, endpoints in months.items()}
 
         def work(connection: Connection) -> None:
-            known = {one.month: one for one in _all(connection, portal)}
             for month, endpoints in wanted.items():
-                before = known.get(month)
-                put(
-                    connection,
-                    REFRESH_REQUESTS,
+                before = REFRESH_REQUESTS.get(connection, portal=portal, month=month)
+                new = RefreshRequest(
                     portal=portal,
                     month=month,
-                    endpoints=sorted({*(before.endpoints if before else ()), *endpoints}),
+                    endpoints=tuple(sorted({*(before.endpoints if before else ()), *endpoints})),
                     requested_at=at,
                     share_gone=max(before.share_gone if before else 0.0, share_gone.get(month, 0.0)),
                 )
+                REFRESH_REQUESTS.put(connection, new)
 
         if wanted:
             self._database.write(work)
@@ -72,15 +64,13 @@ class RefreshRequests:
         left = list(left)
 
         def work(connection: Connection) -> None:
-            known = _all(connection, None)
             for one, endpoints in left:
-                if one not in known:
+                if one != REFRESH_REQUESTS.get(connection, portal=one.portal, month=one.month):
                     continue
-                where = (REFRESH_REQUESTS.c.portal == one.portal, REFRESH_REQUESTS.c.month == one.month)
                 if endpoints:
-                    connection.execute(update(REFRESH_REQUESTS).where(*where).values(endpoints=endpoints))
+                    REFRESH_REQUESTS.put(connection, replace(one, endpoints=endpoints))
                 else:
-                    connection.execute(delete(REFRESH_REQUESTS).where(*where))
+                    REFRESH_REQUESTS.delete(connection, portal=one.portal, month=one.month)
 
         if left:
             self._database.write(work)
@@ -92,34 +82,4 @@ class RefreshRequests:
 
     def lost_at(self) -> datetime | None:
         """When requests were last lost with a damaged database, or None. Raises StorageError."""
-        statement = select(LOST.c.at).where(LOST.c.kind == REFRESH_REQUESTS.name)
-        return self._database.read(lambda connection: connection.execute(statement).scalar())
-
-
-def rename(connection: Connection, old: str, new: str) -> None:
-    """Give the requests for a portal to another key."""
-    for one in _all(connection, old):
-        where = (REFRESH_REQUESTS.c.portal == new, REFRESH_REQUESTS.c.month == one.month)
-        connection.execute(delete(REFRESH_REQUESTS).where(*where))
-    connection.execute(update(REFRESH_REQUESTS).where(REFRESH_REQUESTS.c.portal == old).values(portal=new))
-
-
-def forget(connection: Connection, portal: str) -> None:
-    """Remove all for a portal."""
-    connection.execute(delete(REFRESH_REQUESTS).where(REFRESH_REQUESTS.c.portal == portal))
-
-
-def _all(connection: Connection, portal: str | None) -> list[RefreshRequest]:
-    statement = select(REFRESH_REQUESTS).order_by(REFRESH_REQUESTS.c.month, REFRESH_REQUESTS.c.portal)
-    if portal is not None:
-        statement = statement.where(REFRESH_REQUESTS.c.portal == portal)
-    return [
-        RefreshRequest(
-            portal=row.portal,
-            month=row.month,
-            endpoints=row.endpoints,
-            requested_at=row.requested_at,
-            share_gone=row.share_gone,
-        )
-        for row in connection.execute(statement)
-    ]
+        return self._lost_at(REFRESH_REQUESTS)

@@ -1,4 +1,4 @@
-"""The rows of the state database, as values."""
+"""The rows of the state database, as values. Its tables are made from these classes (`schema`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Annotated
+
+from msgspec import Meta
+
+Instant = Annotated[datetime, Meta(tz=True)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
 
 _KEY = re.compile(r"([a-z0-9_]+)\.([a-z0-9_]+)\.([a-z0-9_]+)(?:\.([0-9]{4}-(?:0[1-9]|1[0-2])))?")
+_IS_KEY = {"is_key": True}
 
 SHARED_FOR = timedelta(hours=1)
 """How long runs that were started together use what one of them read."""
@@ -59,13 +67,13 @@ class Failure:
         since: UTC instant of the first failure in a row.
     """
 
-    portal: str
-    table: str
-    month: str | None
+    portal: str = field(metadata=_IS_KEY)
+    table: str = field(metadata=_IS_KEY)
+    month: str | None = field(metadata=_IS_KEY)
     cause: str
     error: str
     run_id: str
-    since: datetime
+    since: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +92,7 @@ class Incident:
     portal: str
     cause: str
     tables: tuple[str, ...]
-    since: datetime
+    since: Instant
     error: str = ""
     run_id: str = ""
 
@@ -104,13 +112,24 @@ class Notice:
         all_tables: every table that it was ever about.
         ended_at: UTC instant of its end, or None while it is open.
         deliveries: channel -> tables that it reported; once the incident ended, channels that have not reported the end.
+        number: its place among the others, given when they are stored.
     """
 
+    number: Count = field(default=0, compare=False, metadata=_IS_KEY)
     incident: Incident
-    noticed_at: datetime
+    noticed_at: Instant
     all_tables: tuple[str, ...]
-    ended_at: datetime | None = None
-    deliveries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ended_at: Instant | None = None
+    deliveries: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata={"is_elsewhere": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What a channel reported of the incident with a number."""
+
+    incident: Count = field(metadata=_IS_KEY)
+    channel: str = field(metadata=_IS_KEY)
+    tables: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +144,11 @@ class RefreshRequest:
         share_gone: share of the month's rows that were found deleted or moved to another month.
     """
 
-    portal: str
-    month: str
+    portal: str = field(metadata=_IS_KEY)
+    month: str = field(metadata=_IS_KEY)
     endpoints: tuple[str, ...]
-    requested_at: datetime
-    share_gone: float = 0.0
+    requested_at: Instant
+    share_gone: Share = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +160,13 @@ class UnfinishedCommand:
         portals: config keys it is about; empty where it concerns all.
         since: UTC instant at which it was first begun.
         step: the last step that it reached, in the command's own words, or empty.
+        name: random, and part of the name of its lock.
     """
 
+    name: str = field(default="", metadata=_IS_KEY)
     command: str
     portals: tuple[str, ...]
-    since: datetime
+    since: Instant
     step: str = ""
 
 
@@ -174,15 +195,17 @@ class BucketUse:
     closed_until: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgottenCopy:
     """A copy of a portal's list of forgotten people.
 
     Args:
+        portal: config key.
         salt: of the portal.
         pseudonyms: of the forgotten.
     """
 
+    portal: str = field(metadata=_IS_KEY)
     salt: str
     pseudonyms: frozenset[int]
 
@@ -192,7 +215,7 @@ class SliceEntry:
     """What a slice's file says about itself.
 
     Args:
-        stamp: of the file.
+        stamp: of the file that was read; another file has another one.
         slice_id: differs for every write.
         read_at: UTC instant of the read.
         rows: of the slice.
@@ -203,9 +226,9 @@ class SliceEntry:
 
     stamp: str
     slice_id: str
-    read_at: datetime
-    rows: int
-    received: int
+    read_at: Instant
+    rows: Count
+    received: Count
     verdict: str
     is_verified: bool = False
 
@@ -222,7 +245,7 @@ class PendingSlice:
 
     slice_id: str
     writer: str
-    since: datetime
+    since: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,5 +259,57 @@ class PublishedSlice:
     """
 
     slice_id: str
-    read_at: datetime
-    rows: int
+    read_at: Instant
+    rows: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedHistory:
+    """A slice whose history has to follow, and when it was read before, where that is known."""
+
+    last_read_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """How schedules read a table, as a text to compare, and since when."""
+
+    portal: str = field(metadata=_IS_KEY)
+    table: str = field(metadata=_IS_KEY)
+    reading: str
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalId:
+    """Planday's id of the portal that a key was last read from."""
+
+    portal: str = field(metadata=_IS_KEY)
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedIdsOfTable:
+    """Ids that runs share which were started together and have a name for that: the batch."""
+
+    batch: str = field(metadata=_IS_KEY)
+    portal: str = field(metadata=_IS_KEY)
+    table: str = field(metadata=_IS_KEY)
+    ids: tuple[int, ...]
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFile:
+    """By what the lake or the warehouse file is recognised."""
+
+    name: str = field(metadata=_IS_KEY)
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """The name of a table whose rows were lost with a damaged database, until its reader has made up for it."""
+
+    kind: str = field(metadata=_IS_KEY)
+    at: Instant

@@ -6,8 +6,9 @@ Not here: what is stored (`schema`, and a module per kind of row), the files of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -16,21 +17,9 @@ from planday_io.files import storage_errors, write_text
 from planday_io.state.database import DamagedDatabaseError, Database
 from planday_io.state.legacy import import_files, legacy_files, remove_files
 from planday_io.state.locks import Locks
+from planday_io.state.mapping import Rows
 from planday_io.state.records import aside_name
-from planday_io.state.schema import (
-    ABOUT,
-    BASELINES,
-    COMMANDS,
-    KNOWN_FILES,
-    METADATA,
-    OWED_HISTORIES,
-    REFRESH_REQUESTS,
-    VERSION,
-)
-from planday_io.state.statements import lose
-
-LOSABLE = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HISTORIES)
-"""Tables whose rows cannot be told from the lake: whoever reads them has to make up for what was lost."""
+from planday_io.state.schema import ABOUT, KNOWN_FILES, LOSABLE, LOST, METADATA, VERSION, lose
 
 
 def database_file(folder: Path) -> Path:
@@ -79,6 +68,22 @@ class StateDatabase(Database):
     def _fill(self, connection: Connection, *, is_new: bool, is_lost: bool) -> Callable[[], None]:
         connection.execute((insert(ABOUT) if is_new else update(ABOUT)).values(version=VERSION))
         if is_lost:
-            lose(connection, datetime.now(UTC), *LOSABLE, KNOWN_FILES)
+            lose(connection, *LOSABLE, KNOWN_FILES)
         imported = import_files(self._folder, connection)
         return lambda: remove_files(self._folder, imported)
+
+
+class Kind:
+    """One kind of thing that an installation remembers.
+
+    Args:
+        database: of the installation.
+    """
+
+    def __init__(self, database: StateDatabase) -> None:
+        self._database = database
+
+    def _lost_at(self, rows: Rows[Any]) -> datetime | None:
+        """When rows were last lost with a damaged database, and nobody has made up for it, or None. Raises StorageError."""
+        lost = self._database.read(LOST.get, kind=rows.name)
+        return lost.at if lost else None

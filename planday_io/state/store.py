@@ -18,8 +18,6 @@ from planday_io.state.runs import Runs
 from planday_io.state.tokens import RefreshTokenStore
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from planday_io.state.baselines import Baselines
     from planday_io.state.budget import RequestBudget
     from planday_io.state.failures import Failures
@@ -181,44 +179,18 @@ class State:
 
     def rename_portal(self, old: str, new: str) -> None:
         """Give all that is known of a portal's key to another one: its token, then the rest at once. Raises StorageError."""
-        from planday_io.state import (
-            baselines,
-            failures,
-            forgotten,
-            incidents,
-            portals,
-            refresh_requests,
-            shared_ids,
-            slices,
-        )
-
-        def work(connection: Connection) -> None:
-            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids, slices):
-                kind.rename(connection, old, new)
+        from planday_io.state.schema import rename_portal
 
         tokens.rename(self.folder, old, new)
         with self.reporting():
-            self._database.write(work)
+            self._database.write(rename_portal, old, new)
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
-        from planday_io.state import (
-            baselines,
-            failures,
-            forgotten,
-            incidents,
-            portals,
-            refresh_requests,
-            shared_ids,
-            slices,
-        )
-
-        def work(connection: Connection) -> None:
-            for kind in (failures, baselines, forgotten, incidents, portals, refresh_requests, shared_ids, slices):
-                kind.forget(connection, portal)
+        from planday_io.state.schema import forget_portal
 
         with self.reporting():
-            self._database.write(work)
+            self._database.write(forget_portal, portal)
 
     @property
     def _database(self) -> StateDatabase:

@@ -15,16 +15,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, select
-
-from planday_io.state.database import Database
 from planday_io.state.locks import Lease, Locks
 from planday_io.state.rows import UnfinishedCommand
-from planday_io.state.schema import COMMANDS, LOST
-from planday_io.state.statements import put
+from planday_io.state.schema import COMMANDS
+from planday_io.state.state_database import Kind, StateDatabase
 
 
 class Work:
@@ -32,27 +29,25 @@ class Work:
 
     Args:
         database: of the installation.
-        name: that its row and its lock have.
-        entry: what the row says.
+        entry: its row.
         is_resumed: whether an earlier attempt was cut.
     """
 
-    def __init__(self, database: Database, name: str, entry: UnfinishedCommand, *, is_resumed: bool) -> None:
+    def __init__(self, database: StateDatabase, entry: UnfinishedCommand, *, is_resumed: bool) -> None:
         self.is_resumed = is_resumed
         self.step = entry.step
         """The last step that this attempt or an earlier one reached, or empty."""
         self._database = database
-        self._name = name
         self._entry = entry
 
     def reach(self, step: str) -> None:
         """Record that a step is reached, for the attempt that finishes the command if this one is cut."""
         self._entry = replace(self._entry, step=step)
         self.step = step
-        self._database.write(lambda connection: _put(connection, self._name, self._entry))
+        self._database.write(COMMANDS.put, self._entry)
 
 
-class UnfinishedCommands:
+class UnfinishedCommands(Kind):
     """The journal of one installation.
 
     Args:
@@ -60,8 +55,8 @@ class UnfinishedCommands:
         locks: of the installation.
     """
 
-    def __init__(self, database: Database, locks: Locks) -> None:
-        self._database = database
+    def __init__(self, database: StateDatabase, locks: Locks) -> None:
+        super().__init__(database)
         self._locks = locks
 
     @contextmanager
@@ -86,81 +81,69 @@ class UnfinishedCommands:
         Raises:
             StorageError: the command cannot be recorded. Nothing was done.
         """
-        name, lease, entry, is_resumed = self._begin(command, portals)
+        lease, entry, is_resumed = self._begin(command, portals)
         is_owed = True
         try:
             try:
-                yield Work(self._database, name, entry, is_resumed=is_resumed)
+                yield Work(self._database, entry, is_resumed=is_resumed)
                 is_owed = False
             except harmless:
                 is_owed = is_resumed
                 raise
             finally:
                 if not is_owed:
-                    self._remove(name)
+                    self._remove(entry)
         finally:
             lease.release()
         self.settle(supersedes)
 
     def unfinished(self) -> list[UnfinishedCommand]:
         """Commands that were cut, oldest first. Raises StorageError."""
-        free = {name for name in self._all() if not self._is_running(name)}
+        free = {entry.name for entry in self._all() if not self._is_running(entry)}
         # A command that ends removes its row first.
-        found = [entry for name, entry in self._all().items() if name in free]
+        found = [entry for entry in self._all() if entry.name in free]
         return sorted(found, key=lambda entry: (entry.since, entry.command))
 
     def lost_at(self) -> datetime | None:
         """When commands were last lost with a damaged database, or None. Raises StorageError."""
-        statement = select(LOST.c.at).where(LOST.c.kind == COMMANDS.name)
-        return self._database.read(lambda connection: connection.execute(statement).scalar())
+        return self._lost_at(COMMANDS)
 
     def settle(self, commands: Collection[str]) -> None:
         """Remove commands that are no longer owed, because another one did what they were to do. Raises StorageError."""
         if not commands:
             return
         with self._locks.hold("commands"):
-            for name, entry in self._all().items():
-                if entry.command in commands and not self._is_running(name):
-                    self._remove(name)
+            for entry in self._all():
+                if entry.command in commands and not self._is_running(entry):
+                    self._remove(entry)
 
-    def _begin(self, command: str, portals: Collection[str]) -> tuple[str, Lease, UnfinishedCommand, bool]:
+    def _begin(self, command: str, portals: Collection[str]) -> tuple[Lease, UnfinishedCommand, bool]:
         while True:
             with self._locks.hold("commands"):
-                found = next(((name, one) for name, one in self._all().items() if one.command == command), None)
-                since = datetime.now(UTC).replace(microsecond=0)
-                new = UnfinishedCommand(command=command, portals=tuple(portals), since=since)
-                name, entry = found or (secrets.token_hex(8), new)
-                if lease := self._locks.take(_lock(name)):
+                found = next((one for one in self._all() if one.command == command), None)
+                name, since = secrets.token_hex(8), datetime.now(UTC).replace(microsecond=0)
+                new = UnfinishedCommand(name=name, command=command, portals=tuple(portals), since=since)
+                entry = found or new
+                if lease := self._locks.take(_lock(entry)):
                     try:
                         if found is None:
-                            self._database.write(lambda connection: _put(connection, name, entry))  # noqa: B023 - at once
+                            self._database.write(COMMANDS.put, entry)
                     except BaseException:
                         lease.release()
                         raise
-                    return name, lease, entry, found is not None
-            with self._locks.hold(_lock(name)):
+                    return lease, entry, found is not None
+            with self._locks.hold(_lock(entry)):
                 pass  # The process that ran the same command has ended.
 
-    def _remove(self, name: str) -> None:
-        self._database.write(lambda connection: connection.execute(delete(COMMANDS).where(COMMANDS.c.name == name)))
+    def _remove(self, entry: UnfinishedCommand) -> None:
+        self._database.write(COMMANDS.delete, name=entry.name)
 
-    def _all(self) -> dict[str, UnfinishedCommand]:
-        return self._database.read(_all)
+    def _all(self) -> list[UnfinishedCommand]:
+        return self._database.read(COMMANDS.all)
 
-    def _is_running(self, name: str) -> bool:
-        return self._locks.is_held(_lock(name))
-
-
-def _lock(name: str) -> str:
-    return f"command-{name}"
+    def _is_running(self, entry: UnfinishedCommand) -> bool:
+        return self._locks.is_held(_lock(entry))
 
 
-def _all(connection: Connection) -> dict[str, UnfinishedCommand]:
-    return {
-        row.name: UnfinishedCommand(command=row.command, portals=row.portals, since=row.since, step=row.step)
-        for row in connection.execute(select(COMMANDS).order_by(COMMANDS.c.name))
-    }
-
-
-def _put(connection: Connection, name: str, entry: UnfinishedCommand) -> None:
-    put(connection, COMMANDS, name=name, **asdict(entry))
+def _lock(entry: UnfinishedCommand) -> str:
+    return f"command-{entry.name}"
