@@ -91,7 +91,7 @@ class Database:
 
     def __init__(self, file: Path, locks: Locks, metadata: MetaData, *, name: str, is_durable: bool = True) -> None:
         self._file = file
-        self._locks = locks
+        self.locks = locks
         self._metadata = metadata
         self._name = name
         self._is_durable = is_durable
@@ -203,7 +203,7 @@ class Database:
                 _CHECKED[self._file] = inode
                 return
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._locks.hold(self._file.stem):
+        with self.locks.hold(self._file.stem):
             if os.path.lexists(self._file):
                 self._usable_inode()
                 self._bring_up_to_date(self._file)()
@@ -265,7 +265,7 @@ class Database:
     def _replace(self, inode: int, error: Exception) -> None:
         """Set a damaged database aside and make another, unless another process did."""
         doing = f"set {self._name}, which is damaged, aside in"
-        with storage_errors(self._file.parent, doing), self._locks.hold(self._file.stem):
+        with storage_errors(self._file.parent, doing), self.locks.hold(self._file.stem):
             if _inode(self._file) != inode and inode:
                 return
             _CHECKED.pop(self._file, None)

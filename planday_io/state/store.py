@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from planday_io.files import sweep
 from planday_io.state import folder, tokens
@@ -33,6 +34,25 @@ if TYPE_CHECKING:
     from planday_io.state.unfinished import UnfinishedCommands
 
 
+T = TypeVar("T")
+
+
+class _Kind(Generic[T]):
+    """One kind of thing that a state remembers. Its module is imported with the first use.
+
+    Args:
+        name: module and class.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, state: State, owner: type[State]) -> T:
+        module, _, name = self._name.partition(".")
+        kind: Callable[[StateDatabase], T] = getattr(import_module(f"planday_io.state.{module}"), name)
+        return kind(state.database)
+
+
 class State:
     """What an installation remembers between runs. Making one costs nothing, and nothing is opened.
 
@@ -40,85 +60,31 @@ class State:
         place: the folder. Callers name it in messages, and see how full its disk is; only this room knows what is in it.
     """
 
+    failures: _Kind[Failures] = _Kind("failures.Failures")
+    """What failed for good and was not read since."""
+    baselines: _Kind[Baselines] = _Kind("baselines.Baselines")
+    """Since when schedules have been reading each table as they do now."""
+    incidents: _Kind[Incidents] = _Kind("incidents.Incidents")
+    """Incidents that were noticed, and what each channel reported of them."""
+    refresh_requests: _Kind[RefreshRequests] = _Kind("refresh_requests.RefreshRequests")
+    """Months that have to be read again."""
+    forgotten: _Kind[ForgottenCopies] = _Kind("forgotten.ForgottenCopies")
+    """Copies of the lists of forgotten people."""
+    portals: _Kind[Portals] = _Kind("portals.Portals")
+    """Which Planday portal each key stands for."""
+    shared_ids: _Kind[SharedIds] = _Kind("shared_ids.SharedIds")
+    """Ids that runs started together fan out over."""
+    slices: _Kind[Slices] = _Kind("slices.Slices")
+    """What is known of slices beside their files."""
+    histories: _Kind[OwedHistories] = _Kind("histories.OwedHistories")
+    """Which histories have to follow."""
+    files: _Kind[KnownFiles] = _Kind("known_files.KnownFiles")
+    """By what the lake and the warehouse file are recognised."""
+    commands: _Kind[UnfinishedCommands] = _Kind("unfinished.UnfinishedCommands")
+    """The journal of commands that consist of several steps."""
+
     def __init__(self, place: Path) -> None:
         self.folder = place
-
-    @property
-    def failures(self) -> Failures:
-        """What failed for good and was not read since."""
-        from planday_io.state.failures import Failures
-
-        return Failures(self._database)
-
-    @property
-    def baselines(self) -> Baselines:
-        """Since when schedules have been reading each table as they do now."""
-        from planday_io.state.baselines import Baselines
-
-        return Baselines(self._database)
-
-    @property
-    def incidents(self) -> Incidents:
-        """Incidents that were noticed, and what each channel reported of them."""
-        from planday_io.state.incidents import Incidents
-
-        return Incidents(self._database)
-
-    @property
-    def refresh_requests(self) -> RefreshRequests:
-        """Months that have to be read again."""
-        from planday_io.state.refresh_requests import RefreshRequests
-
-        return RefreshRequests(self._database)
-
-    @property
-    def forgotten(self) -> ForgottenCopies:
-        """Copies of the lists of forgotten people."""
-        from planday_io.state.forgotten import ForgottenCopies
-
-        return ForgottenCopies(self._database)
-
-    @property
-    def portals(self) -> Portals:
-        """Which Planday portal each key stands for."""
-        from planday_io.state.portals import Portals
-
-        return Portals(self._database)
-
-    @property
-    def shared_ids(self) -> SharedIds:
-        """Ids that runs started together fan out over."""
-        from planday_io.state.shared_ids import SharedIds
-
-        return SharedIds(self._database)
-
-    @property
-    def slices(self) -> Slices:
-        """What is known of slices beside their files."""
-        from planday_io.state.slices import Slices
-
-        return Slices(self._database)
-
-    @property
-    def histories(self) -> OwedHistories:
-        """Which histories have to follow."""
-        from planday_io.state.histories import OwedHistories
-
-        return OwedHistories(self._database)
-
-    @property
-    def files(self) -> KnownFiles:
-        """By what the lake and the warehouse file are recognised."""
-        from planday_io.state.known_files import KnownFiles
-
-        return KnownFiles(self._database)
-
-    @property
-    def commands(self) -> UnfinishedCommands:
-        """The journal of commands that consist of several steps."""
-        from planday_io.state.unfinished import UnfinishedCommands
-
-        return UnfinishedCommands(self._database, self.locks)
 
     @property
     def locks(self) -> Locks:
@@ -183,17 +149,18 @@ class State:
 
         tokens.rename(self.folder, old, new)
         with self.reporting():
-            self._database.write(rename_portal, old, new)
+            self.database.write(rename_portal, old, new)
 
     def forget_portal(self, portal: str) -> None:
         """Remove all that is known of a portal, in one transaction. Raises StorageError."""
         from planday_io.state.schema import forget_portal
 
         with self.reporting():
-            self._database.write(forget_portal, portal)
+            self.database.write(forget_portal, portal)
 
     @property
-    def _database(self) -> StateDatabase:
+    def database(self) -> StateDatabase:
+        """The state database, for this room only."""
         from planday_io.state.state_database import StateDatabase
 
         return StateDatabase(self.folder, self.locks)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from planday_io.state.locks import Lease, Locks
+from planday_io.state.locks import Lease
 from planday_io.state.rows import UnfinishedCommand
 from planday_io.state.schema import COMMANDS
 from planday_io.state.state_database import Kind, StateDatabase
@@ -48,16 +48,7 @@ class Work:
 
 
 class UnfinishedCommands(Kind):
-    """The journal of one installation.
-
-    Args:
-        database: of the installation.
-        locks: of the installation.
-    """
-
-    def __init__(self, database: StateDatabase, locks: Locks) -> None:
-        super().__init__(database)
-        self._locks = locks
+    """The journal of one installation."""
 
     @contextmanager
     def carry_out(
@@ -112,19 +103,19 @@ class UnfinishedCommands(Kind):
         """Remove commands that are no longer owed, because another one did what they were to do. Raises StorageError."""
         if not commands:
             return
-        with self._locks.hold("commands"):
+        with self._database.locks.hold("commands"):
             for entry in self._all():
                 if entry.command in commands and not self._is_running(entry):
                     self._remove(entry)
 
     def _begin(self, command: str, portals: Collection[str]) -> tuple[Lease, UnfinishedCommand, bool]:
         while True:
-            with self._locks.hold("commands"):
+            with self._database.locks.hold("commands"):
                 found = next((one for one in self._all() if one.command == command), None)
                 name, since = secrets.token_hex(8), datetime.now(UTC).replace(microsecond=0)
                 new = UnfinishedCommand(name=name, command=command, portals=tuple(portals), since=since)
                 entry = found or new
-                if lease := self._locks.take(_lock(entry)):
+                if lease := self._database.locks.take(_lock(entry)):
                     try:
                         if found is None:
                             self._database.write(COMMANDS.put, entry)
@@ -132,7 +123,7 @@ class UnfinishedCommands(Kind):
                         lease.release()
                         raise
                     return lease, entry, found is not None
-            with self._locks.hold(_lock(entry)):
+            with self._database.locks.hold(_lock(entry)):
                 pass  # The process that ran the same command has ended.
 
     def _remove(self, entry: UnfinishedCommand) -> None:
@@ -142,7 +133,7 @@ class UnfinishedCommands(Kind):
         return self._database.read(COMMANDS.all)
 
     def _is_running(self, entry: UnfinishedCommand) -> bool:
-        return self._locks.is_held(_lock(entry))
+        return self._database.locks.is_held(_lock(entry))
 
 
 def _lock(entry: UnfinishedCommand) -> str:
