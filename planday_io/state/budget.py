@@ -39,22 +39,14 @@ from sqlalchemy.types import TypeDecorator
 
 from planday_io.state.database import Database
 from planday_io.state.locks import Locks
-from planday_io.state.mapping import DamagedValueError, Stored
+from planday_io.state.mapping import Stored
 from planday_io.state.rows import BucketUse, RateWindow
 
 T = TypeVar("T")
 
 
-class _Epoch(TypeDecorator[float]):
-    """Seconds since the epoch."""
-
-    impl = Float
-    cache_ok = True
-
-    def process_result_value(self, value: object, dialect: Dialect) -> float | None:  # noqa: ARG002
-        if value is not None and not isinstance(value, float):
-            raise DamagedValueError("something else is stored where a time should be")
-        return value
+_EPOCH = Stored(float | None)
+"""Seconds since the epoch."""
 
 
 class _Windows(TypeDecorator[tuple[RateWindow, ...]]):
@@ -80,17 +72,17 @@ _SENDS = Table(
     "send",
     _METADATA,
     Column("bucket", Stored(str), nullable=False),
-    Column("sent_at", _Epoch, nullable=False),
+    Column("sent_at", _EPOCH, nullable=False),
     Index("send_by_time", "bucket", "sent_at"),
 )
 _POLICIES = Table(
     "policy", _METADATA, Column("bucket", Stored(str), primary_key=True), Column("windows", _Windows, nullable=False)
 )
 _GATES = Table(
-    "gate", _METADATA, Column("bucket", Stored(str), primary_key=True), Column("closed_until", _Epoch, nullable=False)
+    "gate", _METADATA, Column("bucket", Stored(str), primary_key=True), Column("closed_until", _EPOCH, nullable=False)
 )
 _REFUSALS = Table(
-    "refusal", _METADATA, Column("bucket", Stored(str), nullable=False), Column("refused_at", _Epoch, nullable=False)
+    "refusal", _METADATA, Column("bucket", Stored(str), nullable=False), Column("refused_at", _EPOCH, nullable=False)
 )
 
 
@@ -252,11 +244,11 @@ def _seconds_until_room(places: _Places) -> list[ColumnElement[float]]:
     found: list[ColumnElement[float]] = []
     for bucket, *rates in places:
         closed_until = select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket).scalar_subquery()
-        found.append(func.coalesce(closed_until - _NOW, 0.0, type_=_Epoch))
+        found.append(func.coalesce(closed_until - _NOW, 0.0, type_=_EPOCH))
         newest_first = select(_SENDS.c.sent_at).where(_SENDS.c.bucket == bucket).order_by(_SENDS.c.sent_at.desc())
         for rate in rates:
             sent_at = newest_first.limit(1).offset(rate.limit - 1).scalar_subquery()
-            found.append(func.coalesce(sent_at + rate.seconds - _NOW, 0.0, type_=_Epoch))
+            found.append(func.coalesce(sent_at + rate.seconds - _NOW, 0.0, type_=_EPOCH))
     return found
 
 

@@ -67,18 +67,19 @@ def _listed(kind: type[T]) -> Callable[[object], T]:
 
 
 _TEXT = _checked(str)
-_STORED: dict[Any, tuple[type[TypeEngine[Any]], Callable[[object], Any]]] = {
-    str: (Text, _TEXT),
-    str | None: (Text, lambda value: _TEXT(value) or None),
-    bool: (Boolean, _checked(bool)),
-    int: (BigInteger, _checked(int)),
-    Count: (Integer, _checked(int, lambda value: value >= 0)),
-    Share: (Float, _checked(float, lambda value: 0 <= value <= 1)),
-    Instant: (Text, lambda value: _instant(_TEXT(value) if value is None else value)),
-    Instant | None: (Text, _instant),
-    **{kind: (Text, _listed(kind)) for kind in (tuple[str, ...], tuple[int, ...], frozenset[int])},
+_STORED: dict[Any, tuple[type[TypeEngine[Any]], str, Callable[[object], Any]]] = {
+    str: (Text, "a text", _TEXT),
+    str | None: (Text, "a text", lambda value: _TEXT(value) or None),
+    bool: (Boolean, "yes or no", _checked(bool)),
+    int: (BigInteger, "a number", _checked(int)),
+    float | None: (Float, "a number", lambda value: None if value is None else _checked(float)(value)),
+    Count: (Integer, "a number of things", _checked(int, lambda value: value >= 0)),
+    Share: (Float, "a share", _checked(float, lambda value: 0 <= value <= 1)),
+    Instant: (Text, "an instant", lambda value: _instant(_TEXT(value) if value is None else value)),
+    Instant | None: (Text, "an instant", _instant),
+    **{kind: (Text, "a list", _listed(kind)) for kind in (tuple[str, ...], tuple[int, ...], frozenset[int])},
 }
-"""Annotation of a member -> the type of its column, and what checks a stored value: SQLite gives back whatever is there."""
+"""Annotation of a member -> the type of its column, what it is, and what checks it: SQLite gives back whatever is there."""
 
 
 class Stored(TypeDecorator[Any]):
@@ -96,7 +97,7 @@ class Stored(TypeDecorator[Any]):
     def __init__(self, kind: object) -> None:
         super().__init__()
         self.kind = kind
-        implementation, self._decode = _STORED[kind]
+        implementation, self._what, self._decode = _STORED[kind]
         self.impl = implementation()
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
@@ -120,7 +121,7 @@ class Stored(TypeDecorator[Any]):
         try:
             return self._decode(value)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
-            raise DamagedValueError(f"something else is stored where there should be: {self.kind}") from None
+            raise DamagedValueError(f"something else is stored where {self._what} should be") from None
 
 
 _COLUMNS = {"table": "table_name"}
