@@ -350,6 +350,17 @@ def test_renaming_moves_and_forgetting_removes(tmp_path: Path) -> None:
     assert (tables_of(state, "bergen"), tables_of(state, "london")) == ([], ["hr.skills"])
 
 
+def test_renaming_replaces_only_rows_of_equal_keys(tmp_path: Path) -> None:
+    state, later = State(tmp_path), SINCE + timedelta(hours=1)
+    state.failures.record([failure(), failure("bergen"), failure("bergen", "hr.employees")])
+    state.refresh_requests.add("bergen", {"2026-09": ["a"], "2026-10": ["a"]}, {}, SINCE)
+    state.refresh_requests.add("oslo", {"2026-10": ["b"]}, {}, later)
+    state.rename_portal("oslo", "bergen")
+    assert tables_of(state, "bergen") == ["hr.employees", "hr.skills"]
+    found = [(one.month, one.endpoints, one.requested_at) for one in state.refresh_requests.all()]
+    assert found == [("2026-09", ("a",), SINCE), ("2026-10", ("b",), later)]
+
+
 def test_copies_of_lists_of_an_older_version(tmp_path: Path) -> None:
     old_forgotten(tmp_path, "oslo", b'{"salt": "00ff", "people": [-3, -2]}')
     old_forgotten(tmp_path, "london", b'{"salt": "00ff", "people": ["x"]}')
