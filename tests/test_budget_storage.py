@@ -210,7 +210,7 @@ def test_a_full_or_read_only_disk_is_an_error_with_a_remedy(tmp_path: Path) -> N
         budget.close()
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         with pytest.raises(StorageError, match="mounted for writing"):
-            limiter(mount)
+            limiter(mount).reserve()
         assert len(budget_use(State(mount), 1.0)) == 2
         assert not list(mount.glob("*.damaged-*"))
     finally:
