@@ -39,7 +39,7 @@ def end_dead_runs(instance: dg.DagsterInstance, state: State) -> list[str]:
         Ids of the runs that were ended.
 
     Raises:
-        StorageError: the leases cannot be looked at.
+        StorageError: the leases cannot be read.
     """
     ended = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_ACTIVE)):

@@ -188,7 +188,7 @@ class IncompleteReadError(DataError):
 
 
 class ShrunkSnapshotError(DataError):
-    """A snapshot lost so many rows that an error is likelier than a real change."""
+    """A snapshot lost so many rows that it is probably an error, not a real change."""
 
 
 class LimitExceededError(DataError):

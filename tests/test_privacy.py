@@ -125,8 +125,8 @@ def test_new_configured_token_wins_over_rotated_one(make: Make) -> None:
     planday.refresh("hr.departments")
     app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
     assert app.refresh_tokens["oslo"].startswith("rotated-")
-    app.refresh_tokens["oslo"] = "authorized-anew"
-    (planday.folder / "tokens/oslo.txt").write_text("authorized-anew")
+    app.refresh_tokens["oslo"] = "authorized-again"
+    (planday.folder / "tokens/oslo.txt").write_text("authorized-again")
     planday.refresh("hr.departments")
 
 

@@ -26,7 +26,7 @@ from planday_io.state.schema import PORTALS, lose
 
 
 def legacy_files(folder: Path) -> list[Path]:
-    """Files of older versions in a state folder, and folders of theirs that are empty. Raises StorageError."""
+    """Files of older versions in a state folder, and their empty folders. Raises StorageError."""
     with storage_errors(folder, "look for files of an older version in"):
         places = {_place(kind, folder) for kind in KINDS} - {folder}
         empty = [one for one in places if one.is_dir() and all(inside.is_dir() for inside in one.rglob("*"))]

@@ -39,7 +39,7 @@ def cut_between(config_path: str) -> None:
 
 
 def refresh_limited(config_path: str) -> None:
-    """Write the slice of hr.employees on a disk that is full by then; print the error."""
+    """Write the slice of hr.employees on a disk that has become full, and print the error."""
     installation = Installation.load(Path(config_path), CATALOGUE)
     lake = installation.lake
     key = SliceKey.of("hr.employees", "oslo")
