@@ -118,6 +118,7 @@ def test_damaged_database_is_made_again(tmp_path: Path, kind: str) -> None:
     state.failures.record([failure()])
     assert state.failures.of("oslo") == [failure()]
     assert len(State(tmp_path).files_set_aside()) == 1
+    assert [path.name for path in tmp_path.rglob("*.tmp-*")] == []
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -214,14 +214,19 @@ class Database:
     def _make(self, *, is_lost: bool = False) -> None:
         """Make the database whole. Within the lock."""
         # A journal that was left beside the name would be applied to the new file.
-        for end in _SIDE_FILES:
-            Path(f"{self._file}{end}").unlink(missing_ok=True)
+        self._remove_side_files(self._file)
         with temporary(self._file) as name:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             finish = self._bring_up_to_date(name, is_new=True, is_lost=is_lost)
+            self._remove_side_files(name)
             name.rename(self._file)
         sync_folder(self._file.parent)
         finish()
+
+    @staticmethod
+    def _remove_side_files(file: Path) -> None:
+        for end in _SIDE_FILES:
+            Path(f"{file}{end}").unlink(missing_ok=True)
 
     def _bring_up_to_date(self, file: Path, *, is_new: bool = False, is_lost: bool = False) -> Callable[[], None]:
         """Make the tables that are lacking, in one transaction. Returns what to do afterwards."""
