@@ -188,7 +188,7 @@ class IncompleteReadError(DataError):
 
 
 class ShrunkSnapshotError(DataError):
-    """A snapshot lost so many rows that it is probably an error, not a real change."""
+    """A snapshot has far fewer rows than the previous one, and is refused."""
 
 
 class LimitExceededError(DataError):
