@@ -37,7 +37,7 @@ def test_no_window_is_ever_exceeded(tmp_path_factory: object, limit: int, minute
         budget.close()
 
 
-def test_the_rate_is_used_and_portals_of_one_app_share_it(tmp_path: Path) -> None:
+def test_portals_of_one_app_share_its_rate(tmp_path: Path) -> None:
     clock = Clock()
     one = RateLimiter(State(tmp_path).budget, client="c", portal="one", clock=clock)
     two = RateLimiter(State(tmp_path).budget, client="c", portal="two", clock=clock)
@@ -90,7 +90,7 @@ def rate(budget: RateLimiter, clock: Clock, count: int = 200) -> float:
     return (count - 20) / (sent[-20] - sent[0])
 
 
-def test_each_refusal_widens_the_distance_and_an_hour_later_it_is_forgotten(tmp_path: Path) -> None:
+def test_refusals_widen_the_margin_for_an_hour(tmp_path: Path) -> None:
     clock = Clock()
     budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)
     budget.observe({"x-ratelimit-limit": "20, 20;w=1, 750;w=60, 100;w=1, 2000;w=60"})
@@ -173,7 +173,7 @@ def sent_since(folder: Path, since: float) -> list[int]:
         return [one.sent for one in budget.use(since)]
 
 
-def test_what_goes_out_twice_counts_from_the_second_time(tmp_path: Path) -> None:
+def test_request_sent_twice_counts_from_the_second(tmp_path: Path) -> None:
     """A tunnel through a proxy, then the request in it."""
     clock = Clock()
     budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)

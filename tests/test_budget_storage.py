@@ -195,7 +195,7 @@ def test_log_of_older_version_is_taken_over(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a small disk of its own takes Linux")
 @pytest.mark.processes
-def test_a_full_or_read_only_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+def test_full_or_read_only_disk_names_a_remedy(tmp_path: Path) -> None:
     mount = tmp_path / "disk"
     mount.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(mount)], check=False).returncode:

@@ -81,7 +81,7 @@ def test_failure_is_reported_once_and_its_end_once(
     assert (message["event"], message["incidents"][0]["portal"]) == ("recovered", "oslo")
 
 
-def test_portals_share_a_message_and_changed_tables_do_not(
+def test_portals_share_a_message_changed_tables_do_not(
     planday: Installation,
     hook: Hook,
     instance: DagsterInstance,
@@ -315,7 +315,7 @@ def test_months_of_a_changed_table_are_one_incident(planday: Installation, hook:
     assert reported(hook) == [("recovered", "data", ["scheduling.shifts 2026-09", "scheduling.shifts 2026-10"])]
 
 
-def test_end_is_tried_for_a_day_and_keeps_the_beginning(planday: Installation, hook: Hook) -> None:
+def test_end_is_tried_for_a_day(planday: Installation, hook: Hook) -> None:
     planday.refresh(DEPARTMENTS)
     planday.publish()
     slice_file = planday.lake.path(SliceKey.of(DEPARTMENTS, "oslo"))

@@ -82,7 +82,7 @@ def test_missing_lake_is_refused_before_anything_is_written(
     assert count(published) == 2
 
 
-def test_sync_on_a_missing_lake_fails_and_empties_nothing(published: Installation) -> None:
+def test_sync_without_its_lake_empties_nothing(published: Installation) -> None:
     not_mounted(published)
     done = planday_command(published, "sync", "oslo", "--resources", "hr.departments")
     assert done.returncode == 1, done.stdout
@@ -237,7 +237,7 @@ def test_file_of_somebody_else_is_not_replaced(planday: Installation, place: Cal
     assert kept.name in "".join(done.notices)
 
 
-def test_folder_in_the_place_of_the_warehouse_is_named(planday: Installation) -> None:
+def test_folder_in_the_warehouses_place_is_named(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.config.warehouse.unlink()
     planday.config.warehouse.mkdir()

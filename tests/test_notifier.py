@@ -251,7 +251,7 @@ def test_crash_names_only_tables_nobody_accounts_for(
     assert sorted(reported(hook)) == [("failed", "crash", [GROUPS]), ("failed", "data", ["hr.employees"])]
 
 
-def test_a_crash_is_reported_although_the_state_was_damaged(
+def test_crash_is_reported_although_state_was_damaged(
     planday: Installation, hook: Hook, instance: DagsterInstance
 ) -> None:
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
@@ -269,7 +269,7 @@ def test_a_crash_is_reported_although_the_state_was_damaged(
     assert {(event, cause) for event, cause, _ in reported(hook)} == {("failed", "state"), ("failed", "crash")}
 
 
-def test_a_nearly_full_disk_does_not_come_and_go(
+def test_nearly_full_disk_does_not_come_and_go(
     planday: Installation, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planday.refresh(DEPARTMENTS)

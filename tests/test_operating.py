@@ -151,7 +151,7 @@ OTHER_ROWS = {
     "command cut": "test_forgetting_cut_anywhere_stays_owed",
     "429 nonsense": "test_requests_go_on_whatever_answers_say",
     "budget damaged": "test_damaged_file_is_set_aside_and_made_again",
-    "budget unwritable": "test_a_full_or_read_only_disk_is_an_error_with_a_remedy",
+    "budget unwritable": "test_full_or_read_only_disk_names_a_remedy",
     "one portal twice": "test_second_key_writes_nothing",
     "consent elsewhere": "test_consent_while_logged_in_elsewhere",
     "answer slow": "test_a_slow_answer_names_the_key",

@@ -215,7 +215,7 @@ def test_an_older_version_may_publish_meanwhile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_files_of_an_older_version_are_no_obstacle(tmp_path: Path, kind: str) -> None:
+def test_damaged_old_files_are_no_obstacle(tmp_path: Path, kind: str) -> None:
     key = SliceKey.of("hr.departments", "oslo")
     mark: dict[str, object] = {"slice_id": "1", "read_at": AT.isoformat(), "kept": 1}
     files = old_slices(tmp_path, pending={str(key): ""}, published={str(key): mark}, owed={str(key): AT.isoformat()})
