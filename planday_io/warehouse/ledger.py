@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 
@@ -110,34 +109,35 @@ def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
     return Published(row[0], json.loads(row[1]), row[2]) if row else None
 
 
-class SliceRow(NamedTuple):
-    """The ledger entry of a slice. Files of earlier versions lack some columns."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A slice as a file shows it.
 
-    table_name: str
-    portal: str
-    month: str | None
+    Args:
+        slice_id: of the slice.
+        read_at: UTC instant of the read.
+        portal_id: Planday's id of its portal, or None if the ledger lacks it.
+        elsewhere: how many of its rows were left out in favour of another month.
+    """
+
     slice_id: str
     read_at: datetime
     portal_id: int | None
     elsewhere: int
 
 
-def read_slices(db: duckdb.DuckDBPyConnection) -> list[SliceRow]:
-    """The slices of the connected file, including derived ones."""
-    found: list[SliceRow] = []
+def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
+    """The slices of the connected file, including derived ones. Files of earlier versions lack tables and columns."""
+    found: dict[SliceKey, Shown] = {}
     for name, read_at in ((SLICES, "fetched_at"), (DERIVED, "changed_at")):
-        there = columns_of(db, name)
-        if not there:
-            continue
-        optional = {"month": "NULL", "slice_id": "''", "portal_id": "NULL", "elsewhere": "0"}
-        chosen = {column: column if column in there else other for column, other in optional.items()}
-        found += [
-            SliceRow(*row)
-            for row in db.execute(
-                f"SELECT table_name, portal, {chosen['month']}, {chosen['slice_id']}, {read_at}, {chosen['portal_id']}, "
-                f"coalesce({chosen['elsewhere']}, 0) FROM {name}"
-            ).fetchall()
-        ]
+        if there := columns_of(db, name):
+            optional = sorted(there & {"month", "slice_id", "portal_id", "elsewhere"})
+            chosen = ["table_name", "portal", read_at, *optional]
+            for values in db.execute(f"SELECT {', '.join(chosen)} FROM {name}").fetchall():
+                row = dict(zip(chosen, values, strict=True))
+                found[SliceKey.of(row["table_name"], row["portal"], row.get("month"))] = Shown(
+                    row.get("slice_id", ""), row[read_at], row.get("portal_id"), row.get("elsewhere") or 0
+                )
     return found
 
 
@@ -177,46 +177,17 @@ def record(
         f"DELETE FROM {name} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
         [key.full_name, key.portal, key.month],
     )
-    row = _derived_values(key, provenance) if is_derived else _values(key, provenance, elsewhere)
-    columns = TABLES[name][1]
-    db.execute(
-        f"INSERT INTO {name} ({', '.join(column for column, _, _ in columns)}) VALUES ({', '.join('?' * len(columns))})",
-        row,
-    )
-
-
-def _derived_values(key: SliceKey, provenance: Provenance) -> tuple[object, ...]:
-    return (
-        key.full_name,
-        key.portal,
-        key.month,
-        provenance.kept,
-        provenance.fetched_at,
-        provenance.run_id,
-        provenance.slice_id,
-    )
-
-
-def _values(key: SliceKey, provenance: Provenance, elsewhere: int) -> tuple[object, ...]:
-    """The ledger row of a slice, in the order of its columns."""
-    return (
-        key.full_name,
-        key.portal,
-        provenance.portal_id,
-        key.month,
-        provenance.verdict,
-        provenance.expected_total,
-        provenance.received,
-        provenance.distinct_keys,
-        provenance.kept,
-        provenance.fetched_at,
-        provenance.run_id,
-        provenance.requests,
-        provenance.window,
-        elsewhere,
-        provenance.catalogue_version,
-        provenance.slice_id,
-    )
+    values = {
+        "table_name": key.full_name,
+        "portal": key.portal,
+        "month": key.month,
+        "request_window": provenance.window,
+        "elsewhere": elsewhere,
+        "changed_at": provenance.fetched_at,
+    }
+    columns = [column for column, _, _ in TABLES[name][1]]
+    row = [values[column] if column in values else getattr(provenance, column) for column in columns]
+    db.execute(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", row)
 
 
 def runs_shown(warehouse: Path) -> set[str] | None:

@@ -7,76 +7,73 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from pathlib import Path
 
-from planday_io.catalogue import Catalogue
 from planday_io.errors import LostSliceError, PublicationError, StorageError
+from planday_io.lake.installation import Installation
 from planday_io.lake.presence import ReadSlice, lost_text, older_text
 from planday_io.lake.renames import unfinished_renames
-from planday_io.lake.slices import Lake
 from planday_io.state import SliceKey
 from planday_io.warehouse.standing import Standing
 
 
 class Losses:
-    """Compares one warehouse with its lake.
+    """Compares the present file with its lake.
 
     Args:
-        lake: the record.
-        warehouse: the file, for errors.
-        catalogue: the tables there are.
+        installation: its lake is the record.
+        current: the file, if there is one.
         accepts: accept the loss of what the lake no longer has.
         removed_portal: key of a portal that was removed, or empty.
     """
 
     def __init__(
-        self, lake: Lake, warehouse: Path, catalogue: Catalogue, *, accepts: bool, removed_portal: str
+        self, installation: Installation, current: Standing | None, *, accepts: bool, removed_portal: str
     ) -> None:
-        self._lake = lake
-        self._warehouse = warehouse
-        self._catalogue = catalogue
+        self._lake = installation.lake
+        self._warehouse = installation.config.warehouse
+        self._tables = installation.catalogue.lake_tables
+        self._shown = current.shown if current is not None else {}
         self._accepts = accepts
         self._removed_portal = removed_portal
         self.problems: dict[SliceKey, StorageError] = {}
         """The problems found, by slice."""
 
-    def lost(self, current: Standing | None) -> set[SliceKey]:
+    def lost(self) -> set[SliceKey]:
         """Slices that the file shows and the lake has no file for: reported, and their rows stay."""
-        lost = {key for key in self.shown(current) if not os.path.lexists(self._lake.path(key))}
+        lost = {key for key in self._needed() if not os.path.lexists(self._lake.path(key))}
         for key in sorted(lost, key=str):
             self.problems[key] = LostSliceError(lost_text(key, "the lake has no file for it"))
         return lost
 
-    def shown(self, current: Standing | None) -> list[SliceKey]:
+    def _needed(self) -> list[SliceKey]:
         """Slices that the file shows and that must not be lost."""
-        if current is None or self._accepts:
+        if self._accepts:
             return []
-        tables = self._catalogue.lake_tables
         moving = {portal for pair in unfinished_renames(self._lake.root) for portal in pair} | {self._removed_portal}
-        return [key for key in current.shown if key.full_name in tables and key.portal not in moving]
+        return [key for key in self._shown if key.full_name in self._tables and key.portal not in moving]
 
-    def changed(self, current: Standing) -> dict[SliceKey, bool]:
+    def changed(self) -> dict[SliceKey, bool]:
         """Slices that the file does not show as they are in the lake, and False for those whose bytes are to be verified."""
         there = self._lake.indexed(self._lake.slices())
         found = dict.fromkeys(there.unusable, True)
         for key, entry in there.entries.items():
-            shown = current.shown.get(key)
+            shown = self._shown.get(key)
             is_changed = shown is None or shown.slice_id != entry.slice_id
             if is_changed or not entry.is_verified:
                 found[key] = is_changed
         return found
 
-    def is_current(self, key: SliceKey, there: ReadSlice, current: Standing | None) -> bool:
+    def is_current(self, key: SliceKey, there: ReadSlice) -> bool:
         """Whether a slice is at least as new as in the file; one from a backup is not."""
-        shown = current.shown.get(key) if current is not None and not self._accepts else None
+        shown = None if self._accepts else self._shown.get(key)
         why = older_text(key, there, shown) if shown is not None else ""
         if why:
             self.problems[key] = LostSliceError(lost_text(key, why))
         return not why
 
-    def refuse_loss(self, current: Standing | None, kept: Collection[SliceKey]) -> None:
+    def refuse_loss(self, kept: Collection[SliceKey]) -> None:
         """Refuse a new file if it would lose rows that only the present one has."""
-        gone = [key for key in self.shown(current) if key not in kept]
+        gone = [key for key in self._needed() if key not in kept]
         if gone:
             first = min(gone, key=str)
             raise PublicationError(
@@ -84,12 +81,10 @@ class Losses:
                 f"are not there. {self.problems.get(first) or lost_text(first, 'the lake has no file for it')}"
             )
 
-    def refuse_another_lake(self, current: Standing) -> None:
-        if self._accepts or current.made is None:
-            return
+    def refuse_another_lake(self) -> None:
         known: set[str] = set()
-        for key in self.shown(current):
-            number, portal = current.shown[key].portal_id, key.portal
+        for key in self._needed():
+            number, portal = self._shown[key].portal_id, key.portal
             # One slice per portal is enough.
             if not number or portal in known or (provenance := self._lake.usable_provenance(key)) is None:
                 continue

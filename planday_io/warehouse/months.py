@@ -14,6 +14,7 @@ import duckdb
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.frames.types import quote
 from planday_io.lake.slices import SliceKey
+from planday_io.warehouse.definitions import sql_name
 
 
 def keep_latest(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, written: Sequence[SliceKey]) -> Counter[SliceKey]:
@@ -46,7 +47,7 @@ def keep_latest(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, written: Se
 
 def _find(db: duckdb.DuckDBPyConnection, table: Table, portal: str, months: list[str]) -> None:
     """Select the rows to delete, for keys in one of the months, into the temporary table `doubled`."""
-    name = f"{quote(table.domain)}.{quote(table.name)}"
+    name = sql_name(table)
     keys = ", ".join(quote(column) for column in table.key)
     # A row with a null in its key duplicates no other row.
     complete = " AND ".join(f"{quote(column)} IS NOT NULL" for column in table.key)
@@ -60,7 +61,7 @@ def _find(db: duckdb.DuckDBPyConnection, table: Table, portal: str, months: list
 
 
 def _delete(db: duckdb.DuckDBPyConnection, table: Table, column: str, by: str, portal: str) -> dict[SliceKey, int]:
-    name = f"{quote(table.domain)}.{quote(table.name)}"
+    name = sql_name(table)
     rows = db.execute(
         f"DELETE FROM {name} WHERE portal = ? AND ({column}, month) IN (SELECT ({quote(by)}, month) FROM doubled) "
         "RETURNING month",

@@ -33,9 +33,9 @@ from planday_io.lake.installation import Installation
 from planday_io.lake.policies import tighten
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Frozen, SliceKey
-from planday_io.warehouse import filling, ledger
+from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import fingerprint
-from planday_io.warehouse.filling import Slices
+from planday_io.warehouse.filling import Slices, fill, has_log, is_derived
 from planday_io.warehouse.losses import Losses
 from planday_io.warehouse.place import Holder, Place, headers_of
 from planday_io.warehouse.standing import Standing, attached, explained, standing
@@ -94,129 +94,131 @@ def publish(
     began = time.monotonic()
     try:
         with installation.state.locks.hold("publish"):
-            publisher = _Publisher(
-                installation,
-                accepts_loss=rebuild and not removed_portal,
-                hides=forgetting,
-                removed_portal=removed_portal,
-            )
-            return publisher.publish(began, rebuild=rebuild or forgetting, compare_all=compare_all)
+            publisher = _Publisher(installation, rebuild=rebuild, forgetting=forgetting, removed_portal=removed_portal)
+            slices, is_rebuild = publisher.publish(compare_all=compare_all)
     except PublicationError:
         raise
     except StorageError as error:
         raise PublicationError(f"{installation.config.warehouse} was not renewed: {error}") from None
+    rows, seconds = sum(provenance.kept for provenance, _ in slices.values()), time.monotonic() - began
+    return Publication(
+        tuple(slices), rows, seconds, is_rebuild, tuple(publisher.notices), dict(publisher.losses.problems)
+    )
 
 
 class _Publisher:
     """One publication. Create and use it within the publication lock."""
 
-    def __init__(
-        self,
-        installation: Installation,
-        *,
-        accepts_loss: bool,
-        hides: bool,
-        removed_portal: str,
-    ) -> None:
+    def __init__(self, installation: Installation, *, rebuild: bool, forgetting: bool, removed_portal: str) -> None:
         lake, catalogue, policies = installation.lake, installation.catalogue, installation.config.privacy
-        warehouse = installation.config.warehouse
+        self.notices: list[str] = []
+        self._installation = installation
         self._lake = lake
-        self._place = Place(warehouse)
-        self._state = lake.state
+        self._place = Place(installation.config.warehouse)
+        self._state = installation.state
         self._catalogue = catalogue
         self._policies = policies
-        self._accepts_loss = accepts_loss
-        self._people = ForgottenPeople(lake.root, lake.state)
-        self._notices: list[str] = []
-        self._losses = Losses(lake, warehouse, catalogue, accepts=accepts_loss, removed_portal=removed_portal)
-        self._problems = self._losses.problems
+        self._rebuild = rebuild or forgetting
+        self._accepts_loss = rebuild and not removed_portal
+        self._forgetting = forgetting
         self._removed_portal = removed_portal
-        self._hides = hides
         self._keeps = ""
         self._blocked: dict[SliceKey, StorageError] = {}
         self._again: set[SliceKey] = set()
-        if accepts_loss:
+        if self._accepts_loss:
             lake.accept()
         else:
             lake.require()
+        self._people = ForgottenPeople(lake.root, lake.state)
         self._people.keep_copies()
         self._histories = Histories(lake, catalogue, policies)
         self._wanted = ledger.Published(
             fingerprint(catalogue, policies), ledger.privacy_of(policies), self._people.fingerprint()
         )
 
-    def publish(self, began: float, *, rebuild: bool, compare_all: bool) -> Publication:
+    def publish(self, *, compare_all: bool) -> tuple[Slices, bool]:
+        """Publish. Returns the slices that were replaced, and whether the file is new."""
         if self._place.holder() is None:
             self._report_logs(self._place.set_aside_logs(), None)
-        for portal in self._people.portals():
-            try:
-                self._people.of(portal)
-            except StorageError as error:
-                self._problems[SliceKey("forgotten", "people", portal)] = error
-        with self._standing(rebuild=rebuild) as current:
-            is_rebuild = self._must_rebuild(current) or rebuild
+        with self._standing() as current:
+            is_rebuild = self._must_rebuild(current) or self._rebuild
+            self._check_people()
             self._follow_histories()
-            lost = self._losses.lost(current)
+            lost = self.losses.lost()
             # A rebuild must include slices of running runs: their predecessors no longer exist.
-            takes_held = rebuild or (is_rebuild and current is not None)
+            takes_held = self._rebuild or (is_rebuild and current is not None)
             keys = self._candidates(current, is_rebuild=is_rebuild, compare_all=compare_all, takes_held=takes_held)
             with self._lake.frozen(key for key in keys if key not in lost and key not in self._blocked) as frozen:
                 unusable = frozen.unusable | self._blocked
-                self._leave_out(unusable)
+                damaged = [key for key, error in unusable.items() if isinstance(error, DamagedSliceError)]
+                self.losses.problems.update(unusable)
+                if damaged:
+                    # Checked again until it is intact: a damaged file remains a problem.
+                    self._lake.publish_again(damaged)
                 there = self._without_held([*frozen.slices], takes_held=takes_held)
-                there = [key for key in there if self._losses.is_current(key, frozen.entries[key], current)]
+                there = [key for key in there if self.losses.is_current(key, frozen.entries[key])]
                 carried = [key for key in unusable if is_rebuild and current and self._may_carry(key, current)]
                 slices = {
                     key: frozen.slices[key] for key in there if is_rebuild or not self._is_shown(key, frozen, current)
                 }
                 if is_rebuild:
-                    kept = {key for key, error in unusable.items() if isinstance(error, DamagedSliceError)} | {*carried}
-                    self._losses.refuse_loss(current, {*slices, *kept})
+                    self.losses.refuse_loss({*slices, *damaged, *carried})
                 if is_rebuild or slices or current is None or current.made != self._wanted:
                     self._renew(current, slices, carried, is_rebuild=is_rebuild)
                 self._lake.published(frozen, there)
-            for key, found in unusable.items():
-                if self._accepts_loss and isinstance(found, DamagedSliceError):
-                    self._lake.give_up(key)
-        return self._done(began, slices, is_rebuild=is_rebuild)
-
-    def _done(self, began: float, slices: Slices, *, is_rebuild: bool) -> Publication:
-        rows, seconds = sum(provenance.kept for provenance, _ in slices.values()), time.monotonic() - began
-        return Publication(tuple(slices), rows, seconds, is_rebuild, tuple(self._notices), dict(self._problems))
+            for key in damaged if self._accepts_loss else ():
+                self._lake.give_up(key)
+        return slices, is_rebuild
 
     @contextmanager
-    def _standing(self, *, rebuild: bool) -> Iterator[Standing | None]:
+    def _standing(self) -> Iterator[Standing | None]:
         """The present file; None if there is none, or if it may be replaced whatever it is."""
-        if not os.path.lexists(self._place.file):
-            yield None
-            return
+        found = None
         with ExitStack() as stack:
-            found = None
-            try:
-                found = stack.enter_context(
-                    standing(self._place, self._state, self._catalogue, self._policies, self._wanted)
-                )
-            except PublicationError:
-                if not rebuild:
-                    raise
-                self._keeps = "The previous file, which was no warehouse or damaged,"
-            if found is not None:
-                self._losses.refuse_another_lake(found)
+            if os.path.lexists(self._place.file):
+                try:
+                    found = stack.enter_context(
+                        standing(self._place, self._state, self._catalogue, self._policies, self._wanted)
+                    )
+                except PublicationError:
+                    if not self._rebuild:
+                        raise
+                    self._keeps = "The previous file, which was no warehouse or damaged,"
+            self.losses = Losses(
+                self._installation, found, accepts=self._accepts_loss, removed_portal=self._removed_portal
+            )
+            if found is not None and found.made is not None:
+                self.losses.refuse_another_lake()
             yield found
+
+    def _check_people(self) -> None:
+        for portal in self._people.portals():
+            try:
+                self._people.of(portal)
+            except StorageError as error:
+                self.losses.problems[SliceKey("forgotten", "people", portal)] = error
+
+    def _follow_histories(self) -> None:
+        for key in self._histories.owed():
+            try:
+                with self._lake.locked(key):
+                    self._histories.follow(key)
+            except StorageError as error:
+                self.losses.problems[self._histories.key(key) or key] = error
 
     def _candidates(
         self, current: Standing | None, *, is_rebuild: bool, compare_all: bool, takes_held: bool
     ) -> list[SliceKey]:
-        keys = self._lake.slices() if is_rebuild else self._lake.pending()
+        keys = self._known_tables(self._lake.slices() if is_rebuild else self._lake.pending())
         if current is not None and not is_rebuild:
-            changed = self._losses.changed(current) if compare_all else {}
+            changed = self.losses.changed() if compare_all else {}
             keys = self._known_tables([*dict.fromkeys([*keys, *changed])])
             # A row left out in favour of another month may be needed again when either month is replaced.
             touched = {(self._endpoint(key), key.portal) for key in keys if key.month and changed.get(key, True)}
-            self._again = {key for key in current.doubled if (self._endpoint(key), key.portal) in touched}
+            doubled = [key for key, shown in current.shown.items() if shown.elsewhere]
+            self._again = {key for key in doubled if (self._endpoint(key), key.portal) in touched}
             keys = [*dict.fromkeys([*keys, *self._again])]
-        keys = self._without_renames(self._known_tables(keys), is_rebuild=is_rebuild)
-        keys = self._without_held(keys, takes_held=takes_held)
+        keys = self._without_held(self._without_renames(keys, is_rebuild=is_rebuild), takes_held=takes_held)
         for key in keys:
             try:
                 tighten(self._lake, self._catalogue, self._policies, [key])
@@ -256,7 +258,7 @@ class _Publisher:
         if current is None:
             return True
         if current.is_edited:
-            self._notices.append(
+            self.notices.append(
                 f"{self._place.path} is not as it was published: another program edited it. It is written again from the lake"
             )
             self._keeps = "The edited file"
@@ -280,24 +282,9 @@ class _Publisher:
             and not self._must_hide(current)
         )
 
-    def _follow_histories(self) -> None:
-        for key in self._histories.owed():
-            try:
-                with self._lake.locked(key):
-                    self._histories.follow(key)
-            except StorageError as error:
-                self._problems[self._histories.key(key) or key] = error
-
-    def _leave_out(self, unusable: dict[SliceKey, StorageError]) -> None:
-        self._problems.update(unusable)
-        # Checked again until it is intact: a damaged file remains a problem.
-        damaged = [key for key, error in unusable.items() if isinstance(error, DamagedSliceError)]
-        if damaged:
-            self._lake.publish_again(damaged)
-
     def _endpoint(self, key: SliceKey) -> str:
         """What slices of the same rows have in common; versions of a history may rightly be in several months."""
-        if key.full_name in self._catalogue.lake_tables and filling.is_derived(self._catalogue, key):
+        if key.full_name in self._catalogue.lake_tables and is_derived(self._catalogue, key):
             return key.full_name
         return self._catalogue.endpoint_of(key.full_name).name
 
@@ -305,16 +292,16 @@ class _Publisher:
         place = self._place
         holder = place.holder()
         made = self._wanted if is_rebuild or current is None or current.made != self._wanted else None
-        must_hide = self._hides or (current is not None and self._must_hide(current))
+        must_hide = self._forgetting or (current is not None and self._must_hide(current))
         with storage_errors(place.path, "renew the warehouse"):
             place.file.parent.mkdir(parents=True, exist_ok=True)
             sweep(place.file.parent)
             with replacing(place.path) as temporary:
-                previous = self._prepare(temporary, current, is_rebuild=is_rebuild)
+                self._prepare(temporary, current, is_rebuild=is_rebuild)
                 wal = temporary.with_name(temporary.name + ".wal")
                 try:
-                    work = filling.Filling(self._catalogue, self._policies, self._state)
-                    work.check(temporary, work.write(temporary, slices, made, previous=previous, carried=carried))
+                    previous = current.source if current is not None else None
+                    fill(self._installation, temporary, slices, made, previous=previous, carried=carried)
                     if wal.exists():
                         raise PublicationError(f"{place.path} was not renewed: a write-ahead log remained")
                 except duckdb.Error as error:
@@ -329,7 +316,7 @@ class _Publisher:
                 present = [current.headers] if current is not None and not current.is_edited else []
                 self._state.files.note_warehouse([*present, built])
                 if self._keeps and not must_hide:
-                    self._notices.append(f"{self._keeps} was kept as {place.keep_copy().name}")
+                    self.notices.append(f"{self._keeps} was kept as {place.keep_copy().name}")
                 # Before the rename: until then readers see the previous publication, as it was published.
                 moved = place.set_aside_logs()
         self._settle(built, moved, holder)
@@ -343,21 +330,19 @@ class _Publisher:
             with storage_errors(file, "remove a file that was set aside"):
                 file.unlink(missing_ok=True)
         if files:
-            self._notices.append(
+            self.notices.append(
                 f"{len(files)} files that had been set aside were removed, because they may hold data that must be removed: "
                 + ", ".join(file.name for file in files)
             )
 
-    def _prepare(self, temporary: Path, current: Standing | None, *, is_rebuild: bool) -> Path | None:
-        """Create the new file, as a copy or empty. If empty, return the previous file if it is readable."""
+    def _prepare(self, temporary: Path, current: Standing | None, *, is_rebuild: bool) -> None:
+        """Make the new file a copy of the present one, or remove it, so that an empty one is made."""
         if is_rebuild or current is None:
             temporary.unlink()
-            return current.source if current is not None else None
-        if current.is_copy:
+        elif current.holder is not None:
             current.source.replace(temporary)
         else:
             shutil.copyfile(current.source, temporary)
-        return None
 
     def _settle(self, built: str, moved: list[Path], holder: Holder | None) -> None:
         """Check the file under its final name, as a reader opens it: no log may be applied to it."""
@@ -369,7 +354,7 @@ class _Publisher:
                 break
             try:
                 with attached(place.path) as db:
-                    is_clean = not filling.has_log(db)
+                    is_clean = not has_log(db)
             except duckdb.Error:
                 # Another program opened it for writing in between; so far it can only have written a log.
                 is_clean = not place.logs()
@@ -385,12 +370,12 @@ class _Publisher:
     def _report_logs(self, moved: Iterable[Path], holder: Holder | None) -> None:
         names = ", ".join(path.name for path in moved)
         if names:
-            self._notices.append(
+            self.notices.append(
                 f"Another program{f', {holder},' if holder else ''} edited {self._place.path}. Its edits were set aside "
                 f"as {names}, and readers see what was published"
             )
         if holder:
-            self._notices.append(
+            self.notices.append(
                 f"{holder} has the previous {self._place.path.name} open for writing, which keeps others from opening "
                 "it. Close it, and open the file read-only"
             )

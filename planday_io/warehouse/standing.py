@@ -7,11 +7,11 @@ renewing it is `publish`.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -28,21 +28,6 @@ from planday_io.warehouse.place import Holder, Place, headers_of
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A slice as the file shows it.
-
-    Args:
-        slice_id: of the slice.
-        read_at: UTC instant of the read.
-        portal_id: Planday's id of its portal, or None if the ledger lacks it.
-    """
-
-    slice_id: str
-    read_at: datetime
-    portal_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Standing:
     """The present file.
 
@@ -50,7 +35,6 @@ class Standing:
         made: how it was made, or None if it does not say.
         is_retyped: a column has the wrong type.
         shown: the slices in it.
-        doubled: slices with rows that were left out in favour of another month.
         is_edited: it differs from what was published.
         is_known: its headers were recorded when it was published; otherwise edits cannot be detected.
         source: the file to read; a copy if another program has the file open for writing.
@@ -60,18 +44,12 @@ class Standing:
 
     made: ledger.Published | None
     is_retyped: bool
-    shown: Mapping[SliceKey, Shown]
-    doubled: frozenset[SliceKey]
+    shown: Mapping[SliceKey, ledger.Shown]
     is_edited: bool
     is_known: bool
     source: Path
     headers: str
     holder: Holder | None
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether `source` is a temporary copy."""
-        return self.holder is not None
 
 
 @contextmanager
@@ -91,60 +69,48 @@ def standing(
         raise PublicationError(f"{place.path} is not a DuckDB file, or is damaged. {_ADVICE}")
     noted = state.files.warehouse()
     before = place.headers()
-    copy: Path | None = None
+    source, holder = place.file, None
     with ExitStack() as stack:
         try:
-            with attached(place.file) as db:
-                found = _contents(db, catalogue, policies, wanted)
-            holder = None
-        except duckdb.Error as error:
-            if not _is_locked(error):
-                raise explained(error, place.path) from None
-            holder = place.holder() or Holder(0, "")
-            copy = stack.enter_context(temporary(place.file))
-            with storage_errors(copy, "copy the warehouse to"):
-                shutil.copyfile(place.file, copy)
             try:
-                with attached(copy) as db:
-                    found = _contents(db, catalogue, policies, wanted)
-            except duckdb.Error as inner:
-                raise explained(inner, place.path) from None
+                found = _contents(source, catalogue, policies, wanted)
+            except duckdb.Error as error:
+                if not _is_locked(error):
+                    raise
+                holder = place.holder() or Holder(0, "")
+                source = stack.enter_context(temporary(place.file))
+                with storage_errors(source, "copy the warehouse to"):
+                    shutil.copyfile(place.file, source)
+                found = _contents(source, catalogue, policies, wanted)
+        except duckdb.Error as error:
+            raise explained(error, place.path) from None
         if found is None:
             raise PublicationError(
                 f"{place.path} was not written by this program: it has no table {ledger.SLICES}. {_ADVICE}"
             )
-        made, is_retyped, shown, doubled = found
         # Another program may have written during the copy: it is intact only if the headers are equal before and after.
-        is_edited = noted is not None and (before not in noted or (copy is not None and headers_of(copy) != before))
+        is_edited = noted is not None and (before not in noted or headers_of(source) != before)
         yield Standing(
-            made, is_retyped, shown, doubled, is_edited, noted is not None, copy or place.file, before, holder
+            *found, is_edited=is_edited, is_known=noted is not None, source=source, headers=before, holder=holder
         )
 
 
 _ADVICE = (
     "Nothing was changed. Correct `warehouse` in portals.yaml, or, if the file is to be replaced, write a new one from "
-    "the lake "
-    "with `planday publish --rebuild`"
+    "the lake with `planday publish --rebuild`"
 )
-
-_Contents = tuple[ledger.Published | None, bool, dict[SliceKey, Shown], frozenset[SliceKey]]
 
 
 def _contents(
-    db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
-) -> _Contents | None:
-    """What the connected file records about itself, or None if it is not ours."""
-    if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db, ledger.SLICES):
-        return None
-    made = ledger.read_publication(db)
-    is_retyped = made is None or (made.definitions != wanted.definitions and retyped(db, catalogue, policies))
-    rows = ledger.read_slices(db)
-    shown = {
-        SliceKey.of(row.table_name, row.portal, row.month): Shown(row.slice_id, row.read_at, row.portal_id)
-        for row in rows
-    }
-    doubled = frozenset(SliceKey.of(row.table_name, row.portal, row.month) for row in rows if row.elsewhere)
-    return made, is_retyped, shown, doubled
+    file: Path, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
+) -> tuple[ledger.Published | None, bool, dict[SliceKey, ledger.Shown]] | None:
+    """The first three of `Standing`, or None if the file is not ours."""
+    with attached(file) as db:
+        if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db, ledger.SLICES):
+            return None
+        made = ledger.read_publication(db)
+        is_retyped = made is None or (made.definitions != wanted.definitions and retyped(db, catalogue, policies))
+        return made, is_retyped, ledger.read_slices(db)
 
 
 def require_lake(lake: Lake, warehouse: Path) -> None:
@@ -171,10 +137,8 @@ def require_lake(lake: Lake, warehouse: Path) -> None:
     if shown:
         raise LostSliceError(
             f"{lake.root} has no data in it, and {warehouse} shows {len(shown)} slices. Check that the folder exists "
-            "and the disk "
-            "is mounted, and that `lake` in portals.yaml is the right one. If the warehouse is to begin again from "
-            "nothing, say so "
-            "with `planday publish --rebuild`. Nothing was written"
+            "and the disk is mounted, and that `lake` in portals.yaml is the right one. If the warehouse is to begin "
+            "again from nothing, say so with `planday publish --rebuild`. Nothing was written"
         )
 
 
@@ -200,13 +164,9 @@ def _is_locked(error: duckdb.Error) -> bool:
 
 def explained(error: duckdb.Error, warehouse: Path) -> StorageError:
     """An error of DuckDB as ours; its text may hold file names, never rows."""
-    full = "no space left" in str(error).lower() or "out of disk" in str(error).lower()
-    if full:
-        import errno
-
+    if "no space left" in str(error).lower() or "out of disk" in str(error).lower():
         raise OSError(errno.ENOSPC, "No space left on device") from None
-    kind = type(error).__name__
     return PublicationError(
-        f"{warehouse} was not renewed ({kind}). The previous file is untouched; if it is damaged, write a new one from the "
-        "lake with `planday publish --rebuild`"
+        f"{warehouse} was not renewed ({type(error).__name__}). The previous file is untouched; if it is damaged, write "
+        "a new one from the lake with `planday publish --rebuild`"
     )

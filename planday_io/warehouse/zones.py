@@ -13,10 +13,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import duckdb
 
 from planday_io.frames.zones import meaning, zone_named
+from planday_io.warehouse.ledger import Columns
 
 ZONES, OFFSETS = "sync.time_zones", "sync.time_zone_offsets"
-
-Columns = tuple[tuple[str, str, str], ...]
 
 _ZONES: Columns = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
