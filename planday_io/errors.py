@@ -1,42 +1,7 @@
-"""Every error this package raises on purpose, as one tree.
+"""Every error this package raises on purpose, as one tree: a class for each distinction that somebody catches or reports.
 
-    PlandayError
-    ├── ConfigError                 portals.yaml, or the command line, is wrong
-    ├── SecretError                 a secret the config points at cannot be read
-    ├── TokenError
-    │   ├── AuthorizationError      the login flow, or taking access back, did not end well
-    │   ├── TokenRejectedError      the identity server refuses the refresh token
-    │   └── AccessRevokedError      the API refuses a new access token
-    ├── ApiError                    one call: method, path, status, portal
-    │   ├── BadRequestError         400
-    │   ├── MissingScopeError       403
-    │   │   └── PageForbiddenError  403 with a page of HTML
-    │   ├── NotFoundError           404
-    │   ├── UnexpectedStatusError   anything else that is no answer
-    │   └── TransientApiError       gone after a wait, perhaps (retryable)
-    │       ├── RateLimitedError    429
-    │       ├── ServerError         5xx
-    │       ├── ConnectionFailedError  no connection, reset, DNS, TLS, time-out
-    │       └── BrokenBodyError     truncated, HTML, no JSON, an answer that says nothing
-    │           └── MalformedJsonError  a document that came whole and is no JSON inside
-    ├── PortalIdentityError         the token opens another portal than its key stands for, or another key's
-    ├── DataError
-    │   ├── UnexpectedShapeError    an answer, or a member of it, has another type than documented
-    │   │   └── EmptyAnswerError    an answer says nothing where rows are documented
-    │   ├── DuplicateKeyError       two rows of one slice share their key
-    │   ├── IncompleteReadError     totals and rows do not agree, three reads in a row (retryable)
-    │   ├── ShrunkSnapshotError     the new snapshot is suspiciously small
-    │   └── LimitExceededError      an answer or a list is larger than the configuration allows
-    ├── AlertError                  a message could not be sent
-    ├── FaultError                  something else was raised: a fault of this program
-    └── StorageError                a folder or a file cannot be written or read
-        ├── DamagedFileError        a file holds something else than this program wrote
-        │   └── DamagedSliceError   a file of the lake is not what was written
-        ├── LostSliceError          the lake lacks what the warehouse shows
-        └── PublicationError        the lake is complete, the warehouse file could not be renewed
-
-What does not belong here: how often something is tried again. A class only says whether trying again can
-help (`retryable`); the client, the step and the command decide how often.
+`planday_io.monitoring.failures` says which classes make which incident. How often something is tried again is not decided
+here: the client, the step and the command do that.
 
 No message contains a token, a secret or personal data: paths are named by their template
 (`/hr/v1.0/employees/{employee_id}`), answers by their type and length.
@@ -67,11 +32,7 @@ class SecretError(PlandayError):
 
 
 class TokenError(PlandayError):
-    """No usable access token can be obtained for a portal."""
-
-
-class AuthorizationError(TokenError):
-    """Authorizing a portal, or revoking access, failed. Nothing was changed."""
+    """A portal cannot be authorized or revoked, or no usable access token can be obtained for it."""
 
 
 class TokenRejectedError(TokenError):
@@ -90,20 +51,24 @@ class ApiError(PlandayError):
         method: HTTP method.
         path: the path's template, without ids.
         portal: config key of the portal.
-        status: HTTP status, or None when there was no answer.
+        status: HTTP status, or None when there was no usable answer.
+        wait_seconds: what the server asked for, or None.
     """
 
-    def __init__(self, message: str, *, method: str, path: str, portal: str, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str = "GET",
+        path: str,
+        portal: str,
+        status: int | None = None,
+        wait_seconds: float | None = None,
+    ) -> None:
         answered = f"answered {status}" if status is not None else "gave no usable answer"
         super().__init__(f"{method} {path} (portal '{portal}') {answered}: {message}")
-        self.method = method
-        self.path = path
-        self.portal = portal
         self.status = status
-
-
-class BadRequestError(ApiError):
-    """400: a parameter the API does not take, or an employee who is unknown or no longer active."""
+        self.wait_seconds = wait_seconds
 
 
 class MissingScopeError(ApiError):
@@ -114,51 +79,14 @@ class PageForbiddenError(MissingScopeError):
     """403 with a page of HTML: a proxy or a firewall may have sent it, so nothing is concluded about scopes."""
 
 
-class NotFoundError(ApiError):
-    """404: no such entity, or no such path."""
-
-
-class UnexpectedStatusError(ApiError):
-    """A status that is not known for a GET."""
-
-
 class TransientApiError(ApiError):
-    """Worth another try. `wait_seconds` is what the server asked for, or None."""
+    """Worth another try: no connection, 429, 5xx, or a body that is no complete document or says nothing."""
 
     retryable = True
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        method: str,
-        path: str,
-        portal: str,
-        status: int | None = None,
-        wait_seconds: float | None = None,
-    ) -> None:
-        super().__init__(message, method=method, path=path, portal=portal, status=status)
-        self.wait_seconds = wait_seconds
 
-
-class RateLimitedError(TransientApiError):
-    """429."""
-
-
-class ServerError(TransientApiError):
-    """500 to 599."""
-
-
-class ConnectionFailedError(TransientApiError):
-    """No connection, or it broke or timed out."""
-
-
-class BrokenBodyError(TransientApiError):
-    """200 with a body that is no complete JSON document, or that says nothing where rows are documented."""
-
-
-class MalformedJsonError(BrokenBodyError):
-    """200 with a body that begins and ends as JSON does and is none: the fault is in what was sent, not on the way."""
+class MalformedJsonError(TransientApiError):
+    """A body that begins and ends as JSON does and is none: the fault is in what was sent, not on the way."""
 
 
 class PortalIdentityError(PlandayError):
@@ -174,11 +102,7 @@ class UnexpectedShapeError(DataError):
 
 
 class EmptyAnswerError(UnexpectedShapeError):
-    """An answer says nothing where rows are documented. The client makes a `BrokenBodyError` of it, which is retried."""
-
-
-class DuplicateKeyError(DataError):
-    """Two rows of one slice share their natural key."""
+    """An answer says nothing where rows are documented. The client makes a `TransientApiError` of it, which is retried."""
 
 
 class IncompleteReadError(DataError):
@@ -221,12 +145,7 @@ class StorageError(PlandayError):
 
 
 class DamagedFileError(StorageError):
-    """A file differs from what this program wrote: it was truncated, overwritten, or replaced by a folder.
-
-    Args:
-        message: which file, and what to do.
-        file: the file.
-    """
+    """A file differs from what this program wrote: it was truncated, overwritten, or replaced by a folder."""
 
     retryable = False
 

@@ -14,10 +14,10 @@ from planday_io.catalogue.model import Document
 from planday_io.documents import OddNumber
 from planday_io.errors import (
     ApiError,
-    BrokenBodyError,
     EmptyAnswerError,
     IncompleteReadError,
     ShrunkSnapshotError,
+    TransientApiError,
     UnexpectedShapeError,
 )
 from planday_io.monitoring.failures import cause_of
@@ -191,13 +191,13 @@ def test_error_beside_empty_page_is_no_end(planday: Installation, error: dict[st
         return as_json({"data": []} | error if is_broken else {"data": document["data"]})
 
     planday.sandbox.faults.append(Fault(DEPARTMENTS, respond, times=None))
-    with pytest.raises(BrokenBodyError, match=f"reports an error .*hr.departments, page at offset {after}"):
+    with pytest.raises(TransientApiError, match=f"reports an error .*hr.departments, page at offset {after}"):
         planday.refresh("hr.departments")
 
 
 def test_error_beside_rows_makes_them_incomplete(planday: Installation) -> None:
     answering(planday, DEPARTMENTS, *[{"data": [{"id": 1, "name": "a"}], "errors": ["shard 2 is away"]}] * 3)
-    with pytest.raises(BrokenBodyError, match="reports an error beside its rows") as failed:
+    with pytest.raises(TransientApiError, match="reports an error beside its rows") as failed:
         planday.refresh("hr.departments")
     assert "shard" not in str(failed.value)
 
@@ -224,7 +224,7 @@ def test_nothing_is_asked_again_and_then_fails(planday: Installation, answer: An
     assert (report.rows, report.counters.retries) == (2, 1)
     before = planday.bytes_of("hr.departments")
     answering(planday, DEPARTMENTS, answer, answer, answer)
-    with pytest.raises(BrokenBodyError, match=r"says nothing where .*hr.departments, page at offset 0") as failed:
+    with pytest.raises(TransientApiError, match=r"says nothing where .*hr.departments, page at offset 0") as failed:
         planday.refresh("hr.departments")
     assert failed.value.retryable
     assert planday.bytes_of("hr.departments") == before
@@ -236,7 +236,7 @@ def test_success_without_a_document_is_no_empty_list(planday: Installation, stat
     planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: Response(status_code=status), times=1))
     assert planday.refresh("hr.departments")[0].rows == 2
     planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: Response(status_code=status), times=3))
-    with pytest.raises(BrokenBodyError, match="without a document says nothing"):
+    with pytest.raises(TransientApiError, match="without a document says nothing"):
         planday.refresh("hr.departments")
 
 
@@ -271,7 +271,7 @@ def test_whose_portal_it_is_is_asked_again(planday: Installation, answer: Any) -
     answering(planday, "/portal/v1.0/info", answer)
     planday.refresh("hr.departments")
     answering(planday, "/portal/v1.0/info", answer, answer, answer)
-    with pytest.raises(BrokenBodyError, match="says nothing where a portal is documented"):
+    with pytest.raises(TransientApiError, match="says nothing where a portal is documented"):
         planday.refresh("hr.departments")
 
 
@@ -301,7 +301,7 @@ def test_a_documented_object_is_never_nothing(planday: Installation) -> None:
     for people in ("hr.employees", "hr.deactivated_employees"):
         refresh(session, people)
     answering(planday, "/hr/v1.0/employees/", *[{"data": {}}] * 60)
-    with pytest.raises(BrokenBodyError, match=r"hr.employee_details, employee_id"):
+    with pytest.raises(TransientApiError, match=r"hr.employee_details, employee_id"):
         refresh(session, "hr.employee_details")
 
 

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from planday_io.client.asking import Answer
 from planday_io.client.grants import REFUSED_REFRESH, TokenAnswer, scopes_in, token_answer
 from planday_io.errors import (
-    AuthorizationError,
     PageForbiddenError,
     PlandayError,
+    TokenError,
     TokenRejectedError,
     TransientApiError,
 )
@@ -266,7 +266,7 @@ def test_page_in_way_of_revocation_removes_nothing(planday: Installation) -> Non
     assert token.exists()
     planday.sandbox.faults.clear()
     planday.serve(Route("/connect/revocation", lambda _: page, methods=["POST"]))
-    with pytest.raises(AuthorizationError, match="still works"):
+    with pytest.raises(TokenError, match="still works"):
         authorize.revoke(planday.installation, "oslo")
     assert token.exists()
 

@@ -18,15 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
-from planday_io.client.bodies import TooLargeError, UnreadableError, as_utf8, unpacked
+from planday_io.client.asking import AnswerLimits, ask_once
+from planday_io.client.bodies import TooLargeError, UnansweredError, as_utf8, unpacked
 from planday_io.errors import (
     AlertError,
-    BrokenBodyError,
-    ConnectionFailedError,
     IncompleteReadError,
     LimitExceededError,
     PlandayError,
+    TransientApiError,
     UnexpectedShapeError,
 )
 from planday_io.lake.slices import SliceKey
@@ -70,9 +69,8 @@ def trickling(first: bytes, then: bytes) -> Callable[[socket.socket], None]:
     ids=["body", "chunks", "headers", "status line", "interim answers"],
 )
 def test_an_answer_that_never_ends_is_ended(first: bytes, then: bytes) -> None:
-    with broken_server(trickling(first, then)) as port, pytest.raises(UnansweredError) as caught:
+    with broken_server(trickling(first, then)) as port, pytest.raises(UnansweredError, match=r"no (complete )?answer"):
         ask_once("GET", f"http://127.0.0.1:{port}/", SHORT)
-    assert caught.value.kind == "connection"
 
 
 def test_a_slow_answer_names_the_key(planday: Installation) -> None:
@@ -87,7 +85,7 @@ def test_a_slow_answer_names_the_key(planday: Installation) -> None:
             await asyncio.sleep(0.1)
 
     planday.sandbox.faults.append(Fault(DEPARTMENTS, lambda *_: StreamingResponse(drip()), times=None))
-    assert "no complete answer within 1 s" in (text := refused(planday, ConnectionFailedError))
+    assert "no complete answer within 1 s" in (text := refused(planday, TransientApiError))
     assert "planday.answer_seconds" in text
 
 
@@ -148,17 +146,17 @@ def test_unpacking_gives_the_content_or_refuses(content: bytes, most: int, kind:
     encoding=st.sampled_from(["gzip", "deflate", "x-gzip", "gzip, gzip", "br", "zstd", "²"]),
 )
 def test_any_bytes_are_unpacked_or_refused(raw: bytes, encoding: str) -> None:
-    with suppress(TooLargeError, UnreadableError):
+    with suppress(TooLargeError, UnansweredError):
         assert len(unpacked(raw, encoding, 1000)) <= 1000
-    with suppress(TooLargeError, UnreadableError):
+    with suppress(TooLargeError, UnansweredError):
         assert len(unpacked(gzip.compress(b"{}")[: len(raw)] + raw, encoding, 1000)) <= 1000
 
 
 def test_two_layers_of_gzip_are_not_opened() -> None:
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnansweredError):
         unpacked(bomb(2**20, layers=2), "gzip, gzip", 2**30)
     assert unpacked(gzip.compress(b"a") + gzip.compress(b"b"), "gzip", 10) == b"ab"
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnansweredError):
         unpacked(gzip.compress(b"a") * 1000, "gzip", 10_000)
 
 
@@ -188,13 +186,13 @@ def test_json_in_any_known_charset_is_read(planday: Installation, encoding: str,
         (b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", {}, UnexpectedShapeError, "nested deeper"),
         (b'{"data": [{"id": 1E+9999999999999999999999}]}', {}, UnexpectedShapeError, "a number"),
         (b'{"data": [{"id": ' + b"9" * 5000 + b"}]}", {}, PlandayError, ""),
-        (b"\xff" * 100, {}, BrokenBodyError, "expected a JSON document"),
-        (b"", {}, BrokenBodyError, "0 bytes"),
-        (b"NaN", {}, BrokenBodyError, ""),
-        (b"{}{}", {}, BrokenBodyError, "expected a JSON document"),
-        (b"no gzip", {"content-encoding": "gzip"}, BrokenBodyError, "compressed body is damaged"),
-        (gzip.compress(b"{}")[:-4], {"content-encoding": "gzip"}, BrokenBodyError, "cut off"),
-        (b"{}", {"content-encoding": "br"}, BrokenBodyError, "not requested"),
+        (b"\xff" * 100, {}, TransientApiError, "expected a JSON document"),
+        (b"", {}, TransientApiError, "0 bytes"),
+        (b"NaN", {}, TransientApiError, ""),
+        (b"{}{}", {}, TransientApiError, "expected a JSON document"),
+        (b"no gzip", {"content-encoding": "gzip"}, TransientApiError, "compressed body is damaged"),
+        (gzip.compress(b"{}")[:-4], {"content-encoding": "gzip"}, TransientApiError, "cut off"),
+        (b"{}", {"content-encoding": "br"}, TransientApiError, "not requested"),
     ],
     ids=["nested", "exponent", "digits", "binary", "empty", "NaN", "two", "no gzip", "cut gzip", "brotli"],
 )

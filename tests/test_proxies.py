@@ -17,7 +17,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.client.asking import trusted
 from planday_io.client.proxies import proxy_for
 from planday_io.config import load_config
-from planday_io.errors import AlertError, ConfigError, ConnectionFailedError
+from planday_io.errors import AlertError, ConfigError, TransientApiError
 from planday_io.monitoring.channels import channels
 from planday_io.monitoring.messages import Message
 from planday_io.onboarding import authorize
@@ -242,7 +242,7 @@ def test_a_proxy_is_used_and_its_refusal_named(far: Installation, bare: pytest.M
 
     with broken_server(refuse) as port:
         bare.setenv("https_proxy", f"http://user:hunter2@127.0.0.1:{port}")
-        text = refused(far, ConnectionFailedError)
+        text = refused(far, TransientApiError)
     assert asked[0].startswith(b"CONNECT no-such-host.invalid:443")
     assert b"Proxy-Authorization: Basic dXNlcjpodW50ZXIy" in asked[0]
     assert "the proxy did not let it through" in text

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from pipelines.cli.arguments import terminal
 from pipelines.cli.forget import forget_portal as forget_portal_command
-from planday_io.errors import AuthorizationError, PlandayError, StorageError
+from planday_io.errors import PlandayError, StorageError, TokenError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.monitoring.notifier import Notifier
 from planday_io.onboarding.authorize import revoke
@@ -171,7 +171,7 @@ def test_a_refused_revocation_owes_nothing(planday: Installation) -> None:
         return Response(status_code=404)
 
     planday.serve(Route("/connect/revocation", refuse, methods=["POST"]))
-    with pytest.raises(AuthorizationError):
+    with pytest.raises(TokenError):
         revoke(planday.installation, "oslo")
     assert not owed(planday)
 

@@ -11,16 +11,15 @@ import functools
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
-from planday_io.client.bodies import TooLargeError, UnreadableError, as_utf8, unpacked
+from planday_io.client.bodies import MIB, TooLargeError, UnansweredError, as_utf8, unpacked
 from planday_io.client.proxies import proxy_for
 from planday_io.config.addresses import is_loopback
 from planday_io.errors import ConfigError
 
-_MIB = 2**20
 _ACCEPTED = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -36,7 +35,7 @@ class AnswerLimits:
 
     silence_seconds: float = 60.0
     whole_seconds: float = 120.0
-    most_bytes: int = 128 * _MIB
+    most_bytes: int = 128 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +61,6 @@ class Answer:
     def kind(self) -> str:
         """Its content type, for errors."""
         return str(self.headers.get("content-type", "no content type")).partition(";")[0][:60]
-
-
-class UnansweredError(Exception):
-    """There is no usable answer.
-
-    Args:
-        why: for people.
-        kind: no connection or timeout; too large; a body that cannot be decompressed.
-    """
-
-    def __init__(self, why: str, kind: Literal["connection", "size", "body"]) -> None:
-        super().__init__(why)
-        self.why = why
-        self.kind = kind
 
 
 @functools.cache
@@ -142,28 +127,24 @@ async def ask(
             # garbage is collected.
             raw = await _within(response, limits.most_bytes) if wants_body else b""
             status, headers = response.status_code, response.headers
-    except TooLargeError:
-        raise _too_large(limits) from None
     except TimeoutError:
         raise UnansweredError(
             f"no complete answer within {limits.whole_seconds:g} s; if the network is that slow, raise "
-            "planday.answer_seconds in portals.yaml",
-            "connection",
+            "planday.answer_seconds in portals.yaml"
         ) from None
     except httpx.TransportError as error:
-        raise UnansweredError(_explain(error), "connection") from None
+        raise UnansweredError(_explain(error)) from None
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError, ValueError) as error:
         raise UnansweredError(
-            f"the request cannot be made ({type(error).__name__}): check addresses and client_id in portals.yaml",
-            "connection",
+            f"the request cannot be made ({type(error).__name__}): check addresses and client_id in portals.yaml"
         ) from None
     try:
         content = unpacked(raw, headers.get("content-encoding", ""), limits.most_bytes)
     except TooLargeError:
-        raise _too_large(limits) from None
-    except UnreadableError as error:
+        raise
+    except UnansweredError:
         if status == 200:
-            raise UnansweredError(str(error), "body") from None
+            raise
         # The status is enough.
         content = b""
     return Answer(status, headers, as_utf8(content, headers.get("content-type", "")))
@@ -188,22 +169,15 @@ async def _within(response: httpx.Response, most: int) -> bytes:
     """The bytes of a body as they arrive."""
     with suppress(ValueError):
         if int(response.headers.get("content-length", "0")[:20]) > most:
-            raise TooLargeError
+            raise TooLargeError(most)
     parts: list[bytes] = []
     size = 0
     async for part in response.aiter_raw():
         size += len(part)
         if size > most:
-            raise TooLargeError
+            raise TooLargeError(most)
         parts.append(part)
     return b"".join(parts)
-
-
-def _too_large(limits: AnswerLimits) -> UnansweredError:
-    return UnansweredError(
-        f"the answer is larger than {limits.most_bytes // _MIB} MiB; if it may be, raise planday.answer_mib in portals.yaml",
-        "size",
-    )
 
 
 def _explain(error: httpx.TransportError) -> str:

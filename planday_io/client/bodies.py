@@ -13,18 +13,24 @@ import zlib
 
 from planday_io.texts import BYTE_ORDER_MARKS
 
+MIB = 2**20
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _MOST_MEMBERS = 16
 _CHARSETS = re.compile(r"utf-(?:16|32)(?:-[bl]e)?|iso8859-\d{1,2}|cp\d{3,4}|koi8-[rtu]")
 """Python names of charsets accepted for a body that is not UTF-8. Others are refused: some Python codecs decompress."""
 
 
-class TooLargeError(Exception):
-    """The body is larger than the limit."""
+class UnansweredError(Exception):
+    """There is no usable answer. The message says why, without an address, a body or a secret."""
 
 
-class UnreadableError(Exception):
-    """The body cannot be decompressed or decoded. The message says why."""
+class TooLargeError(UnansweredError):
+    """The body is larger than allowed, in bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the answer is larger than {most // MIB} MiB; if it may be, raise planday.answer_mib in portals.yaml"
+        )
 
 
 def unpacked(raw: bytes, encoding: str, most: int) -> bytes:
@@ -37,13 +43,13 @@ def unpacked(raw: bytes, encoding: str, most: int) -> bytes:
 
     Raises:
         TooLargeError: the result would be larger.
-        UnreadableError: it is damaged, or compressed in a way that was not requested.
+        UnansweredError: it is damaged, or compressed in a way that was not requested.
     """
     kinds = [kind for part in encoding.lower().split(",") if (kind := part.strip()) not in ("", "identity")]
     if not kinds:
         return raw
     if len(kinds) > 1 or kinds[0] not in ("gzip", "x-gzip", "deflate"):
-        raise UnreadableError("it is compressed in a way that was not requested")
+        raise UnansweredError("it is compressed in a way that was not requested")
     if not raw:
         return raw
     forms = (_GZIP,) if kinds[0] != "deflate" else (_ZLIB, _RAW)
@@ -52,7 +58,7 @@ def unpacked(raw: bytes, encoding: str, most: int) -> bytes:
             return _inflated(raw, form, most)
         except zlib.error:
             continue
-    raise UnreadableError("the compressed body is damaged")
+    raise UnansweredError("the compressed body is damaged")
 
 
 def _inflated(raw: bytes, form: int, most: int) -> bytes:
@@ -63,14 +69,14 @@ def _inflated(raw: bytes, form: int, most: int) -> bytes:
         part = machine.decompress(raw, most - size + 1)
         size += len(part)
         if size > most:
-            raise TooLargeError
+            raise TooLargeError(most)
         parts.append(part)
         if not machine.eof:
-            raise UnreadableError("the compressed body is cut off")
+            raise UnansweredError("the compressed body is cut off")
         raw = machine.unused_data
         if not raw.strip(b"\0") or form != _GZIP:
             return b"".join(parts)
-    raise UnreadableError("the compressed body has too many parts")
+    raise UnansweredError("the compressed body has too many parts")
 
 
 def as_utf8(content: bytes, content_type: str) -> bytes:

@@ -9,21 +9,22 @@ httpx's `Auth` is not used, because the second try after a 401 must reserve its 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import msgspec
 import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from planday_io.client.asking import Answer, AnswerLimits, UnansweredError, ask, ask_once, client_for
-from planday_io.client.bodies import is_page
+from planday_io.client.asking import Answer, AnswerLimits, ask, ask_once, client_for
+from planday_io.client.bodies import TooLargeError, UnansweredError, is_page
 from planday_io.client.budget import RateLimiter
 from planday_io.client.headers import parse_policy, wait_of
 from planday_io.client.tokens import AccessToken, TokenSource
@@ -31,21 +32,14 @@ from planday_io.documents import ANY_DECODER, load, looks_whole
 from planday_io.errors import (
     AccessRevokedError,
     ApiError,
-    BadRequestError,
-    BrokenBodyError,
-    ConnectionFailedError,
     EmptyAnswerError,
     LimitExceededError,
     MalformedJsonError,
     MissingScopeError,
-    NotFoundError,
     PageForbiddenError,
     PlandayError,
-    RateLimitedError,
-    ServerError,
     TransientApiError,
     UnexpectedShapeError,
-    UnexpectedStatusError,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -56,15 +50,6 @@ _TELL: ContextVar[Callable[[str], None]] = ContextVar("planday_tell", default=_L
 
 NONE = object()
 """What `get` returns for a status that the caller declared to mean "there is none"."""
-
-
-class _Call(TypedDict):
-    """What an error is about."""
-
-    method: str
-    path: str
-    portal: str
-    status: int | None
 
 
 @dataclass(slots=True)
@@ -114,7 +99,9 @@ class PortalClient:
         self.tokens = tokens
         self.budget = budget
         self._api_url = api_url
-        self._tries = tries
+        self._retrying = stamina.AsyncRetryingCaller(
+            attempts=tries, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
+        ).on(_backoff)
         self._limits = limits or AnswerLimits()
         self._tell = tell
 
@@ -161,12 +148,14 @@ class PortalClient:
             {key: quote(str(value), safe="") for key, value in (path_params or {}).items()}
         )
         _TELL.set(self._tell)
-        async for attempt in self._attempts():
-            with attempt:
-                counters.retries += attempt.num > 1
-                answer = await self._send(url, path, params, counters)
-                return self._read(answer, path, scope, none_statuses, decode or _decoded)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        tries = itertools.count()
+
+        async def attempt() -> Any:  # noqa: ANN401 - JSON
+            counters.retries += next(tries) > 0
+            answer = await self._send(url, path, params, counters)
+            return self._read(answer, path, scope, none_statuses, decode or _decoded)
+
+        return await self._retrying(attempt)
 
     async def authorize(self) -> AccessToken:
         """An access token, exchanged when there is no fresh one. See `get` for what it raises."""
@@ -174,19 +163,25 @@ class PortalClient:
         async with self._renewing:
             if token := self.tokens.usable():
                 return token
-            async for attempt in self._attempts():
-                with attempt:
-                    # In a thread: it waits for a file lock and for the identity server.
-                    return await asyncio.to_thread(self.tokens.exchange, self.post_form)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            # In a thread: it waits for a file lock and for the identity server.
+            return await self._retrying(asyncio.to_thread, self.tokens.exchange, self.post_form)
 
-    def _attempts(self) -> AsyncIterator[stamina.Attempt]:
-        return stamina.retry_context(
-            on=_backoff, attempts=self._tries, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
-        ).__aiter__()
+    def _error(
+        self,
+        kind: type[ApiError],
+        path: str,
+        message: str,
+        *,
+        method: str = "GET",
+        status: int | None = None,
+        wait_seconds: float | None = None,
+    ) -> ApiError:
+        return kind(message, method=method, path=path, portal=self.portal, status=status, wait_seconds=wait_seconds)
 
-    def _call(self, path: str, method: str = "GET", status: int | None = None) -> _Call:
-        return {"method": method, "path": path, "portal": self.portal, "status": status}
+    def _unanswered(self, error: UnansweredError, path: str, method: str = "GET") -> PlandayError:
+        if isinstance(error, TooLargeError):
+            return LimitExceededError(f"{method} {path} (portal '{self.portal}'): {error}")
+        return self._error(TransientApiError, path, str(error), method=method)
 
     def post_form(self, url: str, form: dict[str, str]) -> Answer:
         """POST to the identity server, once. Its limits are unknown, so it has no budget; `authorize` retries 429 and 5xx."""
@@ -194,18 +189,17 @@ class PortalClient:
         try:
             answer = ask_once("POST", url, self._limits, data=form)
         except UnansweredError as error:
-            raise _unanswered(error, self._call(path, "POST")) from None
-        about = self._call(path, "POST", answer.status)
-        if answer.status == 429:
-            raise RateLimitedError(
-                "the identity server asks to slow down: the next run, or the same command in some minutes, tries again",
-                wait_seconds=wait_of(answer.headers),
-                **about,
-            )
-        if answer.status >= 500:
-            raise ServerError(
-                "the identity server has a fault: the next run, or the same command in some minutes, tries again",
-                **about,
+            raise self._unanswered(error, path, "POST") from None
+        is_busy = answer.status == 429
+        if is_busy or answer.status >= 500:
+            raise self._error(
+                TransientApiError,
+                path,
+                f"the identity server {'asks to slow down' if is_busy else 'has a fault'}: the next run, or the same "
+                "command in some minutes, tries again",
+                method="POST",
+                status=answer.status,
+                wait_seconds=wait_of(answer.headers) if is_busy else None,
             )
         return answer
 
@@ -228,44 +222,41 @@ class PortalClient:
     async def _send_as(
         self, token: AccessToken, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
     ) -> Answer:
-        headers = {"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()}
         async with self._place(counters) as reserved_at:
+
+            async def trace(event: str, _: object) -> None:
+                nonlocal reserved_at
+                # Behind a proxy this event comes twice, first for the tunnel.
+                if event == "http11.send_request_headers.complete":
+                    reserved_at = self.budget.confirm_sent(reserved_at)
+
             counters.requests += 1
             try:
-                answer = await self._read_all(url, params, headers, reserved_at)
+                answer = await ask(
+                    self._http,
+                    "GET",
+                    url,
+                    self._limits,
+                    params=list(params),
+                    headers={"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()},
+                    extensions={"trace": trace},
+                )
             except UnansweredError as error:
-                raise _unanswered(error, self._call(path)) from None
+                raise self._unanswered(error, path) from None
         counters.bytes += len(answer.content)
         self.budget.observe(answer.headers)
         if answer.status == 429:
             hint = wait_of(answer.headers)
             closest = parse_policy(answer.headers.get("x-ratelimit-limit", "")).closest
             self.budget.pause(hint if hint is not None else _DEFAULT_RESET_SECONDS, closest)
-            raise RateLimitedError(
+            raise self._error(
+                TransientApiError,
+                path,
                 "too many requests: another program may use the portal as well; the next run tries again",
+                status=429,
                 wait_seconds=hint,
-                **self._call(path, status=429),
             )
         return answer
-
-    async def _read_all(
-        self, url: str, params: Sequence[tuple[str, str]], headers: dict[str, str], reserved_at: float
-    ) -> Answer:
-        async def trace(event: str, _: object) -> None:
-            nonlocal reserved_at
-            # Behind a proxy this event comes twice, first for the tunnel.
-            if event == "http11.send_request_headers.complete":
-                reserved_at = self.budget.confirm_sent(reserved_at)
-
-        return await ask(
-            self._http,
-            "GET",
-            url,
-            self._limits,
-            params=list(params),
-            headers=headers,
-            extensions={"trace": trace},
-        )
 
     @asynccontextmanager
     async def _place(self, counters: Counters) -> AsyncIterator[float]:
@@ -296,69 +287,69 @@ class PortalClient:
         none_statuses: Sequence[int],
         decode: Callable[[bytes], Any],
     ) -> Any:  # noqa: ANN401
-        status, about = answer.status, self._call(path, status=answer.status)
+        status = answer.status
         if is_page(answer.content) and (status in (400, 404) or status in none_statuses):
             # A proxy's status is not the API's: as the API's it could mean that a person is gone or has no salary.
-            raise BrokenBodyError(
+            raise self._error(
+                TransientApiError,
+                path,
                 f"the answer is an HTML page with status {status}, which the API does not send: check api_url in "
                 "portals.yaml, and whether a proxy or a firewall answered instead",
-                **self._call(path),
             )
         if status in none_statuses:
             return NONE
         if status != 200:
             raise self._refusal(answer, path, scope)
+        about = f"GET {path} (portal '{self.portal}')"
         try:
             return decode(answer.content)
         except EmptyAnswerError as empty:
-            raise BrokenBodyError(str(empty), **about) from None
+            raise self._error(TransientApiError, path, str(empty), status=status) from None
         except RecursionError:
             raise UnexpectedShapeError(
-                f"GET {path} (portal '{self.portal}'): the answer is nested deeper than any document of the API. "
-                "Nothing was written"
+                f"{about}: the answer is nested deeper than any document of the API. Nothing was written"
             ) from None
         except (ArithmeticError, msgspec.ValidationError):
             raise UnexpectedShapeError(
-                f"GET {path} (portal '{self.portal}'): a number in the answer is larger than can be read. Nothing was written"
+                f"{about}: a number in the answer is larger than can be read. Nothing was written"
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             flaw = "that are not UTF-8" if isinstance(error, UnicodeDecodeError) else "that are none"
             what = f"expected a JSON document, got {len(answer.content)} bytes of {answer.kind} {flaw}"
             if looks_whole(answer.content):
-                raise MalformedJsonError(f"{what} ({error})", **about) from None
-            raise BrokenBodyError(what, **about) from None
+                raise self._error(MalformedJsonError, path, f"{what} ({error})", status=status) from None
+            raise self._error(TransientApiError, path, what, status=status) from None
 
     def _refusal(self, answer: Answer, path: str, scope: str | None) -> ApiError:
-        status = answer.status
-        about = self._call(path, status=status)
+        status, kind = answer.status, ApiError
         if status == 400:
-            return BadRequestError(
+            says = (
                 "the API rejects a parameter of this call, or does not know the id. If that goes on, its rules have changed: "
-                f"update this program, or exclude the table from the resources of portal '{self.portal}'",
-                **about,
+                f"update this program, or exclude the table from the resources of portal '{self.portal}'"
             )
-        if status == 403:
+        elif status == 403:
+            kind = MissingScopeError
             lacks = f"the app lacks scope {scope}" if scope else "the app lacks a scope that is not documented"
-            error = MissingScopeError
             if is_page(answer.content):
-                error = PageForbiddenError
+                kind = PageForbiddenError
                 lacks = (
                     f"the answer is an HTML page, so a proxy or a firewall may have refused it. If it was not, {lacks}"
                 )
-            return error(
+            says = (
                 f"{lacks}. Scopes are fixed when an app is created, so create a new app with it and authorize it on "
-                f"this portal, or exclude the tables it fills from the resources of portal '{self.portal}'",
-                **about,
+                f"this portal, or exclude the tables it fills from the resources of portal '{self.portal}'"
             )
-        if status == 404:
-            return NotFoundError("nothing exists at this path; check api_url in portals.yaml", **about)
-        if 200 < status < 300:
-            return BrokenBodyError(
-                "an answer without a document says nothing, so it does not count as an empty one", **about
-            )
-        if status >= 500:
-            return ServerError("the API has a fault; nothing was written, and the next run tries again", **about)
-        return UnexpectedStatusError("this status is not known for reading; check api_url and proxies", **about)
+        elif status == 404:
+            says = "nothing exists at this path; check api_url in portals.yaml"
+        elif 200 < status < 300:
+            kind = TransientApiError
+            says = "an answer without a document says nothing, so it does not count as an empty one"
+        elif status >= 500:
+            kind = TransientApiError
+            says = "the API has a fault; nothing was written, and the next run tries again"
+        else:
+            says = "this status is not known for reading; check api_url and proxies"
+        return self._error(kind, path, says, status=status)
 
 
 def _decoded(content: bytes) -> Any:  # noqa: ANN401 - JSON
@@ -377,10 +368,3 @@ def _backoff(error: Exception) -> bool | float:
     if not isinstance(error, TransientApiError):
         return False
     return True if error.wait_seconds is None else error.wait_seconds
-
-
-def _unanswered(error: UnansweredError, about: _Call) -> PlandayError:
-    """The error for a request without a usable answer."""
-    if error.kind == "size":
-        return LimitExceededError(f"{about['method']} {about['path']} (portal '{about['portal']}'): {error.why}")
-    return (BrokenBodyError if error.kind == "body" else ConnectionFailedError)(error.why, **about)

@@ -20,7 +20,8 @@ from email.utils import formatdate, make_msgid
 from functools import partial
 from typing import Any
 
-from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
+from planday_io.client.asking import AnswerLimits, ask_once
+from planday_io.client.bodies import UnansweredError
 from planday_io.config.addresses import is_loopback
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret

@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from planday_io.client.asking import AnswerLimits, UnansweredError, ask_once
+from planday_io.client.asking import AnswerLimits, ask_once
+from planday_io.client.bodies import UnansweredError
 from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.addresses import is_loopback
 from planday_io.config.secrets import read_client_id
 from planday_io.errors import (
-    AuthorizationError,
     ConfigError,
     PortalIdentityError,
     SecretError,
@@ -146,7 +146,7 @@ def connect(
         seconds: to wait for the answer.
 
     Raises:
-        AuthorizationError: denied, another state, no answer, or the port is taken.
+        TokenError: denied, another state, no answer, or the port is taken.
         PlandayError: see `finish`.
     """
     return receive_code(
@@ -261,7 +261,7 @@ def revoke(installation: Installation, portal: str) -> list[str]:
 
     Raises:
         SecretError: there is no token to revoke.
-        AuthorizationError: the identity server did not revoke it. Nothing was removed.
+        TokenError: the identity server did not revoke it. Nothing was removed.
         StorageError: access is revoked, but a token could not be removed.
     """
     config, connection = installation.config, PortalConnection(installation, portal)
@@ -297,10 +297,10 @@ def revoke(installation: Installation, portal: str) -> list[str]:
                 if answer.is_success or was_asked:
                     return
                 # A wrong client id, or another server, refuses a token that still opens the portal elsewhere.
-                raise AuthorizationError(
+                raise TokenError(
                     f"the identity server answered {answer.status} to the revocation, so nothing was removed: {error}"
                 ) from None
-            raise AuthorizationError(
+            raise TokenError(
                 f"the identity server answered {answer.status} and the token of portal '{portal}' still works: "
                 "revoke it in Planday under Settings > Integrations > API Access"
             )

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from planday_io.errors import AuthorizationError, PlandayError
+from planday_io.errors import PlandayError, TokenError
 
 # RFC 6749 section 4.1.2.1. What else a redirect says is not repeated.
 _REFUSALS = {
@@ -53,7 +53,7 @@ def receive_code(
         seconds: to wait for the answer.
 
     Raises:
-        AuthorizationError: denied, another state, no answer, or the port is taken.
+        TokenError: denied, another state, no answer, or the port is taken.
         PlandayError: of `finish`.
     """
     parts = urlsplit(redirect_url)
@@ -70,7 +70,7 @@ def receive_code(
                 return
             answer = {name: values[0] for name, values in parse_qs(asked.query).items()}
             if fault := _fault(state, answer):
-                errors.append(AuthorizationError(f"nothing was changed: {fault}"))
+                errors.append(TokenError(f"nothing was changed: {fault}"))
             else:
                 try:
                     results.append(finish(answer["code"]))
@@ -94,7 +94,7 @@ def receive_code(
     try:
         server = _listener(parts.hostname or "", parts.port or 0, Handler)
     except OSError as error:
-        raise AuthorizationError(
+        raise TokenError(
             f"port {parts.port} of this machine cannot be used ({error.strerror}): end what listens there, or give another "
             "--redirect-url that is registered with the app"
         ) from None
@@ -104,7 +104,7 @@ def receive_code(
         while not (results or errors):
             server.timeout = deadline - time.monotonic()
             if server.timeout <= 0:
-                raise AuthorizationError(
+                raise TokenError(
                     f"no answer within {seconds:.0f} s: run it again. If the browser showed an error of Planday, the "
                     f"redirect address {redirect_url} is not registered with the app"
                 )

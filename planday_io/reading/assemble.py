@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Table
 from planday_io.catalogue.endpoint import Endpoint
-from planday_io.errors import DataError, DuplicateKeyError
+from planday_io.errors import DataError
 from planday_io.frames.build import FrameBuilder, distinct_keys
 from planday_io.frames.schema_drift import SchemaDrift
 from planday_io.months import first_day, last_day
@@ -98,7 +98,7 @@ def _once(endpoint: Endpoint, table: Table, frame: pa.Table, drift: SchemaDrift,
     overlaps = bool(endpoint.variants) or (endpoint.window is not None and endpoint.window.longest_days is not None)
     if not overlaps:
         if table.confidence in ("documented", "observed"):
-            raise DuplicateKeyError(
+            raise DataError(
                 f"{table.full_name} of portal '{portal}': {frame.num_rows} rows have "
                 f"{frame.num_rows - repeated} distinct keys ({', '.join(table.key)}; {_first_double(table, frame)}). "
                 "Nothing was written and the previous data stays"
