@@ -5,9 +5,14 @@ Slow modules are imported where they are needed, so that `planday --help` is qui
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,8 +51,6 @@ def known_resources(text: str | None) -> list[str] | None:
 
 def known_months(config: Config, portals: list[str], text: str | None) -> list[str] | None:
     """Months from `2026-09` or `2026-08..2026-10`, which all portals have, or None. Raises ConfigError."""
-    from datetime import UTC, datetime
-
     from planday_io.config.grid import grid_months
     from planday_io.errors import ConfigError
     from planday_io.months import is_month, months_between
@@ -71,7 +74,7 @@ def known_months(config: Config, portals: list[str], text: str | None) -> list[s
     return found
 
 
-def require_known(names: list[str], known: Any, what: str) -> list[str]:  # noqa: ANN401 - any container of names
+def require_known(names: list[str], known: Collection[str], what: str) -> list[str]:
     """The names, if all are known; otherwise ConfigError suggests the nearest."""
     from planday_io.config.values import nearest
     from planday_io.errors import ConfigError
@@ -82,12 +85,21 @@ def require_known(names: list[str], known: Any, what: str) -> list[str]:  # noqa
     return names
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal, and end there unless the answer is yes. A script is not asked."""
+    if not yes and sys.stdin.isatty():
+        typer.confirm(question, abort=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value for scripts; instants become ISO texts."""
+    typer.echo(json.dumps(value, indent=2, default=datetime.isoformat))
+
+
 def print_version(wanted: bool) -> None:
     """Print the version and end, if wanted."""
     if wanted:
         from importlib.metadata import version
-
-        import typer
 
         typer.echo(f"planday {version('planday-warehouse')}")
         raise typer.Exit

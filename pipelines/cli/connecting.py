@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_installation, require_known
+from pipelines.cli.arguments import confirm, current_installation, require_known
 
 
 def authorize(
@@ -63,8 +63,7 @@ def revoke(
 
     installation = current_installation()
     require_known([portal], installation.config.portals, "portal")
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"Take the app's access to portal '{portal}' back?", abort=True)
+    confirm(f"Take the app's access to portal '{portal}' back?", yes=yes)
     for place in flow.revoke(installation, portal):
         typer.echo(f"removed: {place}")
     typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or taken out.")

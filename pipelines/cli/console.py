@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from planday_io.onboarding.check import Finding
 
 
+def say(console: Console, *lines: str) -> None:
+    """Print lines as they are: nothing in them is markup, and a pipe gets them unbroken."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def named(table: str, month: str | None) -> str:
     """A table and its month, as printed."""
     return f"{table} {month}" if month else table
@@ -39,49 +45,35 @@ class PlainLines(Listener):
         self._console = console
         self._told: set[tuple[str, str]] = set()
 
-    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
-        """Nothing: lines are for what is done."""
-
     def waiting(self, portal: str, text: str) -> None:  # noqa: ARG002 - the text names the portal
-        self._print(text)
+        say(self._console, text)
 
     def finished(self, portal: str, report: TableReport) -> None:
-        self._print(
+        say(
+            self._console,
             f"{portal} {named(report.table, report.month)}: {report.rows} rows, {report.counters.requests} requests, "
-            f"{report.verdict}"
+            f"{report.verdict}",
+            *(f"{portal} warning: {warning}" for warning in report.warnings),
         )
-        for warning in report.warnings:
-            self._print(f"{portal} warning: {warning}")
 
     def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
         """A reason that was printed before is shortened to its first words."""
         why = error if (portal, error) not in self._told else error.partition(":")[0][:80] + " ..."
         self._told.add((portal, error))
-        self._print(f"{portal} {named(table, month)}: {'failed' if is_final else 'failed, will be retried'}: {why}")
-
-    def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        how = "failed" if is_final else "failed, will be retried"
+        say(self._console, f"{portal} {named(table, month)}: {how}: {why}")
 
 
-class Bars(Listener):
-    """One bar per portal, with the table in progress."""
+class Bars(PlainLines):
+    """The lines, and under them one bar per portal with the table in progress."""
 
     def __init__(self, progress: Progress, portals: Sequence[str]) -> None:
+        super().__init__(progress.console)
         self._progress = progress
         self._bars: dict[str, TaskID] = {key: progress.add_task(key, total=None, table="") for key in portals}
-        self._plain = PlainLines(progress.console)
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         self._progress.update(self._bars[portal], table=named(table, month), completed=done, total=expected)
-
-    def waiting(self, portal: str, text: str) -> None:
-        self._plain.waiting(portal, text)
-
-    def finished(self, portal: str, report: TableReport) -> None:
-        self._plain.finished(portal, report)
-
-    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
-        self._plain.failed(portal, table, month, error, is_final=is_final)
 
 
 @contextmanager
@@ -159,8 +151,7 @@ def print_status(
         if incidents or stale or whole.unfinished or any(state.failing for state in states)
         else "No incident, and nothing is stale."
     )
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(console, *lines)
 
 
 def _word(value: object) -> object:
@@ -169,41 +160,19 @@ def _word(value: object) -> object:
 
 def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
     """Print what each table and each portal will cost."""
-    rows: list[tuple[object, ...]] = []
-    for one in forecasts:
-        rows += [
-            (
-                one.portal,
-                table.table,
-                table.slices,
-                table.requests,
-                f"{table.seconds:.1f}",
-                f"{table.share:.2%}",
-            )
-            for table in one.tables.values()
-        ]
+    tables = [(one.portal, table) for one in forecasts for table in one.tables.values()]
+    rows = [
+        (portal, one.table, one.slices, one.requests, f"{one.seconds:.1f}", f"{one.share:.2%}")
+        for portal, one in tables
+    ]
     print_rows(console, "", ("portal", "table", "slices", "requests", "seconds", "of an hour's budget"), rows)
+    say(console, *(f"\n{key} {one.table} cannot be predicted: {one.error}" for key, one in tables if one.error))
+    totals = []
     for one in forecasts:
-        for table in one.tables.values():
-            if table.error:
-                text = f"\n{one.portal} {table.table} cannot be predicted: {table.error}"
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
-    print_rows(
-        console,
-        "\nTotal",
-        ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests made to predict this"),
-        [
-            (
-                one.portal,
-                sum(table.slices for table in one.tables.values()),
-                one.requests,
-                f"{one.seconds / 60:.1f}",
-                f"{one.share:.1%}",
-                one.asked,
-            )
-            for one in forecasts
-        ],
-    )
+        slices = sum(table.slices for table in one.tables.values())
+        totals.append((one.portal, slices, one.requests, f"{one.seconds / 60:.1f}", f"{one.share:.1%}", one.asked))
+    columns = ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests made to predict this")
+    print_rows(console, "\nTotal", columns, totals)
 
 
 def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
@@ -225,18 +194,12 @@ def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
     for one in outcome.failures:
         reasons.setdefault((one.portal, one.error), []).append(named(one.table, one.month))
     for (portal, error), tables in reasons.items():
-        console.print(
-            f"\n{portal}: {error}\n  Incomplete, with the previous data: {some(tables, 5)}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    for text in remarks(outcome.publication):
-        console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"\n{portal}: {error}\n  Incomplete, with the previous data: {some(tables, 5)}")
+    say(console, *(f"\n{text}" for text in remarks(outcome.publication)))
     if outcome.publication_error:
-        console.print(f"\nnot published: {outcome.publication_error}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"\nnot published: {outcome.publication_error}")
     elif outcome.publication and outcome.publication.slices:
-        console.print(f"\npublished to {config.warehouse}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"\npublished to {config.warehouse}")
 
 
 def remarks(publication: Publication | None) -> list[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.cli.console import listening, print_outcome, print_rows
-from pipelines.cli.home import packaged
+from pipelines.cli.console import listening, print_outcome, print_rows, say
+from pipelines.cli.instance import packaged
 from pipelines.cli.sync import sync
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
@@ -49,8 +49,7 @@ def run(folder: Path, console: Console) -> int:
     write_report(installation, folder / "planday-report.html")
     for answer in overview(config.warehouse):
         print_rows(console, f"\n{answer.question}", answer.columns, answer.rows)
-    for line in next_steps(config, folder, cwd):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    say(console, *next_steps(config, folder, cwd))
     return 0
 
 

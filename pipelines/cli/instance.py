@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.cli.home import packaged
 from pipelines.storage_faults import dagster_storage
 from planday_io.errors import ConfigError
 from planday_io.files import write_text
@@ -46,3 +45,10 @@ def _bring_settings(home: Path) -> None:
     file = home / "dagster.yaml"
     if not file.exists() and not (home / "history").exists():
         write_text(file, packaged("dagster.yaml").read_text(encoding="utf-8"))
+
+
+def packaged(name: str) -> Path:
+    """Where `dagster.yaml` or `workspace.yaml` of this version is: in the installed wheel, or in the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    folder = package / "home"
+    return (folder if folder.exists() else package.parent) / name

@@ -5,20 +5,22 @@ Exit codes: 0 all complete, 1 something incomplete or refused (everything else w
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines.cli.arguments import (
+    confirm,
     current_installation,
     known_months,
     known_portals,
     known_resources,
+    print_json,
     print_version,
     require_known,
     terminal,
@@ -58,12 +60,9 @@ def main() -> None:
     keep_from_others()
     try:
         app()
-    except ConfigError as error:
-        typer.echo(f"planday: {error}", err=True)
-        sys.exit(2)
     except PlandayError as error:
         typer.echo(f"planday: {error}", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
     except Exception as error:  # noqa: BLE001 - a traceback says nothing of what to do, and its text may quote data
         # Looked up only now: Dagster takes a second to load.
         from pipelines.storage_faults import file_fault, storage_fault
@@ -110,16 +109,13 @@ def demo(
     """Sync three made-up portals into a warehouse and query it. Needs no credentials."""
     from pipelines.cli import demo as demonstration
 
-    raise typer.Exit(
-        demonstration.open_ui(folder.absolute(), port) if ui else demonstration.run(folder.absolute(), terminal())
-    )
+    place = folder.absolute()
+    raise typer.Exit(demonstration.open_ui(place, port) if ui else demonstration.run(place, terminal()))
 
 
 @app.command()
 def check(portals: Portals = None, as_json: AsJson = False) -> None:
     """Try each portal's token, identity and scopes, with one row each."""
-    from dataclasses import asdict
-
     from pipelines.cli.console import finding_word, print_rows
     from planday_io.config.secrets import remarks
     from planday_io.onboarding.check import advice, personal_data
@@ -131,7 +127,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
         typer.echo(f"planday: {remark}", err=True)
     findings = check_portals(installation, known_portals(config, portals))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print_json([asdict(finding) for finding in findings])
     else:
         rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in findings]
         print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
@@ -170,20 +166,12 @@ def sync(
     chosen = known_portals(config, portals)
     names = known_resources(resources)
     wanted = known_months(config, chosen, months)
+    options = {"full": full, "accept_shrink": accept_shrink, "publishes": publish}
     console = terminal(err=as_json)
     with listening(console, chosen) as listener:
-        outcome = synchronise(
-            installation,
-            chosen,
-            listener=listener,
-            resources=names,
-            months=wanted,
-            full=full,
-            accept_shrink=accept_shrink,
-            publishes=publish,
-        )
+        outcome = synchronise(installation, chosen, listener=listener, resources=names, months=wanted, **options)
     if as_json:
-        typer.echo(json.dumps(summary(outcome), indent=2))
+        print_json(summary(outcome))
     else:
         print_outcome(console, config, outcome)
     raise typer.Exit(0 if outcome.is_complete else 1)
@@ -201,8 +189,6 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
-    from dataclasses import asdict
-
     from pipelines.cli.console import print_forecasts
     from pipelines.cli.sync import planned_runs, scheduled_runs
     from planday_io.errors import ConfigError
@@ -225,11 +211,10 @@ def plan(
         session = PortalSession(installation, portal, run_id="plan")
         found.append(forecast(session, runs, full=full))
     if as_json:
-        rows = [
-            {**asdict(one), "requests": one.requests, "tables": [asdict(t) for t in one.tables.values()]}
-            for one in found
+        told = [
+            {**asdict(one), "requests": one.requests, "tables": [*map(asdict, one.tables.values())]} for one in found
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(told)
     else:
         print_forecasts(terminal(), found)
     raise typer.Exit(1 if any(table.error for one in found for table in one.tables.values()) else 0)
@@ -251,7 +236,7 @@ def publish(
         done = publishing.publish(installation, rebuild=rebuild)
     if as_json:
         told = {"notices": done.notices, "problems": {str(key): str(error) for key, error in done.problems.items()}}
-        typer.echo(json.dumps({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild, **told}))
+        print_json({"slices": done.slices, "rows": done.rows, "rebuild": done.is_rebuild, **told})
     else:
         for text in remarks(done):
             typer.echo(text)
@@ -273,11 +258,11 @@ def tables(as_json: AsJson = False) -> None:
         for endpoint in CATALOGUE.endpoints
         for table in endpoint.tables
     ]
+    names = ("table", "key", "scope", "path")
     if as_json:
-        names = ("table", "key", "scope", "path")
-        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        print_rows(terminal(), "", ("table", "key", "scope", "path"), rows)
+        print_rows(terminal(), "", names, rows)
 
 
 @app.command()
@@ -290,9 +275,6 @@ def status(
 
     For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
     """
-    from dataclasses import asdict
-    from datetime import datetime
-
     from pipelines.cli.console import print_status
     from pipelines.cli.status import UNREADABLE_TABLE, installation_state, table_states
 
@@ -303,17 +285,11 @@ def status(
     whole = installation_state(installation)
     incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"tables": [asdict(one) for one in states], **asdict(whole)}, indent=2, default=datetime.isoformat
-            )
-        )
+        print_json({"tables": [asdict(one) for one in states], **asdict(whole)})
     else:
         print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
-    is_good = (
-        not incidents and not whole.unfinished and not any(one.stale or one.table == UNREADABLE_TABLE for one in states)
-    )
-    raise typer.Exit(0 if is_good else 1)
+    is_wrong = incidents or whole.unfinished or any(one.stale or one.table == UNREADABLE_TABLE for one in states)
+    raise typer.Exit(1 if is_wrong else 0)
 
 
 @app.command()
@@ -377,8 +353,7 @@ def forget(
     if undo and employee is None:
         raise ConfigError("--undo is for a person: give --employee")
     what = f"employee {employee} of portal '{portal}'" if employee is not None else f"everything of portal '{portal}'"
-    if not (yes or undo) and sys.stdin.isatty():
-        typer.confirm(f"Remove {what} for good?", abort=True)
+    confirm(f"Remove {what} for good?", yes=yes or undo)
     if employee is None:
         raise typer.Exit(forget_portal(installation, portal, terminal(), as_json=as_json))
     act = remember_person if undo else forget_person

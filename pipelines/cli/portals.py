@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_installation
+from pipelines.cli.arguments import confirm, current_installation
 
 portals = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Commands about a portal as a whole.")
 
@@ -33,8 +32,7 @@ def rename(
 
     installation = current_installation()
     config = installation.config
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"Rename portal '{old}' to '{new}' everywhere?", abort=True)
+    confirm(f"Rename portal '{old}' to '{new}' everywhere?", yes=yes)
     with open_instance(installation) as instance:
         end_dead_runs(instance, installation.state)
         for portal, run in under_way(instance):
@@ -45,15 +43,10 @@ def rename(
                 )
         done = rename_portal(installation, old, new, partial(report_without_run, installation))
     file = config.file.name
+    key = f"The key in {file} was replaced; where its tokens are read stays as it was."
     typer.echo(
-        f"Portal '{old}' is '{new}' from now on: {done.slices} slices were moved, and nothing was read from Planday."
-    )
-    typer.echo(
-        f"The key in {file} was replaced; where its tokens are read stays as it was."
-        if done.edited
-        else f"{file} had the new key already."
-    )
-    typer.echo(
+        f"Portal '{old}' is '{new}' from now on: {done.slices} slices were moved, and nothing was read from Planday.\n"
+        f"{key if done.edited else f'{file} had the new key already.'}\n"
         f"Dagster keeps what it recorded under '{old}': the partitions of '{new}' begin without materializations, and "
         f"nothing is read again because of that. Its schedules appear when the code location is reloaded. Queries, "
         f"dashboards and scripts that name '{old}' have to name '{new}'."

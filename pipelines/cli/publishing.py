@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import dagster as dg
 import typer
 
@@ -49,14 +51,7 @@ def publish_as_run(
     done: list[Publication] = []
     token = PUBLISHED.set(done)
     try:
-        with dagster_storage():
-            result = job.execute_in_process(
-                instance=instance,
-                asset_selection=warehouse_keys(),
-                tags=tags,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
+        result = run_in_process(job, instance, warehouse_keys(), tags)
     except DagsterStorageError:
         if done:
             return done[0]
@@ -68,6 +63,25 @@ def publish_as_run(
     failed = next((event.step_failure_data for event in result.all_events if event.is_step_failure), None)
     reason = failed.user_failure_data.description if failed and failed.user_failure_data else None
     raise PublicationError(reason or f"{installation.config.warehouse} was not renewed; see run {result.run_id}")
+
+
+def run_in_process(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    assets: Sequence[dg.AssetKey],
+    tags: dict[str, str],
+    partition: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run some assets here, without Dagster's own log on the terminal. Raises DagsterStorageError."""
+    with dagster_storage():
+        return job.execute_in_process(
+            instance=instance,
+            partition_key=partition,
+            asset_selection=assets,
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
 
 
 def report_without_run(installation: Installation, done: Publication) -> None:

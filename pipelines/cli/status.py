@@ -39,13 +39,13 @@ class TableState:
 
     portal: str
     table: str
-    rows: int | None
-    last_complete: str | None
-    verdict: str | None
-    next_due: str | None
-    stale: bool
-    failing: str | None
-    published: bool
+    rows: int | None = None
+    last_complete: str | None = None
+    verdict: str | None = None
+    next_due: str | None = None
+    stale: bool = False
+    failing: str | None = None
+    published: bool = False
 
 
 UNREADABLE_TABLE = "(all tables)"
@@ -59,22 +59,9 @@ def table_states(installation: Installation, portals: list[str]) -> list[TableSt
         try:
             states += _states_of(installation, portal)
         except PlandayError as error:
-            states.append(_unreadable(portal, error))  # and hides none of the others
+            # It hides none of the others.
+            states.append(TableState(portal, UNREADABLE_TABLE, verdict=str(error), failing="unreadable"))
     return states
-
-
-def _unreadable(portal: str, error: PlandayError) -> TableState:
-    return TableState(
-        portal=portal,
-        table=UNREADABLE_TABLE,
-        rows=None,
-        last_complete=None,
-        verdict=str(error),
-        next_due=None,
-        stale=False,
-        failing="unreadable",
-        published=False,
-    )
 
 
 def _states_of(installation: Installation, portal: str) -> list[TableState]:
@@ -86,11 +73,10 @@ def _states_of(installation: Installation, portal: str) -> list[TableState]:
     for key, entry in there.entries.items():
         rows[key.full_name] += entry.rows
     states = []
-    fresh = portal_freshness(installation, portal, datetime.now(UTC))
-    failing: dict[str, str] = {note.table: note.cause for note in installation.state.failures.of(portal)}
-    settings = installation.config.portals[portal]
-    zone = ZoneInfo(settings.timezone)
     now = datetime.now(UTC)
+    fresh = portal_freshness(installation, portal, now)
+    failing = {note.table: note.cause for note in installation.state.failures.of(portal)}
+    zone = ZoneInfo(installation.config.portals[portal].timezone)
     crons = installation.crons_by_endpoint(portal)
     due = {name: min(next_tick_of(cron, zone, now) for cron in found) for name, found in crons.items()}
     for endpoint in installation.endpoints_of(portal):

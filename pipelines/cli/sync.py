@@ -8,7 +8,7 @@ share the budget and take turns publishing.
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ import dagster as dg
 
 from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
 from pipelines.cli.instance import open_instance
-from pipelines.cli.publishing import publish_as_run
+from pipelines.cli.publishing import publish_as_run, run_in_process
 from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
@@ -73,6 +73,10 @@ class Outcome:
         left_out = self.publication is not None and self.publication.problems
         return not self.failures and not self.publication_error and not left_out
 
+    def written(self, portal: str) -> set[tuple[str, str | None]]:
+        """Tables and months of a portal that were written."""
+        return {(report.table, report.month) for key, report in self.reports if key == portal}
+
 
 def sync(
     installation: Installation,
@@ -98,10 +102,9 @@ def sync(
         publishes: renew the warehouse at the end.
     """
     began = time.monotonic()
-    config = installation.config
     outcome = Outcome()
     recorder = _Recorder(outcome, listener)
-    job = checked_definitions(config.file).resolve_implicit_global_asset_job_def()
+    job = checked_definitions(installation.config.file).resolve_implicit_global_asset_job_def()
     tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), STARTED_BY_TAG: "planday sync"}
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
     tags |= process_tags(installation.state)
@@ -114,23 +117,24 @@ def sync(
                 end_dead_runs(instance, installation.state)
             LISTENER.set(recorder)
             refused = refused_as_doubles(installation, portals)
+            month, group = None, list[Endpoint]()
             for portal in portals:
+                if portal in refused:
+                    _record_portal(installation, portal, resources, months, refused[portal], recorder)
+                    continue
                 try:
-                    _try_to_begin(installation, portal, refused.get(portal))
+                    # Before any run, so that not every table fails for the same reason.
+                    PortalConnection(installation, portal).require_secrets()
                     for month, group in _runs(installation, portal, resources, months):
-                        with _storage_of(outcome, portal, month, group):
-                            result = job.execute_in_process(
-                                instance=instance,
-                                partition_key=partition_of(portal, month),
-                                asset_selection=asset_keys(group),
-                                tags={**tags, WRITER_TAG: writer.name},
-                                raise_on_error=False,
-                                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                            )
+                        assets, partition = asset_keys(group), partition_of(portal, month)
+                        result = run_in_process(job, instance, assets, {**tags, WRITER_TAG: writer.name}, partition)
                         _record_skipped(outcome, portal, month, group, result)
                     settle(installation, portal)
-                except _NothingMoreError:
-                    # Without Dagster's storage no run can begin; what is written is published.
+                except DagsterStorageError as error:
+                    # Without it no run can begin; what is written is published.
+                    tables = [table.full_name for one in group for table in one.tables]
+                    missing = [name for name in tables if (name, month) not in outcome.written(portal)]
+                    outcome.failures += [Failure(portal, name, month, str(error)) for name in missing or ["everything"]]
                     break
                 except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
                     _record_portal(installation, portal, resources, months, as_planday_error(error), recorder)
@@ -143,30 +147,6 @@ def sync(
     return outcome
 
 
-class _NothingMoreError(Exception):
-    """Dagster's storage cannot be used, so the rest of a sync is left out."""
-
-
-@contextmanager
-def _storage_of(outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint]) -> Iterator[None]:
-    """Record a fault of Dagster's storage as the failure of the run's tables that were not written."""
-    try:
-        with dagster_storage():
-            yield
-    except DagsterStorageError as error:
-        told = {report.table for key, report in outcome.reports if key == portal and report.month == month}
-        missing = [table.full_name for one in group for table in one.tables if table.full_name not in told]
-        outcome.failures += [Failure(portal, table, month, str(error)) for table in missing or ["everything"]]
-        raise _NothingMoreError from error
-
-
-def _try_to_begin(installation: Installation, portal: str, refused: PlandayError | None) -> None:
-    """Raises PlandayError if no run of the portal can begin, so that not every table fails for the same reason."""
-    if refused:
-        raise refused
-    PortalConnection(installation, portal).require_secrets()
-
-
 def _record_portal(
     installation: Installation,
     portal: str,
@@ -177,26 +157,29 @@ def _record_portal(
 ) -> None:
     """Report once what stopped a portal, and record it for alerts for each table that was due."""
     now = datetime.now(UTC)
-    due = installation.endpoints_of(portal, resources if resources is not None else installation.catalogue.domains())
-    wanted: list[tuple[Endpoint, str | None]] = []
-    if resources is not None or months is None:
-        wanted += [(one, None) for one in due if one.grid == "portal"]
-    wanted += [
-        (one, month)
-        for month in months or window_months(installation.config, portal, now)
-        for one in due
-        if one.grid == "month"
-    ]
-    written = recorder.written(portal)
+    written = recorder.outcome.written(portal)
     # Where it cannot be noted, this command says it all the same.
     with suppress(StorageError):
         installation.state.failures.record(
             failure_of(error, now, portal=portal, table=table.full_name, month=month)
-            for endpoint, month in wanted
+            for month, endpoints in _due(installation, portal, resources, months).items()
+            for endpoint in endpoints
             for table in endpoint.tables
             if (table.full_name, month) not in written
         )
     recorder.failed(portal, "everything" if not written else "the rest", None, str(error), is_final=True)
+
+
+def _due(
+    installation: Installation, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
+) -> dict[str | None, list[Endpoint]]:
+    """Month, or None for snapshots -> endpoints that are read, before it is known in which other months shifts changed."""
+    due = installation.endpoints_of(portal, resources if resources is not None else installation.catalogue.domains())
+    found: dict[str | None, list[Endpoint]] = {}
+    if resources is not None or months is None:
+        found[None] = [endpoint for endpoint in due if endpoint.grid == "portal"]
+    facts = [endpoint for endpoint in due if endpoint.grid == "month"]
+    return found | dict.fromkeys(months or window_months(installation.config, portal, datetime.now(UTC)), facts)
 
 
 def _runs(
@@ -206,20 +189,16 @@ def _runs(
 
     Refresh requests are looked up after the snapshots, because reading those creates them.
     """
-    names = resources if resources is not None else installation.catalogue.domains()
-    due = installation.endpoints_of(portal, names)
-    facts = [endpoint for endpoint in due if endpoint.grid == "month"]
-    snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
-    if resources is not None or months is None:
-        for group in same_partitions(snapshots, installation):
-            yield None, group
-    wanted = dict.fromkeys(months or window_months(installation.config, portal, datetime.now(UTC)), facts)
+    wanted = _due(installation, portal, resources, months)
+    snapshots = wanted.pop(None, [])
+    for group in same_partitions(snapshots, installation):
+        yield None, group
     if months is None and any(endpoint.change_detection for endpoint in snapshots):
         for request in settle(installation, portal):
             requested = installation.endpoints_of(portal, request.endpoints)
             both = [*wanted.get(request.month, []), *requested]
             wanted[request.month] = [one for one in installation.catalogue.endpoints if one in both]
-    for month in sorted(wanted, reverse=True):
+    for month in sorted(filter(None, wanted), reverse=True):
         for group in same_partitions(wanted[month], installation):
             yield month, group
 
@@ -248,21 +227,17 @@ def scheduled_runs(
     installation: Installation, portal: str, schedule: Schedule
 ) -> list[tuple[str | None, list[Endpoint]]]:
     """The runs of one tick of a schedule."""
-    due = installation.endpoints_of(portal, schedule.resources)
-    groups = same_partitions(due, installation)
-    months = window_months(installation.config, portal, datetime.now(UTC))
-    snapshots: list[tuple[str | None, list[Endpoint]]] = [(None, one) for one in groups if one[0].grid == "portal"]
-    return snapshots + [(month, one) for month in months for one in groups if one[0].grid == "month"]
+    due = _due(installation, portal, schedule.resources, None)
+    return [(month, group) for month, some in due.items() for group in same_partitions(some, installation)]
 
 
 def _record_skipped(
     outcome: Outcome, portal: str, month: str | None, group: Sequence[Endpoint], result: dg.ExecuteInProcessResult
 ) -> None:
     """Record tables that were neither written nor failed: skipped because their parent failed, or crashed."""
-    told = {report.table for key, report in outcome.reports if key == portal and report.month == month}
-    told |= {failure.table for failure in outcome.failures if failure.portal == portal and failure.month == month}
+    told = outcome.written(portal) | {(one.table, one.month) for one in outcome.failures if one.portal == portal}
     for endpoint in group:
-        if endpoint.name in told:
+        if (endpoint.name, month) in told:
             continue
         step = endpoint.name.replace(".", "__")
         crash = next((e for e in result.all_events if e.step_key == step and e.is_step_failure), None)
@@ -278,12 +253,8 @@ class _Recorder(Listener):
     """Records what the steps report, and passes it on."""
 
     def __init__(self, outcome: Outcome, listener: Listener) -> None:
-        self._outcome = outcome
+        self.outcome = outcome
         self._listener = listener
-
-    def written(self, portal: str) -> set[tuple[str, str | None]]:
-        """Tables and months of a portal that were written."""
-        return {(report.table, report.month) for key, report in self._outcome.reports if key == portal}
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         self._listener.reading(portal, table, month, done, expected)
@@ -292,10 +263,10 @@ class _Recorder(Listener):
         self._listener.waiting(portal, text)
 
     def finished(self, portal: str, report: TableReport) -> None:
-        self._outcome.reports.append((portal, report))
+        self.outcome.reports.append((portal, report))
         self._listener.finished(portal, report)
 
     def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
         if is_final:
-            self._outcome.failures.append(Failure(portal, table, month, error))
+            self.outcome.failures.append(Failure(portal, table, month, error))
         self._listener.failed(portal, table, month, error, is_final=is_final)
