@@ -17,8 +17,8 @@ from planday_io.errors import DataError
 from planday_io.frames.build import FrameBuilder, distinct_keys
 from planday_io.frames.schema_drift import SchemaDrift
 from planday_io.months import first_day, last_day
-from planday_io.reading.pages import Completeness
-from planday_io.reading.parts import Parts, last_of_each, unpacked
+from planday_io.reading.pages import Completeness, ListRead
+from planday_io.reading.parts import Batches, last_of_each, unpacked
 from planday_io.reading.rows import primary
 
 _WORST_FIRST: tuple[Completeness, ...] = ("exhausted", "total_matched", "document")
@@ -45,7 +45,12 @@ class TableRead:
 
 
 def assemble(
-    endpoint: Endpoint, builders: Mapping[str, FrameBuilder], reads: Sequence[Parts], *, portal: str, month: str | None
+    endpoint: Endpoint,
+    builders: Mapping[str, FrameBuilder],
+    reads: Sequence[ListRead[Batches]],
+    *,
+    portal: str,
+    month: str | None,
 ) -> dict[str, TableRead]:
     """The tables of an endpoint by full name, from the parts of all calls.
 
@@ -69,7 +74,7 @@ def assemble(
             error.add_place(f"portal '{portal}', GET {endpoint.path}{f' in {month}' if month else ''}")
             raise
         # A single list was counted already.
-        is_parent, lists = table is primary(endpoint), sum(read.has_rows for read in reads)
+        is_parent, lists = table is primary(endpoint), sum(read.received > 0 for read in reads)
         is_counted = is_parent and endpoint.pages is not None and lists <= 1
         frame, repeated = (frame, 0) if is_counted else _once(endpoint, table, frame, builder.drift, portal)
         totals = [read.total for read in reads]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
@@ -54,19 +54,18 @@ class Call:
 
     Args:
         params: query parameters, without those of paging.
-        path_params: values of the path parameters.
-        parent: what it is fanned out over, or None.
-        is_listed: its parent is listed. If not, a refusal means that the parent is gone.
-        is_once: its parent comes from `FanOut.once`.
+        parent: what it is fanned out over, or None. If it is not listed, a refusal means that it is gone.
         instead: the call to make if this one is refused because not all of its ids are listed.
     """
 
     params: Params = ()
-    path_params: Mapping[str, PathParam] = field(default_factory=dict)
-    parent: ParentKey | None = None
-    is_listed: bool = True
-    is_once: bool = False
+    parent: Parent | None = None
     instead: Call | None = None
+
+    @property
+    def path_params(self) -> Mapping[str, PathParam]:
+        """Values of the path parameters."""
+        return self.parent.path_params if self.parent else {}
 
 
 def more_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> list[Parent]:
@@ -151,7 +150,7 @@ def calls_of(
 
 def _call(endpoint: Endpoint, parent: Parent, params: Params) -> Call:
     fixed = tuple((name, value.format_map(parent.path_params)) for name, value in endpoint.params)
-    return Call((*fixed, *params), parent.path_params, parent.key, is_listed=parent.is_listed, is_once=parent.is_once)
+    return Call((*fixed, *params), parent)
 
 
 def days_of(endpoint: Endpoint, month: str | None, *, history_start: str, today: date) -> tuple[date, date] | None:

@@ -89,35 +89,25 @@ class Page:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ListRead(Generic[T]):
-    """A complete list.
+    """A list or document as read.
 
     Args:
         parts: results of `keep`, in order.
-        total: what the API stated, or None.
         received: rows, without repeated ones.
-        distinct: different keys among them.
+        total: what the API stated, or None.
         verdict: why this counts as complete.
         rereads: how often it was read again.
+        doubt: why the order of its pages cannot be trusted.
+        fault: why it is incomplete.
     """
 
     parts: list[T]
-    total: int | None
     received: int
-    distinct: int
-    verdict: Completeness
-    rereads: int
-
-
-@dataclass(slots=True)
-class _Attempt(Generic[T]):
-    """One pass over the list. `doubt` says why its order cannot be trusted, `fault` why it is incomplete."""
-
-    parts: list[T] = field(default_factory=list)
-    received: int = 0
     total: int | None = None
     verdict: Completeness = "total_matched"
+    rereads: int = 0
     doubt: str = ""
     fault: str = ""
 
@@ -168,22 +158,23 @@ class ListReader(Generic[T]):
         before: str | None = None
         for rereads in range(MAX_REREADS + 1):
             attempt = await self._pass()
-            distinct = self._count_keys(attempt.parts)
-            fault = attempt.fault
+            attempt.rereads = rereads
+            distinct, fault = self._count_keys(attempt.parts), attempt.fault
             if not fault and distinct != attempt.received:
                 fault = f"{attempt.received} rows have {distinct} distinct keys"
             digest = self._digest_keys(attempt.parts) if fault or attempt.doubt else None
-            if not fault and attempt.doubt and digest != before:
-                fault = attempt.doubt
+            if not fault and digest == before:
+                attempt.doubt = ""
+            fault = fault or attempt.doubt
             if not fault:
-                return ListRead(attempt.parts, attempt.total, attempt.received, distinct, attempt.verdict, rereads)
+                return attempt
             before = digest
         raise IncompleteReadError(
             f"{self._name} was read {MAX_REREADS + 1} times and never completely: {fault}. Nothing was written and the "
             "previous data stays; it is read again at the next run"
         )
 
-    async def _pass(self) -> _Attempt[T]:
+    async def _pass(self) -> ListRead[T]:
         self._pages = 0
         first = await self._fetch(0)
         self._limit.check(self._name, rows=len(first.rows), total=first.total)
@@ -196,10 +187,10 @@ class ListReader(Generic[T]):
         self._limit.check(self._name, pages=self._pages)
         return await self._fetch_any(offset)
 
-    async def _by_total(self, first: Page, total: int) -> _Attempt[T]:
+    async def _by_total(self, first: Page, total: int) -> ListRead[T]:
         """Read all pages concurrently; the first shows how many rows a page really holds."""
         size = len(first.rows)
-        attempt = _Attempt[T](parts=[self._keep(first.rows, 0)], received=size, total=total)
+        attempt = ListRead[T](parts=[self._keep(first.rows, 0)], received=size, total=total)
         if size == 0 and total > 0:
             attempt.fault = f"the total is {total}, and the first page is empty"
         if size >= total or attempt.fault:
@@ -268,9 +259,9 @@ class ListReader(Generic[T]):
         """Whether the server returns rows far beyond the end, so that it ignores the offset. Unknown only for equal rows."""
         return not self._has_equal_rows or bool((await self._fetch(_FAR)).rows)
 
-    async def _until_empty(self, first: Page) -> _Attempt[T]:
+    async def _until_empty(self, first: Page) -> ListRead[T]:
         """Read page after page, because there is no total."""
-        attempt = _Attempt[T](parts=[self._keep(first.rows, 0)], received=len(first.rows), verdict="exhausted")
+        attempt = ListRead[T](parts=[self._keep(first.rows, 0)], received=len(first.rows), verdict="exhausted")
         seen = {self._identify(row) for row in first.rows}
         last = self._identify(first.rows[-1]) if first.rows else None
         overlap = 1 if len(first.rows) > 1 else 0

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-from planday_io.reading.pages import Completeness
-
-Batches = dict[str, pa.RecordBatch]
-Packed = dict[str, pa.RecordBatch | pa.Buffer]
+Batches = dict[str, pa.RecordBatch | pa.Buffer]
+"""The rows of each table in one answer; small batches are packed as soon as their call is complete."""
 
 _SMALL_ROWS, _JOINED = 100, 256
 
@@ -38,14 +35,3 @@ def last_of_each(table: pa.Table, key: Sequence[str]) -> pa.Table:
     for number, row in enumerate(rows):
         last[(number,) if None in row else row] = number
     return table.take(pa.array(sorted(last.values()), pa.int64()))
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """One list or document: batches in order, why it counts as complete, and whether the first table has rows."""
-
-    parts: list[Packed]
-    total: int | None
-    verdict: Completeness
-    rereads: int
-    has_rows: bool

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from planday_io.catalogue import Table
-from planday_io.catalogue.endpoint import Endpoint
+from planday_io.catalogue.endpoint import Endpoint, Pages
 from planday_io.catalogue.model import Document
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.documents import ANY_DECODER, Decoded, load
@@ -24,8 +24,8 @@ from planday_io.frames.members import PathParam
 from planday_io.reading.assemble import TableRead, assemble
 from planday_io.reading.calls import Call, ParentKey
 from planday_io.reading.concurrency import for_each_bounded
-from planday_io.reading.pages import FIRST_READ, MAX_REREADS, Completeness, ListLimit, ListReader, Page
-from planday_io.reading.parts import Batches, Packed, Parts, packed
+from planday_io.reading.pages import FIRST_READ, MAX_REREADS, ListLimit, ListRead, ListReader, Page
+from planday_io.reading.parts import Batches, packed
 from planday_io.reading.rows import children_of, identity, primary, tables_in, total_of
 
 CALLS_AT_ONCE = 16
@@ -54,8 +54,8 @@ class _Answer:
 class EndpointRead:
     """All tables of one endpoint, and the cost of reading them."""
 
-    tables: dict[str, TableRead]
-    counters: Counters
+    tables: dict[str, TableRead] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
     rereads: int = 0
     gone: int = 0
     is_absent: bool = False
@@ -107,65 +107,69 @@ class EndpointReader:
         self._limit = limit
         self._progress = progress
         self._done = 0
-        self._is_absent = False
-        self.counters = Counters()
+        self._is_single = True
+        self._result = EndpointRead()
 
     async def read(self, calls: Sequence[Call]) -> EndpointRead:
-        """Read all calls.
+        """Read all calls, once per reader.
 
         Raises:
             PlandayError: see `PortalClient.get`, `ListReader.read` and `FrameBuilder`. A fan-out's parent that has
                 vanished is counted, not an error.
         """
-        result = EndpointRead({}, self.counters)
-        answers: dict[int, Parts] = {}
+        result = self._result
+        answers: dict[int, ListRead[Batches]] = {}
         gone: dict[ParentKey, ApiError] = {}
-        is_single = len(calls) == 1
+        self._is_single = len(calls) == 1
 
         async def read_one(number: int) -> None:
             call = calls[number]
             try:
-                answers[number] = await self._one(call, tells=is_single)
+                answers[number] = await self._one(call)
             except ApiError as error:
                 if call.instead and error.status in _UNKNOWN_ID:
-                    answers[number] = await self._one(call.instead, tells=is_single)
+                    answers[number] = await self._one(call.instead)
                 elif call.parent is None or self._endpoint.fan_out is None:
                     raise
-                elif not call.is_listed and error.status in _UNKNOWN_ID:
-                    result.unknown.add(call.parent)
+                elif not call.parent.is_listed and error.status in _UNKNOWN_ID:
+                    result.unknown.add(call.parent.key)
                 elif error.status in self._endpoint.fan_out.missing_statuses:
-                    gone[call.parent] = error
+                    gone[call.parent.key] = error
                 else:
                     raise
-            if not is_single:
+            if not self._is_single:
                 self._done += 1
                 self._progress(self._done, len(calls))
 
         await for_each_bounded(range(len(calls)), read_one, limit=CALLS_AT_ONCE)
-        parents = {call.parent for call in calls if call.parent is not None}
-        result.answered = parents - gone.keys() - result.unknown
-        result.left = gone.keys() | {call.parent for call in calls if call.is_once and call.parent in result.unknown}
+        parents = {call.parent.key: call.parent for call in calls if call.parent is not None}
+        result.answered = parents.keys() - gone.keys() - result.unknown
+        result.left = gone.keys() | {key for key in result.unknown if parents[key].is_once}
         if len(gone) >= _MANY and not result.answered:
             raise next(iter(gone.values()))
         # No answer is expected for people who left.
         result.gone = len(gone) + len(result.unknown - result.left)
-        result.is_absent = self._is_absent
-        result.rereads = sum(parts.rereads for parts in answers.values())
+        result.rereads = sum(read.rereads for read in answers.values())
+        absent = gone.keys() | result.unknown
         kept = [
-            answers[number] for number in sorted(answers) if calls[number].parent not in gone.keys() | result.unknown
+            answers[number]
+            for number, call in enumerate(calls)
+            if number in answers and (call.parent is None or call.parent.key not in absent)
         ]
         result.tables = assemble(self._endpoint, self._builders, kept, portal=self._client.portal, month=self._month)
         return result
 
-    async def _one(self, call: Call, *, tells: bool) -> Parts:
-        if self._endpoint.pages is None:
-            return await self._document(call, tells=tells)
-        pages = self._endpoint.pages
+    async def _one(self, call: Call) -> ListRead[Batches]:
+        read = await (self._document(call) if self._endpoint.pages is None else self._list(call, self._endpoint.pages))
+        if not self._is_single:
+            read.parts = [{name: packed(batch) for name, batch in part.items()} for part in read.parts]
+        return read
 
+    async def _list(self, call: Call, pages: Pages) -> ListRead[Batches]:
         async def fetch(offset: int) -> Page:
             where = [(pages.limit_param, str(pages.limit)), (pages.offset_param, str(offset))]
             answer = await self._get(call, where, offset)
-            if tells:
+            if self._is_single:
                 self._done += 1
                 self._progress(
                     self._done,
@@ -183,36 +187,25 @@ class EndpointReader:
             has_equal_rows=self._parent.ordinal is not None,
             limit=self._limit,
         )
-        read = await reader.read()
-        return self._kept(read.parts, read.total, read.verdict, read.rereads, packs=not tells)
+        return await reader.read()
 
-    async def _document(self, call: Call, *, tells: bool) -> Parts:
+    async def _document(self, call: Call) -> ListRead[Batches]:
         """An unpaged answer. If it states a total nevertheless, the total has to match."""
         for rereads in range(MAX_REREADS + 1):
             answer = await self._get(call)
             total, came = answer.total, len(answer.rows[self._parent.full_name])
             self._limit.check(self._name, rows=max(map(len, answer.rows.values()), default=0), total=total)
-            if tells:
+            if self._is_single:
                 self._progress(1, 1)
             if total is None or total == came:
                 batches: Batches = {}
                 for table in self._tops:
                     batches |= self._batches(table, answer.rows[table.full_name], call.path_params)
-                return self._kept([batches], total, "document", rereads, packs=not tells)
+                return ListRead([batches], came, total, "document", rereads)
         raise IncompleteReadError(
             f"{self._name} was read {MAX_REREADS + 1} times and never completely: {came} rows were received, but the total "
             f"is {total}. Nothing was written and the previous data stays"
         )
-
-    def _kept(
-        self, parts: list[Batches], total: int | None, verdict: Completeness, rereads: int, *, packs: bool
-    ) -> Parts:
-        """What is kept of one call until all are done; small batches are packed if there are many calls."""
-        kept: list[Packed] = [
-            {name: packed(batch) if packs else batch for name, batch in part.items()} for part in parts
-        ]
-        has_rows = any(part[self._parent.full_name].num_rows for part in parts)
-        return Parts(kept, total, verdict, rereads, has_rows)
 
     @property
     def _name(self) -> str:
@@ -225,13 +218,13 @@ class EndpointReader:
     async def _get(self, call: Call, page: Sequence[tuple[str, str]] = (), offset: int | None = None) -> _Answer:
         """One answer. A status that means "none" does so on the first page only; later it does not end a list."""
         none, path_params = self._endpoint.none_statuses, call.path_params
-        if call.is_once:
+        if call.parent and call.parent.is_once:
             # For somebody who left, the status may mean that the API no longer knows the id.
             none = tuple(status for status in none if status not in _UNKNOWN_ID)
         try:
             answer: _Answer = await self._client.get(
                 self._endpoint.path,
-                counters=self.counters,
+                counters=self._result.counters,
                 path_params=path_params,
                 params=[*call.params, *page],
                 scope=self._endpoint.scope,
@@ -243,7 +236,7 @@ class EndpointReader:
             error.add_place(f"{self._parent.full_name}{self._in_month}{_ids(path_params)}{at}")
             raise
         if answer is NONE:
-            self._is_absent = self._is_absent or self._endpoint.fan_out is None
+            self._result.is_absent |= self._endpoint.fan_out is None
             return _Answer({table.full_name: [] for table in self._tops}, None if offset is None else 0)
         return answer
 
