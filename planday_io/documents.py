@@ -4,9 +4,6 @@ Nearly every body is decoded as it is. One that msgspec refuses is tried once mo
 right: a byte order mark, another encoding than UTF-8, half an emoji (a lone surrogate, which a column limit leaves), bytes
 that are no text, `NaN`, an integer of thousands of digits. What was text and cannot be becomes U+FFFD; what was a number and
 cannot be becomes an `OddNumber`, which no column takes. Whoever reads rows says which of them it concerns (`Decoded.clean`).
-
-Not here: compression and named encodings (`planday_io.client.bodies`), what an answer means (`planday_io.reading`), types of
-columns (`planday_io.frames`).
 """
 
 from __future__ import annotations
@@ -108,21 +105,15 @@ class Decoded(Generic[T]):
             case list():
                 return [self._cleaned(item, path, paths) for item in value]
             case dict():
-                return {
-                    self._name(name, paths): self._cleaned(item, self._below(path, name), paths)
-                    for name, item in value.items()
-                }
+                members = {}
+                for name, item in value.items():
+                    shown = self._text(name)
+                    if shown != name:
+                        paths.append(shown)
+                    members[shown] = self._cleaned(item, f"{path}.{shown}" if path else shown, paths)
+                return members
             case _:
                 return value
-
-    def _name(self, name: str, paths: list[str]) -> str:
-        if self.text not in name:
-            return name
-        paths.append(self._text(name))
-        return self._text(name)
-
-    def _below(self, path: str, name: str) -> str:
-        return f"{path}.{self._text(name)}" if path else self._text(name)
 
     def _text(self, text: str) -> str:
         return text.replace(self.text, REPLACEMENT)

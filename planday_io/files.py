@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import pwd
 import re
 import secrets
 import shutil
@@ -171,7 +172,7 @@ def link_target(path: Path) -> Path:
 def copy_access(source: Path, target: Path) -> None:
     """Give a file the permissions, owner, group and access list of another, as far as this account may."""
     wanted, there = source.stat(), target.stat()
-    if hasattr(os, "chown") and (there.st_uid, there.st_gid) != (wanted.st_uid, wanted.st_gid):
+    if (there.st_uid, there.st_gid) != (wanted.st_uid, wanted.st_gid):
         try:
             os.chown(target, wanted.st_uid, wanted.st_gid)
         except PermissionError:
@@ -218,24 +219,22 @@ def sweep(folder: Path, *, deep: bool = False) -> int:
             lock = acquire(held, waits=False)
         except Timeout:
             continue
-        removed += _remove(held.with_name(held.name.removesuffix(_HELD)))
-        removed += _remove(leftover) if leftover != held else 0
+        if leftover != held:
+            removed += _remove(leftover)
         release(lock)
     return removed
 
 
-def _remove(path: Path) -> int:
+def _remove(path: Path) -> bool:
     """Remove a file or a folder. Returns whether there was one."""
-    if not os.path.lexists(path):
-        return 0
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-        return 1
+        return True
     try:
         path.unlink()
     except FileNotFoundError:
-        return 0
-    return 1
+        return False
+    return True
 
 
 @contextmanager
@@ -243,13 +242,10 @@ def storage_errors(place: Path, doing: str) -> Iterator[None]:
     """Turn an OSError into a StorageError that says what to do. `doing` is a verb phrase: "write the slice in"."""
     try:
         yield
-    except MemoryError:
+    except (MemoryError, OSError) as error:
+        cause = error if isinstance(error, OSError) else OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         raise StorageError(
-            f"cannot {doing} {place}: {_remedy(OSError(errno.ENOMEM, ''), place)} What was there before is untouched"
-        ) from None
-    except OSError as error:
-        raise StorageError(
-            f"cannot {doing} {place}: {error.strerror or error.__class__.__name__}. {_remedy(error, place)} "
+            f"cannot {doing} {place}: {cause.strerror or type(cause).__name__}. {_remedy(cause, place)} "
             "What was there before is untouched"
         ) from None
 
@@ -278,7 +274,7 @@ def _remedy(error: OSError, place: Path) -> str:
 
 def _ownership(place: Path) -> str:
     """Who may not do something, and who owns the nearest place that this account can see."""
-    account = _account(os.geteuid()) if hasattr(os, "geteuid") else "this account"
+    account = _account(os.geteuid())
     for path in (place, *place.parents):
         with suppress(OSError, ValueError):
             owner = _account(path.stat().st_uid)
@@ -293,8 +289,6 @@ def _ownership(place: Path) -> str:
 
 def _account(uid: int) -> str:
     try:
-        import pwd
-
         return pwd.getpwuid(uid).pw_name
-    except (ImportError, KeyError):
+    except KeyError:
         return str(uid)

@@ -45,33 +45,24 @@ class TokenStore(Protocol):
     def lock(self) -> AbstractContextManager[None]:
         """One process at a time: hold it from `read` until `write`."""
 
-    def read(self) -> str:
-        """The refresh token in force."""
+    def read(self) -> str: ...
 
-    def write(self, refresh_token: str) -> None:
-        """Store a rotated token."""
+    def write(self, refresh_token: str) -> None: ...
 
 
 class NewRefreshToken:
-    """A refresh token that was just granted and is stored nowhere yet.
-
-    Args:
-        value: the token; the newest one afterwards.
-    """
+    """A refresh token that was just granted and is stored nowhere yet, so no other process has it."""
 
     def __init__(self, value: str) -> None:
         self._value = value
 
     def lock(self) -> AbstractContextManager[None]:
-        """Nothing to lock: no other process has this token."""
         return nullcontext()
 
     def read(self) -> str:
-        """The newest token."""
         return self._value
 
     def write(self, refresh_token: str) -> None:
-        """Store a rotated token."""
         self._value = refresh_token
 
 
@@ -97,21 +88,10 @@ class TokenSource:
     ) -> None:
         self.url = f"{identity_url}/connect/token"
         self.client_id = client_id
-        self.portal = portal
-        self._identity_url = identity_url
-        self._store = store
+        self.store = store
+        self._portal = portal
         self._clock = clock
         self._current: AccessToken | None = None
-
-    def with_store(self, store: TokenStore) -> TokenSource:
-        """A copy with another refresh token and without an access token."""
-        return TokenSource(
-            identity_url=self._identity_url,
-            client_id=self.client_id,
-            store=store,
-            portal=self.portal,
-            clock=self._clock,
-        )
 
     def usable(self) -> AccessToken | None:
         """The cached access token, if it is fresh."""
@@ -135,31 +115,28 @@ class TokenSource:
             TransientApiError: the answer did not come from an identity server.
             SecretError, StorageError: see the store.
         """
-        with self._store.lock():
-            refresh_token = self._store.read()
+        with self.store.lock():
+            refresh_token = self.store.read()
             form = {
                 "client_id": self.client_id(),
                 "grant_type": "refresh_token",
                 "refresh_token": refresh_token,
             }
-            answer = token_answer(post(self.url, form), self.url, self.portal, REFUSED_REFRESH)
+            answer = token_answer(post(self.url, form), self.url, self._portal, REFUSED_REFRESH)
             if answer.refresh_token and answer.refresh_token != refresh_token:
-                self._store.write(answer.refresh_token)
+                self.store.write(answer.refresh_token)
         return self._keep(answer)
 
     def redeem(
         self, post: Callable[[str, dict[str, str]], Answer], code: str, redirect_url: str, verifier: str | None
-    ) -> str:
-        """Exchange an authorization code and cache the access token.
+    ) -> None:
+        """Exchange an authorization code. From then on `store` has the new refresh token, in memory only.
 
         Args:
             post: sends a form to an address and returns the answer. A code is valid once, so it must not retry.
             code: from the redirect.
             redirect_url: the redirect's address.
             verifier: of PKCE, or None.
-
-        Returns:
-            The refresh token, which is stored nowhere else.
 
         Raises:
             TokenRejectedError: the identity server refused the code.
@@ -172,14 +149,15 @@ class TokenSource:
             "redirect_uri": redirect_url,
             **({"code_verifier": verifier} if verifier else {}),
         }
-        answer = token_answer(post(self.url, form), self.url, self.portal, REFUSED_CODE)
+        answer = token_answer(post(self.url, form), self.url, self._portal, REFUSED_CODE)
         if answer.refresh_token is None:
             raise TokenError(
-                f"the identity server sent no refresh token for portal '{self.portal}': the scopes have to hold "
+                f"the identity server sent no refresh token for portal '{self._portal}': the scopes have to hold "
                 "offline_access, and the app has to be allowed to ask for it"
             )
+        # The old token must not answer for the new one when the API says 401.
+        self.store = NewRefreshToken(answer.refresh_token)
         self._keep(answer)
-        return answer.refresh_token
 
     def _keep(self, answer: TokenAnswer) -> AccessToken:
         lifetime = answer.lifetime_seconds

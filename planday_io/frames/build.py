@@ -2,9 +2,6 @@
 
 Each page becomes a record batch as it arrives, so raw JSON is held for one page at a time. Whole columns are converted
 by Arrow where every value has the plain form; the others go through `planday_io.frames.values` one by one.
-
-Finding rows in an answer is `planday_io.reading.rows`, proving a read complete `planday_io.reading.pages`, writing
-`planday_io.lake`.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, StructList, Table
+from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, Table
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.bulk import Rows, RowShape
 from planday_io.frames.members import PathParam, Row, member_values, nested_members, row_name, strangers
@@ -120,23 +117,23 @@ class FrameBuilder:
     def _long_way(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> pa.RecordBatch:
         objects, extras = self._objects(rows, path_params)
         self._collect_unknown(objects, extras)
-        arrays = self._head(len(objects))
-        arrays += [_meant(column, self._column(column, objects, extras, path_params)) for column in self.table.columns]
+        columns = [self._column(column, objects, extras, path_params) for column in self.table.columns]
         texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))] if extras else None
-        arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string()))
-        arrays.append(self._stamp(len(objects)))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        return self._with_standard(
+            columns, pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string())
+        )
 
-    def _head(self, count: int) -> list[pa.Array]:
-        constants: list[str | int | None] = [self._context.portal, self._context.portal_id]
-        constants += [self._context.month] if self.table.is_monthly else []
-        return [
+    def _with_standard(self, own: Sequence[pa.Array], extra: pa.Array) -> pa.RecordBatch:
+        """A table's own columns between those that every table has."""
+        context, count = self._context, len(extra)
+        constants = [context.portal, context.portal_id, *([context.month] if self.table.is_monthly else [])]
+        head = [
             pa.repeat(pa.scalar(value, kind), count)
             for value, (_, kind, _) in zip(constants, head_of(self.table), strict=True)
         ]
-
-    def _stamp(self, count: int) -> pa.Array:
-        return pa.repeat(pa.scalar(self._context.fetched_at, self.schema.field("_fetched_at").type), count)
+        known = [_without_empty(column, values) for column, values in zip(self.table.columns, own, strict=True)]
+        fetched_at = pa.repeat(pa.scalar(context.fetched_at, self.schema.field("_fetched_at").type), count)
+        return pa.RecordBatch.from_arrays([*head, *known, extra, fetched_at], schema=self.schema)
 
     def _row_shape(self) -> RowShape | None:
         """The shape of plain rows, or None if a column takes more than plain values."""
@@ -161,14 +158,10 @@ class FrameBuilder:
             return None
         nothing: Extras = defaultdict(dict)
         columns = [
-            _meant(
-                column,
-                found[column.member] if column.member in found else self._column(column, rows, nothing, path_params),
-            )
+            found[column.member] if column.member in found else self._column(column, rows, nothing, path_params)
             for column in self.table.columns
         ]
-        arrays = [*self._head(len(rows)), *columns, pa.nulls(len(rows), pa.string()), self._stamp(len(rows))]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        return self._with_standard(columns, pa.nulls(len(rows), pa.string()))
 
     def finish(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         """All batches as one table, with ordinals counted and keys checked for nulls.
@@ -184,10 +177,7 @@ class FrameBuilder:
                 continue
             missing = table.column(name).null_count
             if missing and self.table.confidence_of(self.table.column(name)) in _STRICT:
-                raise UnexpectedShapeError(
-                    f"{self.table.full_name}: {missing} rows lack {self.table.column(name).member}, which "
-                    "identifies them. Nothing was written; if the API changed, update the catalogue"
-                )
+                raise self._unexpected(f"{missing} rows lack {self.table.column(name).member}, which identifies them")
         return table
 
     def repaired(
@@ -195,11 +185,8 @@ class FrameBuilder:
     ) -> object:
         """Record which members of a row had damaged text that was repaired."""
         for path in sorted(set(paths)):
-            name = (
-                row_name(self.table, clean, number, path_params, place)
-                if isinstance(clean, dict)
-                else "a row that is no object"
-            )
+            is_object = isinstance(clean, dict)
+            name = row_name(self.table, clean, number, path_params, place) if is_object else "a row that is no object"
             self.drift.add("damaged", path or "a row", name)
         return clean
 
@@ -217,11 +204,7 @@ class FrameBuilder:
                 raise self._unexpected(
                     f"{self._name_of({}, number, path_params)} is {what} where an object with members is documented"
                 )
-            self.drift.add(
-                "mismatched",
-                f"rows are {json_type(row)} instead of object",
-                self._name_of({}, number, {}),
-            )
+            self.drift.add("mismatched", f"rows are {json_type(row)} instead of object", self._name_of({}, number, {}))
             objects.append({})
             extras[number]["@row"] = self._guarded(row, "unknown")
         return objects, extras
@@ -295,7 +278,8 @@ class FrameBuilder:
         return pa.array(typed, target)
 
     def _mismatched(self, column: Column, mismatch: TypeMismatch, extra: Row, value: object, row: str) -> None:
-        what = f"{column.member}{mismatch.path} is {mismatch.met} instead of {mismatch.declared or _declared(column)}"
+        declared = mismatch.declared or (column.type if isinstance(column.type, str) else "array")
+        what = f"{column.member}{mismatch.path} is {mismatch.met} instead of {declared}"
         is_unheld = isinstance(mismatch, OutOfRange)
         if self.table.confidence_of(column) in _STRICT and not is_unheld:
             raise self._unexpected(f"{what} in {row}") from None
@@ -318,11 +302,6 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def from_frame(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """The reverse of `to_pandas`. Raises pyarrow.ArrowInvalid when the frame does not have exactly this schema."""
-    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-
-
 def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
     """The number of distinct keys; a row with a null in its key counts as distinct."""
     if len(key) == 1 and pa.types.is_integer(table.column(key[0]).type):
@@ -336,8 +315,8 @@ def distinct_keys(table: pa.Table, key: Sequence[str]) -> int:
     return with_null + distinct
 
 
-def _meant(column: Column, values: pa.Array) -> pa.Array:
-    """The members without nulls and empty values."""
+def _without_empty(column: Column, values: pa.Array) -> pa.Array:
+    """A column with null instead of empty lists, where those mean that nothing is known."""
     if not column.empty_is_unknown:
         return values
     return pc.if_else(pc.equal(pc.list_value_length(values), 0), pa.scalar(None, values.type), values)
@@ -365,14 +344,6 @@ def _canonical(value: object) -> str:
     if isinstance(value, str):
         return value
     return value.isoformat() if hasattr(value, "isoformat") else to_json(value)
-
-
-def _declared(column: Column) -> str:
-    match column.type:
-        case ScalarList() | StructList():
-            return "array"
-        case kind:
-            return kind
 
 
 def _with_ordinals(table: pa.Table, declaration: Table, ordinal: str) -> pa.Table:

@@ -42,15 +42,20 @@ def row_name(
 
 
 def member_values(column: Column, objects: Sequence[Row]) -> list[Any]:
-    head, _, rest = column.member.partition(".")
-    values = [row.get(head) for row in objects]
-    for part in rest.split(".") if rest else ():
-        values = [value.get(part) if isinstance(value, dict) else _misplaced(value) for value in values]
-    return values
+    """A column's values; `Misplaced` where something else than an object is around them."""
+    if "." not in column.member:
+        return [row.get(column.member) for row in objects]
+    return [value_at(row, column.member) for row in objects]
 
 
-def _misplaced(value: object) -> object:
-    return None if value is None else Misplaced(value)
+def value_at(row: Row, path: str) -> Any:  # noqa: ANN401 - JSON
+    """The value at a dotted path of an object, None, or `Misplaced`."""
+    found: Any = row
+    for part in path.split("."):
+        if found is None or isinstance(found, Misplaced):
+            return found
+        found = found.get(part) if isinstance(found, dict) else Misplaced(found)
+    return found
 
 
 def nested_members(columns: Sequence[Column]) -> dict[str, frozenset[str]]:

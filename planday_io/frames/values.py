@@ -12,8 +12,9 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 from planday_io.catalogue.model import ColumnType, ScalarList, StructList
+from planday_io.frames.members import value_at
 from planday_io.frames.stamps import to_date, to_timestamp, to_timestamptz
-from planday_io.frames.type_mismatch import Misplaced, TypeMismatch, json_type, to_json
+from planday_io.frames.type_mismatch import TypeMismatch, json_type, to_json
 
 _PLACES = Decimal("0.0001")
 _DECIMAL_LIMIT = Decimal(10) ** 14
@@ -42,7 +43,7 @@ def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 
                 raise TypeMismatch(json_type(value))
             return [
                 {
-                    field.name: _item(_inner(_object(item), field.member), field.type, zone, f"[].{field.member}")
+                    field.name: _item(value_at(_object(item), field.member), field.type, zone, f"[].{field.member}")
                     for field in fields
                 }
                 for item in value
@@ -63,18 +64,6 @@ def _object(item: object) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise TypeMismatch(json_type(item)).within("[]", "object")
     return item
-
-
-def _inner(item: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
-    """The value at a dotted path of an object, or None."""
-    found: Any = item
-    for part in path.split("."):
-        if found is None:
-            return None
-        found = found.get(part) if isinstance(found, dict) else Misplaced(found)
-        if isinstance(found, Misplaced):
-            return found
-    return found
 
 
 def _bigint(value: object, _: tzinfo) -> int:

@@ -26,7 +26,6 @@ from urllib.parse import urlencode, urlsplit
 from planday_io.client.asking import AnswerLimits, ask_once
 from planday_io.client.bodies import UnansweredError
 from planday_io.client.grants import json_object
-from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.addresses import is_loopback
 from planday_io.config.secrets import read_client_id
 from planday_io.errors import (
@@ -224,16 +223,13 @@ def finish(installation: Installation, portal: str, attempt: Attempt, code: str)
 
     async def exchange() -> tuple[str, int | None, str]:
         async with connection.open() as client:
-            held = NewRefreshToken("")
-            # The old token must not answer for the new one when the API says 401.
-            client.tokens = connection.tokens.with_store(held)
-            redeem = client.tokens.redeem
-            held.write(await asyncio.to_thread(redeem, client.post_form, code, attempt.redirect_url, attempt.verifier))
+            tokens = client.tokens
+            await asyncio.to_thread(tokens.redeem, client.post_form, code, attempt.redirect_url, attempt.verifier)
             try:
                 portal_id = await connection.ask_portal_id(client)
             except TransientApiError as error:
-                return held.read(), None, str(error)
-            return held.read(), portal_id, ""
+                return tokens.store.read(), None, str(error)
+            return tokens.store.read(), portal_id, ""
 
     ref = config.portals[portal].refresh_token
     # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Table
 from planday_io.errors import DamagedSliceError
-from planday_io.frames.build import from_frame, to_frame
+from planday_io.frames.build import to_frame
 from planday_io.lake.policies import aligned, under_policy
 from planday_io.lake.slices import Lake, Provenance
 from planday_io.sync.incremental import IN_NEITHER, ONCE, parent_column
@@ -94,4 +94,4 @@ def _latest(table: Table, previous: pa.Table, new: pa.Table) -> pa.Table:
     """Old and new rows of a feed, one per key; the new row wins. Nothing is removed."""
     joined = to_frame(pa.concat_tables([previous, new]))
     latest = joined.drop_duplicates(subset=["portal", *table.key], keep="last")
-    return from_frame(latest, previous.schema)
+    return pa.Table.from_pandas(latest, schema=previous.schema, preserve_index=False)
