@@ -167,35 +167,28 @@ def _repaired(text: str) -> tuple[bytes, tuple[str, str]]:
     escaped = {code.lower() for code in _NONCHARACTER.findall(text)}
     free = [mark for mark in _NONCHARACTERS if mark not in text and f"{ord(mark):04x}" not in escaped]
     bad, odd = free[:2] if len(free) > 1 else (REPLACEMENT, f"{REPLACEMENT}number ")
-    replaced = False
 
     def surrogate(found: re.Match[str]) -> str:
-        nonlocal replaced
         if len(found[0]) == 2:
             return found[0].encode("utf-16", "surrogatepass").decode("utf-16")
-        replaced = True
         return bad
 
     def escape(found: re.Match[str]) -> str:
-        nonlocal replaced
         code, low = found["code"], found["low"]
         if code is None or not 0xD800 <= int(code, 16) <= 0xDFFF:
             # What follows an ordinary escape is checked separately.
             return found[0] if low is None else found[0][:6] + _ESCAPE.sub(escape, found[0][6:])
         if low is not None and int(code, 16) < 0xDC00:
             return found[0]
-        replaced = True
         return bad if low is None else bad + _ESCAPE.sub(escape, found[0][6:])
 
     def token(found: re.Match[str]) -> str:
-        nonlocal replaced
         if found[0][0] == '"':
             return _ESCAPE.sub(escape, found[0]) if "\\u" in found[0] else found[0]
         if found.start() == 0:
             # A number alone is no document of the API.
             return found[0]
-        replaced = True
         return f'"{odd}{found[0]}"'
 
     repaired = _TOKEN.sub(token, _SURROGATE.sub(surrogate, text))
-    return repaired.encode(), (bad, odd) if replaced else ("", "")
+    return repaired.encode(), (bad, odd) if bad in repaired or odd in repaired else ("", "")

@@ -86,10 +86,10 @@ def test_the_newest_token_is_exchanged_next(tmp_path: Path) -> None:
     for number in range(3):
         store = State(tmp_path / "state").refresh_token("oslo", lambda: configured[0])
         token = source_of(store).exchange(answering(refresh_token=f"rotated-{number}"))
-        assert token.value == ("access-of-configured" if number == 0 else f"access-of-rotated-{number - 1}")
+        assert token.access_token == ("access-of-configured" if number == 0 else f"access-of-rotated-{number - 1}")
     configured[0] = "authorized-again"
     store = State(tmp_path / "state").refresh_token("oslo", lambda: configured[0])
-    assert source_of(store).exchange(answering()).value == "access-of-authorized-again"
+    assert source_of(store).exchange(answering()).access_token == "access-of-authorized-again"
 
 
 def test_a_token_authorized_during_an_exchange_wins(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_refused_token_takes_no_newer_one_away() -> None:
     source = source_of(NewRefreshToken("first"))
     old = source.exchange(answering(refresh_token="second"))
     new = source.exchange(answering())
-    assert new.value == "access-of-second"
+    assert new.access_token == "access-of-second"
     source.discard(old)
     assert source.usable() is new
     source.discard(new)

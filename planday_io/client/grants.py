@@ -22,20 +22,8 @@ _LONGEST_LIFETIME_SECONDS = 86_400.0
 """The longest lifetime of an access token that is believed; an hour is documented."""
 
 _REFUSALS = frozenset(
-    {
-        "invalid_request",
-        "invalid_client",
-        "invalid_grant",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-        "access_denied",
-        "invalid_token",
-        "expired_token",
-        "login_required",
-        "consent_required",
-        "interaction_required",
-    }
+    "invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope access_denied "
+    "invalid_token expired_token login_required consent_required interaction_required".split()
 )
 """Error codes of RFC 6749 that servers use. Any other text is never repeated in a message: it could be the token."""
 _TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")
@@ -57,14 +45,7 @@ REFUSED_CODE = (
 
 @dataclass(frozen=True, slots=True)
 class TokenAnswer:
-    """The identity server's answer with tokens.
-
-    Args:
-        access_token: the bearer token.
-        refresh_token: the replacement of the one that was sent, or None.
-        lifetime_seconds: of the access token.
-        scopes: granted scopes, or None if the answer does not state them readably.
-    """
+    """The identity server's answer with tokens. `scopes` is None if it does not state them readably."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
@@ -73,16 +54,10 @@ class TokenAnswer:
 
 
 def token_answer(answer: Answer, url: str, portal: str, refused: str) -> TokenAnswer:
-    """Read an answer of the token address.
-
-    Args:
-        answer: its answer.
-        url: the token address, for errors.
-        portal: config key.
-        refused: the error message for a refusal, with placeholders `{portal}` and `{named}`.
+    """Read an answer of the token address `url`.
 
     Raises:
-        TokenRejectedError: the identity server refused.
+        TokenRejectedError: the identity server refused; the text is `refused`, with `{portal}` and `{named}` filled in.
         TransientApiError: the answer did not come from an identity server.
     """
     body = json_object(answer.content)

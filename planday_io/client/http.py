@@ -26,8 +26,9 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from planday_io.client.asking import Answer, AnswerLimits, ask, ask_once, client_for
 from planday_io.client.bodies import TooLargeError, UnansweredError, is_page
 from planday_io.client.budget import RateLimiter
+from planday_io.client.grants import TokenAnswer
 from planday_io.client.headers import parse_policy, wait_of
-from planday_io.client.tokens import AccessToken, TokenSource
+from planday_io.client.tokens import TokenSource
 from planday_io.documents import ANY_DECODER, load, looks_whole
 from planday_io.errors import (
     AccessRevokedError,
@@ -157,7 +158,7 @@ class PortalClient:
 
         return await self._retrying(attempt)
 
-    async def authorize(self) -> AccessToken:
+    async def authorize(self) -> TokenAnswer:
         """An access token, exchanged when there is no fresh one. See `get` for what it raises."""
         _TELL.set(self._tell)
         async with self._renewing:
@@ -220,7 +221,7 @@ class PortalClient:
         return answer
 
     async def _send_as(
-        self, token: AccessToken, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
+        self, token: TokenAnswer, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
     ) -> Answer:
         async with self._place(counters) as reserved_at:
 
@@ -238,7 +239,7 @@ class PortalClient:
                     url,
                     self._limits,
                     params=list(params),
-                    headers={"Authorization": f"Bearer {token.value}", "X-ClientId": self.tokens.client_id()},
+                    headers={"Authorization": f"Bearer {token.access_token}", "X-ClientId": self.tokens.client_id()},
                     extensions={"trace": trace},
                 )
             except UnansweredError as error:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from planday_io.client.asking import Answer
@@ -22,21 +21,6 @@ from planday_io.errors import TokenError
 
 _EARLY_SECONDS = 60.0
 _EARLY_SHARE = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """An access token and when to stop using it.
-
-    Args:
-        value: the bearer token; kept out of repr.
-        stale_at: seconds since the epoch after which a new one is fetched, before the server would refuse this one.
-        scopes: granted scopes, or None when the server did not say.
-    """
-
-    value: str = field(repr=False)
-    stale_at: float
-    scopes: frozenset[str] | None = None
 
 
 class TokenStore(Protocol):
@@ -91,24 +75,20 @@ class TokenSource:
         self.store = store
         self._portal = portal
         self._clock = clock
-        self._current: AccessToken | None = None
+        self._current: TokenAnswer | None = None
+        self._stale_at = 0.0
 
-    def usable(self) -> AccessToken | None:
+    def usable(self) -> TokenAnswer | None:
         """The cached access token, if it is fresh."""
-        if self._current and self._clock() < self._current.stale_at:
-            return self._current
-        return None
+        return self._current if self._clock() < self._stale_at else None
 
-    def discard(self, token: AccessToken) -> None:
+    def discard(self, token: TokenAnswer) -> None:
         """Discard a token that the API refused, unless it was replaced already."""
         if self._current is token:
             self._current = None
 
-    def exchange(self, post: Callable[[str, dict[str, str]], Answer]) -> AccessToken:
-        """Exchange the refresh token for an access token.
-
-        Args:
-            post: sends a form to an address and returns the answer; it does the retries.
+    def exchange(self, post: Callable[[str, dict[str, str]], Answer]) -> TokenAnswer:
+        """Exchange the refresh token for an access token. `post` sends a form to an address; it does the retries.
 
         Raises:
             TokenRejectedError: the identity server refused it.
@@ -133,7 +113,7 @@ class TokenSource:
         """Exchange an authorization code. From then on `store` has the new refresh token, in memory only.
 
         Args:
-            post: sends a form to an address and returns the answer. A code is valid once, so it must not retry.
+            post: sends a form to an address. A code is valid once, so it must not retry.
             code: from the redirect.
             redirect_url: the redirect's address.
             verifier: of PKCE, or None.
@@ -159,10 +139,8 @@ class TokenSource:
         self.store = NewRefreshToken(answer.refresh_token)
         self._keep(answer)
 
-    def _keep(self, answer: TokenAnswer) -> AccessToken:
-        lifetime = answer.lifetime_seconds
-        early = min(_EARLY_SECONDS, lifetime * _EARLY_SHARE)
-        self._current = AccessToken(
-            value=answer.access_token, stale_at=self._clock() + lifetime - early, scopes=answer.scopes
-        )
-        return self._current
+    def _keep(self, answer: TokenAnswer) -> TokenAnswer:
+        # A new one is fetched before the server would refuse this one.
+        early = min(_EARLY_SECONDS, answer.lifetime_seconds * _EARLY_SHARE)
+        self._current, self._stale_at = answer, self._clock() + answer.lifetime_seconds - early
+        return answer

@@ -185,8 +185,9 @@ class FrameBuilder:
     ) -> object:
         """Record which members of a row had damaged text that was repaired."""
         for path in sorted(set(paths)):
-            is_object = isinstance(clean, dict)
-            name = row_name(self.table, clean, number, path_params, place) if is_object else "a row that is no object"
+            name = "a row that is no object"
+            if isinstance(clean, dict):
+                name = row_name(self.table, clean, number, path_params, place)
             self.drift.add("damaged", path or "a row", name)
         return clean
 

@@ -112,6 +112,7 @@ class ListRead(Generic[T]):
     fault: str = ""
 
 
+@dataclass(slots=True, kw_only=True)
 class ListReader(Generic[T]):
     """Reads one list.
 
@@ -126,27 +127,15 @@ class ListReader(Generic[T]):
         limit: how long the list may be.
     """
 
-    def __init__(
-        self,
-        *,
-        fetch: Callable[[int], Awaitable[Page]],
-        identify: Callable[[object], Hashable],
-        keep: Callable[[Sequence[object], int], T],
-        count_keys: Callable[[Sequence[T]], int],
-        digest_keys: Callable[[Sequence[T]], str],
-        name: str,
-        has_equal_rows: bool = False,
-        limit: ListLimit = FIRST_READ,
-    ) -> None:
-        self._fetch_any = fetch
-        self._limit = limit
-        self._pages = 0
-        self._has_equal_rows = has_equal_rows
-        self._identify = identify
-        self._keep = keep
-        self._count_keys = count_keys
-        self._digest_keys = digest_keys
-        self._name = name
+    fetch: Callable[[int], Awaitable[Page]]
+    identify: Callable[[object], Hashable]
+    keep: Callable[[Sequence[object], int], T]
+    count_keys: Callable[[Sequence[T]], int]
+    digest_keys: Callable[[Sequence[T]], str]
+    name: str
+    has_equal_rows: bool = False
+    limit: ListLimit = FIRST_READ
+    _pages: int = field(default=0, init=False)
 
     async def read(self) -> ListRead[T]:
         """Read until a pass proves complete.
@@ -159,10 +148,10 @@ class ListReader(Generic[T]):
         for rereads in range(MAX_REREADS + 1):
             attempt = await self._pass()
             attempt.rereads = rereads
-            distinct, fault = self._count_keys(attempt.parts), attempt.fault
+            distinct, fault = self.count_keys(attempt.parts), attempt.fault
             if not fault and distinct != attempt.received:
                 fault = f"{attempt.received} rows have {distinct} distinct keys"
-            digest = self._digest_keys(attempt.parts) if fault or attempt.doubt else None
+            digest = self.digest_keys(attempt.parts) if fault or attempt.doubt else None
             if not fault and digest == before:
                 attempt.doubt = ""
             fault = fault or attempt.doubt
@@ -170,27 +159,27 @@ class ListReader(Generic[T]):
                 return attempt
             before = digest
         raise IncompleteReadError(
-            f"{self._name} was read {MAX_REREADS + 1} times and never completely: {fault}. Nothing was written and the "
+            f"{self.name} was read {MAX_REREADS + 1} times and never completely: {fault}. Nothing was written and the "
             "previous data stays; it is read again at the next run"
         )
 
     async def _pass(self) -> ListRead[T]:
         self._pages = 0
         first = await self._fetch(0)
-        self._limit.check(self._name, rows=len(first.rows), total=first.total)
+        self.limit.check(self.name, rows=len(first.rows), total=first.total)
         if first.total is None:
             return await self._until_empty(first)
         return await self._by_total(first, first.total)
 
     async def _fetch(self, offset: int) -> Page:
         self._pages += 1
-        self._limit.check(self._name, pages=self._pages)
-        return await self._fetch_any(offset)
+        self.limit.check(self.name, pages=self._pages)
+        return await self.fetch(offset)
 
     async def _by_total(self, first: Page, total: int) -> ListRead[T]:
         """Read all pages concurrently; the first shows how many rows a page really holds."""
         size = len(first.rows)
-        attempt = ListRead[T](parts=[self._keep(first.rows, 0)], received=size, total=total)
+        attempt = ListRead[T](parts=[self.keep(first.rows, 0)], received=size, total=total)
         if size == 0 and total > 0:
             attempt.fault = f"the total is {total}, and the first page is empty"
         if size >= total or attempt.fault:
@@ -208,7 +197,7 @@ class ListReader(Generic[T]):
                 yield stretches[-1]
 
         await for_each_bounded(begun(), self._fill, limit=PAGES_AT_ONCE)
-        last = self._identify(first.rows[-1])
+        last = self.identify(first.rows[-1])
         overlapped = size > 1
         for stretch in stretches:
             attempt.parts += stretch.parts
@@ -247,46 +236,46 @@ class ListReader(Generic[T]):
             is_first = offset == stretch.start
             place = offset + repeated if is_first else offset
             offset += len(rows)
-            stretch.last = self._identify(rows[-1])
+            stretch.last = self.identify(rows[-1])
             if is_first:
-                stretch.first = self._identify(rows[0])
+                stretch.first = self.identify(rows[0])
                 rows = rows[repeated:]
             if rows:
                 stretch.received += len(rows)
-                stretch.parts.append(self._keep(rows, place))
+                stretch.parts.append(self.keep(rows, place))
 
     async def _ignores_offset(self) -> bool:
         """Whether the server returns rows far beyond the end, so that it ignores the offset. Unknown only for equal rows."""
-        return not self._has_equal_rows or bool((await self._fetch(_FAR)).rows)
+        return not self.has_equal_rows or bool((await self._fetch(_FAR)).rows)
 
     async def _until_empty(self, first: Page) -> ListRead[T]:
         """Read page after page, because there is no total."""
-        attempt = ListRead[T](parts=[self._keep(first.rows, 0)], received=len(first.rows), verdict="exhausted")
-        seen = {self._identify(row) for row in first.rows}
-        last = self._identify(first.rows[-1]) if first.rows else None
+        attempt = ListRead[T](parts=[self.keep(first.rows, 0)], received=len(first.rows), verdict="exhausted")
+        seen = {self.identify(row) for row in first.rows}
+        last = self.identify(first.rows[-1]) if first.rows else None
         overlap = 1 if len(first.rows) > 1 else 0
         before: list[Hashable] = []
         while first.rows:
             rows = (await self._fetch(attempt.received - overlap)).rows
-            names = [self._identify(row) for row in rows]
+            names = [self.identify(row) for row in rows]
             if len(names) == attempt.received and set(names) == seen and await self._ignores_offset():
                 # The server ignores the offset: each answer is the whole list, and it came twice.
                 return attempt
             if overlap and names and names[0] != last:
                 attempt.doubt = "rows moved between pages"
-            if self._has_equal_rows and names[overlap:] and names == before:
+            if self.has_equal_rows and names[overlap:] and names == before:
                 attempt.fault = "one page came twice"
                 return attempt
-            is_end = not names[overlap:] if self._has_equal_rows else seen.issuperset(names[overlap:])
+            is_end = not names[overlap:] if self.has_equal_rows else seen.issuperset(names[overlap:])
             before = names
             if is_end:
                 # Nothing new. Unless the rows are in doubt already, an empty page proves that this is the end.
                 if overlap and not attempt.doubt and (await self._fetch(attempt.received)).rows:
                     attempt.fault = "rows were received after a page without any"
                 return attempt
-            attempt.parts.append(self._keep(rows[overlap:], attempt.received))
+            attempt.parts.append(self.keep(rows[overlap:], attempt.received))
             attempt.received += len(rows) - overlap
-            self._limit.check(self._name, rows=attempt.received)
+            self.limit.check(self.name, rows=attempt.received)
             seen.update(names)
             last = names[-1]
         return attempt
