@@ -2,8 +2,6 @@
 
 Their text may quote a cell or a secret ("could not convert string 'Anders' to INT32"), so it is never shown. The type and the
 place are enough to find the fault, and hold no data.
-
-Not here: who hears of it (`planday_io.monitoring.failures`).
 """
 
 from __future__ import annotations
@@ -80,8 +78,8 @@ def first_line(error: BaseException) -> str:
 
 def place_of(error: BaseException) -> str:
     """File, line and function of this program where an error was raised, or passed through last."""
-    frames = _frames(error)
-    ours = [frame for frame in frames if _is_ours(frame)]
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if any(part in _OURS for part in Path(frame.filename).parts)]
     return _named((ours or frames)[-1]) if frames else "an unknown place"
 
 
@@ -90,7 +88,7 @@ def trace_of(error: BaseException) -> str:
     lines = []
     for one in chain(error):
         lines.append(type(one).__name__)
-        lines += [f"  {_named(frame)}" for frame in _frames(one)]
+        lines += [f"  {_named(frame)}" for frame in traceback.extract_tb(one.__traceback__)]
     return "\n".join(lines)
 
 
@@ -102,14 +100,6 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         one = one.__cause__ or one.__context__
-
-
-def _frames(error: BaseException) -> list[traceback.FrameSummary]:
-    return list(traceback.extract_tb(error.__traceback__)) if error.__traceback__ else []
-
-
-def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return any(part in _OURS for part in Path(frame.filename).parts)
 
 
 def _named(frame: traceback.FrameSummary) -> str:

@@ -108,16 +108,11 @@ def is_temporary(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
-    """Write a file all or nothing.
+    """Write a file all or nothing; where `path` is a symbolic link, the file that it leads to.
 
     Yields the path of a temporary file beside the file. When the block ends well it is flushed to disk and renamed; when
-    the block raises it is removed and the file is as it was. Where `path` is a symbolic link, the file that it leads to is
-    replaced, and the link stays.
-
-    Args:
-        path: the file, or a link to it.
-        mode: permissions, whatever they were before; by default those of the file that is replaced, with its owner, group
-            and access list, and 0644 under the umask where there is none.
+    the block raises it is removed and the file is as it was. Without `mode` it gets the permissions, owner, group and access
+    list of the file that it replaces, and 0644 under the umask where there is none.
     """
     file = link_target(path)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -198,15 +193,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, *, deep: bool = False) -> int:
-    """Remove temporary files that killed processes left in `folder`; those that are being written stay.
-
-    Args:
-        folder: where to look.
-        deep: in the folders inside it as well.
-
-    Returns:
-        How many were removed.
-    """
+    """Remove temporary files that killed processes left in a folder, and below it if `deep`. Returns how many."""
     removed = 0
     for leftover in sorted(folder.glob(f"{'**/' if deep else ''}*{_TEMPORARY}*")):
         found = _BEGUN.fullmatch(leftover.name)

@@ -25,13 +25,7 @@ _ACCEPTED = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """Limits of one answer.
-
-    Args:
-        silence_seconds: longest time without a byte.
-        whole_seconds: from the request to the last byte.
-        most_bytes: its size, both compressed and decompressed.
-    """
+    """Limits of one answer: time without a byte, time from the request to the last byte, size also when decompressed."""
 
     silence_seconds: float = 60.0
     whole_seconds: float = 120.0
@@ -40,13 +34,7 @@ class AnswerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete, decompressed answer.
-
-    Args:
-        status: HTTP status.
-        headers: of it.
-        content: its body; a text is UTF-8.
-    """
+    """A complete, decompressed answer. If it is a text, its content is UTF-8."""
 
     status: int
     headers: httpx.Headers
@@ -54,7 +42,6 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
     @property
@@ -108,15 +95,7 @@ async def ask(
     wants_body: bool = True,
     **request: Any,  # noqa: ANN401
 ) -> Answer:
-    """Send one request and read its answer.
-
-    Args:
-        http: of `client_for`.
-        method: HTTP method.
-        url: whole address.
-        limits: of the answer.
-        wants_body: if false, only the status is read.
-        request: further arguments of `httpx.AsyncClient.stream`.
+    """Send one request and read its answer, or only the status. `request` goes to `httpx.AsyncClient.stream`.
 
     Raises:
         UnansweredError: there is no usable answer.

@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 
-from planday_io.texts import BYTE_ORDER_MARKS
+from planday_io.texts import BYTE_ORDER_MARKS, encoding_of
 
 MIB = 2**20
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
@@ -87,7 +87,7 @@ def as_utf8(content: bytes, content_type: str) -> bytes:
     # Zeros between the first letters are better evidence than the header, which may name the other byte order.
     found = json.detect_encoding(content[:4])
     charset = charset_of(content_type) if found == "utf-8" else found
-    return content if not charset or _is_utf8(content) else _recoded(content, charset)
+    return content if not charset or encoding_of(content) == "UTF-8" else _recoded(content, charset)
 
 
 def is_page(content: bytes) -> bool:
@@ -113,13 +113,3 @@ def _recoded(content: bytes, name: str) -> bytes:
         return content.decode(name).encode()
     except UnicodeError:
         return content
-
-
-def _is_utf8(content: bytes) -> bool:
-    if b"\0" in content:
-        return False
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,8 +1,8 @@
 """Parses rate-limit headers and rejects impossible values.
 
-A header is text from outside: it may hold instants instead of seconds, absurd numbers, digits of another script, or several
-joined values. Two things always hold: no answer makes us wait longer than the longest window of a plausible policy, and no
-policy is followed that is too slow, too fast or too long. The rate limiter (`budget`) uses the results.
+A header may hold instants instead of seconds, absurd numbers, digits of another script, or several joined values. Two things
+always hold: no answer makes us wait longer than the longest window of a plausible policy, and no policy is followed that is
+too slow, too fast or too long.
 """
 
 from __future__ import annotations
@@ -40,13 +40,7 @@ def is_plausible(window: RateWindow) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The content of `x-ratelimit-limit`.
-
-    Args:
-        closest: the limit closest to exhaustion, or None.
-        windows: the plausible ones.
-        is_whole: whether no window was left out.
-    """
+    """The content of `x-ratelimit-limit`: the limit closest to exhaustion, and the plausible windows, whether all or not."""
 
     closest: int | None
     windows: tuple[RateWindow, ...]

@@ -77,7 +77,7 @@ class PortalClient:
         portal: config key.
         api_url: base address of the API.
         tokens: access tokens; several clients may use them, one after the other.
-        budget: the shared request budget.
+        budget: shared by all processes.
         tries: attempts per request, including the first.
         limits: of one answer.
         tell: called with a message for people when a wait is long.
@@ -301,19 +301,18 @@ class PortalClient:
             return NONE
         if status != 200:
             raise self._refusal(answer, path, scope)
-        about = f"GET {path} (portal '{self.portal}')"
         try:
             return decode(answer.content)
         except EmptyAnswerError as empty:
             raise self._error(TransientApiError, path, str(empty), status=status) from None
-        except RecursionError:
-            raise UnexpectedShapeError(
-                f"{about}: the answer is nested deeper than any document of the API. Nothing was written"
-            ) from None
-        except (ArithmeticError, msgspec.ValidationError):
-            raise UnexpectedShapeError(
-                f"{about}: a number in the answer is larger than can be read. Nothing was written"
-            ) from None
+        except (RecursionError, ArithmeticError, msgspec.ValidationError) as error:
+            is_deep = isinstance(error, RecursionError)
+            what = (
+                "the answer is nested deeper than any document of the API"
+                if is_deep
+                else "a number in the answer is larger than can be read"
+            )
+            raise UnexpectedShapeError(f"GET {path} (portal '{self.portal}'): {what}. Nothing was written") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             flaw = "that are not UTF-8" if isinstance(error, UnicodeDecodeError) else "that are none"
             what = f"expected a JSON document, got {len(answer.content)} bytes of {answer.kind} {flaw}"

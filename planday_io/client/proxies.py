@@ -29,11 +29,7 @@ _LABEL = re.compile(r"\w([\w-]{0,61}\w)?")
 
 
 def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
-    """The proxy for an address, or None.
-
-    Args:
-        url: of the API, the identity server, or a webhook.
-        trust: for a proxy that is reached by TLS.
+    """The proxy for an address, or None. `trust` is for a proxy that is reached by TLS.
 
     Raises:
         ConfigError: the variable that applies to the address does not name a usable proxy.
@@ -48,8 +44,9 @@ def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
     text = trimmed(configured[kind])
     place = _place(kind)
     parts = _parts(text)
+    no_address = ConfigError(f"{place} is not the address of a proxy: expected {_FORM}. Correct it or unset it")
     if parts is None:
-        raise ConfigError(f"{place} is not the address of a proxy: expected {_FORM}. Correct it or unset it")
+        raise no_address
     if parts.scheme not in _SCHEMES:
         raise ConfigError(
             f"{place} names a proxy of an unknown kind: expected {_FORM}, or socks5:// instead of http://. "
@@ -63,7 +60,7 @@ def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
     try:
         return httpx.Proxy(parts.geturl(), ssl_context=trust if parts.scheme == "https" else None)
     except (httpx.InvalidURL, ValueError):
-        raise ConfigError(f"{place} is not the address of a proxy: expected {_FORM}. Correct it or unset it") from None
+        raise no_address from None
 
 
 def _parts(text: str) -> SplitResult | None:
@@ -90,7 +87,6 @@ def _is_host(host: str) -> bool:
 
 
 def _place(kind: str) -> str:
-    """The variable that applied, for errors."""
     name = f"{kind}_proxy"
     spelt = [one for one in os.environ if one.lower() == name and trimmed(os.environ[one])]
     if not spelt:

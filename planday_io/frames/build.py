@@ -48,7 +48,7 @@ class FrameContext:
         portal_id: Planday's id.
         zone: of the portal; rows with a `timeZone` of their own use that instead.
         fetched_at: UTC instant of the read.
-        privacy: the policies.
+        privacy: what is kept, hashed or dropped.
         month: of the slice (`YYYY-MM`), for tables that have one per month.
     """
 
@@ -66,13 +66,7 @@ class FrameContext:
 
 
 class FrameBuilder:
-    """Collects the rows of one table.
-
-    Args:
-        table: its declaration.
-        context: what all rows share.
-        children: tables whose rows are inside this table's rows, so that those members are known.
-    """
+    """Collects the rows of one table. The rows of `children` are inside them, so those members are known."""
 
     def __init__(self, table: Table, context: FrameContext, children: Sequence[Table] = ()) -> None:
         self.table = table
@@ -93,35 +87,27 @@ class FrameBuilder:
     def batch(
         self, rows: Sequence[object], path_params: Mapping[str, PathParam] | None = None, place: int = 0
     ) -> pa.RecordBatch:
-        """Convert some rows to a typed batch.
+        """Convert some rows (JSON objects, with the `@names` of the row source) to a typed batch.
 
-        Args:
-            rows: JSON objects, `@names` of the row source included.
-            path_params: values of the request's path parameters.
-            place: of the first row in its list, for messages.
+        `place` is that of the first row in its list, for messages.
 
         Raises:
             UnexpectedShapeError: a documented member, or a row, has the wrong type.
         """
-        self._place = place
+        self._place, path_params = place, path_params or {}
         if isinstance(rows, Rows):
-            if rows and (batch := self._plain_batch(rows, path_params or {})) is not None:
-                return batch
+            if rows and (plain := self._plain_columns(rows, path_params)) is not None:
+                return self._with_standard(plain, pa.nulls(len(rows), pa.string()))
             rows = list(rows)
         try:
-            return self._long_way(rows, path_params or {})
+            objects, extras = self._objects(rows, path_params)
+            self._collect_unknown(objects, extras)
+            columns = [self._column(column, objects, extras, path_params) for column in self.table.columns]
+            texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))]
         except TypeMismatch as mismatch:
             # Other mismatches are reported with row and member. What arrives here is nested too deeply for JSON.
             raise self._unexpected(f"a row holds an {mismatch.met}") from None
-
-    def _long_way(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> pa.RecordBatch:
-        objects, extras = self._objects(rows, path_params)
-        self._collect_unknown(objects, extras)
-        columns = [self._column(column, objects, extras, path_params) for column in self.table.columns]
-        texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))] if extras else None
-        return self._with_standard(
-            columns, pa.array(texts, pa.string()) if texts else pa.nulls(len(objects), pa.string())
-        )
+        return self._with_standard(columns, pa.array(texts, pa.string()))
 
     def _with_standard(self, own: Sequence[pa.Array], extra: pa.Array) -> pa.RecordBatch:
         """A table's own columns between those that every table has."""
@@ -152,16 +138,15 @@ class FrameBuilder:
                 members[column.member] = column.type
         return RowShape({member: kind for member, kind in members.items() if member not in self._nested})
 
-    def _plain_batch(self, rows: Rows, path_params: Mapping[str, PathParam]) -> pa.RecordBatch | None:
+    def _plain_columns(self, rows: Rows, path_params: Mapping[str, PathParam]) -> list[pa.Array] | None:
         found = rows.columns()
         if found is None:
             return None
         nothing: Extras = defaultdict(dict)
-        columns = [
+        return [
             found[column.member] if column.member in found else self._column(column, rows, nothing, path_params)
             for column in self.table.columns
         ]
-        return self._with_standard(columns, pa.nulls(len(rows), pa.string()))
 
     def finish(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         """All batches as one table, with ordinals counted and keys checked for nulls.

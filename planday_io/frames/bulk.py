@@ -41,12 +41,7 @@ class _Page(msgspec.Struct, Generic[T], forbid_unknown_fields=True):
 
 
 class Rows(Sequence[Any]):
-    """Rows whose members all have their declared types. Indexing gives a dict.
-
-    Args:
-        rows: the decoded rows.
-        shape: the members and types they were decoded with.
-    """
+    """Rows whose members all have the declared types of a shape. Indexing gives a dict."""
 
     def __init__(self, rows: Sequence[msgspec.Struct], shape: RowShape) -> None:
         self._rows = rows
@@ -83,11 +78,7 @@ class Rows(Sequence[Any]):
 
 
 class RowShape:
-    """The members of a table's rows and their types, for decoding.
-
-    Args:
-        members: member -> its declared type, or None if any value is accepted because it is not kept.
-    """
+    """The members of a table's rows and their types, for decoding. None accepts any value, because it is not kept."""
 
     def __init__(self, members: Mapping[str, ColumnType | None]) -> None:
         self.members = dict(members)

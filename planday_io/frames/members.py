@@ -19,12 +19,7 @@ def row_name(
 ) -> str:
     """A row's name in messages: its ids, which are no personal data, and its position if they do not identify it.
 
-    Args:
-        table: its declaration.
-        row: the row.
-        number: from 0, in its answer.
-        path_params: of the request.
-        place: of the answer's first row in its list.
+    `number` counts from 0 in its answer, `place` is that of the answer's first row in its list.
     """
     ids = []
     for column in table.columns:

@@ -18,13 +18,7 @@ _STRICTNESS = {"keep": 0, "hash": 1, "drop": 2}
 
 @dataclass(frozen=True, slots=True)
 class PrivacyFilter:
-    """The policies of one portal, and the key to hash with.
-
-    Args:
-        policies: the configuration's `privacy`.
-        portal_id: Planday's id of the portal.
-        hash_key: reads the key; called only if something is hashed.
-    """
+    """The policies of one portal, and what reads the key to hash with, called only if something is hashed."""
 
     policies: PrivacyPolicy
     portal_id: int

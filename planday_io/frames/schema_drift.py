@@ -6,19 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 _NAMES, _LETTERS = 20, 80
+_REASONS = {
+    "mismatched": "the shape is not documented, so it went to _extra",
+    "unheld": "the column cannot hold it, so it is NULL and went to _extra",
+    "damaged": "half a character, or bytes that are no text; what was lost there is U+FFFD now",
+}
 
 
 @dataclass(slots=True)
 class SchemaDrift:
-    """Counts of rows by kind of drift. Holds names of members, ids and JSON types, never values.
-
-    Args:
-        unknown: members that the catalogue does not know.
-        mismatched: members of another type whose shape is not documented.
-        unheld: dates and times that exist and that the column cannot hold.
-        damaged: members whose text was damaged.
-        repeated: rows that several calls returned.
-    """
+    """Counts of rows by kind of drift. Holds names of members, ids and JSON types, never values. `warnings` explains them."""
 
     unknown: Counter[str] = field(default_factory=Counter)
     mismatched: Counter[str] = field(default_factory=Counter)
@@ -42,11 +39,8 @@ class SchemaDrift:
             lines.append(
                 f"{table}: members that the catalogue does not know went to _extra: {', '.join(names[:_NAMES])}{more}"
             )
-        lines += self._lines(table, "mismatched", "the shape is not documented, so it went to _extra")
-        lines += self._lines(table, "unheld", "the column cannot hold it, so it is NULL and went to _extra")
-        lines += self._lines(
-            table, "damaged", "half a character, or bytes that are no text; what was lost there is U+FFFD now"
-        )
+        for kind, why in _REASONS.items():
+            lines += self._lines(table, kind, why)
         if self.repeated:
             lines.append(
                 f"{table}: {self.repeated} rows came with the answers to several calls; the last of each is kept, because it "

@@ -47,16 +47,18 @@ class Misplaced:
         self.around = kind if kind.startswith("a ") else f"{'an' if kind[0] in 'ao' else 'a'} {kind}"
 
 
+_NAMES = {type(None): "null", bool: "boolean", str: "string", list: "array"} | dict.fromkeys(
+    (int, float, Decimal), "number"
+)
+
+
 def json_type(value: object) -> str:
     """The JSON type of a value, in words for a message."""
     if isinstance(value, OddNumber):
         return "a number larger than can be read, or not finite,"
     if isinstance(value, Misplaced):
         return f"inside {value.around}"
-    names = {type(None): "null", bool: "boolean", str: "string", list: "array"} | dict.fromkeys(
-        (int, float, Decimal), "number"
-    )
-    return names.get(type(value), "object")
+    return _NAMES.get(type(value), "object")
 
 
 def _encoded(value: object) -> str:

@@ -23,12 +23,7 @@ _INT64_DIGITS = 19
 
 
 def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 - JSON in, typed value out
-    """Convert a JSON value that is not null to the declared type.
-
-    Args:
-        value: what the API sent.
-        kind: the declared type.
-        zone: of the row, for offsets in local times.
+    """Convert a JSON value that is not null to the declared type. `zone` is the row's, for offsets in local times.
 
     Raises:
         TypeMismatch: the value does not have that type.

@@ -30,13 +30,7 @@ _OFFSETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A known time zone.
-
-    Args:
-        name: IANA's, or an offset such as `+05:30`.
-        rules: its offsets.
-        is_offset: whether it is an offset all year, not the time of a place.
-    """
+    """A known time zone: IANA's name, or an offset such as `+05:30`, which is that all year and no place's time."""
 
     name: str
     rules: tzinfo
@@ -45,12 +39,7 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The zone used for a name.
-
-    Args:
-        zone: the zone, or None if neither the name nor the portal gives one.
-        reason: why the zone differs from the name; None if it does not.
-    """
+    """The zone used for a name, or None if neither the name nor the portal gives one, and why it differs from the name."""
 
     zone: Zone | None
     reason: str | None

@@ -16,8 +16,8 @@ from planday_io.lake.installation import Installation
 from planday_io.months import first_day, last_day, month_of
 from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
-from planday_io.reading.ask import ask
 from planday_io.reading.calls import Call, Parent, calls_of
+from planday_io.reading.read import ask
 from planday_io.reading.rows import primary, rows_of
 from planday_io.sync.connection import PortalConnection
 

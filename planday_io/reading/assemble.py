@@ -1,7 +1,4 @@
-"""Makes one complete, typed table of the answers to all calls of an endpoint: one row per key, no rows of other months.
-
-The answers come from `read`.
-"""
+"""Makes one complete, typed table of the answers to all calls of an endpoint: one row per key, no rows of other months."""
 
 from __future__ import annotations
 
@@ -30,9 +27,8 @@ class TableRead:
 
     Args:
         table: typed rows with distinct keys, without rows of other months.
-        total: what the API stated, summed over lists; None if it stated none. Rows that two calls returned count once,
-            here and below.
-        received: rows received, without overlaps; each has a key of its own.
+        total: what the API stated, summed over lists; None if it stated none.
+        received: rows received, also those of other months. Rows that two calls returned count once, here and in `total`.
         verdict: why the read counts as complete.
         drift: what did not fit the catalogue.
     """
@@ -52,14 +48,7 @@ def assemble(
     portal: str,
     month: str | None,
 ) -> dict[str, TableRead]:
-    """The tables of an endpoint by full name, from the parts of all calls.
-
-    Args:
-        endpoint: its declaration.
-        builders: that made the parts, by table.
-        reads: the answers to all calls.
-        portal: config key.
-        month: of the slices, or None.
+    """The tables of an endpoint by full name, from the answers to all calls, whose parts the builders made.
 
     Raises:
         DataError: the parts do not fit together.

@@ -92,10 +92,7 @@ def once_parents(fan_out: FanOut, listed: Sequence[Parent], rows: pa.Table) -> l
 def parents_in(fan_out: FanOut, table: pa.Table, today: date) -> list[Parent]:
     """The parents to fan out over, each once. Rows without the ids that a call needs are left out.
 
-    Args:
-        fan_out: the endpoint's declaration of it.
-        table: the parent's rows.
-        today: in the portal's zone.
+    `today` is a day in the portal's zone.
     """
     ids = [table.column(name).to_pylist() for name in fan_out.columns]
     count = table.num_rows
@@ -122,13 +119,9 @@ def calls_of(
     parents: Sequence[Parent] | None = None,
     extra: Params = (),
 ) -> list[Call]:
-    """Every call that reads an endpoint.
+    """Every call that reads an endpoint: within days (both included) if it has a window, for each parent if it fans out.
 
-    Args:
-        endpoint: its declaration.
-        days: first and last day wanted, if it has a window.
-        parents: what to fan out over, if it does.
-        extra: further parameters of every call.
+    `extra` are further parameters of every call.
     """
     windows = list(window_params(endpoint.window, *days)) if endpoint.window and days else [()]
     calls = []

@@ -22,9 +22,4 @@ async def for_each_bounded(items: Iterable[T], work: Callable[[T], Awaitable[Non
             for _ in range(limit):
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
-        raise _first(failures) from None
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+        raise failures.exceptions[0] from None

@@ -1,8 +1,4 @@
-"""Reads the answers to a list of calls, each list completely.
-
-The calls come from `calls`, the proof that a list is complete from `pages`, requests from `planday_io.client`. `assemble`
-makes tables of the answers.
-"""
+"""Reads the answers to a list of calls, each list completely, and has `assemble` make tables of them."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ from planday_io.errors import ApiError, DataError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
 from planday_io.frames.members import PathParam
 from planday_io.reading.assemble import TableRead, assemble
-from planday_io.reading.calls import Call, ParentKey
+from planday_io.reading.calls import Call, Params, ParentKey
 from planday_io.reading.concurrency import for_each_bounded
 from planday_io.reading.pages import FIRST_READ, MAX_REREADS, ListLimit, ListRead, ListReader, Page
 from planday_io.reading.parts import Batches, packed
@@ -72,16 +68,26 @@ class EndpointRead:
         return {name: part.table for name, part in self.tables.items()}
 
 
-class EndpointReader:
-    """Reads one endpoint.
+async def ask(
+    endpoint: Endpoint, client: PortalClient, call: Call, counters: Counters, *, rows: int | None = None
+) -> object:
+    """One answer to a call, or NONE, where not all rows are wanted: at most so many, if the endpoint has pages."""
+    page: Params = ()
+    if rows is not None and endpoint.pages:
+        page = ((endpoint.pages.limit_param, str(rows)), (endpoint.pages.offset_param, "0"))
+    answer: object = await client.get(
+        endpoint.path,
+        counters=counters,
+        path_params=call.path_params,
+        params=(*call.params, *page),
+        scope=endpoint.scope,
+        none_statuses=endpoint.none_statuses,
+    )
+    return answer
 
-    Args:
-        endpoint: its declaration.
-        client: of the portal.
-        context: portal, zone, privacy, month and the time of the read.
-        limit: how long a list may be.
-        progress: called after each answer.
-    """
+
+class EndpointReader:
+    """Reads one endpoint. `limit` says how long a list may be; `progress` is called after each answer."""
 
     def __init__(
         self,

@@ -21,8 +21,8 @@ from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day
-from planday_io.reading.ask import ask
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
+from planday_io.reading.read import ask
 from planday_io.reading.rows import primary, rows_of, total_of
 from planday_io.state import RateWindow, SliceEntry
 from planday_io.sync.incremental import IncrementalRead
