@@ -72,12 +72,7 @@ ANY_DECODER = msgspec.json.Decoder(float_hook=to_number)
 
 @dataclass(frozen=True, slots=True)
 class Decoded(Generic[T]):
-    """A decoded document.
-
-    Args:
-        value: with stand-ins for what was damaged.
-        text, number: the stand-ins, or empty where nothing was damaged.
-    """
+    """A decoded document, with stand-ins for damaged text and odd numbers; they are empty where nothing was damaged."""
 
     value: T
     text: str = ""
@@ -120,11 +115,7 @@ class Decoded(Generic[T]):
 
 
 def load(content: bytes, decode: Callable[[bytes], T]) -> Decoded[T]:
-    """Decode a body, repairing known kinds of damage.
-
-    Args:
-        content: the body.
-        decode: of JSON in UTF-8.
+    """Decode a body with a decoder of JSON in UTF-8, repairing known kinds of damage.
 
     Raises:
         msgspec.DecodeError, UnicodeDecodeError: it is no JSON document all the same.

@@ -120,12 +120,7 @@ class LimitExceededError(DataError):
 
 
 class AlertError(PlandayError):
-    """A channel of `alerts` did not accept a message. It is sent again.
-
-    Args:
-        message: what happened and what to do.
-        is_refusal: whether it is there, and refuses this message.
-    """
+    """A channel of `alerts` cannot be reached, or refuses the message (`is_refusal`). It is sent again."""
 
     retryable = True
 
@@ -155,13 +150,7 @@ class DamagedFileError(StorageError):
 
 
 class DamagedSliceError(DamagedFileError):
-    """A file of the lake differs from what was written: truncated, overwritten, or with flipped bits.
-
-    Args:
-        file: which.
-        why: what is wrong with it, as a clause.
-        remedy: what to do.
-    """
+    """A file of the lake differs from what was written, in a way that the clause `why` says."""
 
     def __init__(self, file: Path, why: str, remedy: str = "Restore it from a backup") -> None:
         super().__init__(f"{file} is damaged: {why}. {remedy}", file)

@@ -1,7 +1,7 @@
 """Text as editors and shells leave it: byte order marks, other encodings, characters that nobody sees.
 
 What is unambiguous is decoded. What is not is refused with its place and its code point, never with the text itself, which
-may be a secret. Not here: which text a setting is (`load`, `secrets`).
+may be a secret.
 """
 
 from __future__ import annotations
@@ -26,15 +26,10 @@ class TextError(ValueError):
 
 
 def decode(data: bytes, *, strict: bool = True) -> str:
-    """The text of a file: by its byte order mark, which is left out, else UTF-8.
+    """The text of a file: by its byte order mark, which is left out, else UTF-8. Raises TextError if it is neither.
 
-    Args:
-        data: the whole file.
-        strict: refuse bytes that are no UTF-8; otherwise they become lone surrogates, which `visible` refuses where
-            they matter. A comment in Latin-1 spoils no value.
-
-    Raises:
-        TextError: it is in another encoding.
+    Unless `strict`, bytes that are no UTF-8 become lone surrogates, which `visible` refuses where they matter: a comment in
+    Latin-1 spoils no value.
     """
     mark, encoding = next(((mark, name) for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), (b"", "utf-8"))
     body, encoding = data[len(mark) :], encoding.removesuffix("-sig")
@@ -83,8 +78,7 @@ def visible(text: str) -> str:
 def token(text: str) -> str:
     """The text, where it can go into an HTTP header and an address as it is: ASCII that shows, without spaces.
 
-    Raises:
-        TextError: it names the first other character and its place.
+    Raises TextError that names the first other character and its place.
     """
     for place, char in enumerate(text, start=1):
         if not "!" <= char <= "~":

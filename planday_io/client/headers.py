@@ -87,9 +87,7 @@ def count_of(text: str) -> int | None:
 def wait_of(headers: Mapping[str, str], clock: float | None = None) -> float | None:
     """Seconds to wait: the longer of `x-ratelimit-reset` and `Retry-After`, at most `LONGEST_SECONDS`; None without either.
 
-    Args:
-        headers: of an answer.
-        clock: seconds since the epoch now, for instants; an answer's own `Date` comes first, because clocks differ.
+    The clock (now, in seconds since the epoch) is for instants where the answer has no `Date` of its own: clocks differ.
     """
     now = _instant(headers.get("date", "")) or (time.time() if clock is None else clock)
     known: list[float] = []

@@ -167,17 +167,8 @@ class PortalClient:
             # In a thread: it waits for a file lock and for the identity server.
             return await self._retrying(asyncio.to_thread, self.tokens.exchange, self.post_form)
 
-    def _error(
-        self,
-        kind: type[ApiError],
-        path: str,
-        message: str,
-        *,
-        method: str = "GET",
-        status: int | None = None,
-        wait_seconds: float | None = None,
-    ) -> ApiError:
-        return kind(message, method=method, path=path, portal=self.portal, status=status, wait_seconds=wait_seconds)
+    def _error(self, kind: type[ApiError], path: str, message: str, **more: Any) -> ApiError:  # noqa: ANN401
+        return kind(message, path=path, portal=self.portal, **more)
 
     def _unanswered(self, error: UnansweredError, path: str, method: str = "GET") -> PlandayError:
         if isinstance(error, TooLargeError):
@@ -306,12 +297,9 @@ class PortalClient:
         except EmptyAnswerError as empty:
             raise self._error(TransientApiError, path, str(empty), status=status) from None
         except (RecursionError, ArithmeticError, msgspec.ValidationError) as error:
-            is_deep = isinstance(error, RecursionError)
-            what = (
-                "the answer is nested deeper than any document of the API"
-                if is_deep
-                else "a number in the answer is larger than can be read"
-            )
+            what = "a number in the answer is larger than can be read"
+            if isinstance(error, RecursionError):
+                what = "the answer is nested deeper than any document of the API"
             raise UnexpectedShapeError(f"GET {path} (portal '{self.portal}'): {what}. Nothing was written") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             flaw = "that are not UTF-8" if isinstance(error, UnicodeDecodeError) else "that are none"

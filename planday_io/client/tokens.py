@@ -4,8 +4,7 @@ Source: docs/api-facts.md#authorization. The grant is form-encoded, without a cl
 `refresh_token`, it is stored before the new access token is used, because a server that rotates tokens has just invalidated
 the old one.
 
-Parsing an answer is `grants`; headers and 401s of API calls are `http`; configured secrets are `planday_io.config.secrets`;
-rotated tokens are kept by `planday_io.state.tokens`.
+Configured secrets are `planday_io.config.secrets`; rotated tokens are kept by `planday_io.state.tokens`.
 """
 
 from __future__ import annotations
@@ -51,15 +50,7 @@ class NewRefreshToken:
 
 
 class TokenSource:
-    """Access tokens of one portal.
-
-    Args:
-        identity_url: base address of the identity server.
-        client_id: reads the app's client id, when needed.
-        store: the refresh token.
-        portal: config key, for errors.
-        clock: seconds since the epoch.
-    """
+    """Access tokens of one portal. `client_id` reads the app's client id when needed; the clock is in seconds."""
 
     def __init__(
         self,
@@ -110,13 +101,9 @@ class TokenSource:
     def redeem(
         self, post: Callable[[str, dict[str, str]], Answer], code: str, redirect_url: str, verifier: str | None
     ) -> None:
-        """Exchange an authorization code. From then on `store` has the new refresh token, in memory only.
+        """Exchange an authorization code, with the verifier of PKCE or None. `post` must not retry: a code is valid once.
 
-        Args:
-            post: sends a form to an address. A code is valid once, so it must not retry.
-            code: from the redirect.
-            redirect_url: the redirect's address.
-            verifier: of PKCE, or None.
+        From then on `store` has the new refresh token, in memory only.
 
         Raises:
             TokenRejectedError: the identity server refused the code.

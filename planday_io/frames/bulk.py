@@ -96,11 +96,7 @@ class RowShape:
         return kind in _PLAIN
 
     def page(self, content: bytes) -> Any:  # noqa: ANN401 - JSON
-        """Decode a page: its rows as `Rows`, or the document if it has another form.
-
-        Raises:
-            msgspec.DecodeError, UnicodeDecodeError: the body is not JSON.
-        """
+        """Decode a page: its rows as `Rows`, or the document if it has another form. Raises as the decoder does."""
         try:
             page = self._decode(content)
         except msgspec.ValidationError:

@@ -30,21 +30,23 @@ def convert(value: Any, kind: ColumnType, zone: tzinfo) -> Any:  # noqa: ANN401 
     """
     match kind:
         case ScalarList(of=scalar):
-            if not isinstance(value, list):
-                raise TypeMismatch(json_type(value))
-            return [_item(item, scalar, zone, "[]") for item in value]
+            return [_item(item, scalar, zone, "[]") for item in _checked(value, list)]
         case StructList(fields=fields):
-            if not isinstance(value, list):
-                raise TypeMismatch(json_type(value))
             return [
                 {
                     field.name: _item(value_at(_object(item), field.member), field.type, zone, f"[].{field.member}")
                     for field in fields
                 }
-                for item in value
+                for item in _checked(value, list)
             ]
         case _:
             return _SCALARS[kind](value, zone)
+
+
+def _checked(value: Any, kind: type) -> Any:  # noqa: ANN401 - JSON
+    if not isinstance(value, kind):
+        raise TypeMismatch(json_type(value))
+    return value
 
 
 def _item(value: Any, kind: ColumnType, zone: tzinfo, path: str) -> Any:  # noqa: ANN401
@@ -75,20 +77,8 @@ def _bigint(value: object, _: tzinfo) -> int:
     return value
 
 
-def _varchar(value: object, _: tzinfo) -> str:
-    if not isinstance(value, str):
-        raise TypeMismatch(json_type(value))
-    return value
-
-
 def _text(value: object, _: tzinfo) -> str:
     return value if isinstance(value, str) else to_json(value)
-
-
-def _boolean(value: object, _: tzinfo) -> bool:
-    if not isinstance(value, bool):
-        raise TypeMismatch(json_type(value))
-    return value
 
 
 def _decimal(value: object, _: tzinfo) -> Decimal:
@@ -107,9 +97,9 @@ def _decimal(value: object, _: tzinfo) -> Decimal:
 
 _SCALARS: dict[str, Callable[[Any, tzinfo], Any]] = {
     "BIGINT": _bigint,
-    "VARCHAR": _varchar,
+    "VARCHAR": lambda value, _: _checked(value, str),
     "TEXT": _text,
-    "BOOLEAN": _boolean,
+    "BOOLEAN": lambda value, _: _checked(value, bool),
     "DATE": to_date,
     "TIMESTAMP": to_timestamp,
     "TIMESTAMPTZ": to_timestamptz,

@@ -13,8 +13,6 @@ Otherwise the list is read again, at most three times. Two reads in a row with t
 if the totals agree.
 
 A total is a claim: no memory is allocated by it, and a list with more rows or pages than allowed ends the read at once.
-
-Not here: requests and their retries (`planday_io.client.http`), what a row is.
 """
 
 from __future__ import annotations
@@ -42,12 +40,7 @@ _ROWS_PER_PAGE, _FEWEST_PAGES = 25, 1000
 
 @dataclass(frozen=True, slots=True)
 class ListLimit:
-    """How long a list may be.
-
-    Args:
-        rows: the most rows allowed.
-        before: rows of the table at its previous read, or None if it was never read.
-    """
+    """The most rows that a list may have, and those of its table at the previous read, or None if it was never read."""
 
     rows: int
     before: int | None = None

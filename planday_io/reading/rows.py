@@ -74,12 +74,7 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
 
 
 def portal_info(content: bytes) -> object:
-    """The document that identifies the portal.
-
-    Raises:
-        EmptyAnswerError: it says nothing, so the request is repeated.
-        msgspec.DecodeError, UnicodeDecodeError: it is no JSON.
-    """
+    """The document that identifies the portal. Raises EmptyAnswerError where it says nothing, and as `load`."""
     document = load(content, ANY_DECODER.decode)
     answer, _ = document.clean(document.value)
     inner = _inside(answer, "")
@@ -89,11 +84,7 @@ def portal_info(content: bytes) -> object:
 
 
 def tables_in(tables: Sequence[Table], answer: object) -> dict[str, Sequence[object]]:
-    """The rows of each table of a document. If it has rows of the first table, tables missing from it are empty.
-
-    Raises:
-        UnexpectedShapeError: as `rows_of`.
-    """
+    """As `rows_of` for each table of a document. If it has rows of the first table, tables missing from it are empty."""
     members = {table.full_name: table.rows.member for table in tables if isinstance(table.rows, Document)}
     present = {name for name, member in members.items() if isinstance(answer, dict) and member in answer}
     several = len(tables) > 1 and tables[0].full_name in present
@@ -104,13 +95,7 @@ def tables_in(tables: Sequence[Table], answer: object) -> dict[str, Sequence[obj
 
 
 def children_of(table: Table, parents: Iterable[object], key: str) -> list[object]:
-    """The rows of a child table inside its parent's rows.
-
-    Args:
-        table: the child.
-        parents: raw rows, as `rows_of` gives them.
-        key: the member that identifies a parent.
-    """
+    """The rows of a child table inside its parent's raw rows. `key` is the member that identifies a parent."""
     rows: list[object] = []
     for parent in parents:
         if not isinstance(parent, dict):
