@@ -40,7 +40,7 @@ def is_plausible(window: RateWindow) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The content of `x-ratelimit-limit`: the limit closest to exhaustion, and the plausible windows, whether all or not."""
+    """The content of `x-ratelimit-limit`: the limit closest to exhaustion, the plausible windows, and whether all are."""
 
     closest: int | None
     windows: tuple[RateWindow, ...]

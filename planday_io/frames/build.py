@@ -222,7 +222,7 @@ class FrameBuilder:
                     self._put_extra(extras[number], path, value)
 
     def _put_extra(self, extra: Row, path: str, value: object) -> None:
-        self.drift.unknown[path] += 1
+        self.drift.unknown.add(path)
         extra[path] = self._guarded(value, "unknown")
 
     def _guarded(self, value: object, *classes: str) -> object:

@@ -15,19 +15,16 @@ _REASONS = {
 
 @dataclass(slots=True)
 class SchemaDrift:
-    """Counts of rows by kind of drift. Holds names of members, ids and JSON types, never values. `warnings` explains them."""
+    """Counts of rows by kind of drift. Holds names of members, ids and JSON types, never values."""
 
-    unknown: Counter[str] = field(default_factory=Counter)
-    mismatched: Counter[str] = field(default_factory=Counter)
-    unheld: Counter[str] = field(default_factory=Counter)
-    damaged: Counter[str] = field(default_factory=Counter)
+    unknown: set[str] = field(default_factory=set)
     repeated: int = 0
+    _rows: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in _REASONS})
     _first: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def add(self, kind: str, what: str, row: str) -> None:
-        """Count a row. `kind` is the name of a counter, `row` the name of the row in messages."""
-        counts: Counter[str] = getattr(self, kind)
-        counts[what] += 1
+        """Count a row. `kind` is one of `_REASONS`, `row` the name of the row in messages."""
+        self._rows[kind][what] += 1
         self._first.setdefault((kind, what), row)
 
     def warnings(self, table: str) -> list[str]:
@@ -39,23 +36,18 @@ class SchemaDrift:
             lines.append(
                 f"{table}: members that the catalogue does not know went to _extra: {', '.join(names[:_NAMES])}{more}"
             )
-        for kind, why in _REASONS.items():
-            lines += self._lines(table, kind, why)
+        for kind, counts in self._rows.items():
+            lines += [
+                f"{table}: {_short(what)} in {rows} rows (first: {self._first[kind, what]}): {_REASONS[kind]}"
+                for what, rows in sorted(counts.items())[:_NAMES]
+            ]
+            if len(counts) > _NAMES:
+                lines.append(f"{table}: the same in {len(counts) - _NAMES:,} more members")
         if self.repeated:
             lines.append(
                 f"{table}: {self.repeated} rows came with the answers to several calls; the last of each is kept, because it "
                 "is not documented what a call covers"
             )
-        return lines
-
-    def _lines(self, table: str, kind: str, why: str) -> list[str]:
-        counts: Counter[str] = getattr(self, kind)
-        lines = [
-            f"{table}: {_short(what)} in {rows} rows (first: {self._first[kind, what]}): {why}"
-            for what, rows in sorted(counts.items())[:_NAMES]
-        ]
-        if len(counts) > _NAMES:
-            lines.append(f"{table}: the same in {len(counts) - _NAMES:,} more members")
         return lines
 
 

@@ -30,7 +30,7 @@ _OFFSETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A known time zone: IANA's name, or an offset such as `+05:30`, which is that all year and no place's time."""
+    """A known time zone: that of a place, by IANA's name, or the same offset all year, such as `+05:30`."""
 
     name: str
     rules: tzinfo
