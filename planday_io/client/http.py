@@ -12,8 +12,7 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Self
@@ -63,7 +62,6 @@ class Counters:
     throttled_seconds: float = 0.0
 
     def add(self, other: Counters) -> None:
-        """Count another read's cost as well."""
         self.requests += other.requests
         self.retries += other.retries
         self.bytes += other.bytes
@@ -214,27 +212,23 @@ class PortalClient:
     async def _send_as(
         self, token: TokenAnswer, url: str, path: str, params: Sequence[tuple[str, str]], counters: Counters
     ) -> Answer:
-        async with self._place(counters) as reserved_at:
+        headers = {"Authorization": f"Bearer {token.access_token}", "X-ClientId": self.tokens.client_id()}
+        reserved_at = await self._reserve(counters)
 
-            async def trace(event: str, _: object) -> None:
-                nonlocal reserved_at
-                # Behind a proxy this event comes twice, first for the tunnel.
-                if event == "http11.send_request_headers.complete":
-                    reserved_at = self.budget.confirm_sent(reserved_at)
+        async def trace(event: str, _: object) -> None:
+            nonlocal reserved_at
+            # Behind a proxy this event comes twice, first for the tunnel.
+            if event == "http11.send_request_headers.complete":
+                reserved_at = self.budget.confirm_sent(reserved_at)
 
-            counters.requests += 1
-            try:
-                answer = await ask(
-                    self._http,
-                    "GET",
-                    url,
-                    self._limits,
-                    params=list(params),
-                    headers={"Authorization": f"Bearer {token.access_token}", "X-ClientId": self.tokens.client_id()},
-                    extensions={"trace": trace},
-                )
-            except UnansweredError as error:
-                raise self._unanswered(error, path) from None
+        counters.requests += 1
+        extensions = {"trace": trace}
+        try:
+            answer = await ask(
+                self._http, "GET", url, self._limits, params=list(params), headers=headers, extensions=extensions
+            )
+        except UnansweredError as error:
+            raise self._unanswered(error, path) from None
         counters.bytes += len(answer.content)
         self.budget.observe(answer.headers)
         if answer.status == 429:
@@ -250,11 +244,8 @@ class PortalClient:
             )
         return answer
 
-    @asynccontextmanager
-    async def _place(self, counters: Counters) -> AsyncIterator[float]:
-        """Wait until the budget has room; yields the reservation. Requests of one client wait in line, so that none is
-        starved.
-        """
+    async def _reserve(self, counters: Counters) -> float:
+        """Reserve a place when the budget has room. Requests of one client wait in line, so that none is starved."""
         clock = asyncio.get_running_loop().time
         began = clock()
         async with self._turn:
@@ -269,7 +260,7 @@ class PortalClient:
                 await asyncio.sleep(min(wait, 1.0) + random.random() * 0.002)  # noqa: S311
             reserved_at = self.budget.reserved_at
         counters.throttled_seconds += clock() - began
-        yield reserved_at
+        return reserved_at
 
     def _read(
         self,

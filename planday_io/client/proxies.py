@@ -41,42 +41,35 @@ def proxy_for(url: str, trust: ssl.SSLContext) -> httpx.Proxy | None:
     kind = next((kind for kind in (target.scheme, "all") if trimmed(configured.get(kind, ""))), None)
     if kind is None:
         return None
-    text = trimmed(configured[kind])
     place = _place(kind)
-    parts = _parts(text)
-    no_address = ConfigError(f"{place} is not the address of a proxy: expected {_FORM}. Correct it or unset it")
-    if parts is None:
-        raise no_address
-    if parts.scheme not in _SCHEMES:
-        raise ConfigError(
-            f"{place} names a proxy of an unknown kind: expected {_FORM}, or socks5:// instead of http://. "
-            "Correct it, unset it, or list the host in NO_PROXY"
-        )
-    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
-        raise ConfigError(
-            f"{place} names a SOCKS proxy, which needs a package that is not installed: run "
-            ".venv/bin/pip install 'httpx[socks]', or set HTTPS_PROXY to an http:// proxy, or list the host in NO_PROXY"
-        )
     try:
+        parts = _parts(trimmed(configured[kind]))
+        if parts.scheme not in _SCHEMES:
+            raise ConfigError(
+                f"{place} names a proxy of an unknown kind: expected {_FORM}, or socks5:// instead of http://. "
+                "Correct it, unset it, or list the host in NO_PROXY"
+            )
+        if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+            raise ConfigError(
+                f"{place} names a SOCKS proxy, which needs a package that is not installed: run .venv/bin/pip install "
+                "'httpx[socks]', or set HTTPS_PROXY to an http:// proxy, or list the host in NO_PROXY"
+            )
         return httpx.Proxy(parts.geturl(), ssl_context=trust if parts.scheme == "https" else None)
     except (httpx.InvalidURL, ValueError):
-        raise no_address from None
+        raise ConfigError(f"{place} is not the address of a proxy: expected {_FORM}. Correct it or unset it") from None
 
 
-def _parts(text: str) -> SplitResult | None:
-    """The parts of a proxy's address; None if it is not one.
+def _parts(text: str) -> SplitResult:
+    """The parts of a proxy's address. Raises ValueError if it is not one.
 
     A path, query or fragment means a password with an unescaped `/`, `?` or `#`, or a typing error: the host and port that
     `urlsplit` found before it are wrong.
     """
-    try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        has_rest = parts.path not in ("", "/") or "?" in text or "#" in text
-        if has_rest or re.search(r"\s", text) or not (parts.port is None or parts.port > 0):
-            return None
-        return parts if _is_host(parts.hostname or "") else None
-    except ValueError:
-        return None
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    has_rest = parts.path not in ("", "/") or "?" in text or "#" in text
+    if has_rest or re.search(r"\s", text) or parts.port == 0 or not _is_host(parts.hostname or ""):
+        raise ValueError("no address of a proxy")
+    return parts
 
 
 def _is_host(host: str) -> bool:
