@@ -119,12 +119,10 @@ async def ask(
         ) from None
     try:
         content = unpacked(raw, headers.get("content-encoding", ""), limits.most_bytes)
-    except TooLargeError:
-        raise
-    except UnansweredError:
-        if status == 200:
+    except UnansweredError as error:
+        # Of what is no success, the status is enough.
+        if status == 200 or isinstance(error, TooLargeError):
             raise
-        # The status is enough.
         content = b""
     return Answer(status, headers, as_utf8(content, headers.get("content-type", "")))
 
