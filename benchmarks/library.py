@@ -7,8 +7,7 @@ from pathlib import Path
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 
 
 def main(config: str, portal: str, *tables: str) -> None:

@@ -23,8 +23,8 @@ from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.installation import Installation
 from planday_io.lake.quality import NAMES, CheckResult, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
-from planday_io.sync.refresh import refresh as refresh_endpoint
 from planday_io.sync.session import PortalSession
+from planday_io.sync.session import refresh as refresh_endpoint
 from planday_io.sync.writer import TableReport
 
 FULL_TAG = "planday/full"

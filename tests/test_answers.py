@@ -24,7 +24,7 @@ from planday_io.monitoring.failures import cause_of
 from planday_io.reading.rows import tables_in, total_of
 from planday_io.sandbox.app import as_json
 from planday_io.sandbox.state import Fault
-from planday_io.sync.refresh import refresh
+from planday_io.sync.session import refresh
 from tests.support.answers import answering, refusal
 from tests.support.faults import DEPARTMENTS
 from tests.support.installation import Installation

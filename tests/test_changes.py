@@ -18,8 +18,7 @@ from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day, last_day, shifted
 from planday_io.state.state_database import database_file
 from planday_io.sync.changes import settle, touched_months
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.commands import planday_command
 from tests.support.damage import DAMAGE
 from tests.support.installation import EVERYTHING, Installation, Make

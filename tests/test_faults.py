@@ -27,7 +27,7 @@ from planday_io.sandbox.app import as_json
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
 from planday_io.state import State
-from planday_io.sync.refresh import refresh
+from planday_io.sync.session import refresh
 from tests.support.faults import (
     DEPARTMENTS,
     EMPLOYEES,

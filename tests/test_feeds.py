@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.document import queries
 from tests.support.installation import EVERYTHING, Installation, Make
 

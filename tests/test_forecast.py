@@ -14,8 +14,7 @@ from planday_io.months import month_of, shifted
 from planday_io.reading.pages import Page
 from planday_io.state import RateWindow
 from planday_io.sync.forecast import forecast, pages, seconds_for
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.commands import planday_command
 from tests.support.installation import EVERYTHING, Installation, Make
 from tests.support.pages import read, rows

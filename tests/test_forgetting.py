@@ -223,7 +223,7 @@ def test_running_read_brings_nobody_back(planday: Installation) -> None:
     person = a_person(planday)
     session = planday.session()
     session.clock = lambda: _forget_now(planday, person)
-    from planday_io.sync.refresh import refresh
+    from planday_io.sync.session import refresh
 
     refresh(session, "hr.employees")
     assert person not in {row["id"] for row in planday.rows("hr.employees")}

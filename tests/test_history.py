@@ -20,8 +20,7 @@ from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import advance
 from planday_io.months import month_of, shifted
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.installation import EVERYTHING, Installation, Make
 
 FIRST = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)

@@ -17,8 +17,7 @@ from planday_io.monitoring.messages import messages
 from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
 from planday_io.state import Incident, Notice, SliceKey
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.commands import planday_command
 from tests.support.failures import DEPARTMENTS, GROUPS, fail, reported
 from tests.support.installation import Hook, Installation, Make, run

@@ -13,7 +13,7 @@ from planday_io.privacy.erasure import forget_person
 from planday_io.sandbox.state import Fault
 from planday_io.sandbox.variants import Variants
 from planday_io.sync.forecast import forecast
-from planday_io.sync.refresh import refresh
+from planday_io.sync.session import refresh
 from tests.support.installation import EVERYTHING, Installation, Make
 
 TABLES = {

@@ -151,7 +151,7 @@ def look(event, arguments):
     if event == "open" and arguments[0] != os.devnull and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
         print(event, arguments)
 sys.addaudithook(look)
-import planday_io, planday_io.sync.refresh, planday_io.privacy.erasure, planday_io.onboarding.authorize
+import planday_io, planday_io.sync.session, planday_io.privacy.erasure, planday_io.onboarding.authorize
 import planday_io.monitoring.notifier, planday_io.reports.report
 print("imported")
 """

@@ -18,8 +18,7 @@ from planday_io.monitoring.freshness import stale_portals
 from planday_io.months import month_of, shifted
 from planday_io.reports.report import write_report
 from planday_io.sandbox.roster import Roster
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.commands import planday_command
 from tests.support.installation import EVERYTHING, Installation, Make, run
 

@@ -21,7 +21,7 @@ from planday_io.onboarding.check import check
 from planday_io.privacy.erasure import forget_portal
 from planday_io.sandbox.state import Fault
 from planday_io.state.state_database import database_file
-from planday_io.sync.refresh import refresh
+from planday_io.sync.session import refresh
 from tests.support.commands import planday_command
 from tests.support.damage import DAMAGE
 from tests.support.installation import Installation, Make

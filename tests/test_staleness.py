@@ -9,8 +9,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import window_months
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.notifier import Notifier
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.failures import DEPARTMENTS, GROUPS, fail, reported
 from tests.support.installation import Hook, Installation
 

@@ -26,7 +26,7 @@ from planday_io.frames.privacy import PrivacyFilter
 from planday_io.frames.schema_drift import SchemaDrift
 from planday_io.frames.stamps import STAMPS, cast_stamps
 from planday_io.frames.type_mismatch import OutOfRange, TypeMismatch, json_type, to_json
-from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of
+from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of, replaced
 from planday_io.frames.values import convert
 from planday_io.frames.zones import meaning
 
@@ -340,5 +340,4 @@ def _with_ordinals(table: pa.Table, declaration: Table, ordinal: str) -> pa.Tabl
     ranks = [tuple((value is not None, str(value)) for value in row) for row in rows]
     table = table.take(pa.array(sorted(range(len(ranks)), key=ranks.__getitem__), pa.int64()))
     counted = to_frame(table.select(others)).groupby(others, dropna=False, sort=False).cumcount()
-    index = table.schema.get_field_index(ordinal)
-    return table.set_column(index, table.schema.field(index), pa.array(counted.to_numpy(), pa.int64()))
+    return replaced(table, ordinal, pa.array(counted.to_numpy(), pa.int64()))

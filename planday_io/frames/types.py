@@ -94,6 +94,12 @@ def duckdb_columns(table: Table, policies: PrivacyPolicy) -> list[tuple[str, str
     return [*((name, sql) for name, _, sql in head_of(table)), *own, *((name, sql) for name, _, sql in TAIL)]
 
 
+def replaced(rows: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The rows with other values of the same type in one column."""
+    index = rows.schema.get_field_index(name)
+    return rows.set_column(index, rows.schema.field(index), values)
+
+
 def quote(name: str) -> str:
     """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -4,9 +4,7 @@ The lake holds a salt and a list of pseudonyms per portal. A person is forgotten
 also replaces the id in rows that are kept for totals. Pseudonyms are negative, so they cannot be ids of Planday's.
 
 Applied to everything that is read and again, under the slice's lock, to everything that is written, so that a run does not
-bring back people who are forgotten during the run.
-
-Changing slices that are in the lake already, and the proof, are `planday_io.privacy.erasure`.
+bring back people who are forgotten during the run. Slices that are in the lake already are `planday_io.privacy.erasure`.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import re
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,8 +25,9 @@ import pyarrow.compute as pc
 from planday_io.catalogue import Catalogue, Table
 from planday_io.errors import DamagedFileError, StorageError
 from planday_io.files import storage_errors, write_text
+from planday_io.frames.types import replaced
 from planday_io.state import State
-from planday_io.state.records import decoded, encoded
+from planday_io.state.records import encoded, read_record
 
 PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
 """Classes removed from rows that are kept. Amounts (`pay`) stay for the totals."""
@@ -36,15 +35,10 @@ PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """The forgotten people of one portal.
-
-    Args:
-        salt: hexadecimal; of this portal.
-        pseudonyms: of the forgotten.
-    """
+    """The forgotten people of one portal; the salt is the portal's, hexadecimal."""
 
     salt: str = ""
-    pseudonyms: frozenset[int] = field(default_factory=frozenset)
+    pseudonyms: frozenset[int] = frozenset()
 
     def pseudonym(self, employee_id: int) -> int:
         """The pseudonym of an id, negative; a pseudonym is its own."""
@@ -84,12 +78,21 @@ class Forgotten:
                     rows = rows.filter(pc.invert(is_theirs))
                 case "worker":
                     rows = _blanked(rows, is_theirs, personal_columns(table))
-                    rows = _renumbered(rows, person.column, gone)
+                    numbers = [gone.get(number, number) for number in rows.column(person.column).to_pylist()]
+                    rows = replaced(rows, person.column, pa.array(numbers, pa.int64()))
                 case "actor":
                     rows = _blanked(rows, is_theirs, person.texts)
         if parents and (link := owner_link(table)):
             rows = _blanked(rows, _is_in(rows.column(link[0]), parents), personal_columns(table))
         return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is in the file of a list; see `Forgotten`."""
+
+    salt: str
+    people: tuple[int, ...]
 
 
 _PORTAL = re.compile(r"[a-z0-9_]+")
@@ -115,21 +118,20 @@ class ForgottenPeople:
         Raises:
             StorageError: it cannot be read, or people are missing from it. Then nothing may be written.
         """
-        listed = self._read(portal)
-        if not listed.salt and self._copy_of(portal).salt:
+        listed, copy = self._read(portal), self._copy_of(portal)
+        if copy.salt and not listed.salt:
             with self._locks.hold(f"forgotten.{portal}"):
                 return self._restored(portal)
-        return self._checked(portal, listed)
+        return self._checked(portal, listed, copy)
 
     def _restored(self, portal: str) -> Forgotten:
         listed, copy = self._read(portal), self._copy_of(portal)
         if copy.salt and not listed.salt:
             self._write(portal, copy)
             return copy
-        return self._checked(portal, listed)
+        return self._checked(portal, listed, copy)
 
-    def _checked(self, portal: str, listed: Forgotten) -> Forgotten:
-        copy = self._copy_of(portal)
+    def _checked(self, portal: str, listed: Forgotten, copy: Forgotten) -> Forgotten:
         if copy.pseudonyms and (listed.salt != copy.salt or not copy.pseudonyms <= listed.pseudonyms):
             missing = len(copy.pseudonyms - listed.pseudonyms)
             raise StorageError(
@@ -210,22 +212,17 @@ class ForgottenPeople:
 
     def _read(self, portal: str) -> Forgotten:
         file = self._path(portal)
-        with storage_errors(file, "read the list of forgotten people in"):
-            try:
-                text = file.read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                return Forgotten()
-            except IsADirectoryError:
-                text = b""
-        found = _parsed(text, file)
-        if found is None:
+        try:
+            stored = read_record(file, _Stored, "the list of forgotten people") or _Stored("", ())
+            bytes.fromhex(stored.salt)
+        except (DamagedFileError, ValueError):
             remedy = _RESTORE if self._copy_of(portal).salt else "Restore it from a backup"
             raise DamagedFileError(
                 f"{file} is damaged: it holds who is to be forgotten. {remedy}; until then nothing of portal '{portal}' is "
                 "written",
                 file,
-            )
-        return found
+            ) from None
+        return Forgotten(stored.salt, frozenset(stored.people))
 
     def _write(self, portal: str, people: Forgotten) -> None:
         file = self._path(portal)
@@ -238,23 +235,6 @@ class ForgottenPeople:
 
     def _path(self, portal: str) -> Path:
         return self._folder / f"{portal}.json"
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """What is in the file of a list; see `Forgotten`."""
-
-    salt: str
-    people: tuple[int, ...]
-
-
-def _parsed(text: bytes, file: Path) -> Forgotten | None:
-    try:
-        stored = decoded(text, _Stored, file, "who is to be forgotten")
-        bytes.fromhex(stored.salt)
-    except (DamagedFileError, ValueError):
-        return None
-    return Forgotten(stored.salt, frozenset(stored.people))
 
 
 def owner_link(table: Table) -> tuple[str, str] | None:
@@ -295,14 +275,6 @@ def _is_in(column: pa.ChunkedArray, ids: Collection[int]) -> pa.ChunkedArray:
 
 def _blanked(rows: pa.Table, where: pa.ChunkedArray, columns: Collection[str]) -> pa.Table:
     for name in columns:
-        index = rows.schema.get_field_index(name)
-        field_ = rows.schema.field(index)
-        blank = pc.if_else(where, pa.scalar(None, field_.type), rows.column(index))
-        rows = rows.set_column(index, field_, blank)
+        column = rows.column(name)
+        rows = replaced(rows, name, pc.if_else(where, pa.scalar(None, column.type), column))
     return rows
-
-
-def _renumbered(rows: pa.Table, name: str, stand_ins: dict[int, int]) -> pa.Table:
-    index = rows.schema.get_field_index(name)
-    numbers = [stand_ins.get(number, number) for number in rows.column(index).to_pylist()]
-    return rows.set_column(index, rows.schema.field(index), pa.array(numbers, pa.int64()))

@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -255,14 +254,8 @@ def _begun(schema: pa.Schema, snapshot: pa.Table, *, key: list[str], at: datetim
 
 def _by_key(snapshot: pa.Table, key: list[str]) -> pa.Table:
     # All rows of a slice have the same portal and month.
-    sorts = [(name, "ascending") for name in key if name not in ("portal", "month")] or [(key[0], "ascending")]
-    order = pc.sort_indices(snapshot, sorts)
-    return snapshot if _is_sorted(order) else snapshot.take(order)
-
-
-def _is_sorted(order: pa.Array) -> bool:
-    """Whether indices are 0, 1, 2 and so on: most lists come in the order of their ids."""
-    return len(order) == 0 or bool((order.to_numpy() == np.arange(len(order))).all())
+    names = [name for name in key if name not in ("portal", "month")] or key[:1]
+    return snapshot.sort_by([(name, "ascending") for name in names])
 
 
 def _quoted(names: list[str]) -> str:

@@ -13,26 +13,19 @@ Without data a wrong first token can simply be replaced.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from planday_io.errors import PortalIdentityError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.lake.renames import unfinished_rename
 from planday_io.lake.slices import SliceKey
-
-if TYPE_CHECKING:
-    from planday_io.state.portals import Portals
+from planday_io.state.portals import Portals
 
 _NO_DATA = "sync"
 """The domain of the log of runs. Failed runs are logged too, so a row there does not mean that the portal has data."""
 
 
 class PortalIdentities:
-    """The portal ids of one installation.
-
-    Args:
-        installation: the installation.
-    """
+    """The portal ids of one installation."""
 
     def __init__(self, installation: Installation) -> None:
         self._config = installation.config
@@ -40,7 +33,7 @@ class PortalIdentities:
 
     def known(self, portal: str) -> int | None:
         """The id of a key: from its record, or from its slices where there is none. None for a new key."""
-        return self._recorded().get(portal) or self._in_slices(portal)
+        return self._records().ids().get(portal) or self._in_slices(portal)
 
     def has_data(self, portal: str) -> bool:
         """Whether the lake holds any table of a key, other than the log of runs."""
@@ -59,7 +52,7 @@ class PortalIdentities:
         """
         self.refuse_while_renamed(portal)
         self._check_stated(portal, portal_id)
-        if self._recorded().get(portal) == portal_id and self._in_slices(portal) in (portal_id, None):
+        if self._records().ids().get(portal) == portal_id and self._in_slices(portal) in (portal_id, None):
             self._check_others(portal, portal_id, is_new=False)
         elif not remember:
             self._check_new(portal, portal_id)
@@ -106,15 +99,13 @@ class PortalIdentities:
         for key, stated in self._stated().items():
             if key != besides and stated == portal_id:
                 return key
-        recorded = self._recorded()
+        recorded = self._records().ids()
         for key in sorted({*recorded} - {besides}):
             if recorded[key] == portal_id and (key in self._config.portals or self.has_data(key)):
                 return key
-        if is_new:
-            for key in sorted(self._keys_with_folders() - {besides, *recorded}):
-                if self._in_slices(key) == portal_id:
-                    return key
-        return None
+        folders = self._config.lake.glob("*/*/portal=*") if is_new else ()
+        unrecorded = {folder.name.partition("=")[2] for folder in folders} - {besides, *recorded}
+        return next((key for key in sorted(unrecorded) if self._in_slices(key) == portal_id), None)
 
     def _check_stated(self, portal: str, portal_id: int) -> None:
         stated = self._stated().get(portal)
@@ -144,11 +135,9 @@ class PortalIdentities:
         if other is None:
             return
         has_data = not is_new and self.has_data(portal)
-        others_data = self.has_data(other)
-        if has_data and not others_data:
-            # The other key never got any further than this check.
-            return
-        raise PortalIdentityError(self.double(portal, other, portal_id, both_have_data=has_data and others_data))
+        # Otherwise the other key never got any further than this check.
+        if not has_data or self.has_data(other):
+            raise PortalIdentityError(self.double(portal, other, portal_id, both_have_data=has_data))
 
     def double(self, portal: str, other: str, portal_id: int, *, both_have_data: bool = False) -> str:
         """The error for two keys of one portal, with what to do."""
@@ -183,9 +172,6 @@ class PortalIdentities:
     def _stated(self) -> dict[str, int]:
         return {key: one.portal_id for key, one in self._config.portals.items() if one.portal_id is not None}
 
-    def _recorded(self) -> dict[str, int]:
-        return self._records().ids()
-
     def _records(self) -> Portals:
         """What is recorded, with what version 0.1 recorded in the lake."""
         portals = self._lake.state.portals
@@ -206,9 +192,6 @@ class PortalIdentities:
     def _data_of(self, portal: str) -> Iterator[SliceKey]:
         """The slices of a key, lazily: the first usually suffices."""
         for folder in sorted(self._config.lake.glob(f"*/*/portal={portal}")):
-            table = f"{folder.parts[-3]}.{folder.parts[-2]}"
-            if folder.parts[-3] != _NO_DATA:
-                yield from self._lake.slices(table, portal)
-
-    def _keys_with_folders(self) -> set[str]:
-        return {path.name.partition("=")[2] for path in self._config.lake.glob("*/*/portal=*")}
+            domain, table = folder.parts[-3:-1]
+            if domain != _NO_DATA:
+                yield from self._lake.slices(f"{domain}.{table}", portal)

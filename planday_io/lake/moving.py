@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from planday_io.catalogue import RUNS
 from planday_io.files import replacing, storage_errors
+from planday_io.frames.types import replaced
 from planday_io.lake import parquet
 from planday_io.lake.runs import move_runs
 from planday_io.lake.slices import Lake, SliceKey
@@ -57,8 +58,5 @@ def _rewrite(source: Path, target: Path, portal: str) -> None:
     """Copy a slice's file with another name in the column `portal`."""
     provenance, _ = parquet.provenance(source)
     rows = parquet.read(source)
-    index = rows.schema.get_field_index("portal")
-    field = rows.schema.field(index)
-    rows = rows.set_column(index, field, pa.repeat(pa.scalar(portal, field.type), rows.num_rows))
     with replacing(target) as temporary:
-        parquet.write(rows, temporary, provenance)
+        parquet.write(replaced(rows, "portal", pa.repeat(portal, rows.num_rows)), temporary, provenance)

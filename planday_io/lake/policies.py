@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.config.model import PrivacyPolicy
-from planday_io.frames.types import arrow_schema
+from planday_io.frames.types import arrow_schema, replaced
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 
 
@@ -37,13 +37,11 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
 def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies: PrivacyPolicy) -> pa.Table:
     """Older rows without values that a stricter policy now hides. They are lost, because a hash needs the value."""
     hidden = hidden_classes(table, provenance, policies)
-    classes = {column.name: column.privacy for column in table.columns} | {"_extra": "unknown"}
-    for name in rows.schema.names:
-        # A member with a wrong type is in _extra, whatever its class.
-        if classes.get(name) in hidden or (hidden and name == "_extra"):
-            index = rows.schema.get_field_index(name)
-            kind = rows.schema.field(index).type
-            rows = rows.set_column(index, pa.field(name, kind), pa.nulls(rows.num_rows, kind))
+    names = [column.name for column in table.columns if column.privacy in hidden]
+    # A member with a wrong type is in _extra, whatever its class.
+    for name in [*names, "_extra"] if hidden else []:
+        if name in rows.schema.names:
+            rows = replaced(rows, name, pa.nulls(rows.num_rows, rows.schema.field(name).type))
     return rows
 
 
@@ -69,16 +67,12 @@ def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Ite
             continue
         with lake.locked(key):
             provenance = lake.provenance(key)
-            if provenance is None or not hidden_classes(table, provenance, policies):
+            hidden = hidden_classes(table, provenance, policies) if provenance is not None else set()
+            if provenance is None or not hidden:
                 continue
             rows = aligned(under_policy(lake.read(key), table, provenance, policies), arrow_schema(table, policies))
-            now = policies_of(table, policies)
-            hidden = hidden_classes(table, provenance, policies)
             # Removed values count as dropped, so that the table is read again; _extra goes with any class.
-            gone = {*hidden, "unknown"}
-            held = {
-                name: "drop" if name in gone else provenance.policies.get(name, policy) for name, policy in now.items()
-            }
+            held = policies_of(table, policies) | provenance.policies | dict.fromkeys({*hidden, "unknown"}, "drop")
             lake.write(key, rows, replace(provenance, policies=held))
             changed.append(key)
     return changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from planday_io.catalogue import RUNS, VERSION
 from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError
-from planday_io.frames.types import arrow_schema
+from planday_io.frames.types import arrow_schema, replaced
 from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.months import month_of
@@ -74,13 +75,11 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
         "rows_written": run.rows,
         "requests": run.requests,
         "retries": run.retries,
-        "throttled_seconds": None,
+        "throttled_seconds": Decimal(f"{run.throttled_seconds:.4f}"),
         "_extra": None,
         "_fetched_at": ended_at,
     }
     new = pa.Table.from_pylist([row], schema=schema)
-    waited = pa.array([round(run.throttled_seconds, 4)], pa.float64()).cast(schema.field("throttled_seconds").type)
-    new = new.set_column(schema.get_field_index("throttled_seconds"), schema.field("throttled_seconds"), waited)
     with lake.locked(key):
         # A damaged log is set aside and started again: it must not fail a run.
         with suppress(DamagedSliceError):
@@ -111,9 +110,8 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
 def move_runs(lake: Lake, key: SliceKey, target: SliceKey, provenance: Provenance) -> None:
     """Add the runs of a month of one key to those of another one. Call it within the locks of both. Raises StorageError."""
     schema = arrow_schema(RUNS, PrivacyPolicy())
-    index = schema.get_field_index("portal")
     moved = aligned(lake.read(key), schema)
-    moved = moved.set_column(index, schema.field(index), pa.repeat(pa.scalar(target.portal), moved.num_rows))
+    moved = replaced(moved, "portal", pa.repeat(target.portal, moved.num_rows))
     there = aligned(lake.read(target), schema)
     others = there.filter(pc.invert(pc.is_in(there.column("run_id"), moved.column("run_id").combine_chunks())))
     rows = pa.concat_tables([moved, others])

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.files import storage_errors, sweep
-from planday_io.frames.types import quote
+from planday_io.frames.types import quote, replaced
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
@@ -370,20 +370,19 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
     for column in table.columns:
         if column.privacy not in PERSONAL or column.name not in rows.schema.names:
             continue
-        index = rows.schema.get_field_index(column.name)
-        kind = rows.schema.field(index).type
+        kind = rows.schema.field(column.name).type
         is_list = pa.types.is_list(kind)
         if not pa.types.is_string(kind.value_type if is_list else kind):
             continue
-        texts = pc.binary_join(rows.column(index), "\n") if is_list else rows.column(index)
+        texts = rows.column(column.name)
+        texts = pc.binary_join(texts, "\n") if is_list else texts
         if column.privacy in _NAMES:
             hit = pc.is_in(texts, pa.array(sorted(one for one in names if len(one) >= _INSIDE_FROM), pa.string()))
         else:
             hit = pc.fill_null(pc.match_substring_regex(texts, words), fill_value=False)
         if count := int(pc.sum(hit).as_py() or 0):
             emptied += count
-            blank = pc.if_else(hit, pa.scalar(None, kind), rows.column(index))
-            rows = rows.set_column(index, rows.schema.field(index), blank)
+            rows = replaced(rows, column.name, pc.if_else(hit, pa.scalar(None, kind), rows.column(column.name)))
     return rows, emptied
 
 

@@ -17,13 +17,13 @@ from planday_io.catalogue.endpoint import ChangeDetection
 from planday_io.client.http import Counters
 from planday_io.errors import MissingScopeError
 from planday_io.frames.build import FrameContext
+from planday_io.lake.forgotten import ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, more_parents, once_parents, parents_in
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, no_progress
 from planday_io.state import SliceKey
 from planday_io.sync.connection import OpenPortal, PortalConnection
-from planday_io.sync.erased import ErasedRows
 from planday_io.sync.incremental import IncrementalRead, ReadPlan, window_of
 from planday_io.sync.limits import list_limit
 from planday_io.sync.parents import ParentTables
@@ -79,8 +79,7 @@ class PortalReader:
         self._lake = lake
         self._connection = connection
         self._parents = ParentTables(installation, lake, connection.portal, batch)
-        self.erased = ErasedRows(installation, self._parents, connection.portal)
-        """Removes forgotten people."""
+        self._people = ForgottenPeople(installation.config.lake, installation.state)
         self._sensitive = SensitiveMembers(installation, connection)
         self._ahead: dict[tuple[str, str | None], CompleteRead] = {}
         """Reads made for another table of this run, by endpoint and month."""
@@ -191,8 +190,33 @@ class PortalReader:
         whole = read.rows()
         for table in endpoint.tables:
             part = read.tables[table.full_name]
-            part.table = self.erased.of(table, part.table, month, whole)
+            part.table = self.without_forgotten(table, part.table, month, whole)
         return read
+
+    def without_forgotten(
+        self, table: Table, rows: pa.Table, month: str | None, read: Mapping[str, pa.Table]
+    ) -> pa.Table:
+        """Some rows of a slice without the people who are to be forgotten; their list is read at each call.
+
+        Args:
+            table: declaration of the rows.
+            rows: of the slice.
+            month: of the slice, or None.
+            read: full name -> rows of the tables that were read together with it.
+        """
+        people = self._people.of(self._connection.portal)
+        if not people.pseudonyms:
+            return rows
+        gone: set[int] = set()
+        if link := owner_link(table):
+            # The rows belong to another table's rows, which say whose they are.
+            parent = self._catalogue.table(link[1])
+            parents = read.get(parent.full_name)
+            if parents is None:
+                parents = self._parents.find(parent.full_name, month if parent.is_monthly else None)
+            if parents is not None:
+                gone = parents_of_forgotten(self._catalogue, parent, parents, people)
+        return people.applied(rows, table, gone)
 
     async def _with_modified(
         self, read: CompleteRead, detection: ChangeDetection, portal: OpenPortal, since: datetime | None

@@ -23,9 +23,8 @@ from planday_io.lake.presence import lost_text
 from planday_io.lake.slices import Lake, Provenance
 from planday_io.state import SliceKey
 from planday_io.sync.connection import PortalConnection
-from planday_io.sync.erased import ErasedRows
 from planday_io.sync.merge import merged
-from planday_io.sync.reader import CompleteRead
+from planday_io.sync.reader import CompleteRead, PortalReader
 from planday_io.sync.sensitive import not_granted
 from planday_io.warehouse.standing import require_lake
 
@@ -78,7 +77,7 @@ class SliceWriter:
         installation: the installation.
         connection: of the portal; nothing is written if the key has come to mean another portal.
         lake: the record.
-        erased: removes forgotten people.
+        reader: of the portal; it knows who is to be forgotten.
         run_id: written into every slice.
         batch: name of the runs that this one was started together with, or None.
     """
@@ -88,7 +87,7 @@ class SliceWriter:
         installation: Installation,
         connection: PortalConnection,
         lake: Lake,
-        erased: ErasedRows,
+        reader: PortalReader,
         *,
         run_id: str,
         batch: str | None,
@@ -96,7 +95,7 @@ class SliceWriter:
         self.config = installation.config
         self.connection = connection
         self.lake = lake
-        self.erased = erased
+        self.reader = reader
         self.histories = Histories(lake, installation.catalogue, self.config.privacy)
         self.changed = lake.state.refresh_requests
         self.guards = self.config.portals[connection.portal].guards
@@ -155,7 +154,7 @@ class _NewSlice:
         self._before = writer.lake.usable_provenance(self.key)
         new = merged(writer.lake, read, table)
         # A person may have been forgotten since this read began.
-        self.rows = writer.erased.of(table, new.rows, read.context.month, read.result.rows())
+        self.rows = writer.reader.without_forgotten(table, new.rows, read.context.month, read.result.rows())
         self._covered = new.covered
         self.is_superseded = self._before is not None and self._before.fetched > read.context.fetched_at
 

@@ -17,8 +17,7 @@ from planday_io.frames.types import arrow_schema
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 
 
 class Cut(Histories):

@@ -26,8 +26,7 @@ from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.sandbox.serve import write_config
 from planday_io.sandbox.state import Sandbox
 from planday_io.state import State
-from planday_io.sync.refresh import refresh
-from planday_io.sync.session import PortalSession
+from planday_io.sync.session import PortalSession, refresh
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import publish
 
