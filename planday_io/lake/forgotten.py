@@ -59,12 +59,9 @@ class Forgotten:
         return {number: stand_in for number, stand_in in pairs.items() if stand_in in self.pseudonyms}
 
     def applied(self, rows: pa.Table, table: Table, parents: Collection[int] = ()) -> pa.Table:
-        """The rows without what must be forgotten.
+        """The rows of a table without what must be forgotten.
 
-        Args:
-            rows: in the columns of the table.
-            table: the declaration.
-            parents: for a table whose rows belong to another table's, ids there whose people are forgotten.
+        Where they belong to another table's rows, `parents` are ids there whose people are forgotten.
         """
         if not self.pseudonyms:
             return rows
@@ -100,12 +97,7 @@ _RESTORE = "Restore it from a backup, or remove it: the next run writes it again
 
 
 class ForgottenPeople:
-    """The lists of one lake. Each has a copy in the state, which tells when the one in the lake became shorter.
-
-    Args:
-        lake: root of the lake; the lists stay with the data they protect.
-        state: of the installation: locks and copies.
-    """
+    """The lists of one lake. Each has a copy in the state, which tells when the one in the lake became shorter."""
 
     def __init__(self, lake: Path, state: State) -> None:
         self._folder = lake / "_forgotten"
@@ -246,14 +238,7 @@ def owner_link(table: Table) -> tuple[str, str] | None:
 
 
 def parents_of_forgotten(catalogue: Catalogue, table: Table, rows: pa.Table, people: Forgotten) -> set[int]:
-    """Ids of rows of a table whose people are forgotten.
-
-    Args:
-        catalogue: to look the table's key up.
-        table: with a worker or an owner.
-        rows: some of its rows.
-        people: the list.
-    """
+    """Ids of those of some rows of a table whose people are forgotten."""
     workers = [person.column for person in table.people if person.role != "actor"]
     if not workers or workers[0] not in rows.schema.names:
         return set()

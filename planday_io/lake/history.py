@@ -32,13 +32,7 @@ VERDICT = "history"
 
 
 class Histories:
-    """The histories of one lake. Call its methods within the lock of the slice.
-
-    Args:
-        lake: of the slices.
-        catalogue: says which tables have one.
-        policies: privacy policy in force.
-    """
+    """The histories of one lake. Call its methods within the lock of the slice."""
 
     def __init__(self, lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
         self._lake = lake
@@ -69,12 +63,7 @@ class Histories:
         return found
 
     def try_to_follow(self, keys: Iterable[SliceKey], rows: Mapping[SliceKey, pa.Table] | None = None) -> None:
-        """As `follow`; where a history is damaged or lost it stays behind, which every publication reports.
-
-        Args:
-            keys: the slices.
-            rows: of the slices, if they are in memory.
-        """
+        """As `follow`, with the rows of slices that are in memory; a damaged or lost history stays behind and is reported."""
         followed = []
         for key in keys:
             with suppress(DamagedSliceError, LostSliceError):

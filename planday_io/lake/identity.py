@@ -40,12 +40,7 @@ class PortalIdentities:
         return next(self._data_of(portal), None) is not None
 
     def verify(self, portal: str, portal_id: int, *, remember: bool = True) -> None:
-        """Check the id behind a token before anything is written under a key.
-
-        Args:
-            portal: the key.
-            portal_id: that the token opens.
-            remember: record the id, if the key is new.
+        """Check the id behind a token before anything is written under a key; `remember` records that of a new key.
 
         Raises:
             PortalIdentityError: the key stands for another portal, or another key stands for this portal.
@@ -91,10 +86,7 @@ class PortalIdentities:
     def owner(self, portal_id: int, *, besides: str, is_new: bool = True) -> str | None:
         """The key, other than `besides`, that stands for a portal. None where there is none.
 
-        Args:
-            portal_id: of the portal.
-            besides: this key is not considered.
-            is_new: also search for data without a record, which takes longer.
+        With `is_new`, data without a record is searched as well, which takes longer.
         """
         for key, stated in self._stated().items():
             if key != besides and stated == portal_id:

@@ -19,12 +19,9 @@ from planday_io.lake.slices import Lake, SliceKey
 
 
 def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
-    """Move a slice with its provenance, so that it counts as the same read. Repeating it after a kill finishes the move.
+    """Move a slice to another portal key, where nothing else may write. Repeating it after a kill finishes the move.
 
-    Args:
-        lake: of the slice.
-        key: the slice.
-        portal: its new key. Nothing else may write there.
+    It keeps its provenance, so that it counts as the same read.
 
     Raises:
         StorageError: it cannot be read or written; it was not moved.

@@ -30,13 +30,7 @@ class _Stored:
 
 
 def require(root: Path, state: State, *, has_slices: Callable[[], bool], creates: bool) -> None:
-    """Check that a lake is the one that the state knows.
-
-    Args:
-        root: of the lake.
-        state: of the installation.
-        has_slices: whether any slice is there.
-        creates: give a new lake its name.
+    """Check that a lake is the one that the state knows; `creates` gives a new one its name.
 
     Raises:
         LostSliceError: it is missing, or another lake.

@@ -45,13 +45,9 @@ _AROUND = 6
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check.
+    """The result of one check of `NAMES`, and the numbers it compared.
 
-    Args:
-        check: of `NAMES`.
-        passed: whether the slice passed it.
-        counts: the numbers it compared.
-        is_error: a failure means that the numbers are wrong, not only unusual.
+    An error means that the numbers are wrong, not only unusual.
     """
 
     check: str
@@ -61,17 +57,7 @@ class CheckResult:
 
 
 def check_slice(lake: Lake, catalogue: Catalogue, key: SliceKey, previous_rows: int | None) -> list[CheckResult]:
-    """Run all checks of one existing slice.
-
-    Args:
-        lake: of the slice.
-        catalogue: to look tables up.
-        key: the slice.
-        previous_rows: of the slice before, or None.
-
-    Raises:
-        StorageError: it cannot be read.
-    """
+    """Run all checks of one existing slice, given how many rows it had before, if it was there. Raises StorageError."""
     table = catalogue.table(key.full_name)
     names = [*table.key, *(column.name for column in table.columns if column.references)]
     rows = lake.read(key, [*dict.fromkeys(names)])

@@ -1,8 +1,7 @@
 """Slices as files: where they are, their provenance, and how they are read and replaced.
 
-A slice is one table of one portal (and, for facts, one month). An empty slice is a file with no rows ("none"); no file
-means "never pulled". The provenance travels in the Parquet file's key-value metadata, so that the ledger `sync.slices` can be
-rebuilt from the lake alone.
+An empty slice is a file with no rows ("none"); no file means "never pulled". The provenance travels in the Parquet file's
+key-value metadata, so that the ledger `sync.slices` can be rebuilt from the lake alone.
 
 Not here: whether a read was complete (`planday_io.reading`), whether it may shrink (`guard`), DuckDB.
 """
@@ -25,7 +24,7 @@ from planday_io.files import keep_copy, replacing, storage_errors, sweep, tempor
 from planday_io.lake import parquet, presence
 from planday_io.lake.listing import file_of, slices_in
 from planday_io.lake.provenance import FORMAT, Provenance
-from planday_io.state import PublishedSlice, SliceEntry, SliceKey, State
+from planday_io.state import SliceEntry, SliceKey, State
 
 __all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
 
@@ -37,12 +36,7 @@ _ORIGIN_FIELDS = frozenset(member.name for member in fields(Provenance))
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What the files of slices say about themselves. Slices that were never pulled are left out.
-
-    Args:
-        entries: of the files that are whole, as far as their footers tell.
-        unusable: why others cannot be read.
-    """
+    """What the files of slices say in their footers, and why others cannot be read. Slices never pulled are left out."""
 
     entries: dict[SliceKey, SliceEntry]
     unusable: dict[SliceKey, StorageError]
@@ -59,27 +53,16 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """Slices frozen for a publication.
-
-    Args:
-        slices: provenance and a second name of the file.
-        entries: what the index is to say about them.
-        unusable: slices that cannot be read, and why.
-    """
+    """Slices frozen for a publication, what the index is to say about them, and why others cannot be read."""
 
     slices: dict[SliceKey, tuple[Provenance, Path]]
+    """With the second name of each file."""
     entries: dict[SliceKey, SliceEntry]
     unusable: dict[SliceKey, StorageError]
 
 
 class Lake:
-    """The lake of one installation.
-
-    Args:
-        root: folder of the files.
-        state: of the installation: locks, and the list of slices that are not published yet.
-        writer: what writes; see `planday_io.state.runs`. What it wrote is published when it has ended.
-    """
+    """The lake of one installation. What a `writer` wrote (see `planday_io.state.runs`) is published when it has ended."""
 
     def __init__(self, root: Path, state: State, writer: str = "") -> None:
         self.root = root
@@ -163,11 +146,7 @@ class Lake:
         return True
 
     def indexed(self, keys: Iterable[SliceKey]) -> Indexed:
-        """What the files of slices say about themselves. Only files that changed since this was last asked are opened.
-
-        Raises:
-            StorageError: the state cannot be read.
-        """
+        """What the files of slices say. Only those that changed since this was last asked are opened. Raises StorageError."""
         keys = [*keys]
         known = self.state.slices.entries(keys)
         found = Indexed({}, {})
@@ -272,8 +251,7 @@ class Lake:
             The ids that the slices are to have.
 
         Raises:
-            LostSliceError: this is not the lake that was written before.
-            StorageError: it cannot be noted. Nothing may be written.
+            StorageError: it cannot be noted, or this is another lake than before. Nothing may be written.
         """
         self.require(creates=True)
         slice_ids = {key: secrets.token_hex(8) for key in keys}
@@ -286,11 +264,8 @@ class Lake:
         Args:
             key: which slice.
             table: exactly the declared columns.
-            provenance: `kept` and `slice_id` are filled in here.
+            provenance: `kept` and `slice_id` are filled in here, as what is returned has them.
             slice_id: where the slice was announced; otherwise it is announced here.
-
-        Returns:
-            The provenance as stored.
 
         Raises:
             StorageError: it cannot be written; the previous slice is untouched.
@@ -322,7 +297,7 @@ class Lake:
         return self._waiting()[0]
 
     def held(self) -> set[SliceKey]:
-        """Slices that runs in progress wrote: they are published together with what else those write. Raises StorageError."""
+        """Slices that runs in progress wrote: they are published together with what else those write."""
         return {*self._waiting()[1]}
 
     def pending_since(self) -> datetime | None:
@@ -355,16 +330,12 @@ class Lake:
             StorageError: it cannot be noted. They will be published again.
         """
         entries = {key: frozen.entries[key] for key in keys}
-        published = {
-            key: PublishedSlice(slice_id=one.slice_id, read_at=one.read_at, rows=one.rows)
-            for key, one in entries.items()
-        }
-        self.state.slices.settle(published, entries)
+        self.state.slices.settle(entries)
         # What was announced and never written, or only to be checked again.
-        for key in [key for key in self.state.slices.pending() if key in published]:
+        for key in self.state.slices.pending().keys() & entries:
             with self.locked(key), suppress(DamagedSliceError):
                 there = self.provenance(key)
-                if there is None or there.slice_id == published[key].slice_id:
+                if there is None or there.slice_id == entries[key].slice_id:
                     self.state.slices.end_pending(key)
 
     def publish_again(self, keys: Iterable[SliceKey]) -> None:

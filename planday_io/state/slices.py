@@ -63,12 +63,16 @@ class Slices(Kind):
         """Slices that wait for a publication, those of runs in progress as well. Raises StorageError."""
         return dict(self._database.read(PENDING.all))
 
-    def settle(self, published: Mapping[SliceKey, PublishedSlice], entries: Mapping[SliceKey, SliceEntry]) -> None:
-        """Note what was published, with its entries of the index. What was announced since waits on. Raises StorageError."""
+    def settle(self, published: Mapping[SliceKey, SliceEntry]) -> None:
+        """Note what was published, in the index as well. What was announced since waits on. Raises StorageError."""
 
         def work(connection: Connection) -> None:
-            PUBLISHED.put(connection, *published.items())
-            SLICES.put(connection, *entries.items())
+            shown = {
+                key: PublishedSlice(slice_id=one.slice_id, read_at=one.read_at, rows=one.rows)
+                for key, one in published.items()
+            }
+            PUBLISHED.put(connection, *shown.items())
+            SLICES.put(connection, *published.items())
             waiting = {key: one.slice_id for key, one in PENDING.all(connection)}
             PENDING.remove(connection, [key for key, one in published.items() if waiting.get(key) == one.slice_id])
 

@@ -31,17 +31,14 @@ _TRIED_AGAIN = timedelta(hours=6)
 
 
 def request_refreshes(installation: Installation, read: CompleteRead) -> tuple[str, ...]:
-    """Request a refresh of months whose rows changed in Planday, and of months that were never read.
+    """Request a refresh of months whose rows changed in Planday, and of months that were never read. Raises StorageError.
 
     Args:
-        installation: the installation.
+        installation: whose months are requested.
         read: of any endpoint; only one that detects changes of another table says what changed.
 
     Returns:
         The months.
-
-    Raises:
-        StorageError: they cannot be requested.
     """
     detection, portal, now = read.endpoint.change_detection, read.context.portal, read.context.fetched_at
     if detection is None:
@@ -94,7 +91,7 @@ def touched_months(
     """Months of a table whose slices are not as the API has them now.
 
     Args:
-        lake: the slices.
+        lake: of the slices.
         portal: config key.
         table: with a slice per month, its id the only key.
         changed: rows as they are now, typed.
@@ -147,22 +144,19 @@ def months_to_read(
     requests: Sequence[RefreshRequest],
     now: datetime,
 ) -> dict[str, list[str]]:
-    """What has to be requested: months that were touched, or never read, or whose run seems to have failed.
+    """Month -> endpoints to request: months that were touched, or never read, or whose run seems to have failed.
 
     An endpoint that never gave a slice, while others did, is refused by the API (a missing scope): it is left to the
     schedules.
 
     Args:
-        lake: the slices.
+        lake: of the slices.
         portal: config key.
         grid: months of the portal.
         endpoints: those with a slice per month that the portal has.
         touched: months whose slices are not as the API has them.
         requests: what is requested already.
         now: UTC instant.
-
-    Returns:
-        Month -> endpoints.
     """
     have = {one.name: {key.month for key in lake.slices(one.name, portal)} for one in endpoints}
     fresh = not any(have.values())

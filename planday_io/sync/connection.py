@@ -30,12 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OpenPortal:
-    """A portal whose identity was verified, for one read.
-
-    Args:
-        client: to ask it with.
-        context: what all rows of the read share.
-    """
+    """A portal whose identity was verified, for one read: a client to ask it with, and what all rows of the read share."""
 
     client: PortalClient
     context: FrameContext
@@ -46,17 +41,12 @@ class OpenPortal:
 
 
 class PortalConnection:
-    """A connection to one portal. Nothing is sent before a client is opened.
-
-    Args:
-        installation: the installation.
-        portal: config key.
-    """
+    """A connection to one portal. Nothing is sent before a client is opened."""
 
     def __init__(self, installation: Installation, portal: str) -> None:
         self.portal = portal
         self.portal_id: int | None = None
-        """Planday's id, once `identify` verified it."""
+        """Planday's id, once it was verified."""
         self.tell: Callable[[str], None] = _LOG.warning
         """Called with a message for people when a request waits for a long time."""
         self.overhead = Counters()
@@ -111,10 +101,10 @@ class PortalConnection:
             remember: record which portal the key stands for.
 
         Raises:
-            PortalIdentityError: see `identify` and `refuse_copied_token`.
+            PortalIdentityError: this key stands for another portal, or another key for this one. Nothing was written.
         """
         if self.portal_id is None:
-            self.refuse_copied_token()
+            self._refuse_copied_token()
         portal_id = await self.identify(client, remember=remember)
         context = FrameContext(
             portal=self.portal,
@@ -137,11 +127,7 @@ class PortalConnection:
         return taken
 
     async def identify(self, client: PortalClient, *, remember: bool = True) -> int:
-        """The portal's id, verified: this key stands for no other portal, and no other key for this one.
-
-        Raises:
-            PortalIdentityError: it does not match. Nothing was written.
-        """
+        """The portal's id, verified. Raises PortalIdentityError; see `verified`."""
         if self.portal_id is None:
             portal_id = await self.ask_portal_id(client)
             self._identities.verify(self.portal, portal_id, remember=remember)
@@ -164,21 +150,14 @@ class PortalConnection:
         return portal_id
 
     def confirm_identity(self) -> None:
-        """Check that the key still stands for the portal that was read. Call it within the lock of what is to be written.
-
-        Raises:
-            PortalIdentityError: the key was renamed, forgotten or given another portal meanwhile.
-        """
+        """Check that the key still stands for the portal that was read; see `PortalIdentities.confirm`."""
         if self.portal_id is not None:
             self._identities.confirm(self.portal, self.portal_id)
 
-    def refuse_copied_token(self) -> None:
-        """A token that another key has as well opens the same portal; that needs no request.
+    def _refuse_copied_token(self) -> None:
+        """Refuse a token that another key has as well: it opens the same portal, which needs no request to know.
 
         Only where neither key was read before: otherwise the ids tell, and the key that has the data stays as it is.
-
-        Raises:
-            PortalIdentityError: it is a copy.
         """
         if self._identities.known(self.portal) is not None:
             return

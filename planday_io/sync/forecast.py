@@ -16,6 +16,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from planday_io.catalogue import Endpoint
+from planday_io.catalogue.endpoint import FanOut
 from planday_io.client.budget import paced
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
@@ -42,10 +43,10 @@ RUN_SECONDS = 0.5
 
 @dataclass(slots=True)
 class TableForecast:
-    """What one table will cost.
+    """What one endpoint will cost.
 
     Args:
-        table: first table of the endpoint.
+        table: its first table.
         slices: how many will be written.
         requests: how many will be made.
         seconds: at the rate that the API allows, if known.
@@ -63,13 +64,10 @@ class TableForecast:
 
 @dataclass(slots=True)
 class Forecast:
-    """What some runs of one portal will cost.
+    """What some runs of one portal will cost; as `TableForecast`, with the time of Dagster's steps and runs.
 
     Args:
         portal: config key.
-        tables: by table.
-        seconds: at the rate that the API allows, if known, plus the time of Dagster's steps and runs.
-        share: of the requests that the portal allows in an hour.
         asked: requests that the forecast itself made.
     """
 
@@ -81,7 +79,6 @@ class Forecast:
 
     @property
     def requests(self) -> int:
-        """All of them."""
         return sum(table.requests for table in self.tables.values())
 
 
@@ -127,9 +124,9 @@ class _Forecaster:
         self._now = session.clock()
         self._today = self._now.astimezone(ZoneInfo(self._config.portals[self._portal].timezone)).date()
         self._counters = Counters()
-        self._known: set[tuple[str, str | None]] = set()
-        self._ahead: set[tuple[str, str | None]] = set()
-        self._totals: dict[tuple[str, str | None], int | None] = {}
+        self._known: set[SliceKey] = set()
+        self._ahead: set[SliceKey] = set()
+        self._totals: dict[SliceKey, int] = {}
 
     async def of(self, runs: Sequence[Run]) -> Forecast:
         result = Forecast(self._portal)
@@ -161,10 +158,10 @@ class _Forecaster:
         return result
 
     async def _cost(self, endpoint: Endpoint, month: str | None) -> int:
-        if (endpoint.name, month) in self._ahead:
+        if self._key(endpoint.name, month) in self._ahead:
             return 0
         requests = await self._overhead(endpoint, month)
-        self._known.update((table.full_name, month) for table in endpoint.tables)
+        self._known.update(self._key(table.full_name, month) for table in endpoint.tables)
         requests += await self._calls(endpoint, month)
         if endpoint.change_detection and endpoint.change_detection.table in self._months:
             requests += 1 + len(self._catalogue.endpoint_of(endpoint.change_detection.table).variants)
@@ -176,18 +173,19 @@ class _Forecaster:
             return 0
         requests = 0
         for name in endpoint.fan_out.sources:
-            source, at = self._catalogue.endpoint_of(name), self._month(name, month)
+            source, key = self._catalogue.endpoint_of(name), self._key(name, month)
             is_read = source in self._endpoints or name == endpoint.fan_out.parent
-            if is_read and (name, at) not in self._known:
-                requests += await self._cost(source, at)
-                self._ahead.add((name, at))
+            if is_read and key not in self._known:
+                requests += await self._cost(source, key.month)
+                self._ahead.add(key)
         return requests
 
     async def _calls(self, endpoint: Endpoint, month: str | None) -> int:
         """Requests of the endpoint itself."""
         read = IncrementalRead(endpoint, self._lake, self._portal, month, self._config.privacy, full=self._full)
         days = self._days(endpoint, month)
-        if endpoint.fan_out is None:
+        fan_out = endpoint.fan_out
+        if fan_out is None:
             calls = read.plan(days=days).calls
             if endpoint.pages is None:
                 return len(calls)
@@ -198,16 +196,16 @@ class _Forecaster:
             )
             # Variants return few rows: those that the plain list leaves out.
             return first * (len(calls) // variants) + len(calls) - len(calls) // variants
-        parents = self._parents_in_lake(endpoint, month)
-        once, more = await self._once(endpoint, parents or [])
+        source = self._key(fan_out.parent, month)
+        parents = parents_in(fan_out, self._lake.read(source), self._today) if source in self._entries else None
+        once, more = await self._once(fan_out, parents or [])
         if parents is not None:
             count = len(read.plan(days=days, parents=[*parents, *once]).calls) + more
         else:
-            name = endpoint.fan_out.parent
-            rows = await self._rows(self._catalogue.endpoint_of(name), self._month(name, month))
-            one = Parent((0,), dict.fromkeys(endpoint.fan_out.path_params, 0))
+            rows = await self._rows(self._catalogue.endpoint_of(fan_out.parent), source.month)
+            one = Parent((0,), dict.fromkeys(fan_out.path_params, 0))
             each = len(calls_of(endpoint, days=days, parents=[one]))
-            count = min(each, rows) if endpoint.fan_out.batched else each * (rows + more)
+            count = min(each, rows) if fan_out.batched else each * (rows + more)
             count += len(read.plan(days=days, parents=once).calls) if once else 0
         if endpoint.pages is None or not count or read.since:
             return count
@@ -220,22 +218,23 @@ class _Forecaster:
         if endpoint.fan_out is not None:
             entry = self._entry(endpoint, month)
             return entry.rows if entry else await self._sampled(endpoint, month)
-        exact = self._entries.get(self._key(endpoint, month))
-        if exact is not None:
-            return exact.rows
+        key = self._key(endpoint.name, month)
+        if key in self._entries:
+            return self._entries[key].rows
         near = self._entry(endpoint, month)
-        if near is not None and not self._decides(endpoint):
+        # A guess is not enough where the number of calls depends on it.
+        decides = any(one.fan_out and endpoint.name in one.fan_out.sources for one in self._catalogue.endpoints)
+        if near is not None and not decides:
             return near.rows
         if endpoint.pages is None:
             return near.rows if near else 1
-        key = (endpoint.name, month)
         if key not in self._totals:
             days = self._days(endpoint, month)
             window = replace(endpoint.window, wider_days=0) if endpoint.window else None
             calls = calls_of(replace(endpoint, window=window, variants=()), days=days)
             totals = [await self._total(endpoint, month, call) for call in calls]
             self._totals[key] = sum(total or 0 for total in totals)
-        return self._totals[key] or 0
+        return self._totals[key]
 
     async def _sampled(self, endpoint: Endpoint, month: str | None) -> int:
         """Rows of a fan-out that was never read, estimated from a few parents."""
@@ -245,7 +244,7 @@ class _Forecaster:
         parents = [parent for parent in found or () if not parent.is_once]
         self._counters.add(self._connection.take_overhead())
         name = endpoint.fan_out.parent
-        self._totals[self._catalogue.endpoint_of(name).name, self._month(name, month)] = len(parents)
+        self._totals[self._key(self._catalogue.endpoint_of(name).name, month)] = len(parents)
         some = parents[:: max(1, len(parents) // SAMPLE)][:SAMPLE]
         calls = calls_of(endpoint, days=self._days(endpoint, month), parents=some)
         rows = [await self._first_page(endpoint, call) for call in calls]
@@ -266,49 +265,34 @@ class _Forecaster:
             return 0
         return 0 if answer is NONE else len(rows_of(primary(endpoint), answer))
 
-    def _parents_in_lake(self, endpoint: Endpoint, month: str | None) -> list[Parent] | None:
-        assert endpoint.fan_out is not None  # noqa: S101 - the caller looked
-        name = endpoint.fan_out.parent
-        key = SliceKey.of(name, self._portal, self._month(name, month))
-        if key not in self._entries:
-            return None
-        return parents_in(endpoint.fan_out, self._lake.read(key), self._today)
-
-    async def _once(self, endpoint: Endpoint, listed: Sequence[Parent]) -> tuple[list[Parent], int]:
+    async def _once(self, fan_out: FanOut, listed: Sequence[Parent]) -> tuple[list[Parent], int]:
         """Parents that are read once, as far as the lake has them, and the number of the others."""
-        fan_out = endpoint.fan_out
-        source = self._catalogue.endpoint_of(fan_out.once.parent) if fan_out and fan_out.once else None
-        if fan_out is None or source is None or source not in self._endpoints:
+        source = self._catalogue.endpoint_of(fan_out.once.parent) if fan_out.once else None
+        if source is None or source not in self._endpoints:
             return [], 0
-        if self._key(source, None) not in self._entries:
+        key = self._key(source.name, None)
+        if key not in self._entries:
             return [], await self._rows(source, None)
-        return once_parents(fan_out, listed, self._lake.read(self._key(source, None))), 0
+        return once_parents(fan_out, listed, self._lake.read(key)), 0
 
     def _entry(self, endpoint: Endpoint, month: str | None) -> SliceEntry | None:
         """The entry of the slice, or of the nearest month's."""
-        exact = self._entries.get(self._key(endpoint, month))
+        exact = self._entries.get(self._key(endpoint.name, month))
         if exact is not None or month is None:
             return exact
         months = [one for one in self._months.get(endpoint.name, ()) if one]
         # A month that is not over is no measure for one that is.
         passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
         nearest = min(passed, key=lambda one: abs(first_day(one) - first_day(month)), default=None)
-        return self._entries.get(self._key(endpoint, nearest)) if nearest else None
-
-    def _decides(self, endpoint: Endpoint) -> bool:
-        """Whether so many calls depend on its rows that a guess is not enough."""
-        return any(one.fan_out and endpoint.name in one.fan_out.sources for one in self._catalogue.endpoints)
+        return self._entries.get(self._key(endpoint.name, nearest)) if nearest else None
 
     def _has_total(self, endpoint: Endpoint) -> bool:
         months = self._months.get(endpoint.name)
-        return not months or self._entries[self._key(endpoint, months[-1])].verdict != "exhausted"
+        return not months or self._entries[self._key(endpoint.name, months[-1])].verdict != "exhausted"
 
-    def _month(self, table: str, month: str | None) -> str | None:
-        """The month of a table's slice that belongs to another table's slice of a month."""
-        return month if self._catalogue.table(table).is_monthly else None
-
-    def _key(self, endpoint: Endpoint, month: str | None) -> SliceKey:
-        return SliceKey.of(endpoint.name, self._portal, month)
+    def _key(self, table: str, month: str | None) -> SliceKey:
+        """The slice of a table, or the one that belongs to another table's slice of a month."""
+        return SliceKey.of(table, self._portal, month if self._catalogue.table(table).is_monthly else None)
 
     def _days(self, endpoint: Endpoint, month: str | None) -> tuple[date, date] | None:
         return days_of(endpoint, month, history_start=self._config.history_start, today=self._today)

@@ -21,14 +21,7 @@ from planday_io.state import SHARED_FOR, SliceKey
 
 
 class ParentTables:
-    """Parents of one portal during one run.
-
-    Args:
-        installation: its catalogue says which tables have parents.
-        lake: slices of runs that were started together with this one.
-        portal: config key.
-        batch: name of the group of runs started together, or None for a run that stands alone.
-    """
+    """Parents of one portal during one run, which was started together with the others of its `batch`, or alone."""
 
     def __init__(self, installation: Installation, lake: Lake, portal: str, batch: str | None) -> None:
         catalogue = installation.catalogue

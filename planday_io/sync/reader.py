@@ -57,22 +57,9 @@ class CompleteRead:
 
 
 class PortalReader:
-    """Reads endpoints of one portal in one run, and keeps the rows that fan-outs run over.
+    """Reads endpoints of one portal in one run, and keeps the rows that fan-outs run over."""
 
-    Args:
-        installation: the installation.
-        lake: the previous slices.
-        connection: of the portal.
-        batch: name of the runs that this one was started together with, or None.
-    """
-
-    def __init__(
-        self,
-        installation: Installation,
-        lake: Lake,
-        connection: PortalConnection,
-        batch: str | None,
-    ) -> None:
+    def __init__(self, installation: Installation, lake: Lake, connection: PortalConnection, batch: str | None) -> None:
         self._config = installation.config
         self._catalogue = installation.catalogue
         self._endpoints = installation.endpoints_of(connection.portal)

@@ -18,12 +18,7 @@ from planday_io.sync.connection import PortalConnection
 
 
 class SensitiveMembers:
-    """Finds out which sensitive members one portal's token has access to.
-
-    Args:
-        installation: members that its policies drop are not requested.
-        connection: of the portal.
-    """
+    """Finds out which sensitive members one portal's token has access to."""
 
     def __init__(self, installation: Installation, connection: PortalConnection) -> None:
         self._catalogue = installation.catalogue
@@ -83,13 +78,7 @@ class SensitiveMembers:
 
 
 def not_granted(endpoint: Endpoint, refused: Mapping[str, str], rows: pa.Table) -> list[str]:
-    """Warnings about columns that stay NULL although the policy keeps them, after a read.
-
-    Args:
-        endpoint: that was read.
-        refused: see `SensitiveMembers`.
-        rows: of its first table.
-    """
+    """Warnings about columns of an endpoint's first table that stay NULL although the policy keeps them."""
     found = []
     for value, scope, columns in endpoint.opt_in.values if endpoint.opt_in else ():
         if value not in refused:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -38,7 +37,6 @@ class TableReport:
         rows: of the slice now.
         received: rows received.
         previous_rows: of the slice before, or None.
-        expected_total: what the API stated, or None.
         verdict: why the read counts as complete.
         window: the requested range.
         counters: requests and waiting of the whole endpoint; zero for tables that share another one's calls.
@@ -49,14 +47,12 @@ class TableReport:
         month: of the slice, or None.
         warnings: what did not fit the catalogue.
         requested_months: months found to need another read.
-        superseded: not written, because another process wrote a later read.
     """
 
     table: str
     rows: int
     received: int
     previous_rows: int | None
-    expected_total: int | None
     verdict: str
     window: str
     counters: Counters
@@ -67,20 +63,10 @@ class TableReport:
     month: str | None = None
     warnings: tuple[str, ...] = ()
     requested_months: tuple[str, ...] = ()
-    superseded: bool = False
 
 
 class SliceWriter:
-    """Writes the slices of one portal in one run.
-
-    Args:
-        installation: the installation.
-        connection: of the portal; nothing is written if the key has come to mean another portal.
-        lake: the record.
-        reader: of the portal; it knows who is to be forgotten.
-        run_id: written into every slice.
-        batch: name of the runs that this one was started together with, or None.
-    """
+    """Writes the slices of one portal in one run; see `planday_io.sync.session` for its arguments."""
 
     def __init__(
         self,
@@ -196,20 +182,22 @@ class _NewSlice:
         gone, stayed, new = len(before - after), len(before & after), len(after - before)
         return f"of {len(before)} keys {gone} vanished, {stayed} stayed, {new} are new"
 
-    def write(self, slice_id: str) -> None:
-        """Write the slice, which was announced. Raises StorageError."""
-        self._writer.lake.write(self.key, self.rows, self._provenance(), slice_id)
-
     def report(self, began: float, requested_months: tuple[str, ...]) -> TableReport:
-        """The report of what was done."""
         before, part, read = self._before, self._part, self._read.result
-        lake = self._writer.lake
+        lake, name = self._writer.lake, self._table.full_name
+        warnings = part.drift.warnings(name)
+        if self._is_first:
+            warnings += not_granted(self._read.endpoint, self._read.refused, self.rows)
+        if (file := lake.set_aside.pop(self.key, None)) is not None:
+            warnings.append(
+                f"the previous file of {name} was damaged. All of it was read again, and the damaged file was kept as "
+                f"{file.name}: remove it when nobody needs it"
+            )
         return TableReport(
-            table=self._table.full_name,
+            table=name,
             rows=before.kept if self.is_superseded and before else self.rows.num_rows,
             received=part.received,
             previous_rows=before.kept if before else None,
-            expected_total=part.total,
             verdict=part.verdict,
             window=self._read.plan.window,
             counters=read.counters if self._is_first else Counters(),
@@ -218,26 +206,14 @@ class _NewSlice:
             gone=read.gone if self._is_first else 0,
             path=str(lake.path(self.key).relative_to(lake.root)),
             month=self._read.context.month,
-            warnings=(
-                *part.drift.warnings(self._table.full_name),
-                *(not_granted(self._read.endpoint, self._read.refused, self.rows) if self._is_first else ()),
-                *self._set_aside(),
-            ),
+            warnings=tuple(warnings),
             requested_months=requested_months,
-            superseded=self.is_superseded,
         )
 
-    def _set_aside(self) -> Iterator[str]:
-        lake = self._writer.lake
-        if (file := lake.set_aside.pop(self.key, None)) is not None:
-            yield (
-                f"the previous file of {self._table.full_name} was damaged. All of it was read again, and the damaged "
-                f"file was kept as {file.name}: remove it when nobody needs it"
-            )
-
-    def _provenance(self) -> Provenance:
+    def write(self, slice_id: str) -> None:
+        """Write the slice, which was announced. Raises StorageError."""
         writer, part, context = self._writer, self._part, self._read.context
-        return Provenance(
+        provenance = Provenance(
             run_id=writer.run_id,
             portal_id=context.portal_id,
             fetched_at=context.fetched_at.isoformat(),
@@ -253,3 +229,4 @@ class _NewSlice:
             covered=self._covered,
             batch=writer.batch,
         )
+        writer.lake.write(self.key, self.rows, provenance, slice_id)

@@ -85,8 +85,7 @@ def findings() -> Mart:
 @functools.cache
 def read_by(name: str) -> frozenset[str]:
     """The tables and marts that a mart's query names, as `domain.table` and `marts.name`; not those of the ledger."""
-    body = (_HERE / "marts" / f"{name}.sql").read_text(encoding="utf-8").partition(" AS\n")[2]
-    return frozenset(found for found in _READ.findall(body) if not found.startswith("sync."))
+    return frozenset(found for found in _READ.findall(_query_of(name)) if not found.startswith("sync."))
 
 
 def sources_of(name: str) -> frozenset[str]:
@@ -127,11 +126,15 @@ def _alone(body: str) -> str:
     return f"WITH {parts}\nSELECT * FROM (\n{_renamed(body)}\n);\n"
 
 
+def _query_of(name: str) -> str:
+    return (_HERE / "marts" / f"{name}.sql").read_text(encoding="utf-8").partition(" AS\n")[2]
+
+
 def _gather(body: str, needed: dict[str, str]) -> None:
     """Collect the queries of the marts that a query names, each after those that it names itself."""
     for name in dict.fromkeys(_NAMED_MART.findall(body)):
         if name not in needed:
-            text = (_HERE / "marts" / f"{name}.sql").read_text(encoding="utf-8").partition(" AS\n")[2]
+            text = _query_of(name)
             _gather(text, needed)
             needed[name] = _renamed(text)
 

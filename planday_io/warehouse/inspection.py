@@ -15,7 +15,7 @@ import duckdb
 from planday_io.errors import PublicationError
 from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import MARTS, sources_of
-from planday_io.warehouse.place import Place
+from planday_io.warehouse.place import Place, headers_of
 from planday_io.warehouse.standing import attached
 
 GRAINS: Mapping[str, str] = {
@@ -103,7 +103,7 @@ def inspect(warehouse: Path, *, tables: Iterable[str] | None = None, portals: It
     chosen = [name for name in MARTS if changed is None or changed & sources_of(name)]
     place = Place(warehouse)
     try:
-        generation, size = place.headers(), place.file.stat().st_size
+        generation, size = headers_of(place.file), place.file.stat().st_size
         with attached(place.file) as db:
             rows = _number(db, f"SELECT sum(kept - coalesce(elsewhere, 0)) FROM {ledger.SLICES}")
             rows += _number(db, f"SELECT sum(kept) FROM {ledger.DERIVED}")

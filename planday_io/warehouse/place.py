@@ -30,12 +30,7 @@ _HEADERS = 3 * 4096
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A program that has the file open for writing.
-
-    Args:
-        pid: its process id, or 0 if unknown, for instance in another container.
-        name: of the program, or empty.
-    """
+    """A program that has the file open for writing; process id 0 is unknown, for instance in another container."""
 
     pid: int
     name: str
@@ -47,11 +42,7 @@ class Holder:
 
 
 class Place:
-    """The place of one warehouse.
-
-    Args:
-        path: as configured; perhaps a link.
-    """
+    """The place of one warehouse: its path as configured, perhaps a link."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,10 +58,7 @@ class Place:
         return [log for _, log in self._logs()]
 
     def set_aside_logs(self) -> list[Path]:
-        """Rename every log, so that no DuckDB reads it. An empty one is removed.
-
-        Returns:
-            The new names.
+        """Rename every log, so that no DuckDB reads it. Returns the new names; an empty one is removed.
 
         Raises:
             PublicationError: a log cannot be renamed.
@@ -100,21 +88,14 @@ class Place:
 
     def set_aside(self) -> list[Path]:
         """Files that were set aside and still exist, oldest first."""
-        folders = dict.fromkeys(name.parent for name in self._names())
-        names = dict.fromkeys(name.name for name in self._names())
-        return sorted(
-            path for folder in folders for name in names if folder.is_dir() for path in folder.iterdir()
-            if path.name.startswith(f"{name}{_ASIDE}")
-        )  # fmt: skip
+        beginnings = tuple(f"{name.name}{_ASIDE}" for name in self._names())
+        folders = {name.parent for name in self._names() if name.parent.is_dir()}
+        return sorted(path for folder in folders for path in folder.iterdir() if path.name.startswith(beginnings))
 
     def is_duckdb(self) -> bool:
         """Whether the file begins like a DuckDB file. Raises StorageError."""
         with storage_errors(self.file, "read"), self.file.open("rb") as file:
             return file.read(12)[8:] == _MAGIC
-
-    def headers(self) -> str:
-        """Fingerprint of the file's headers; it changes with every edit that reaches the file. Raises StorageError."""
-        return headers_of(self.file)
 
     def holder(self) -> Holder | None:
         """The program that has the file open for writing; None if there is none or the system cannot tell."""
@@ -140,21 +121,18 @@ class Place:
 
 
 def headers_of(file: Path) -> str:
-    """See `Place.headers`."""
+    """Fingerprint of a file's headers; it changes with every edit that reaches the file. Raises StorageError."""
     with storage_errors(file, "read"), file.open("rb") as opened:
         return sha256(opened.read(_HEADERS)).hexdigest()[:16]
 
 
 def set_aside_leftovers(path: Path) -> list[Path]:
-    """Set aside logs of a killed program, or of one that still writes to a replaced file.
+    """Set aside logs of a killed program, or of one that still writes to a replaced file. Returns their new names.
 
     The log of a program that has the present file open stays: nobody can read that file until it is renewed.
 
-    Args:
-        path: of the warehouse, as configured.
-
-    Returns:
-        The new names. Raises PublicationError.
+    Raises:
+        PublicationError: a log cannot be renamed.
     """
     place = Place(path)
     return place.set_aside_logs() if place.logs() and place.holder() is None else []

@@ -350,7 +350,7 @@ class _Publisher:
         for _ in range(5):
             # A program that has the previous file open may create a log beside the new one at any time.
             moved += place.set_aside_logs()
-            if place.headers() != built:
+            if headers_of(place.file) != built:
                 break
             try:
                 with attached(place.path) as db:

@@ -68,7 +68,7 @@ def standing(
     if not place.is_duckdb():
         raise PublicationError(f"{place.path} is not a DuckDB file, or is damaged. {_ADVICE}")
     noted = state.files.warehouse()
-    before = place.headers()
+    before = headers_of(place.file)
     source, holder = place.file, None
     with ExitStack() as stack:
         try:
