@@ -93,7 +93,9 @@ def test_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installation)
             late = PortalSession(
                 planday.installation, "oslo", run_id="late", clock=lambda at=at: at - timedelta(hours=3)
             )  # type: ignore[misc]
-            assert refresh(late, "hr.employees")[0].superseded
+            before = planday.provenance("hr.employees")
+            refresh(late, "hr.employees")
+            assert planday.provenance("hr.employees") == before
     found = [
         (
             row["id"],

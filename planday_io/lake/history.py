@@ -28,8 +28,6 @@ from planday_io.lake.policies import aligned, hidden_classes, policies_of, under
 from planday_io.lake.presence import lost_text
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 
-VERDICT = "history"
-
 
 class Histories:
     """The histories of one lake. Call its methods within the lock of the slice."""
@@ -127,7 +125,7 @@ class Histories:
                 expected_total=None,
                 received=0,
                 distinct_keys=advanced.num_rows,
-                verdict=VERDICT,
+                verdict="history",
                 policies=policies_of(history, self._policies),
                 covered={},
             ),

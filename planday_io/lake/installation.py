@@ -14,12 +14,7 @@ from planday_io.state import State
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What callers pass on. Making one costs nothing, and nothing is opened.
-
-    Args:
-        config: the configuration, as it was read.
-        catalogue: the tables there are.
-    """
+    """What callers pass on: the configuration, as it was read, and the tables there are. Making one opens nothing."""
 
     config: Config
     catalogue: Catalogue
@@ -40,7 +35,6 @@ class Installation:
 
     @property
     def lake(self) -> Lake:
-        """Its lake."""
         return Lake(self.config.lake, self.state)
 
     def endpoints_of(self, portal: str, names: Iterable[str] | None = None) -> list[Endpoint]:
@@ -48,8 +42,7 @@ class Installation:
 
         Args:
             portal: config key. Its `resources` decide what it has; there a domain means all of its tables.
-            names: domains and tables wanted, where a domain means its tables that are not on request only; None is
-                everything the portal has.
+            names: wanted; a domain means its tables that are not on request only, None everything the portal has.
 
         Raises:
             KeyError: a name is neither a domain nor a table.

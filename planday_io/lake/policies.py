@@ -52,14 +52,7 @@ def hidden_classes(table: Table, provenance: Provenance, policies: PrivacyPolicy
 
 
 def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Iterable[SliceKey]) -> list[SliceKey]:
-    """Remove values from slices that a stricter policy now hides.
-
-    Returns:
-        The slices that were rewritten.
-
-    Raises:
-        StorageError: a slice cannot be read or written.
-    """
+    """Remove values from slices that a stricter policy now hides. Returns the slices rewritten. Raises StorageError."""
     changed = []
     for key in keys:
         table = catalogue.lake_tables.get(key.full_name)

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from planday_io.errors import DamagedFileError, LostSliceError
 from planday_io.files import storage_errors, write_text
-from planday_io.state import SliceKey, State
+from planday_io.state import SliceEntry, SliceKey, State
 from planday_io.state.records import encoded, read_record
 
 _NAME = "_lake.json"
@@ -88,22 +87,10 @@ def lost_text(key: SliceKey, why: str) -> str:
     )
 
 
-class ReadSlice(Protocol):
-    """What is known of a slice in the lake, of one that was published, and of one that the warehouse shows."""
-
-    @property
-    def slice_id(self) -> str:
-        """Differs for every write."""
-
-    @property
-    def read_at(self) -> datetime:
-        """Instant of the read."""
-
-
-def older_text(key: SliceKey, there: ReadSlice, published: ReadSlice) -> str:
-    """Why a slice is older than one that was published; empty where it is not."""
+def older_text(key: SliceKey, there: SliceEntry, slice_id: str, read_at: datetime) -> str:
+    """Why a slice in the lake is older than one that was published, or is shown; empty where it is not."""
     # Runs log themselves in any order.
-    if key.domain == "sync" or there.slice_id == published.slice_id or there.read_at >= published.read_at:
+    if key.domain == "sync" or there.slice_id == slice_id or there.read_at >= read_at:
         return ""
-    ours, theirs = (one.read_at.astimezone(UTC).isoformat()[:16] for one in (there, published))
+    ours, theirs = (one.astimezone(UTC).isoformat()[:16] for one in (there.read_at, read_at))
     return f"the lake has an older file, of {ours} where one of {theirs} was published"

@@ -18,8 +18,6 @@ from planday_io.lake.policies import aligned
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.months import month_of
 
-VERDICT = "run"
-
 
 @dataclass(slots=True, kw_only=True)
 class Run:
@@ -100,7 +98,7 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
                 received=0,
                 distinct_keys=new.num_rows,
                 kept=0,
-                verdict=VERDICT,
+                verdict="run",
                 catalogue_version=VERSION,
                 policies={"none": "keep", "unknown": "drop"},
             ),

@@ -80,14 +80,13 @@ class Lake:
         presence.adopt(self.root, self.state)
         published = self.state.slices.published()
         there = self.indexed(published)
-        self.state.slices.unpublish(
-            [
-                key
-                for key, before in published.items()
-                if key not in there.unusable
-                and (key not in there.entries or presence.older_text(key, there.entries[key], before))
-            ]
-        )
+        lost = []
+        for key, before in published.items():
+            entry = there.entries.get(key)
+            is_older = entry is not None and presence.older_text(key, entry, before.slice_id, before.read_at)
+            if key not in there.unusable and (entry is None or is_older):
+                lost.append(key)
+        self.state.slices.unpublish(lost)
 
     def has_slices(self) -> bool:
         """Whether the lake has any slice."""
@@ -135,7 +134,7 @@ class Lake:
         provenance = self.usable_provenance(key)
         if provenance is None:
             return "" if self._exists(self.path(key)) else "the lake has no file for it"
-        return presence.older_text(key, _entry(provenance), before)
+        return presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
 
     def _exists(self, path: Path) -> bool:
         with storage_errors(path, "read the slice"):

@@ -41,8 +41,7 @@ from planday_io.onboarding.consent import receive_code
 from planday_io.onboarding.doubles import ask_portal_ids, claim, never_read
 from planday_io.onboarding.placing import keep, place_of, remove, try_to_write
 from planday_io.state.unfinished import Work
-from planday_io.sync.connection import PortalConnection
-from planday_io.sync.limits import answer_limits
+from planday_io.sync.connection import PortalConnection, answer_limits
 
 REDIRECT_URL = "http://localhost:8156/callback"
 _ALWAYS = ("openid", "offline_access")

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from planday_io.client.asking import AnswerLimits
 from planday_io.client.budget import RateLimiter
 from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import TokenSource
+from planday_io.config.model import Config
 from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.errors import PlandayError, PortalIdentityError, UnexpectedShapeError
 from planday_io.frames.build import FrameContext
@@ -22,7 +24,6 @@ from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
 from planday_io.reading.rows import portal_info
-from planday_io.sync.limits import answer_limits
 from planday_io.texts import visible
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +39,16 @@ class OpenPortal:
     def of_month(self, month: str | None) -> OpenPortal:
         """The same for slices of another month."""
         return replace(self, context=replace(self.context, month=month))
+
+
+def answer_limits(config: Config) -> AnswerLimits:
+    """The limits of one answer, from the section `planday` of the configuration."""
+    hosts = config.planday
+    return AnswerLimits(
+        silence_seconds=hosts.timeout_seconds,
+        whole_seconds=hosts.answer_seconds or 2 * hosts.timeout_seconds,
+        most_bytes=hosts.answer_mib * 2**20,
+    )
 
 
 class PortalConnection:

@@ -27,7 +27,6 @@ from planday_io.reading.read import ask
 from planday_io.reading.rows import primary, rows_of, total_of
 from planday_io.state import RateWindow, SliceEntry
 from planday_io.sync.incremental import IncrementalRead
-from planday_io.sync.limits import list_limit
 from planday_io.sync.session import PortalSession
 
 Run = tuple[str | None, Sequence[Endpoint]]
@@ -254,7 +253,7 @@ class _Forecaster:
         answer = await ask(endpoint, self._client, call, self._counters, rows=1)
         total = 0 if answer is NONE else total_of(answer)
         # The read would be refused.
-        list_limit(self._config, self._lake, self._portal, endpoint, month).check(endpoint.name, total=total)
+        self._reader.limit_of(endpoint, month).check(endpoint.name, total=total)
         return total
 
     async def _first_page(self, endpoint: Endpoint, call: Call) -> int:

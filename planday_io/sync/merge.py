@@ -19,12 +19,9 @@ from planday_io.sync.reader import CompleteRead
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The new slice of a table.
+    """The new slice of a table: rows just read and carried over, and the parents that it covers, with their digests.
 
-    Args:
-        rows: just read, and carried over.
-        covered: parents that it covers, with their digests. Those covered by earlier reads only do not count: one that
-            left the list is read again on return.
+    Parents covered by earlier reads only do not count: one that left the list is read again on return.
     """
 
     rows: pa.Table

@@ -15,17 +15,17 @@ import pyarrow as pa
 from planday_io.catalogue import Endpoint, Table
 from planday_io.catalogue.endpoint import ChangeDetection
 from planday_io.client.http import Counters
-from planday_io.errors import MissingScopeError
+from planday_io.errors import MissingScopeError, StorageError
 from planday_io.frames.build import FrameContext
 from planday_io.lake.forgotten import ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, more_parents, once_parents, parents_in
+from planday_io.reading.pages import ListLimit
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, no_progress
 from planday_io.state import SliceKey
 from planday_io.sync.connection import OpenPortal, PortalConnection
 from planday_io.sync.incremental import IncrementalRead, ReadPlan, window_of
-from planday_io.sync.limits import list_limit
 from planday_io.sync.parents import ParentTables
 from planday_io.sync.sensitive import SensitiveMembers
 
@@ -171,8 +171,7 @@ class PortalReader:
         self, endpoint: Endpoint, portal: OpenPortal, calls: Sequence[Call], progress: Progress = no_progress
     ) -> EndpointRead:
         """Read some calls of an endpoint, and remove forgotten people."""
-        month = portal.context.month
-        limit = list_limit(self._config, self._lake, portal.context.portal, endpoint, month)
+        month, limit = portal.context.month, self.limit_of(endpoint, portal.context.month)
         read = await EndpointReader(endpoint, portal.client, portal.context, limit=limit, progress=progress).read(calls)
         whole = read.rows()
         for table in endpoint.tables:
@@ -180,16 +179,23 @@ class PortalReader:
             part.table = self.without_forgotten(table, part.table, month, whole)
         return read
 
+    def limit_of(self, endpoint: Endpoint, month: str | None) -> ListLimit:
+        """How long a list of an endpoint may be, given its previous read."""
+        hosts, before = self._config.planday, None
+        # An unreadable slice counts as missing here; whoever needs it reports the error.
+        with suppress(StorageError):
+            keys = [SliceKey.of(table.full_name, self._connection.portal, month) for table in endpoint.tables]
+            before = max((one.rows for one in self._lake.indexed(keys).entries.values()), default=None)
+        if before is None:
+            return ListLimit(hosts.list_rows * hosts.list_growth)
+        return ListLimit(max(hosts.list_rows, hosts.list_growth * before), before)
+
     def without_forgotten(
         self, table: Table, rows: pa.Table, month: str | None, read: Mapping[str, pa.Table]
     ) -> pa.Table:
         """Some rows of a slice without the people who are to be forgotten; their list is read at each call.
 
-        Args:
-            table: declaration of the rows.
-            rows: of the slice.
-            month: of the slice, or None.
-            read: full name -> rows of the tables that were read together with it.
+        `read` has the rows of the tables that were read together with it, by full name.
         """
         people = self._people.of(self._connection.portal)
         if not people.pseudonyms:

@@ -28,53 +28,42 @@ class SensitiveMembers:
         """Value -> why the API refuses it, empty if it does not; of those that were tried."""
 
     async def params(self, endpoint: Endpoint, client: PortalClient) -> Params:
-        """The query parameter for the sensitive members that are both wanted and granted."""
-        granted = [value for value in self._wanted(endpoint) if await self._is_granted(endpoint, value, client)]
-        return ((endpoint.opt_in.param, ",".join(granted)),) if endpoint.opt_in and granted else ()
-
-    def _wanted(self, endpoint: Endpoint) -> list[str]:
-        """Sensitive members that the policy keeps; the others are not requested."""
-        if endpoint.opt_in is None:
-            return []
+        """The query parameter for the sensitive members that the policy keeps and the API grants."""
+        opt_in = endpoint.opt_in
+        if opt_in is None:
+            return ()
         classes = {column.name: column.privacy for table in endpoint.tables for column in table.columns}
-        policy = self._policies.policy
-        return [
-            value
-            for value, _, columns in endpoint.opt_in.values
-            if any(policy(classes[column]) != "drop" for column in columns)
-        ]
+        granted = []
+        for value, scope, columns in opt_in.values:
+            if any(self._policies.policy(classes[column]) != "drop" for column in columns):
+                if value not in self.refused:
+                    self.refused[value] = await self._refusal(endpoint, client, (opt_in.param, value), scope)
+                if not self.refused[value]:
+                    granted.append(value)
+        return ((opt_in.param, ",".join(granted)),) if granted else ()
 
-    async def _is_granted(self, endpoint: Endpoint, value: str, client: PortalClient) -> bool:
-        """Try to read a sensitive member with one row, to see whether the token has access.
+    async def _refusal(self, endpoint: Endpoint, client: PortalClient, param: tuple[str, str], scope: str) -> str:
+        """Why the API refuses a sensitive member, found out by asking for one row with it; empty if it does not.
 
         The token's list of scopes is not enough: its format and completeness are not documented, and an administrator
         with less access may be refused something that the list holds.
         """
-        if value in self.refused:
-            return not self.refused[value]
-        assert endpoint.opt_in is not None  # noqa: S101 - values come from it
-        scope = next(scope for name, scope, _ in endpoint.opt_in.values if name == value)
         listed = self._catalogue.endpoint_of(endpoint.fan_out.parent) if endpoint.fan_out else endpoint
-        why = ""
         try:
             await client.get(
-                listed.path,
-                counters=self._connection.overhead,
-                params=[("limit", "1"), (endpoint.opt_in.param, value)],
-                scope=scope,
+                listed.path, counters=self._connection.overhead, params=[("limit", "1"), param], scope=scope
             )
         except PageForbiddenError:
             # An error page, whoever sent it, must not turn members that were read before into NULL.
             raise
         except MissingScopeError:
-            why = f"the app lacks scope {scope}"
             if scope in ((await client.authorize()).scopes or ()):
-                why = (
+                return (
                     f"the API refuses them, although the app has scope {scope}: the administrator who authorized it may "
                     "not see them"
                 )
-        self.refused[value] = why
-        return not why
+            return f"the app lacks scope {scope}"
+        return ""
 
 
 def not_granted(endpoint: Endpoint, refused: Mapping[str, str], rows: pa.Table) -> list[str]:

@@ -163,7 +163,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
 
 def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
     """Update the attached warehouse: create tables, add and drop columns, replace macros, marts and comments."""
-    there = _columns(db)
+    there = ledger.columns_of(db)
     for schema in ("sync", "marts", *catalogue.domains()):
         db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
     for name, (doc, columns) in (ledger.TABLES | zones.TABLES).items():
@@ -190,7 +190,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
 
 def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> bool:
     """Whether a column of the connected warehouse has the wrong type, so that the file must be rebuilt."""
-    there = _columns(db)
+    there = ledger.columns_of(db)
     return any(
         column in there.get(table.full_name, {}) and there[table.full_name][column] != _normal(kind)
         for table in catalogue.lake_tables.values()
@@ -243,17 +243,6 @@ def _ensure(db: duckdb.DuckDBPyConnection, name: str, wanted: Iterable[tuple[str
     for column, kind in wanted:
         if column not in there:
             db.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {kind}")
-
-
-def _columns(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Columns and types of every table of the current database."""
-    found: dict[str, dict[str, str]] = {}
-    for schema, table, column, kind in db.execute(
-        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = current_database() AND NOT internal"
-    ).fetchall():
-        found.setdefault(f"{schema}.{table}", {})[column] = kind
-    return found
 
 
 @functools.cache

@@ -73,11 +73,8 @@ class WarehouseState:
 
     Args:
         generation: differs for every publication.
-        size_bytes: of the file.
-        rows: of all tables.
         portals: how many it has.
         portal: the portal whose rows were checked; empty for all of them.
-        marts: name -> state.
     """
 
     generation: str

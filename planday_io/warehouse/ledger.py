@@ -116,7 +116,7 @@ class Shown:
     Args:
         slice_id: of the slice.
         read_at: UTC instant of the read.
-        portal_id: Planday's id of its portal, or None if the ledger lacks it.
+        portal_id: Planday's id of its portal, or None for derived slices.
         elsewhere: how many of its rows were left out in favour of another month.
     """
 
@@ -129,9 +129,10 @@ class Shown:
 def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
     """The slices of the connected file, including derived ones. Files of earlier versions lack tables and columns."""
     found: dict[SliceKey, Shown] = {}
+    tables = columns_of(db)
     for name, read_at in ((SLICES, "fetched_at"), (DERIVED, "changed_at")):
-        if there := columns_of(db, name):
-            optional = sorted(there & {"month", "slice_id", "portal_id", "elsewhere"})
+        if there := tables.get(name):
+            optional = sorted(there.keys() & {"month", "slice_id", "portal_id", "elsewhere"})
             chosen = ["table_name", "portal", read_at, *optional]
             for values in db.execute(f"SELECT {', '.join(chosen)} FROM {name}").fetchall():
                 row = dict(zip(chosen, values, strict=True))
@@ -141,15 +142,15 @@ def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
     return found
 
 
-def columns_of(db: duckdb.DuckDBPyConnection, name: str) -> set[str]:
-    """The columns of a table of the connected file; empty if there is no such table."""
-    schema, _, table = name.partition(".")
-    rows = db.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = ? "
-        "AND table_name = ?",
-        [schema, table],
-    )
-    return {column for (column,) in rows.fetchall()}
+def columns_of(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Columns and types of every table of the connected file."""
+    found: dict[str, dict[str, str]] = {}
+    for schema, table, column, kind in db.execute(
+        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND NOT internal"
+    ).fetchall():
+        found.setdefault(f"{schema}.{table}", {})[column] = kind
+    return found
 
 
 def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
@@ -163,15 +164,7 @@ def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
 def record(
     db: duckdb.DuckDBPyConnection, key: SliceKey, provenance: Provenance, elsewhere: int, *, is_derived: bool
 ) -> None:
-    """Replace the ledger row of a slice.
-
-    Args:
-        db: the new file, in a transaction.
-        key: the slice.
-        provenance: of the slice.
-        elsewhere: rows that a later read found in another month.
-        is_derived: whether it is a history, or the log of runs.
-    """
+    """Replace the ledger row of a slice; `elsewhere` counts its rows that a later read found in another month."""
     name = DERIVED if is_derived else SLICES
     db.execute(
         f"DELETE FROM {name} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",

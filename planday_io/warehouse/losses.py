@@ -10,9 +10,9 @@ from collections.abc import Collection
 
 from planday_io.errors import LostSliceError, PublicationError, StorageError
 from planday_io.lake.installation import Installation
-from planday_io.lake.presence import ReadSlice, lost_text, older_text
+from planday_io.lake.presence import lost_text, older_text
 from planday_io.lake.renames import unfinished_renames
-from planday_io.state import SliceKey
+from planday_io.state import SliceEntry, SliceKey
 from planday_io.warehouse.standing import Standing
 
 
@@ -63,10 +63,10 @@ class Losses:
                 found[key] = is_changed
         return found
 
-    def is_current(self, key: SliceKey, there: ReadSlice) -> bool:
+    def is_current(self, key: SliceKey, there: SliceEntry) -> bool:
         """Whether a slice is at least as new as in the file; one from a backup is not."""
         shown = None if self._accepts else self._shown.get(key)
-        why = older_text(key, there, shown) if shown is not None else ""
+        why = older_text(key, there, shown.slice_id, shown.read_at) if shown is not None else ""
         if why:
             self.problems[key] = LostSliceError(lost_text(key, why))
         return not why

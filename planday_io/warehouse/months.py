@@ -18,12 +18,7 @@ from planday_io.warehouse.definitions import sql_name
 
 
 def keep_latest(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, written: Sequence[SliceKey]) -> Counter[SliceKey]:
-    """Delete rows that a later read found in another month.
-
-    Args:
-        db: the new warehouse, in a transaction.
-        catalogue: the tables there are.
-        written: slices that were just written.
+    """Delete rows of slices just written, or of their neighbours, that a later read found in another month.
 
     Returns:
         How many rows were deleted, by slice.

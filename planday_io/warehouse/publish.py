@@ -48,8 +48,6 @@ class Publication:
     Args:
         changed: slices that were replaced; none if the warehouse was current.
         rows: of those slices.
-        seconds: duration.
-        is_rebuild: whether the file was rebuilt.
         notices: messages about the file for people, such as edits by another program.
         problems: unusable slices, and why. Their previous rows stay.
     """

@@ -106,7 +106,7 @@ def _contents(
 ) -> tuple[ledger.Published | None, bool, dict[SliceKey, ledger.Shown]] | None:
     """The first three of `Standing`, or None if the file is not ours."""
     with attached(file) as db:
-        if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db, ledger.SLICES):
+        if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db).get(ledger.SLICES, {}).keys():
             return None
         made = ledger.read_publication(db)
         is_retyped = made is None or (made.definitions != wanted.definitions and retyped(db, catalogue, policies))

@@ -63,9 +63,7 @@ _STEP = timedelta(days=14)
 def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
     """Bring both tables of the connected warehouse up to date with the names that its rows hold.
 
-    Args:
-        db: connected to it.
-        again: recompute offsets of zones that have them already.
+    Offsets of zones that have them already are computed `again`, or kept.
     """
     names: dict[str, set[str]] = {}
     for portal, name in db.execute(_NAMED).fetchall():
