@@ -177,7 +177,7 @@ def test_unwritable_log_does_not_stop_publication(
     planday.sandbox.portals["oslo"].departments.pop()
     run(planday, instance, "hr.departments")
     assert planday.query("SELECT count(*) FROM hr.departments") == [(1,)]
-    assert planday.lake.pending() == []
+    assert planday.lake.pending() == {}
 
 
 def test_check_tells_where_personal_data_will_be(planday: Installation) -> None:

@@ -25,7 +25,6 @@ from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import DamagedSliceError, LostSliceError
 from planday_io.frames.types import arrow_schema, quote
 from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
-from planday_io.lake.presence import lost_text
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 
 
@@ -86,8 +85,7 @@ class Histories:
             return
         # Stricter policies and forgetting rewrite the history under its own lock.
         with self._lake.locked(target):
-            if lost := self._lake.lost(target):
-                raise LostSliceError(lost_text(target, lost))
+            self._lake.refuse_loss(target)
             seen = self._owed.all().get(key)
             self._record(key, target, self._lake.read(key) if rows is None else rows, provenance, seen)
 

@@ -5,18 +5,18 @@ the rows of two companies, whose ids overlap (docs/decisions.md#portals-and-toke
 copied token, a key that was renamed in portals.yaml, a consent given while logged in elsewhere) would double every
 figure.
 
-Every slice has the id as well, and binds its key: whatever is recorded, in whichever state, a lake takes rows of its own
-portals only. The record (`State.portals`) is what binds a key before its first slice, and saves reading slices afterwards.
-Without data a wrong first token can simply be replaced.
+Every slice has the id as well: whatever is recorded, a lake takes rows of its own portals only. The record (`State.portals`)
+binds a key before its first slice, and saves reading slices afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from planday_io.errors import PortalIdentityError, StorageError
 from planday_io.lake.installation import Installation
-from planday_io.lake.renames import unfinished_rename
+from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import SliceKey
 from planday_io.state.portals import Portals
 
@@ -76,12 +76,13 @@ class PortalIdentities:
 
     def refuse_while_renamed(self, portal: str) -> None:
         """Raises PortalIdentityError while a key is being renamed, from or to, until that is finished."""
-        if pair := unfinished_rename(self._config.lake, portal):
-            old, new = pair
-            raise PortalIdentityError(
-                f"portal '{old}' is being renamed to '{new}', which is not finished, so nothing of it is read or written. "
-                f"If no such command is running, `planday portals rename {old} {new}` continues where it stopped"
-            )
+        for old, new in unfinished_renames(self._config.lake):
+            if portal in (old, new):
+                raise PortalIdentityError(
+                    f"portal '{old}' is being renamed to '{new}', which is not finished, so nothing of it is read or "
+                    f"written. If no such command is running, `planday portals rename {old} {new}` continues where it "
+                    "stopped"
+                )
 
     def owner(self, portal_id: int, *, besides: str, is_new: bool = True) -> str | None:
         """The key, other than `besides`, that stands for a portal. None where there is none.
@@ -173,12 +174,10 @@ class PortalIdentities:
     def _in_slices(self, portal: str) -> int | None:
         """The id in the first slice of a key that can be read and has one."""
         for key in self._data_of(portal):
-            try:
+            with suppress(StorageError):
                 provenance = self._lake.provenance(key)
-            except StorageError:
-                continue
-            if provenance is not None and provenance.portal_id:
-                return provenance.portal_id
+                if provenance is not None and provenance.portal_id:
+                    return provenance.portal_id
         return None
 
     def _data_of(self, portal: str) -> Iterator[SliceKey]:

@@ -58,7 +58,10 @@ def provenance(file: Path) -> tuple[bytes, int]:
     """
     with _told_apart(file):
         metadata = pq.read_metadata(file)
-        return _stored(metadata, file), metadata.num_rows
+        stored = (metadata.metadata or {}).get(META)
+        if stored is None:
+            raise DamagedSliceError(file, "it has no provenance")
+        return stored, metadata.num_rows
 
 
 def read(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -89,13 +92,6 @@ def _checksum(content: bytes, begin: int) -> bytes:
     """The checksum of everything except its own digits."""
     view = memoryview(content)
     return b"%010d" % zlib.crc32(view[begin + _DIGITS :], zlib.crc32(view[:begin]))
-
-
-def _stored(metadata: pq.FileMetaData, file: Path) -> bytes:
-    stored: bytes | None = (metadata.metadata or {}).get(META)
-    if stored is None:
-        raise DamagedSliceError(file, "it has no provenance")
-    return stored
 
 
 @contextmanager

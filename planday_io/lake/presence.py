@@ -77,10 +77,10 @@ def _name_in(root: Path) -> str:
     return stored.lake if stored else ""
 
 
-def lost_text(key: SliceKey, why: str) -> str:
-    """What to do about a slice of which the lake knows less than was published."""
+def lost_slice(key: SliceKey, why: str) -> LostSliceError:
+    """The error for a slice of which the lake knows less than was published, with what to do."""
     month = f" in {key.month}" if key.month else ""
-    return (
+    return LostSliceError(
         f"{key.full_name} of portal '{key.portal}'{month}: {why}, and the warehouse shows more. Check that the folder "
         "exists, that the disk is mounted, and that `lake` in portals.yaml is the right one, or restore the file from the "
         "newest backup. If it is gone for good, accept the loss with `planday publish --rebuild`. Nothing was written"

@@ -27,11 +27,6 @@ def unfinished_renames(lake: Path) -> list[tuple[str, str]]:
     return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
 
 
-def unfinished_rename(lake: Path, portal: str) -> tuple[str, str] | None:
-    """The unfinished rename of a key, from or to it. Raises StorageError."""
-    return next((pair for pair in unfinished_renames(lake) if portal in pair), None)
-
-
 def begin_rename(lake: Path, old: str, new: str) -> None:
     """Note that a rename begins. Raises StorageError."""
     note = lake / _FOLDER / f"{old}.{new}"

@@ -24,7 +24,7 @@ from planday_io.files import keep_copy, replacing, storage_errors, sweep, tempor
 from planday_io.lake import parquet, presence
 from planday_io.lake.listing import file_of, slices_in
 from planday_io.lake.provenance import FORMAT, Provenance
-from planday_io.state import SliceEntry, SliceKey, State
+from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
 
 __all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
 
@@ -126,15 +126,16 @@ class Lake:
         if self._exists(path):
             parquet.check(path)
 
-    def lost(self, key: SliceKey) -> str:
-        """Why the lake has less of a slice than was published, or an empty text. Raises StorageError."""
+    def refuse_loss(self, key: SliceKey) -> None:
+        """Raises LostSliceError where the lake has less of a slice than was published."""
         before = self.state.slices.published_of(key)
-        if before is None:
-            return ""
-        provenance = self.usable_provenance(key)
-        if provenance is None:
-            return "" if self._exists(self.path(key)) else "the lake has no file for it"
-        return presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
+        provenance = self.usable_provenance(key) if before else None
+        if before and provenance:
+            why = presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
+        else:
+            why = "the lake has no file for it" if before and not self._exists(self.path(key)) else ""
+        if why:
+            raise presence.lost_slice(key, why)
 
     def _exists(self, path: Path) -> bool:
         with storage_errors(path, "read the slice"):
@@ -291,25 +292,19 @@ class Lake:
             keep_copy(path, aside)
             self.set_aside[key] = aside
 
-    def pending(self) -> list[SliceKey]:
-        """Slices written since they were last published, without those of runs in progress. Raises StorageError."""
-        return self._waiting()[0]
+    def pending(self) -> dict[SliceKey, datetime]:
+        """Slices written since they were last published, and since when (UTC), without those of runs in progress."""
+        return {key: one.since for key, one in self._waiting(for_run=False)}
 
     def held(self) -> set[SliceKey]:
         """Slices that runs in progress wrote: they are published together with what else those write."""
-        return {*self._waiting()[1]}
+        return {key for key, _ in self._waiting(for_run=True)}
 
-    def pending_since(self) -> datetime | None:
-        """The UTC instant since when the oldest of `pending` waits, or None. Raises StorageError."""
-        return self._waiting()[2]
-
-    def _waiting(self) -> tuple[list[SliceKey], list[SliceKey], datetime | None]:
-        """Slices to publish, slices of runs in progress, and since when the oldest of the former waits."""
+    def _waiting(self, *, for_run: bool) -> list[tuple[SliceKey, PendingSlice]]:
         pending = self.state.slices.pending()
         is_active = {name: self.state.runs.is_alive(name) for name in {one.writer for one in pending.values()} if name}
-        held = [key for key, one in pending.items() if is_active.get(one.writer)]
-        ready = sorted(pending.keys() - held, key=str)
-        return ready, held, min((pending[key].since for key in ready), default=None)
+        found = [(key, one) for key, one in pending.items() if is_active.get(one.writer, False) == for_run]
+        return sorted(found, key=lambda pair: str(pair[0]))
 
     def remove(self, key: SliceKey) -> None:
         """Remove a slice. Call it within `locked(key)`."""

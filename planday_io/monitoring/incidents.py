@@ -114,7 +114,7 @@ def _of_portal(
 def _of_installation(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> Iterator[Failure]:
     failures = installation.state.failures.of(INSTALLATION)
     yield from failures
-    waiting = installation.lake.pending_since()
+    waiting = min(installation.lake.pending().values(), default=None)
     if waiting and now - waiting > _UNPUBLISHED and not any(one.table == WAREHOUSE for one in failures):
         error = "slices wait for their publication, and none succeeded: the last one was killed, or no daemon runs"
         yield _problem("publication", error, waiting, table=WAREHOUSE)

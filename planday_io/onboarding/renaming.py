@@ -15,14 +15,13 @@ import re
 from dataclasses import dataclass
 
 from planday_io.config.values import nearest
-from planday_io.errors import ConfigError, LostSliceError
+from planday_io.errors import ConfigError
 from planday_io.files import storage_errors
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
 from planday_io.lake.moving import move_slice, remove_empty_folders
-from planday_io.lake.presence import lost_text
 from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
 from planday_io.lake.slices import Lake
 from planday_io.onboarding.editing import replace_text, text_with_key
@@ -142,8 +141,7 @@ def _check_data(lake: Lake, portal: str) -> None:
     published = [key for key in lake.state.slices.published() if key.portal == portal]
     for key in sorted({*lake.slices(portal=portal), *published}, key=str):
         lake.check(key)
-        if why := lake.lost(key):
-            raise LostSliceError(lost_text(key, why))
+        lake.refuse_loss(key)
 
 
 def _move(installation: Installation, old: str, new: str) -> int:

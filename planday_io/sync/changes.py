@@ -21,7 +21,7 @@ from planday_io.config.grid import grid_months
 from planday_io.errors import DamagedSliceError
 from planday_io.lake.installation import Installation
 from planday_io.lake.policies import aligned
-from planday_io.lake.slices import Indexed, Lake, SliceKey
+from planday_io.lake.slices import Lake, SliceKey
 from planday_io.months import month_of
 from planday_io.state import RefreshRequest
 from planday_io.sync.reader import CompleteRead
@@ -71,18 +71,15 @@ def settle(installation: Installation, portal: str | None = None) -> list[Refres
     for one in made:
         is_known = one.portal in installation.config.portals
         has = {endpoint.name for endpoint in installation.endpoints_of(one.portal)} if is_known else set()
-        endpoints = tuple(name for name in one.endpoints if name in has and not _is_read(there, one, name))
+        keys = {name: SliceKey.of(name, one.portal, one.month) for name in one.endpoints if name in has}
+        entries = {name: there.entries.get(key) for name, key in keys.items()}
+        endpoints = tuple(name for name, entry in entries.items() if not entry or entry.read_at < one.requested_at)
         if endpoints:
             left.append(replace(one, endpoints=endpoints))
         if endpoints != one.endpoints:
             changed.append((one, endpoints))
     requests.settle(changed)
     return sorted(left, key=lambda one: (one.month, one.portal))
-
-
-def _is_read(there: Indexed, request: RefreshRequest, endpoint: str) -> bool:
-    entry = there.entries.get(SliceKey.of(endpoint, request.portal, request.month))
-    return entry is not None and entry.read_at >= request.requested_at
 
 
 def touched_months(
@@ -155,7 +152,7 @@ def months_to_read(
         grid: months of the portal.
         endpoints: those with a slice per month that the portal has.
         touched: months whose slices are not as the API has them.
-        requests: what is requested already.
+        requests: made before.
         now: UTC instant.
     """
     have = {one.name: {key.month for key in lake.slices(one.name, portal)} for one in endpoints}

@@ -148,7 +148,9 @@ class IncrementalRead:
             return ReadPlan(calls=calls, window=window)
         listed = frozenset(parent.key[0] for parent in parents) if has_both_lists else None
         once = {parent.key: parent.digest for parent in parents if parent.is_once}
-        kept_once = self._kept_once(once)
+        # Those that were requested before, and whose row is the same since.
+        before = self._before.covered if self._before and self._is_comparable else {}
+        kept_once = {key: digest for key, digest in once.items() if before.get(f"{key[0]}/{ONCE}") == digest}
         due_once = [parent for parent in parents if parent.is_once and parent.key not in kept_once]
         parents = [parent for parent in parents if not parent.is_once]
         due, known = parents, list[Parent]()
@@ -172,11 +174,6 @@ class IncrementalRead:
         return ReadPlan(
             calls=calls, window=window, kept=kept, once=once, kept_once=kept_once, digests=digests, listed=listed
         )
-
-    def _kept_once(self, once: Mapping[ParentKey, str]) -> dict[ParentKey, str]:
-        """Those that were requested before, and whose row is the same since."""
-        before = self._before.covered if self._before and self._is_comparable else {}
-        return {key: digest for key, digest in once.items() if before.get(f"{key[0]}/{ONCE}") == digest}
 
     def _since_params(self) -> Params:
         feed, since = self._endpoint.feed, self.since

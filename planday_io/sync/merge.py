@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,19 +16,12 @@ from planday_io.sync.incremental import IN_NEITHER, ONCE, parent_column
 from planday_io.sync.reader import CompleteRead
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The new slice of a table: rows just read and carried over, and the parents that it covers, with their digests.
-
-    Parents covered by earlier reads only do not count: one that left the list is read again on return.
-    """
-
-    rows: pa.Table
-    covered: dict[str, str]
-
-
-def merged(lake: Lake, read: CompleteRead, table: Table) -> Merged:
+def merged(lake: Lake, read: CompleteRead, table: Table) -> tuple[pa.Table, dict[str, str]]:
     """The new slice of one of the tables that were read. Call it within the slice's lock.
+
+    Returns:
+        The rows just read and carried over, and the parents that they cover, with their digests. Those covered by
+        earlier reads only do not count: one that left the list is read again on return.
 
     Raises:
         DamagedSliceError: the previous slice is damaged, and rows of it have to be carried over.
@@ -42,26 +34,26 @@ def merged(lake: Lake, read: CompleteRead, table: Table) -> Merged:
     unknown = read.result.left if keeps_left else read.result.unknown if link else ()
     kept = {ids[0] for ids in (*plan.kept, *plan.kept_once, *unknown)}
     if not (kept or endpoint.feed or plan.listed is not None):
-        return Merged(new, _covers(read))
+        return new, _covers(read)
     try:
         provenance = lake.provenance(key)
         if provenance is None and not plan.kept:
-            return Merged(new, _covers(read))
+            return new, _covers(read)
         before = lake.read(key)
     except DamagedSliceError:
         if plan.kept or endpoint.feed:
             raise
         # Rows of vanished parents are lost with the file, which is set aside.
-        return Merged(new, _covers(read))
+        return new, _covers(read)
     assert provenance is not None  # noqa: S101 - otherwise there is no file to read
     previous = aligned(under_policy(before, table, provenance, read.context.privacy.policies), new.schema)
     if endpoint.feed:
         # Also after a full read: it is not known how long the API keeps the rows of a feed.
-        return Merged(_latest(table, previous, new), _covers(read))
+        return _latest(table, previous, new), _covers(read)
     parents = previous.column(link or table.key[0])
     in_neither = _in_neither(plan.listed, parents, provenance)
     carried = previous.filter(pc.is_in(parents, pa.array(sorted(kept | in_neither), pa.int64())))
-    return Merged(pa.concat_tables([carried, new]), _covers(read, in_neither))
+    return pa.concat_tables([carried, new]), _covers(read, in_neither)
 
 
 def _in_neither(listed: AbstractSet[int] | None, parents: pa.ChunkedArray, provenance: Provenance) -> set[int]:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from planday_io.catalogue import VERSION, Endpoint, Table
 from planday_io.client.http import Counters
-from planday_io.errors import DamagedSliceError, LostSliceError, ShrunkSnapshotError
+from planday_io.errors import DamagedSliceError, ShrunkSnapshotError
 from planday_io.lake.guard import check_shrink
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
 from planday_io.lake.policies import policies_of
-from planday_io.lake.presence import lost_text
 from planday_io.lake.slices import Lake, Provenance
 from planday_io.state import SliceKey
 from planday_io.sync.connection import PortalConnection
@@ -33,9 +32,7 @@ class TableReport:
     """The result of refreshing one table; counts and names only, no personal data.
 
     Args:
-        table: full name.
         rows: of the slice now.
-        received: rows received.
         previous_rows: of the slice before, or None.
         verdict: why the read counts as complete.
         window: the requested range.
@@ -44,7 +41,6 @@ class TableReport:
         rereads: lists that had to be read again.
         gone: parents that vanished between list and detail.
         path: of the slice file, relative to the lake.
-        month: of the slice, or None.
         warnings: what did not fit the catalogue.
         requested_months: months found to need another read.
     """
@@ -92,9 +88,7 @@ class SliceWriter:
         """Check that the slices of an endpoint may be written. Raises LostSliceError: the lake lacks what was published."""
         require_lake(self.lake, self.config.warehouse)
         for table in endpoint.tables:
-            key = SliceKey.of(table.full_name, self.connection.portal, month)
-            if lost := self.lake.lost(key):
-                raise LostSliceError(lost_text(key, lost))
+            self.lake.refuse_loss(SliceKey.of(table.full_name, self.connection.portal, month))
 
     def write(
         self, read: CompleteRead, *, began: float, requested_months: tuple[str, ...] = (), accept_shrink: bool = False
@@ -138,10 +132,9 @@ class _NewSlice:
         self._is_first = table is read.endpoint.tables[0]
         self._part = read.result.tables[table.full_name]
         self._before = writer.lake.usable_provenance(self.key)
-        new = merged(writer.lake, read, table)
+        rows, self._covered = merged(writer.lake, read, table)
         # A person may have been forgotten since this read began.
-        self.rows = writer.reader.without_forgotten(table, new.rows, read.context.month, read.result.rows())
-        self._covered = new.covered
+        self.rows = writer.reader.without_forgotten(table, rows, read.context.month, read.result.rows())
         self.is_superseded = self._before is not None and self._before.fetched > read.context.fetched_at
 
     def guard(self, *, accept_shrink: bool) -> None:

@@ -156,8 +156,8 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
         repr(zones.TABLES),
         metadata.version("tzdata"),
         repr(STANDARD_DOCS),
+        *as_of_macros(catalogue),
     ]
-    texts += as_of_macros(catalogue)
     return hashlib.sha256(json.dumps([tables, texts]).encode()).hexdigest()[:16]
 
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from planday_io.errors import LostSliceError, PublicationError, StorageError
+from planday_io.errors import PublicationError, StorageError
 from planday_io.lake.installation import Installation
-from planday_io.lake.presence import lost_text, older_text
+from planday_io.lake.presence import lost_slice, older_text
 from planday_io.lake.renames import unfinished_renames
 from planday_io.state import SliceEntry, SliceKey
 from planday_io.warehouse.standing import Standing
 
 
 class Losses:
-    """Compares the present file with its lake.
+    """Compares the present file, if there is one, with its lake.
 
     Args:
-        installation: its lake is the record.
-        current: the file, if there is one.
         accepts: accept the loss of what the lake no longer has.
         removed_portal: key of a portal that was removed, or empty.
     """
@@ -42,7 +40,7 @@ class Losses:
         """Slices that the file shows and the lake has no file for: reported, and their rows stay."""
         lost = {key for key in self._needed() if not os.path.lexists(self._lake.path(key))}
         for key in sorted(lost, key=str):
-            self.problems[key] = LostSliceError(lost_text(key, "the lake has no file for it"))
+            self.problems[key] = lost_slice(key, "the lake has no file for it")
         return lost
 
     def _needed(self) -> list[SliceKey]:
@@ -68,7 +66,7 @@ class Losses:
         shown = None if self._accepts else self._shown.get(key)
         why = older_text(key, there, shown.slice_id, shown.read_at) if shown is not None else ""
         if why:
-            self.problems[key] = LostSliceError(lost_text(key, why))
+            self.problems[key] = lost_slice(key, why)
         return not why
 
     def refuse_loss(self, kept: Collection[SliceKey]) -> None:
@@ -78,7 +76,7 @@ class Losses:
             first = min(gone, key=str)
             raise PublicationError(
                 f"{self._warehouse} has to be written again from the lake, and of the slices that it shows {len(gone)} "
-                f"are not there. {self.problems.get(first) or lost_text(first, 'the lake has no file for it')}"
+                f"are not there. {self.problems.get(first) or lost_slice(first, 'the lake has no file for it')}"
             )
 
     def refuse_another_lake(self) -> None:

@@ -170,10 +170,8 @@ def _lock_holder(file: Path) -> Holder | None:
 
 def _program(pid: int) -> str:
     """The name of a process, or empty if the system does not show it."""
-    try:
+    with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        pass
     try:
         done = subprocess.run(
             ["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=5

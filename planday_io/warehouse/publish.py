@@ -9,8 +9,6 @@ program edited the file.
 
 A slice that cannot be used (damaged, unreadable, lost) is reported as a problem; its previous rows stay, and the rest is
 published. The publication is refused if rows would be lost that exist nowhere else.
-
-    place: links, logs of other programs ─► standing: is the file ours, what does it show ─► filling: rows ─► rename ─► place
 """
 
 from __future__ import annotations
@@ -207,7 +205,7 @@ class _Publisher:
     def _candidates(
         self, current: Standing | None, *, is_rebuild: bool, compare_all: bool, takes_held: bool
     ) -> list[SliceKey]:
-        keys = self._known_tables(self._lake.slices() if is_rebuild else self._lake.pending())
+        keys = self._known_tables([*(self._lake.slices() if is_rebuild else self._lake.pending())])
         if current is not None and not is_rebuild:
             changed = self.losses.changed() if compare_all else {}
             keys = self._known_tables([*dict.fromkeys([*keys, *changed])])

@@ -121,12 +121,8 @@ def require_lake(lake: Lake, warehouse: Path) -> None:
     """
     lake.require()
     place = Place(warehouse)
-    if (
-        lake.state.files.warehouse() is not None
-        or lake.has_slices()
-        or not place.file.is_file()
-        or not place.is_duckdb()
-    ):
+    is_known = lake.state.files.warehouse() is not None or lake.has_slices()
+    if is_known or not place.file.is_file() or not place.is_duckdb():
         return
     try:
         with attached(place.file) as db:
