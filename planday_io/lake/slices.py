@@ -129,11 +129,12 @@ class Lake:
     def refuse_loss(self, key: SliceKey) -> None:
         """Raises LostSliceError where the lake has less of a slice than was published."""
         before = self.state.slices.published_of(key)
-        provenance = self.usable_provenance(key) if before else None
-        if before and provenance:
+        if before is None:
+            return
+        if provenance := self.usable_provenance(key):
             why = presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
         else:
-            why = "the lake has no file for it" if before and not self._exists(self.path(key)) else ""
+            why = "" if self._exists(self.path(key)) else "the lake has no file for it"
         if why:
             raise presence.lost_slice(key, why)
 
