@@ -63,8 +63,8 @@ class PortalReader:
         self._config = installation.config
         self._catalogue = installation.catalogue
         self._endpoints = installation.endpoints_of(connection.portal)
-        self._lake = lake
-        self._connection = connection
+        self.lake = lake
+        self.connection = connection
         self._parents = ParentTables(installation, lake, connection.portal, batch)
         self._people = ForgottenPeople(installation.config.lake, installation.state)
         self._sensitive = SensitiveMembers(installation, connection)
@@ -97,10 +97,10 @@ class PortalReader:
         """
         if ahead := self._ahead.pop((endpoint.name, month), None):
             return ahead
-        async with self._connection.open() as client:
-            portal = await self._connection.verified(client, fetched_at, month)
+        async with self.connection.open() as client:
+            portal = await self.connection.verified(client, fetched_at, month)
             policies = self._config.privacy
-            previous = IncrementalRead(endpoint, self._lake, portal.context.portal, month, policies, full=full)
+            previous = IncrementalRead(endpoint, self.lake, portal.context.portal, month, policies, full=full)
             once = endpoint.fan_out.once if endpoint.fan_out else None
             plan = previous.plan(
                 days=self._days(endpoint, portal),
@@ -111,13 +111,13 @@ class PortalReader:
             read = await self._complete(endpoint, portal, plan, progress)
             if endpoint.change_detection:
                 read = await self._with_modified(read, endpoint.change_detection, portal, previous.since)
-        read.result.counters.add(self._connection.take_overhead())
+        read.result.counters.add(self.connection.take_overhead())
         return read
 
     async def read_only(self, endpoint: Endpoint, month: str | None, fetched_at: datetime) -> CompleteRead:
         """Read everything of an endpoint without recording anything. Arguments are those of `read`."""
-        async with self._connection.open() as client:
-            portal = await self._connection.verified(client, fetched_at, month, remember=False)
+        async with self.connection.open() as client:
+            portal = await self.connection.verified(client, fetched_at, month, remember=False)
             return await self._whole(endpoint, portal)
 
     async def _whole(self, endpoint: Endpoint, portal: OpenPortal) -> CompleteRead:
@@ -152,7 +152,7 @@ class PortalReader:
         if rows is None:
             endpoint = self._catalogue.endpoint_of(table)
             read = await self._whole(endpoint, portal.of_month(month))
-            self._connection.overhead.add(read.result.counters)
+            self.connection.overhead.add(read.result.counters)
             self._ahead[endpoint.name, month] = replace(read, result=replace(read.result, counters=Counters()))
             rows = read.result.tables[table].table
         return rows
@@ -184,8 +184,8 @@ class PortalReader:
         hosts, before = self._config.planday, None
         # An unreadable slice counts as missing here; whoever needs it reports the error.
         with suppress(StorageError):
-            keys = [SliceKey.of(table.full_name, self._connection.portal, month) for table in endpoint.tables]
-            before = max((one.rows for one in self._lake.indexed(keys).entries.values()), default=None)
+            keys = [SliceKey.of(table.full_name, self.connection.portal, month) for table in endpoint.tables]
+            before = max((one.rows for one in self.lake.indexed(keys).entries.values()), default=None)
         if before is None:
             return ListLimit(hosts.list_rows * hosts.list_growth)
         return ListLimit(max(hosts.list_rows, hosts.list_growth * before), before)
@@ -197,7 +197,7 @@ class PortalReader:
 
         `read` has the rows of the tables that were read together with it, by full name.
         """
-        people = self._people.of(self._connection.portal)
+        people = self._people.of(self.connection.portal)
         if not people.pseudonyms:
             return rows
         gone: set[int] = set()
@@ -215,7 +215,7 @@ class PortalReader:
         self, read: CompleteRead, detection: ChangeDetection, portal: OpenPortal, since: datetime | None
     ) -> CompleteRead:
         """The read, with rows of another table that were modified since the last one, where any of it was ever read."""
-        provenances = map(self._lake.usable_provenance, self._lake.slices(detection.table, portal.context.portal))
+        provenances = map(self.lake.usable_provenance, self.lake.slices(detection.table, portal.context.portal))
         fetched = [provenance.fetched for provenance in provenances if provenance is not None]
         if not fetched or not self._has(detection.table):
             return read

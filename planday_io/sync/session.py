@@ -56,7 +56,7 @@ class PortalSession:
         self.lake = Lake(installation.config.lake, installation.state, writer)
         self.connection = PortalConnection(installation, portal)
         self.reader = PortalReader(installation, self.lake, self.connection, batch)
-        self.writer = SliceWriter(installation, self.connection, self.lake, self.reader, run_id=run_id, batch=batch)
+        self.writer = SliceWriter(installation, self.reader, run_id=run_id, batch=batch)
 
     def endpoint_of(self, table: str, month: str | None) -> Endpoint:
         """The endpoint of a table. Raises ValueError when a month is given and there are none, or the reverse."""

@@ -18,9 +18,8 @@ from planday_io.lake.guard import check_shrink
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
 from planday_io.lake.policies import policies_of
-from planday_io.lake.slices import Lake, Provenance
+from planday_io.lake.slices import Provenance
 from planday_io.state import SliceKey
-from planday_io.sync.connection import PortalConnection
 from planday_io.sync.merge import merged
 from planday_io.sync.reader import CompleteRead, PortalReader
 from planday_io.sync.sensitive import not_granted
@@ -64,23 +63,14 @@ class TableReport:
 class SliceWriter:
     """Writes the slices of one portal in one run; see `planday_io.sync.session` for its arguments."""
 
-    def __init__(
-        self,
-        installation: Installation,
-        connection: PortalConnection,
-        lake: Lake,
-        reader: PortalReader,
-        *,
-        run_id: str,
-        batch: str | None,
-    ) -> None:
+    def __init__(self, installation: Installation, reader: PortalReader, *, run_id: str, batch: str | None) -> None:
         self.config = installation.config
-        self.connection = connection
-        self.lake = lake
+        self.connection = reader.connection
+        self.lake = reader.lake
         self.reader = reader
-        self.histories = Histories(lake, installation.catalogue, self.config.privacy)
-        self.changed = lake.state.refresh_requests
-        self.guards = self.config.portals[connection.portal].guards
+        self.histories = Histories(self.lake, installation.catalogue, self.config.privacy)
+        self.changed = self.lake.state.refresh_requests
+        self.guards = self.config.portals[self.connection.portal].guards
         self.run_id = run_id
         self.batch = batch or ""
 
