@@ -1,4 +1,4 @@
-"""Keys that are being renamed: one note per rename, kept from its first step to its last.
+"""Renaming a portal's key in the lake: one note per rename, kept from its first step to its last, and slices that move.
 
 While the note exists, nothing of either key is read or written, and publications do not change what readers see of them.
 The note's file name holds everything, so its content cannot be damaged. It is in the lake, with the half-moved data.
@@ -8,9 +8,17 @@ Not here: the steps of a rename (`planday_io.onboarding.renaming`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from planday_io.files import is_temporary, storage_errors, write_text
+import pyarrow as pa
+
+from planday_io.catalogue import RUNS
+from planday_io.files import is_temporary, replacing, storage_errors, write_text
+from planday_io.frames.types import replaced
+from planday_io.lake import parquet
+from planday_io.lake.runs import move_runs
+from planday_io.lake.slices import Lake, SliceKey
 
 _FOLDER = "_renames"
 
@@ -39,3 +47,40 @@ def end_rename(lake: Path, old: str, new: str) -> None:
     note = lake / _FOLDER / f"{old}.{new}"
     with storage_errors(note, "remove the note of a rename in"):
         note.unlink(missing_ok=True)
+
+
+def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
+    """Move a slice to another portal key, where nothing else may write. Repeating it after a kill finishes the move.
+
+    It keeps its provenance, so that it counts as the same read.
+
+    Raises:
+        StorageError: it cannot be read or written; it was not moved.
+    """
+    target = replace(key, portal=portal)
+    first, second = sorted((key, target), key=str)
+    with lake.locked(first), lake.locked(second):
+        provenance = lake.provenance(key)
+        if provenance is None:
+            return
+        there = lake.provenance(target)
+        if there is not None and key.full_name == RUNS.full_name:
+            # Runs that were refused under the new key, as long as the data was under the old one.
+            move_runs(lake, key, target, provenance)
+        elif there is None or there.slice_id != provenance.slice_id:
+            # With the same provenance, byte for byte: only the column `portal` changes.
+            stored, _ = parquet.provenance(lake.path(key))
+            rows = parquet.read(lake.path(key))
+            rows = replaced(rows, "portal", pa.repeat(portal, rows.num_rows))
+            with storage_errors(lake.path(target), "write the slice"), replacing(lake.path(target)) as temporary:
+                parquet.write(rows, temporary, stored)
+        lake.remove(key)
+
+
+def remove_empty_folders(lake: Lake, portal: str) -> None:
+    """Remove folders of a key without slices, which a kill between two steps leaves. Raises StorageError."""
+    for folder in lake.root.glob(f"*/*/portal={portal}"):
+        with storage_errors(folder, "remove"):
+            for inner in (*folder.glob("month=*"), folder):
+                if not any(inner.iterdir()):
+                    inner.rmdir()

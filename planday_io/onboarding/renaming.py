@@ -21,8 +21,7 @@ from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
-from planday_io.lake.moving import move_slice, remove_empty_folders
-from planday_io.lake.renames import begin_rename, end_rename, unfinished_renames
+from planday_io.lake.renames import begin_rename, end_rename, move_slice, remove_empty_folders, unfinished_renames
 from planday_io.lake.slices import Lake
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.warehouse import Report, publish, unreported
