@@ -48,7 +48,6 @@ class Forgotten:
         return -1 - int.from_bytes(digest[:7], "big")
 
     def holds(self, employee_id: int) -> bool:
-        """Whether a person is on the list."""
         return bool(self.salt) and self.pseudonym(employee_id) in self.pseudonyms
 
     def ids_in(self, column: pa.ChunkedArray) -> dict[int, int]:
@@ -134,7 +133,6 @@ class ForgottenPeople:
         return listed
 
     def add(self, portal: str, employee_id: int) -> Forgotten:
-        """Add a person to the list."""
         with self._locks.hold(f"forgotten.{portal}"):
             known = self._restored(portal)
             known = known if known.salt else Forgotten(secrets.token_hex(16))

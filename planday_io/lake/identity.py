@@ -111,7 +111,6 @@ class PortalIdentities:
             )
 
     def _check_new(self, portal: str, portal_id: int) -> None:
-        """The error for a key without a record, or with the record of another portal."""
         bound = self._in_slices(portal)
         if bound is not None and bound != portal_id:
             other = self.owner(portal_id, besides=portal)

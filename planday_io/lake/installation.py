@@ -30,7 +30,6 @@ class Installation:
 
     @property
     def state(self) -> State:
-        """What it remembers between runs."""
         return State(self.config.state)
 
     @property
@@ -61,7 +60,6 @@ class Installation:
         return found
 
     def portals_by_endpoint(self) -> dict[str, list[str]]:
-        """Name of each endpoint -> portals whose resources include it."""
         found: dict[str, list[str]] = {endpoint.name: [] for endpoint in self.catalogue.endpoints}
         for portal in self.config.portals:
             for endpoint in self.endpoints_of(portal):

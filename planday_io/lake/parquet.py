@@ -89,7 +89,6 @@ def _checked(content: bytes, file: Path) -> pq.ParquetFile:
 
 
 def _checksum(content: bytes, begin: int) -> bytes:
-    """The checksum of everything except its own digits."""
     view = memoryview(content)
     return b"%010d" % zlib.crc32(view[begin + _DIGITS :], zlib.crc32(view[:begin]))
 

@@ -55,5 +55,4 @@ class Provenance:
 
     @property
     def fetched(self) -> datetime:
-        """`fetched_at` as an instant."""
         return datetime.fromisoformat(self.fetched_at)

@@ -89,7 +89,6 @@ class Lake:
         self.state.slices.unpublish(lost)
 
     def has_slices(self) -> bool:
-        """Whether the lake has any slice."""
         return next(slices_in(self.root), None) is not None
 
     def path(self, key: SliceKey) -> Path:

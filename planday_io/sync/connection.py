@@ -133,7 +133,6 @@ class PortalConnection:
         return read_secret(key, home=self._config.home, what="privacy.hash_key", check=visible)
 
     def take_overhead(self) -> Counters:
-        """The overhead since the last call."""
         taken, self.overhead = self.overhead, Counters()
         return taken
 

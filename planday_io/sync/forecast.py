@@ -180,7 +180,6 @@ class _Forecaster:
         return requests
 
     async def _calls(self, endpoint: Endpoint, month: str | None) -> int:
-        """Requests of the endpoint itself."""
         read = IncrementalRead(endpoint, self._lake, self._portal, month, self._config.privacy, full=self._full)
         days = self._days(endpoint, month)
         fan_out = endpoint.fan_out

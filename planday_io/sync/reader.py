@@ -52,7 +52,6 @@ class CompleteRead:
     modified: pa.Table | None = None
 
     def key(self, table: Table) -> SliceKey:
-        """The slice of one of the endpoint's tables."""
         return SliceKey.of(table.full_name, self.context.portal, self.context.month)
 
 
@@ -142,7 +141,6 @@ class PortalReader:
         return parents
 
     def _has(self, table: str) -> bool:
-        """Whether the portal reads a table."""
         return self._catalogue.endpoint_of(table) in self._endpoints
 
     async def _rows(self, table: str, portal: OpenPortal) -> pa.Table:
@@ -170,7 +168,6 @@ class PortalReader:
     async def _calls(
         self, endpoint: Endpoint, portal: OpenPortal, calls: Sequence[Call], progress: Progress = no_progress
     ) -> EndpointRead:
-        """Read some calls of an endpoint, and remove forgotten people."""
         month, limit = portal.context.month, self.limit_of(endpoint, portal.context.month)
         read = await EndpointReader(endpoint, portal.client, portal.context, limit=limit, progress=progress).read(calls)
         whole = read.rows()
@@ -227,6 +224,5 @@ class PortalReader:
         return replace(read, modified=modified.tables[detection.table].table)
 
     def _days(self, endpoint: Endpoint, portal: OpenPortal) -> tuple[date, date] | None:
-        """First and last day of a slice of the endpoint, or None if it has no window."""
         context = portal.context
         return days_of(endpoint, context.month, history_start=self._config.history_start, today=context.today)

@@ -194,7 +194,6 @@ class _NewSlice:
         )
 
     def write(self, slice_id: str) -> None:
-        """Write the slice, which was announced. Raises StorageError."""
         writer, part, context = self._writer, self._part, self._read.context
         provenance = Provenance(
             run_id=writer.run_id,

@@ -63,7 +63,6 @@ class MartState:
 
     @property
     def wrong_sums(self) -> dict[str, tuple[Decimal, Decimal]]:
-        """Those that are not what they should be."""
         return {column: pair for column, pair in self.sums.items() if pair[0] != pair[1]}
 
 
