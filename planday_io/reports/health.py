@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
@@ -20,7 +20,6 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.freshness import Freshness, portal_freshness
 from planday_io.monitoring.messages import remedy, some
-from planday_io.monitoring.notifier import Notifier
 from planday_io.state import Incident
 from planday_io.sync.connection import PortalConnection
 
@@ -31,62 +30,26 @@ LEVELS: tuple[Level, ...] = ("good", "unknown", "warn", "bad")
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One thing to say.
-
-    Args:
-        level: how bad it is.
-        text: what it is.
-        more: names of tables, or what to do, in smaller print.
-    """
+    """One thing to say; `more` is names of tables, or what to do, in smaller print."""
 
     level: Level
     text: str
     more: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenIncident:
-    """An incident for people.
-
-    Args:
-        portal: config key, or `all portals`.
-        since: UTC instant.
-        sentence: what happened.
-        error: the text of the first error, or empty.
-        tables: some of their names.
-        remedy: what to do.
-    """
-
-    portal: str
-    since: datetime
-    sentence: str
-    error: str
-    tables: str
-    remedy: str
-
-
-def open_incidents(installation: Installation, now: datetime) -> tuple[list[Incident], str]:
-    """What is wrong now, and why that cannot be known, or an empty text."""
-    try:
-        return Notifier(installation).evaluate(now), ""
-    except (PlandayError, OSError) as error:
-        return [], str(error)
-
-
-def shown(config: Config, incidents: Sequence[Incident]) -> list[OpenIncident]:
+def shown(config: Config, incidents: Sequence[Incident]) -> list[dict[str, Any]]:
     """Incidents for people, the newest first."""
-    found = [
-        OpenIncident(
-            portal="all portals" if one.portal == INSTALLATION else one.portal,
-            since=one.since,
-            sentence=CAUSES[one.cause].sentence,
-            error=one.error,
-            tables=some(one.tables, 8),
-            remedy=remedy(config, [one]),
-        )
-        for one in incidents
+    return [
+        {
+            "portal": "all portals" if one.portal == INSTALLATION else one.portal,
+            "since": one.since,
+            "sentence": CAUSES[one.cause].sentence,
+            "error": one.error,
+            "tables": some(one.tables, 8),
+            "remedy": remedy(config, [one]),
+        }
+        for one in sorted(incidents, key=lambda one: one.since, reverse=True)
     ]
-    return sorted(found, key=lambda one: one.since, reverse=True)
 
 
 def remarks(
@@ -97,21 +60,16 @@ def remarks(
     incidents: Sequence[Incident],
     published: dict[str, datetime],
 ) -> list[Remark]:
-    """What there is to say of a portal, the worst first. Never empty.
-
-    Args:
-        installation: the installation.
-        portal: config key.
-        now: UTC instant.
-        incidents: that are open.
-        published: table -> newest read that the warehouse shows.
-    """
+    """What there is to say of a portal, the worst first. Never empty. `published` is table -> newest read published."""
     own = [one for one in incidents if one.portal == portal and one.cause != "stale"]
     found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
     failing = {name for one in own for name in one.names}
     is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unreadable" for one in own)
-    if error := _unusable(installation, portal):
-        found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", error))
+    try:
+        # Nothing is sent.
+        PortalConnection(installation, portal).require_secrets()
+    except PlandayError as error:
+        found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", str(error)))
         is_readable = False
     try:
         states = portal_freshness(installation, portal, now)
@@ -119,16 +77,6 @@ def remarks(
         return [*found, Remark("bad", "How fresh it is cannot be known.", str(error))]
     found += _ages(installation.catalogue, states, published, failing, is_readable=is_readable)
     return sorted(found, key=lambda one: -LEVELS.index(one.level))
-
-
-def _unusable(installation: Installation, portal: str) -> str:
-    """Why no run of the portal could begin, or an empty text. Nothing is sent."""
-    connection = PortalConnection(installation, portal)
-    try:
-        connection.require_secrets()
-    except PlandayError as error:
-        return str(error)
-    return ""
 
 
 def _ages(
@@ -147,22 +95,19 @@ def _ages(
     unscheduled = [name for name in rest if states[name].allowed_since is None]
     fresh = [name for name in rest if _is_fresh(states[name])]
     waiting = [name for name in rest if name not in unscheduled and name not in fresh]
-    found = []
-    if stale:
-        found.append(Remark("bad", f"{len(stale)} of {len(states)} tables stale", some(stale, 6)))
-    if never:
-        found.append(Remark("warn", f"{len(never)} tables never read", some(never, 6)))
-    if waiting:
-        text = f"{len(waiting)} tables have not been due yet since their schedule was set"
-        found.append(Remark("unknown", text, some(waiting, 6)))
-    if unscheduled:
-        text = f"{len(unscheduled)} of {len(states)} tables read by no schedule: how old they may be is not known"
-        found.append(Remark("unknown", text, some(unscheduled, 6)))
+    of_all = f"of {len(states)} tables"
+    how = f"all {len(states)}" if len(fresh) == len(states) else f"{len(fresh)} of {len(states)}"
+    said: list[tuple[Level, list[str], str]] = [
+        ("bad", stale, f"{len(stale)} {of_all} stale"),
+        ("warn", never, f"{len(never)} tables never read"),
+        ("unknown", waiting, f"{len(waiting)} tables have not been due yet since their schedule was set"),
+        ("unknown", unscheduled, f"{len(unscheduled)} {of_all} read by no schedule: how old they may be is not known"),
+    ]
+    found = [Remark(level, text, some(names, 6)) for level, names, text in said if names]
     if fresh and is_readable:
-        how = f"all {len(states)}" if len(fresh) == len(states) else f"{len(fresh)} of {len(states)}"
         found.append(Remark("good", f"{how} tables as fresh as scheduled"))
     elif fresh:
-        found.append(Remark("unknown", f"{len(fresh)} of {len(states)} tables were read on time before that"))
+        found.append(Remark("unknown", f"{how} tables were read on time before that"))
     return found if found or states else [Remark("unknown", "It has no tables.")]
 
 

@@ -18,12 +18,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
-from planday_io.errors import StorageError
+from planday_io.errors import PlandayError, StorageError
 from planday_io.files import storage_errors, write_text
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.messages import some
+from planday_io.monitoring.notifier import Notifier
 from planday_io.months import first_day
-from planday_io.reports.health import LEVELS, Level, Remark, open_incidents, remarks, shown
+from planday_io.reports.health import LEVELS, Level, Remark, remarks, shown
 from planday_io.state import Incident
 from planday_io.warehouse.place import Place, set_aside_leftovers
 from planday_io.warehouse.standing import attached
@@ -50,7 +51,7 @@ class PortalState:
     key: str
     name: str
     newest: datetime | None
-    remarks: tuple[Remark, ...]
+    remarks: list[Remark]
     months: dict[str, tuple[int, int]]
     chart: Chart | None
 
@@ -62,14 +63,11 @@ class PortalState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Two lines over weeks, as coordinates of an SVG picture of `_CHART`'s size. Weeks whose hours are unknown are gaps.
+    """Two lines over weeks, `first` to `last`, in a picture of `_CHART`'s size whose top is `highest` hours.
 
     Args:
-        planned: points of each unbroken part of the line of planned hours.
-        worked: the same of worked hours.
-        highest: hours at the top.
-        first, last: the weeks at either end.
-        sum_planned, sum_worked: of all weeks shown; None where nothing is known.
+        planned, worked: points of each unbroken part of a line; weeks whose hours are unknown are gaps.
+        sum_planned, sum_worked: hours of all weeks shown; None where nothing is known.
     """
 
     planned: list[str]
@@ -81,35 +79,8 @@ class Chart:
     sum_worked: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastFailure:
-    """Tables of a portal that failed for the same reason.
-
-    Args:
-        portal: key in portals.yaml.
-        tables: with the months of facts.
-        first, last: when the first and the last run that failed began.
-        error: why.
-        state: `open`, `ended` with when, or `not known`.
-        is_open: whether something of it is open.
-    """
-
-    portal: str
-    tables: list[str]
-    first: datetime
-    last: datetime
-    error: str
-    state: str
-    is_open: bool
-
-
 def write_report(installation: Installation, output: Path, now: datetime | None = None) -> None:
-    """Write the page.
-
-    Args:
-        installation: the installation.
-        output: the HTML file.
-        now: UTC instant, the current one by default.
+    """Write the page about an instant, which is the current one by default.
 
     Raises:
         StorageError: there is no warehouse yet, or the file cannot be written.
@@ -123,15 +94,10 @@ def write_report(installation: Installation, output: Path, now: datetime | None 
         with attached(config.warehouse) as db:
             page = _page(installation, db, at)
     except duckdb.Error as error:
-        holder = Place(config.warehouse).holder()
-        raise StorageError(
-            f"{config.warehouse} cannot be read ({type(error).__name__}). "
-            + (
-                f"Close it in {holder}, which has it open for writing"
-                if holder
-                else "Write it again from the lake: `planday publish --rebuild`"
-            )
-        ) from None
+        remedy = "Write it again from the lake: `planday publish --rebuild`"
+        if holder := Place(config.warehouse).holder():
+            remedy = f"Close it in {holder}, which has it open for writing"
+        raise StorageError(f"{config.warehouse} cannot be read ({type(error).__name__}). {remedy}") from None
     with storage_errors(output, "write the report"):
         write_text(output, page)
 
@@ -147,7 +113,12 @@ def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetim
         "ago": lambda then: _ago(then, at),
         "month_name": lambda month: f"{first_day(month):%b %y}",
     }
-    incidents, blind = open_incidents(installation, at)
+    incidents: list[Incident] = []
+    blind = ""
+    try:
+        incidents = Notifier(installation).evaluate(at)
+    except (PlandayError, OSError) as error:
+        blind = str(error)
     portals = [_portal(installation, db, key, at, incidents) for key in config.portals]
     tables = _rows(
         db,
@@ -195,51 +166,39 @@ def _verdict(portals: list[PortalState], incidents: int, blind: str) -> tuple[Le
     return "good", "Everything fresh and complete"
 
 
-def _past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) -> list[PastFailure]:
-    """What failed in the last days, by portal and reason, with whether it is over."""
-    rows = _rows(
+def _past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) -> list[dict[str, Any]]:
+    """What failed in the last days, by portal and reason, with whether it is over: what is open first, then the newest."""
+    groups = _rows(
         db,
         """
         WITH failed AS (
             SELECT portal, of_month, started_at, unnest(failed) AS table_name, unnest(errors) AS error
             FROM sync.runs WHERE NOT is_complete AND started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY
+        ), known AS (
+            SELECT *, concat_ws(' ', table_name, of_month) AS name, (
+                SELECT min(later.ended_at) FROM sync.runs AS later
+                WHERE later.portal = failed.portal AND later.started_at > failed.started_at
+                    AND later.of_month IS NOT DISTINCT FROM failed.of_month
+                    AND list_contains(later.written, failed.table_name)
+            ) AS ended_at
+            FROM failed
         )
-        SELECT failed.*, (
-            SELECT min(later.ended_at) FROM sync.runs AS later
-            WHERE later.portal = failed.portal AND later.started_at > failed.started_at
-                AND later.of_month IS NOT DISTINCT FROM failed.of_month
-                AND list_contains(later.written, failed.table_name)
-        ) AS ended_at
-        FROM failed ORDER BY started_at DESC
+        SELECT portal, error, min(started_at) AS first, max(started_at) AS last, max(ended_at) AS ended,
+            count(*) AS failures, count(*) FILTER (ended_at IS NULL) AS open,
+            list_sort(coalesce(list(DISTINCT name) FILTER (ended_at IS NULL), list(DISTINCT name))) AS tables
+        FROM known GROUP BY portal, error ORDER BY last DESC
         """,
         at,
     )
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["portal"], row["error"]), []).append(row)
-    found = []
-    for (portal, error), group in groups.items():
-        open_rows = [row for row in group if row["ended_at"] is None]
-        state = "open"
-        if not open_rows:
-            state = f"ended {max(row['ended_at'] for row in group):%d %b %H:%M}"
-        elif portal not in config.portals:
-            state = "not known: the portal is no longer configured"
-        elif len(open_rows) < len(group):
-            state = f"{len(open_rows)} of {len(group)} open"
-        names = [f"{row['table_name']} {row['of_month'] or ''}".strip() for row in open_rows or group]
-        found.append(
-            PastFailure(
-                portal=portal,
-                tables=[*dict.fromkeys(names)],
-                first=min(row["started_at"] for row in group),
-                last=max(row["started_at"] for row in group),
-                error=error,
-                state=state,
-                is_open=bool(open_rows) and portal in config.portals,
-            )
-        )
-    return sorted(found, key=lambda one: (one.is_open, one.last), reverse=True)[:_FAILURES]
+    for row in groups:
+        row["is_open"] = row["open"] > 0 and row["portal"] in config.portals
+        if not row["open"]:
+            row["state"] = f"ended {row['ended']:%d %b %H:%M}"
+        elif not row["is_open"]:
+            row["state"] = "not known: the portal is no longer configured"
+        else:
+            row["state"] = "open" if row["open"] == row["failures"] else f"{row['open']} of {row['failures']} open"
+    return sorted(groups, key=lambda row: not row["is_open"])[:_FAILURES]
 
 
 def _findings(db: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -264,32 +223,21 @@ def _portal(
     facts = [
         table.full_name for one in endpoints if one.grid == "month" for table in one.tables if not table.on_request
     ]
-    read = {
-        row["month"]: row["slices"]
-        for row in _rows(
-            db,
-            "SELECT month, count(*) AS slices FROM sync.slices WHERE portal = ? AND month IS NOT NULL "
-            "AND list_contains(?, table_name) GROUP BY ALL",
-            portal,
-            facts,
-        )
-    }
-    published = {
-        row["table_name"]: row["newest"]
-        for row in _rows(
-            db, "SELECT table_name, max(fetched_at) AS newest FROM sync.slices WHERE portal = ? GROUP BY ALL", portal
-        )
-    }
+    of_months = (
+        "SELECT month, count(*) FROM sync.slices WHERE portal = ? AND month IS NOT NULL AND list_contains(?, table_name) "
+        "GROUP BY ALL"
+    )
+    read = dict(db.execute(of_months, [portal, facts]).fetchall())
+    newest = "SELECT table_name, max(fetched_at) FROM sync.slices WHERE portal = ? GROUP BY ALL"
+    published = dict(db.execute(newest, [portal]).fetchall())
     names = _rows(db, "SELECT company_name, name FROM portal.portals WHERE portal = ?", portal)
-    said = remarks(installation, portal, at, incidents=incidents, published=published)
+    months = grid_months(installation.config, portal, at)[-_MONTHS:]
     return PortalState(
         key=portal,
         name=next((row["company_name"] or row["name"] or "" for row in names), ""),
         newest=max(published.values(), default=None),
-        remarks=tuple(said),
-        months={
-            month: (read.get(month, 0), len(facts)) for month in grid_months(installation.config, portal, at)[-_MONTHS:]
-        },
+        remarks=remarks(installation, portal, at, incidents=incidents, published=published),
+        months={month: (read.get(month, 0), len(facts)) for month in months},
         chart=_chart(db, portal, at),
     )
 
@@ -307,13 +255,12 @@ def _chart(db: duckdb.DuckDBPyConnection, portal: str, at: datetime) -> Chart | 
     )[::-1]
     if len(weeks) < 2:
         return None
-    width, height = _CHART
     hours = {name: [row[name] for row in weeks] for name in ("planned", "worked")}
     known = {name: [value for value in values if value is not None] for name, values in hours.items()}
     highest = max([1.0, *known["planned"], *known["worked"]])
 
     def line(name: str) -> list[str]:
-        step = width / (len(weeks) - 1)
+        step, height = _CHART[0] / (len(weeks) - 1), _CHART[1]
         parts: list[list[str]] = [[]]
         for n, value in enumerate(hours[name]):
             if value is None:
