@@ -12,17 +12,16 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.edges import recording
+from pipelines.edges import recording, sensor
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.failures import CONFIGURATION, DAGSTER, INSTALLATION
+from planday_io.monitoring.failures import CONFIGURATION, DAGSTER
 from planday_io.monitoring.notifier import Notified, Notifier
 from planday_io.state import Failure
 
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 _WORKING = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-_WILL_RETRY, _RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
 _CRASHES_SINCE = timedelta(days=1)
 _AGAIN = timedelta(minutes=10)
 """How long failed runs are checked again: Dagster says that it starts one again, and may take a minute or never do it."""
@@ -32,31 +31,20 @@ _RETRY_BEGINS = timedelta(minutes=5)
 def build_alert_sensor(
     installation: Installation, fault_of: Callable[[Path], ConfigError | None]
 ) -> dg.SensorDefinition:
-    """Notifies of incidents every minute. No tick calls Planday.
+    """Notifies of incidents every minute. `fault_of` says why the definitions of a configuration file cannot be loaded."""
 
-    Args:
-        installation: as this code location was loaded with.
-        fault_of: says why the definitions of a configuration file cannot be loaded, or None.
-    """
-
-    @dg.sensor(
-        name="alerts",
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports by webhook or mail (`alerts` in portals.yaml) what needs attention: once when something fails "
-        "for good or is stale, and once when it is over.",
-    )
+    @sensor(installation, 60)
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        """Reports by webhook or mail (`alerts` in portals.yaml) what fails for good or is stale, once, and its end, once."""
         now = datetime.now(UTC)
-        since = datetime.fromisoformat(context.cursor) if context.cursor else now - _CRASHES_SINCE
-        with recording(installation, "sensor alerts"):
-            done = notify(_current(installation, fault_of), context.instance, now, since)
-        if not done.unsaved:
-            context.update_cursor((now - _AGAIN).isoformat())
+        since = datetime.fromisoformat(context.cursor) if context.cursor else None
+        done = notify(_current(installation, fault_of), context.instance, now, since)
         for channel, error in done.failed.items():
             context.log.error("%s: %s (tried again)", channel, error)
         if done.unsaved:
             context.log.error("%s", done.unsaved)
+        else:
+            context.update_cursor((now - _AGAIN).isoformat())
         return dg.SkipReason(
             f"{len(done.open)} incidents open; sent: {'; '.join(done.sent) or 'nothing'}"
             + (f"; not delivered by {', '.join(done.failed)}" if done.failed else "")
@@ -71,34 +59,18 @@ def notify(
     now: datetime | None = None,
     since: datetime | None = None,
 ) -> Notified:
-    """Record what crashed, and notify of what is new.
-
-    Args:
-        installation: whose incidents.
-        instance: Dagster's.
-        now: UTC instant.
-        since: runs that ended before this UTC instant were checked already.
-    """
+    """Record what crashed, and notify of what is new. Runs that ended before `since` were checked already (UTC instants)."""
     now = now or datetime.now(UTC)
-    # Where nothing can be recorded, what is known is reported all the same, and that files cannot be written.
-    with suppress(StorageError):
-        installation.state.failures.resolve(INSTALLATION, [DAGSTER])
-    record_crashes(installation, instance, since or now - _CRASHES_SINCE, now)
+    record_fault(installation, DAGSTER, None)
+    _record_crashes(installation, instance, since or now - _CRASHES_SINCE, now)
     runs = under_way(instance)
     working = {portal for portal, run in runs if run.status in _WORKING}
     return Notifier(installation).notify(now, {portal for portal, _ in runs}, working)
 
 
-def notify_without_dagster(installation: Installation, error: StorageError) -> Notified:
-    """Notify of what is new where Dagster's storage cannot be used, which is an incident itself."""
-    with suppress(PlandayError), recording(installation, DAGSTER):
-        raise error
-    return Notifier(installation).notify(datetime.now(UTC))
-
-
-def record_configuration(installation: Installation, fault: ConfigError | None) -> None:
-    """Record that the configuration cannot be used, or that it can be again. What cannot be recorded is left."""
-    with suppress(PlandayError), recording(installation, CONFIGURATION):
+def record_fault(installation: Installation, what: str, fault: PlandayError | None) -> None:
+    """Record that something cannot be used, or that it can be again. What cannot be recorded is left."""
+    with suppress(PlandayError), recording(installation, what):
         if fault:
             raise fault
 
@@ -108,19 +80,19 @@ def _current(installation: Installation, fault_of: Callable[[Path], ConfigError 
     try:
         current = installation.reloaded()
     except ConfigError as error:
-        record_configuration(installation, error)
+        record_fault(installation, CONFIGURATION, error)
         return installation
-    record_configuration(current, fault_of(current.config.file))
+    record_fault(current, CONFIGURATION, fault_of(current.config.file))
     return current
 
 
 def under_way(instance: dg.DagsterInstance) -> list[tuple[str, dg.DagsterRun]]:
     """The runs that wait or are under way, each with its portal."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=[*_WAITING, *_WORKING]))
-    return [(portal, run) for run in runs if (portal := partition_in(run)[0])]
+    return [(portal, run) for run in runs if (portal := _partition_in(run)[0])]
 
 
-def record_crashes(installation: Installation, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
+def _record_crashes(installation: Installation, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
     """Record the tables of failed runs that could not do so themselves, and that Dagster does not start again.
 
     Where failures of a portal cannot be read or written, which is an incident itself, those of the others are recorded.
@@ -129,16 +101,19 @@ def record_crashes(installation: Installation, instance: dg.DagsterInstance, sin
         filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since), limit=500
     )
     for record in records:
+        run = record.dagster_run
         ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
         began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
-        if not _is_started_again(record.dagster_run, now - ended):
+        # Its retry decides, if it began or is about to; one of `planday sync` never does.
+        is_retried = run.tags.get("dagster/will_retry") == "true" and now - ended < _RETRY_BEGINS
+        if not is_retried and "dagster/auto_retry_run_id" not in run.tags:
             with suppress(StorageError):
-                installation.state.failures.record(_crashed(installation, record.dagster_run, began, ended))
+                installation.state.failures.record(_crashed(installation, run, began, ended))
 
 
 def _crashed(installation: Installation, run: dg.DagsterRun, began: datetime, ended: datetime) -> Iterator[Failure]:
     """What a run should have read and did not, and has not recorded as failed."""
-    portal, month = partition_in(run)
+    portal, month = _partition_in(run)
     if portal not in installation.config.portals:
         return
     recorded = {(one.table, one.month) for one in installation.state.failures.of(portal)}
@@ -146,36 +121,20 @@ def _crashed(installation: Installation, run: dg.DagsterRun, began: datetime, en
     # Not the warehouse: who publishes records itself when that fails.
     tables = {".".join(key.path) for key in run.asset_selection or ()} & {*installation.catalogue.lake_tables}
     for table in sorted(tables):
-        if (table, month) not in recorded and not _is_read(
-            installation, SliceKey.of(table, portal, month), same, began
-        ):
-            yield Failure(
-                portal=portal,
-                table=table,
-                month=month,
-                cause="crash",
-                error=f"run {run.run_id} ended without telling why",
-                run_id=run.run_id,
-                since=ended,
-            )
+        if (table, month) in recorded:
+            continue
+        with suppress(StorageError):
+            slice_ = installation.lake.provenance(SliceKey.of(table, portal, month))
+            if slice_ and (slice_.run_id in same or slice_.fetched > began):
+                continue
+        error = f"run {run.run_id} ended without telling why"
+        yield Failure(
+            portal=portal, table=table, month=month, cause="crash", error=error, run_id=run.run_id, since=ended
+        )
 
 
-def _is_started_again(run: dg.DagsterRun, ago: timedelta) -> bool:
-    """Whether Dagster's retry decides about a run: it has begun, or is about to. One of `planday sync` never does."""
-    return _RETRIED_BY in run.tags or (run.tags.get(_WILL_RETRY) == "true" and ago < _RETRY_BEGINS)
-
-
-def _is_read(installation: Installation, key: SliceKey, runs: set[str | None], since: datetime) -> bool:
-    try:
-        provenance = installation.lake.provenance(key)
-    except StorageError:
-        return False
-    return provenance is not None and (provenance.run_id in runs or provenance.fetched > since)
-
-
-def partition_in(run: dg.DagsterRun) -> tuple[str | None, str | None]:
+def _partition_in(run: dg.DagsterRun) -> tuple[str | None, str | None]:
     """Portal and month of a run, from its tags; both None where it has no partition."""
-    portal = run.tags.get("dagster/partition/portal")
-    if portal:
+    if portal := run.tags.get("dagster/partition/portal"):
         return portal, run.tags.get("dagster/partition/month")
     return run.tags.get("dagster/partition"), None

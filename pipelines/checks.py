@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from pipelines.edges import recording
+from pipelines.edges import sensor
 from planday_io.catalogue import Endpoint
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.baseline import observe
-from planday_io.monitoring.freshness import stale_portals
+from planday_io.monitoring.freshness import observe, stale_portals
 
 FRESH = "fresh_per_portal"
 FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale portal is not hidden by a fresh one."
@@ -37,17 +36,9 @@ def freshness_of(
 def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:
     """Evaluates the freshness checks from the lake, reported when they change and once a day. No tick calls the API."""
 
-    @dg.sensor(
-        name="freshness",
-        minimum_interval_seconds=300,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Shows in the asset checks which portals are stale.",
-    )
+    @sensor(installation, 300)
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with recording(installation, "sensor freshness"):
-            return answer(context)
-
-    def answer(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """Shows in the asset checks which portals are stale."""
         now = datetime.now(UTC)
         # As the file is now: a location that was loaded before an edit would undo what others record (`observe`).
         current = installation.reloaded()

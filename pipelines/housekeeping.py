@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.edges import recording
+from pipelines.edges import sensor
 from pipelines.resources import SCHEDULE_TAG
 from pipelines.schedules import schedule_names
 from planday_io.config import Config
@@ -39,16 +39,12 @@ class Cleaned:
 def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition:
     """Cleans up every ten minutes."""
 
-    @dg.sensor(
-        name="housekeeping",
-        minimum_interval_seconds=600,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Removes runs that are older than `retention` in portals.yaml, except those that wrote what the "
-        "warehouse shows, and temporary files of killed processes.",
-    )
+    @sensor(installation, 600)
     def housekeeping(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        with recording(installation, "sensor housekeeping"):
-            done = clean(installation.reloaded(), context.instance, datetime.now(UTC))
+        """Removes runs that are older than `retention` in portals.yaml, except those that wrote what the warehouse shows, and
+        temporary files of killed processes.
+        """
+        done = clean(installation.reloaded(), context.instance, datetime.now(UTC))
         return dg.SkipReason(f"removed {done.runs} runs and {done.files} temporary files")
 
     return housekeeping
@@ -71,18 +67,10 @@ def _old_runs(config: Config, instance: dg.DagsterInstance, now: datetime) -> in
     changes = [
         name for (_, schedule), names in schedule_names(config).items() if schedule == "changes" for name in names
     ]
-    filters = [dg.RunsFilter(statuses=_ENDED, created_before=now - timedelta(days=config.retention.runs_days))]
-    filters += (
-        [
-            dg.RunsFilter(
-                statuses=_ENDED,
-                tags={SCHEDULE_TAG: changes},
-                created_before=now - timedelta(days=config.retention.changes_days),
-            )
-        ]
-        if changes
-        else []
-    )
+    old, older = (now - timedelta(days=days) for days in (config.retention.changes_days, config.retention.runs_days))
+    filters = [dg.RunsFilter(statuses=_ENDED, created_before=older)]
+    if changes:
+        filters.append(dg.RunsFilter(statuses=_ENDED, tags={SCHEDULE_TAG: changes}, created_before=old))
     for which in filters:
         cursor: str | None = None
         while True:

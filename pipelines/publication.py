@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from pipelines.edges import recording
 from planday_io.errors import PublicationError, StorageError
 from planday_io.faults import as_planday_error
 from planday_io.lake.installation import Installation
@@ -23,23 +24,15 @@ def publish_pending(
     installation: Installation, *, rebuild: bool = False, compare_all: bool = False, run_id: str = ""
 ) -> Publication:
     """Bring the warehouse up to date, and record for alerts whether that failed. Raises PublicationError."""
-    failures = installation.state.failures
-    try:
-        done = publish(installation, rebuild=rebuild, compare_all=compare_all)
-    except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
-        fault = as_planday_error(error)
-        told = (
-            fault
-            if isinstance(fault, PublicationError)
-            else PublicationError(f"{installation.config.warehouse} was not renewed: {fault}")
-        )
-        note = failure_of(told, datetime.now(UTC), table=WAREHOUSE, run_id=run_id)
-        with suppress(StorageError):
-            failures.record([note])
-        # What else was raised may quote a cell; Dagster keeps the text of what leaves here.
-        raise told from None
+    with recording(installation, WAREHOUSE, run_id=run_id):
+        try:
+            done = publish(installation, rebuild=rebuild, compare_all=compare_all)
+        except PublicationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it may quote a cell, and Dagster keeps the text of what leaves here
+            told = f"{installation.config.warehouse} was not renewed: {as_planday_error(error)}"
+            raise PublicationError(told) from None
     with suppress(StorageError):
-        failures.resolve(INSTALLATION, [WAREHOUSE])
         _note_problems(installation.state, done, run_id)
     for notice in (*done.notices, *map(str, done.problems.values())) if run_id else ():
         dg.get_dagster_logger().warning(notice)

@@ -51,13 +51,10 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     config_path: str
     _installation: Installation = PrivateAttr()
     _run_id: str = PrivateAttr()
-    _batch: str | None = PrivateAttr(default=None)
-    _started_by: str = PrivateAttr(default="")
+    _tags: Mapping[str, str] = PrivateAttr()
     _started_at: datetime = PrivateAttr()
-    _writer: str = PrivateAttr(default="")
-    _lease: Lease | None = PrivateAttr(default=None)
-    _rebuilds: bool = PrivateAttr(default=False)
-    _compares_all: bool = PrivateAttr(default=False)
+    _writer: str = PrivateAttr()
+    _lease: Lease | None = PrivateAttr()
     _steps: OpenSteps = PrivateAttr()
     _runs: dict[str, Run] = PrivateAttr(default_factory=dict)
     _sessions: dict[str, PortalSession] = PrivateAttr(default_factory=dict)
@@ -66,20 +63,16 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Read the configuration as it is now and tag the run with its process."""
         self._installation = Installation.load(Path(self.config_path), CATALOGUE)
         self._installation.state.close_to_others()
-        self._run_id = context.run.run_id if context.run else ""
         self._started_at = datetime.now(UTC)
-        if context.instance and context.run:
-            context.instance.add_run_tags(context.run.run_id, liveness.process_tags(self._installation.state))
-            # Runs of one backfill, of one tick or of one command share what they fan out over.
-            self._batch = context.run.tags.get(BATCH_TAG) or context.run.tags.get(BACKFILL_TAG)
-            self._started_by = _started_by(context.run.tags)
-            self._writer = context.run.tags.get(WRITER_TAG, "")
-            self._rebuilds = context.run.tags.get(REBUILD_TAG) == "true"
-            self._compares_all = context.run.tags.get(COMPARE_ALL_TAG) == "true"
-            self._steps = OpenSteps.of(context.run, context.instance)
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            raise dg.DagsterInvariantViolationError("this resource serves runs only")
+        self._run_id, self._tags = run.run_id, run.tags
+        instance.add_run_tags(run.run_id, liveness.process_tags(self._installation.state))
+        self._steps = OpenSteps.of(run, instance)
         # A run that belongs to a command has none: the command publishes what it writes.
-        self._lease = None if self._writer else self._installation.state.runs.begin()
-        self._writer = self._lease.name if self._lease else self._writer
+        self._lease = None if WRITER_TAG in run.tags else self._installation.state.runs.begin()
+        self._writer = self._lease.name if self._lease else run.tags[WRITER_TAG]
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """End the writer. Nothing else belongs here, because a run succeeds whatever its teardown raises."""
@@ -92,11 +85,12 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             PlandayError: the warehouse was not renewed, or the log was not written, which does not prevent the publication.
         """
-        lake, runs = self._lake(), [*self._runs.values()]
+        config, state = self._installation.config, self._installation.state
+        runs = [*self._runs.values()]
         self._runs.clear()
         try:
             for run in runs:
-                log_run(lake, run, datetime.now(UTC))
+                log_run(Lake(config.lake, state, self._writer), run, datetime.now(UTC))
         finally:
             done = None
             if self._lease:
@@ -104,8 +98,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 # The configuration as it is now: a policy may have become stricter since the run began.
                 done = publish_pending(
                     self._installation.reloaded(),
-                    rebuild=self._rebuilds,
-                    compare_all=self._compares_all,
+                    rebuild=REBUILD_TAG in self._tags,
+                    compare_all=COMPARE_ALL_TAG in self._tags,
                     run_id=self._run_id,
                 )
                 if (published := PUBLISHED.get()) is not None:
@@ -128,15 +122,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def record_failure(
         self, portal: str, month: str | None, tables: Sequence[str], left_out: Sequence[str], error: PlandayError
     ) -> None:
-        """Record what failed after the last retry, for the log of runs and for alerts.
-
-        Args:
-            portal: config key.
-            month: of facts, or None.
-            tables: that could not be read or written.
-            left_out: tables that this run skips because of that.
-            error: why.
-        """
+        """Record what failed after the last retry, for the log of runs and for alerts, with what is left out therefore."""
         run = self._run_of(portal, month)
         run.portal_id = self._sessions[portal].connection.portal_id if portal in self._sessions else None
         run.failures[tables[0]] = str(error)
@@ -158,19 +144,12 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             dg.get_dagster_logger().warning(str(error))
 
     def _run_of(self, portal: str, month: str | None) -> Run:
-        return self._runs.setdefault(
-            portal,
-            Run(
-                run_id=self._run_id,
-                portal=portal,
-                of_month=month,
-                started_by=self._started_by,
-                started_at=self._started_at,
-            ),
-        )
-
-    def _lake(self) -> Lake:
-        return Lake(self._installation.config.lake, self._installation.state, self._writer)
+        tags = self._tags
+        by = tags.get(STARTED_BY_TAG) or tags.get(SCHEDULE_TAG) or tags.get("dagster/sensor_name") or "by hand"
+        if BACKFILL_TAG in tags:
+            by = f"backfill {tags[BACKFILL_TAG]}"
+        new = Run(run_id=self._run_id, portal=portal, of_month=month, started_by=by, started_at=self._started_at)
+        return self._runs.setdefault(portal, new)
 
     def session(self, portal: str) -> PortalSession:
         """The session of a portal in this run. Raises ConfigError if the portal was removed from the configuration."""
@@ -179,12 +158,10 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 f"portal '{portal}' is not in {self._installation.config.file.name} any longer: nothing was read"
             )
         if portal not in self._sessions:
+            # Runs of one backfill, of one tick or of one command share what they fan out over.
+            batch = self._tags.get(BATCH_TAG) or self._tags.get(BACKFILL_TAG)
             self._sessions[portal] = PortalSession(
-                self._installation,
-                portal,
-                run_id=self._run_id,
-                batch=self._batch,
-                writer=self._writer,
+                self._installation, portal, run_id=self._run_id, batch=batch, writer=self._writer
             )
         return self._sessions[portal]
 
@@ -197,11 +174,3 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def config(self) -> Config:
         """The configuration this run began with."""
         return self._installation.config
-
-
-def _started_by(tags: Mapping[str, str]) -> str:
-    """What launched a run, for the log."""
-    if BACKFILL_TAG in tags:
-        return f"backfill {tags[BACKFILL_TAG]}"
-    named = tags.get(STARTED_BY_TAG) or tags.get(SCHEDULE_TAG) or tags.get("dagster/sensor_name")
-    return named or "by hand"

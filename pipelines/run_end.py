@@ -37,12 +37,10 @@ def ending_run(
     except dg.Failure as failure:
         yield from _end(context, planday, failure)
         raise
-    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-        planday.steps.end_all()
-        _end_unheard(context, planday)
-        raise
-    except BaseException:
+    except BaseException as error:
         # Dagster refused a result, or this program has a fault: that is what the run's failure tells.
+        if isinstance(error, (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)):
+            planday.steps.end_all()
         _end_unheard(context, planday)
         raise
     else:

@@ -5,8 +5,8 @@ the portal's snapshots and `nightly_oslo_months` for the months of its window, a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import dagster as dg
@@ -101,52 +101,38 @@ def _schedules(
     schedule: Schedule,
 ) -> Iterator[dg.ScheduleDefinition]:
     config = installation.config
+    window = config.portals[portal].window
+    months = f"{window.past_months} months back and {window.future_months} ahead"
     due = installation.endpoints_of(portal, schedule.resources)
-    snapshots = [endpoint for endpoint in due if endpoint.grid == "portal"]
-    facts = [endpoint for endpoint in due if endpoint.grid == "month"]
-
-    def whole_portal(_: datetime) -> list[str | None]:
-        return [None]
-
-    def months(at: datetime) -> list[str | None]:
-        return [*window_months(config, portal, at)]
-
-    what = ", ".join(schedule.resources)
-    if snapshots:
-        groups = _groups(snapshots, partitions)
-        about = f"Reads the snapshots of portal {portal}: {what}."
-        yield _schedule(installation, portal, names.snapshots, names.snapshots, schedule, groups, whole_portal, about)
-    if facts:
-        groups = _groups(facts, partitions)
-        window = config.portals[portal].window
-        about = f"Reads {window.past_months} months back and {window.future_months} ahead of portal {portal}: {what}."
-        yield _schedule(installation, portal, names.months, names.snapshots, schedule, groups, months, about)
+    for grid, name, what in (("portal", names.snapshots, "the snapshots"), ("month", names.months, months)):
+        groups = _groups([endpoint for endpoint in due if endpoint.grid == grid], partitions)
+        if groups:
+            yield dg.ScheduleDefinition(
+                name=name,
+                job_name=ASSET_JOB,
+                cron_schedule=schedule.cron,
+                execution_timezone=config.portals[portal].timezone,
+                default_status=dg.DefaultScheduleStatus.RUNNING
+                if schedule.enabled
+                else dg.DefaultScheduleStatus.STOPPED,
+                description=f"Reads {what} of portal {portal}: {', '.join(schedule.resources)}.",
+                execution_fn=partial(_requests, installation, portal, name, names.snapshots, groups),
+            )
 
 
-def _schedule(
+def _requests(
     installation: Installation,
     portal: str,
     name: str,
     batch: str,
-    schedule: Schedule,
     groups: list[list[Endpoint]],
-    months: Callable[[datetime], list[str | None]],
-    about: str,
-) -> dg.ScheduleDefinition:
-    @dg.schedule(
-        name=name,
-        job_name=ASSET_JOB,
-        cron_schedule=schedule.cron,
-        execution_timezone=installation.config.portals[portal].timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING if schedule.enabled else dg.DefaultScheduleStatus.STOPPED,
-        description=about,
-    )
-    def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        with recording(installation, f"schedule {name}"):
-            yield from requests(context.scheduled_execution_time)
-
-    def requests(at: datetime) -> Iterator[dg.RunRequest]:
-        for month in months(at):
+    context: dg.ScheduleEvaluationContext,
+) -> Iterator[dg.RunRequest]:
+    """The runs of a tick; a tick of both schedules of a portal is one batch."""
+    at = context.scheduled_execution_time
+    with recording(installation, f"schedule {name}"):
+        is_monthly = groups[0][0].grid == "month"
+        for month in window_months(installation.config, portal, at) if is_monthly else [None]:
             for number, group in enumerate(groups):
                 yield dg.RunRequest(
                     run_key=f"{name} {at.isoformat()} {month or ''} {number}",
@@ -154,5 +140,3 @@ def _schedule(
                     asset_selection=asset_keys(group),
                     tags={SCHEDULE_TAG: name, BATCH_TAG: f"{batch}-{at:%Y%m%d%H%M}"},
                 )
-
-    return tick

@@ -5,13 +5,12 @@ else what was published would follow a privacy policy of last week, and refresh 
 would be removed as nobody's. What is *launched* has to be among the partitions that the location was loaded with.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
-from pipelines.edges import recording
+from pipelines.edges import sensor
 from pipelines.liveness import end_dead_runs
 from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
@@ -37,66 +36,36 @@ _AT_ONCE = 12
 
 def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
     """The sensors; all are on from the start."""
-    return [_dead_runs(installation), _unpublished_slices(installation), _changed_months(installation)]
 
-
-def _dead_runs(installation: Installation) -> dg.SensorDefinition:
-    @dg.sensor(
-        name="dead_runs",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Fails runs whose process was killed, so that runs of the same portal behind them begin.",
-    )
+    @sensor(installation, 30)
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        with recording(installation, "sensor dead_runs"):
-            ended = end_dead_runs(context.instance, installation.state)
+        """Fails runs whose process was killed, so that runs of the same portal behind them begin."""
+        ended = end_dead_runs(context.instance, installation.state)
         return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
 
-    return dead_runs
-
-
-def _unpublished_slices(installation: Installation) -> dg.SensorDefinition:
-    @dg.sensor(
-        name="unpublished_slices",
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Publishes slices that a killed run wrote and did not publish.",
-    )
+    @sensor(installation, 60)
     def unpublished_slices(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
-        active = context.instance.get_runs_count(
-            dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-        )
-        if active:
+        """Publishes slices that a killed run wrote and did not publish."""
+        in_progress = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+        if context.instance.get_runs_count(in_progress):
             return dg.SkipReason("runs in progress publish at their own end")
-        with recording(installation, "sensor unpublished_slices"):
-            if not installation.lake.pending():
-                return dg.SkipReason("the warehouse shows all of the lake")
-            current = installation.reloaded()
-            done = publish_pending(current)
-            return dg.SensorResult(
-                asset_events=events_of(current.config, done), skip_reason=f"published {done.slices} slices"
-            )
+        if not installation.lake.pending():
+            return dg.SkipReason("the warehouse shows all of the lake")
+        current = installation.reloaded()
+        done = publish_pending(current)
+        return dg.SensorResult(
+            asset_events=events_of(current.config, done), skip_reason=f"published {done.slices} slices"
+        )
 
-    return unpublished_slices
+    @sensor(installation, 30, ASSET_JOB)
+    def changed_months(context: dg.SensorEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
+        """Reads again the months in which the last changes run found edited, deleted or moved shifts, or never read."""
+        return _requests(context.instance, installation)
 
-
-def _changed_months(installation: Installation) -> dg.SensorDefinition:
-    @dg.sensor(
-        name="changed_months",
-        job_name=ASSET_JOB,
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reads again the months in which the last changes run found edited, deleted or moved shifts, and those "
-        "never read.",
-    )
-    def changed_months(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        with recording(installation, "sensor changed_months"):
-            yield from _requests(context.instance, installation)
-
-    return changed_months
+    return [dead_runs, unpublished_slices, changed_months]
 
 
-def _requests(instance: dg.DagsterInstance, installation: Installation) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def _requests(instance: dg.DagsterInstance, installation: Installation) -> dg.SkipReason | list[dg.RunRequest]:
     config = installation.config
     room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED))
     current = installation.reloaded()
@@ -107,38 +76,33 @@ def _requests(instance: dg.DagsterInstance, installation: Installation) -> Itera
             requests += settle(current, portal)
         except PlandayError as error:
             unread.append(error)  # one portal's files are none of the others' business
-    requests.sort(key=lambda request: (request.month, request.portal))
-    now = datetime.now(UTC)
-    grids = {
-        portal: {*grid_months(config, portal, now)}
-        for portal in {request.portal for request in requests} & {*config.portals}
-    }
-    unknown = [request for request in requests if request.month not in grids.get(request.portal, ())]
-    for request in reversed(requests):
-        if request in unknown:
-            continue
-        key = f"{request.portal} {request.month} {request.requested_at.isoformat()}"
-        # What failed is tried again when a later changes run requests it again.
-        if room <= 0 or instance.get_runs_count(dg.RunsFilter(tags={REFRESH_TAG: key})):
-            continue
-        there = installation.endpoints_of(request.portal)
-        endpoints = [one for one in current.endpoints_of(request.portal, request.endpoints) if one in there]
-        for number, group in enumerate(same_partitions(endpoints, installation)):
-            room -= 1
-            yield dg.RunRequest(
-                run_key=f"{key} {number}",
-                partition_key=partition_of(request.portal, request.month),
-                asset_selection=asset_keys(group),
-                tags={
-                    CHANGES_TAG: "true",
-                    REFRESH_TAG: key,
-                    BATCH_TAG: f"changes-{request.portal}-{request.requested_at:%Y%m%d%H%M%S}",
-                },
-            )
     if unread and not requests:
         raise unread[0]
     if not requests:
-        yield dg.SkipReason("every month is as the last changes run found it")
-    elif len(unknown) == len(requests):
-        named = ", ".join(sorted({request.portal for request in unknown}))
-        yield dg.SkipReason(f"reload the definitions: this location does not know all months of {named} yet")
+        return dg.SkipReason("every month is as the last changes run found it")
+    now = datetime.now(UTC)
+    portals = {request.portal for request in requests}
+    grids = {portal: {*grid_months(config, portal, now)} for portal in portals & {*config.portals}}
+    known = [request for request in requests if request.month in grids.get(request.portal, ())]
+    if not known:
+        named = ", ".join(sorted(portals))
+        return dg.SkipReason(f"reload the definitions: this location does not know all months of {named} yet")
+    made: list[dg.RunRequest] = []
+    for request in sorted(known, key=lambda request: (request.month, request.portal), reverse=True):
+        key = f"{request.portal} {request.month} {request.requested_at.isoformat()}"
+        # What failed is tried again when a later changes run requests it again.
+        if len(made) >= room or instance.get_runs_count(dg.RunsFilter(tags={REFRESH_TAG: key})):
+            continue
+        there = installation.endpoints_of(request.portal)
+        endpoints = [one for one in current.endpoints_of(request.portal, request.endpoints) if one in there]
+        batch = f"changes-{request.portal}-{request.requested_at:%Y%m%d%H%M%S}"
+        made += [
+            dg.RunRequest(
+                run_key=f"{key} {number}",
+                partition_key=partition_of(request.portal, request.month),
+                asset_selection=asset_keys(group),
+                tags={CHANGES_TAG: "true", REFRESH_TAG: key, BATCH_TAG: batch},
+            )
+            for number, group in enumerate(same_partitions(endpoints, installation))
+        ]
+    return made

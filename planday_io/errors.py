@@ -120,13 +120,13 @@ class LimitExceededError(DataError):
 
 
 class AlertError(PlandayError):
-    """A channel of `alerts` cannot be reached, or refuses the message (`is_refusal`). It is sent again."""
+    """A channel of `alerts` did not accept a message. It is sent again."""
 
     retryable = True
 
-    def __init__(self, message: str, *, is_refusal: bool = False) -> None:
-        super().__init__(message)
-        self.is_refusal = is_refusal
+
+class RefusedMessageError(AlertError):
+    """A channel that works refused this one message."""
 
 
 class FaultError(PlandayError):

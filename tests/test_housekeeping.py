@@ -10,7 +10,7 @@ import pytest
 from dagster import DagsterInstance
 
 from pipelines.housekeeping import clean
-from planday_io.monitoring.baseline import observe
+from planday_io.monitoring.freshness import observe
 from tests.support.commands import planday_command, summary
 from tests.support.installation import Installation, run
 

@@ -13,7 +13,7 @@ from dagster import DagsterInstance
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
-from planday_io.monitoring.baseline import observe
+from planday_io.monitoring.freshness import observe
 from planday_io.months import month_of, shifted
 from planday_io.state import State
 from tests.support.installation import EVERYTHING, Make

@@ -20,7 +20,7 @@ from pipelines.definitions import build_definitions
 from pipelines.publication import publish_pending
 from planday_io.catalogue import CATALOGUE
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.baseline import observe
+from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
 from planday_io.state import Failure

@@ -13,8 +13,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.lake.quality import NAMES, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.baseline import observe
-from planday_io.monitoring.freshness import stale_portals
+from planday_io.monitoring.freshness import observe, stale_portals
 from planday_io.months import month_of, shifted
 from planday_io.reports.report import write_report
 from planday_io.sandbox.roster import Roster

@@ -22,7 +22,7 @@ from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.baseline import monitored_since, observe
+from planday_io.monitoring.freshness import monitored_since, observe
 from planday_io.monitoring.notifier import Notifier
 from planday_io.onboarding.editing import replace_text, text_with_key
 from planday_io.onboarding.renaming import rename_portal

@@ -12,8 +12,8 @@ import pytest
 from dagster import DagsterInstance
 
 from planday_io.errors import StorageError
-from planday_io.monitoring.baseline import observe
 from planday_io.monitoring.failures import CAUSES
+from planday_io.monitoring.freshness import observe
 from planday_io.reports.report import write_report
 from tests.support.installation import Installation, Make, run
 

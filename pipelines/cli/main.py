@@ -304,7 +304,7 @@ def alert(
     """
     from pipelines.cli.status import notify_now
     from planday_io.errors import ConfigError
-    from planday_io.monitoring.channels import send_test
+    from planday_io.monitoring.notifier import send_test
 
     installation = current_installation()
     config = installation.config

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pipelines.alerting import notify, notify_without_dagster, record_configuration
+from pipelines.alerting import notify, record_fault
 from pipelines.cli.instance import open_instance
 from pipelines.definitions import definitions_fault
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
@@ -165,12 +165,13 @@ def installation_state(installation: Installation) -> InstallationState:
 
 def notify_now(installation: Installation) -> Notified:
     """Find incidents and report what is new, as the `alerts` sensor does. Raises StorageError."""
-    record_configuration(installation, definitions_fault(installation.config.file))
+    record_fault(installation, CONFIGURATION, definitions_fault(installation.config.file))
     try:
         with open_instance(installation) as instance, dagster_storage():
             return notify(installation, instance)
     except DagsterStorageError as error:
-        return notify_without_dagster(installation, error)
+        record_fault(installation, DAGSTER, error)
+        return Notifier(installation).notify(datetime.now(UTC))
 
 
 def _with(incidents: list[Incident], cause: str, table: str, error: PlandayError, now: datetime) -> list[Incident]:

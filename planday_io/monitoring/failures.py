@@ -13,12 +13,8 @@ from planday_io.state import Failure
 
 INSTALLATION = "-installation"
 """Stands for a portal where something concerns all of them; no portal's key can be this."""
-WAREHOUSE = "warehouse"
-"""Stands for a table where the publication failed."""
-CONFIGURATION = "portals.yaml"
-"""Stands for a table where the configuration is wrong."""
-DAGSTER = "dagster"
-"""Stands for a table where Dagster's storage cannot be used."""
+WAREHOUSE, CONFIGURATION, DAGSTER = "warehouse", "portals.yaml", "dagster"
+"""Stand for a table where the publication failed, the configuration is wrong, or Dagster's storage cannot be used."""
 
 
 class Cause(NamedTuple):
@@ -41,31 +37,28 @@ class Cause(NamedTuple):
 
 CAUSES = {
     "api": Cause(
-        "Planday's API or identity server did not answer usably, also after all retries.",
-        "Nothing, if Planday is down: the next run reads what is missing. If it lasts, check network, proxy and "
-        "certificates of this machine, and run `planday check {portal}`.",
+        "Planday's API or identity server gave no usable answer, even after all retries.",
+        "Nothing, if Planday is down: the next run reads what is missing. If it lasts, check this machine's network, proxy "
+        "and certificates, and run `planday check {portal}`.",
         kinds=(errors.TransientApiError,),
     ),
     "token": Cause(
         "The identity server refuses the refresh token: it is wrong, or access was revoked.",
-        "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > "
-        "Integrations > API Access and the new token to {place}. Then `planday check {portal}`, and `planday sync {portal}` "
-        "or the next schedule.",
+        "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > Integrations > "
+        "API Access and the new token to {place}. Then `planday sync {portal}` or the next schedule.",
         kinds=(errors.TokenError,),
         whole_portal=True,
     ),
     "administrator": Cause(
-        "The API refuses a new access token: the administrator who authorized the app was deactivated, or the app "
-        "was revoked.",
-        "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}`, "
-        "or wait for the next schedule.",
+        "The API refuses a new access token: the administrator who authorized the app was deactivated, or the app revoked.",
+        "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}` "
+        "or the next schedule.",
         kinds=(errors.AccessRevokedError,),
         whole_portal=True,
     ),
     "secret": Cause(
         "A secret that portals.yaml points at cannot be read.",
-        "Put it where the error says, readable for the account that runs this. Then `planday sync {portal}`, or wait for the "
-        "next schedule.",
+        "Put it where the error says, readable for this account. Then `planday sync {portal}` or the next schedule.",
         kinds=(errors.SecretError,),
         whole_portal=True,
     ),
@@ -75,10 +68,8 @@ CAUSES = {
         kinds=(errors.MissingScopeError,),
     ),
     "identity": Cause(
-        "The token opens another Planday portal than this key stands for, or one that another key stands for. Nothing was "
-        "written.",
-        "Do what the error says: give each key the token of its own portal, or take one of the two keys out. Then "
-        "`planday check`.",
+        "The token opens the wrong Planday portal: not this key's, or one that another key has. Nothing was written.",
+        "Do what the error says: give each key its own portal's token, or remove one key. Then `planday check`.",
         kinds=(errors.PortalIdentityError,),
         whole_portal=True,
     ),
@@ -89,32 +80,31 @@ CAUSES = {
         per_table=True,
     ),
     "data": Cause(
-        "Planday's answer does not fit: pages that disagree, a body that is no JSON inside, or a member of another type "
-        "than documented.",
+        "Planday's answer does not fit: its pages disagree, it is not valid JSON, or a member has an undocumented type.",
         "If the next run says the same, Planday changed this table: update this program, or exclude the table until then.",
         kinds=(errors.MalformedJsonError, errors.DataError),
         per_table=True,
     ),
     "refused": Cause(
         "The API refuses the call itself.",
-        "Check api_url in portals.yaml with `planday check {portal}`; if others work, Planday changed this call: update this "
-        "program, or exclude the table until then.",
+        "Run `planday check {portal}`. If only this table fails, Planday changed this call: update this program, or exclude "
+        "the table until then. If all do, check api_url in portals.yaml.",
         kinds=(errors.ApiError,),
         per_table=True,
     ),
     "storage": Cause(
         "A file could not be written or read.",
-        "Free some space, or correct the folder's rights or mount; then `planday sync {portal}`, or wait for the next run.",
+        "Free some space, or correct the folder's rights or mount. Then `planday sync {portal}` or the next schedule.",
         kinds=(errors.StorageError,),
     ),
     "state": Cause(
-        "A file that this program keeps for itself was damaged: something else wrote to it, or the disk lost part of it.",
-        "Do what the error says, and look for what did it: a full or failing disk, a kill of the machine, an editor, a copy.",
+        "A file that this program keeps for itself was damaged, by another program or a failing disk.",
+        "Do what the error says, and look for what did it: a full or failing disk, a power cut, an editor, a copy.",
         kinds=(errors.DamagedFileError,),
     ),
     "fault": Cause(
         "This program has a fault, or met something that it does not know. Nothing incomplete was written.",
-        "Report the type and the place that the error names; they hold no data. The run's log has the way the error took. "
+        "Report the type and place that the error names; they hold no data. The run's log has the trace. "
         "`planday sync {portal}` tries again.",
         kinds=(errors.FaultError,),
     ),
@@ -124,21 +114,20 @@ CAUSES = {
         kinds=(errors.PublicationError,),
     ),
     "crash": Cause(
-        "The run ended without telling why: its process was killed, the machine stopped, or this program has a fault.",
+        "The run ended without a reason: its process was killed, the machine stopped, or this program has a fault.",
         "Look at the run. Its tables are read again by the next run, or by `planday sync {portal}`.",
     ),
     "unfinished": Cause(
-        "A command of several steps was stopped half-way: what it was to do is done in part only.",
-        "Run the same command again, it finishes what is left. `planday status` shows it as it has to be typed.",
+        "A command was stopped half-way: only part of its work is done.",
+        "Run the same command again; it does the rest. `planday status` shows what to type.",
     ),
     "stale": Cause(
         "Tables were not read when their schedule was due.",
-        "See whether the Dagster daemon runs and whether runs wait in its queue; `planday sync {portal}` reads them now.",
+        "Check that the Dagster daemon runs and that no runs are stuck in its queue; `planday sync {portal}` reads them now.",
     ),
     "damaged": Cause(
         "A file of the lake is damaged: cut off, overwritten, or with flipped bits. Its previous rows are still published.",
-        "Tables that can be read again are, by the next run; for what cannot, restore the file from a backup, as the error "
-        "says. Check the disk.",
+        "The next run reads its table again where it can; otherwise restore the file from a backup. Check the disk.",
         kinds=(errors.DamagedSliceError,),
     ),
     "edited": Cause(
@@ -150,9 +139,8 @@ CAUSES = {
         "Free some space: renewing the warehouse needs room for another copy of it.",
     ),
     "config": Cause(
-        "portals.yaml, or the environment of the service, cannot be used as it is now. Runs that begin fail before they read "
-        "anything.",
-        "Correct what the error says; `planday check` uses the same, where its environment is the service's.",
+        "portals.yaml, or the service's environment, cannot be used as it is now. New runs fail before they read anything.",
+        "Correct what the error says, then run `planday check` in the service's environment.",
         kinds=(errors.ConfigError,),
     ),
     "unreadable": Cause(
@@ -164,7 +152,6 @@ CAUSES = {
         "Look at the error and at the run.",
     ),
 }
-
 
 _CAUSE_OF = {kind: name for name, cause in CAUSES.items() for kind in cause.kinds}
 
@@ -185,11 +172,5 @@ def failure_of(
 ) -> Failure:
     """What is recorded of an error."""
     return Failure(
-        portal=portal,
-        table=table,
-        month=month,
-        cause=cause_of(error),
-        error=str(error),
-        run_id=run_id,
-        since=now,
+        portal=portal, table=table, month=month, cause=cause_of(error), error=str(error), run_id=run_id, since=now
     )

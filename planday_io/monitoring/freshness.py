@@ -2,7 +2,9 @@
 
 A table may be as old as the time between two ticks of the schedule that reads it, and half as long again
 (`planday_io.config.ticks`). A table that no enabled schedule of a portal reads is never stale, and of months only those
-count that were in the window at that tick.
+count that were in the window at that tick. What was due before schedules read a table as they do now is no fault: a portal
+or a table may be new, a schedule switched on or moved, a window widened. So the instant of the first check that found it
+like this is remembered.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from planday_io.config.grid import window_months
 from planday_io.config.ticks import due_since
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.baseline import monitored_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Freshness:
         portal: config key.
         last: UTC instant of the oldest read among the slices that the schedules read again, or None where one never was.
         allowed_since: it is stale when it is older than this UTC instant; None where no schedule reads it.
-        monitored_since: UTC instant since when it is known to be read like this (`planday_io.monitoring.baseline`), or None.
+        monitored_since: UTC instant since when it is known to be read as it is now, or None.
         damage: what is wrong with a file of it, or empty.
     """
 
@@ -48,42 +49,31 @@ class Freshness:
 def portal_freshness(
     installation: Installation, portal: str, now: datetime, endpoints: list[Endpoint] | None = None
 ) -> dict[str, Freshness]:
-    """The freshness of the tables of one portal, by full name.
-
-    Args:
-        installation: whose lake and schedules.
-        portal: config key.
-        now: UTC instant.
-        endpoints: whose tables; None is all that the portal has.
+    """The freshness of the tables of one portal, or of some of its endpoints, by full name.
 
     Raises:
         StorageError: the lake cannot be read.
     """
-    config, lake = installation.config, installation.lake
+    config = installation.config
     zone = ZoneInfo(config.portals[portal].timezone)
     crons = installation.crons_by_endpoint(portal)
     months = window_months(config, portal, now)
-    monitored = monitored_since(installation, portal)
-    slices: dict[str, list[SliceKey]] = {}
-    due_at: dict[str, datetime | None] = {}
+    due: dict[str, tuple[datetime | None, list[SliceKey]]] = {}
     for endpoint in installation.endpoints_of(portal) if endpoints is None else endpoints:
         ticks = [due_since(cron, zone, now) for cron in crons.get(endpoint.name, ())]
         allowed = max((tick for tick in ticks if tick), default=None)
-        was_there = months if allowed is None else window_months(config, portal, allowed)
-        counted = [month for month in months if month in was_there]
+        was_there = window_months(config, portal, allowed or now)
         for table in endpoint.tables:
-            due_at[table.full_name] = allowed
-            slices[table.full_name] = [
-                SliceKey.of(table.full_name, portal, month) for month in (counted if table.is_monthly else [None])
-            ]
-    there = lake.indexed(key for keys in slices.values() for key in keys)
-    damaged = there.damaged()
+            counted = [month for month in months if month in was_there] if table.is_monthly else [None]
+            due[table.full_name] = allowed, [SliceKey.of(table.full_name, portal, month) for month in counted]
+    there = installation.lake.indexed(key for _, keys in due.values() for key in keys)
+    damaged, monitored = there.damaged(), monitored_since(installation, portal)
     found = {}
-    for name, keys in slices.items():
+    for name, (allowed, keys) in due.items():
         reads = [there.entries[key].read_at for key in keys if key in there.entries]
         last = min(reads) if keys and len(reads) == len(keys) else None
         damage = next((str(damaged[key]) for key in keys if key in damaged), "")
-        found[name] = Freshness(portal, last, due_at[name] if keys else None, monitored.get(name), damage)
+        found[name] = Freshness(portal, last, allowed if keys else None, monitored.get(name), damage)
     return found
 
 
@@ -95,3 +85,27 @@ def stale_portals(installation: Installation, endpoint: Endpoint, table: str, no
         if endpoint in installation.endpoints_of(portal)
     ]
     return [one for one in found if one.is_stale]
+
+
+def observe(installation: Installation, now: datetime) -> None:
+    """Remember which tables are read in another way than at the last check. Raises StorageError."""
+    readings = {portal: _readings(installation, portal) for portal in installation.config.portals}
+    installation.state.baselines.observe(readings, now)
+
+
+def monitored_since(installation: Installation, portal: str) -> dict[str, datetime]:
+    """Table -> UTC instant since when schedules have been reading it as they do now. Raises StorageError."""
+    known, readings = installation.state.baselines.of(portal), _readings(installation, portal)
+    return {table: since for table, (reading, since) in known.items() if readings.get(table) == reading}
+
+
+def _readings(installation: Installation, portal: str) -> dict[str, str]:
+    """When schedules read each table of a portal, and which months, as texts to compare; without those that none reads."""
+    crons, window = installation.crons_by_endpoint(portal), installation.config.portals[portal].window
+    months = f" {window.past_months}/{window.future_months}"
+    return {
+        table.full_name: "; ".join(crons[endpoint.name]) + (months if table.is_monthly else "")
+        for endpoint in installation.endpoints_of(portal)
+        if endpoint.name in crons
+        for table in endpoint.tables
+    }

@@ -10,7 +10,7 @@ Not here: what was wrong before, and who is notified (`notifier`).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
 from planday_io.monitoring.freshness import portal_freshness
+from planday_io.monitoring.messages import some
 from planday_io.state import Failure, Incident
 from planday_io.warehouse.place import Place, set_aside_leftovers
 
@@ -51,21 +52,14 @@ def find(installation: Installation, known: Mapping[Key, Incident], now: datetim
         known: incidents that were open so far.
         now: UTC instant.
     """
-    checks: dict[str, Callable[[], Iterator[Failure]]] = {
-        portal: partial(_of_portal, installation, portal, known, now) for portal in installation.config.portals
-    }
-    checks[INSTALLATION] = partial(_of_installation, installation, known, now)
     problems: list[Failure] = []
-    for portal, check in checks.items():
+    for portal in (*installation.config.portals, INSTALLATION):
+        check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal)
         try:
-            problems += [*check()]
+            problems += [*check(installation, known, now)]
         except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others
-            text = (
-                f"{type(error).__name__}: {error.strerror}"
-                if isinstance(error, OSError)
-                else str(as_planday_error(error))
-            )
-            problems.append(_problem("unreadable", text, now, portal=portal))
+            text = f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else None
+            problems.append(_problem("unreadable", text or str(as_planday_error(error)), now, portal=portal))
     groups: dict[Key, list[Failure]] = {}
     for one in problems:
         # Another version may have recorded a cause that this one does not know.
@@ -92,7 +86,7 @@ def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLAT
 
 
 def _of_portal(
-    installation: Installation, portal: str, known: Mapping[Key, Incident], now: datetime
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str
 ) -> Iterator[Failure]:
     config = installation.config
     tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
@@ -116,8 +110,7 @@ def _of_installation(installation: Installation, known: Mapping[Key, Incident], 
     yield from failures
     waiting = min(installation.lake.pending().values(), default=None)
     if waiting and now - waiting > _UNPUBLISHED and not any(one.table == WAREHOUSE for one in failures):
-        error = "slices wait for their publication, and none succeeded: the last one was killed, or no daemon runs"
-        yield _problem("publication", error, waiting, table=WAREHOUSE)
+        yield _problem("publication", "the last publication was killed, or no daemon runs", waiting, table=WAREHOUSE)
     try:
         installation.lake.require()
     except LostSliceError as lost:
@@ -130,26 +123,20 @@ def _of_installation(installation: Installation, known: Mapping[Key, Incident], 
 
 def _unfinished(installation: Installation) -> Iterator[Failure]:
     """Commands that were stopped half-way. Which ones stays on this machine: a command may name an employee."""
-    by_portal: dict[str, list[datetime]] = {}
     for entry in installation.state.commands.unfinished():
         for portal in [one for one in entry.portals if one in installation.config.portals] or [INSTALLATION]:
-            by_portal.setdefault(portal, []).append(entry.since)
-    for portal, instants in by_portal.items():
-        error = f"{len(instants)} command{'s' if len(instants) > 1 else ''} did not end"
-        yield _problem("unfinished", error, min(instants), portal=portal)
+            yield _problem("unfinished", "", entry.since, portal=portal)
 
 
 def _set_aside(installation: Installation) -> Iterator[Failure]:
     """Files of the state folder that were damaged. What they held was found out again, where that can be."""
-    folder = installation.state.folder
-    if files := installation.state.files_set_aside():
-        names = ", ".join(str(path.relative_to(folder)) for path in files[:5])
-        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
-        text = f"set aside in {folder}: {names}{more}. Work goes on without them: remove them when you have seen them"
-        if installation.state.commands.lost_at():
+    state = installation.state
+    if files := state.files_set_aside():
+        names = some([str(path.relative_to(state.folder)) for path in files])
+        text = f"set aside in {state.folder}: {names}. Work goes on without them: remove them when you have seen them"
+        if state.commands.lost_at():
             text += (
-                ". A `planday forget`, `authorize`, `revoke` or `portals rename` that was stopped half-way before is no "
-                "longer shown: run it again"
+                ". If a `planday forget`, `authorize`, `revoke` or `portals rename` was stopped half-way, run it again"
             )
         yield _problem("state", text, _oldest(files))
 

@@ -16,7 +16,7 @@ from planday_io.config.model import Config
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.state import Incident, Notice
 
-_TABLES, _PORTALS, _ERRORS = 5, 20, 5
+_SOME, _PORTALS = 5, 20
 _ERROR_LENGTH = 600
 
 Event = Literal["failed", "stale", "recovered", "test"]
@@ -24,14 +24,7 @@ Event = Literal["failed", "stale", "recovered", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent.
-
-    Args:
-        event: what kind it is.
-        subject: one line.
-        text: some lines for people.
-        incidents: the same for programs.
-    """
+    """What is sent: one line and some more for people, and incidents for programs."""
 
     event: Event
     subject: str
@@ -54,41 +47,41 @@ def messages(config: Config, notices: Iterable[Notice], now: datetime) -> Iterat
     for (cause, is_over), group in groups.items():
         incidents = [notice.incident for notice in group]
         portals = [*dict.fromkeys(one.portal for one in incidents)]
-        names = "all portals" if portals == [INSTALLATION] else some(portals, _TABLES)
-        lines = _shortened([_line(config, one) for one in incidents], _PORTALS)
+        names = "all portals" if portals == [INSTALLATION] else some(portals)
         sentence = CAUSES[cause].sentence
         short = sentence.removesuffix(".").partition(". ")[0].partition(": ")[0]
-        if is_over:
-            subject = f"Planday: over at {names}: {short}"
-            lines += ["", f"It is over: {sentence}", "What to do: nothing."]
-        else:
-            subject = f"Planday: {names}: {short}"
-            lines += ["", f"What happened: {sentence}", *_details(config, incidents, now)]
         event: Event = "recovered" if is_over else "stale" if cause == "stale" else "failed"
+        subject = f"Planday: {'over at ' if is_over else ''}{names}: {short}"
+        lines = [*_shortened([_line(config, one) for one in incidents], _PORTALS), ""]
+        if is_over:
+            lines += [f"It is over: {sentence}", "What to do: nothing."]
+        else:
+            lines += [f"What happened: {sentence}", *_details(config, incidents, now)]
         yield Message(event, subject, "\n".join(lines), [_facts(config, one) for one in incidents]), group
 
 
 def remedy(config: Config, group: Sequence[Incident]) -> str:
     """What to do about incidents with one cause, with the portal and the place of its token where there is only one."""
-    portals = [*dict.fromkeys(one.portal for one in group)]
-    portal = portals[0] if len(portals) == 1 and portals[0] in config.portals else "PORTAL"
+    portal, *others = dict.fromkeys(one.portal for one in group)
     place = "where portals.yaml reads it"
-    if portal in config.portals:
+    if others or portal not in config.portals:
+        portal = "PORTAL"
+    else:
         ref = config.portals[portal].refresh_token
         place = f"the file {ref.file}" if ref.file is not None else f"{ref.env} (.env, or the environment)"
     return CAUSES[group[0].cause].remedy.format(portal=portal, place=place)
 
 
 def _details(config: Config, group: list[Incident], now: datetime) -> Iterator[str]:
-    errors = dict.fromkeys(one.error[:_ERROR_LENGTH] for one in group if one.error)
-    yield from _shortened([f"Error: {error}" for error in errors], _ERRORS)
+    errors = dict.fromkeys(f"Error: {one.error[:_ERROR_LENGTH]}" for one in group if one.error)
+    yield from _shortened([*errors])
     yield "What to do: " + remedy(config, group)
-    for one in group[:_ERRORS]:
+    for one in group[:_SOME]:
         if command := _reread(config, one, now):
             yield f"No schedule reads these months again; this does: {command}"
     yield "What was read before is kept."
-    runs = dict.fromkeys(one.run_id for one in group if one.run_id)
-    yield from _shortened([f"Run: {_run(config, run)}" for run in runs], _ERRORS)
+    runs = dict.fromkeys(f"Run: {_run(config, one.run_id)}" for one in group if one.run_id)
+    yield from _shortened([*runs])
 
 
 def _reread(config: Config, one: Incident, now: datetime) -> str:
@@ -119,18 +112,18 @@ def _line(config: Config, one: Incident) -> str:
     settings = config.portals.get(one.portal)
     at = one.since.astimezone(ZoneInfo(settings.timezone) if settings else UTC)
     who = "All portals" if one.portal == INSTALLATION else f"Portal {one.portal}"
-    return f"{who}: {some(one.tables, _TABLES) or 'files'}, since {at:%Y-%m-%d %H:%M %Z}"
+    return f"{who}: {some(one.tables) or 'files'}, since {at:%Y-%m-%d %H:%M %Z}"
 
 
 def _run(config: Config, run_id: str) -> str:
     return f"{config.alerts.ui_url}/runs/{run_id}" if config.alerts.ui_url else run_id
 
 
-def some(names: Sequence[str], count: int) -> str:
+def some(names: Sequence[str], count: int = _SOME) -> str:
     """The first names, and how many there are besides."""
     return ", ".join(_shortened(names, count))
 
 
-def _shortened(lines: Sequence[str], count: int) -> list[str]:
+def _shortened(lines: Sequence[str], count: int = _SOME) -> list[str]:
     more = len(lines) - count
     return [*lines[:count], *([f"and {more} more"] if more > 0 else [])]

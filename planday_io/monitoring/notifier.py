@@ -11,60 +11,49 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from planday_io.errors import AlertError, StorageError
+from planday_io.config import Config
+from planday_io.errors import AlertError, RefusedMessageError, StorageError
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.baseline import observe
 from planday_io.monitoring.channels import channels
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
+from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.incidents import Key, find, key_of
-from planday_io.monitoring.messages import messages
+from planday_io.monitoring.messages import TEST, messages
 from planday_io.state import Incident, Notice
 
 _PATIENCE = timedelta(hours=1)
 """How long an incident waits for runs of its portal that wait or are under way: they may fix it, or add to it."""
-_PATIENCE_WORKING = timedelta(days=1)
-"""How long staleness waits for a run of its portal that is under way; Dagster stops a run after a day."""
-_END_TRIED = timedelta(days=1)
-"""How long the end of an incident is tried on a channel that does not take it."""
+_DAY = timedelta(days=1)
+"""How long staleness waits for a run that is under way, which Dagster stops after a day; and the end of an incident for a
+channel that does not take it."""
 
 Notices = dict[Key, Notice]
 _UNSAVED: dict[Path, Notices] = {}
 """What could not be stored, by state folder."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Notified:
-    """What was found and sent.
-
-    Args:
-        open: incidents that are open now.
-        sent: subjects of the messages that were sent, once for all channels.
-        failed: channel -> why it did not take a message; it is tried again the next time.
-        unsaved: why that could not be recorded, or empty.
+    """Incidents that are open now, subjects of the messages that were sent, what channels did not take (tried again the
+    next time), and why that could not be recorded.
     """
 
-    open: list[Incident]
-    sent: list[str]
-    failed: dict[str, str]
+    open: list[Incident] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
     unsaved: str = ""
 
 
 class Notifier:
-    """Compares what is wrong with what was wrong before.
-
-    Args:
-        installation: what is checked, and whose channels are notified.
-    """
+    """Compares what is wrong in an installation with what was wrong before."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._config = installation.config
         self._channels = channels(installation.config)
-        self._stored: list[Notice] | None = None
 
     def evaluate(self, now: datetime) -> list[Incident]:
         """What is wrong now, without notifying anybody. Raises StorageError."""
@@ -79,78 +68,70 @@ class Notifier:
             busy: portals of which a run waits or is under way.
             working: those of which one is under way.
         """
-        sent: dict[str, None] = {}
-        failed: dict[str, str] = {}
+        config, state = self._installation.config, self._installation.state
+        done = Notified()
         with ExitStack() as stack:
-            # Where no lock can be had, two who send the same are better than nobody.
+            # Two who send the same are better than nobody, and what is known is reported where nothing can be written.
             with suppress(StorageError):
-                stack.enter_context(self._installation.state.reporting())
-            # Where nothing can be written, what is known is still reported.
-            with suppress(StorageError):
-                self._installation.state.failures.keep_only([*self._config.portals, INSTALLATION])
+                stack.enter_context(state.reporting())
+                state.failures.keep_only([*config.portals, INSTALLATION])
                 observe(self._installation, now)
             try:
                 notices = self._load()
             except StorageError:
-                notices, self._stored = {}, []
+                notices = {}
             notices = self._updated(notices, now)
-            unsaved = self._save(notices)
-            waiting = {key for key, one in notices.items() if not one.ended_at and _waits(one, now, busy, working)}
+            done.unsaved = self._save(notices)
             for channel, send in self._channels.items():
-                due = [one for key, one in notices.items() if key not in waiting and _is_due(one, channel)]
-                for message, group in messages(self._config, due, now):
+                ready = (one for one in notices.values() if not _waits(one, now, busy, working))
+                due = [one for one in ready if _is_due(one, channel)]
+                for message, group in messages(config, due, now):
                     try:
                         send(message)
                     except AlertError as error:
-                        failed[channel] = str(error)
-                        if error.is_refusal:
+                        done.failed[channel] = str(error)
+                        if isinstance(error, RefusedMessageError):
                             continue
                         break
                     notices |= {key_of(one.incident): _delivered(one, channel) for one in group}
-                    sent[message.subject] = None
-                    unsaved = self._save(notices)
-        return Notified(_open(notices), [*sent], failed, unsaved)
+                    done.unsaved = self._save(notices)
+                    if message.subject not in done.sent:
+                        done.sent.append(message.subject)
+        done.open = _open(notices)
+        return done
 
     def _updated(self, notices: Notices, now: datetime) -> Notices:
-        """Notices with what is wrong now, and without those that nobody has to hear of any more."""
-        open_before = {key: one.incident for key, one in notices.items() if not one.ended_at}
-        found = find(self._installation, open_before, now)
+        """Notices with what is wrong now, and without those that no channel has to report."""
+        known = {key: one.incident for key, one in notices.items() if not one.ended_at}
+        found = find(self._installation, known, now)
         unreadable = {portal for portal, cause, _ in found if cause == "unreadable"}
         updated = {key: _noticed(incident, notices.get(key), now) for key, incident in found.items()}
-        others = {
-            key: one if key[0] in unreadable else _ended(one, now) for key, one in notices.items() if key not in found
-        }
-        return updated | {key: one for key, one in others.items() if self._is_kept(one, now)}
-
-    def _is_kept(self, notice: Notice, now: datetime) -> bool:
-        """Whether an incident is open, or a channel still has to report its end."""
-        if notice.ended_at is None:
-            return True
-        is_tried = now - notice.ended_at < _END_TRIED and notice.incident.portal in {
-            INSTALLATION,
-            *self._config.portals,
-        }
-        return is_tried and not self._channels.keys().isdisjoint(notice.deliveries)
+        portals = {INSTALLATION, *self._installation.config.portals}
+        for key, one in notices.items():
+            if key in found or key[0] not in portals:
+                continue
+            notice = one if key[0] in unreadable else _ended(one, now)
+            is_owed = any(channel in notice.deliveries for channel in self._channels)
+            if notice.ended_at is None or (is_owed and now - notice.ended_at < _DAY):
+                updated[key] = notice
+        return updated
 
     def _load(self) -> Notices:
-        if self._installation.state.folder in _UNSAVED:
-            return _UNSAVED[self._installation.state.folder]
-        self._stored = self._installation.state.incidents.all()
+        state = self._installation.state
+        if state.folder in _UNSAVED:
+            return _UNSAVED[state.folder]
         # A cause may be one of another version.
-        return {key_of(one.incident): one for one in self._stored if one.incident.cause in CAUSES}
+        return {key_of(one.incident): one for one in state.incidents.all() if one.incident.cause in CAUSES}
 
     def _save(self, notices: Notices) -> str:
         """Store what changed. Returns why it cannot be stored, or an empty text."""
-        current = [*notices.values()]
-        if current == self._stored:
-            return ""
+        state = self._installation.state
         try:
-            self._installation.state.incidents.replace(current)
+            state.incidents.replace(notices.values())
         except StorageError as error:
-            _UNSAVED[self._installation.state.folder] = notices
+            _UNSAVED[state.folder] = notices
             return str(error)
-        self._stored = current
-        _UNSAVED.pop(self._installation.state.folder, None)
+        _UNSAVED.pop(state.folder, None)
         return ""
 
 
@@ -160,14 +141,13 @@ def _open(notices: Notices) -> list[Incident]:
 
 def _noticed(incident: Incident, before: Notice | None, now: datetime) -> Notice:
     """The notice of an incident that is open."""
-    if before is None:
-        return Notice(incident=incident, noticed_at=now, all_tables=incident.tables)
-    if before.ended_at:
-        # Channels that have not reported its end need not report that it began again.
-        reported = dict.fromkeys(before.deliveries, tuple(sorted(before.incident.names)))
-        return Notice(incident=incident, noticed_at=now, all_tables=incident.tables, deliveries=reported)
-    incident = replace(incident, since=min(incident.since, before.incident.since))
-    return replace(before, incident=incident, all_tables=tuple(sorted({*before.all_tables, *incident.tables})))
+    if before and not before.ended_at:
+        incident = replace(incident, since=min(incident.since, before.incident.since))
+        return replace(before, incident=incident, all_tables=tuple(sorted({*before.all_tables, *incident.tables})))
+    # Channels that have not reported the end of one before need not report that it began again.
+    names = tuple(sorted(before.incident.names)) if before else ()
+    reported = dict.fromkeys(before.deliveries, names) if before else {}
+    return Notice(incident=incident, noticed_at=now, all_tables=incident.tables, deliveries=reported)
 
 
 def _ended(notice: Notice, now: datetime) -> Notice:
@@ -187,8 +167,8 @@ def _delivered(notice: Notice, channel: str) -> Notice:
 
 def _waits(notice: Notice, now: datetime, busy: Collection[str], working: Collection[str]) -> bool:
     one = notice.incident
-    patience = _PATIENCE_WORKING if one.cause == "stale" and one.portal in working else _PATIENCE
-    return one.portal in busy and now - notice.noticed_at < patience
+    patience = _DAY if one.cause == "stale" and one.portal in working else _PATIENCE
+    return not notice.ended_at and one.portal in busy and now - notice.noticed_at < patience
 
 
 def _is_due(notice: Notice, channel: str) -> bool:
@@ -200,3 +180,14 @@ def _is_due(notice: Notice, channel: str) -> bool:
         return True
     new = notice.incident.names.difference(delivered)
     return not CAUSES[notice.incident.cause].whole_portal and len(new) > len(delivered)
+
+
+def send_test(config: Config) -> dict[str, str]:
+    """Send a test message by each channel, now. Returns channel -> why it did not take it, or an empty text."""
+    results = dict.fromkeys(found := channels(config), "")
+    for name, send in found.items():
+        try:
+            send(TEST)
+        except AlertError as error:
+            results[name] = str(error)
+    return results

@@ -1,6 +1,6 @@
 """Since when schedules have been reading each table as they do now.
 
-Not here: how schedules read a table, and why that matters (`planday_io.monitoring.baseline`).
+Not here: how schedules read a table, and why that matters (`planday_io.monitoring.freshness`).
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ class Incidents(Kind):
 
     def replace(self, notices: Iterable[Notice]) -> None:
         """Make these the incidents that are known. Raises StorageError; then those before are."""
-        self._database.write(put_notices, list(notices))
+        # Mostly nothing changed, and reading keeps nobody waiting.
+        if self.all() != (wanted := list(notices)):
+            self._database.write(put_notices, wanted)
 
 
 def _all(connection: Connection) -> list[Notice]:
