@@ -23,7 +23,6 @@ from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0
 """Of a tick that deleting may take; the next one goes on."""
-_AT_A_TIME = 100
 _DAMAGED_KEPT = timedelta(days=30)
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -64,27 +63,20 @@ def _old_runs(config: Config, instance: dg.DagsterInstance, now: datetime) -> in
         return 0
     began = time.monotonic()
     removed = 0
-    changes = [
-        name for (_, schedule), names in schedule_names(config).items() if schedule == "changes" for name in names
-    ]
-    old, older = (now - timedelta(days=days) for days in (config.retention.changes_days, config.retention.runs_days))
-    filters = [dg.RunsFilter(statuses=_ENDED, created_before=older)]
+    names = schedule_names(config).items()
+    changes = [name for (_, schedule), both in names if schedule == "changes" for name in both]
+    filters = [dg.RunsFilter(statuses=_ENDED, created_before=now - timedelta(days=config.retention.runs_days))]
     if changes:
-        filters.append(dg.RunsFilter(statuses=_ENDED, tags={SCHEDULE_TAG: changes}, created_before=old))
+        before = now - timedelta(days=config.retention.changes_days)
+        filters.append(dg.RunsFilter(statuses=_ENDED, tags={SCHEDULE_TAG: changes}, created_before=before))
     for which in filters:
-        cursor: str | None = None
-        while True:
-            runs = instance.get_runs(filters=which, cursor=cursor, limit=_AT_A_TIME)
-            for run in runs:
-                cursor = run.run_id
-                if run.run_id in shown:
-                    continue
-                if time.monotonic() - began > _SECONDS:
-                    return removed
-                _delete(instance, run.run_id)
-                removed += 1
-            if len(runs) < _AT_A_TIME:
-                break
+        for run_id in instance.get_run_ids(filters=which):
+            if run_id in shown:
+                continue
+            if time.monotonic() - began > _SECONDS:
+                return removed
+            _delete(instance, run_id)
+            removed += 1
     return removed
 
 

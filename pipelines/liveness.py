@@ -29,25 +29,12 @@ def process_tags(state: State) -> dict[str, str]:
 
 
 def end_dead_runs(instance: dg.DagsterInstance, state: State) -> list[str]:
-    """Fail the runs whose process is gone.
-
-    Args:
-        instance: Dagster's.
-        state: of the installation.
-
-    Returns:
-        Ids of the runs that were ended.
-
-    Raises:
-        StorageError: the leases cannot be read.
-    """
+    """Fail the runs whose process is gone. Returns their ids. Raises StorageError where the leases cannot be read."""
     ended = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_ACTIVE)):
         lease = run.tags.get(LEASE) or run.tags.get(OLD_PROCESS)
-        if lease is None or state.runs.is_alive(lease):
-            continue
-        instance.report_run_failed(
-            run, "The process of this run was killed. What it had read completely is kept; run it again."
-        )
-        ended.append(run.run_id)
+        if lease and not state.runs.is_alive(lease):
+            why = "The process of this run was killed. What it had read completely is kept; run it again."
+            instance.report_run_failed(run, why)
+            ended.append(run.run_id)
     return ended

@@ -31,12 +31,7 @@ def mart_key(name: str) -> dg.AssetKey:
 def events_of(
     config: Config, done: Publication, *, is_whole: bool = False
 ) -> list[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """The events of a publication; none if it changed nothing. Checks come first.
-
-    Args:
-        config: of the installation.
-        done: the publication.
-        is_whole: evaluate all marts of all portals, whatever changed.
+    """The events of a publication, checks first; none if it changed nothing, unless all marts are evaluated (`is_whole`).
 
     Raises:
         PublicationError: the file was published, but cannot be read just now.

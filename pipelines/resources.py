@@ -43,9 +43,6 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Exchanges each portal's refresh token for access tokens and hands out clients within the shared budget.
 
     Holds only the path of the configuration: tokens are read when they are used, and are never part of a run's config.
-
-    Args:
-        config_path: the configuration file.
     """
 
     config_path: str

@@ -8,11 +8,7 @@ import dagster as dg
 
 
 class OpenSteps:
-    """The steps of a run that have not ended.
-
-    Args:
-        needs: step -> the steps that have to succeed before it.
-    """
+    """The steps of a run that have not ended, each with the steps that have to succeed before it."""
 
     def __init__(self, needs: Mapping[str, Iterable[str]]) -> None:
         self._needs = {step: set(needed) for step, needed in needs.items()}

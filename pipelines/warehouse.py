@@ -3,7 +3,7 @@
 Any run that publishes reports them (`reporting`). Materializing them in the UI starts a run that only publishes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -57,26 +57,16 @@ def build_warehouse(installation: Installation) -> dg.AssetsDefinition:
             )
         )
 
-    @dg.multi_asset(name=STEP, specs=specs, check_specs=_check_specs())
+    @dg.multi_asset(name=STEP, specs=specs, check_specs=[*_check_specs()])
     def warehouse(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[Event]:
         yield from ending_run(context, planday, iter(()))
 
     return warehouse
 
 
-def _check_specs() -> list[dg.AssetCheckSpec]:
-    grains = [
-        dg.AssetCheckSpec(GRAIN_CHECK, asset=mart_key(name), description=f"No two rows share {grain}.")
-        for name, grain in GRAINS.items()
-    ]
-    sums = [
-        dg.AssetCheckSpec(
-            SUMS_CHECK, asset=mart_key(name), description="Sums are those of the tables: " + _texts(columns)
-        )
-        for name, columns in SUMS.items()
-    ]
-    return grains + sums
-
-
-def _texts(columns: Mapping[str, tuple[str, str]]) -> str:
-    return ", ".join(f"{column} of `{table}`" for column, (_, table) in columns.items()) + "."
+def _check_specs() -> Iterator[dg.AssetCheckSpec]:
+    for name, grain in GRAINS.items():
+        yield dg.AssetCheckSpec(GRAIN_CHECK, asset=mart_key(name), description=f"No two rows share {grain}.")
+    for name, columns in SUMS.items():
+        sums = ", ".join(f"{column} of `{table}`" for column, (_, table) in columns.items())
+        yield dg.AssetCheckSpec(SUMS_CHECK, asset=mart_key(name), description=f"Sums are those of the tables: {sums}.")
