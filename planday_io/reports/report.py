@@ -53,30 +53,12 @@ class PortalState:
     newest: datetime | None
     remarks: list[Remark]
     months: dict[str, tuple[int, int]]
-    chart: Chart | None
+    chart: dict[str, Any] | None
 
     @property
     def level(self) -> Level:
         """How bad the worst is."""
         return self.remarks[0].level
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """Two lines over weeks, `first` to `last`, in a picture of `_CHART`'s size whose top is `highest` hours.
-
-    Args:
-        planned, worked: points of each unbroken part of a line; weeks whose hours are unknown are gaps.
-        sum_planned, sum_worked: hours of all weeks shown; None where nothing is known.
-    """
-
-    planned: list[str]
-    worked: list[str]
-    highest: float
-    first: str
-    last: str
-    sum_planned: float | None
-    sum_worked: float | None
 
 
 def write_report(installation: Installation, output: Path, now: datetime | None = None) -> None:
@@ -242,8 +224,11 @@ def _portal(
     )
 
 
-def _chart(db: duckdb.DuckDBPyConnection, portal: str, at: datetime) -> Chart | None:
-    """Planned and worked hours per week, the last full weeks."""
+def _chart(db: duckdb.DuckDBPyConnection, portal: str, at: datetime) -> dict[str, Any] | None:
+    """Planned and worked hours per week, the last full weeks: a line of each in a picture of `_CHART`'s size.
+
+    Weeks whose hours are unknown are gaps, so a line is the points of each unbroken part; `highest` is the hours at the top.
+    """
     weeks = _rows(
         db,
         "SELECT CAST(date_trunc('week', date) AS DATE) AS week, CAST(sum(planned_hours) AS DOUBLE) AS planned, "
@@ -269,15 +254,15 @@ def _chart(db: duckdb.DuckDBPyConnection, portal: str, at: datetime) -> Chart | 
                 parts[-1].append(f"{n * step:.1f},{height - value / highest * height:.1f}")
         return [" ".join(part) for part in parts if part]
 
-    return Chart(
-        planned=line("planned"),
-        worked=line("worked"),
-        highest=highest,
-        first=f"{weeks[0]['week']:%d %b %Y}",
-        last=f"{weeks[-1]['week']:%d %b %Y}",
-        sum_planned=sum(known["planned"]) if known["planned"] else None,
-        sum_worked=sum(known["worked"]) if known["worked"] else None,
-    )
+    return {
+        "planned": line("planned"),
+        "worked": line("worked"),
+        "highest": highest,
+        "first": f"{weeks[0]['week']:%d %b %Y}",
+        "last": f"{weeks[-1]['week']:%d %b %Y}",
+        "sum_planned": sum(known["planned"]) if known["planned"] else None,
+        "sum_worked": sum(known["worked"]) if known["worked"] else None,
+    }
 
 
 def _rows(db: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - SQL values
