@@ -11,7 +11,7 @@ import dagster as dg
 from pipelines.edges import sensor
 from planday_io.catalogue import Endpoint
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.freshness import observe, stale_portals
+from planday_io.monitoring.freshness import observe, portal_freshness
 
 FRESH = "fresh_per_portal"
 FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale portal is not hidden by a fresh one."
@@ -21,16 +21,15 @@ def freshness_of(
     endpoint: Endpoint, table: str, installation: Installation
 ) -> tuple[bool, dict[str, dg.MetadataValue | int | str]]:
     """Whether no portal is stale, and which are."""
-    stale = stale_portals(installation, endpoint, table, datetime.now(UTC))
-    return not stale, {
-        "portals": len(installation.portals_by_endpoint()[endpoint.name]),
-        "stale": len(stale),
-        "stale_portals": ", ".join(
-            f"{one.portal} ({'never read' if one.last is None else one.last.isoformat(timespec='minutes')})"
-            for one in stale
-        )
-        or "none",
-    }
+    now = datetime.now(UTC)
+    portals = installation.portals_by_endpoint()[endpoint.name]
+    found = {portal: portal_freshness(installation, portal, now, [endpoint])[table] for portal in portals}
+    stale = [
+        f"{portal} ({one.last.isoformat(timespec='minutes') if one.last else 'never read'})"
+        for portal, one in found.items()
+        if one.is_stale
+    ]
+    return not stale, {"portals": len(found), "stale": len(stale), "stale_portals": ", ".join(stale) or "none"}
 
 
 def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:

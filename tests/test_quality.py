@@ -8,12 +8,13 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
+from pipelines.checks import freshness_of
 from pipelines.definitions import build_definitions
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import ShrunkSnapshotError
 from planday_io.lake.quality import NAMES, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
-from planday_io.monitoring.freshness import observe, stale_portals
+from planday_io.monitoring.freshness import observe
 from planday_io.months import month_of, shifted
 from planday_io.reports.report import write_report
 from planday_io.sandbox.roster import Roster
@@ -94,8 +95,9 @@ def test_stale_portal_is_not_hidden_by_fresh_one(planday: Installation, instance
     for portal, days in (("oslo", 0), ("london", 4)):
         at = now - timedelta(days=days)
         refresh(PortalSession(planday.installation, portal, run_id="x", clock=lambda at=at: at), "hr.departments")  # type: ignore[misc]
-    stale = stale_portals(planday.installation, endpoint, "hr.departments", now)
-    assert [(one.portal, one.last is None) for one in stale] == [("copenhagen", True), ("london", False)]
+    passed, metadata = freshness_of(endpoint, "hr.departments", planday.installation)
+    assert (passed, metadata["stale"], metadata["portals"]) == (False, 2, 3)
+    assert str(metadata["stale_portals"]).startswith("copenhagen (never read), london (20")
     definitions = build_definitions(planday.config_path)
     (sensor,) = [one for one in definitions.sensors or [] if one.name == "freshness"]
 
@@ -119,7 +121,7 @@ def test_stale_portal_is_not_hidden_by_fresh_one(planday: Installation, instance
 
 def test_what_no_schedule_reads_is_never_stale(planday: Installation) -> None:
     endpoint = CATALOGUE.endpoint_of("hr.departments")
-    assert not stale_portals(planday.installation, endpoint, "hr.departments", datetime.now(UTC))
+    assert freshness_of(endpoint, "hr.departments", planday.installation)[0]
 
 
 def test_a_guard_of_one_table_and_what_vanished(make: Make) -> None:

@@ -22,17 +22,15 @@ from planday_io.lake.slices import SliceKey
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """One table of one portal.
+    """Freshness of one table of one portal.
 
     Args:
-        portal: config key.
         last: UTC instant of the oldest read among the slices that the schedules read again, or None where one never was.
         allowed_since: it is stale when it is older than this UTC instant; None where no schedule reads it.
         monitored_since: UTC instant since when it is known to be read as it is now, or None.
         damage: what is wrong with a file of it, or empty.
     """
 
-    portal: str
     last: datetime | None
     allowed_since: datetime | None
     monitored_since: datetime | None = None
@@ -73,18 +71,8 @@ def portal_freshness(
         reads = [there.entries[key].read_at for key in keys if key in there.entries]
         last = min(reads) if keys and len(reads) == len(keys) else None
         damage = next((str(damaged[key]) for key in keys if key in damaged), "")
-        found[name] = Freshness(portal, last, allowed if keys else None, monitored.get(name), damage)
+        found[name] = Freshness(last, allowed if keys else None, monitored.get(name), damage)
     return found
-
-
-def stale_portals(installation: Installation, endpoint: Endpoint, table: str, now: datetime) -> list[Freshness]:
-    """The portals for which a table is stale."""
-    found = [
-        portal_freshness(installation, portal, now, [endpoint])[table]
-        for portal in installation.config.portals
-        if endpoint in installation.endpoints_of(portal)
-    ]
-    return [one for one in found if one.is_stale]
 
 
 def observe(installation: Installation, now: datetime) -> None:
