@@ -1,10 +1,7 @@
 """Sending a message to the channels of the configuration: a webhook (Slack, Teams, anything) and mail.
 
-httpx and the standard library's smtplib do the work. apprise was considered and left out: it speaks to a hundred services,
-but takes addresses with secrets in them, writes its own log lines, and would be the only user of requests here.
-
-Whatever goes wrong with a channel is an AlertError, so that it keeps no other back. Not here: what is worth a message
-(`notifier`).
+Whatever goes wrong with a channel is an AlertError, so that it keeps no other back. apprise was left out: it takes addresses
+with secrets in them, and writes its own log lines. Not here: what is worth a message (`notifier`).
 """
 
 from __future__ import annotations

@@ -45,13 +45,7 @@ def key_of(incident: Incident) -> Key:
 
 
 def find(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> dict[Key, Incident]:
-    """What is wrong. Of portals with the cause "unreadable", nobody knows whether what was wrong before still is.
-
-    Args:
-        installation: where.
-        known: incidents that were open so far.
-        now: UTC instant.
-    """
+    """What is wrong, where `known` was so far. Of portals with the cause "unreadable", nobody knows whether that still is."""
     problems: list[Failure] = []
     for portal in (*installation.config.portals, INSTALLATION):
         check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal)
@@ -70,15 +64,9 @@ def find(installation: Installation, known: Mapping[Key, Incident], now: datetim
 
 def _incident(key: Key, group: list[Failure]) -> Incident:
     first = min(group, key=lambda one: one.since)
-    tables = {f"{one.table} {one.month}" if one.month else one.table for one in group}
-    return Incident(
-        portal=key[0],
-        cause=key[1],
-        tables=tuple(sorted(tables - {""})),
-        since=first.since.replace(microsecond=0),
-        error=first.error,
-        run_id=first.run_id,
-    )
+    tables = tuple(sorted({f"{one.table} {one.month or ''}".strip() for one in group} - {""}))
+    since = first.since.replace(microsecond=0)
+    return Incident(portal=key[0], cause=key[1], tables=tables, since=since, error=first.error, run_id=first.run_id)
 
 
 def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLATION, table: str = "") -> Failure:
@@ -88,9 +76,8 @@ def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLAT
 def _of_portal(
     installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str
 ) -> Iterator[Failure]:
-    config = installation.config
     tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
-    months = {None, *grid_months(config, portal, now)}
+    months = {None, *grid_months(installation.config, portal, now)}
     failures = installation.state.failures.of(portal)
     failures = [one for one in failures if one.table in tables and one.month in months]
     yield from failures
@@ -118,7 +105,7 @@ def _of_installation(installation: Installation, known: Mapping[Key, Incident], 
     yield from _unfinished(installation)
     yield from _set_aside(installation)
     yield from _edited(installation.config, now)
-    yield from _disk(installation, now, is_known=(INSTALLATION, "disk", "") in known)
+    yield from _disk(installation, known, now)
 
 
 def _unfinished(installation: Installation) -> Iterator[Failure]:
@@ -157,17 +144,16 @@ def _oldest(files: list[Path]) -> datetime:
     return datetime.fromtimestamp(min(file.lstat().st_ctime for file in files), UTC)
 
 
-def _disk(installation: Installation, now: datetime, *, is_known: bool) -> Iterator[Failure]:
-    config = installation.config
-    warehouse = config.warehouse
+def _disk(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> Iterator[Failure]:
+    lake, warehouse = installation.config.lake, installation.config.warehouse
     size = warehouse.stat().st_size if warehouse.exists() else 0
     # A publication under way has taken part of what it needs.
     copies = []
-    for path in warehouse.parent.glob(f"{warehouse.name}*"):
+    for path in filter(is_temporary, warehouse.parent.glob(f"{warehouse.name}*")):
         with suppress(FileNotFoundError):
-            copies += [path.stat()] if is_temporary(path) else []
-    needed = (2 * size + _SPARE_BYTES) * (_RELIEF if is_known else 1)
-    for place in dict.fromkeys((config.lake, warehouse.parent, installation.state.folder)):
+            copies.append(path.stat())
+    needed = (2 * size + _SPARE_BYTES) * (_RELIEF if (INSTALLATION, "disk", "") in known else 1)
+    for place in dict.fromkeys((lake, warehouse.parent, installation.state.folder)):
         there = next(folder for folder in (place, *place.parents) if folder.exists())
         free = shutil.disk_usage(there).free + sum(c.st_size for c in copies if c.st_dev == there.stat().st_dev)
         if free < needed:
