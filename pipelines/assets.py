@@ -4,7 +4,7 @@ Snapshots have a partition per portal, facts one per month and portal (`2026-09|
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 
@@ -21,7 +21,7 @@ from planday_io.config.model import Retries
 from planday_io.faults import as_planday_error, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.installation import Installation
-from planday_io.lake.quality import NAMES, CheckResult, check_slice, checks_of
+from planday_io.lake.quality import NAMES, check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.sync.session import PortalSession
 from planday_io.sync.session import refresh as refresh_endpoint
@@ -130,8 +130,8 @@ def _result(
             **_lineage(endpoint, catalogue.table(report.table)),
         },
         check_results=[
-            *(_check_result(report.table, result) for result in checked),
-            _freshness(endpoint, report.table, installation),
+            *(_check(report.table, one.check, one.passed, one.counts, is_error=one.is_error) for one in checked),
+            _check(report.table, FRESH, *freshness_of(endpoint, report.table, installation)),
         ],
     )
 
@@ -198,24 +198,15 @@ def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -
         ]
 
 
-def _freshness(endpoint: Endpoint, table: str, installation: Installation) -> dg.AssetCheckResult:
-    passed, metadata = freshness_of(endpoint, table, installation)
+def _check(
+    table: str, name: str, passed: bool, metadata: Mapping[str, dg.MetadataValue | int | str], *, is_error: bool = False
+) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=passed,
         asset_key=dg.AssetKey(table.split(".")),
-        check_name=FRESH,
-        severity=dg.AssetCheckSeverity.WARN,
+        check_name=name,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
         metadata=metadata,
-    )
-
-
-def _check_result(table: str, result: CheckResult) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=result.passed,
-        asset_key=dg.AssetKey(table.split(".")),
-        check_name=result.check,
-        severity=dg.AssetCheckSeverity.ERROR if result.is_error else dg.AssetCheckSeverity.WARN,
-        metadata=dict(result.counts),
     )
 
 
@@ -274,9 +265,8 @@ def _deps(endpoint: Endpoint, catalogue: Catalogue, portals: dict[str, list[str]
     mapping: dg.PartitionMapping | None = None
     if parent.grid != endpoint.grid:
         if portals[parent.name] == portals[endpoint.name]:
-            with warnings.catch_warnings():
-                # Dagster's word for an interface that may still change; the lock pins the version.
-                warnings.simplefilter("ignore", dg.BetaWarning)
+            # Dagster's word for an interface that may still change; the lock pins the version.
+            with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
                 mapping = dg.MultiToSingleDimensionPartitionMapping("portal")
         else:
             # Dagster takes no dimension for another that has more or fewer portals. In a backfill of both tables the
