@@ -47,7 +47,7 @@ def authorize(
         if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(attempt.url)
 
-    for line in flow.connect(installation, portal, attempt, show, timeout).lines(portal):
+    for line in flow.connect(installation, portal, attempt, show, timeout):
         typer.echo(line)
 
 

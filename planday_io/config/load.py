@@ -17,20 +17,17 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from planday_io.catalogue import CATALOGUE, Catalogue
-from planday_io.config.model import Config, ConfigFile, PortalConfig
+from planday_io.config.model import Config
 from planday_io.config.places import misplaced, refuse_home
 from planday_io.errors import ConfigError
 from planday_io.months import month_of, shifted
 from planday_io.texts import TextError, decode
 
 Loc = tuple[str | int, ...]
-
-_YAML_FAULTS = (YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
-"""Exceptions of ruamel.yaml: its own, and those of constructing values."""
 
 BUILT_IN_DEFAULTS: dict[str, Any] = {
     "timezone": "Europe/Copenhagen",
@@ -52,9 +49,6 @@ BUILT_IN_DEFAULTS: dict[str, Any] = {
             "enabled": True,
         },
     },
-    "window": {},
-    "retries": {},
-    "guards": {},
 }
 
 _EXPECTED = {
@@ -112,39 +106,32 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
     path = path.absolute()
     refuse_home(path.parent)
     root = parsed(path)
-    names = (*catalogue.domains(), *(table.full_name for table in catalogue.tables()))
-    context = {"resources": names}
     raw = _plain(root)
+    context = {"file": path, "resources": (*catalogue.domains(), *(table.full_name for table in catalogue.tables()))}
+    mistakes = _Mistakes(path, root)
     try:
-        written = ConfigFile.model_validate(raw, context=context)
+        config = Config.model_validate(_with_defaults(raw), context=context)
     except ValidationError as error:
-        raise ConfigError(_explain(error, path, root, ())) from None
-    defaults = merge(BUILT_IN_DEFAULTS, raw.get("defaults", {}))
-    portals: dict[str, PortalConfig] = {}
-    for key in written.portals:
-        try:
-            portals[key] = PortalConfig.model_validate(merge(defaults, raw["portals"][key]), context=context)
-        except ValidationError as error:
-            raise ConfigError(_explain(error, path, root, ("portals", key))) from None
-    _refuse_doubles(portals, path, root)
-    config = Config(
-        file=path,
-        planday=written.planday,
-        lake=path.parent / Path(written.lake).expanduser(),
-        warehouse=path.parent / Path(written.warehouse).expanduser(),
-        history_start=written.history_start,
-        privacy=written.privacy,
-        alerts=written.alerts,
-        retention=written.retention,
-        portals=portals,
-    )
-    if mistakes := [*_whole(config, catalogue)]:
-        told = [_mistake(path, root, loc, found, expected) for loc, found, expected in mistakes]
-        raise ConfigError(_listed(told))
+        mistakes.explain(error)
+        raise mistakes.error() from None
+    for loc, found, expected in (*_contradictions(config, catalogue), *_doubles(config, mistakes)):
+        mistakes.add(loc, found, expected)
+    if mistakes.told:
+        raise mistakes.error()
     return config
 
 
-def _whole(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc, object, str]]:
+def _with_defaults(raw: dict[str, Any]) -> dict[str, Any]:
+    """The file with the defaults merged into each portal; what is no mapping stays, and is refused."""
+    defaults, portals = raw.get("defaults", {}), raw.get("portals")
+    if not isinstance(portals, dict):
+        return raw
+    below = merge(BUILT_IN_DEFAULTS, defaults if isinstance(defaults, dict) else {})
+    merged = {key: merge(below, own) if isinstance(own, dict) else own for key, own in portals.items()}
+    return {**raw, "portals": merged}
+
+
+def _contradictions(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc, object, str]]:
     """Contradictions between settings: where, what was found, what was expected."""
     now = datetime.now(UTC)
     for key, portal in config.portals.items():
@@ -158,23 +145,15 @@ def _whole(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc, object, 
         yield (name,), str(place), expected
 
 
-def _refuse_doubles(portals: Mapping[str, PortalConfig], path: Path, root: CommentedMap) -> None:
-    """Raises ConfigError where two keys name the same Planday portal: every figure would count twice."""
+def _doubles(config: Config, mistakes: _Mistakes) -> Iterator[tuple[Loc, object, str]]:
+    """Keys that name the same Planday portal as another: every figure would count twice."""
     first: dict[int, str] = {}
-    mistakes = []
-    for key, portal in portals.items():
-        if portal.portal_id is None:
-            continue
-        other = first.setdefault(portal.portal_id, key)
-        if other != key:
-            loc, others = ("portals", key, "portal_id"), ("portals", other, "portal_id")
-            mistakes.append(
-                f"{path.name}, line {_line(root, loc)}: portals.{key}.portal_id: found {portal.portal_id}, which portal "
-                f"'{other}' has as well (line {_line(root, others)}); expected one key for each Planday portal: take one "
-                f"of the two out, or correct its portal_id"
-            )
-    if mistakes:
-        raise ConfigError("\n".join(mistakes[:_SHOWN_MISTAKES]))
+    for key, portal in config.portals.items():
+        if portal.portal_id is not None and (other := first.setdefault(portal.portal_id, key)) != key:
+            line = mistakes.line(("portals", other, "portal_id"))
+            found = _Said(f"{portal.portal_id}, which portal '{other}' has as well (line {line})")
+            expected = "one key for each Planday portal: take one of the two out, or correct its portal_id"
+            yield ("portals", key, "portal_id"), found, expected
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,7 +188,7 @@ def parsed(path: Path) -> CommentedMap:
         raise ConfigError(
             f"{path.name}, line {number}: found U+{ord(text[error.position]):04X}, which is invisible; expected text"
         ) from None
-    except (*_YAML_FAULTS, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - ruamel.yaml's own errors, and whatever constructing a value raises
         # A date such as 2025-13-01, a number of thousands of digits, brackets a thousand deep.
         raise ConfigError(
             f"{path.name}: found a value that cannot be read ({type(error).__name__}); expected YAML 1.2 with texts, "
@@ -234,43 +213,6 @@ def _plain(node: Any) -> Any:  # noqa: ANN401 - outside data
     return node
 
 
-def _explain(error: ValidationError, path: Path, root: CommentedMap, under: Loc) -> str:
-    mistakes: dict[str, None] = {}
-    for detail in error.errors(include_input=True, include_url=False):
-        context = detail.get("ctx", {})
-        if "client_id" in detail["loc"] and isinstance(detail.get("input"), str) and "app_id" not in str(detail["loc"]):
-            continue  # it is meant as the App ID itself, and that branch of the union says what is wrong
-        # Pydantic adds the branch of a union to `loc`; it is no key of the file.
-        loc: Loc = (*under, *(part for part in detail["loc"] if part not in ("SecretRef", "str", "[key]")))
-        loc = tuple(part for part in loc if not str(part).startswith(("constrained-str", "function-")))
-        said = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
-        expected = str(context.get("expected", said))
-        found: object = detail.get("input")
-        # A token written in place of `env: NAME` has become a key: never repeat it.
-        secret = any(part in _SECRET_KEYS for part in loc)
-        if key := context.get("key"):
-            found = _UNKNOWN_KEY
-            loc = loc if secret else (*loc, key)
-        elif detail["type"] == "missing":
-            found, expected = None, "a value"
-        elif detail["type"] == "value_error":
-            expected = "another value"
-        elif secret and not isinstance(found, Mapping | list | None):
-            found = _HIDDEN
-        mistakes[_mistake(path, root, loc, found, expected)] = None
-    return _listed(list(mistakes))
-
-
-def _mistake(path: Path, root: CommentedMap, loc: Loc, found: object, expected: str) -> str:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-    return f"{path.name}, line {_line(root, loc)}: {where}: found {_show(found)}; expected {expected}"
-
-
-def _listed(mistakes: list[str]) -> str:
-    more = len(mistakes) - _SHOWN_MISTAKES
-    return "\n".join([*mistakes[:_SHOWN_MISTAKES], *([f"... and {more} more"] if more > 0 else [])])
-
-
 class _Said(str):
     """A description of the value found, without secrets."""
 
@@ -279,6 +221,76 @@ class _Said(str):
 
 _UNKNOWN_KEY = _Said("an unknown key")
 _HIDDEN = _Said("a text")
+
+
+class _Mistakes:
+    """The mistakes in one file.
+
+    Args:
+        path: of the file.
+        root: as parsed, with line numbers.
+    """
+
+    def __init__(self, path: Path, root: CommentedMap) -> None:
+        self.told: dict[str, None] = {}
+        """One line each."""
+        self._name = path.name
+        self._root = root
+        self._inherited: set[tuple[Loc, str]] = set()
+
+    def add(self, loc: Loc, found: object, expected: str) -> None:
+        """Add a mistake, unless it is one of `defaults` that a portal inherits."""
+        if loc[:1] == ("defaults",):
+            self._inherited.add((loc[1:], _show(found)))
+        elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited:
+            return
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+        self.told[f"{self._name}, line {self.line(loc)}: {where}: found {_show(found)}; expected {expected}"] = None
+
+    def explain(self, error: ValidationError) -> None:
+        """Add pydantic's mistakes, in words for somebody who writes YAML."""
+        for detail in error.errors(include_input=True, include_url=False):
+            context = detail.get("ctx", {})
+            parts, found = detail["loc"], detail.get("input")
+            if "client_id" in parts and isinstance(found, str) and "app_id" not in str(parts):
+                continue  # it is meant as the App ID itself, and that branch of the union says what is wrong
+            # Pydantic adds the branch of a union to `loc`; it is no key of the file.
+            loc = tuple(part for part in parts if part not in ("SecretRef", "str", "[key]"))
+            loc = tuple(part for part in loc if not str(part).startswith(("constrained-str", "function-")))
+            said = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
+            expected = str(context.get("expected", said))
+            # A token written in place of `env: NAME` has become a key: never repeat it.
+            secret = any(part in _SECRET_KEYS for part in loc)
+            if key := context.get("key"):
+                found = _UNKNOWN_KEY
+                loc = loc if secret else (*loc, key)
+            elif detail["type"] == "missing":
+                found, expected = None, "a value"
+            elif detail["type"] == "value_error":
+                expected = "another value"
+            elif secret and not isinstance(found, Mapping | list | None):
+                found = _HIDDEN
+            self.add(loc, found, expected)
+
+    def error(self) -> ConfigError:
+        """All mistakes; of many the first."""
+        more = len(self.told) - _SHOWN_MISTAKES
+        return ConfigError("\n".join([*self.told][:_SHOWN_MISTAKES] + ([f"... and {more} more"] if more > 0 else [])))
+
+    def line(self, loc: Loc) -> int:
+        """The line (from 1) of the deepest part of `loc` that is in the file."""
+        line = 1
+        node: Any = self._root
+        for part in loc:
+            if isinstance(node, CommentedMap) and part in node:
+                # Values from a merge key (`<<: *base`) have no line.
+                line = node.lc.key(part)[0] + 1 if part in (node.lc.data or {}) else line
+            elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+                line = node.lc.item(part)[0] + 1
+            else:
+                break
+            node = node[part]
+        return line
 
 
 def _show(found: object) -> str:
@@ -293,19 +305,3 @@ def _show(found: object) -> str:
     # An address may hold a password.
     text = re.sub(r"//[^/@]*@", "//...@", repr(found))
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _line(root: CommentedMap, loc: Loc) -> int:
-    """The line (from 1) of the deepest part of `loc` that is in the file."""
-    line = 1
-    node: Any = root
-    for part in loc:
-        if isinstance(node, CommentedMap) and part in node:
-            # Values from a merge key (`<<: *base`) have no line.
-            line = node.lc.key(part)[0] + 1 if part in (node.lc.data or {}) else line
-        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-            line = node.lc.item(part)[0] + 1
-        else:
-            break
-        node = node[part]
-    return line

@@ -5,6 +5,7 @@ Validators of single values are `values`; YAML, files and line numbers are `load
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,13 @@ def _resource(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _place(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
+        raise refuse("a text that is not empty")
+    file: Path = (info.context or {})["file"]
+    return file.parent / Path(values.path(value)).expanduser()
+
+
 Url = Annotated[str, AfterValidator(values.url)]
 Link = Annotated[str, AfterValidator(values.link)]
 TimeZone = Annotated[str, AfterValidator(values.time_zone)]
@@ -33,6 +41,7 @@ Cron = Annotated[str, AfterValidator(values.cron)]
 Month = Annotated[str, AfterValidator(values.history_start)]
 Key = Annotated[str, AfterValidator(values.name)]
 PathText = Annotated[str, Field(min_length=1), AfterValidator(values.path)]
+Place = Annotated[Path, BeforeValidator(_place)]
 AppId = Annotated[str, Field(min_length=1), AfterValidator(values.app_id)]
 MailAddress = Annotated[str, AfterValidator(values.mail_address)]
 PortalId = Annotated[int, BeforeValidator(values.portal_id)]
@@ -134,20 +143,19 @@ class Resources(Section):
     exclude: ResourceNames = ()
 
 
-class Schedule(Section):
+class DefaultSchedule(Section):
+    """A schedule in `defaults`; portals that have it give what is missing."""
+
+    cron: Cron | None = None
+    resources: Annotated[ResourceNames, Field(min_length=1)] | None = None
+    enabled: bool = True
+
+
+class Schedule(DefaultSchedule):
     """When to read which resources. A domain means its tables that are not read on request only."""
 
     cron: Cron
     resources: Annotated[ResourceNames, Field(min_length=1)]
-    enabled: bool = True
-
-
-class ScheduleOverride(Section):
-    """A schedule in `defaults` or in a portal; missing settings are inherited."""
-
-    cron: Cron | None = None
-    resources: Annotated[ResourceNames, Field(min_length=1)] | None = None
-    enabled: bool | None = None
 
 
 class Window(Section):
@@ -172,24 +180,17 @@ class Guard(Section):
     max_lost_rows: int = Field(default=20, ge=0)
 
 
-class GuardOverride(Section):
-    """A guard of one table; missing settings are the portal's."""
-
-    min_ratio: float | None = Field(default=None, ge=0, le=1, strict=False)
-    max_lost_rows: int | None = Field(default=None, ge=0)
-
-
 class Guards(Guard):
-    """The guard of a portal, and guards of single tables by name."""
+    """The guard of a portal, and guards of single tables by name, whose missing settings are the portal's."""
 
-    tables: dict[Annotated[str, AfterValidator(_resource)], GuardOverride] = Field(default_factory=dict)
+    tables: dict[Annotated[str, AfterValidator(_resource)], Guard] = Field(default_factory=dict)
 
     def of(self, table: str) -> Guard:
         """The guard of a table (full name): its own, else its domain's, else the portal's."""
         found = Guard(min_ratio=self.min_ratio, max_lost_rows=self.max_lost_rows)
         for name in (table.partition(".")[0], table):
             if own := self.tables.get(name):
-                found = found.model_copy(update=own.model_dump(exclude_none=True))
+                found = found.model_copy(update=own.model_dump(exclude_unset=True))
         return found
 
 
@@ -238,65 +239,48 @@ class Retention(Section):
     changes_days: int = Field(default=3, ge=1, le=3650)
 
 
-class Overrides(Section):
-    """Settings of `defaults` that a portal can override; `load.BUILT_IN_DEFAULTS` has the rest."""
+class Defaults(Section):
+    """Settings that a portal inherits or overrides; `load.BUILT_IN_DEFAULTS` has the rest."""
 
     timezone: TimeZone = ""
     resources: Resources = Resources()
-    schedules: dict[Key, ScheduleOverride] = Field(default_factory=dict)
+    schedules: Mapping[Key, DefaultSchedule] = Field(default_factory=dict)
     window: Window = Window()
     retries: Retries = Retries()
     guards: Guards = Guards()
 
 
-class PortalEntry(Overrides):
-    """A portal in the file. `portal_id` is Planday's id; a token for another portal is refused."""
+class PortalConfig(Defaults):
+    """One portal, with the defaults merged in. `portal_id` is Planday's id; a token for another portal is refused."""
 
     client_id: SecretRef | AppId
     refresh_token: SecretRef
     portal_id: PortalId | None = None
+    schedules: Mapping[Key, Schedule] = Field(default_factory=dict)
 
 
-class ConfigFile(Section):
-    """The file before defaults are merged into portals."""
+class Config(Section):
+    """The whole file, with the defaults merged into portals. Paths are absolute."""
 
     planday: PlandayHosts = PlandayHosts()
-    lake: PathText = "lake"
-    warehouse: PathText = "warehouse.duckdb"
+    lake: Place = Field(default="lake", validate_default=True)
+    warehouse: Place = Field(default="warehouse.duckdb", validate_default=True)
     history_start: Month = "2025-01"
     privacy: PrivacyPolicy = PrivacyPolicy()
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
-    defaults: Overrides = Overrides()
-    portals: Annotated[dict[Key, PortalEntry], Field(min_length=1)]
+    defaults: Defaults = Defaults()
+    portals: Annotated[dict[Key, PortalConfig], Field(min_length=1)]
+    _file: Path
 
+    def model_post_init(self, context: Any) -> None:  # noqa: ANN401 - what `load` gave to the validation
+        """Keep where the configuration was read, which is no setting."""
+        self._file = context["file"]
 
-class PortalConfig(Section):
-    """One portal, with the defaults merged in."""
-
-    client_id: SecretRef | AppId
-    refresh_token: SecretRef
-    portal_id: PortalId | None = None
-    timezone: TimeZone
-    resources: Resources
-    schedules: dict[str, Schedule]
-    window: Window
-    retries: Retries
-    guards: Guards
-
-
-class Config(Section):
-    """The whole configuration. Paths are absolute."""
-
-    file: Path
-    planday: PlandayHosts
-    lake: Path
-    warehouse: Path
-    history_start: str
-    privacy: PrivacyPolicy
-    alerts: Alerts
-    retention: Retention
-    portals: dict[str, PortalConfig]
+    @property
+    def file(self) -> Path:
+        """The configuration file."""
+        return self._file
 
     @property
     def home(self) -> Path:

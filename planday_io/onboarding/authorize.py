@@ -6,9 +6,6 @@
 
 Facts: docs/api-facts.md#authorization. The redirect address has to be registered with the app, so it is fixed and not a free
 port. PKCE is used if the identity server's discovery offers S256; the documentation does not mention it.
-
-Not here: the listener and its page (`planday_io.onboarding.consent`), writing the token (`planday_io.onboarding.placing`),
-the refresh grant (`planday_io.client.tokens`).
 """
 
 from __future__ import annotations
@@ -96,7 +93,7 @@ def begin(
         portal: config key.
         scopes: to ask for.
         redirect_url: of this machine, and registered with the app.
-        pkce: whether to use it; None is where discovery offers it.
+        pkce: None is where discovery offers it.
 
     Raises:
         ConfigError: the redirect address is not one of this machine.
@@ -132,9 +129,15 @@ def connect(
     portal: str,
     attempt: Attempt,
     show: Callable[[], None],
-    seconds: float = 300.0,
-) -> Granted:
-    """Wait for the answer, store the token, and report the same in the browser and to the caller.
+    seconds: float,
+) -> list[str]:
+    """Wait for the answer, exchange its code, and store the refresh token where the configuration reads it.
+
+    A code can be used once. So if the API cannot say which portal it opens, the token is stored nevertheless: every run
+    checks that before it reads anything.
+
+    A token that is refused here is not kept, and not revoked either: it is not known whether Planday would take back that
+    token alone or the app's whole access to that portal, which another key or another installation may use.
 
     Args:
         installation: the installation.
@@ -143,84 +146,17 @@ def connect(
         show: called once this listens; opens the browser.
         seconds: to wait for the answer.
 
-    Raises:
-        TokenError: denied, another state, no answer, or the port is taken.
-        PlandayError: see `finish`.
-    """
-    return receive_code(
-        attempt.redirect_url,
-        attempt.state,
-        show=show,
-        finish=lambda code: finish(installation, portal, attempt, code),
-        tell=lambda done: (f"Thank you: portal '{portal}' is connected", *done.lines(portal)),
-        seconds=seconds,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """The result of an authorization.
-
-    Args:
-        portal_id: Planday's id of the portal, or None if it could not be requested.
-        unasked: why it could not be requested, or empty.
-        place: where the refresh token was written.
-        not_compared: keys that were never read and whose tokens cannot be used, so they may be the same portal.
-    """
-
-    portal_id: int | None
-    unasked: str
-    place: Path
-    not_compared: tuple[str, ...] = ()
-
-    def lines(self, portal: str) -> list[str]:
-        """What to report, in the terminal and in the browser."""
-        whose = (
-            f"Planday portal {self.portal_id}" if self.portal_id else "which Planday portal it is could not be asked"
-        )
-        lines = [
-            f"Portal '{portal}' is authorized: {whose}. The token was written to {self.place}.",
-            f"What failed without it is read by `planday sync {portal}`, or by the next schedule.",
-        ]
-        if self.unasked:
-            lines.append(
-                f"The token was kept, because a consent is good once, and every run asks again before it reads anything. Run "
-                f"`planday check {portal}` when the API answers again: {self.unasked}"
-            )
-        if self.not_compared:
-            lines.append(
-                f"Not compared with {', '.join(self.not_compared)}: never read, and the token cannot be used. `planday "
-                f"check` compares all portals."
-            )
-        lines.append(
-            "Where another installation uses the same app for this portal, its older token may have stopped working with "
-            "this consent: if `planday check` fails there, put the new token there too."
-        )
-        return lines
-
-
-def command(verb: str, portal: str) -> str:
-    """The command for a portal's tokens, as typed."""
-    return f"planday {verb} {portal}"
-
-
-def finish(installation: Installation, portal: str, attempt: Attempt, code: str) -> Granted:
-    """Exchange a code, check which portal it opens, and store the refresh token where the configuration reads it.
-
-    A code can be used once. So if the API cannot say which portal it is, the token is stored nevertheless: every run checks
-    that before it reads anything.
-
-    A token that is refused here is not kept, and not revoked either: it is not known whether Planday would take back that
-    token alone or the app's whole access to that portal, which another key or another installation may use.
+    Returns:
+        What to report. The browser shows the same.
 
     Raises:
-        TokenError: the code is refused, gives no refresh token, or one that the API refuses.
+        TokenError: denied, another state, no answer, the port is taken, or the code or its token is refused.
         PortalIdentityError: it opens another portal than this key stands for, or one of another key. Nothing was written.
         StorageError: the token cannot be written. Authorizing again gives another one.
     """
     config, connection = installation.config, PortalConnection(installation, portal)
 
-    async def exchange() -> tuple[str, int | None, str]:
+    async def exchange(code: str) -> tuple[str, int | None, str]:
         async with connection.open() as client:
             tokens = client.tokens
             await asyncio.to_thread(tokens.redeem, client.post_form, code, attempt.redirect_url, attempt.verifier)
@@ -230,22 +166,48 @@ def finish(installation: Installation, portal: str, attempt: Attempt, code: str)
                 return tokens.store.read(), None, str(error)
             return tokens.store.read(), portal_id, ""
 
-    ref = config.portals[portal].refresh_token
-    # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
-    with installation.state.commands.carry_out(
-        command("authorize", portal),
-        [portal],
-        harmless=(TokenError, SecretError, PortalIdentityError),
-        supersedes=[command("revoke", portal)],
-    ):
-        token, portal_id, unasked = asyncio.run(exchange())
-        if portal_id is not None:
-            claim(installation, portal, portal_id, attempt.others)
-        with connection.token_store.lock():
-            place = keep(ref, token, config.home)
-            connection.token_store.forget()
-    not_compared = tuple(key for key, other in attempt.others.items() if other is None)
-    return Granted(portal_id, unasked, place, not_compared)
+    def finish(code: str) -> list[str]:
+        # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
+        with installation.state.commands.carry_out(
+            f"planday authorize {portal}",
+            [portal],
+            harmless=(TokenError, SecretError, PortalIdentityError),
+            supersedes=[f"planday revoke {portal}"],
+        ):
+            token, portal_id, unasked = asyncio.run(exchange(code))
+            if portal_id is not None:
+                claim(installation, portal, portal_id, attempt.others)
+            with connection.token_store.lock():
+                place = keep(config.portals[portal].refresh_token, token, config.home)
+                connection.token_store.forget()
+        not_compared = [key for key, other in attempt.others.items() if other is None]
+        return _report(portal, portal_id, unasked, place, not_compared)
+
+    heading = f"Thank you: portal '{portal}' is connected"
+    return receive_code(attempt.redirect_url, attempt.state, show=show, finish=finish, heading=heading, seconds=seconds)
+
+
+def _report(portal: str, portal_id: int | None, unasked: str, place: Path, not_compared: list[str]) -> list[str]:
+    whose = f"Planday portal {portal_id}" if portal_id else "which Planday portal it is could not be asked"
+    lines = [
+        f"Portal '{portal}' is authorized: {whose}. The token was written to {place}.",
+        f"What failed without it is read by `planday sync {portal}`, or by the next schedule.",
+    ]
+    if unasked:
+        lines.append(
+            f"The token was kept, because a consent is good once, and every run asks again before it reads anything. Run "
+            f"`planday check {portal}` when the API answers again: {unasked}"
+        )
+    if not_compared:
+        lines.append(
+            f"Not compared with {', '.join(not_compared)}: never read, and the token cannot be used. `planday check` "
+            f"compares all portals."
+        )
+    lines.append(
+        "Where another installation uses the same app for this portal, its older token may have stopped working with this "
+        "consent: if `planday check` fails there, put the new token there too."
+    )
+    return lines
 
 
 def revoke(installation: Installation, portal: str) -> list[str]:
@@ -302,10 +264,10 @@ def revoke(installation: Installation, portal: str) -> list[str]:
 
     # Where the identity server did not revoke, nothing was removed, and nothing is owed.
     with installation.state.commands.carry_out(
-        command("revoke", portal),
+        f"planday revoke {portal}",
         [portal],
         harmless=(SecretError, TokenError),
-        supersedes=[command("authorize", portal)],
+        supersedes=[f"planday authorize {portal}"],
     ) as work:
         asyncio.run(take_back(work))
         work.reach(_REVOKED)

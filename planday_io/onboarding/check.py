@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -45,9 +45,6 @@ class Finding:
     was_tried: bool = True
 
 
-_PACKAGE = (
-    "the Open API is part of Planday's Pro and Enterprise packages, so ask Planday whether this portal's package has it"
-)
 _REFUSED = (401, 402, 403)
 
 
@@ -55,59 +52,28 @@ def check(installation: Installation, portals: list[str]) -> list[Finding]:
     """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        same = _Comparison(installation, portals)
-        return await asyncio.gather(*(_check_portal(installation, portal, same) for portal in portals))
+        new = never_read(installation)
+        opened = await ask_portal_ids(installation, [] if set(new).isdisjoint(portals) else new)
+        return await asyncio.gather(*(_check_portal(installation, portal, opened) for portal in portals))
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]
 
 
-class _Comparison:
-    """Which portals the tokens of keys open that the lake does not know yet. Create it within the event loop.
-
-    Args:
-        installation: the installation.
-        portals: keys that are checked; each has to `settle`. Other keys are looked up here.
-    """
-
-    def __init__(self, installation: Installation, portals: list[str]) -> None:
-        self._installation = installation
-        loop = asyncio.get_running_loop()
-        new = never_read(installation)
-        self._ids: dict[str, asyncio.Future[int | None]] = {key: loop.create_future() for key in new if key in portals}
-        self._others = asyncio.create_task(ask_portal_ids(installation, [key for key in new if key not in portals]))
-
-    def settle(self, portal: str, portal_id: int | None) -> None:
-        """Record which portal a token opens; None if that is unknown."""
-        if portal in self._ids and not self._ids[portal].done():
-            self._ids[portal].set_result(portal_id)
-
-    async def compare(self, portal: str) -> list[str]:
-        """Wait for all keys and compare. Returns those it could not be compared with.
-
-        Raises:
-            PortalIdentityError: another key opens the same portal.
-        """
-        if portal not in self._ids:
-            return []
-        found = {key: await asked for key, asked in self._ids.items()} | await self._others
-        if error := doubles(self._installation, found).get(portal):
-            raise error
-        return [key for key, portal_id in found.items() if portal_id is None]
-
-
-async def _check_portal(installation: Installation, portal: str, same: _Comparison) -> list[Finding]:
+async def _check_portal(installation: Installation, portal: str, opened: dict[str, int | None]) -> list[Finding]:
+    """Check one portal. `opened`: keys that were never read, with the portals that their tokens open, where that is known."""
     connection = PortalConnection(installation, portal)
     findings: list[Finding] = []
     try:
         async with connection.open() as client:
             await client.authorize()
             findings.append(Finding(portal, "token", is_good=True, detail="exchanged for an access token"))
-            same.settle(portal, await connection.ask_portal_id(client))
             portal_id = await connection.identify(client, remember=False)
-            unknown = await same.compare(portal)
             detail = f"Planday portal {portal_id}"
-            if unknown:
-                detail += f"; not compared with {', '.join(unknown)}, whose tokens cannot be used"
+            if portal in opened:
+                if error := doubles(installation, {**opened, portal: portal_id}).get(portal):
+                    raise error
+                if unknown := [key for key, other in opened.items() if other is None and key != portal]:
+                    detail += f"; not compared with {', '.join(unknown)}, whose tokens cannot be used"
             findings.append(Finding(portal, "portal", is_good=True, detail=detail))
             probe = _Probe(installation, portal, client)
             findings += [await probe.finding(one) for one in installation.endpoints_of(portal)]
@@ -117,8 +83,6 @@ async def _check_portal(installation: Installation, portal: str, same: _Comparis
         if isinstance(error, AccessRevokedError):
             subject = "administrator"
         findings.append(Finding(portal, subject, is_good=False, detail=str(error), is_refused=_is_refused(error)))
-    finally:
-        same.settle(portal, None)
     return findings
 
 
@@ -150,7 +114,8 @@ def advice(installation: Installation, findings: list[Finding]) -> list[str]:
         if _is_refused_everywhere(catalogue, own_findings):
             lines += [
                 f"Portal {portal}: every call was refused. There are three causes:",
-                f"  the package: {_PACKAGE};",
+                "  the package: the Open API is part of Planday's Pro and Enterprise packages, so ask Planday whether this "
+                "portal's package has it;",
                 "  the app: it has none of the scopes, or was revoked under Settings > Integrations > API Access;",
                 f"  the administrator who authorized it: deactivated, or of a low access level. Run `planday authorize "
                 f"{portal}` with the highest access level, for an app with all scopes.",
@@ -160,21 +125,18 @@ def advice(installation: Installation, findings: list[Finding]) -> list[str]:
         if not lacking:
             continue
         lines.append(f"Portal {portal}: the app lacks scopes, and scopes cannot be added to an app.")
-        lost: list[str] = []
-        for scope in dict.fromkeys(one.lacks_scope for one in lacking):
-            tables = [
-                table.full_name
-                for one in lacking
-                if one.lacks_scope == scope
-                for table in catalogue.endpoint_of(one.subject).tables
-            ]
-            lost += tables
+        lost: dict[str, list[str]] = {}
+        for one in lacking:
+            tables = [table.full_name for table in catalogue.endpoint_of(one.subject).tables]
+            lost.setdefault(one.lacks_scope, []).extend(tables)
+        for scope, tables in lost.items():
             lines.append(f"  {scope if scope != '?' else 'a scope that is not documented'}: costs {', '.join(tables)}")
         own = {table.full_name for one in installation.endpoints_of(portal) for table in one.tables}
         excluded = dict.fromkeys(settings.resources.exclude)
-        for name in lost:
+        names = [name for tables in lost.values() for name in tables]
+        for name in names:
             domain = name.partition(".")[0]
-            excluded[domain if {n for n in own if n.startswith(f"{domain}.")} <= {*lost} else name] = None
+            excluded[domain if {n for n in own if n.startswith(f"{domain}.")} <= {*names} else name] = None
         include = ", ".join(settings.resources.include)
         lines += [
             f"  Either create a new app with all of them and run `planday authorize {portal}`,",
@@ -191,24 +153,22 @@ def personal_data(installation: Installation) -> list[tuple[str, str, str, str]]
     """
     config, catalogue = installation.config, installation.catalogue
     has = {endpoint.name for portal in config.portals for endpoint in installation.endpoints_of(portal)}
+    in_use = [table for endpoint in catalogue.endpoints if endpoint.name in has for table in endpoint.tables]
     found = []
     does = {"keep": "kept as it is", "hash": "kept as a keyed hash", "drop": "dropped: NULL"}
     for name in type(config.privacy).model_fields:
         if name == "hash_key":
             continue
         columns: dict[str, None] = {}
-        tables: dict[str, None] = {}
-        for endpoint in catalogue.endpoints:
-            for table in endpoint.tables if endpoint.name in has else ():
-                own = [column.name for column in table.columns if column.privacy == name]
+        tables: list[str] = []
+        for table in in_use:
+            if own := [column.name for column in table.columns if column.privacy == name]:
                 columns |= dict.fromkeys(own)
-                if own:
-                    tables[table.full_name] = None
-                    tables |= dict.fromkeys(
-                        [table.full_name + "_history"] if table.full_name in catalogue.histories else []
-                    )
+                tables.append(table.full_name)
+                if table.full_name in catalogue.histories:
+                    tables.append(f"{table.full_name}_history")
         if name == "unknown":
-            columns, tables = {"_extra": None}, {"every table": None}
+            columns, tables = {"_extra": None}, ["every table"]
         found.append((name, does[config.privacy.policy(name)], ", ".join(columns), ", ".join(tables)))
     return found
 
@@ -241,15 +201,9 @@ class _Probe:
         except PlandayError as error:
             missing = endpoint.fan_out.missing_statuses if endpoint.fan_out else ()
             if not (isinstance(error, ApiError) and error.status in missing):
-                lacks = (endpoint.scope or "?") if isinstance(error, MissingScopeError) else ""
-                return Finding(
-                    portal,
-                    endpoint.name,
-                    is_good=False,
-                    detail=str(error),
-                    lacks_scope=lacks,
-                    is_refused=_is_refused(error),
-                )
+                found = Finding(portal, endpoint.name, is_good=False, detail=str(error), is_refused=_is_refused(error))
+                lacks_scope = isinstance(error, MissingScopeError)
+                return replace(found, lacks_scope=endpoint.scope or "?") if lacks_scope else found
         return Finding(portal, endpoint.name, is_good=True, detail=endpoint.scope or "no scope documented")
 
     async def _call(self, endpoint: Endpoint) -> Call | None:

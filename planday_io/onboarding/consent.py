@@ -1,8 +1,6 @@
 """Receiving the answer of a consent page: a listener on this machine, and the last page that the browser shows.
 
 The page is sent after everything else, so that it reports what the terminal reports: connected, refused, denied, or failed.
-
-Not here: the request, and the use of the code (`planday_io.onboarding.authorize`).
 """
 
 from __future__ import annotations
@@ -11,10 +9,9 @@ import html
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from planday_io.errors import PlandayError, TokenError
@@ -29,7 +26,6 @@ _REFUSALS = {
     "server_error": "the identity server has a fault: try again later",
     "temporarily_unavailable": "the identity server is not available: try again later",
 }
-T = TypeVar("T")
 _FAULT = "This program has a fault. Look at the terminal."
 
 
@@ -38,18 +34,18 @@ def receive_code(
     state: str,
     *,
     show: Callable[[], None],
-    finish: Callable[[str], T],
-    tell: Callable[[T], Sequence[str]],
+    finish: Callable[[str], list[str]],
+    heading: str,
     seconds: float,
-) -> T:
-    """Listen on this machine until the answer is received, process it, and then show the result in the browser.
+) -> list[str]:
+    """Listen on this machine until the answer is received, use its code, and then show the result in the browser.
 
     Args:
         redirect_url: the address that the answer comes to; of this machine.
         state: that the answer has to carry.
         show: called when this listens: opens the browser.
-        finish: uses the code.
-        tell: the report on its result; the first line is the heading of the page.
+        finish: uses the code, and returns what to report.
+        heading: of the page after that.
         seconds: to wait for the answer.
 
     Raises:
@@ -57,7 +53,7 @@ def receive_code(
         PlandayError: of `finish`.
     """
     parts = urlsplit(redirect_url)
-    results: list[T] = []
+    reports: list[list[str]] = []
     errors: list[Exception] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,10 +69,14 @@ def receive_code(
                 errors.append(TokenError(f"nothing was changed: {fault}"))
             else:
                 try:
-                    results.append(finish(answer["code"]))
+                    reports.append(finish(answer["code"]))
                 except Exception as error:  # noqa: BLE001 - raised again where the caller waits
                     errors.append(error)
-            self._send(200 if results else 400, _page(tell(results[0]) if results else _refused(errors[0])))
+            if reports:
+                self._send(200, _page(heading, reports[0]))
+            else:
+                said = str(errors[0]) if isinstance(errors[0], PlandayError) else _FAULT
+                self._send(400, _page("Not authorized", [said]))
 
         def _send(self, status: int, page: bytes) -> None:
             # The browser may have gone meanwhile; the terminal reports the result in any case.
@@ -101,7 +101,7 @@ def receive_code(
     with server:
         show()
         deadline = time.monotonic() + seconds
-        while not (results or errors):
+        while not (reports or errors):
             server.timeout = deadline - time.monotonic()
             if server.timeout <= 0:
                 raise TokenError(
@@ -111,7 +111,7 @@ def receive_code(
             server.handle_request()
     if errors:
         raise errors[0]
-    return results[0]
+    return reports[0]
 
 
 def _listener(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> HTTPServer:
@@ -130,13 +130,8 @@ def _fault(state: str, answer: dict[str, str]) -> str:
     return "" if answer.get("code") else "the answer holds no code"
 
 
-def _refused(error: Exception) -> Sequence[str]:
-    return ("Not authorized", str(error) if isinstance(error, PlandayError) else _FAULT)
-
-
-def _page(lines: Sequence[str]) -> bytes:
-    heading, *rest = lines
-    body = "".join(f"<p>{html.escape(line)}</p>" for line in rest)
+def _page(heading: str, lines: list[str]) -> bytes:
+    body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     return (
         f"<!doctype html><meta charset=utf-8><title>planday: {html.escape(heading)}</title>"
         "<meta name=viewport content='width=device-width'>"
