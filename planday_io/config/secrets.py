@@ -3,14 +3,10 @@
 `{env: NAME}` reads `.env` next to the configuration file first, then the environment. `{file: PATH}` reads a file; a relative
 path starts at the configuration file.
 
-Usually the environment takes precedence. But a process keeps the environment it started with, and `dagster dev`, systemd's
-`EnvironmentFile` and `docker --env-file` copy `.env` into it for all runs they start. A token corrected in `.env` would stay
-wrong until they are restarted. Such a copy looks like a value that somebody set on purpose, so the file that can be corrected
-while services run takes precedence. Without a `.env`, or without that name in it, as in most containers, the environment
-counts.
-
-`dagster dev` copies the `.env` of the folder it is started in, which may be another one. That file takes precedence over the
-copy if the environment has the name; otherwise the current folder's `.env` is ignored.
+The file comes first, because `dagster dev`, systemd's `EnvironmentFile` and `docker --env-file` copy `.env` into the
+environment of all runs they start. A copy looks like a value that somebody set on purpose, and a token corrected in `.env`
+would stay wrong until they are restarted. `dagster dev` copies the `.env` of the folder it is started in, perhaps another
+one. That file takes precedence over the copy if the environment has the name; otherwise it is ignored.
 
 `${NAME}` in a value is replaced by another variable, as in Dagster and docker compose.
 """
@@ -20,6 +16,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
@@ -56,7 +53,7 @@ def read_secret(ref: SecretRef, *, home: Path, what: str, check: Callable[[str],
             value, place = _from_env(ref.env, file)
             hint = f"set the environment variable {ref.env}, or write {ref.env}=... into {file}"
         else:
-            path = _path_of(ref, home)
+            path = home / Path(str(ref.file)).expanduser()
             place, hint = str(path), f"write it into {path}"
             value = decode(_bytes_of(path))
         value = trimmed(value)
@@ -85,24 +82,19 @@ def read_client_id(client_id: SecretRef | str, *, home: Path, portal: str) -> st
 def shadowed(config: Config) -> dict[str, Path]:
     """Names that the environment and a `.env` set to different values, with the file: its value counts."""
     found: dict[str, Path] = {}
-    for ref in dict.fromkeys(_references(config)):
-        set_to = trimmed(os.environ.get(ref.env or "", ""))
-        if not ref.env or not set_to:
-            continue
-        for file in _files(config.home / ".env"):
-            try:
-                value = trimmed(_in_dotenv(ref.env, file) or "")
-            except (TextError, OSError):
-                break  # reading the secret says what is wrong with it
-            if value:
-                found |= {ref.env: file} if _unquoted(value) != _unquoted(set_to) else {}
-                break
+    for name in dict.fromkeys(ref.env for ref in _references(config) if ref.env):
+        set_to = _unquoted(trimmed(os.environ.get(name, "")))
+        # Reading the secret says what is wrong with a file.
+        with suppress(TextError, OSError):
+            for file in _files(config.home / ".env") if set_to else ():
+                if value := trimmed(_in_dotenv(name, file) or ""):
+                    found |= {name: file} if _unquoted(value) != set_to else {}
+                    break
     return found
 
 
 def remarks(config: Config) -> list[str]:
     """Notices for somebody who edits `.env` or the environment; none of them is an error."""
-    file = config.home / ".env"
     found = [
         f"{name} is in the environment and, with another value, in {place}: that of the file counts. To use the "
         "environment's, remove the line"
@@ -110,17 +102,17 @@ def remarks(config: Config) -> list[str]:
     ]
     if encoding := unreadable_for_dagster(config):
         kind = "not UTF-8" if encoding == "unknown" else encoding
-        found.append(f"{file} is {kind}, which `dagster dev` and the daemon do not read: save it as UTF-8")
+        found.append(
+            f"{config.home / '.env'} is {kind}, which `dagster dev` and the daemon do not read: save it as UTF-8"
+        )
     return found
 
 
 def env_names(file: Path) -> set[str]:
     """The names that a `.env` sets. Raises OSError."""
-    try:
-        text = decode(_bytes_of(file), strict=False)
-    except TextError:
-        return set()
-    return {trimmed(binding.key) for binding in parse_stream(StringIO(text)) if binding.key}
+    with suppress(TextError):
+        return {trimmed(line.key) for line in _lines(file) if line.key}
+    return set()
 
 
 def take_network_variables(home: Path) -> None:
@@ -130,18 +122,16 @@ def take_network_variables(home: Path) -> None:
         ConfigError: a value has invisible characters.
     """
     file = home / ".env"
-    try:
-        text = decode(_bytes_of(file), strict=False)
-    except (TextError, OSError):
-        return  # reading the first secret says what is wrong with it
-    found = {trimmed(one.key): trimmed(one.value or "") for one in parse_stream(StringIO(text)) if one.key}
+    found: dict[str, str] = {}
+    # Reading the first secret says what is wrong with the file.
+    with suppress(TextError, OSError):
+        found = {trimmed(line.key): trimmed(line.value or "") for line in _lines(file) if line.key}
     for name, value in found.items():
-        if not name.lower().endswith("_proxy") and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-            continue
-        try:
-            os.environ.setdefault(visible(name), visible(value))
-        except TextError as error:
-            raise ConfigError(f"{name} in {file} cannot be used: {error}") from None
+        if name.lower().endswith("_proxy") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            try:
+                os.environ.setdefault(visible(name), visible(value))
+            except TextError as error:
+                raise ConfigError(f"{name} in {file} cannot be used: {error}") from None
 
 
 def unreadable_for_dagster(config: Config) -> str:
@@ -162,10 +152,6 @@ def _references(config: Config) -> Iterator[SecretRef]:
     for ref in (config.privacy.hash_key, webhook and webhook.url, mail and mail.password):
         if ref:
             yield ref
-
-
-def _path_of(ref: SecretRef, home: Path) -> Path:
-    return home / Path(str(ref.file)).expanduser()
 
 
 def _from_env(name: str, file: Path) -> tuple[str, str]:
@@ -204,10 +190,9 @@ def _files(file: Path) -> tuple[Path, ...]:
 def _in_dotenv(name: str, file: Path) -> str | None:
     """The last value of a variable in a `.env`; None where there is none. Raises TextError and OSError."""
     try:
-        text = decode(_bytes_of(file), strict=False)
+        bindings = _lines(file)
     except FileNotFoundError:
         return None
-    bindings = [*parse_stream(StringIO(text))]
     values: dict[str, str | None] = {}
     for binding, following in zip_longest(bindings, bindings[1:]):
         line = binding.original.line
@@ -221,6 +206,11 @@ def _in_dotenv(name: str, file: Path) -> str | None:
         values[key] = binding.value
     value = values.get(name)
     return None if value is None else _filled(value, values, (name,))
+
+
+def _lines(file: Path) -> list[Binding]:
+    """The lines of a `.env`. Raises TextError and OSError."""
+    return [*parse_stream(StringIO(decode(_bytes_of(file), strict=False)))]
 
 
 def _filled(value: str, values: Mapping[str, str | None], names: tuple[str, ...]) -> str:
