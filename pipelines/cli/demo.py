@@ -54,13 +54,7 @@ def run(folder: Path, console: Console) -> int:
 
 
 def next_steps(config: Config, folder: Path, cwd: Path) -> list[str]:
-    """What to try after the demo: commands that can be pasted into a shell in `cwd` as they are.
-
-    Args:
-        config: of the demo.
-        folder: of the demo, absolute.
-        cwd: absolute folder of the shell.
-    """
+    """What to try after the demo in `folder`: commands that can be pasted into a shell in `cwd`. Both are absolute."""
     warehouse = json.dumps(_from(config.warehouse, cwd), ensure_ascii=False)
     query = f'import duckdb; print(duckdb.connect({warehouse}, read_only=True).sql("FROM hr.employees LIMIT 5"))'
     python = Path(sys.executable)

@@ -13,13 +13,7 @@ from planday_io.months import month_of, months_between, shifted
 
 
 def grid_months(config: Config, portal: str, now: datetime) -> list[str]:
-    """All months of a portal, oldest first.
-
-    Args:
-        config: of the installation.
-        portal: key.
-        now: any instant with a zone.
-    """
+    """All months of a portal, oldest first. `now` is any instant with a zone."""
     current = _current(config, portal, now)
     return months_between(config.history_start, shifted(current, config.portals[portal].window.future_months))
 

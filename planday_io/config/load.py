@@ -96,9 +96,7 @@ def find_config(folder: Path | None = None) -> Path:
 def load_config(path: Path, catalogue: Catalogue) -> Config:
     """Read and check a configuration file. Reads no secret and opens no other file.
 
-    Args:
-        path: the file; relative paths inside it are relative to its folder.
-        catalogue: what `resources` may name.
+    Relative paths in it start at its folder. The catalogue has what `resources` may name.
 
     Raises:
         ConfigError: all mistakes, one per line.

@@ -214,15 +214,9 @@ def _lines(file: Path) -> list[Binding]:
 
 
 def _filled(value: str, values: Mapping[str, str | None], names: tuple[str, ...]) -> str:
-    """A value with each `${NAME}` replaced, by another line of the file or else the environment.
+    """A value with each `${NAME}` replaced, by another value of the file or else the environment.
 
-    Args:
-        value: as written.
-        values: of the file.
-        names: names being expanded; a reference to one of them means the environment.
-
-    Raises:
-        TextError: there is no such variable.
+    A reference to one of `names`, which are being expanded, means the environment. Raises TextError for one that is not set.
     """
     parts = []
     for part in parse_variables(value):

@@ -3,8 +3,6 @@
 A wall clock shows some times twice and skips others. Schedulers differ in what they do then, so a tick at such a time is a
 range of instants, and a run at either end is on time. Differences are computed between instants: between wall-clock times
 they would be off by the change.
-
-Whether a table is stale is `planday_io.monitoring.freshness`.
 """
 
 from __future__ import annotations
@@ -34,12 +32,7 @@ class Tick(NamedTuple):
 def due_since(cron: str, zone: ZoneInfo, now: datetime) -> datetime | None:
     """The UTC instant of the newest tick whose read must be complete by now; None if there was no tick.
 
-    A read may take half the interval since the previous tick.
-
-    Args:
-        cron: five fields, on the wall clock of the zone.
-        zone: of the portal.
-        now: UTC instant.
+    A read may take half the interval since the previous tick. The cron expression has five fields, on the zone's wall clock.
     """
     return _due_since(cron, zone.key, now.astimezone(UTC).replace(second=0, microsecond=0))
 

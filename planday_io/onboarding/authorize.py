@@ -86,14 +86,7 @@ def begin(
     redirect_url: str = REDIRECT_URL,
     pkce: bool | None = None,
 ) -> Attempt:
-    """Make an attempt.
-
-    Args:
-        installation: the installation.
-        portal: config key.
-        scopes: to ask for.
-        redirect_url: of this machine, and registered with the app.
-        pkce: None is where discovery offers it.
+    """Make an attempt. PKCE is used where discovery offers it, unless `pkce` says whether.
 
     Raises:
         ConfigError: the redirect address is not one of this machine.
@@ -211,10 +204,7 @@ def _report(portal: str, portal_id: int | None, unasked: str, place: Path, not_c
 
 
 def revoke(installation: Installation, portal: str) -> list[str]:
-    """Revoke the app's access to a portal, verify that it is gone, and remove the tokens from this machine.
-
-    Returns:
-        Where tokens were removed.
+    """Revoke the app's access to a portal, verify that it is gone, and remove its tokens. Returns where they were.
 
     Raises:
         SecretError: there is no token to revoke.

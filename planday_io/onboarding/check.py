@@ -174,13 +174,7 @@ def personal_data(installation: Installation) -> list[tuple[str, str, str, str]]
 
 
 class _Probe:
-    """Requests one row from each endpoint of a portal.
-
-    Args:
-        installation: the installation.
-        portal: config key.
-        client: of the portal.
-    """
+    """Requests one row from each endpoint of a portal."""
 
     def __init__(self, installation: Installation, portal: str, client: PortalClient) -> None:
         self._installation = installation

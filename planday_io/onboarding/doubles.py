@@ -35,8 +35,7 @@ def never_read(installation: Installation, besides: Collection[str] = ()) -> lis
 async def ask_portal_ids(installation: Installation, portals: Iterable[str]) -> dict[str, int | None]:
     """Look up which portal the token of each key opens, once, without retries. Nothing is written except a rotated token.
 
-    Returns:
-        Key -> Planday's id, or None if that is unknown: the portal's runs and `planday check` report why.
+    Returns key -> Planday's id, or None if that is unknown: the portal's runs and `planday check` report why.
     """
     places = asyncio.Semaphore(_AT_ONCE)
 
@@ -56,13 +55,7 @@ def refused_as_doubles(installation: Installation, portals: Collection[str]) -> 
     """Keys that must not be read, because another key that was never read opens the same portal.
 
     Which of the two is right cannot be known, so both are refused. A key that was read before keeps its portal.
-
-    Args:
-        installation: the installation.
-        portals: keys that are about to be read.
-
-    Returns:
-        Key -> why.
+    Returns key -> why, for keys among `portals`.
     """
     new = never_read(installation)
     if len(new) < 2 or set(new).isdisjoint(portals):
@@ -86,13 +79,7 @@ def doubles(installation: Installation, found: Mapping[str, int | None]) -> dict
 
 
 def claim(installation: Installation, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
-    """Verify which portal a consent opened, and record it.
-
-    Args:
-        installation: the installation.
-        portal: config key.
-        portal_id: that the new token opens.
-        asked: keys that were never read, with the portals that their tokens opened before the consent.
+    """Verify which portal a consent opened, and record it. `asked`: see `planday_io.onboarding.authorize.Attempt.others`.
 
     Raises:
         PortalIdentityError: it does not fit. The text says what the consent may have changed for others.
@@ -114,6 +101,11 @@ def claim(installation: Installation, portal: str, portal_id: int, asked: Mappin
 
 def _after_consent(installation: Installation, portal: str, portal_id: int, owner: str | None) -> str:
     """What a consent that is refused here may have changed for others: it is not known whether it ends earlier tokens."""
+
+    async def exchange_once(connection: PortalConnection) -> None:
+        async with connection.open(tries=1) as client:
+            await client.authorize()
+
     config = installation.config
     if owner is None or owner not in config.portals:
         return (
@@ -125,7 +117,7 @@ def _after_consent(installation: Installation, portal: str, portal_id: int, owne
         ids = {read_client_id(config.portals[key].client_id, home=config.home, portal=key) for key in (portal, owner)}
         if len(ids) > 1:
             return f"Portal '{owner}' is read through another app, so its token is not affected"
-        asyncio.run(_exchange_once(installation, owner))
+        asyncio.run(exchange_once(PortalConnection(installation, owner)))
     except TokenRejectedError:
         return (
             f"The older token of portal '{owner}' no longer works, perhaps because of this consent: run `planday authorize "
@@ -137,8 +129,3 @@ def _after_consent(installation: Installation, portal: str, portal_id: int, owne
             f"({error}): run `planday check {owner}`, and if the token is refused `planday authorize {owner}`"
         )
     return f"The token of portal '{owner}' was tried and still works"
-
-
-async def _exchange_once(installation: Installation, portal: str) -> None:
-    async with PortalConnection(installation, portal).open(tries=1) as client:
-        await client.authorize()

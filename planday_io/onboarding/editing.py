@@ -1,7 +1,4 @@
-"""Edits one place of `portals.yaml`: comments, order and everything else stay byte for byte.
-
-Not here: reading and checking the file (`load`).
-"""
+"""Edits one place of `portals.yaml`: comments, order and everything else stay byte for byte."""
 
 from __future__ import annotations
 
@@ -16,12 +13,6 @@ from planday_io.texts import decode, encoding_of
 
 def text_with_key(path: Path, catalogue: Catalogue, old: str, new: str) -> bytes:
     """The file with a portal's key replaced, checked like any other configuration. Nothing is written.
-
-    Args:
-        path: the file.
-        catalogue: what `resources` may name.
-        old: key that is in it.
-        new: key that takes its place.
 
     Raises:
         ConfigError: the key cannot be replaced without anything else changing, or the file would not be valid with it.

@@ -1,7 +1,4 @@
-"""Stores and removes a refresh token where portals.yaml reads it: in `.env` or in a file of its own.
-
-Not here: reading secrets (`planday_io.config.secrets`), rotated tokens (`planday_io.client.tokens`).
-"""
+"""Stores and removes a refresh token where portals.yaml reads it: in `.env` or in a file of its own."""
 
 from __future__ import annotations
 
@@ -75,7 +72,7 @@ def remove(ref: SecretRef, home: Path) -> list[str]:
         with storage_errors(file, "remove the refresh token in"):
             file.unlink(missing_ok=True)
         return [str(file)]
-    name = str(ref.env)
+    name = ref.env
     removed = []
     with storage_errors(file, "remove the refresh token in"):
         if file.exists() and name in env_names(file):

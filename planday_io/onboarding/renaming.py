@@ -48,13 +48,8 @@ def command(old: str, new: str) -> str:
 def rename_portal(installation: Installation, old: str, new: str, report: Report = unreported) -> Renaming:
     """Give a portal another key, in the lake, the state folder, portals.yaml and the warehouse.
 
-    No run of either key may be in progress. One that begins meanwhile is refused.
-
-    Args:
-        installation: the installation. It holds the old key, or the new one already.
-        old: the key until now.
-        new: the key from now on.
-        report: gets what was published.
+    No run of either key may be in progress. One that begins meanwhile is refused. portals.yaml has the old key, or the new
+    one already. `report` gets what was published.
 
     Raises:
         ConfigError: it cannot be done. Nothing was changed.

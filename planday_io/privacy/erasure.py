@@ -10,7 +10,8 @@ Texts that others typed about the person are removed where they are found, and r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +27,6 @@ from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import REBUILD
-from planday_io.state.unfinished import Work
 from planday_io.warehouse import Report, publish, unreported
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.place import Place
@@ -81,45 +81,31 @@ def forget_person(installation: Installation, portal: str, employee_id: int, rep
     Raises:
         StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.state.unfinished`.
     """
+    config, lake = installation.config, installation.lake
     PortalIdentities(installation).refuse_while_renamed(portal)
     with (
         installation.state.commands.carry_out(
             command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
         ) as work,
-        storage_errors(installation.config.lake, f"forget a person of portal '{portal}' in"),
+        storage_errors(config.lake, f"forget a person of portal '{portal}' in"),
     ):
-        return _forget_person(installation, portal, employee_id, work, report)
-
-
-def _forget_person(installation: Installation, portal: str, employee_id: int, work: Work, report: Report) -> Forgetting:
-    config, catalogue = installation.config, installation.catalogue
-    lake = installation.lake
-    lake.require()
-    lists = ForgottenPeople(config.lake, installation.state)
-    # From here on no read writes the person any more; what is there already is gone through afterwards.
-    people = lists.add(portal, employee_id)
-    alone = Forgotten(people.salt, frozenset({people.pseudonym(employee_id)}))
-    done = Forgetting(is_partly_blind=work.step == _OWN_RECORDS)
-    keys = [key for key in lake.slices(portal=portal) if key.full_name in catalogue.lake_tables]
-
-    # The person's own records last: a second try after a kill still knows what to look for.
-    def has_own_records(key: SliceKey) -> bool:
-        return any(one.role == "owner" for one in catalogue.lake_tables[key.full_name].people)
-
-    keys.sort(key=has_own_records)
-    parents = _parents(lake, catalogue, keys, alone)
-    values = _values(lake, catalogue, keys, alone, parents)
-    for key in keys:
-        if has_own_records(key) and work.step != _OWN_RECORDS:
-            work.reach(_OWN_RECORDS)
-        _clean(lake, catalogue.lake_tables[key.full_name], key, alone, parents, values.names, employee_id, done)
-    sweep(config.lake, deep=True)
-    _republish(installation, report)
-    everything = values.names | values.notes
-    done.values = len(everything)
-    scanned = scan(installation, everything)
-    done.files, done.places = scanned.files, scanned.places
-    return done
+        lake.require()
+        # From here on no read writes the person any more; what is there already is gone through afterwards.
+        people = ForgottenPeople(config.lake, installation.state).add(portal, employee_id)
+        done = Forgetting(is_partly_blind=work.step == _OWN_RECORDS)
+        person = _Person(lake, installation.catalogue, portal, employee_id, people)
+        values = person.values()
+        for key in person.slices:
+            if person.owns(key) and work.step != _OWN_RECORDS:
+                work.reach(_OWN_RECORDS)
+            person.clean(key, values.names, done)
+        sweep(config.lake, deep=True)
+        _republish(installation, report)
+        everything = values.names | values.notes
+        done.values = len(everything)
+        scanned = scan(installation, everything)
+        done.files, done.places = scanned.files, scanned.places
+        return done
 
 
 def remember_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> bool:
@@ -140,36 +126,28 @@ def forget_portal(installation: Installation, portal: str, report: Report = unre
 
     The portal need not be in the configuration. It is owed until it is done, see `planday_io.state.unfinished`.
     """
-    PortalIdentities(installation).refuse_while_renamed(portal)
-    journal = installation.state.commands
+    config, lake, journal = installation.config, installation.lake, installation.state.commands
+    identities = PortalIdentities(installation)
+    identities.refuse_while_renamed(portal)
     # Nothing is left of the portal afterwards, so commands about its people, tokens and key have nothing left to do.
     others = [entry.command for entry in journal.unfinished() if entry.portals == (portal,)]
-    doing = f"remove portal '{portal}' from"
     with (
         journal.carry_out(command(portal), [portal], supersedes=others),
-        storage_errors(installation.config.lake, doing),
+        storage_errors(config.lake, f"remove portal '{portal}' from"),
     ):
-        return _forget_portal(installation, portal, report)
-
-
-def _forget_portal(installation: Installation, portal: str, report: Report) -> dict[str, int]:
-    config = installation.config
-    lake = installation.lake
-    lake.require()
-    # First, so that a run that is reading the portal just now writes nothing of it afterwards.
-    PortalIdentities(installation).forget(portal)
-    removed: dict[str, int] = {}
-    keys = lake.slices(portal=portal)
-    installation.state.slices.remove(keys)
-    for key in keys:
-        with lake.locked(key):
-            lake.remove(key)
-        removed[key.full_name] = removed.get(key.full_name, 0) + 1
-    installation.state.forget_portal(portal)
-    ForgottenPeople(config.lake, installation.state).drop(portal)
-    sweep(config.lake, deep=True)
-    _republish(installation, report, portal)
-    return removed
+        lake.require()
+        # First, so that a run that is reading the portal just now writes nothing of it afterwards.
+        identities.forget(portal)
+        keys = lake.slices(portal=portal)
+        installation.state.slices.remove(keys)
+        for key in keys:
+            with lake.locked(key):
+                lake.remove(key)
+        installation.state.forget_portal(portal)
+        ForgottenPeople(config.lake, installation.state).drop(portal)
+        sweep(config.lake, deep=True)
+        _republish(installation, report, portal)
+        return dict(Counter(key.full_name for key in keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,37 +221,9 @@ def _as_words(values: set[str]) -> str:
     return rf"(^|[^\pL\pN])({joined})($|[^\pL\pN])"
 
 
-def _parents(lake: Lake, catalogue: Catalogue, keys: list[SliceKey], people: Forgotten) -> dict[str, set[int]]:
-    """For tables whose rows belong to rows of another table: ids of the person's rows there, including earlier versions."""
-    wanted = {link[1] for table in catalogue.lake_tables.values() if (link := owner_link(table))}
-    found: dict[str, set[int]] = {name: set() for name in wanted}
-    for name in wanted:
-        history = catalogue.histories.get(name)
-        for table in filter(None, (catalogue.table(name), history)):
-            for key in keys:
-                if key.full_name == table.full_name:
-                    base = catalogue.table(name)
-                    found[name] |= parents_of_forgotten(catalogue, replace(table, key=base.key), lake.read(key), people)
-    return found
-
-
-def _is_theirs(rows: pa.Table, table: Table, people: Forgotten, parents: dict[str, set[int]]) -> pa.Array:
-    """Which rows belong to the person."""
-    mask = pa.repeat(pa.scalar(value=False), rows.num_rows)
-    for person in table.people:
-        if person.role != "actor" and (ids := people.ids_in(rows.column(person.column))):
-            mask = pc.or_(
-                mask, pc.is_in(rows.column(person.column), pa.array(sorted(ids), pa.int64())).combine_chunks()
-            )
-    if (link := owner_link(table)) and parents[link[1]]:
-        owned = pc.is_in(rows.column(link[0]), pa.array(sorted(parents[link[1]]), pa.int64())).combine_chunks()
-        mask = pc.or_(mask, owned)
-    return mask
-
-
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Texts known about this person only.
+    """Texts known about one person only.
 
     Args:
         names: what identifies the person: names, addresses, numbers.
@@ -284,35 +234,104 @@ class _Values:
     notes: set[str]
 
 
-def _values(
-    lake: Lake, catalogue: Catalogue, keys: list[SliceKey], people: Forgotten, parents: dict[str, set[int]]
-) -> _Values:
-    """The values to search for. A text that others have as well (a first name) does not identify the person."""
-    names, notes, signed, others, typed = (set[str]() for _ in range(5))
-    for key in keys:
-        table = catalogue.lake_tables[key.full_name]
-        rows = lake.read(key)
-        is_theirs = _is_theirs(rows, table, people, parents)
-        own, rest = rows.filter(is_theirs), rows.filter(pc.invert(is_theirs))
-        for column in table.columns:
-            if column.name not in rows.schema.names:
-                continue
-            is_note = column.privacy == "free_text"
-            if column.privacy in PERSONAL:
-                (notes if is_note else names).update(_texts(own.column(column.name)))
-            (typed if is_note else others).update(_texts(rest.column(column.name)))
-        for person in table.people:
-            if person.role == "actor" and (ids := people.ids_in(rows.column(person.column))):
-                acted = rows.filter(pc.is_in(rows.column(person.column), pa.array(sorted(ids), pa.int64())))
+class _Person:
+    """One person in the slices of a portal, whose list of forgotten people has the person already."""
+
+    def __init__(self, lake: Lake, catalogue: Catalogue, portal: str, employee_id: int, people: Forgotten) -> None:
+        self._lake = lake
+        self._catalogue = catalogue
+        self._employee_id = employee_id
+        self._people = Forgotten(people.salt, frozenset({people.pseudonym(employee_id)}))
+        keys = (key for key in lake.slices(portal=portal) if key.full_name in catalogue.lake_tables)
+        self.slices = sorted(keys, key=self.owns)
+        """The person's own records last: a second try after a kill still knows what to look for."""
+        links = filter(None, map(owner_link, catalogue.lake_tables.values()))
+        self._parents = {table: self._ids_in(table) for table in {table for _, table in links}}
+        """For tables whose rows belong to rows of another table: ids of the person's rows there."""
+
+    def owns(self, key: SliceKey) -> bool:
+        """Whether a slice is of a table of people's own records."""
+        return any(one.role == "owner" for one in self._catalogue.lake_tables[key.full_name].people)
+
+    def _ids_in(self, name: str) -> set[int]:
+        """Ids of the person's rows of a table, including earlier versions."""
+        found: set[int] = set()
+        base = self._catalogue.table(name)
+        for table in filter(None, (base, self._catalogue.histories.get(name))):
+            for key in (one for one in self.slices if one.full_name == table.full_name):
+                rows = self._lake.read(key)
+                found |= parents_of_forgotten(self._catalogue, replace(table, key=base.key), rows, self._people)
+        return found
+
+    def _parents_of(self, table: Table) -> tuple[str, set[int]] | None:
+        """For a table whose rows belong to rows of another: the column that says to which, and the person's."""
+        link = owner_link(table)
+        return (link[0], self._parents[link[1]]) if link else None
+
+    def _rows_of(self, rows: pa.Table, table: Table) -> pa.Array:
+        """Which rows belong to the person."""
+        mask = pa.repeat(pa.scalar(value=False), rows.num_rows)
+        belongs = [
+            (one.column, {*self._people.ids_in(rows.column(one.column))}) for one in table.people if one.role != "actor"
+        ]
+        for column, ids in [*belongs, *filter(None, [self._parents_of(table)])]:
+            mask = pc.or_(mask, _is_in(rows.column(column), ids))
+        return mask
+
+    def values(self) -> _Values:
+        """The values to search for. A text that others have as well (a first name) does not identify the person."""
+        names, notes, signed, others, typed = (set[str]() for _ in range(5))
+        for key in self.slices:
+            table = self._catalogue.lake_tables[key.full_name]
+            rows = self._lake.read(key)
+            is_theirs = self._rows_of(rows, table)
+            own, rest = rows.filter(is_theirs), rows.filter(pc.invert(is_theirs))
+            for column in table.columns:
+                if column.name not in rows.schema.names:
+                    continue
+                is_note = column.privacy == "free_text"
+                if column.privacy in PERSONAL:
+                    (notes if is_note else names).update(_texts(own.column(column.name)))
+                (typed if is_note else others).update(_texts(rest.column(column.name)))
+            for person in (one for one in table.people if one.role == "actor"):
+                acted = rows.filter(_is_in(rows.column(person.column), self._people.ids_in(rows.column(person.column))))
                 for name in (one for one in person.texts if table.column(one).privacy == "identity"):
                     signed |= _texts(acted.column(name))
-    # What others typed may be about the person, so it does not take a name off the list, unless it is short.
-    others -= signed
-    names = {one for one in (names | signed) - others if len(one) >= _INSIDE_FROM or one not in typed}
-    return _Values(
-        {one for one in names if len(one) >= _SHORTEST},
-        {one for one in notes - others - typed - names if len(one) >= _SHORTEST},
-    )
+        # What others typed may be about the person, so it does not take a name off the list, unless it is short.
+        others -= signed
+        names = {one for one in (names | signed) - others if len(one) >= _INSIDE_FROM or one not in typed}
+        return _Values(
+            {one for one in names if len(one) >= _SHORTEST},
+            {one for one in notes - others - typed - names if len(one) >= _SHORTEST},
+        )
+
+    def clean(self, key: SliceKey, names: set[str], done: Forgetting) -> None:
+        """Remove the person from one slice."""
+        table = self._catalogue.lake_tables[key.full_name]
+        with self._lake.locked(key):
+            provenance = self._lake.provenance(key)
+            if provenance is None:
+                return
+            before = self._lake.read(key)
+            parents = self._parents_of(table)
+            rows = self._people.applied(before, table, parents[1] if parents else ())
+            theirs = int(pc.sum(self._rows_of(before, table)).as_py() or 0)
+            gone = before.num_rows - rows.num_rows
+            rows, mentions = _without_mentions(rows, table, names)
+            for counts, count in ((done.removed, gone), (done.kept, theirs - gone), (done.mentions, mentions)):
+                if count > 0:
+                    counts[key.full_name] = counts.get(key.full_name, 0) + count
+            covered = dict(provenance.covered)
+            if any(person.column == table.key[0] for person in table.people):
+                # Of a fan-out over employees.
+                own = str(self._employee_id)
+                covered = {name: digest for name, digest in covered.items() if name.split("/")[0] != own}
+            if not rows.equals(before) or covered != provenance.covered:
+                self._lake.write(key, rows, replace(provenance, covered=covered))
+
+
+def _is_in(column: pa.ChunkedArray, ids: Collection[int]) -> pa.Array:
+    return pc.is_in(column, pa.array(sorted(ids), pa.int64())).combine_chunks()
 
 
 def _texts(column: pa.ChunkedArray) -> set[str]:
@@ -322,40 +341,6 @@ def _texts(column: pa.ChunkedArray) -> set[str]:
     elif not pa.types.is_string(kind):
         return set()
     return {text.strip() for text in pc.unique(column).to_pylist() if text and text.strip()}
-
-
-def _clean(
-    lake: Lake,
-    table: Table,
-    key: SliceKey,
-    people: Forgotten,
-    parents: dict[str, set[int]],
-    names: set[str],
-    employee_id: int,
-    done: Forgetting,
-) -> None:
-    """Remove the person from one slice."""
-    with lake.locked(key):
-        provenance = lake.provenance(key)
-        if provenance is None:
-            return
-        before = lake.read(key)
-        link = owner_link(table)
-        rows = people.applied(before, table, parents[link[1]] if link else ())
-        theirs = int(pc.sum(_is_theirs(before, table, people, parents)).as_py() or 0)
-        if gone := before.num_rows - rows.num_rows:
-            done.removed[key.full_name] = done.removed.get(key.full_name, 0) + gone
-        if theirs > gone:
-            done.kept[key.full_name] = done.kept.get(key.full_name, 0) + theirs - gone
-        rows, mentions = _without_mentions(rows, table, names)
-        if mentions:
-            done.mentions[key.full_name] = done.mentions.get(key.full_name, 0) + mentions
-        covered = dict(provenance.covered)
-        if any(person.column == table.key[0] for person in table.people):
-            # Of a fan-out over employees.
-            covered = {name: digest for name, digest in covered.items() if name.split("/")[0] != str(employee_id)}
-        if not rows.equals(before) or covered != provenance.covered:
-            lake.write(key, rows, replace(provenance, covered=covered))
 
 
 def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa.Table, int]:
