@@ -111,7 +111,8 @@ def test_wheel_makes_the_home_of_a_demo(wheel: Path, tmp_path: Path) -> None:
 import pathlib, pipelines, planday_io
 from pipelines.cli import demo
 print(pipelines.__file__, planday_io.__file__)
-demo._prepare(pathlib.Path("demo"))
+with demo.local_planday(pathlib.Path("demo").absolute()):
+    pass
 """
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(

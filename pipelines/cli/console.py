@@ -177,19 +177,16 @@ def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
 
 def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
     """Print the summary at the end of a sync."""
-    rows: dict[str, list[int]] = {}
-    for portal, report in outcome.reports:
-        sums = rows.setdefault(portal, [0, 0, 0, 0])
-        for index, value in enumerate((1, report.rows, report.counters.requests, report.counters.retries)):
-            sums[index] += value
-    failed = {portal: sum(one.portal == portal for one in outcome.failures) for portal in config.portals}
-    print_rows(
-        console,
-        f"\n{len(outcome.reports)} slices in {outcome.seconds:.1f} s",
-        ("portal", "slices", "rows", "requests", "retries", "failed"),
-        [(portal, *rows.get(portal, [0, 0, 0, 0]), failed[portal]) for portal in config.portals
-         if portal in rows or failed[portal]],
-    )  # fmt: skip
+    rows = []
+    for portal in config.portals:
+        reports = [report for key, report in outcome.reports if key == portal]
+        failed = sum(one.portal == portal for one in outcome.failures)
+        if reports or failed:
+            requests = sum(one.counters.requests for one in reports)
+            retries = sum(one.counters.retries for one in reports)
+            rows.append((portal, len(reports), sum(one.rows for one in reports), requests, retries, failed))
+    columns = ("portal", "slices", "rows", "requests", "retries", "failed")
+    print_rows(console, f"\n{len(outcome.reports)} slices in {outcome.seconds:.1f} s", columns, rows)
     reasons: dict[tuple[str, str], list[str]] = {}
     for one in outcome.failures:
         reasons.setdefault((one.portal, one.error), []).append(named(one.table, one.month))

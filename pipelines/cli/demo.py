@@ -8,6 +8,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,19 +25,18 @@ from planday_io.months import month_of, shifted
 from planday_io.reports.overview import overview
 from planday_io.reports.report import write_report
 from planday_io.sandbox.serve import served, write_config
-from planday_io.sandbox.state import Sandbox, demo_sandbox
+from planday_io.sandbox.state import demo_sandbox
 
 
 def run(folder: Path, console: Console) -> int:
     """Sync the demo portals into `folder` and show some queries. Returns the exit code."""
     # Commands that are printed at the end are pasted where this one was typed; a sync moves the process to its folder.
     cwd = Path.cwd()
-    _prepare(folder)
-    sandbox = demo_sandbox()
-    with served(sandbox) as address:
+    with local_planday(folder) as file:
         os.environ["DAGSTER_HOME"] = str(folder)
-        installation = Installation.load(_write_config(sandbox, folder, address), CATALOGUE)
+        installation = Installation.load(file, CATALOGUE)
         config = installation.config
+        address = config.planday.api_url
         console.print(f"A local Planday with {len(config.portals)} portals answers on {address}; reading it:\n")
         with listening(console, list(config.portals)) as listener:
             outcome = sync(installation, list(config.portals), listener=listener)
@@ -74,11 +75,8 @@ def _from(path: Path, cwd: Path) -> str:
 
 def open_ui(folder: Path, port: int) -> int:
     """Serve the local Planday and the Dagster UI on the demo until interrupted. Returns the exit code."""
-    _prepare(folder)
-    sandbox = demo_sandbox()
-    with served(sandbox) as address:
-        config = _write_config(sandbox, folder, address)
-        environment = {**os.environ, "DAGSTER_HOME": str(folder), "PLANDAY_CONFIG": str(config)}
+    with local_planday(folder) as file:
+        environment = {**os.environ, "DAGSTER_HOME": str(folder), "PLANDAY_CONFIG": str(file)}
         command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
         with subprocess.Popen(command, cwd=folder, env=environment) as dagster:
             try:
@@ -87,20 +85,22 @@ def open_ui(folder: Path, port: int) -> int:
                 return dagster.wait()
 
 
-def _write_config(sandbox: Sandbox, folder: Path, address: str) -> Path:
-    """Three months of facts. The portal of 400 people pays them with another system, which saves 1,900 calls."""
-    return write_config(
-        sandbox,
-        folder,
-        address,
-        history_start=shifted(month_of(datetime.now(UTC).date()), -1),
-        defaults=["window: {past_months: 1, future_months: 1}"],
-        portals={"copenhagen": ["resources: {exclude: [pay, contract_rules, punchclock.punch_clock_breaks]}"]},
-    )
+@contextmanager
+def local_planday(folder: Path) -> Iterator[Path]:
+    """Serve the demo portals, and make `folder` a Dagster home with a configuration that reads them. Yields its file.
 
-
-def _prepare(folder: Path) -> None:
-    """Make `folder` a Dagster home."""
+    It reads three months of facts. The portal of 400 people pays them with another system, which saves 1,900 calls.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copyfile(packaged(name), folder / name)
+    sandbox = demo_sandbox()
+    with served(sandbox) as address:
+        yield write_config(
+            sandbox,
+            folder,
+            address,
+            history_start=shifted(month_of(datetime.now(UTC).date()), -1),
+            defaults=["window: {past_months: 1, future_months: 1}"],
+            portals={"copenhagen": ["resources: {exclude: [pay, contract_rules, punchclock.punch_clock_breaks]}"]},
+        )

@@ -25,8 +25,7 @@ from pipelines.cli.arguments import (
     require_known,
     terminal,
 )
-from pipelines.cli.connecting import authorize, revoke
-from pipelines.cli.portals import portals
+from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
 
 app = typer.Typer(
@@ -339,7 +338,7 @@ def forget(
     portal: Annotated[str, typer.Option(metavar="PORTAL", help="Key of the portal.")],
     employee: Annotated[int | None, typer.Option(help="Id of the employee; without it the whole portal goes.")] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Forget the employee no longer.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove a person, or a portal, from the lake, the histories and the warehouse, and prove it.

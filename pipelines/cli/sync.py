@@ -91,15 +91,8 @@ def sync(
 ) -> Outcome:
     """Refresh portals and publish.
 
-    Args:
-        installation: the installation.
-        portals: keys.
-        listener: receives the progress.
-        resources: domains and tables; None is each portal's default tables, or its facts where months are given.
-        months: to read; None is each portal's window, months with changes, and months never read.
-        full: read everything, also where only changes are due.
-        accept_shrink: let snapshots shrink this once.
-        publishes: renew the warehouse at the end.
+    `resources` are domains and tables; None is each portal's default tables, or its facts where months are given. `months`
+    None is each portal's window, months with changes, and months never read. The other options are those of the command.
     """
     began = time.monotonic()
     outcome = Outcome()

@@ -17,7 +17,7 @@ import httpx
 
 from planday_io.client.bodies import MIB, TooLargeError, UnansweredError, as_utf8, unpacked
 from planday_io.client.proxies import proxy_for
-from planday_io.config.addresses import is_loopback
+from planday_io.config.values import is_loopback
 from planday_io.errors import ConfigError
 
 _ACCEPTED = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}

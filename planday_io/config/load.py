@@ -36,18 +36,12 @@ BUILT_IN_DEFAULTS: dict[str, Any] = {
         "nightly": {
             "cron": "0 2 * * *",
             "resources": ["portal", "hr", "scheduling", "punchclock", "absence", "payroll", "revenue"],
-            "enabled": True,
         },
         "weekly": {
             "cron": "0 4 * * 0",
             "resources": ["pay", "contract_rules", "hr.employee_history", "absence.account_balances"],
-            "enabled": True,
         },
-        "changes": {
-            "cron": "30 * * * *",
-            "resources": ["scheduling.deleted_shifts"],
-            "enabled": True,
-        },
+        "changes": {"cron": "30 * * * *", "resources": ["scheduling.deleted_shifts"]},
     },
 }
 
@@ -222,12 +216,7 @@ _HIDDEN = _Said("a text")
 
 
 class _Mistakes:
-    """The mistakes in one file.
-
-    Args:
-        path: of the file.
-        root: as parsed, with line numbers.
-    """
+    """The mistakes in one file, with their lines."""
 
     def __init__(self, path: Path, root: CommentedMap) -> None:
         self.told: dict[str, None] = {}
@@ -273,7 +262,8 @@ class _Mistakes:
     def error(self) -> ConfigError:
         """All mistakes; of many the first."""
         more = len(self.told) - _SHOWN_MISTAKES
-        return ConfigError("\n".join([*self.told][:_SHOWN_MISTAKES] + ([f"... and {more} more"] if more > 0 else [])))
+        rest = [f"... and {more} more"] if more > 0 else []
+        return ConfigError("\n".join([*self.told][:_SHOWN_MISTAKES] + rest))
 
     def line(self, loc: Loc) -> int:
         """The line (from 1) of the deepest part of `loc` that is in the file."""

@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from planday_io.config import values
-from planday_io.config.addresses import is_loopback
-from planday_io.config.values import nearest, refuse
+from planday_io.config.values import is_loopback, nearest, refuse
 
 
 def _off_is_drop(value: str) -> str:

@@ -8,8 +8,9 @@ they would be off by the change.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -39,20 +40,12 @@ def due_since(cron: str, zone: ZoneInfo, now: datetime) -> datetime | None:
 
 @functools.lru_cache(maxsize=1024)
 def _due_since(cron: str, zone: str, now: datetime) -> datetime | None:
-    count = 8
-    while True:
-        ticks, are_all = _before(cron, ZoneInfo(zone), now, count)
-        is_whole = are_all or count >= _MOST
-        for tick, before in pairwise(ticks):
-            if now - tick.latest > (tick.latest - before.earliest) / 2:
-                # Only then the list has all ticks that a clock change puts after this one.
-                if is_whole or tick.earliest - ticks[-1].earliest >= _LARGEST_SHIFT:
-                    return tick.earliest
-                break
-        else:
-            if is_whole:
-                return ticks[-1].earliest if ticks else None
-        count *= 4
+    newer: Tick | None = None
+    for tick in _ticks_before(cron, ZoneInfo(zone), now):
+        if newer and now - newer.latest > (newer.latest - tick.earliest) / 2:
+            return newer.earliest
+        newer = tick
+    return newer.earliest if newer else None
 
 
 def next_tick(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
@@ -70,8 +63,8 @@ def next_tick(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
             return at.astimezone(zone)
 
 
-def _before(cron: str, zone: ZoneInfo, now: datetime, count: int) -> tuple[list[Tick], bool]:
-    """Ticks until now, newest first, and whether there were none before them."""
+def _ticks_before(cron: str, zone: ZoneInfo, now: datetime) -> Iterator[Tick]:
+    """Ticks until now, newest first; at most those that are checked."""
     wall = now.astimezone(zone).replace(tzinfo=None)
     shifts = {(now + way).astimezone(zone).utcoffset() for way in (-_LARGEST_SHIFT, timedelta(), _LARGEST_SHIFT)}
     # Just after clocks were set back, times that look later than now may already have passed.
@@ -79,19 +72,19 @@ def _before(cron: str, zone: ZoneInfo, now: datetime, count: int) -> tuple[list[
     times = croniter(cron, start)
     is_hourly = cron.split()[1] == "*"
     found: list[Tick] = []
-    seen = 0
-    while seen < count:
-        try:
+    with suppress(CroniterBadDateError):  # there is none before, as of a 29 February
+        for _ in range(_MOST):
             tick = _tick(times.get_prev(datetime), zone)
-        except CroniterBadDateError:
-            break  # a schedule of a 29 February, say
-        if tick.earliest == tick.latest or not is_hourly:
-            found.append(tick)
-        elif not tick.is_left_out:
-            # An hourly schedule ticks at both.
-            found += [Tick(one, one) for one in (tick.latest, tick.earliest)]
-        seen += 1
-    return sorted((tick for tick in found if tick.earliest <= now), reverse=True), seen < count
+            if tick.earliest == tick.latest or not is_hourly:
+                found.append(tick)
+            elif not tick.is_left_out:
+                # An hourly schedule ticks at both.
+                found += [Tick(one, one) for one in (tick.latest, tick.earliest)]
+            found = sorted((one for one in found if one.earliest <= now), reverse=True)
+            # A clock change puts no tick that follows in the list after these.
+            while found and found[0].earliest - tick.earliest >= _LARGEST_SHIFT:
+                yield found.pop(0)
+    yield from found
 
 
 def _tick(wall: datetime, zone: ZoneInfo) -> Tick:

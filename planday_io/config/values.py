@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import difflib
 import functools
+import ipaddress
 import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import available_timezones
 
 from croniter import croniter
 from croniter.croniter import CroniterError
 from pydantic_core import PydanticCustomError
 
-from planday_io.config.addresses import is_loopback, parts_of
 from planday_io.texts import TextError, token, trimmed, visible
 
 FIRST_MONTH = "2000-01"
@@ -51,31 +51,44 @@ def nearest(value: str, known: Iterable[str]) -> str:
 
 def url(value: str) -> str:
     """An address that tokens may be sent to."""
-    if not _is_address(value):
+    parts = _parts_of(value)
+    if parts is None:
         raise refuse("an address that begins with https://")
-    if urlsplit(value).scheme == "http" and not is_loopback(value):
+    if parts.scheme == "http" and not is_loopback(value):
         raise refuse("https:// (http:// sends tokens unencrypted and is accepted for this machine only)")
-    if urlsplit(value).query or urlsplit(value).fragment:
+    if parts.query or parts.fragment:
         raise refuse("an address without ? and #, because paths are appended to it")
     return value.rstrip("/")
 
 
 def link(value: str) -> str:
     """An address that people open."""
-    if not _is_address(value):
+    if _parts_of(value) is None:
         raise refuse("an address such as https://dagster.example.com")
     return value.rstrip("/")
 
 
-def _is_address(value: str) -> bool:
-    parts = parts_of(value)
-    if parts is None or parts.scheme not in ("http", "https"):
-        return False
+def _parts_of(value: str) -> SplitResult | None:
+    """The parts of an address; None if it has no host, an invalid port, white space, control characters, or a password."""
     try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
         (parts.hostname or "").encode("idna")  # an empty label, or one that is too long, is no host
-    except UnicodeError:
+    except ValueError:
+        return None
+    is_clean = "@" not in parts.netloc and not any(
+        char.isspace() or unicodedata.category(char)[0] == "C" for char in value
+    )
+    return parts if is_good and is_clean else None
+
+
+def is_loopback(address: str) -> bool:
+    """True if an address names this machine: `localhost`, 127.0.0.0/8 or [::1]. It is not resolved."""
+    try:
+        host = urlsplit(address).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
         return False
-    return not any(unicodedata.category(char)[0] == "C" for char in value)
 
 
 @functools.lru_cache  # listing all zones walks through folders for 13 ms

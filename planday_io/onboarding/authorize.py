@@ -23,8 +23,9 @@ from urllib.parse import urlencode, urlsplit
 from planday_io.client.asking import AnswerLimits, ask_once
 from planday_io.client.bodies import UnansweredError
 from planday_io.client.grants import json_object
-from planday_io.config.addresses import is_loopback
+from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.secrets import read_client_id
+from planday_io.config.values import is_loopback
 from planday_io.errors import (
     ConfigError,
     PortalIdentityError,
