@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import httpx
@@ -274,4 +275,10 @@ def test_page_in_way_of_revocation_removes_nothing(planday: Installation) -> Non
 @pytest.mark.parametrize("told", [b"<html>", b'{"code_challenge_methods_supported": "S256"}', b"[" * 100_000, b"\xff"])
 def test_discovery_that_is_none_offers_nothing(planday: Installation, told: bytes) -> None:
     planday.sandbox.faults.append(Fault("/.well-known", lambda *_: Response(told), times=None))
-    assert "code_challenge" not in authorize.begin(planday.installation, "oslo", scopes=[]).url
+    shown: list[str] = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/callback"
+    with pytest.raises(TokenError, match="no answer within 0 s"):
+        authorize.authorize(planday.installation, "oslo", show=shown.append, redirect_url=url, seconds=0)
+    assert "code_challenge" not in shown[0]

@@ -212,7 +212,7 @@ def test_everything_that_asks_says_what_is_wrong(far: Installation, bare: pytest
     texts = [refused(far, ConfigError)]
     texts += [finding.detail for finding in check(far.installation, ["oslo"])]
     with pytest.raises(ConfigError) as caught:
-        authorize.begin(far.installation, "oslo", scopes=[])
+        authorize.authorize(far.installation, "oslo", show=print)
     texts.append(str(caught.value))
     with pytest.raises(ConfigError) as caught:
         authorize.revoke(far.installation, "oslo")

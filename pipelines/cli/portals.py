@@ -40,21 +40,22 @@ def authorize(
 
     installation = current_installation()
     known_portals(installation.config, [portal])
-    asked = scopes_in(scopes) if scopes else flow.needed_scopes(installation, portal)
-    attempt = flow.begin(installation, portal, scopes=asked, redirect_url=redirect_url, pkce=pkce)
 
-    def show() -> None:
+    def show(url: str) -> None:
         typer.echo(
             f"An administrator of portal '{portal}' opens this address, logs in and agrees. Use the login with the highest "
             f"access level: the app sees what it sees, and pay of people at the same level or above may be left out.\n\n  "
-            f"{attempt.url}\n"
+            f"{url}\n"
         )
         # Without a screen a browser would be one for the terminal, and keep it.
         if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            webbrowser.open(attempt.url)
+            webbrowser.open(url)
 
-    for line in flow.connect(installation, portal, attempt, show, timeout):
-        typer.echo(line)
+    asked = scopes_in(scopes) if scopes else None
+    lines = flow.authorize(
+        installation, portal, show=show, scopes=asked, redirect_url=redirect_url, pkce=pkce, seconds=timeout
+    )
+    typer.echo("\n".join(lines))
 
 
 def revoke(portal: PortalKey, yes: Yes = False) -> None:

@@ -16,7 +16,6 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -24,7 +23,6 @@ from planday_io.client.asking import AnswerLimits, ask_once
 from planday_io.client.bodies import UnansweredError
 from planday_io.client.grants import json_object
 from planday_io.client.tokens import NewRefreshToken
-from planday_io.config.secrets import read_client_id
 from planday_io.config.values import is_loopback
 from planday_io.errors import (
     ConfigError,
@@ -47,26 +45,6 @@ _REVOKED = "revoked"
 """Step of a revocation after which the tokens are to be removed here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt to authorize.
-
-    Args:
-        url: to open in a browser. No secret.
-        redirect_url: where the answer comes.
-        state: that the answer has to carry.
-        verifier: of PKCE, or None.
-        others: keys that were never read, with the portal that each one's token opened before this attempt, or None if that
-            is unknown. It is found out beforehand, because a consent may end their tokens.
-    """
-
-    url: str
-    redirect_url: str
-    state: str = field(repr=False)
-    verifier: str | None = field(repr=False)
-    others: dict[str, int | None] = field(default_factory=dict)
-
-
 def needed_scopes(installation: Installation, portal: str) -> list[str]:
     """The scopes that the portal's tables need, including those of sensitive members that the policy keeps."""
     found: dict[str, None] = {}
@@ -79,53 +57,17 @@ def needed_scopes(installation: Installation, portal: str) -> list[str]:
     return [*found, *_ALWAYS]
 
 
-def begin(
+def authorize(
     installation: Installation,
     portal: str,
     *,
-    scopes: list[str],
+    show: Callable[[str], None],
+    scopes: list[str] | None = None,
     redirect_url: str = REDIRECT_URL,
     pkce: bool | None = None,
-) -> Attempt:
-    """Make an attempt. PKCE is used where discovery offers it, unless `pkce` says whether.
-
-    Raises:
-        ConfigError: the redirect address is not one of this machine.
-        SecretError: the client id cannot be read.
-        StorageError: the token could not be written where the configuration reads it.
-    """
-    config = installation.config
-    if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
-        raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
-    try_to_write(place_of(config.portals[portal].refresh_token, config.home))
-    identity = config.planday.identity_url
-    if pkce is None:
-        pkce = _offers_pkce(identity, answer_limits(config))
-    verifier = secrets.token_urlsafe(48) if pkce else None
-    state = secrets.token_urlsafe(24)
-    query = {
-        "client_id": read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
-        "response_type": "code",
-        "redirect_uri": redirect_url,
-        "scope": " ".join(dict.fromkeys([*scopes, *_ALWAYS])),
-        "state": state,
-    }
-    if verifier:
-        digest = hashlib.sha256(verifier.encode()).digest()
-        query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        query["code_challenge_method"] = "S256"
-    others = asyncio.run(ask_portal_ids(installation, never_read(installation, besides=(portal,))))
-    return Attempt(f"{identity}/connect/authorize?{urlencode(query)}", redirect_url, state, verifier, others)
-
-
-def connect(
-    installation: Installation,
-    portal: str,
-    attempt: Attempt,
-    show: Callable[[], None],
-    seconds: float,
+    seconds: float = 300.0,
 ) -> list[str]:
-    """Wait for the answer, exchange its code, and store the refresh token where the configuration reads it.
+    """Let an administrator consent, exchange the code, and store the refresh token where the configuration reads it.
 
     A code can be used once. So if the API cannot say which portal it opens, the token is stored nevertheless: every run
     checks that before it reads anything.
@@ -136,29 +78,56 @@ def connect(
     Args:
         installation: the installation.
         portal: config key.
-        attempt: of `begin`.
-        show: called once this listens; opens the browser.
+        show: gets the address to open in a browser, once this listens for the answer.
+        scopes: to ask for; None are those that the portal's tables need.
+        redirect_url: of this machine, and registered with the app.
+        pkce: whether to use it; None is where discovery offers it.
         seconds: to wait for the answer.
 
     Returns:
         What to report. The browser shows the same.
 
     Raises:
+        ConfigError: the redirect address is not one of this machine.
+        SecretError: the client id cannot be read.
         TokenError: denied, another state, no answer, the port is taken, or the code or its token is refused.
         PortalIdentityError: it opens another portal than this key stands for, or one of another key. Nothing was written.
         StorageError: the token cannot be written. Authorizing again gives another one.
     """
     config, connection = installation.config, PortalConnection(installation, portal)
+    ref = config.portals[portal].refresh_token
+    if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
+        raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
+    try_to_write(place_of(ref, config.home))
+    identity = config.planday.identity_url
+    if pkce is None:
+        pkce = _offers_pkce(identity, answer_limits(config))
+    verifier = secrets.token_urlsafe(48) if pkce else None
+    state = secrets.token_urlsafe(24)
+    query = {
+        "client_id": connection.tokens.client_id(),
+        "response_type": "code",
+        "redirect_uri": redirect_url,
+        "scope": " ".join(dict.fromkeys([*(scopes or needed_scopes(installation, portal)), *_ALWAYS])),
+        "state": state,
+    }
+    if verifier:
+        digest = hashlib.sha256(verifier.encode()).digest()
+        query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        query["code_challenge_method"] = "S256"
+    # Which portals the tokens of new keys open is found out beforehand, because a consent may end them.
+    others = asyncio.run(ask_portal_ids(installation, never_read(installation, besides=(portal,))))
 
     async def exchange(code: str) -> tuple[str, int | None, str]:
         async with connection.open() as client:
-            tokens = client.tokens
-            await asyncio.to_thread(tokens.redeem, client.post_form, code, attempt.redirect_url, attempt.verifier)
+            held = NewRefreshToken("")
+            # The old token must not answer for the new one when the API says 401.
+            client.tokens = connection.tokens.with_store(held)
+            held.write(await asyncio.to_thread(client.tokens.redeem, client.post_form, code, redirect_url, verifier))
             try:
-                portal_id = await connection.ask_portal_id(client)
+                return held.read(), await connection.ask_portal_id(client), ""
             except TransientApiError as error:
-                return tokens.store.read(), None, str(error)
-            return tokens.store.read(), portal_id, ""
+                return held.read(), None, str(error)
 
     def finish(code: str) -> list[str]:
         # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
@@ -170,15 +139,15 @@ def connect(
         ):
             token, portal_id, unasked = asyncio.run(exchange(code))
             if portal_id is not None:
-                claim(installation, portal, portal_id, attempt.others)
+                claim(installation, portal, portal_id, others)
             with connection.token_store.lock():
-                place = keep(config.portals[portal].refresh_token, token, config.home)
+                place = keep(ref, token, config.home)
                 connection.token_store.forget()
-        not_compared = [key for key, other in attempt.others.items() if other is None]
-        return _report(portal, portal_id, unasked, place, not_compared)
+        return _report(portal, portal_id, unasked, place, [key for key, other in others.items() if other is None])
 
+    url = f"{identity}/connect/authorize?{urlencode(query)}"
     heading = f"Thank you: portal '{portal}' is connected"
-    return receive_code(attempt.redirect_url, attempt.state, show=show, finish=finish, heading=heading, seconds=seconds)
+    return receive_code(redirect_url, state, show=lambda: show(url), finish=finish, heading=heading, seconds=seconds)
 
 
 def _report(portal: str, portal_id: int | None, unasked: str, place: Path, not_compared: list[str]) -> list[str]:

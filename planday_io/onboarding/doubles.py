@@ -79,7 +79,7 @@ def doubles(installation: Installation, found: Mapping[str, int | None]) -> dict
 
 
 def claim(installation: Installation, portal: str, portal_id: int, asked: Mapping[str, int | None]) -> None:
-    """Verify which portal a consent opened, and record it. `asked`: see `planday_io.onboarding.authorize.Attempt.others`.
+    """Verify which portal a consent opened, and record it. New keys are compared with what their tokens opened before it.
 
     Raises:
         PortalIdentityError: it does not fit. The text says what the consent may have changed for others.
