@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.config.model import SecretRef
-from planday_io.config.secrets import read_client_id, read_secret, shadowed, unreadable_for_dagster
+from planday_io.config.secrets import read_client_id, read_secret, remarks, shadowed
 from planday_io.errors import ConfigError, SecretError
 from planday_io.texts import visible
 from tests.support.commands import PLANDAY, environment
@@ -63,7 +63,7 @@ def test_files_of_any_editor_give_the_token(tmp_path: Path, encoding: str, newli
     (tmp_path / ".env").write_bytes(newline.join(lines).encode(encoding))
     (tmp_path / "token").write_bytes(f"\u200b{TOKEN}\u00a0{newline}{newline}".encode(encoding))
     assert read(tmp_path, env="QUOTED") == read(tmp_path, env="PLAIN") == read(tmp_path, file="token") == TOKEN
-    assert bool(unreadable_for_dagster(configured(tmp_path))) == (encoding in ("utf-16", "utf-32"))
+    assert any("do not read" in one for one in remarks(configured(tmp_path))) == (encoding in ("utf-16", "utf-32"))
 
 
 def configured(folder: Path, client_id: str = "x") -> Config:
@@ -191,7 +191,7 @@ def test_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 def test_a_comment_in_latin_1_spoils_nothing(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(f"# K\xf8benhavn\nPLAIN={TOKEN}\n".encode("latin-1"))
     assert read(tmp_path, env="PLAIN") == TOKEN
-    assert unreadable_for_dagster(configured(tmp_path)) == "unknown"
+    assert ".env is not UTF-8, which `dagster dev` and the daemon do not read" in remarks(configured(tmp_path))[-1]
 
 
 def test_quotes_left_by_docker_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

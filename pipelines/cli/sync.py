@@ -50,10 +50,11 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a sync did.
+class Outcome(Listener):
+    """What a sync did. It records what the steps report, and passes it on.
 
     Args:
+        listener: receives the progress.
         reports: (portal, report) of each table that was written.
         failures: of those that were not.
         publication: of the warehouse; None when it was left out or failed.
@@ -61,6 +62,7 @@ class Outcome:
         seconds: it took.
     """
 
+    listener: Listener
     reports: list[tuple[str, TableReport]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     publication: Publication | None = None
@@ -76,6 +78,21 @@ class Outcome:
     def written(self, portal: str) -> set[tuple[str, str | None]]:
         """Tables and months of a portal that were written."""
         return {(report.table, report.month) for key, report in self.reports if key == portal}
+
+    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
+        self.listener.reading(portal, table, month, done, expected)
+
+    def waiting(self, portal: str, text: str) -> None:
+        self.listener.waiting(portal, text)
+
+    def finished(self, portal: str, report: TableReport) -> None:
+        self.reports.append((portal, report))
+        self.listener.finished(portal, report)
+
+    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
+        if is_final:
+            self.failures.append(Failure(portal, table, month, error))
+        self.listener.failed(portal, table, month, error, is_final=is_final)
 
 
 def sync(
@@ -95,8 +112,7 @@ def sync(
     None is each portal's window, months with changes, and months never read. The other options are those of the command.
     """
     began = time.monotonic()
-    outcome = Outcome()
-    recorder = _Recorder(outcome, listener)
+    outcome = Outcome(listener)
     job = checked_definitions(installation.config.file).resolve_implicit_global_asset_job_def()
     tags = {DELAY_CAP_TAG: str(_DELAY_CAP_SECONDS), STARTED_BY_TAG: "planday sync"}
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
@@ -108,12 +124,12 @@ def sync(
         with installation.state.runs.begin() as writer:
             with dagster_storage():
                 end_dead_runs(instance, installation.state)
-            LISTENER.set(recorder)
+            LISTENER.set(outcome)
             refused = refused_as_doubles(installation, portals)
             month, group = None, list[Endpoint]()
             for portal in portals:
                 if portal in refused:
-                    _record_portal(installation, portal, resources, months, refused[portal], recorder)
+                    _record_portal(installation, portal, resources, months, refused[portal], outcome)
                     continue
                 try:
                     # Before any run, so that not every table fails for the same reason.
@@ -130,7 +146,7 @@ def sync(
                     outcome.failures += [Failure(portal, name, month, str(error)) for name in missing or ["everything"]]
                     break
                 except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
-                    _record_portal(installation, portal, resources, months, as_planday_error(error), recorder)
+                    _record_portal(installation, portal, resources, months, as_planday_error(error), outcome)
         if publishes:
             try:
                 outcome.publication = publish_as_run(installation, instance, job, tags)
@@ -146,11 +162,11 @@ def _record_portal(
     resources: Sequence[str] | None,
     months: Sequence[str] | None,
     error: PlandayError,
-    recorder: "_Recorder",
+    outcome: Outcome,
 ) -> None:
     """Report once what stopped a portal, and record it for alerts for each table that was due."""
     now = datetime.now(UTC)
-    written = recorder.outcome.written(portal)
+    written = outcome.written(portal)
     # Where it cannot be noted, this command says it all the same.
     with suppress(StorageError):
         installation.state.failures.record(
@@ -160,7 +176,7 @@ def _record_portal(
             for table in endpoint.tables
             if (table.full_name, month) not in written
         )
-    recorder.failed(portal, "everything" if not written else "the rest", None, str(error), is_final=True)
+    outcome.failed(portal, "everything" if not written else "the rest", None, str(error), is_final=True)
 
 
 def _due(
@@ -240,26 +256,3 @@ def _record_skipped(
         elif not endpoint.fan_out:
             why = f"did not run; see run {result.run_id} of {ASSET_JOB}"
         outcome.failures.append(Failure(portal, endpoint.name, month, why))
-
-
-class _Recorder(Listener):
-    """Records what the steps report, and passes it on."""
-
-    def __init__(self, outcome: Outcome, listener: Listener) -> None:
-        self.outcome = outcome
-        self._listener = listener
-
-    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
-        self._listener.reading(portal, table, month, done, expected)
-
-    def waiting(self, portal: str, text: str) -> None:
-        self._listener.waiting(portal, text)
-
-    def finished(self, portal: str, report: TableReport) -> None:
-        self.outcome.reports.append((portal, report))
-        self._listener.finished(portal, report)
-
-    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
-        if is_final:
-            self.outcome.failures.append(Failure(portal, table, month, error))
-        self._listener.failed(portal, table, month, error, is_final=is_final)

@@ -100,11 +100,11 @@ def remarks(config: Config) -> list[str]:
         "environment's, remove the line"
         for name, place in shadowed(config).items()
     ]
-    if encoding := unreadable_for_dagster(config):
-        kind = "not UTF-8" if encoding == "unknown" else encoding
-        found.append(
-            f"{config.home / '.env'} is {kind}, which `dagster dev` and the daemon do not read: save it as UTF-8"
-        )
+    file = config.home / ".env"
+    with suppress(OSError):
+        encoding = encoding_of(file.read_bytes()).replace("unknown", "not UTF-8")
+        if encoding not in ("UTF-8", "UTF-8-SIG"):
+            found.append(f"{file} is {encoding}, which `dagster dev` and the daemon do not read: save it as UTF-8")
     return found
 
 
@@ -132,15 +132,6 @@ def take_network_variables(home: Path) -> None:
                 os.environ.setdefault(visible(name), visible(value))
             except TextError as error:
                 raise ConfigError(f"{name} in {file} cannot be used: {error}") from None
-
-
-def unreadable_for_dagster(config: Config) -> str:
-    """The encoding of `.env`, if it is not the UTF-8 that `dagster dev` expects; else empty."""
-    try:
-        encoding = encoding_of((config.home / ".env").read_bytes())
-    except OSError:
-        return ""
-    return "" if encoding in ("UTF-8", "UTF-8-SIG") else encoding
 
 
 def _references(config: Config) -> Iterator[SecretRef]:
