@@ -14,7 +14,7 @@ from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, P
 from planday_io.frames.members import PathParam
 from planday_io.lake.installation import Installation
 from planday_io.months import first_day, last_day, month_of
-from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
+from planday_io.onboarding.doubles import doubles, opened_by_new_keys
 from planday_io.onboarding.pay_coverage import pay_coverage
 from planday_io.reading.calls import Call, Parent, calls_of
 from planday_io.reading.read import ask
@@ -52,8 +52,7 @@ def check(installation: Installation, portals: list[str]) -> list[Finding]:
     """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        new = never_read(installation)
-        opened = await ask_portal_ids(installation, [] if set(new).isdisjoint(portals) else new)
+        opened = await opened_by_new_keys(installation, portals)
         return await asyncio.gather(*(_check_portal(installation, portal, opened) for portal in portals))
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]

@@ -51,20 +51,18 @@ async def ask_portal_ids(installation: Installation, portals: Iterable[str]) -> 
     return dict(zip(keys, await asyncio.gather(*map(ask, keys)), strict=True))
 
 
+async def opened_by_new_keys(installation: Installation, portals: Collection[str]) -> dict[str, int | None]:
+    """All keys that were never read, with the portals that their tokens open; none unless one of `portals` is among them."""
+    new = never_read(installation)
+    return await ask_portal_ids(installation, [] if len(new) < 2 or set(new).isdisjoint(portals) else new)
+
+
 def refused_as_doubles(installation: Installation, portals: Collection[str]) -> dict[str, PortalIdentityError]:
-    """Keys that must not be read, because another key that was never read opens the same portal.
+    """Keys that must not be read, each with why: another key that was never read opens the same portal.
 
     Which of the two is right cannot be known, so both are refused. A key that was read before keeps its portal.
-    Returns key -> why, for keys among `portals`.
     """
-    new = never_read(installation)
-    if len(new) < 2 or set(new).isdisjoint(portals):
-        return {}
-    found = asyncio.run(ask_portal_ids(installation, [key for key in new if key in portals]))
-    if any(found.values()):
-        # The others are asked only where there is something to compare: without a usable token nothing is read anyway.
-        found |= asyncio.run(ask_portal_ids(installation, [key for key in new if key not in found]))
-    return {key: error for key, error in doubles(installation, found).items() if key in portals}
+    return doubles(installation, asyncio.run(opened_by_new_keys(installation, portals)))
 
 
 def doubles(installation: Installation, found: Mapping[str, int | None]) -> dict[str, PortalIdentityError]:
