@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from planday_io.errors import ConfigError
+from planday_io.months import is_month, months_between
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -52,8 +55,6 @@ def known_resources(text: str | None) -> list[str] | None:
 def known_months(config: Config, portals: list[str], text: str | None) -> list[str] | None:
     """Months from `2026-09` or `2026-08..2026-10`, which all portals have, or None. Raises ConfigError."""
     from planday_io.config.grid import grid_months
-    from planday_io.errors import ConfigError
-    from planday_io.months import is_month, months_between
 
     if text is None:
         return None
@@ -77,7 +78,6 @@ def known_months(config: Config, portals: list[str], text: str | None) -> list[s
 def require_known(names: list[str], known: Collection[str], what: str) -> list[str]:
     """The names, if all are known; otherwise ConfigError suggests the nearest."""
     from planday_io.config.values import nearest
-    from planday_io.errors import ConfigError
 
     for name in names:
         if name not in known:

@@ -27,6 +27,7 @@ from pipelines.cli.arguments import (
 )
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
+from planday_io.errors import ConfigError, PlandayError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,7 +53,6 @@ def _planday(
 
 def main() -> None:
     """Entry point: errors we know become one message and an exit code."""
-    from planday_io.errors import ConfigError, PlandayError
     from planday_io.faults import as_planday_error, trace_of
     from planday_io.files import keep_from_others
 
@@ -190,7 +190,6 @@ def plan(
     """Show what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
     from pipelines.cli.console import print_forecasts
     from pipelines.cli.sync import planned_runs, scheduled_runs
-    from planday_io.errors import ConfigError
     from planday_io.sync.forecast import forecast
     from planday_io.sync.session import PortalSession
 
@@ -302,8 +301,7 @@ def alert(
     Run it from cron where there is no Dagster daemon, or beside one, to hear when the daemon itself is gone.
     """
     from pipelines.cli.status import notify_now
-    from planday_io.errors import ConfigError
-    from planday_io.monitoring.notifier import send_test
+    from planday_io.monitoring.channels import send_test
 
     installation = current_installation()
     config = installation.config
@@ -346,7 +344,6 @@ def forget(
     Asks first; without a terminal, as in a script, it goes ahead as with --yes.
     """
     from pipelines.cli.forget import forget_person, forget_portal, remember_person
-    from planday_io.errors import ConfigError
 
     installation = current_installation()
     if undo and employee is None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.arguments import confirm, current_installation, known_portals
+from planday_io.errors import PlandayError
 
 PortalKey = Annotated[str, typer.Argument(help="Key of the portal in portals.yaml.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -88,7 +89,6 @@ def rename(
     from pipelines.cli.instance import open_instance
     from pipelines.cli.publishing import report_without_run
     from pipelines.liveness import end_dead_runs
-    from planday_io.errors import PlandayError
     from planday_io.onboarding.renaming import rename_portal
 
     installation = current_installation()

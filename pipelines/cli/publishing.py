@@ -33,11 +33,10 @@ def publish(installation: Installation, *, rebuild: bool) -> Publication:
     tags = {STARTED_BY_TAG: "planday publish", COMPARE_ALL_TAG: "true", **process_tags(installation.state)}
     tags |= {REBUILD_TAG: "true"} if rebuild else {}
     try:
-        instance = open_instance(installation)
+        with open_instance(installation) as instance:
+            return publish_as_run(installation, instance, job, tags)
     except DagsterStorageError:
         return publish_pending(installation, rebuild=rebuild, compare_all=True)
-    with instance:
-        return publish_as_run(installation, instance, job, tags)
 
 
 def publish_as_run(
