@@ -91,8 +91,12 @@ def receive_code(
         def log_message(self, *_: object) -> None:
             """Nothing: the address holds the code."""
 
+    class Server(HTTPServer):
+        address_family = socket.AF_INET6 if ":" in (parts.hostname or "") else socket.AF_INET
+
+    host = "::1" if Server.address_family == socket.AF_INET6 else "127.0.0.1"
     try:
-        server = _listener(parts.hostname or "", parts.port or 0, Handler)
+        server = Server((host, parts.port or 0), Handler)
     except OSError as error:
         raise TokenError(
             f"port {parts.port} of this machine cannot be used ({error.strerror}): end what listens there, or give another "
@@ -112,13 +116,6 @@ def receive_code(
     if errors:
         raise errors[0]
     return reports[0]
-
-
-def _listener(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> HTTPServer:
-    class Server(HTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-    return Server(("::1" if ":" in host else "127.0.0.1", port), handler)
 
 
 def _fault(state: str, answer: dict[str, str]) -> str:

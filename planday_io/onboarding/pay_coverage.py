@@ -8,7 +8,6 @@ has: no call is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -41,15 +40,16 @@ def pay_coverage(installation: Installation, portal: str, now: datetime) -> str 
     months = [key for key in lake.slices(_SHIFTS, portal) if key.month and key.month <= current][-_MONTHS:]
     if not months:
         return f"not known: {_SHIFTS} was never read. Run `planday sync {portal}` first; no call was made for this"
-    read = {name: column for name, column in _AMOUNTS.items() if _is_read(lake, name, portal)}
+    paid = {name: _paid(lake, name, column, portal) for name, column in _AMOUNTS.items()}
+    read = [name for name, ids in paid.items() if ids is not None]
     if not read:
         return f"not known: {' and '.join(_AMOUNTS)} were never read (schedule `weekly`, or `planday sync {portal}`)"
-    people = _ids(lake.read(key, ["employee_id"]) for key in months)
-    active = _is_read(lake, _ACTIVE, portal)
+    people = set().union(*(_ids(lake.read(key, ["employee_id"])) for key in months))
+    active = lake.provenance(SliceKey.of(_ACTIVE, portal)) is not None
     if active:
         # Payroll lists people who left, too, and pay is read for active people only.
-        people &= _ids([lake.read(SliceKey.of(_ACTIVE, portal), ["id"])])
-    without = people - _ids(_with_pay(lake, name, column, portal) for name, column in read.items())
+        people &= _ids(lake.read(SliceKey.of(_ACTIVE, portal), ["id"]))
+    without = people.difference(*(ids for ids in paid.values() if ids))
     when = " to ".join(dict.fromkeys((str(months[0].month), str(months[-1].month))))
     found = (
         f"{len(without)} of {len(people)} {'active ' if active else ''}people with shifts in {_SHIFTS} ({when}) have no "
@@ -66,21 +66,21 @@ def pay_coverage(installation: Installation, portal: str, now: datetime) -> str 
     )
 
 
-def _is_read(lake: Lake, table: str, portal: str) -> bool:
-    return lake.provenance(SliceKey.of(table, portal)) is not None
+def _paid(lake: Lake, table: str, column: str, portal: str) -> set[int] | None:
+    """Ids of the people of a pay table; None where it was never read.
 
-
-def _with_pay(lake: Lake, table: str, column: str, portal: str) -> pa.Table:
-    """Ids of the people of a pay table. A rate or salary of 0 counts as none, if the privacy policy keeps amounts."""
+    A rate or salary of 0 counts as none, if the privacy policy keeps amounts.
+    """
     key = SliceKey.of(table, portal)
-    rows = lake.read(key, ["employee_id", column])
     provenance = lake.provenance(key)
-    if provenance is None or provenance.policies.get("pay") != "keep":
-        return rows.select(["employee_id"])
-    has_amount = pc.fill_null(pc.not_equal(rows.column(column).cast(pa.float64()), 0.0), False)
-    return rows.filter(has_amount).select(["employee_id"])
+    if provenance is None:
+        return None
+    rows = lake.read(key, ["employee_id", column])
+    if provenance.policies.get("pay") == "keep":
+        rows = rows.filter(pc.fill_null(pc.not_equal(rows.column(column).cast(pa.float64()), 0.0), False))
+    return _ids(rows)
 
 
-def _ids(tables: Iterable[pa.Table]) -> set[int]:
-    """The ids in the only column of some tables. Negative ones stand for people who were forgotten."""
-    return {number for rows in tables for number in rows.column(0).to_pylist() if number is not None and number >= 0}
+def _ids(rows: pa.Table) -> set[int]:
+    """The ids in the first column. Negative ones stand for people who were forgotten."""
+    return {number for number in rows.column(0).to_pylist() if number is not None and number >= 0}
