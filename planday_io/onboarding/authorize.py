@@ -22,7 +22,6 @@ from urllib.parse import urlencode, urlsplit
 from planday_io.client.asking import AnswerLimits, ask_once
 from planday_io.client.bodies import UnansweredError
 from planday_io.client.grants import json_object
-from planday_io.client.tokens import NewRefreshToken
 from planday_io.config.values import is_loopback
 from planday_io.errors import (
     ConfigError,
@@ -120,14 +119,15 @@ def authorize(
 
     async def exchange(code: str) -> tuple[str, int | None, str]:
         async with connection.open() as client:
-            held = NewRefreshToken("")
-            # The old token must not answer for the new one when the API says 401.
-            client.tokens = connection.tokens.with_store(held)
-            held.write(await asyncio.to_thread(client.tokens.redeem, client.post_form, code, redirect_url, verifier))
+            tokens = client.tokens
+            await asyncio.to_thread(tokens.redeem, client.post_form, code, redirect_url, verifier)
+            portal_id, unasked = None, ""
             try:
-                return held.read(), await connection.ask_portal_id(client), ""
+                portal_id = await connection.ask_portal_id(client)
             except TransientApiError as error:
-                return held.read(), None, str(error)
+                unasked = str(error)
+            # Asking may have exchanged the token for another one.
+            return tokens.store.read(), portal_id, unasked
 
     def finish(code: str) -> list[str]:
         # A code that was refused, and a token of another portal, change nothing here: nothing is owed then.
