@@ -45,13 +45,12 @@ def read_secret(ref: SecretRef, *, home: Path, what: str, check: Callable[[str],
     Raises:
         SecretError: it is missing, empty, unreadable, or has characters that no secret has.
     """
-    place, hint = f"the environment variable {ref.env}", ""
     try:
         if ref.env is not None:
             file = home / ".env"
-            place = str(file)
-            value, place = _from_env(ref.env, file)
-            hint = f"set the environment variable {ref.env}, or write {ref.env}=... into {file}"
+            place, hint = str(file), f"set the environment variable {ref.env}, or write {ref.env}=... into {file}"
+            value, found_in = _from_env(ref.env, file)
+            place = f"{ref.env} in {found_in}" if found_in else f"the environment variable {ref.env}"
         else:
             path = home / Path(str(ref.file)).expanduser()
             place, hint = str(path), f"write it into {path}"
@@ -83,13 +82,12 @@ def shadowed(config: Config) -> dict[str, Path]:
     """Names that the environment and a `.env` set to different values, with the file: its value counts."""
     found: dict[str, Path] = {}
     for name in dict.fromkeys(ref.env for ref in _references(config) if ref.env):
-        set_to = _unquoted(trimmed(os.environ.get(name, "")))
+        set_to = trimmed(os.environ.get(name, ""))
         # Reading the secret says what is wrong with a file.
         with suppress(TextError, OSError):
-            for file in _files(config.home / ".env") if set_to else ():
-                if value := trimmed(_in_dotenv(name, file) or ""):
-                    found |= {name: file} if _unquoted(value) != set_to else {}
-                    break
+            value, file = _from_env(name, config.home / ".env")
+            if set_to and file and _unquoted(trimmed(value)) != _unquoted(set_to):
+                found[name] = file
     return found
 
 
@@ -145,8 +143,8 @@ def _references(config: Config) -> Iterator[SecretRef]:
             yield ref
 
 
-def _from_env(name: str, file: Path) -> tuple[str, str]:
-    """The value of a variable and its place: a `.env`, else the environment."""
+def _from_env(name: str, file: Path) -> tuple[str, Path | None]:
+    """The value of a variable and the `.env` that it is from; None is the environment."""
     held = os.environ.get(name, "")
     for place in _files(file) if trimmed(held) else (file,):
         try:
@@ -161,8 +159,8 @@ def _from_env(name: str, file: Path) -> tuple[str, str]:
                 raise
             continue  # so it is no copy of that
         if value is not None and trimmed(value):
-            return value, f"{name} in {place}"
-    return held, f"the environment variable {name}"
+            return value, place
+    return held, None
 
 
 def _files(file: Path) -> tuple[Path, ...]:

@@ -115,7 +115,8 @@ def authorize(
         query["code_challenge"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         query["code_challenge_method"] = "S256"
     # Which portals the tokens of new keys open is found out beforehand, because a consent may end them.
-    others = asyncio.run(ask_portal_ids(installation, never_read(installation, besides=(portal,))))
+    new = [key for key in never_read(installation) if key != portal]
+    others = asyncio.run(ask_portal_ids(installation, new))
 
     async def exchange(code: str) -> tuple[str, int | None, str]:
         async with connection.open() as client:

@@ -20,14 +20,14 @@ from planday_io.sync.connection import PortalConnection
 _AT_ONCE = 10
 
 
-def never_read(installation: Installation, besides: Collection[str] = ()) -> list[str]:
+def never_read(installation: Installation) -> list[str]:
     """Keys of the configuration whose portal the lake does not know, in the file's order."""
     identities = PortalIdentities(installation)
     found = []
     for key in installation.config.portals:
         # Where a portal's files cannot be read, its own run reports that, and keeps nobody else from being read.
         with suppress(StorageError):
-            if key not in besides and identities.known(key) is None:
+            if identities.known(key) is None:
                 found.append(key)
     return found
 
