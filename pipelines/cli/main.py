@@ -301,7 +301,7 @@ def alert(
     Run it from cron where there is no Dagster daemon, or beside one, to hear when the daemon itself is gone.
     """
     from pipelines.cli.status import notify_now
-    from planday_io.monitoring.channels import send_test
+    from planday_io.monitoring.notifier import send_test
 
     installation = current_installation()
     config = installation.config

@@ -23,8 +23,8 @@ from planday_io.client.bodies import UnansweredError
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret
 from planday_io.config.values import is_loopback
-from planday_io.errors import AlertError, PlandayError
-from planday_io.monitoring.messages import TEST, Message
+from planday_io.errors import AlertError, PlandayError, RefusedMessageError
+from planday_io.monitoring.messages import Message
 from planday_io.texts import visible
 
 _TIMEOUT_SECONDS = 15.0
