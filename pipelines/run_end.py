@@ -24,12 +24,7 @@ Result = TypeVar("Result")
 def ending_run(
     context: dg.AssetExecutionContext, planday: PlandayPortals, results: Iterator[Result]
 ) -> Iterator[Result | Event]:
-    """Pass on what a step yields; if it is the run's last step, publish before it ends.
-
-    Raises:
-        dagster.Failure: the step failed, or the warehouse was not renewed.
-        dagster.RetryRequested: the step will be tried again.
-    """
+    """Pass on what a step yields and raises. If it is the run's last step, publish before it ends; it fails if that fails."""
     try:
         yield from results
     except dg.RetryRequested:

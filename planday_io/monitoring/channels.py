@@ -51,9 +51,8 @@ def _send(way: Callable[[Message], None], message: Message) -> None:
         raise AlertError(str(error)) from None
     except Exception as error:  # noqa: BLE001 - one channel keeps no other back
         # The error's own text may hold an address or a password.
-        raise AlertError(
-            f"it fails with {type(error).__name__}: check the alerts section and the environment"
-        ) from None
+        what = type(error).__name__
+        raise AlertError(f"it fails with {what}: check the alerts section and the environment") from None
 
 
 def _post(webhook: Webhook, config: Config, message: Message) -> None:
