@@ -131,6 +131,7 @@ def test_flipped_bits_never_raise_anything_else(tmp_path: Path, seed: int) -> No
         content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
     file.unlink()
     file.write_bytes(content)
+    tables_of(State(tmp_path))
     for _ in range(2):
         State(tmp_path).failures.record([failure(table="new")])
         assert "new" in tables_of(State(tmp_path))

@@ -187,8 +187,7 @@ class RateLimiter:
         return self._budget.transaction(self._windows)
 
     def _windows(self, bookings: Bookings) -> dict[str, tuple[RateWindow, ...]]:
-        rules = bookings.rules(self._starts)
-        return {bucket: _plausible(policy) or self._starts[bucket] for bucket, (policy, _) in rules.items()}
+        return {bucket: _plausible(bookings.policy(bucket)) or start for bucket, start in self._starts.items()}
 
     def _follow(self, learned: Mapping[str, tuple[RateWindow, ...]], bookings: Bookings, *, keeps: bool) -> None:
         """Store a policy. Where parts of it were impossible, the usual windows that it lacks keep their previous limits."""
@@ -206,8 +205,8 @@ class RateLimiter:
         now = self._clock()
         gates = LONGEST_SECONDS + _STEP_SECONDS
         bookings.prune(self._starts, now, sends=LONGEST_SECONDS + 1.0, refusals=_REMEMBERED_SECONDS, gates=gates)
-        for bucket, (policy, refusals) in bookings.rules(self._starts).items():
-            self._kept[bucket] = paced(_plausible(policy) or self._starts[bucket], refusals)
+        for bucket, windows in self._windows(bookings).items():
+            self._kept[bucket] = paced(windows, bookings.refusals(bucket))
         self._checked_at = now
         return now
 
@@ -271,11 +270,13 @@ def budget_use(state: State, now: float) -> list[BudgetUse]:
     Raises:
         StorageError: the budget cannot be read.
     """
-    found = []
+
+    def use(bookings: Bookings, bucket: str) -> BudgetUse:
+        starts = PORTAL_START if bucket.startswith("portal ") else CLIENT_START
+        longest = max(_plausible(bookings.policy(bucket)) or starts, key=lambda window: window.seconds)
+        limit = round(longest.limit * 60 / longest.seconds)
+        closed = _closed_seconds(bookings.closed_until(bucket), now)
+        return BudgetUse(bucket, bookings.count(bucket, now - 60), limit, closed)
+
     with closing(state.budget) as budget:
-        for one in budget.use(since=now - 60):
-            starts = PORTAL_START if one.bucket.startswith("portal ") else CLIENT_START
-            longest = max(_plausible(one.policy) or starts, key=lambda window: window.seconds)
-            limit = round(longest.limit * 60 / longest.seconds)
-            found.append(BudgetUse(one.bucket, one.sent, limit, _closed_seconds(one.closed_until, now)))
-    return found
+        return budget.read(lambda bookings: [use(bookings, bucket) for bucket in bookings.buckets()])

@@ -18,7 +18,6 @@ from planday_io.errors import PortalIdentityError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import SliceKey
-from planday_io.state.portals import Portals
 
 _NO_DATA = "sync"
 """The domain of the log of runs. Failed runs are logged too, so a row there does not mean that the portal has data."""
@@ -33,7 +32,7 @@ class PortalIdentities:
 
     def known(self, portal: str) -> int | None:
         """The id of a key: from its record, or from its slices where there is none. None for a new key."""
-        return self._records().ids().get(portal) or self._in_slices(portal)
+        return self._lake.state.portals.ids().get(portal) or self._in_slices(portal)
 
     def has_data(self, portal: str) -> bool:
         """Whether the lake holds any table of a key, other than the log of runs."""
@@ -47,7 +46,7 @@ class PortalIdentities:
         """
         self.refuse_while_renamed(portal)
         self._check_stated(portal, portal_id)
-        if self._records().ids().get(portal) == portal_id and self._in_slices(portal) in (portal_id, None):
+        if self._lake.state.portals.ids().get(portal) == portal_id and self._in_slices(portal) in (portal_id, None):
             self._check_others(portal, portal_id, is_new=False)
         elif not remember:
             self._check_new(portal, portal_id)
@@ -55,7 +54,7 @@ class PortalIdentities:
             # Under one lock: of two first runs for one portal, the second finds the first one's record.
             with self._lake.state.locks.hold("identities"):
                 self._check_new(portal, portal_id)
-                self._records().record(portal, portal_id)
+                self._lake.state.portals.record(portal, portal_id)
 
     def confirm(self, portal: str, portal_id: int) -> None:
         """Check that a key still stands for the portal that was read. Call it within the lock of what is to be written.
@@ -72,7 +71,9 @@ class PortalIdentities:
 
     def forget(self, portal: str) -> None:
         """Remove the record of a key. Runs that are reading it will write nothing. Raises StorageError."""
-        self._records().forget(portal)
+        # Version 0.1 recorded it in the lake.
+        (self._config.lake / "_portals" / f"{portal}.json").unlink(missing_ok=True)
+        self._lake.state.portals.forget(portal)
 
     def refuse_while_renamed(self, portal: str) -> None:
         """Raises PortalIdentityError while a key is being renamed, from or to, until that is finished."""
@@ -92,7 +93,7 @@ class PortalIdentities:
         for key, stated in self._stated().items():
             if key != besides and stated == portal_id:
                 return key
-        recorded = self._records().ids()
+        recorded = self._lake.state.portals.ids()
         for key in sorted({*recorded} - {besides}):
             if recorded[key] == portal_id and (key in self._config.portals or self.has_data(key)):
                 return key
@@ -120,13 +121,13 @@ class PortalIdentities:
                 f"Nothing was written. {self._right_token(portal)}"
                 + ("" if other else f"; or give portal {portal_id} a key of its own")
             )
-        self._check_others(portal, portal_id, is_new=bound is None)
+        self._check_others(portal, portal_id, is_new=True)
 
     def _check_others(self, portal: str, portal_id: int, *, is_new: bool) -> None:
         other = self.owner(portal_id, besides=portal, is_new=is_new)
         if other is None:
             return
-        has_data = not is_new and self.has_data(portal)
+        has_data = self.has_data(portal)
         # Otherwise the other key never got any further than this check.
         if not has_data or self.has_data(other):
             raise PortalIdentityError(self.double(portal, other, portal_id, both_have_data=has_data))
@@ -163,12 +164,6 @@ class PortalIdentities:
 
     def _stated(self) -> dict[str, int]:
         return {key: one.portal_id for key, one in self._config.portals.items() if one.portal_id is not None}
-
-    def _records(self) -> Portals:
-        """What is recorded, with what version 0.1 recorded in the lake."""
-        portals = self._lake.state.portals
-        portals.take_in(self._config.lake / "_portals")
-        return portals
 
     def _in_slices(self, portal: str) -> int | None:
         """The id in the first slice of a key that can be read and has one."""

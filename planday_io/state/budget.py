@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import (
-    BindParameter,
     Column,
     ColumnElement,
     Connection,
@@ -26,63 +26,41 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    delete,
     func,
     insert,
     literal,
     or_,
     select,
+    union,
     union_all,
     update,
 )
-from sqlalchemy.types import TypeDecorator
 
 from planday_io.state.database import Database
 from planday_io.state.locks import Locks
-from planday_io.state.mapping import Stored
-from planday_io.state.rows import BucketUse, RateWindow
+from planday_io.state.mapping import damage_raised
+from planday_io.state.rows import RateWindow
 
 T = TypeVar("T")
-
-
-_EPOCH = Stored(float | None)
-"""Seconds since the epoch."""
-
-
-class _Windows(TypeDecorator[tuple[RateWindow, ...]]):
-    """A policy, such as `20/1.0 750/60.0`. Anything else is none, so that the first guess applies again."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[RateWindow] | None, dialect: Dialect) -> str:  # noqa: ARG002
-        return " ".join(f"{window.limit}/{window.seconds}" for window in value or ())
-
-    def process_result_value(self, value: object, dialect: Dialect) -> tuple[RateWindow, ...]:  # noqa: ARG002
-        pairs = [part.partition("/") for part in str(value).split()]
-        try:
-            return tuple(RateWindow(int(limit), float(seconds)) for limit, _, seconds in pairs)
-        except ValueError:
-            return ()
-
 
 _METADATA = MetaData()
 """As version 0.1 made them: a process of that version may use the file at the same time, during an upgrade."""
 _SENDS = Table(
     "send",
     _METADATA,
-    Column("bucket", Stored(str), nullable=False),
-    Column("sent_at", _EPOCH, nullable=False),
+    Column("bucket", Text, nullable=False),
+    Column("sent_at", Float, nullable=False),
     Index("send_by_time", "bucket", "sent_at"),
 )
 _POLICIES = Table(
-    "policy", _METADATA, Column("bucket", Stored(str), primary_key=True), Column("windows", _Windows, nullable=False)
+    "policy", _METADATA, Column("bucket", Text, primary_key=True), Column("windows", Text, nullable=False)
 )
+"""Windows such as `20/1.0 750/60.0`."""
 _GATES = Table(
-    "gate", _METADATA, Column("bucket", Stored(str), primary_key=True), Column("closed_until", _EPOCH, nullable=False)
+    "gate", _METADATA, Column("bucket", Text, primary_key=True), Column("closed_until", Float, nullable=False)
 )
 _REFUSALS = Table(
-    "refusal", _METADATA, Column("bucket", Stored(str), nullable=False), Column("refused_at", _EPOCH, nullable=False)
+    "refusal", _METADATA, Column("bucket", Text, nullable=False), Column("refused_at", Float, nullable=False)
 )
 
 
@@ -105,6 +83,10 @@ class RequestBudget:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def read(self, work: Callable[[Bookings], T]) -> T:
+        """Run a function that only reads. Raises StorageError."""
+        return self._database.read(lambda connection: work(Bookings(connection)))
 
     def transaction(self, work: Callable[[Bookings], T]) -> T:
         """Run a function while no other process reads or writes the budget; after damage, once more. Raises StorageError."""
@@ -135,22 +117,6 @@ class RequestBudget:
         found = iter(self._database.read(lambda connection: connection.execute(statement, {"now": now}).one()))
         return {bucket: [next(found) for _ in (None, *rates)] for bucket, rates in windows.items()}
 
-    def use(self, since: float) -> list[BucketUse]:
-        """What is known of each bucket, with what was sent after an instant. Raises StorageError."""
-
-        def work(connection: Connection) -> list[BucketUse]:
-            number = func.count().label("number")
-            count = select(_SENDS.c.bucket, number).where(_SENDS.c.sent_at > since).group_by(_SENDS.c.bucket)
-            sent = {row.bucket: row.number for row in connection.execute(count)}
-            closed = {row.bucket: row.closed_until for row in connection.execute(select(_GATES))}
-            policies = {row.bucket: row.windows for row in connection.execute(select(_POLICIES))}
-            return [
-                BucketUse(bucket, sent.get(bucket, 0), policies.get(bucket, ()), closed.get(bucket))
-                for bucket in sorted({*sent, *closed, *policies})
-            ]
-
-        return self._database.read(work)
-
 
 class Bookings:
     """The request budget inside one transaction.
@@ -162,10 +128,15 @@ class Bookings:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def buckets(self) -> list[str]:
+        """The buckets of which anything is known. Raises DamagedValueError."""
+        known = union(*(select(table.c.bucket) for table in (_SENDS, _POLICIES, _GATES)))
+        with damage_raised():
+            return sorted(msgspec.convert(self._connection.execute(known).scalars().all(), list[str]))
+
     def add(self, buckets: Collection[str], at: float, count: int = 1) -> None:
         """Record requests in each of some buckets."""
-        rows = [{"bucket": bucket, "sent_at": at} for bucket in buckets]
-        self._connection.execute(_ADD, rows * count)
+        self._connection.execute(insert(_SENDS), [{"bucket": bucket, "sent_at": at} for bucket in buckets] * count)
 
     def move(self, buckets: Collection[str], at: float, to: float) -> None:
         """Move requests from one instant to another."""
@@ -178,22 +149,32 @@ class Bookings:
         return self._connection.execute(select(func.count()).select_from(_SENDS).where(*where)).scalar_one()
 
     def closed_until(self, bucket: str) -> float | None:
-        """Until when a bucket is closed, or was."""
-        return self._connection.execute(select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket)).scalar()
+        """Until when a bucket is closed, or was. Raises DamagedValueError."""
+        found = self._connection.execute(select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket)).scalar()
+        with damage_raised():
+            return msgspec.convert(found, float | None)
 
-    def rules(self, buckets: Collection[str]) -> dict[str, tuple[tuple[RateWindow, ...], int]]:
-        """The stored policy of each of some buckets, or nothing, and how many refusals are recorded."""
-        policies = {row.bucket: row.windows for row in self._connection.execute(_POLICIES_OF, {"buckets": [*buckets]})}
-        refusals = {row.bucket: row.number for row in self._connection.execute(_REFUSALS_OF, {"buckets": [*buckets]})}
-        return {bucket: (policies.get(bucket, ()), refusals.get(bucket, 0)) for bucket in buckets}
+    def policy(self, bucket: str) -> tuple[RateWindow, ...]:
+        """The stored policy of a bucket; nothing where there is none, or it is damaged, so that the first guess applies."""
+        found = self._connection.execute(select(_POLICIES.c.windows).where(_POLICIES.c.bucket == bucket)).scalar()
+        pairs = [part.partition("/") for part in str(found or "").split()]
+        try:
+            return tuple(RateWindow(int(limit), float(seconds)) for limit, _, seconds in pairs)
+        except ValueError:
+            return ()
 
     def set_policy(self, bucket: str, windows: Sequence[RateWindow]) -> None:
         """Store the policy of a bucket."""
-        self._put(_POLICIES, bucket, windows=windows)
+        self._put(_POLICIES, bucket, windows=" ".join(f"{window.limit}/{window.seconds}" for window in windows))
 
     def close(self, bucket: str, until: float) -> None:
         """Close a bucket until an instant."""
         self._put(_GATES, bucket, closed_until=until)
+
+    def refusals(self, bucket: str) -> int:
+        """How many refusals are recorded."""
+        number = select(func.count()).select_from(_REFUSALS).where(_REFUSALS.c.bucket == bucket)
+        return self._connection.execute(number).scalar_one()
 
     def add_refusal(self, bucket: str, at: float) -> None:
         """Record that the API refused a request."""
@@ -209,30 +190,15 @@ class Bookings:
             refusals: seconds that refusals are kept.
             gates: seconds that a bucket may be closed from now on.
         """
-        self._connection.execute(_PRUNE_SENDS, {"buckets": [*buckets], "since": now - sends, "until": now})
-        self._connection.execute(_PRUNE_REFUSALS, {"since": now - refusals, "until": now})
-        self._connection.execute(_PRUNE_GATES, {"until": now + gates})
+        sent, refused = _SENDS.c.sent_at, _REFUSALS.c.refused_at
+        is_over = or_(sent < now - sends, sent > now)
+        self._connection.execute(_SENDS.delete().where(_SENDS.c.bucket.in_(buckets), is_over))
+        self._connection.execute(_REFUSALS.delete().where(or_(refused < now - refusals, refused > now)))
+        self._connection.execute(_GATES.delete().where(_GATES.c.closed_until > now + gates))
 
     def _put(self, table: Table, bucket: str, **values: object) -> None:
-        self._connection.execute(delete(table).where(table.c.bucket == bucket))
+        self._connection.execute(table.delete().where(table.c.bucket == bucket))
         self._connection.execute(insert(table).values(bucket=bucket, **values))
-
-
-_BUCKETS: BindParameter[Any] = bindparam("buckets", expanding=True)
-_SINCE, _UNTIL = bindparam("since", type_=Float), bindparam("until", type_=Float)
-_ADD = insert(_SENDS)
-_POLICIES_OF = select(_POLICIES).where(_POLICIES.c.bucket.in_(_BUCKETS))
-_REFUSALS_OF = (
-    select(_REFUSALS.c.bucket, func.count().label("number"))
-    .where(_REFUSALS.c.bucket.in_(_BUCKETS))
-    .group_by(_REFUSALS.c.bucket)
-)
-_PRUNE_SENDS = delete(_SENDS).where(
-    _SENDS.c.bucket.in_(_BUCKETS), or_(_SENDS.c.sent_at < _SINCE, _SENDS.c.sent_at > _UNTIL)
-)
-_PRUNE_REFUSALS = delete(_REFUSALS).where(or_(_REFUSALS.c.refused_at < _SINCE, _REFUSALS.c.refused_at > _UNTIL))
-_PRUNE_GATES = delete(_GATES).where(_GATES.c.closed_until > _UNTIL)
-"""Built once: building a statement costs more than running it."""
 
 
 _NOW = bindparam("now", type_=Float)
@@ -244,11 +210,11 @@ def _seconds_until_room(places: _Places) -> list[ColumnElement[float]]:
     found: list[ColumnElement[float]] = []
     for bucket, *rates in places:
         closed_until = select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket).scalar_subquery()
-        found.append(func.coalesce(closed_until - _NOW, 0.0, type_=_EPOCH))
+        found.append(func.coalesce(closed_until - _NOW, 0.0, type_=Float))
         newest_first = select(_SENDS.c.sent_at).where(_SENDS.c.bucket == bucket).order_by(_SENDS.c.sent_at.desc())
         for rate in rates:
             sent_at = newest_first.limit(1).offset(rate.limit - 1).scalar_subquery()
-            found.append(func.coalesce(sent_at + rate.seconds - _NOW, 0.0, type_=_EPOCH))
+            found.append(func.coalesce(sent_at + rate.seconds - _NOW, 0.0, type_=Float))
     return found
 
 

@@ -43,24 +43,23 @@ _SIDE_FILES = ("-journal", "-wal", "-shm")
 _BUSY = (
     "Another process has held it for a minute: see whether one hangs, and run the same command again when it has ended"
 )
+_RIGHTS = (
+    "Give the account that runs this the right to write the file and its folder, and check that the disk is mounted "
+    "for writing"
+)
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "The disk is full: free some space and run the same command again",
     sqlite3.SQLITE_BUSY: _BUSY,
     sqlite3.SQLITE_LOCKED: _BUSY,
     sqlite3.SQLITE_NOMEM: "There is not enough memory: free some, and run the same command again",
     sqlite3.SQLITE_IOERR: "The disk is full or reports a fault: free some space, and look at the system's log",
-    sqlite3.SQLITE_PERM: "",
-    sqlite3.SQLITE_READONLY: "",
-    sqlite3.SQLITE_CANTOPEN: "",
-    sqlite3.SQLITE_AUTH: "",
     sqlite3.SQLITE_INTERRUPT: "Run the same command again",
-    sqlite3.SQLITE_NOLFS: "",
+    **dict.fromkeys(
+        (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH), _RIGHTS
+    ),
+    sqlite3.SQLITE_NOLFS: _RIGHTS,
 }
-"""Codes that say something about the disk or the rights; the empty ones take `_RIGHTS`."""
-_RIGHTS = (
-    "Give the account that runs this the right to write the file and its folder, and check that the disk is mounted "
-    "for writing"
-)
+"""Codes that say something about the disk or the rights."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 T = TypeVar("T")
@@ -128,10 +127,6 @@ class Database:
     def write_once(self, statement: Callable[[Connection], T]) -> T:
         """Execute one statement that writes: the lock is held for as long as that takes. Raises StorageError."""
         return self._healed(lambda: self._transaction(statement, locks=False))
-
-    def check_again(self) -> None:
-        """Check the database once more with its next use."""
-        _CHECKED.pop(self._file, None)
 
     def _transaction(self, work: Callable[[Connection], T], *, locks: bool) -> T:
         self._prepare()
@@ -217,7 +212,7 @@ class Database:
         self._remove_side_files(self._file)
         with temporary(self._file) as name:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            finish = self._bring_up_to_date(name, is_new=True, is_lost=is_lost)
+            finish = self._bring_up_to_date(name, is_lost=is_lost)
             self._remove_side_files(name)
             name.rename(self._file)
         sync_folder(self._file.parent)
@@ -228,13 +223,13 @@ class Database:
         for end in _SIDE_FILES:
             Path(f"{file}{end}").unlink(missing_ok=True)
 
-    def _bring_up_to_date(self, file: Path, *, is_new: bool = False, is_lost: bool = False) -> Callable[[], None]:
+    def _bring_up_to_date(self, file: Path, *, is_lost: bool = False) -> Callable[[], None]:
         """Make the tables that are lacking, in one transaction. Returns what to do afterwards."""
         with _new_engine(file, self._is_durable).connect() as opened:
             connection = opened.execution_options(planday_locks=True)
             with connection.begin():
                 self._metadata.create_all(connection)
-                return self._fill(connection, is_new=is_new, is_lost=is_lost)
+                return self._fill(connection, is_lost=is_lost)
 
     def _is_blank(self) -> bool:
         """Whether nothing was ever written."""
@@ -253,7 +248,7 @@ class Database:
         """Whether this version of the program has nothing to add."""
         return True
 
-    def _fill(self, connection: Connection, *, is_new: bool, is_lost: bool) -> Callable[[], None]:  # noqa: ARG002
+    def _fill(self, connection: Connection, *, is_lost: bool) -> Callable[[], None]:  # noqa: ARG002
         """What a database holds from the beginning. Returns what to do after the transaction."""
         return lambda: None
 
@@ -290,7 +285,7 @@ class Database:
         )
 
     def _refused(self, error: Exception) -> StorageError:
-        remedy = _REMEDIES.get(_code(error)) or _RIGHTS
+        remedy = _REMEDIES.get(_code(error), _RIGHTS)
         return StorageError(
             f"{self._name} {self._file} cannot be used ({_reason(error)}). {remedy}. Nothing was changed"
         )

@@ -39,7 +39,7 @@ class Failures(Kind):
         # Mostly there is nothing to remove, and reading keeps nobody waiting.
         of_month = {one.table for one in self.of(portal) if one.month == month}
         if found := of_month.intersection(tables):
-            self._database.write(FAILURES.delete, FAILURES.c.table_name.in_(found), portal=portal, month=month)
+            self._database.write(FAILURES.delete, FAILURES.c.table.in_(found), portal=portal, month=month)
 
     def of(self, portal: str) -> list[Failure]:
         """Failures of a portal that are not over. Raises StorageError."""

@@ -1,36 +1,260 @@
-"""Files of versions before there was a state database. They are taken in with the first use, in one transaction, and removed.
+"""Files of version 0.1, which had no state database. They are taken in with the first use, in one transaction, and removed.
 
 Importing them twice does no harm: what the database has already stays. So a kill between the transaction and the removal, or
 in the middle of the removal, is healed by the next use, which comes before anything else is done with the database. A file
 that is damaged is set aside and reported like any other; the others are taken in. A file with a name that this program
 never gave stays where it is.
-
-Not here: which files there are (`legacy_kinds`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
 from planday_io.errors import DamagedFileError
 from planday_io.files import is_locked, storage_errors, sweep
-from planday_io.state.legacy_kinds import KEY, KINDS, LegacyKind
-from planday_io.state.records import read_or_set_aside, read_record, set_aside
-from planday_io.state.rows import PortalId
-from planday_io.state.schema import PORTALS, lose
+from planday_io.state.locks import Locks
+from planday_io.state.mapping import Rows
+from planday_io.state.records import decoded, set_aside
+from planday_io.state.rows import (
+    Baseline,
+    Failure,
+    ForgottenCopy,
+    Incident,
+    Instant,
+    KnownFile,
+    Notice,
+    OwedHistory,
+    PendingSlice,
+    PublishedSlice,
+    RefreshRequest,
+    SliceKey,
+    UnfinishedCommand,
+)
+from planday_io.state.schema import (
+    BASELINES,
+    COMMANDS,
+    FAILURES,
+    FORGOTTEN,
+    INCIDENTS,
+    KNOWN_FILES,
+    LAKE,
+    OWED_HISTORIES,
+    PENDING,
+    PUBLISHED,
+    REFRESH_REQUESTS,
+    WAREHOUSE,
+    lose,
+    put_notices,
+)
+
+
+def _failures(file: Path, content: bytes) -> list[Failure]:
+    return decoded(content, list[Failure], file, "what failed")
+
+
+def _baselines(file: Path, content: bytes) -> Iterator[Baseline]:
+    kind = dict[str, dict[str, tuple[str, Instant]]]
+    for portal, tables in decoded(content, kind, file, "since when schedules read each table").items():
+        for table, (reading, since) in tables.items():
+            yield Baseline(portal=portal, table=table, reading=reading, since=since)
+
+
+class _Open(msgspec.Struct):
+    incident: Incident
+    seen: Instant
+    told: dict[str, tuple[str, ...]] = {}
+    all_tables: tuple[str, ...] = ()
+
+
+class _Ended(msgspec.Struct):
+    incident: Incident
+    at: Instant
+    channels: tuple[str, ...]
+
+
+class _Alerts(msgspec.Struct):
+    open: dict[str, _Open]
+    ended: list[_Ended]
+
+
+def _notices(file: Path, content: bytes) -> Iterator[Notice]:
+    found = decoded(content, _Alerts, file, "which incidents were reported")
+    for one in found.open.values():
+        yield Notice(
+            incident=_renamed(one.incident), noticed_at=one.seen, all_tables=one.all_tables, deliveries=one.told
+        )
+    for end in found.ended:
+        yield Notice(
+            incident=_renamed(end.incident),
+            noticed_at=end.at,
+            all_tables=end.incident.tables,
+            ended_at=end.at,
+            deliveries=dict.fromkeys(end.channels, ()),
+        )
+
+
+def _renamed(incident: Incident) -> Incident:
+    return replace(incident, cause="unreadable") if incident.cause == "unseen" else incident
+
+
+class _Mark(msgspec.Struct):
+    tables: tuple[str, ...]
+    at: Instant
+    gone: float = 0.0
+
+
+def _refresh_requests(file: Path, content: bytes) -> Iterator[RefreshRequest]:
+    found = decoded(content, _Mark, file, "a month to be read again")
+    portal, month = file.stem.split(".")
+    share = min(1.0, max(0.0, found.gone))
+    yield RefreshRequest(portal=portal, month=month, endpoints=found.tables, requested_at=found.at, share_gone=share)
+
+
+def _commands(file: Path, content: bytes) -> Iterator[UnfinishedCommand]:
+    yield replace(decoded(content, UnfinishedCommand, file, "a command that was begun"), name=file.stem)
+
+
+class _Forgotten(msgspec.Struct):
+    salt: str
+    people: tuple[int, ...]
+
+
+def _forgotten(file: Path, content: bytes) -> Iterator[ForgottenCopy]:
+    found = decoded(content, _Forgotten, file, "a copy of the list of forgotten people")
+    yield ForgottenCopy(portal=file.stem, salt=found.salt, pseudonyms=frozenset(found.people))
+
+
+def _pending(file: Path, _: bytes) -> Iterator[tuple[SliceKey, PendingSlice]]:
+    """Whatever is in the file, its slice changed. What a run of that version writes is not waited for."""
+    if key := SliceKey.parse(file.name):
+        yield key, PendingSlice(slice_id="", writer="", since=datetime.fromtimestamp(file.stat().st_mtime, UTC))
+
+
+class _Published(msgspec.Struct):
+    slice_id: str
+    read_at: Instant
+    kept: int
+
+
+def _published(file: Path, content: bytes) -> Iterator[tuple[SliceKey, PublishedSlice]]:
+    """The files were not flushed, so one that is torn counts as none."""
+    with suppress(DamagedFileError):
+        found = decoded(content, _Published, file, "what was published")
+        if key := SliceKey.parse(file.name):
+            yield key, PublishedSlice(slice_id=found.slice_id, read_at=found.read_at, rows=max(0, found.kept))
+
+
+def _owed_histories(file: Path, content: bytes) -> Iterator[tuple[SliceKey, OwedHistory]]:
+    """Where a file is damaged it is not known when its slice was read before."""
+    read_at = None
+    with suppress(ValueError):
+        found = datetime.fromisoformat(content.decode("ascii"))
+        read_at = found if found.tzinfo else None
+    if key := SliceKey.parse(file.name):
+        yield key, OwedHistory(last_read_at=read_at)
+
+
+class _Lake(msgspec.Struct):
+    lake: str
+
+
+def _lake(file: Path, content: bytes) -> Iterator[KnownFile]:
+    if name := decoded(content, _Lake, file, "the name of the lake").lake:
+        yield KnownFile(name=LAKE, marks=(name,))
+
+
+class _Warehouse(msgspec.Struct):
+    headers: tuple[str, ...]
+
+
+def _warehouse(file: Path, content: bytes) -> Iterator[KnownFile]:
+    headers = decoded(content, _Warehouse, file, "how the warehouse was published").headers
+    yield KnownFile(name=WAREHOUSE, marks=headers)
+
+
+def _add_notices(connection: Connection, /, *notices: Notice) -> None:
+    if not INCIDENTS.has(connection):
+        put_notices(connection, notices)
+
+
+def _put_warehouse(connection: Connection, /, *found: KnownFile) -> None:
+    """A process of that version may have published since the last headers were noted."""
+    for one in found:
+        known = KNOWN_FILES.get(connection, name=WAREHOUSE)
+        marks = dict.fromkeys([*(known.marks if known else ()), *one.marks])
+        KNOWN_FILES.put(connection, replace(one, marks=tuple(marks)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of file.
+
+    Args:
+        folder: that they are in; with a star, each in one of its folders.
+        name: what names of such files match.
+        make: makes rows of a file's content. Raises DamagedFileError.
+        store: takes rows into the database.
+        lost: the rows that are lost with a damaged file, if that matters.
+        lock_of: names a lock; while that is held, a file is left to its process, which removes it or is killed.
+    """
+
+    folder: str
+    name: str
+    make: Callable[[Path, bytes], Iterable[Any]] = lambda *_: ()
+    store: Callable[..., None] = lambda *_: None
+    lost: Rows[Any] | None = None
+    lock_of: Callable[[Path], Path] | None = None
+
+
+def _beside(file: Path) -> Path:
+    return file.with_suffix(".lock")
+
+
+_KEY = r"(?:[a-z0-9_]+|-installation)\.json"
+_MONTH = r"[0-9]{4}-(?:0[1-9]|1[0-2])"
+_SLICE = rf"[a-z0-9_]+\.[a-z0-9_]+\.[a-z0-9_]+(?:\.{_MONTH})?"
+_KINDS = (
+    _Kind("failures", _KEY, _failures, FAILURES.add),
+    _Kind("", r"watched\.json", _baselines, BASELINES.add, lost=BASELINES),
+    _Kind("", r"alerts\.json", _notices, _add_notices),
+    # The next changes run asks for everything, and so finds a month again whose mark is damaged.
+    _Kind("changed", rf"[a-z0-9_]+\.{_MONTH}\.json", _refresh_requests, REFRESH_REQUESTS.add, lost=REFRESH_REQUESTS),
+    # Some command is owed where a file is damaged, and nobody can tell which.
+    _Kind(
+        "unfinished",
+        r"[0-9a-f]{16}\.json",
+        _commands,
+        COMMANDS.add,
+        lost=COMMANDS,
+        lock_of=_beside,
+    ),
+    _Kind("forgotten", _KEY, _forgotten, FORGOTTEN.add),
+    _Kind("pending", _SLICE, _pending, PENDING.add),
+    _Kind("published", _SLICE, _published, PUBLISHED.put),
+    _Kind("history", _SLICE, _owed_histories, OWED_HISTORIES.add),
+    _Kind("", r"lake\.json", _lake, KNOWN_FILES.add),
+    _Kind("", r"publication\.json", _warehouse, _put_warehouse),
+    # Ids that runs shared, runs in progress, and the processes they are in: nothing follows from these.
+    _Kind("batches/*", r"[a-z0-9_]+\.[a-z0-9_.]+\.parquet"),
+    _Kind("writers", r"[0-9a-f]{16}"),
+    _Kind("processes", r"[0-9]+-[0-9a-f]{16}", lock_of=lambda mark: mark),
+)
 
 
 def legacy_files(folder: Path) -> list[Path]:
-    """Files of older versions in a state folder, and their empty folders. Raises StorageError."""
+    """Files of version 0.1 in a state folder, and their empty folders. Raises StorageError."""
     with storage_errors(folder, "look for files of an older version in"):
-        places = {_place(kind, folder) for kind in KINDS} - {folder}
-        empty = [one for one in places if one.is_dir() and all(inside.is_dir() for inside in one.rglob("*"))]
-        return [*empty, *(file for kind in KINDS for file in _files(kind, folder))]
+        empty = [one for one in _folders(folder) if all(inside.is_dir() for inside in one.rglob("*"))]
+        return [*empty, *(file for kind in _KINDS for file in _files(kind, folder))]
 
 
 Imported = dict[Path, tuple[int, int]]
@@ -38,41 +262,50 @@ Imported = dict[Path, tuple[int, int]]
 
 
 def import_files(folder: Path, connection: Connection) -> Imported:
-    """Take the files of older versions into the database. Raises StorageError."""
+    """Take the files of version 0.1 into the database. Raises StorageError."""
     imported: Imported = {}
     with storage_errors(folder, "take in files of an older version from"):
-        for kind in KINDS:
+        for kind in _KINDS:
             # As they are before they are read: what is written meanwhile stays.
             stamps = {file: stamp for file in _files(kind, folder) if (stamp := _stamp(file))}
-            contents = [(file, _read(kind, file)) for file in stamps]
-            kind.take(connection, [(file, found) for file, found in contents if found is not None])
-            if kind.lost and any(found is None for _, found in contents):
-                lose(connection, kind.lost)
+            kind.store(connection, *(row for file in stamps for row in _rows(kind, file, connection)))
             imported |= stamps
     return imported
+
+
+def _rows(kind: _Kind, file: Path, connection: Connection) -> list[Any]:
+    found, is_damaged = [], file.is_dir()
+    try:
+        found = [*kind.make(file, b"" if is_damaged else file.read_bytes())]
+    except FileNotFoundError:
+        pass
+    except DamagedFileError:
+        is_damaged = True
+        if kind.lost:
+            lose(connection, kind.lost)
+    if is_damaged:
+        set_aside(file)
+    return found
 
 
 def remove_files(folder: Path, imported: Imported) -> None:
     """Remove what was taken in, its locks, and the folders that are empty then. Raises StorageError.
 
-    What a process of an older version wrote meanwhile stays, and is taken in by the next process.
+    What a process of version 0.1 wrote meanwhile stays, and is taken in by the next process.
     """
     with storage_errors(folder, "remove files of an older version from"):
+        # The locks first: as long as a file is there, the next use comes here again.
+        for place in {*_folders(folder), *(file.parent for file in imported)}:
+            sweep(place)
+            Locks(place).sweep()
         for file, stamp in imported.items():
             if _stamp(file) == stamp:
-                # The lock first: as long as the file is there, the next use comes here again.
-                if file.suffix == ".json":
-                    file.with_suffix(".lock").unlink(missing_ok=True)
                 file.unlink(missing_ok=True)
-        for kind in KINDS:
-            if kind.lock and not _files(kind, folder):
-                (folder / kind.lock).unlink(missing_ok=True)
-            if (place := _place(kind, folder)) != folder:
-                sweep(place)
-                for one in (*place.glob("*"), place):
-                    # Something of another name may be in there.
-                    with suppress(OSError):
-                        one.rmdir()
+        for place in _folders(folder):
+            for one in (*place.glob("*"), place):
+                # Something of another name may be in there.
+                with suppress(OSError):
+                    one.rmdir()
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
@@ -83,54 +316,14 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     return stat.st_ino, stat.st_mtime_ns
 
 
-def _place(kind: LegacyKind, folder: Path) -> Path:
-    return folder / kind.folder.removesuffix("/*")
+def _folders(folder: Path) -> list[Path]:
+    places = {folder / kind.folder.removesuffix("/*") for kind in _KINDS if kind.folder}
+    return sorted(place for place in places if place.is_dir())
 
 
-def _files(kind: LegacyKind, folder: Path) -> list[Path]:
-    places = folder.glob(kind.folder) if kind.folder.endswith("*") else [folder / kind.folder]
-    found: list[Path] = []
-    for place in places:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            found += (file for file in place.iterdir() if re.fullmatch(kind.name, file.name))
-    return sorted(file for file in found if not (kind.is_locked and is_locked(file.with_suffix(".lock"))))
-
-
-def _read(kind: LegacyKind, file: Path) -> object:
-    """What is in a file, or None where it is gone, or damaged and set aside."""
-    if kind.holds is bytes:
-        with suppress(FileNotFoundError):
-            try:
-                return file.read_bytes()
-            except IsADirectoryError:
-                set_aside(file)
-                return b""
-    found = read_or_set_aside(file, kind.holds, kind.what) if kind.what else None
-    if found is None and kind.what:
-        file.with_suffix(".lock").unlink(missing_ok=True)
-    return found
-
-
-def portal_files(folder: Path) -> list[Path]:
-    """Files of a folder in the lake that say which portals keys stand for."""
-    return sorted(file for file in folder.glob("*.json") if re.fullmatch(KEY, file.stem))
-
-
-class _Portal(msgspec.Struct):
-    """Early versions wrote the id as it was received, perhaps as a text."""
-
-    portal_id: int | str
-
-
-def take_portals(connection: Connection, folder: Path) -> Imported:
-    """Take in which portals keys stand for. What is damaged is left out: slices have the ids as well. Raises StorageError."""
-    imported: Imported = {}
-    with storage_errors(folder, "take in portal ids from"):
-        for file in portal_files(folder):
-            stamp = _stamp(file)
-            with suppress(DamagedFileError, ValueError):
-                if found := read_record(file, _Portal, "the portal id"):
-                    PORTALS.add(connection, PortalId(portal=file.stem, id=int(found.portal_id)))
-            if stamp:
-                imported[file] = stamp
-    return imported
+def _files(kind: _Kind, folder: Path) -> list[Path]:
+    places = folder.glob(kind.folder) if kind.folder else [folder]
+    found = [
+        file for place in places if place.is_dir() for file in place.iterdir() if re.fullmatch(kind.name, file.name)
+    ]
+    return sorted(file for file in found if not (kind.lock_of and is_locked(kind.lock_of(file))))

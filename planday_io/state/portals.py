@@ -5,10 +5,6 @@ Not here: what follows from it (`planday_io.lake.identity`).
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
-
-from planday_io.state.legacy import portal_files, remove_files, take_portals
 from planday_io.state.rows import PortalId
 from planday_io.state.schema import PORTALS
 from planday_io.state.state_database import Kind
@@ -28,10 +24,3 @@ class Portals(Kind):
     def forget(self, portal: str) -> None:
         """Remove the id of a key. Raises StorageError."""
         self._database.write(PORTALS.delete, portal=portal)
-
-    def take_in(self, folder: Path) -> None:
-        """Take in what version 0.1 kept in a folder of the lake. Raises StorageError."""
-        if portal_files(folder):
-            remove_files(folder, self._database.write(take_portals, folder))
-            with suppress(OSError):  # Something of another name may be in there.
-                folder.rmdir()

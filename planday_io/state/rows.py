@@ -27,10 +27,10 @@ REBUILD = "planday publish --rebuild"
 class SliceKey:
     """Identifies a slice. `month` is `YYYY-MM`, or None for tables with one slice per portal."""
 
-    domain: str
-    table: str
-    portal: str
-    month: str | None = None
+    domain: str = field(metadata=_IS_KEY)
+    table: str = field(metadata=_IS_KEY)
+    portal: str = field(metadata=_IS_KEY)
+    month: str | None = field(default=None, metadata=_IS_KEY)
 
     @classmethod
     def of(cls, full_name: str, portal: str, month: str | None = None) -> SliceKey:
@@ -120,16 +120,7 @@ class Notice:
     noticed_at: Instant
     all_tables: tuple[str, ...]
     ended_at: Instant | None = None
-    deliveries: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata={"is_elsewhere": True})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """What a channel reported of the incident with a number."""
-
-    incident: Count = field(metadata=_IS_KEY)
-    channel: str = field(metadata=_IS_KEY)
-    tables: tuple[str, ...]
+    deliveries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,23 +167,6 @@ class RateWindow:
 
     limit: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class BucketUse:
-    """What is known of one bucket of the request budget.
-
-    Args:
-        bucket: `portal <address> <key>` or `client <address> <app id>`.
-        sent: requests that were asked about.
-        policy: as it was stored, or nothing.
-        closed_until: seconds since the epoch, or None.
-    """
-
-    bucket: str
-    sent: int
-    policy: tuple[RateWindow, ...]
-    closed_until: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, exists, upd
 from planday_io.state.mapping import Rows, SliceRows
 from planday_io.state.rows import (
     Baseline,
-    Delivery,
     Failure,
     ForgottenCopy,
     KnownFile,
@@ -32,27 +31,26 @@ from planday_io.state.rows import (
     UnfinishedCommand,
 )
 
-VERSION = 9
+VERSION = 10
 METADATA = MetaData()
 
 ABOUT = Table("about", METADATA, Column("version", Integer, nullable=False))
 """One row."""
-LOST = Rows.of("lost", METADATA, Loss)
-FAILURES = Rows.of("failure", METADATA, Failure)
-BASELINES = Rows.of("monitoring_baseline", METADATA, Baseline)
-INCIDENTS = Rows.of("incident", METADATA, Notice)
-DELIVERIES = Rows.of("delivery", METADATA, Delivery)
-REFRESH_REQUESTS = Rows.of("refresh_request", METADATA, RefreshRequest)
-COMMANDS = Rows.of("command", METADATA, UnfinishedCommand)
-PORTALS = Rows.of("portal", METADATA, PortalId)
-FORGOTTEN = Rows.of("forgotten", METADATA, ForgottenCopy)
-SHARED_IDS = Rows.of("shared_ids", METADATA, SharedIdsOfTable)
+LOST = Rows[Loss]("lost", METADATA, Loss)
+FAILURES = Rows[Failure]("failure", METADATA, Failure)
+BASELINES = Rows[Baseline]("monitoring_baseline", METADATA, Baseline)
+INCIDENTS = Rows[Notice]("incident", METADATA, Notice)
+REFRESH_REQUESTS = Rows[RefreshRequest]("refresh_request", METADATA, RefreshRequest)
+COMMANDS = Rows[UnfinishedCommand]("command", METADATA, UnfinishedCommand)
+PORTALS = Rows[PortalId]("portal", METADATA, PortalId)
+FORGOTTEN = Rows[ForgottenCopy]("forgotten", METADATA, ForgottenCopy)
+SHARED_IDS = Rows[SharedIdsOfTable]("shared_ids", METADATA, SharedIdsOfTable)
 SLICES = SliceRows("slice", METADATA, SliceEntry)
 """What the files of the lake say about themselves, so that it need not be read again from each."""
 PENDING = SliceRows("pending", METADATA, PendingSlice)
 PUBLISHED = SliceRows("published", METADATA, PublishedSlice)
 OWED_HISTORIES = SliceRows("owed_history", METADATA, OwedHistory)
-KNOWN_FILES = Rows.of("known_file", METADATA, KnownFile)
+KNOWN_FILES = Rows[KnownFile]("known_file", METADATA, KnownFile)
 
 LAKE, WAREHOUSE = "lake", "warehouse"
 """Names in the table of known files."""
@@ -67,12 +65,8 @@ def lose(connection: Connection, *tables: Rows[Any]) -> None:
 
 def put_notices(connection: Connection, notices: Iterable[Notice]) -> None:
     """Store notices in place of all that there were."""
-    DELIVERIES.delete(connection)
     INCIDENTS.delete(connection)
-    for number, one in enumerate(notices, 1):
-        INCIDENTS.put(connection, replace(one, number=number))
-        made = (Delivery(incident=number, channel=name, tables=tables) for name, tables in one.deliveries.items())
-        DELIVERIES.put(connection, *made)
+    INCIDENTS.put(connection, *(replace(one, number=number) for number, one in enumerate(notices, 1)))
 
 
 def rename_portal(connection: Connection, old: str, new: str) -> None:
@@ -99,8 +93,6 @@ def rename_rows(connection: Connection, table: Table, old: str, new: str) -> Non
 
 def forget_portal(connection: Connection, portal: str) -> None:
     """Remove the rows of a portal."""
-    numbers = [one.number for one in INCIDENTS.all(connection, INCIDENTS.c.portal == portal)]
-    DELIVERIES.delete(connection, DELIVERIES.c.incident.in_(numbers))
     for table in _of_portals():
         connection.execute(table.delete().where(table.c.portal == portal))
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from planday_io.state.mapping import stored
 from planday_io.state.rows import SHARED_FOR, SharedIdsOfTable
 from planday_io.state.schema import SHARED_IDS
 from planday_io.state.state_database import Kind
@@ -28,7 +29,7 @@ class SharedIds(Kind):
         new = SharedIdsOfTable(batch=batch, portal=portal, table=table, ids=tuple(ids), at=at)
 
         def work(connection: Connection) -> None:
-            SHARED_IDS.delete(connection, SHARED_IDS.c.at <= at - SHARED_FOR)
+            SHARED_IDS.delete(connection, SHARED_IDS.c.at <= stored(at - SHARED_FOR))
             SHARED_IDS.put(connection, new)
 
         self._database.write(work)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from planday_io.state.mapping import of_slice
+from planday_io.state.mapping import flat
 from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, SliceEntry, SliceKey
 from planday_io.state.schema import OWED_HISTORIES, PENDING, PUBLISHED, SLICES
 from planday_io.state.state_database import Kind
@@ -29,9 +29,9 @@ class Slices(Kind):
     def entries(self, keys: Collection[SliceKey]) -> dict[SliceKey, SliceEntry]:
         """The entries of the index for slices, and perhaps for others. Raises StorageError."""
         where = [SLICES.c.portal.in_({key.portal for key in keys})]
-        tables = {key.full_name for key in keys}
+        tables = {key.table for key in keys}
         if len(tables) < _FEW:
-            where.append(SLICES.c.table_name.in_(tables))
+            where.append(SLICES.c.table.in_(tables))
         return dict(self._database.read(SLICES.all, *where)) if keys else {}
 
     def index(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
@@ -89,7 +89,7 @@ class Slices(Kind):
 
     def published_of(self, key: SliceKey) -> PublishedSlice | None:
         """What was published last of one slice, or None. Raises StorageError."""
-        found = self._database.read(PUBLISHED.get, **of_slice(key))
+        found = self._database.read(PUBLISHED.get, **flat(key))
         return found and found[1]
 
     def was_published(self) -> bool:
@@ -110,7 +110,7 @@ class Slices(Kind):
                 table.remove(connection, keys)
 
         def is_known(connection: Connection) -> bool:
-            return any(table.has(connection, **of_slice(key)) for table in tables for key in keys)
+            return any(table.has(connection, **flat(key)) for table in tables for key in keys)
 
         # Whoever removes many has forgotten them all before, and reading keeps nobody waiting.
         if len(keys) > 1 or self._database.read(is_known):

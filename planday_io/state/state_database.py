@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, write_text
@@ -39,11 +39,6 @@ class StateDatabase(Database):
         super().__init__(database_file(folder), locks, METADATA, name="the state database")
         self._folder = folder
 
-    def look_again(self) -> None:
-        """Take in with the next use what a process of an older version wrote meanwhile. Raises StorageError."""
-        if legacy_files(self._folder):
-            self.check_again()
-
     def leave_note(self, name: str, text: str) -> None:
         """Leave a file that is reported until somebody removes it, like what was set aside. Raises StorageError."""
         with storage_errors(self._folder, "leave a note in"):
@@ -65,8 +60,9 @@ class StateDatabase(Database):
             )
         return version == VERSION and not legacy_files(self._folder)
 
-    def _fill(self, connection: Connection, *, is_new: bool, is_lost: bool) -> Callable[[], None]:
-        connection.execute((insert(ABOUT) if is_new else update(ABOUT)).values(version=VERSION))
+    def _fill(self, connection: Connection, *, is_lost: bool) -> Callable[[], None]:
+        connection.execute(ABOUT.delete())
+        connection.execute(ABOUT.insert().values(version=VERSION))
         if is_lost:
             lose(connection, *LOSABLE, KNOWN_FILES)
         imported = import_files(self._folder, connection)

@@ -121,7 +121,7 @@ class State:
         removed = sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
         # Older versions had locks beside the budget and the tokens, and left them.
         places = (self.folder, self.folder / "tokens", self.folder / "locks")
-        return removed + self.runs.sweep() + sum(Locks(place).sweep() for place in places)
+        return removed + sum(Locks(place).sweep() for place in places)
 
     @property
     def budget(self) -> RequestBudget:
