@@ -14,27 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Dialect,
-    Float,
-    Index,
-    MetaData,
-    Select,
-    Table,
-    Text,
-    bindparam,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    union,
-    union_all,
-    update,
-)
+import sqlalchemy as sa
 
 from planday_io.state.database import Database
 from planday_io.state.locks import Locks
@@ -43,24 +23,30 @@ from planday_io.state.rows import RateWindow
 
 T = TypeVar("T")
 
-_METADATA = MetaData()
+_METADATA = sa.MetaData()
 """As version 0.1 made them: a process of that version may use the file at the same time, during an upgrade."""
-_SENDS = Table(
+_SENDS = sa.Table(
     "send",
     _METADATA,
-    Column("bucket", Text, nullable=False),
-    Column("sent_at", Float, nullable=False),
-    Index("send_by_time", "bucket", "sent_at"),
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("sent_at", sa.Float, nullable=False),
+    sa.Index("send_by_time", "bucket", "sent_at"),
 )
-_POLICIES = Table(
-    "policy", _METADATA, Column("bucket", Text, primary_key=True), Column("windows", Text, nullable=False)
+_POLICIES = sa.Table(
+    "policy", _METADATA, sa.Column("bucket", sa.Text, primary_key=True), sa.Column("windows", sa.Text, nullable=False)
 )
 """Windows such as `20/1.0 750/60.0`."""
-_GATES = Table(
-    "gate", _METADATA, Column("bucket", Text, primary_key=True), Column("closed_until", Float, nullable=False)
+_GATES = sa.Table(
+    "gate",
+    _METADATA,
+    sa.Column("bucket", sa.Text, primary_key=True),
+    sa.Column("closed_until", sa.Float, nullable=False),
 )
-_REFUSALS = Table(
-    "refusal", _METADATA, Column("bucket", Text, nullable=False), Column("refused_at", Float, nullable=False)
+_REFUSALS = sa.Table(
+    "refusal",
+    _METADATA,
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("refused_at", sa.Float, nullable=False),
 )
 
 
@@ -95,17 +81,10 @@ class RequestBudget:
     def reserve(self, windows: Mapping[str, Sequence[RateWindow]], now: float) -> bool:
         """Record a request in each bucket, if all are open and all of their windows have room. Raises StorageError.
 
-        One statement, compiled once and given to the driver: it is on the path of every request, and other processes wait
-        while it runs.
+        One statement, built once: it is on the path of every request, and other processes wait while it runs.
         """
-        places = tuple((bucket, *rates) for bucket, rates in windows.items())
-
-        def work(connection: Connection) -> bool:
-            text, values = _reserve(places, connection.dialect)
-            values = tuple(now if value is _NOW else value for value in values)
-            return connection.exec_driver_sql(text, values).rowcount > 0
-
-        return self._database.write_once(work)
+        statement = _reserve(tuple((bucket, *rates) for bucket, rates in windows.items()))
+        return self._database.write(lambda connection: connection.execute(statement, {"now": now}).rowcount > 0)
 
     def waits(self, windows: Mapping[str, Sequence[RateWindow]], now: float) -> dict[str, list[float]]:
         """Seconds until buckets are open, and until each of their windows has room; negative where it has.
@@ -125,38 +104,38 @@ class Bookings:
         connection: of the transaction.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
     def buckets(self) -> list[str]:
         """The buckets of which anything is known. Raises DamagedValueError."""
-        known = union(*(select(table.c.bucket) for table in (_SENDS, _POLICIES, _GATES)))
+        known = sa.union(*(sa.select(table.c.bucket) for table in (_SENDS, _POLICIES, _GATES)))
         with damage_raised():
             return sorted(msgspec.convert(self._connection.execute(known).scalars().all(), list[str]))
 
     def add(self, buckets: Collection[str], at: float, count: int = 1) -> None:
         """Record requests in each of some buckets."""
-        self._connection.execute(insert(_SENDS), [{"bucket": bucket, "sent_at": at} for bucket in buckets] * count)
+        self._connection.execute(sa.insert(_SENDS), [{"bucket": bucket, "sent_at": at} for bucket in buckets] * count)
 
     def move(self, buckets: Collection[str], at: float, to: float) -> None:
         """Move requests from one instant to another."""
         where = (_SENDS.c.bucket.in_(buckets), _SENDS.c.sent_at == at)
-        self._connection.execute(update(_SENDS).where(*where).values(sent_at=to))
+        self._connection.execute(sa.update(_SENDS).where(*where).values(sent_at=to))
 
     def count(self, bucket: str, since: float) -> int:
         """How many requests were recorded after an instant."""
         where = (_SENDS.c.bucket == bucket, _SENDS.c.sent_at > since)
-        return self._connection.execute(select(func.count()).select_from(_SENDS).where(*where)).scalar_one()
+        return self._connection.execute(sa.select(sa.func.count()).select_from(_SENDS).where(*where)).scalar_one()
 
     def closed_until(self, bucket: str) -> float | None:
         """Until when a bucket is closed, or was. Raises DamagedValueError."""
-        found = self._connection.execute(select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket)).scalar()
+        found = self._connection.execute(sa.select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket)).scalar()
         with damage_raised():
             return msgspec.convert(found, float | None)
 
     def policy(self, bucket: str) -> tuple[RateWindow, ...]:
         """The stored policy of a bucket; nothing where there is none, or it is damaged, so that the first guess applies."""
-        found = self._connection.execute(select(_POLICIES.c.windows).where(_POLICIES.c.bucket == bucket)).scalar()
+        found = self._connection.execute(sa.select(_POLICIES.c.windows).where(_POLICIES.c.bucket == bucket)).scalar()
         pairs = [part.partition("/") for part in str(found or "").split()]
         try:
             return tuple(RateWindow(int(limit), float(seconds)) for limit, _, seconds in pairs)
@@ -173,12 +152,12 @@ class Bookings:
 
     def refusals(self, bucket: str) -> int:
         """How many refusals are recorded."""
-        number = select(func.count()).select_from(_REFUSALS).where(_REFUSALS.c.bucket == bucket)
+        number = sa.select(sa.func.count()).select_from(_REFUSALS).where(_REFUSALS.c.bucket == bucket)
         return self._connection.execute(number).scalar_one()
 
     def add_refusal(self, bucket: str, at: float) -> None:
         """Record that the API refused a request."""
-        self._connection.execute(insert(_REFUSALS).values(bucket=bucket, refused_at=at))
+        self._connection.execute(sa.insert(_REFUSALS).values(bucket=bucket, refused_at=at))
 
     def prune(self, buckets: Collection[str], now: float, *, sends: float, refusals: float, gates: float) -> None:
         """Remove what nobody counts, and what a clock that was set back has left in the future.
@@ -191,43 +170,40 @@ class Bookings:
             gates: seconds that a bucket may be closed from now on.
         """
         sent, refused = _SENDS.c.sent_at, _REFUSALS.c.refused_at
-        is_over = or_(sent < now - sends, sent > now)
+        is_over = sa.or_(sent < now - sends, sent > now)
         self._connection.execute(_SENDS.delete().where(_SENDS.c.bucket.in_(buckets), is_over))
-        self._connection.execute(_REFUSALS.delete().where(or_(refused < now - refusals, refused > now)))
+        self._connection.execute(_REFUSALS.delete().where(sa.or_(refused < now - refusals, refused > now)))
         self._connection.execute(_GATES.delete().where(_GATES.c.closed_until > now + gates))
 
-    def _put(self, table: Table, bucket: str, **values: object) -> None:
+    def _put(self, table: sa.Table, bucket: str, **values: object) -> None:
         self._connection.execute(table.delete().where(table.c.bucket == bucket))
-        self._connection.execute(insert(table).values(bucket=bucket, **values))
+        self._connection.execute(sa.insert(table).values(bucket=bucket, **values))
 
 
-_NOW = bindparam("now", type_=Float)
+_NOW = sa.bindparam("now", type_=sa.Float)
 _Places = tuple[tuple[Any, ...], ...]
 """A bucket and its windows, for each of some buckets."""
 
 
-def _seconds_until_room(places: _Places) -> list[ColumnElement[float]]:
-    found: list[ColumnElement[float]] = []
+def _seconds_until_room(places: _Places) -> list[sa.ColumnElement[float]]:
+    found: list[sa.ColumnElement[float]] = []
     for bucket, *rates in places:
-        closed_until = select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket).scalar_subquery()
-        found.append(func.coalesce(closed_until - _NOW, 0.0, type_=Float))
-        newest_first = select(_SENDS.c.sent_at).where(_SENDS.c.bucket == bucket).order_by(_SENDS.c.sent_at.desc())
+        closed_until = sa.select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket).scalar_subquery()
+        found.append(sa.func.coalesce(closed_until - _NOW, 0.0, type_=sa.Float))
+        newest_first = sa.select(_SENDS.c.sent_at).where(_SENDS.c.bucket == bucket).order_by(_SENDS.c.sent_at.desc())
         for rate in rates:
             sent_at = newest_first.limit(1).offset(rate.limit - 1).scalar_subquery()
-            found.append(func.coalesce(sent_at + rate.seconds - _NOW, 0.0, type_=Float))
+            found.append(sa.func.coalesce(sent_at + rate.seconds - _NOW, 0.0, type_=sa.Float))
     return found
 
 
 @lru_cache(maxsize=64)
-def _waits(places: _Places) -> Select[*tuple[Any, ...]]:
-    return select(*(one.label(f"n{number}") for number, one in enumerate(_seconds_until_room(places))))
+def _waits(places: _Places) -> sa.Select[*tuple[Any, ...]]:
+    return sa.select(*(one.label(f"n{number}") for number, one in enumerate(_seconds_until_room(places))))
 
 
 @lru_cache(maxsize=64)
-def _reserve(places: _Places, dialect: Dialect) -> tuple[str, tuple[object, ...]]:
-    """The statement as the driver takes it, and its values, with `_NOW` where the time goes."""
-    buckets = union_all(*(select(literal(bucket).label("bucket")) for bucket, *_ in places)).subquery()
-    rows = select(buckets.c.bucket, _NOW).where(*(seconds <= 0 for seconds in _seconds_until_room(places)))
-    compiled = insert(_SENDS).from_select(["bucket", "sent_at"], rows).compile(dialect=dialect)
-    values = {**compiled.params, _NOW.key: _NOW}
-    return compiled.string, tuple(values[name] for name in compiled.positiontup or ())
+def _reserve(places: _Places) -> sa.Insert:
+    buckets = sa.union_all(*(sa.select(sa.literal(bucket).label("bucket")) for bucket, *_ in places)).subquery()
+    rows = sa.select(buckets.c.bucket, _NOW).where(*(seconds <= 0 for seconds in _seconds_until_room(places)))
+    return sa.insert(_SENDS).from_select(["bucket", "sent_at"], rows)

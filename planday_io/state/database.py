@@ -1,16 +1,12 @@
 """A SQLite file with tables: opened for each short transaction, and made again when it is damaged.
 
-No connection outlives its transaction, so threads, forks and processes need no care. Writes take SQLite's lock at once (BEGIN
-IMMEDIATE); who waits for it, waits a minute. The database is made under another name and then renamed, so whoever finds it
-without its tables found damage. A damaged one is set aside and made again, whichever statement finds the damage and however
-many processes find it at once: the first that holds the lock does it, the others go on with the new one.
+No connection outlives its transaction, so threads, forks and processes need no care. The database is made under another name
+and then renamed, so whoever finds it without its tables found damage. A damaged one is set aside and made again, whichever
+statement finds the damage and however many processes find it at once: the first that holds the lock does it.
 
 The rollback journal stays on: what is here is read again after a power cut. It is not a write-ahead log, whose side files
-cannot be made on a disk that is mounted read-only.
-
-A database that is not durable is one whose content matters for minutes: nothing is flushed to disk, its journal is kept in
-memory, and one connection stays open until it is closed. A kill during a commit may damage it, which is healed like any
-other damage.
+cannot be made on a disk that is mounted read-only. A database that is not durable flushes nothing, keeps its journal in
+memory, and one connection open; a kill during a commit may damage it.
 
 There are two: the state database (`state_database`) and the request budget (`budget`).
 """
@@ -33,9 +29,9 @@ from sqlalchemy.pool import NullPool
 
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, sync_folder, temporary
+from planday_io.state.folder import set_aside
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import DamagedValueError
-from planday_io.state.records import set_aside
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 60
@@ -118,22 +114,19 @@ class Database:
             with _blank().begin() as connection:
                 self._metadata.create_all(connection, checkfirst=False)
                 return work(connection, *args, **named)
-        return self._healed(lambda: self._transaction(lambda connection: work(connection, *args, **named), locks=False))
+        return self._healed(lambda connection: work(connection, *args, **named), locks=False)
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
         """Like `read`, but in a transaction that no other process is inside. After a StorageError nothing was changed."""
-        return self._healed(lambda: self._transaction(lambda connection: work(connection, *args, **named), locks=True))
-
-    def write_once(self, statement: Callable[[Connection], T]) -> T:
-        """Execute one statement that writes: the lock is held for as long as that takes. Raises StorageError."""
-        return self._healed(lambda: self._transaction(statement, locks=False))
+        return self._healed(lambda connection: work(connection, *args, **named), locks=True)
 
     def _transaction(self, work: Callable[[Connection], T], *, locks: bool) -> T:
-        self._prepare()
-        with self._connected() as opened:
-            connection = opened.execution_options(planday_locks=locks)
-            with connection.begin():
-                return work(connection)
+        with storage_errors(self._file, f"use {self._name}"):
+            self._prepare()
+            with self._connected() as opened:
+                connection = opened.execution_options(planday_locks=locks)
+                with connection.begin():
+                    return work(connection)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -151,12 +144,11 @@ class Database:
     def _engine(self) -> Engine:
         return _engine(self._file, self._is_durable)
 
-    def _healed(self, do: Callable[[], T]) -> T:
-        """Do something with the database; where it finds damage, once more with a new one."""
+    def _healed(self, work: Callable[[Connection], T], *, locks: bool) -> T:
+        """Do something in a transaction; where that finds damage, once more with a new database."""
         inode = _inode(self._file)
         try:
-            with storage_errors(self._file, f"use {self._name}"):
-                return do()
+            return self._transaction(work, locks=locks)
         except _FAULTS as error:
             # Another process may have set a damaged one aside in between, and made a new one.
             is_another = inode and _inode(self._file) != inode
@@ -164,8 +156,7 @@ class Database:
                 raise self._refused(error) from None
             self._replace(inode, error)
         try:
-            with storage_errors(self._file, f"use {self._name}"):
-                return do()
+            return self._transaction(work, locks=locks)
         except _FAULTS as error:
             raise self._refused(error) from None
 
@@ -191,20 +182,20 @@ class Database:
         inode = self._usable_inode()
         if inode and _CHECKED.get(self._file) == inode:
             return
+        is_current = False
         if inode:
             with self._engine().connect() as connection:
                 is_current = self._check(connection)
-            if is_current:
-                _CHECKED[self._file] = inode
-                return
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.locks.hold(self._file.stem):
-            if os.path.lexists(self._file):
-                self._usable_inode()
-                self._bring_up_to_date(self._file)()
-            else:
-                self._make()
-            _CHECKED[self._file] = _inode(self._file)
+        if not is_current:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self.locks.hold(self._file.stem):
+                if os.path.lexists(self._file):
+                    self._usable_inode()
+                    self._bring_up_to_date(self._file)()
+                else:
+                    self._make()
+                inode = _inode(self._file)
+        _CHECKED[self._file] = inode
 
     def _make(self, *, is_lost: bool = False) -> None:
         """Make the database whole. Within the lock."""

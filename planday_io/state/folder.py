@@ -1,4 +1,9 @@
-"""The folder of the state: who may look into it, and what is left there that nobody uses any more."""
+"""The folder of the state: who may look into it, and what was damaged and set aside there.
+
+What a damaged file held can mostly be found out again: then it is set aside, under a name that ends in `.damaged-` and a
+stamp, and whoever read it goes on as if it had not been there. Alerts and `planday status` report such files until they are
+removed.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,9 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from planday_io.files import storage_errors
-from planday_io.state.records import is_set_aside
+from planday_io.files import storage_errors, unique_end
+
+_SET_ASIDE = ".damaged-"
 
 
 def close_to_others(folder: Path) -> None:
@@ -29,11 +35,29 @@ def close_to_others(folder: Path) -> None:
                 place.chmod(0o700 if stat.S_ISDIR(about.st_mode) else mode)
 
 
+def set_aside(path: Path) -> Path:
+    """Give a damaged file, or a folder in its place, another name, so that nobody reads it again. Raises StorageError.
+
+    Returns:
+        The new name.
+    """
+    aside = aside_name(path)
+    # Another process may have set the same file aside a moment ago.
+    with storage_errors(path, "set aside"), suppress(FileNotFoundError):
+        path.rename(aside)
+    return aside
+
+
+def aside_name(path: Path) -> Path:
+    """A name for what is set aside."""
+    return path.with_name(f"{path.name}{_SET_ASIDE}{unique_end()}")
+
+
 def files_set_aside(folder: Path) -> list[Path]:
     """What was set aside because it was damaged, and nobody has removed yet. Raises StorageError."""
     with storage_errors(folder, "look for damaged files in"):
-        folders = [folder, *(one for one in folder.glob("*") if one.is_dir() and not is_set_aside(one))]
-        return sorted(path for one in folders for path in one.glob("*") if is_set_aside(path))
+        folders = [folder, *(one for one in folder.glob("*") if one.is_dir() and _SET_ASIDE not in one.name)]
+        return sorted(path for one in folders for path in one.glob("*") if _SET_ASIDE in path.name)
 
 
 def remove_set_aside(folder: Path, before: datetime) -> int:

@@ -21,63 +21,34 @@ from sqlalchemy import Connection
 
 from planday_io.errors import DamagedFileError
 from planday_io.files import is_locked, storage_errors, sweep
+from planday_io.state import rows, schema
+from planday_io.state.folder import set_aside
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import Rows
-from planday_io.state.records import decoded, set_aside
-from planday_io.state.rows import (
-    Baseline,
-    Failure,
-    ForgottenCopy,
-    Incident,
-    Instant,
-    KnownFile,
-    Notice,
-    OwedHistory,
-    PendingSlice,
-    PublishedSlice,
-    RefreshRequest,
-    SliceKey,
-    UnfinishedCommand,
-)
-from planday_io.state.schema import (
-    BASELINES,
-    COMMANDS,
-    FAILURES,
-    FORGOTTEN,
-    INCIDENTS,
-    KNOWN_FILES,
-    LAKE,
-    OWED_HISTORIES,
-    PENDING,
-    PUBLISHED,
-    REFRESH_REQUESTS,
-    WAREHOUSE,
-    lose,
-    put_notices,
-)
+from planday_io.state.records import decoded
 
 
-def _failures(file: Path, content: bytes) -> list[Failure]:
-    return decoded(content, list[Failure], file, "what failed")
+def _failures(file: Path, content: bytes) -> list[rows.Failure]:
+    return decoded(content, list[rows.Failure], file, "what failed")
 
 
-def _baselines(file: Path, content: bytes) -> Iterator[Baseline]:
-    kind = dict[str, dict[str, tuple[str, Instant]]]
+def _baselines(file: Path, content: bytes) -> Iterator[rows.Baseline]:
+    kind = dict[str, dict[str, tuple[str, rows.Instant]]]
     for portal, tables in decoded(content, kind, file, "since when schedules read each table").items():
         for table, (reading, since) in tables.items():
-            yield Baseline(portal=portal, table=table, reading=reading, since=since)
+            yield rows.Baseline(portal=portal, table=table, reading=reading, since=since)
 
 
 class _Open(msgspec.Struct):
-    incident: Incident
-    seen: Instant
+    incident: rows.Incident
+    seen: rows.Instant
     told: dict[str, tuple[str, ...]] = {}
     all_tables: tuple[str, ...] = ()
 
 
 class _Ended(msgspec.Struct):
-    incident: Incident
-    at: Instant
+    incident: rows.Incident
+    at: rows.Instant
     channels: tuple[str, ...]
 
 
@@ -86,14 +57,14 @@ class _Alerts(msgspec.Struct):
     ended: list[_Ended]
 
 
-def _notices(file: Path, content: bytes) -> Iterator[Notice]:
+def _notices(file: Path, content: bytes) -> Iterator[rows.Notice]:
     found = decoded(content, _Alerts, file, "which incidents were reported")
     for one in found.open.values():
-        yield Notice(
+        yield rows.Notice(
             incident=_renamed(one.incident), noticed_at=one.seen, all_tables=one.all_tables, deliveries=one.told
         )
     for end in found.ended:
-        yield Notice(
+        yield rows.Notice(
             incident=_renamed(end.incident),
             noticed_at=end.at,
             all_tables=end.incident.tables,
@@ -102,25 +73,27 @@ def _notices(file: Path, content: bytes) -> Iterator[Notice]:
         )
 
 
-def _renamed(incident: Incident) -> Incident:
+def _renamed(incident: rows.Incident) -> rows.Incident:
     return replace(incident, cause="unreadable") if incident.cause == "unseen" else incident
 
 
 class _Mark(msgspec.Struct):
     tables: tuple[str, ...]
-    at: Instant
+    at: rows.Instant
     gone: float = 0.0
 
 
-def _refresh_requests(file: Path, content: bytes) -> Iterator[RefreshRequest]:
+def _marks(file: Path, content: bytes) -> Iterator[rows.RefreshRequest]:
     found = decoded(content, _Mark, file, "a month to be read again")
     portal, month = file.stem.split(".")
     share = min(1.0, max(0.0, found.gone))
-    yield RefreshRequest(portal=portal, month=month, endpoints=found.tables, requested_at=found.at, share_gone=share)
+    yield rows.RefreshRequest(
+        portal=portal, month=month, endpoints=found.tables, requested_at=found.at, share_gone=share
+    )
 
 
-def _commands(file: Path, content: bytes) -> Iterator[UnfinishedCommand]:
-    yield replace(decoded(content, UnfinishedCommand, file, "a command that was begun"), name=file.stem)
+def _commands(file: Path, content: bytes) -> Iterator[rows.UnfinishedCommand]:
+    yield replace(decoded(content, rows.UnfinishedCommand, file, "a command that was begun"), name=file.stem)
 
 
 class _Forgotten(msgspec.Struct):
@@ -128,70 +101,70 @@ class _Forgotten(msgspec.Struct):
     people: tuple[int, ...]
 
 
-def _forgotten(file: Path, content: bytes) -> Iterator[ForgottenCopy]:
+def _forgotten(file: Path, content: bytes) -> Iterator[rows.ForgottenCopy]:
     found = decoded(content, _Forgotten, file, "a copy of the list of forgotten people")
-    yield ForgottenCopy(portal=file.stem, salt=found.salt, pseudonyms=frozenset(found.people))
+    yield rows.ForgottenCopy(portal=file.stem, salt=found.salt, pseudonyms=frozenset(found.people))
 
 
-def _pending(file: Path, _: bytes) -> Iterator[tuple[SliceKey, PendingSlice]]:
+def _pending(file: Path, _: bytes) -> Iterator[tuple[rows.SliceKey, rows.PendingSlice]]:
     """Whatever is in the file, its slice changed. What a run of that version writes is not waited for."""
-    if key := SliceKey.parse(file.name):
-        yield key, PendingSlice(slice_id="", writer="", since=datetime.fromtimestamp(file.stat().st_mtime, UTC))
+    if key := rows.SliceKey.parse(file.name):
+        yield key, rows.PendingSlice(slice_id="", writer="", since=datetime.fromtimestamp(file.stat().st_mtime, UTC))
 
 
 class _Published(msgspec.Struct):
     slice_id: str
-    read_at: Instant
+    read_at: rows.Instant
     kept: int
 
 
-def _published(file: Path, content: bytes) -> Iterator[tuple[SliceKey, PublishedSlice]]:
+def _published(file: Path, content: bytes) -> Iterator[tuple[rows.SliceKey, rows.PublishedSlice]]:
     """The files were not flushed, so one that is torn counts as none."""
     with suppress(DamagedFileError):
         found = decoded(content, _Published, file, "what was published")
-        if key := SliceKey.parse(file.name):
-            yield key, PublishedSlice(slice_id=found.slice_id, read_at=found.read_at, rows=max(0, found.kept))
+        if key := rows.SliceKey.parse(file.name):
+            yield key, rows.PublishedSlice(slice_id=found.slice_id, read_at=found.read_at, rows=max(0, found.kept))
 
 
-def _owed_histories(file: Path, content: bytes) -> Iterator[tuple[SliceKey, OwedHistory]]:
+def _owed_histories(file: Path, content: bytes) -> Iterator[tuple[rows.SliceKey, rows.OwedHistory]]:
     """Where a file is damaged it is not known when its slice was read before."""
     read_at = None
     with suppress(ValueError):
         found = datetime.fromisoformat(content.decode("ascii"))
         read_at = found if found.tzinfo else None
-    if key := SliceKey.parse(file.name):
-        yield key, OwedHistory(last_read_at=read_at)
+    if key := rows.SliceKey.parse(file.name):
+        yield key, rows.OwedHistory(last_read_at=read_at)
 
 
 class _Lake(msgspec.Struct):
     lake: str
 
 
-def _lake(file: Path, content: bytes) -> Iterator[KnownFile]:
+def _lake(file: Path, content: bytes) -> Iterator[rows.KnownFile]:
     if name := decoded(content, _Lake, file, "the name of the lake").lake:
-        yield KnownFile(name=LAKE, marks=(name,))
+        yield rows.KnownFile(name=schema.LAKE, marks=(name,))
 
 
 class _Warehouse(msgspec.Struct):
     headers: tuple[str, ...]
 
 
-def _warehouse(file: Path, content: bytes) -> Iterator[KnownFile]:
+def _warehouse(file: Path, content: bytes) -> Iterator[rows.KnownFile]:
     headers = decoded(content, _Warehouse, file, "how the warehouse was published").headers
-    yield KnownFile(name=WAREHOUSE, marks=headers)
+    yield rows.KnownFile(name=schema.WAREHOUSE, marks=headers)
 
 
-def _add_notices(connection: Connection, /, *notices: Notice) -> None:
-    if not INCIDENTS.has(connection):
-        put_notices(connection, notices)
+def _add_notices(connection: Connection, /, *notices: rows.Notice) -> None:
+    if not schema.INCIDENTS.has(connection):
+        schema.put_notices(connection, notices)
 
 
-def _put_warehouse(connection: Connection, /, *found: KnownFile) -> None:
+def _put_warehouse(connection: Connection, /, *found: rows.KnownFile) -> None:
     """A process of that version may have published since the last headers were noted."""
     for one in found:
-        known = KNOWN_FILES.get(connection, name=WAREHOUSE)
+        known = schema.KNOWN_FILES.get(connection, name=schema.WAREHOUSE)
         marks = dict.fromkeys([*(known.marks if known else ()), *one.marks])
-        KNOWN_FILES.put(connection, replace(one, marks=tuple(marks)))
+        schema.KNOWN_FILES.put(connection, replace(one, marks=tuple(marks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,25 +196,18 @@ _KEY = r"(?:[a-z0-9_]+|-installation)\.json"
 _MONTH = r"[0-9]{4}-(?:0[1-9]|1[0-2])"
 _SLICE = rf"[a-z0-9_]+\.[a-z0-9_]+\.[a-z0-9_]+(?:\.{_MONTH})?"
 _KINDS = (
-    _Kind("failures", _KEY, _failures, FAILURES.add),
-    _Kind("", r"watched\.json", _baselines, BASELINES.add, lost=BASELINES),
+    _Kind("failures", _KEY, _failures, schema.FAILURES.add),
+    _Kind("", r"watched\.json", _baselines, schema.BASELINES.add, schema.BASELINES),
     _Kind("", r"alerts\.json", _notices, _add_notices),
     # The next changes run asks for everything, and so finds a month again whose mark is damaged.
-    _Kind("changed", rf"[a-z0-9_]+\.{_MONTH}\.json", _refresh_requests, REFRESH_REQUESTS.add, lost=REFRESH_REQUESTS),
+    _Kind("changed", rf"[a-z0-9_]+\.{_MONTH}\.json", _marks, schema.REFRESH_REQUESTS.add, schema.REFRESH_REQUESTS),
     # Some command is owed where a file is damaged, and nobody can tell which.
-    _Kind(
-        "unfinished",
-        r"[0-9a-f]{16}\.json",
-        _commands,
-        COMMANDS.add,
-        lost=COMMANDS,
-        lock_of=_beside,
-    ),
-    _Kind("forgotten", _KEY, _forgotten, FORGOTTEN.add),
-    _Kind("pending", _SLICE, _pending, PENDING.add),
-    _Kind("published", _SLICE, _published, PUBLISHED.put),
-    _Kind("history", _SLICE, _owed_histories, OWED_HISTORIES.add),
-    _Kind("", r"lake\.json", _lake, KNOWN_FILES.add),
+    _Kind("unfinished", r"[0-9a-f]{16}\.json", _commands, schema.COMMANDS.add, schema.COMMANDS, _beside),
+    _Kind("forgotten", _KEY, _forgotten, schema.FORGOTTEN.add),
+    _Kind("pending", _SLICE, _pending, schema.PENDING.add),
+    _Kind("published", _SLICE, _published, schema.PUBLISHED.put),
+    _Kind("history", _SLICE, _owed_histories, schema.OWED_HISTORIES.add),
+    _Kind("", r"lake\.json", _lake, schema.KNOWN_FILES.add),
     _Kind("", r"publication\.json", _warehouse, _put_warehouse),
     # Ids that runs shared, runs in progress, and the processes they are in: nothing follows from these.
     _Kind("batches/*", r"[a-z0-9_]+\.[a-z0-9_.]+\.parquet"),
@@ -282,7 +248,7 @@ def _rows(kind: _Kind, file: Path, connection: Connection) -> list[Any]:
     except DamagedFileError:
         is_damaged = True
         if kind.lost:
-            lose(connection, kind.lost)
+            schema.lose(connection, kind.lost)
     if is_damaged:
         set_aside(file)
     return found

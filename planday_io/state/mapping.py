@@ -15,19 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    Float,
-    MetaData,
-    Table,
-    Text,
-    bindparam,
-    delete,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.types import TypeEngine
 
@@ -39,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 V = TypeVar("V", bound="DataclassInstance")
 
-_NUMBERS: dict[Any, type[TypeEngine[Any]]] = {int: BigInteger, float: Float}
+_NUMBERS: dict[Any, type[TypeEngine[Any]]] = {int: sa.BigInteger, float: sa.Float}
 _PLAIN = {str, str | None, datetime, datetime | None, *_NUMBERS}
 """Types that are not stored as JSON."""
 
@@ -99,13 +87,14 @@ class Rows(Generic[T]):
         kinds: the classes.
     """
 
-    def __init__(self, name: str, metadata: MetaData, *kinds: type[DataclassInstance]) -> None:
+    def __init__(self, name: str, metadata: sa.MetaData, *kinds: type[DataclassInstance]) -> None:
         members = [member for kind in kinds for member in _members(kind)]
         columns = (
-            Column(one, _NUMBERS.get(hint, Text), primary_key=is_key, nullable=False) for one, hint, is_key in members
+            sa.Column(one, _NUMBERS.get(hint, sa.Text), primary_key=is_key, nullable=False)
+            for one, hint, is_key in members
         )
         self.name = name
-        self.table = Table(name, metadata, *columns)
+        self.table = sa.Table(name, metadata, *columns)
         self.c = self.table.c
         self._kinds = kinds
         self._names = [one for one, *_ in members]
@@ -118,36 +107,36 @@ class Rows(Generic[T]):
         others = {column.name: new.excluded[column.name] for column in self.c if not column.primary_key}
         self._put = new.on_conflict_do_update(index_elements=self._key, set_=others)
 
-    def all(self, connection: Connection, /, *where: ColumnElement[bool], **equal: object) -> list[T]:
+    def all(self, connection: sa.Connection, /, *where: sa.ColumnElement[bool], **equal: object) -> list[T]:
         """All rows, or those that conditions hold for, in the order of their keys. Raises DamagedValueError."""
-        statement = select(self.table).where(*where, *self._equal(equal)).order_by(*self._key)
+        statement = sa.select(self.table).where(*where, *self._equal(equal)).order_by(*self._key)
         with damage_raised():
             return [self._value(dict(zip(self._names, row, strict=True))) for row in connection.execute(statement)]
 
-    def get(self, connection: Connection, /, **key: object) -> T | None:
+    def get(self, connection: sa.Connection, /, **key: object) -> T | None:
         """The row with a key, or None. Raises DamagedValueError."""
         return next(iter(self.all(connection, **key)), None)
 
-    def has(self, connection: Connection, /, *where: ColumnElement[bool], **equal: object) -> bool:
+    def has(self, connection: sa.Connection, /, *where: sa.ColumnElement[bool], **equal: object) -> bool:
         """Whether there is a row that conditions hold for."""
-        statement = select(*self._key).where(*where, *self._equal(equal)).limit(1)
+        statement = sa.select(*self._key).where(*where, *self._equal(equal)).limit(1)
         return connection.execute(statement).first() is not None
 
-    def put(self, connection: Connection, /, *values: T) -> None:
+    def put(self, connection: sa.Connection, /, *values: T) -> None:
         """Store rows, each in place of the one with the same key."""
         if values:
             connection.execute(self._put, [self._columns(one) for one in values])
 
-    def add(self, connection: Connection, /, *values: T) -> None:
+    def add(self, connection: sa.Connection, /, *values: T) -> None:
         """Store rows, except those whose key is there already."""
         if values:
             connection.execute(self._add, [self._columns(one) for one in values])
 
-    def delete(self, connection: Connection, /, *where: ColumnElement[bool], **equal: object) -> int:
+    def delete(self, connection: sa.Connection, /, *where: sa.ColumnElement[bool], **equal: object) -> int:
         """Remove all rows, or those that conditions hold for. Returns how many."""
-        return connection.execute(delete(self.table).where(*where, *self._equal(equal))).rowcount
+        return connection.execute(sa.delete(self.table).where(*where, *self._equal(equal))).rowcount
 
-    def _equal(self, values: Mapping[str, object]) -> Iterator[ColumnElement[bool]]:
+    def _equal(self, values: Mapping[str, object]) -> Iterator[sa.ColumnElement[bool]]:
         return (self.c[name] == stored(value) for name, value in values.items())
 
     def _columns(self, value: T) -> dict[str, str | float]:
@@ -169,11 +158,11 @@ class Rows(Generic[T]):
 class SliceRows(Rows[tuple[SliceKey, V]]):
     """A table with a value for each of some slices."""
 
-    def __init__(self, name: str, metadata: MetaData, kind: type[V]) -> None:
+    def __init__(self, name: str, metadata: sa.MetaData, kind: type[V]) -> None:
         super().__init__(name, metadata, SliceKey, kind)
 
-    def remove(self, connection: Connection, /, keys: Iterable[SliceKey]) -> None:
+    def remove(self, connection: sa.Connection, /, keys: Iterable[SliceKey]) -> None:
         """Remove the values of slices."""
-        is_slice = [column == bindparam(f"of_{column.name}") for column in self._key]
+        is_slice = [column == sa.bindparam(f"of_{column.name}") for column in self._key]
         if found := [{f"of_{name}": value for name, value in flat(key).items()} for key in keys]:
-            connection.execute(delete(self.table).where(*is_slice), found)
+            connection.execute(sa.delete(self.table).where(*is_slice), found)

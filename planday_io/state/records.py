@@ -3,23 +3,19 @@
 The one place where bytes of such a file become a value. A file that is cut, binary, not UTF-8, valid JSON of another shape,
 or a folder, is a `DamagedFileError` here, so that whoever reads records has to decide about one kind of error only.
 
-What a damaged file held can mostly be found out again: then it is set aside, under a name that ends in `.damaged-` and a
-stamp, and whoever read it goes on as if it had not been there. Alerts and `planday status` report such files until they are
-removed.
-
 Not here: which records there are.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from planday_io.errors import DamagedFileError
-from planday_io.files import storage_errors, unique_end, write_text
+from planday_io.files import storage_errors, write_text
+from planday_io.state.folder import set_aside
 
 T = TypeVar("T")
 
@@ -78,38 +74,3 @@ def _make_way(path: Path) -> None:
     """Set aside a folder that is in the place of a file. Raises StorageError."""
     if path.is_dir():
         set_aside(path)
-
-
-_SET_ASIDE = ".damaged-"
-
-
-def set_aside(path: Path) -> Path:
-    """Give a damaged file, or a folder in its place, another name, so that nobody reads it again. Raises StorageError.
-
-    Returns:
-        The new name.
-    """
-    aside = aside_name(path)
-    # Another process may have set the same file aside a moment ago.
-    with storage_errors(path, "set aside"), suppress(FileNotFoundError):
-        path.rename(aside)
-    return aside
-
-
-def aside_name(path: Path) -> Path:
-    """A name for what is set aside."""
-    return path.with_name(f"{path.name}{_SET_ASIDE}{unique_end()}")
-
-
-def read_or_set_aside(path: Path, kind: type[T], what: str) -> T | None:
-    """The value in a file, or None where it is gone, or damaged and set aside. Raises StorageError."""
-    try:
-        return read_record(path, kind, what)
-    except DamagedFileError:
-        set_aside(path)
-        return None
-
-
-def is_set_aside(path: Path) -> bool:
-    """Whether a file is one that was set aside."""
-    return _SET_ASIDE in path.name

@@ -171,13 +171,7 @@ class RateWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgottenCopy:
-    """A copy of a portal's list of forgotten people.
-
-    Args:
-        portal: config key.
-        salt: of the portal.
-        pseudonyms: of the forgotten.
-    """
+    """A copy of a portal's list of forgotten people, by pseudonym, with the portal's salt."""
 
     portal: str = field(metadata=_IS_KEY)
     salt: str
@@ -224,13 +218,7 @@ class PendingSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedSlice:
-    """What was published last of a slice.
-
-    Args:
-        slice_id: of the slice.
-        read_at: UTC instant of the read.
-        rows: of the slice.
-    """
+    """What was published last of a slice; `read_at` is the UTC instant of its read."""
 
     slice_id: str
     read_at: Instant

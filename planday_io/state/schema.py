@@ -13,44 +13,29 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, exists, update
 
+from planday_io.state import rows
 from planday_io.state.mapping import Rows, SliceRows
-from planday_io.state.rows import (
-    Baseline,
-    Failure,
-    ForgottenCopy,
-    KnownFile,
-    Loss,
-    Notice,
-    OwedHistory,
-    PendingSlice,
-    PortalId,
-    PublishedSlice,
-    RefreshRequest,
-    SharedIdsOfTable,
-    SliceEntry,
-    UnfinishedCommand,
-)
 
 VERSION = 10
 METADATA = MetaData()
 
 ABOUT = Table("about", METADATA, Column("version", Integer, nullable=False))
 """One row."""
-LOST = Rows[Loss]("lost", METADATA, Loss)
-FAILURES = Rows[Failure]("failure", METADATA, Failure)
-BASELINES = Rows[Baseline]("monitoring_baseline", METADATA, Baseline)
-INCIDENTS = Rows[Notice]("incident", METADATA, Notice)
-REFRESH_REQUESTS = Rows[RefreshRequest]("refresh_request", METADATA, RefreshRequest)
-COMMANDS = Rows[UnfinishedCommand]("command", METADATA, UnfinishedCommand)
-PORTALS = Rows[PortalId]("portal", METADATA, PortalId)
-FORGOTTEN = Rows[ForgottenCopy]("forgotten", METADATA, ForgottenCopy)
-SHARED_IDS = Rows[SharedIdsOfTable]("shared_ids", METADATA, SharedIdsOfTable)
-SLICES = SliceRows("slice", METADATA, SliceEntry)
+LOST = Rows[rows.Loss]("lost", METADATA, rows.Loss)
+FAILURES = Rows[rows.Failure]("failure", METADATA, rows.Failure)
+BASELINES = Rows[rows.Baseline]("monitoring_baseline", METADATA, rows.Baseline)
+INCIDENTS = Rows[rows.Notice]("incident", METADATA, rows.Notice)
+REFRESH_REQUESTS = Rows[rows.RefreshRequest]("refresh_request", METADATA, rows.RefreshRequest)
+COMMANDS = Rows[rows.UnfinishedCommand]("command", METADATA, rows.UnfinishedCommand)
+PORTALS = Rows[rows.PortalId]("portal", METADATA, rows.PortalId)
+FORGOTTEN = Rows[rows.ForgottenCopy]("forgotten", METADATA, rows.ForgottenCopy)
+SHARED_IDS = Rows[rows.SharedIdsOfTable]("shared_ids", METADATA, rows.SharedIdsOfTable)
+SLICES = SliceRows("slice", METADATA, rows.SliceEntry)
 """What the files of the lake say about themselves, so that it need not be read again from each."""
-PENDING = SliceRows("pending", METADATA, PendingSlice)
-PUBLISHED = SliceRows("published", METADATA, PublishedSlice)
-OWED_HISTORIES = SliceRows("owed_history", METADATA, OwedHistory)
-KNOWN_FILES = Rows[KnownFile]("known_file", METADATA, KnownFile)
+PENDING = SliceRows("pending", METADATA, rows.PendingSlice)
+PUBLISHED = SliceRows("published", METADATA, rows.PublishedSlice)
+OWED_HISTORIES = SliceRows("owed_history", METADATA, rows.OwedHistory)
+KNOWN_FILES = Rows[rows.KnownFile]("known_file", METADATA, rows.KnownFile)
 
 LAKE, WAREHOUSE = "lake", "warehouse"
 """Names in the table of known files."""
@@ -60,10 +45,10 @@ LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HI
 
 def lose(connection: Connection, *tables: Rows[Any]) -> None:
     """Note that rows of tables were lost."""
-    LOST.put(connection, *(Loss(kind=one.name, at=datetime.now(UTC)) for one in tables))
+    LOST.put(connection, *(rows.Loss(kind=one.name, at=datetime.now(UTC)) for one in tables))
 
 
-def put_notices(connection: Connection, notices: Iterable[Notice]) -> None:
+def put_notices(connection: Connection, notices: Iterable[rows.Notice]) -> None:
     """Store notices in place of all that there were."""
     INCIDENTS.delete(connection)
     INCIDENTS.put(connection, *(replace(one, number=number) for number, one in enumerate(notices, 1)))

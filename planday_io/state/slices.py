@@ -9,14 +9,14 @@ Not here: the files (`planday_io.lake.slices`), when to publish (`planday_io.war
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from planday_io.state.mapping import flat
 from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, SliceEntry, SliceKey
-from planday_io.state.schema import OWED_HISTORIES, PENDING, PUBLISHED, SLICES
+from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, SLICES
 from planday_io.state.state_database import Kind
 
 _FEW = 10
@@ -115,3 +115,30 @@ class Slices(Kind):
         # Whoever removes many has forgotten them all before, and reading keeps nobody waiting.
         if len(keys) > 1 or self._database.read(is_known):
             self._database.write(work)
+
+
+class OwedHistories(Kind):
+    """Slices that are being replaced, or were, while their history was not updated yet."""
+
+    def all(self) -> dict[SliceKey, datetime | None]:
+        """Slices whose history has to follow, and when they were read before, if that is known. Raises StorageError."""
+        return {key: one.last_read_at for key, one in self._database.read(OWED_HISTORIES.all)}
+
+    def are_lost(self) -> bool:
+        """Whether it was lost with a damaged database which ones have to follow. Raises StorageError."""
+        return self._lost_at(OWED_HISTORIES) is not None
+
+    def find_again(self, keys: Iterable[SliceKey]) -> None:
+        """Let every history follow, because it was lost which ones have to. Raises StorageError."""
+        owed = [(key, OwedHistory(last_read_at=None)) for key in keys]
+
+        def work(connection: Connection) -> None:
+            OWED_HISTORIES.add(connection, *owed)
+            LOST.delete(connection, kind=OWED_HISTORIES.name)
+
+        self._database.write(work)
+
+    def settle(self, keys: Collection[SliceKey]) -> None:
+        """Note that histories have followed. Raises StorageError."""
+        if keys:
+            self._database.write(OWED_HISTORIES.remove, keys)

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, select
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, write_text
 from planday_io.state.database import DamagedDatabaseError, Database
+from planday_io.state.folder import aside_name
 from planday_io.state.legacy import import_files, legacy_files, remove_files
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import Rows
-from planday_io.state.records import aside_name
 from planday_io.state.schema import ABOUT, KNOWN_FILES, LOSABLE, LOST, METADATA, VERSION, lose
 
 

@@ -19,17 +19,12 @@ from planday_io.state.runs import Runs
 from planday_io.state.tokens import RefreshTokenStore
 
 if TYPE_CHECKING:
-    from planday_io.state.baselines import Baselines
     from planday_io.state.budget import RequestBudget
-    from planday_io.state.failures import Failures
-    from planday_io.state.forgotten import ForgottenCopies
-    from planday_io.state.histories import OwedHistories
-    from planday_io.state.incidents import Incidents
     from planday_io.state.known_files import KnownFiles
-    from planday_io.state.portals import Portals
+    from planday_io.state.monitoring import Baselines, Failures, Incidents
+    from planday_io.state.portals import ForgottenCopies, Portals, SharedIds
     from planday_io.state.refresh_requests import RefreshRequests
-    from planday_io.state.shared_ids import SharedIds
-    from planday_io.state.slices import Slices
+    from planday_io.state.slices import OwedHistories, Slices
     from planday_io.state.state_database import StateDatabase
     from planday_io.state.unfinished import UnfinishedCommands
 
@@ -60,28 +55,17 @@ class State:
         place: the folder. Callers name it in messages, and see how full its disk is; only this room knows what is in it.
     """
 
-    failures: _Kind[Failures] = _Kind("failures.Failures")
-    """What failed for good and was not read since."""
-    baselines: _Kind[Baselines] = _Kind("baselines.Baselines")
-    """Since when schedules have been reading each table as they do now."""
-    incidents: _Kind[Incidents] = _Kind("incidents.Incidents")
-    """Incidents that were noticed, and what each channel reported of them."""
+    failures: _Kind[Failures] = _Kind("monitoring.Failures")
+    baselines: _Kind[Baselines] = _Kind("monitoring.Baselines")
+    incidents: _Kind[Incidents] = _Kind("monitoring.Incidents")
     refresh_requests: _Kind[RefreshRequests] = _Kind("refresh_requests.RefreshRequests")
-    """Months that have to be read again."""
-    forgotten: _Kind[ForgottenCopies] = _Kind("forgotten.ForgottenCopies")
-    """Copies of the lists of forgotten people."""
+    forgotten: _Kind[ForgottenCopies] = _Kind("portals.ForgottenCopies")
     portals: _Kind[Portals] = _Kind("portals.Portals")
-    """Which Planday portal each key stands for."""
-    shared_ids: _Kind[SharedIds] = _Kind("shared_ids.SharedIds")
-    """Ids that runs started together fan out over."""
+    shared_ids: _Kind[SharedIds] = _Kind("portals.SharedIds")
     slices: _Kind[Slices] = _Kind("slices.Slices")
-    """What is known of slices beside their files."""
-    histories: _Kind[OwedHistories] = _Kind("histories.OwedHistories")
-    """Which histories have to follow."""
+    histories: _Kind[OwedHistories] = _Kind("slices.OwedHistories")
     files: _Kind[KnownFiles] = _Kind("known_files.KnownFiles")
-    """By what the lake and the warehouse file are recognised."""
     commands: _Kind[UnfinishedCommands] = _Kind("unfinished.UnfinishedCommands")
-    """The journal of commands that consist of several steps."""
 
     def __init__(self, place: Path) -> None:
         self.folder = place

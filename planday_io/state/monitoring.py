@@ -1,0 +1,105 @@
+"""What monitoring remembers: what failed, what was reported, and since when tables are read as they are.
+
+Texts, names and ids of runs only; no error of this package holds personal data.
+
+Not here: what causes mean, what is an incident, and who has to hear of it (`planday_io.monitoring`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from planday_io.state.rows import Baseline, Failure, Notice
+from planday_io.state.schema import BASELINES, FAILURES, INCIDENTS, LOST, put_notices
+from planday_io.state.state_database import Kind
+
+Readings = Mapping[str, Mapping[str, str]]
+"""Portal -> table -> how schedules read it."""
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Failures(Kind):
+    """What failed for good and was not read since: recorded with a table's last retry, resolved when it is written again."""
+
+    def record(self, failures: Iterable[Failure]) -> None:
+        """Record failures. What fails in a row for the same cause keeps the instant it began. Raises StorageError."""
+        failures = list(failures)
+
+        def work(connection: Connection) -> None:
+            for new in failures:
+                before = FAILURES.get(connection, portal=new.portal, table=new.table, month=new.month)
+                since = before.since if before and before.cause == new.cause else new.since
+                FAILURES.put(connection, replace(new, since=since))
+
+        if failures:
+            self._database.write(work)
+
+    def resolve(self, portal: str, tables: Iterable[str], month: str | None = None) -> None:
+        """Remove tables, because they were written. Raises StorageError."""
+        # Mostly there is nothing to remove, and reading keeps nobody waiting.
+        of_month = {one.table for one in self.of(portal) if one.month == month}
+        if found := of_month.intersection(tables):
+            self._database.write(FAILURES.delete, FAILURES.c.table.in_(found), portal=portal, month=month)
+
+    def of(self, portal: str) -> list[Failure]:
+        """Failures of a portal that are not over. Raises StorageError."""
+        return self._database.read(FAILURES.all, portal=portal)
+
+    def keep_only(self, portals: Collection[str]) -> None:
+        """Remove those of portals that are no longer there: nobody waits for them. Raises StorageError."""
+        is_gone = FAILURES.c.portal.not_in([*portals])
+        if self._database.read(FAILURES.has, is_gone):
+            self._database.write(FAILURES.delete, is_gone)
+
+
+class Incidents(Kind):
+    """The incidents of one installation."""
+
+    def all(self) -> list[Notice]:
+        """Those that are open, and those whose end is not reported everywhere. Raises StorageError."""
+        return self._database.read(INCIDENTS.all)
+
+    def replace(self, notices: Iterable[Notice]) -> None:
+        """Make these the incidents that are known. Raises StorageError; then those before are."""
+        # Mostly nothing changed, and reading keeps nobody waiting.
+        if self.all() != (wanted := list(notices)):
+            self._database.write(put_notices, wanted)
+
+
+class Baselines(Kind):
+    """The baselines of one installation."""
+
+    def observe(self, readings: Readings, now: datetime) -> None:
+        """Note what is new, or is read in another way than before. Raises StorageError.
+
+        Where the baselines were lost with a damaged database, all tables count as read for long: an alert that comes too
+        early is better than none.
+        """
+        wanted = {(portal, table): text for portal, tables in readings.items() for table, text in tables.items()}
+
+        def work(connection: Connection) -> None:
+            known = _all(connection)
+            since = _LONG_AGO if LOST.delete(connection, kind=BASELINES.name) else now
+            for portal, table in known.keys() - wanted.keys():
+                BASELINES.delete(connection, portal=portal, table=table)
+            new = wanted.items() - known.items()
+            BASELINES.put(
+                connection, *(Baseline(portal=of, table=one, reading=text, since=since) for (of, one), text in new)
+            )
+
+        # Mostly nothing changed, and reading keeps nobody waiting.
+        if self._database.read(_all) != wanted:
+            self._database.write(work)
+
+    def of(self, portal: str) -> dict[str, tuple[str, datetime]]:
+        """Table -> how schedules read it, and the UTC instant since when. Raises StorageError."""
+        return {one.table: (one.reading, one.since) for one in self._database.read(BASELINES.all, portal=portal)}
+
+
+def _all(connection: Connection) -> dict[tuple[str, str], str]:
+    return {(one.portal, one.table): one.reading for one in BASELINES.all(connection)}
