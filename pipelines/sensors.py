@@ -71,7 +71,7 @@ def _requests(instance: dg.DagsterInstance, installation: Installation) -> dg.Sk
     current = installation.reloaded()
     requests: list[RefreshRequest] = []
     unread: list[PlandayError] = []
-    for portal in current.state.refresh_requests.portals():
+    for portal in sorted({one.portal for one in current.state.refresh_requests.all()}):
         try:
             requests += settle(current, portal)
         except PlandayError as error:

@@ -106,10 +106,14 @@ def _forgotten(file: Path, content: bytes) -> Iterator[rows.ForgottenCopy]:
     yield rows.ForgottenCopy(portal=file.stem, salt=found.salt, pseudonyms=frozenset(found.people))
 
 
+def _key(file: Path) -> rows.SliceKey:
+    return rows.SliceKey(*file.name.split("."))
+
+
 def _pending(file: Path, _: bytes) -> Iterator[tuple[rows.SliceKey, rows.PendingSlice]]:
     """Whatever is in the file, its slice changed. What a run of that version writes is not waited for."""
-    if key := rows.SliceKey.parse(file.name):
-        yield key, rows.PendingSlice(slice_id="", writer="", since=datetime.fromtimestamp(file.stat().st_mtime, UTC))
+    since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    yield _key(file), rows.PendingSlice(slice_id="", writer="", since=since)
 
 
 class _Published(msgspec.Struct):
@@ -122,8 +126,7 @@ def _published(file: Path, content: bytes) -> Iterator[tuple[rows.SliceKey, rows
     """The files were not flushed, so one that is torn counts as none."""
     with suppress(DamagedFileError):
         found = decoded(content, _Published, file, "what was published")
-        if key := rows.SliceKey.parse(file.name):
-            yield key, rows.PublishedSlice(slice_id=found.slice_id, read_at=found.read_at, rows=max(0, found.kept))
+        yield _key(file), rows.PublishedSlice(slice_id=found.slice_id, read_at=found.read_at, rows=max(0, found.kept))
 
 
 def _owed_histories(file: Path, content: bytes) -> Iterator[tuple[rows.SliceKey, rows.OwedHistory]]:
@@ -132,8 +135,7 @@ def _owed_histories(file: Path, content: bytes) -> Iterator[tuple[rows.SliceKey,
     with suppress(ValueError):
         found = datetime.fromisoformat(content.decode("ascii"))
         read_at = found if found.tzinfo else None
-    if key := rows.SliceKey.parse(file.name):
-        yield key, rows.OwedHistory(last_read_at=read_at)
+    yield _key(file), rows.OwedHistory(last_read_at=read_at)
 
 
 class _Lake(msgspec.Struct):
@@ -192,18 +194,18 @@ def _beside(file: Path) -> Path:
     return file.with_suffix(".lock")
 
 
-_KEY = r"(?:[a-z0-9_]+|-installation)\.json"
+_PORTAL = r"(?:[a-z0-9_]+|-installation)\.json"
 _MONTH = r"[0-9]{4}-(?:0[1-9]|1[0-2])"
 _SLICE = rf"[a-z0-9_]+\.[a-z0-9_]+\.[a-z0-9_]+(?:\.{_MONTH})?"
 _KINDS = (
-    _Kind("failures", _KEY, _failures, schema.FAILURES.add),
+    _Kind("failures", _PORTAL, _failures, schema.FAILURES.add),
     _Kind("", r"watched\.json", _baselines, schema.BASELINES.add, schema.BASELINES),
     _Kind("", r"alerts\.json", _notices, _add_notices),
     # The next changes run asks for everything, and so finds a month again whose mark is damaged.
     _Kind("changed", rf"[a-z0-9_]+\.{_MONTH}\.json", _marks, schema.REFRESH_REQUESTS.add, schema.REFRESH_REQUESTS),
     # Some command is owed where a file is damaged, and nobody can tell which.
     _Kind("unfinished", r"[0-9a-f]{16}\.json", _commands, schema.COMMANDS.add, schema.COMMANDS, _beside),
-    _Kind("forgotten", _KEY, _forgotten, schema.FORGOTTEN.add),
+    _Kind("forgotten", _PORTAL, _forgotten, schema.FORGOTTEN.add),
     _Kind("pending", _SLICE, _pending, schema.PENDING.add),
     _Kind("published", _SLICE, _published, schema.PUBLISHED.put),
     _Kind("history", _SLICE, _owed_histories, schema.OWED_HISTORIES.add),

@@ -10,9 +10,8 @@ Not here: locks beside files that are being written (`planday_io.files`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -21,7 +20,7 @@ from planday_io.files import acquire, is_locked, release, remove_if_free, storag
 _END = ".lock"
 
 
-class Lease:
+class Lease(AbstractContextManager["Lease"]):
     """A lock that is held until it is released, or its process ends.
 
     Args:
@@ -36,9 +35,6 @@ class Lease:
     def release(self) -> None:
         """Give the lock back; it may have been given back already."""
         release(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.release()

@@ -24,10 +24,6 @@ class RefreshRequests(Kind):
         found = self._database.read(REFRESH_REQUESTS.all, **({} if portal is None else {"portal": portal}))
         return sorted(found, key=lambda one: (one.month, one.portal))
 
-    def portals(self) -> list[str]:
-        """Portals that have requests. Raises StorageError."""
-        return sorted({one.portal for one in self.all()})
-
     def add(
         self, portal: str, months: Mapping[str, Iterable[str]], share_gone: Mapping[str, float], at: datetime
     ) -> None:

@@ -19,20 +19,15 @@ from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, Sli
 from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, SLICES
 from planday_io.state.state_database import Kind
 
-_FEW = 10
-"""Tables that are worth naming in a statement."""
-
 
 class Slices(Kind):
     """What one installation knows of its slices."""
 
     def entries(self, keys: Collection[SliceKey]) -> dict[SliceKey, SliceEntry]:
         """The entries of the index for slices, and perhaps for others. Raises StorageError."""
-        where = [SLICES.c.portal.in_({key.portal for key in keys})]
-        tables = {key.table for key in keys}
-        if len(tables) < _FEW:
-            where.append(SLICES.c.table.in_(tables))
-        return dict(self._database.read(SLICES.all, *where)) if keys else {}
+        is_portal = SLICES.c.portal.in_({key.portal for key in keys})
+        is_table = SLICES.c.table.in_({key.table for key in keys})
+        return dict(self._database.read(SLICES.all, is_portal, is_table)) if keys else {}
 
     def index(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
         """Renew entries of the index. Raises StorageError."""

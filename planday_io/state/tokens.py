@@ -63,7 +63,7 @@ class RefreshTokenStore:
             StorageError: the stored one cannot be read.
         """
         configured = self._configured()
-        self._descends_from = _sha256(configured)
+        self._descends_from = hashlib.sha256(configured.encode()).hexdigest()
         try:
             kept = read_record(self._file, _KeptToken, f"the refresh token of portal '{self._portal}'")
         except DamagedFileError as error:
@@ -115,7 +115,3 @@ def rename(folder: Path, old: str, new: str) -> None:
 def _locks(folder: Path) -> Locks:
     """Beside the tokens, as version 0.1 has them: during an upgrade no two processes exchange one token."""
     return Locks(folder / "tokens")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

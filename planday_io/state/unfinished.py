@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -112,17 +112,16 @@ class UnfinishedCommands(Kind):
         while True:
             with self._database.locks.hold("commands"):
                 found = next((one for one in self._all() if one.command == command), None)
-                name, since = secrets.token_hex(8), datetime.now(UTC).replace(microsecond=0)
-                new = UnfinishedCommand(name=name, command=command, portals=tuple(portals), since=since)
-                entry = found or new
-                if lease := self._database.locks.take(_lock(entry)):
-                    try:
-                        if found is None:
-                            self._database.write(COMMANDS.put, entry)
-                    except BaseException:
-                        lease.release()
-                        raise
-                    return lease, entry, found is not None
+                since = datetime.now(UTC).replace(microsecond=0)
+                entry = found or UnfinishedCommand(
+                    name=secrets.token_hex(8), command=command, portals=tuple(portals), since=since
+                )
+                with ExitStack() as undo:
+                    if lease := self._database.locks.take(_lock(entry)):
+                        undo.enter_context(lease)
+                        self._database.write(COMMANDS.add, entry)
+                        undo.pop_all()
+                        return lease, entry, found is not None
             with self._database.locks.hold(_lock(entry)):
                 pass  # The process that ran the same command has ended.
 
