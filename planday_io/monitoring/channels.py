@@ -123,6 +123,7 @@ def _mail_server(mail: Mail, trust: ssl.SSLContext, seconds: float) -> Iterator[
     """A connection that breaks after so many seconds: smtplib's own time-out is for each line, and lines may go on."""
     kind = smtplib.SMTP_SSL if mail.security == "tls" else smtplib.SMTP
     begun: list[smtplib.SMTP] = []
+    is_over = threading.Event()
 
     class Server(kind):  # type: ignore[misc, valid-type]
         def connect(self, *where: Any) -> Any:  # noqa: ANN401 - as smtplib has it
@@ -131,6 +132,7 @@ def _mail_server(mail: Mail, trust: ssl.SSLContext, seconds: float) -> Iterator[
             return super().connect(*where)
 
     def end() -> None:
+        is_over.set()
         for server in begun:
             if server.sock:
                 with suppress(OSError):
@@ -141,6 +143,8 @@ def _mail_server(mail: Mail, trust: ssl.SSLContext, seconds: float) -> Iterator[
     try:
         context = {"context": trust} if mail.security == "tls" else {}
         with Server(mail.host, mail.port, timeout=_TIMEOUT_SECONDS, **context) as server:
+            if is_over.is_set():
+                raise TimeoutError  # While it connected there was nothing to break.
             yield server
     finally:
         timer.cancel()
