@@ -69,14 +69,14 @@ def notify(
 
 
 def record_fault(installation: Installation, what: str, fault: PlandayError | None) -> None:
-    """Record that something cannot be used, or that it can be again. What cannot be recorded is left."""
+    """Record that something cannot be used, or can be used again. A record that cannot be written is skipped."""
     with suppress(PlandayError), recording(installation, what):
         if fault:
             raise fault
 
 
 def _current(installation: Installation, fault_of: Callable[[Path], ConfigError | None]) -> Installation:
-    """The installation as its file is now, or, where that cannot be used, the one this process began with."""
+    """The installation with its current configuration file, or the one this process started with if that cannot be used."""
     try:
         current = installation.reloaded()
     except ConfigError as error:
@@ -93,9 +93,8 @@ def under_way(instance: dg.DagsterInstance) -> list[tuple[str, dg.DagsterRun]]:
 
 
 def _record_crashes(installation: Installation, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
-    """Record the tables of failed runs that could not do so themselves, and that Dagster does not start again.
-
-    Where failures of a portal cannot be read or written, which is an incident itself, those of the others are recorded.
+    """Record the tables of failed runs that recorded no failure themselves and that Dagster does not restart. If the
+    failures of one portal cannot be read or written (an incident itself), those of the others are still recorded.
     """
     records = instance.get_run_records(
         filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since), limit=500
@@ -104,7 +103,7 @@ def _record_crashes(installation: Installation, instance: dg.DagsterInstance, si
         run = record.dagster_run
         ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
         began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
-        # Its retry decides, if it began or is about to; one of `planday sync` never does.
+        # If a retry began or is about to begin, its outcome counts. Runs of `planday sync` are never retried.
         is_retried = run.tags.get("dagster/will_retry") == "true" and now - ended < _RETRY_BEGINS
         if not is_retried and "dagster/auto_retry_run_id" not in run.tags:
             with suppress(StorageError):
@@ -112,13 +111,13 @@ def _record_crashes(installation: Installation, instance: dg.DagsterInstance, si
 
 
 def _crashed(installation: Installation, run: dg.DagsterRun, began: datetime, ended: datetime) -> Iterator[Failure]:
-    """What a run should have read and did not, and has not recorded as failed."""
+    """What a run should have read, but neither read nor recorded as failed."""
     portal, month = _partition_in(run)
     if portal not in installation.config.portals:
         return
     recorded = {(one.table, one.month) for one in installation.state.failures.of(portal)}
     same = {run.run_id, run.parent_run_id, run.root_run_id}
-    # Not the warehouse: who publishes records itself when that fails.
+    # Not the warehouse: whoever publishes records its own failure.
     tables = {".".join(key.path) for key in run.asset_selection or ()} & {*installation.catalogue.lake_tables}
     for table in sorted(tables):
         if (table, month) in recorded:

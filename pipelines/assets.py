@@ -59,7 +59,7 @@ def _partitions(endpoint: Endpoint, portals: list[str], config: Config) -> dg.Pa
     months = dg.MonthlyPartitionsDefinition(
         start_date=config.history_start,
         fmt="%Y-%m",
-        # Where a month begins first: a portal east of Greenwich must not wait for its month.
+        # The zone where a month begins first: a portal east of Greenwich must not wait for its month.
         timezone="Etc/GMT-14",
         end_offset=1 + max(portal.window.future_months for portal in config.portals.values()),
     )
@@ -143,7 +143,7 @@ def _recording_failures(
     catalogue: Catalogue,
     results: Iterator[dg.MaterializeResult[None]],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Pass results on. What is raised is recorded and becomes a retry or a failure of Dagster's."""
+    """Pass results on. An error is recorded and becomes a retry or a failure in Dagster."""
     try:
         yield from results
     except Exception as error:  # noqa: BLE001 - the other tables go on
@@ -154,7 +154,8 @@ def _recording_failures(
         is_final = not told.retryable or context.retry_number >= retries.step
         LISTENER.get().failed(portal, endpoint.name, month, str(told), is_final=is_final)
         if told is not error:
-            # Its own text may quote a cell or a secret, so the way it took is all that reaches the run's log.
+            # The error's text may quote a cell or a secret, so only its traceback, without texts, goes into the run's
+            # log.
             context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
         if is_final:
             tables = [table.full_name for table in endpoint.tables]
@@ -182,7 +183,7 @@ def _left_out(endpoint: Endpoint, catalogue: Catalogue, selected: AbstractSet[dg
 
 def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
-        # Dagster's word for an interface that may still change; the lock pins the version.
+        # Dagster warns that this interface may still change; the lock file pins the version.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
@@ -190,7 +191,7 @@ def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -
                 name=name,
                 asset=[table.domain, table.name],
                 description=description,
-                # Freshness is of all portals together.
+                # One freshness check covers all portals together.
                 partitions_def=None if name == FRESH else partitions,
             )
             for table in endpoint.tables
@@ -258,19 +259,19 @@ def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineag
 
 
 def _deps(endpoint: Endpoint, catalogue: Catalogue, portals: dict[str, list[str]]) -> list[dg.AssetDep]:
-    """What has to succeed first. `extra_parents` does not: if it fails, the listed parents are read nevertheless."""
+    """The assets that have to succeed first. If `extra_parents` fails, the listed parents are still read."""
     if endpoint.fan_out is None:
         return []
     parent = catalogue.endpoint_of(endpoint.fan_out.parent)
     mapping: dg.PartitionMapping | None = None
     if parent.grid != endpoint.grid:
         if portals[parent.name] == portals[endpoint.name]:
-            # Dagster's word for an interface that may still change; the lock pins the version.
+            # Dagster warns that this interface may still change; the lock file pins the version.
             with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
                 mapping = dg.MultiToSingleDimensionPartitionMapping("portal")
         else:
-            # Dagster takes no dimension for another that has more or fewer portals. In a backfill of both tables the
-            # parents of all its portals come first then; single runs, those of schedules and of `planday sync`, are as ever.
+            # Dagster cannot map a dimension to one with more or fewer portals. So in a backfill of both tables, the
+            # parents of all portals come first; single runs (of schedules and of `planday sync`) stay the same.
             mapping = dg.AllPartitionMapping()
     return [dg.AssetDep(dg.AssetKey(endpoint.fan_out.parent.split(".")), partition_mapping=mapping)]
 

@@ -14,7 +14,7 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.freshness import observe, portal_freshness
 
 FRESH = "fresh_per_portal"
-FRESH_DOC = "Every portal was read as lately as its schedules allow. A stale portal is not hidden by a fresh one."
+FRESH_DOC = "Every portal was read as recently as its schedules require. A fresh portal does not hide a stale one."
 
 
 def freshness_of(
@@ -33,13 +33,13 @@ def freshness_of(
 
 
 def build_freshness_sensor(installation: Installation) -> dg.SensorDefinition:
-    """Evaluates the freshness checks from the lake, reported when they change and once a day. No tick calls the API."""
+    """Evaluates freshness checks from the lake, and reports them when they change and once a day. No tick calls the API."""
 
     @sensor(installation, 300)
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Shows in the asset checks which portals are stale."""
         now = datetime.now(UTC)
-        # As the file is now: a location that was loaded before an edit would undo what others record (`observe`).
+        # Use the current file: with an outdated configuration, `observe` would undo what other processes record.
         current = installation.reloaded()
         observe(current, now)
         day, _, known = (context.cursor or "").partition(" ")

@@ -89,7 +89,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:
-        return 0, 0  # what is wrong with the file, reading it says better
+        return 0, 0  # reading the file gives a better error
     return stat.st_mtime_ns, stat.st_ino
 
 

@@ -1,4 +1,4 @@
-"""Where Dagster calls this program: ticks of sensors and schedules. What they raise is recorded.
+"""Where Dagster calls this program: ticks of sensors and schedules. Their errors are recorded.
 
 A tick that raises shows in Dagster's UI only, and fails again a minute later unnoticed. So it is recorded as a failure of
 the installation: alerts and `planday status` report it until a tick succeeds.
@@ -27,7 +27,7 @@ Tick = Callable[[dg.SensorEvaluationContext], dg.SkipReason | dg.SensorResult | 
 def sensor(
     installation: Installation, seconds: int, job_name: str | None = None
 ) -> Callable[[Tick], dg.SensorDefinition]:
-    """Make a function the tick of a sensor that is on from the start, and whose faults are recorded.
+    """Make a function the tick of a sensor that is enabled by default and whose errors are recorded.
 
     The function's name and docstring are the sensor's.
     """
@@ -51,7 +51,7 @@ def sensor(
 
 @contextmanager
 def recording(installation: Installation, what: str, run_id: str = "") -> Iterator[None]:
-    """Record what is raised inside under a name, such as "sensor alerts", and resolve that when nothing is.
+    """Record an error raised inside under a name, such as "sensor alerts"; without an error, resolve the earlier one.
 
     Raises:
         PlandayError: what was raised, without texts of other programs, because Dagster keeps them.

@@ -22,14 +22,14 @@ from planday_io.lake.installation import Installation
 from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0
-"""Of a tick that deleting may take; the next one goes on."""
+"""The longest time that one tick spends on deleting; the next tick continues."""
 _DAMAGED_KEPT = timedelta(days=30)
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What was removed: runs, and what processes left behind that are gone."""
+    """How many runs, and how many files left behind by dead processes, were removed."""
 
     runs: int
     files: int
@@ -83,7 +83,7 @@ def _old_runs(config: Config, instance: dg.DagsterInstance, now: datetime) -> in
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     instance.delete_run(run_id)
-    # SQLite storage keeps a file per run, which it empties and leaves.
+    # SQLite storage has a file per run; deleting the run only empties the file.
     path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
     if path_for_shard is not None:
         shard = Path(path_for_shard(run_id))

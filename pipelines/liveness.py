@@ -10,10 +10,10 @@ import dagster as dg
 
 from planday_io.state import State
 
-# Tags that begin with .dagster/ are kept out of the UI: they are for machines.
+# The Dagster UI hides tags that begin with .dagster/.
 LEASE = ".dagster/planday_lease"
 OLD_PROCESS = ".dagster/planday_process"
-"""Of runs that a version before began. It would end those of this one if they had the same tag, so they have another."""
+"""The tag of runs that an older version began. Runs of this version have another tag, or the older version would end them."""
 _ACTIVE = [
     # `planday sync` marks a run when it makes it: it may be killed before the run has begun.
     dg.DagsterRunStatus.NOT_STARTED,

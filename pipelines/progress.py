@@ -13,7 +13,7 @@ from planday_io.warehouse import Publication
 
 
 class Listener:
-    """Receives the progress of a run; this one ignores it."""
+    """Receives the progress of a run. This base class ignores it."""
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         """An answer was received; `expected` is None while unknown."""

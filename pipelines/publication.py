@@ -49,6 +49,6 @@ def _note_problems(state: State, done: Publication, run_id: str) -> None:
     failures.record(
         failure_of(error, now, table=name, run_id=run_id)
         for name, (key, error) in left_out.items()
-        # The run that failed to read it is an incident already.
+        # The run that failed to read the table is already an incident.
         if not any((note.table, note.month) == (key.full_name, key.month) for note in failures.of(key.portal))
     )

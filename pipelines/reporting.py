@@ -77,7 +77,8 @@ def report(context: dg.AssetExecutionContext, config: Config, done: Publication)
                 passed=event.passed, asset_key=event.asset_key, check_name=event.check_name, metadata=event.metadata
             )
         else:
-            # A step may answer other checks than its own by a logged event only, which goes out with the next that it yields.
+            # A step can report checks of other assets only by a logged event, which is stored with the next one that it
+            # yields.
             context.log_event(event)
 
 
@@ -85,7 +86,7 @@ def _checks_of(name: str, mart: MartState, portal: str) -> Iterator[tuple[str, b
     where: Metadata = {"portal": portal} if portal else {}
     yield GRAIN_CHECK, mart.repeated == 0, {"rows": mart.rows, "repeated": mart.repeated, **where}
     if name in SUMS:
-        # Which columns, never the amounts: events are read by others than the warehouse is.
+        # Name the columns, never the amounts: not everybody who sees events may see the warehouse.
         wrong = ", ".join(mart.wrong_sums) or "none"
         yield SUMS_CHECK, not mart.wrong_sums, {"columns": ", ".join(mart.sums), "wrong": wrong, **where}
 

@@ -28,14 +28,15 @@ from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
 
 WRITER_TAG = ".dagster/planday_writer"
-"""Names the writer that the run belongs to, which publishes when it ends; a run without is a writer of its own."""
+"""The tag names the writer that the run belongs to and that publishes when it ends; a run without the tag is its own
+writer."""
 STARTED_BY_TAG = "planday/started_by"
 SCHEDULE_TAG = "planday/schedule"
 BATCH_TAG = "planday/batch"
 REBUILD_TAG = "planday/rebuild"
-"""A run with it writes a new warehouse from the whole lake."""
+"""A run with this tag writes a new warehouse from the whole lake."""
 COMPARE_ALL_TAG = "planday/compare_all"
-"""A run with it compares every slice with the warehouse, not only those known to have changed."""
+"""A run with this tag compares every slice with the warehouse, not only those known to have changed."""
 BACKFILL_TAG = "dagster/backfill"
 
 
@@ -67,7 +68,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._run_id, self._tags = run.run_id, run.tags
         instance.add_run_tags(run.run_id, liveness.process_tags(self._installation.state))
         self._steps = OpenSteps.of(run, instance)
-        # A run that belongs to a command has none: the command publishes what it writes.
+        # A run that belongs to a command has no lease: the command publishes what the run writes.
         self._lease = None if WRITER_TAG in run.tags else self._installation.state.runs.begin()
         self._writer = self._lease.name if self._lease else run.tags[WRITER_TAG]
 
@@ -119,12 +120,12 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def record_failure(
         self, portal: str, month: str | None, tables: Sequence[str], left_out: Sequence[str], error: PlandayError
     ) -> None:
-        """Record what failed after the last retry, for the log of runs and for alerts, with what is left out therefore."""
+        """Record what failed after the last retry, and what is skipped because of it, for the log of runs and for alerts."""
         run = self._run_of(portal, month)
         run.portal_id = self._sessions[portal].connection.portal_id if portal in self._sessions else None
         run.failures[tables[0]] = str(error)
         now = datetime.now(UTC)
-        # Nobody waits for a portal that was taken out.
+        # No alerts for a portal that was removed from the configuration.
         for_alerts = (*tables, *left_out) if portal in self._installation.config.portals else ()
         with self._recording():
             self._installation.state.failures.record(

@@ -33,7 +33,7 @@ def ending_run(
         yield from _end(context, planday, failure)
         raise
     except BaseException as error:
-        # Dagster refused a result, or this program has a fault: that is what the run's failure tells.
+        # Dagster refused a result, or this program has a fault: the run fails with that error.
         if isinstance(error, (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)):
             planday.steps.end_all()
         _end_unheard(context, planday)
@@ -43,11 +43,11 @@ def ending_run(
 
 
 def _end_unheard(context: dg.AssetExecutionContext, planday: PlandayPortals) -> None:
-    """End a step that raises something else; alerts and the run's log report what fails here."""
+    """End a step that raises an unexpected error; failures here are reported by alerts and the run's log only."""
     try:
         for event in _end(context, planday, dg.Failure()):
             if isinstance(event, dg.AssetMaterialization):
-                # Dagster takes nothing more from the step.
+                # Dagster accepts no more events from the step.
                 context.instance.report_runless_asset_event(event)
     except dg.Failure as failure:
         context.log.error("%s", failure.description)  # noqa: TRY400 - the trace may quote a cell

@@ -19,15 +19,15 @@ from planday_io.config import Config, Schedule
 from planday_io.config.grid import window_months
 from planday_io.lake.installation import Installation
 
-# Dagster's job over all assets. A job of our own could not hold assets whose partitions differ, which they do as soon
-# as one portal lacks a table; a run can be asked for any assets with the same partitions.
+# Dagster's job over all assets. A job of our own could not hold assets with different partitions, which exist as soon
+# as one portal lacks a table; a run may select any assets with equal partitions.
 ASSET_JOB = "__ASSET_JOB"
 
 TAKEN_NAMES = frozenset(
     {"dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping"}
     | {"arg_dict", "input_arg_dict", "output_arg_dict"}
 )
-"""Names of our sensors, which share a name space with schedules, and those that Dagster reserves and that have a `_`."""
+"""Names of our sensors, which share a name space with schedules, and names with a `_` that Dagster reserves."""
 
 
 class Names(NamedTuple):
@@ -40,9 +40,9 @@ class Names(NamedTuple):
 def schedule_names(config: Config) -> dict[tuple[str, str], Names]:
     """(portal, schedule) -> names that no other schedule, sensor or reserved word has.
 
-    `nightly_oslo` and `nightly_oslo_months` where that can mean one thing only. Dagster keeps by name which schedules
-    were switched off in the UI, so those names stay. Where two would be equal (portals `oslo` and `oslo_months`,
-    schedules `nightly` and `nightly_nord`), none gets the name: all are written `nightly_AT_oslo` and
+    `nightly_oslo` and `nightly_oslo_months` where those names are unambiguous. Dagster remembers by name which
+    schedules were switched off in the UI, so existing names stay. Where two would be equal (portals `oslo` and
+    `oslo_months`, schedules `nightly` and `nightly_nord`), none gets the name: all are written `nightly_AT_oslo` and
     `nightly_AT_oslo_MONTHS`, which are unambiguous, because keys have no capital letters.
     """
     plain = {

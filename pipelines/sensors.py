@@ -1,8 +1,9 @@
 """Safety nets, and the months that have to be read again. No tick calls the API.
 
-A code location that was loaded a week ago evaluates its sensors with the configuration of then. So each tick reads the file:
-else what was published would follow a privacy policy of last week, and refresh requests for a portal that was added since
-would be removed as nobody's. What is *launched* has to be among the partitions that the location was loaded with.
+A code location that was loaded a week ago evaluates its sensors with the configuration of that time. So each tick reads
+the file: otherwise a publication would follow last week's privacy policy, and refresh requests for a portal that was
+added since would be removed as unknown. What is *launched* has to be among the partitions that the location was loaded
+with.
 """
 
 from datetime import UTC, datetime
@@ -35,11 +36,11 @@ _AT_ONCE = 12
 
 
 def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
-    """The sensors; all are on from the start."""
+    """The sensors; all are enabled by default."""
 
     @sensor(installation, 30)
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        """Fails runs whose process was killed, so that runs of the same portal behind them begin."""
+        """Fails runs whose process was killed, so that queued runs of the same portal can begin."""
         ended = end_dead_runs(context.instance, installation.state)
         return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
 
@@ -75,7 +76,7 @@ def _requests(instance: dg.DagsterInstance, installation: Installation) -> dg.Sk
         try:
             requests += settle(current, portal)
         except PlandayError as error:
-            unread.append(error)  # one portal's files are none of the others' business
+            unread.append(error)  # one portal's unreadable files must not stop the others
     if unread and not requests:
         raise unread[0]
     if not requests:
@@ -90,7 +91,7 @@ def _requests(instance: dg.DagsterInstance, installation: Installation) -> dg.Sk
     made: list[dg.RunRequest] = []
     for request in sorted(known, key=lambda request: (request.month, request.portal), reverse=True):
         key = f"{request.portal} {request.month} {request.requested_at.isoformat()}"
-        # What failed is tried again when a later changes run requests it again.
+        # A failed run is repeated when a later changes run requests the month again.
         if len(made) >= room or instance.get_runs_count(dg.RunsFilter(tags={REFRESH_TAG: key})):
             continue
         there = installation.endpoints_of(request.portal)

@@ -75,7 +75,7 @@ class EventLog(SqliteEventLogStorage):
             return
         if for_index_shard or self._newest is None:
             super()._initdb(engine, for_index_shard)
-            # What Dagster stamps a new database with; the index may be older until `dagster instance migrate`.
+            # The revision that Dagster gives a new database; the index may be older until `dagster instance migrate`.
             self._newest = None if for_index_shard else _stamp(file)
             return
         try:
@@ -85,7 +85,7 @@ class EventLog(SqliteEventLogStorage):
                 connection.execute(text(_STAMP_TABLE))
                 connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": self._newest})
         except DatabaseError:
-            # Another process makes it as well. Dagster's own way waits for that.
+            # Another process is creating the database too; Dagster's own code waits for that.
             super()._initdb(engine, for_index_shard)
 
     def dispose(self) -> None:

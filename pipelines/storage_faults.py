@@ -35,7 +35,7 @@ class DagsterStorageError(StorageError):
 
 @contextmanager
 def dagster_storage() -> Iterator[None]:
-    """Turn what Dagster's storage raises inside into a DagsterStorageError, which says what to do."""
+    """Turn an error of Dagster's storage inside into a DagsterStorageError, which says what to do."""
     try:
         yield
     except PlandayError:
@@ -47,7 +47,7 @@ def dagster_storage() -> Iterator[None]:
 
 
 def storage_fault(error: BaseException) -> DagsterStorageError | None:
-    """What is wrong with Dagster's storage, or None where an error, and what led to it, does not come from there."""
+    """What is wrong with Dagster's storage; None if neither the error nor its cause comes from there."""
     if found := storage_trouble(error):
         trouble, said = found
         return DagsterStorageError(

@@ -29,7 +29,7 @@ def build_warehouse(installation: Installation) -> dg.AssetsDefinition:
             WAREHOUSE,
             deps=[table.split(".") for table in tables],
             description="The published file: all tables, histories, marts and the ledger. Materialize it to publish what "
-            "runs wrote that were killed.",
+            "killed runs wrote.",
             group_name="warehouse",
             kinds={"duckdb"},
             owners=["team:data"],

@@ -2,8 +2,9 @@
 
 Nearly every body is decoded as it is. One that msgspec refuses is tried once more after what is known to go wrong was put
 right: a byte order mark, another encoding than UTF-8, half an emoji (a lone surrogate, which a column limit leaves), bytes
-that are no text, `NaN`, an integer of thousands of digits. What was text and cannot be becomes U+FFFD; what was a number and
-cannot be becomes an `OddNumber`, which no column takes. Whoever reads rows says which of them it concerns (`Decoded.clean`).
+that are no text, `NaN`, an integer of thousands of digits. Text that cannot be decoded becomes U+FFFD; a number that
+cannot be represented becomes an `OddNumber`, which no column accepts. The reader of the rows reports which rows are
+affected (`Decoded.clean`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from planday_io.texts import trimmed
 REPLACEMENT = "\ufffd"
 """Stands for text that was damaged before it came here."""
 _AROUND = b" \t\r\n\v\f\0\x1a\xc2\xa0" + codecs.BOM_UTF8
-"""Bytes that may be around a document: those of what nobody sees, in UTF-8."""
+"""Bytes that may be around a document: those of invisible characters, in UTF-8."""
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 """Reserved for use within a program (Unicode, section 23.7): they mark what was replaced until it is reported."""
 
@@ -118,7 +119,7 @@ def load(content: bytes, decode: Callable[[bytes], T]) -> Decoded[T]:
     """Decode a body with a decoder of JSON in UTF-8, repairing known kinds of damage.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError: it is no JSON document all the same.
+        msgspec.DecodeError, UnicodeDecodeError: it is still not a JSON document.
     """
     try:
         return Decoded(decode(content))
@@ -138,12 +139,13 @@ def looks_whole(content: bytes) -> bool:
 def _text_of(content: bytes) -> str:
     """The text of a body: in UTF-8, unless the zeros between its first letters show another encoding.
 
-    Without what nobody sees around it: byte order marks that a template put behind a line end, the NUL of a C string.
+    Invisible characters around it are removed: byte order marks that a template put behind a line end, the NUL of a C
+    string.
     """
     while content.startswith(codecs.BOM_UTF8):
         content = content.removeprefix(codecs.BOM_UTF8)
     if (encoding := json.detect_encoding(content)) != "utf-8":
-        # Half a letter at the end is a line end by somebody who takes it for ASCII, or the body was cut off.
+        # An incomplete character at the end is a line end that was added as ASCII, or the body was cut off.
         letter = 4 if "32" in encoding else 2
         return trimmed(content[: len(content) // letter * letter].decode(encoding, "surrogatepass"))
     try:

@@ -86,7 +86,7 @@ class TransientApiError(ApiError):
 
 
 class MalformedJsonError(TransientApiError):
-    """A body that begins and ends as JSON does and is none: the fault is in what was sent, not on the way."""
+    """A body that begins and ends like JSON but is invalid: the fault is in what was sent, not in the transfer."""
 
 
 class PortalIdentityError(PlandayError):

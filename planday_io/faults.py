@@ -48,10 +48,10 @@ def as_planday_error(error: Exception) -> PlandayError:
 
 
 def storage_trouble(error: BaseException) -> tuple[StorageTrouble, str] | None:
-    """What is wrong with the database or the disk that an error came from, and in which words it says so.
+    """What is wrong with the database or the disk that an error came from, and its own words for it.
 
     Returns:
-        None where neither the error nor what led to it came from a database or a file system.
+        None where neither the error nor its cause came from a database or a file system.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -66,7 +66,7 @@ def storage_trouble(error: BaseException) -> tuple[StorageTrouble, str] | None:
 
 
 def trouble_in(said: str) -> StorageTrouble:
-    """What a message of a database or an operating system is about."""
+    """The kind of trouble that a message of a database or an operating system reports."""
     said = said.lower()
     return next((trouble for trouble, signs in _SIGNS.items() if any(sign in said for sign in signs)), "unknown")
 
@@ -84,7 +84,7 @@ def place_of(error: BaseException) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """The way an error took, innermost last: types and places, without texts and values."""
+    """The traceback of an error, innermost last: types and places, without texts and values."""
     lines = []
     for one in chain(error):
         lines.append(type(one).__name__)
@@ -93,7 +93,7 @@ def trace_of(error: BaseException) -> str:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it, outermost first."""
+    """An error and its causes, outermost first."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

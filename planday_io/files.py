@@ -35,10 +35,10 @@ def keep_from_others() -> None:
 
 
 def acquire(path: Path, *, waits: bool = True) -> FileLock:
-    """Hold a lock on a file, which is made, until `release`. Raises filelock.Timeout where this does not wait.
+    """Hold a lock on a file, which is created, until `release`. Raises filelock.Timeout where this does not wait.
 
-    The holder removes the file before it releases the lock. filelock (since 3.24) notices that a file which it has locked has
-    no name any more, and tries again, so nobody holds a lock that others cannot see.
+    The holder removes the file before it releases the lock. filelock (since 3.24) notices that a file which it has
+    locked no longer has a name, and tries again, so nobody holds a lock that others cannot see.
     """
     lock = FileLock(path, mode=_PRIVATE, thread_local=False, blocking=waits, fallback_to_soft=False)
     lock.acquire()
@@ -48,13 +48,13 @@ def acquire(path: Path, *, waits: bool = True) -> FileLock:
 def release(lock: FileLock) -> None:
     """Remove a lock's file and release the lock, unless that was done before."""
     if lock.is_locked:
-        with suppress(OSError):  # A file that is left is free, and swept.
+        with suppress(OSError):  # A lock file that remains is not locked, and is swept later.
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody, this process included, holds a lock on a file. Makes no file; several may look at once."""
+    """Whether somebody, this process included, holds a lock on a file. Creates no file; several may check at once."""
     return _is_free(path, removes=False) is False
 
 
@@ -64,7 +64,7 @@ def remove_if_free(path: Path) -> bool:
 
 
 def _is_free(path: Path, *, removes: bool) -> bool | None:
-    """Whether nobody holds a lock; None where it has no file. Who looks keeps others from taking it, for an instant."""
+    """Whether nobody holds a lock; None where it has no file. The check keeps others from taking the lock for an instant."""
     while True:
         try:
             file = path.open("rb")
@@ -75,7 +75,7 @@ def _is_free(path: Path, *, removes: bool) -> bool | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            # Without a name it was released meanwhile, and the next holder made another file.
+            # A file without a name was released meanwhile, and the next holder created another one.
             if os.fstat(file.fileno()).st_nlink:
                 if removes:
                     path.unlink()
@@ -84,11 +84,10 @@ def _is_free(path: Path, *, removes: bool) -> bool | None:
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """A name beside `path` for something that is being written, which nobody sweeps until the block ends.
-
-    What has the name then is removed. Whether somebody still writes it is known by a lock on a file beside it and by nothing
-    else: a process id says nothing in another container, and is used again. The lock is not on the file itself, because
-    libraries open that by its name, and lock or replace it on their own.
+    """A temporary name beside `path`, which nobody sweeps until the block ends. A file that has the name then is
+    removed. Only a lock on a file beside it shows whether somebody still writes it: a process id means nothing in
+    another container, and is reused. The lock is not on the file itself, because libraries open that by its name, and
+    lock or replace it on their own.
     """
     name = path.with_name(f"{path.name}{_TEMPORARY}{secrets.token_hex(8)}")
     lock = acquire(name.with_name(name.name + _HELD))
@@ -144,7 +143,7 @@ def keep_copy(file: Path, copy: Path) -> None:
         os.link(file, copy)
     except (FileNotFoundError, NotADirectoryError):
         raise
-    except OSError:  # a file system without links, another one, or a file of another account
+    except OSError:  # a file system without hard links, a target on another one, or a file of another account
         shutil.copy2(file, copy)
 
 
@@ -199,7 +198,7 @@ def sweep(folder: Path, *, deep: bool = False) -> int:
         found = _BEGUN.fullmatch(leftover.name)
         held = leftover.with_name(found.group(1) + _HELD) if found else None
         if held is None or not held.exists():
-            # Of a version before there were locks, or its writer has just ended.
+            # A version before there were locks wrote it, or its writer has just ended.
             removed += _remove(leftover)
             continue
         try:
@@ -260,7 +259,7 @@ def _remedy(error: OSError, place: Path) -> str:
 
 
 def _ownership(place: Path) -> str:
-    """Who may not do something, and who owns the nearest place that this account can see."""
+    """Which account lacks the right, and who owns the nearest place that it can see."""
     account = _account(os.geteuid())
     for path in (place, *place.parents):
         with suppress(OSError, ValueError):

@@ -29,12 +29,12 @@ def last_day(month: str) -> date:
 
 
 def shifted(month: str, by: int) -> str:
-    """The month that many months later, or earlier where negative."""
+    """The month so many months later; earlier if the number is negative."""
     year, index = divmod(int(month[:4]) * 12 + int(month[5:]) - 1 + by, 12)
     return f"{year:04d}-{index + 1:02d}"
 
 
 def months_between(first: str, last: str) -> list[str]:
-    """All months from one to another, both included; none when they are the wrong way round."""
+    """All months from one to another, both included; none if the first is later than the last."""
     count = (int(last[:4]) - int(first[:4])) * 12 + int(last[5:]) - int(first[5:])
     return [shifted(first, n) for n in range(count + 1)]

@@ -86,7 +86,7 @@ def require_known(names: list[str], known: Collection[str], what: str) -> list[s
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on a terminal, and end there unless the answer is yes. A script is not asked."""
+    """Ask for confirmation on a terminal, and exit unless the answer is yes. Scripts are not asked."""
     if not yes and sys.stdin.isatty():
         typer.confirm(question, abort=True)
 
@@ -97,7 +97,7 @@ def print_json(value: object) -> None:
 
 
 def print_version(wanted: bool) -> None:
-    """Print the version and end, if wanted."""
+    """Print the version and exit, if requested."""
     if wanted:
         from importlib.metadata import version
 

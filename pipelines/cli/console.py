@@ -21,14 +21,14 @@ from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
 
 if TYPE_CHECKING:
-    # Not needed to print, and these load Dagster.
+    # Needed for types only; importing these modules loads Dagster.
     from pipelines.cli.status import InstallationState, TableState
     from pipelines.cli.sync import Outcome
     from planday_io.onboarding.check import Finding
 
 
 def say(console: Console, *lines: str) -> None:
-    """Print lines as they are: nothing in them is markup, and a pipe gets them unbroken."""
+    """Print lines unchanged: without markup, and without line breaks added in a pipe."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -207,7 +207,7 @@ def remarks(publication: Publication | None) -> list[str]:
 
 
 def finding_word(finding: Finding) -> str:
-    """The word for a finding of `check`; without a call it is a note, because it proves nothing."""
+    """The word for a finding of `check`. A finding without an API call is a note, because it proves nothing."""
     return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
 
 

@@ -30,7 +30,7 @@ from planday_io.sandbox.state import demo_sandbox
 
 def run(folder: Path, console: Console) -> int:
     """Sync the demo portals into `folder` and show some queries. Returns the exit code."""
-    # Commands that are printed at the end are pasted where this one was typed; a sync moves the process to its folder.
+    # The commands printed at the end must work in the current folder, and a sync changes the process's folder.
     cwd = Path.cwd()
     with local_planday(folder) as file:
         os.environ["DAGSTER_HOME"] = str(folder)
@@ -40,7 +40,7 @@ def run(folder: Path, console: Console) -> int:
         console.print(f"A local Planday with {len(config.portals)} portals answers on {address}; reading it:\n")
         with listening(console, list(config.portals)) as listener:
             outcome = sync(installation, list(config.portals), listener=listener)
-            # What is read on request only, of the smallest portal and of one month.
+            # Tables that are read on request only, for the smallest portal and one month.
             on_request = [table.full_name for table in CATALOGUE.tables() if table.on_request]
             more = sync(installation, ["oslo"], listener=listener, resources=on_request, months=[config.history_start])
     print_outcome(console, config, outcome)
@@ -69,7 +69,7 @@ def next_steps(config: Config, folder: Path, cwd: Path) -> list[str]:
 
 
 def _from(path: Path, cwd: Path) -> str:
-    """A path as it is typed in `cwd`: relative where it is inside."""
+    """A path as typed in `cwd`: relative if it is inside `cwd`."""
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 

@@ -1,4 +1,4 @@
-"""`planday forget`: a person or a portal goes, and the command says what was removed."""
+"""`planday forget`: removes a person or a portal, and prints what was removed."""
 
 from __future__ import annotations
 

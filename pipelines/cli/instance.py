@@ -41,7 +41,7 @@ def open_instance(installation: Installation) -> dg.DagsterInstance:
 
 
 def _bring_settings(home: Path) -> None:
-    """Put the project's dagster.yaml into a folder that never had one: without it Dagster reports home and limits nothing."""
+    """Copy our dagster.yaml into a folder that never had one. Without it, Dagster sends telemetry and has no limits."""
     file = home / "dagster.yaml"
     if not file.exists() and not (home / "history").exists():
         write_text(file, packaged("dagster.yaml").read_text(encoding="utf-8"))

@@ -52,7 +52,7 @@ def _planday(
 
 
 def main() -> None:
-    """Entry point: errors we know become one message and an exit code."""
+    """Entry point: known errors become one message and an exit code."""
     from planday_io.faults import as_planday_error, trace_of
     from planday_io.files import keep_from_others
 
@@ -80,7 +80,9 @@ def sandbox(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8155,
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="How it behaves where the real Planday is not known, such as open_shifts=null; repeatable."),
+        typer.Option(
+            help="How to behave where Planday's behaviour is not known, such as open_shifts=null; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Serve a local Planday with three demo portals until interrupted."""
@@ -101,7 +103,7 @@ def sandbox(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the demo lives; a folder of its own.")] = Path("demo"),
+    folder: Annotated[Path, typer.Option(help="Folder for the demo; use one for it alone.")] = Path("demo"),
     ui: Annotated[bool, typer.Option("--ui", help="Open the Dagster UI on the demo instead of syncing it.")] = False,
     port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
 ) -> None:
@@ -144,8 +146,10 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
 def sync(
     portals: Portals = None,
     resources: Resources = None,
-    full: Annotated[bool, typer.Option("--full", help="Read everything, also where only changes are due.")] = False,
-    accept_shrink: Annotated[bool, typer.Option("--accept-shrink", help="Let snapshots shrink this once.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read everything, not only changes.")] = False,
+    accept_shrink: Annotated[
+        bool, typer.Option("--accept-shrink", help="Accept snapshots that shrank, this once.")
+    ] = False,
     months: Annotated[
         str | None,
         typer.Option(help="Read these months of facts, such as 2026-08..2026-10 (both included) or 2026-09."),
@@ -181,10 +185,10 @@ def plan(
     portals: Portals = None,
     resources: Resources = None,
     months: Annotated[
-        str | None, typer.Option(help="Of these months of facts, such as 2026-08..2026-10 (both included).")
+        str | None, typer.Option(help="Predict these months of facts, such as 2026-08..2026-10 (both included).")
     ] = None,
-    schedule: Annotated[str | None, typer.Option(help="Of one tick of this schedule, such as nightly.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="As if everything were read.")] = False,
+    schedule: Annotated[str | None, typer.Option(help="Predict one tick of this schedule, such as nightly.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Predict reading everything, not only changes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
@@ -292,13 +296,11 @@ def status(
 
 @app.command()
 def alert(
-    test: Annotated[
-        bool, typer.Option("--test", help="Send a test message by every channel, and nothing else.")
-    ] = False,
+    test: Annotated[bool, typer.Option("--test", help="Only send a test message to every channel.")] = False,
 ) -> None:
     """Check for incidents now and report what is new, as the `alerts` sensor does every minute.
 
-    Run it from cron where there is no Dagster daemon, or beside one, to hear when the daemon itself is gone.
+    Run it from cron where there is no Dagster daemon, or beside one, to be notified when the daemon itself has stopped.
     """
     from pipelines.cli.status import notify_now
     from planday_io.monitoring.notifier import send_test
@@ -334,8 +336,10 @@ app.add_typer(portals, name="portals")
 @app.command()
 def forget(
     portal: Annotated[str, typer.Option(metavar="PORTAL", help="Key of the portal.")],
-    employee: Annotated[int | None, typer.Option(help="Id of the employee; without it the whole portal goes.")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Forget the employee no longer.")] = False,
+    employee: Annotated[
+        int | None, typer.Option(help="Id of the employee; without it, the whole portal is removed.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Stop forgetting the employee.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:

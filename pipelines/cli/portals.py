@@ -22,14 +22,14 @@ def authorize(
     portal: PortalKey,
     scopes: Annotated[
         str | None,
-        typer.Option(help="Scopes of the app, separated by spaces; none means those the portal's tables take."),
+        typer.Option(help="Scopes of the app, separated by spaces; none means those that the portal's tables need."),
     ] = None,
     redirect_url: Annotated[
         str, typer.Option(help="Address on this machine that is registered with the app.")
     ] = "http://localhost:8156/callback",
     browser: Annotated[bool, typer.Option(help="Open the browser; otherwise only print the address.")] = True,
     pkce: Annotated[
-        bool | None, typer.Option("--pkce/--no-pkce", help="Use PKCE; otherwise where discovery offers it.")
+        bool | None, typer.Option("--pkce/--no-pkce", help="Use PKCE or not; by default, as discovery says.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 300.0,
 ) -> None:
@@ -48,7 +48,7 @@ def authorize(
             f"access level: the app sees what it sees, and pay of people at the same level or above may be left out.\n\n  "
             f"{url}\n"
         )
-        # Without a screen a browser would be one for the terminal, and keep it.
+        # Without a display, a text browser would open and block the terminal.
         if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(url)
 
@@ -60,7 +60,7 @@ def authorize(
 
 
 def revoke(portal: PortalKey, yes: Yes = False) -> None:
-    """Take the app's access to a portal back, and remove its tokens from this machine. Data stays (see `forget`).
+    """Revoke the app's access to a portal, and remove its tokens from this machine. Data stays (see `forget`).
 
     Asks first; without a terminal, as in a script, it goes ahead as with --yes.
     """
@@ -68,7 +68,7 @@ def revoke(portal: PortalKey, yes: Yes = False) -> None:
 
     installation = current_installation()
     known_portals(installation.config, [portal])
-    confirm(f"Take the app's access to portal '{portal}' back?", yes=yes)
+    confirm(f"Revoke the app's access to portal '{portal}'?", yes=yes)
     for place in flow.revoke(installation, portal):
         typer.echo(f"removed: {place}")
     typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or taken out.")
@@ -76,8 +76,8 @@ def revoke(portal: PortalKey, yes: Yes = False) -> None:
 
 @portals.command()
 def rename(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="Key of the portal until now.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Its key from now on.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Present key of the portal.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="New key of the portal.")],
     yes: Yes = False,
 ) -> None:
     """Give a portal another key: lake, histories, state, portals.yaml and warehouse. Nothing is read again from Planday.

@@ -31,10 +31,9 @@ from planday_io.state import Incident, UnfinishedCommand
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """One table of one portal. Instants are ISO texts, UTC for what was, the portal's zone for what is due.
-
-    Where a table has a slice per month: the rows of all of them, and the oldest read of those in the portal's window, or
-    None where one of these was never read. `failing` is the cause of a failure that is not over, see
+    """One table of one portal. Instants are ISO texts: past ones in UTC, due ones in the portal's zone. For a table
+    with a slice per month: the rows of all slices, and the oldest read of those in the portal's window, or None if one
+    of these was never read. `failing` is the cause of an open failure, see
     `planday_io.monitoring.failures.CAUSES`.
     """
 
@@ -60,7 +59,7 @@ def table_states(installation: Installation, portals: list[str]) -> list[TableSt
         try:
             states += _states_of(installation, portal)
         except PlandayError as error:
-            # It hides none of the others.
+            # An unreadable portal must not hide the others.
             states.append(TableState(portal, UNREADABLE_TABLE, verdict=str(error), failing="unreadable"))
     return states
 
@@ -176,7 +175,7 @@ def notify_now(installation: Installation) -> Notified:
 
 
 def _with(incidents: list[Incident], cause: str, table: str, error: PlandayError, now: datetime) -> list[Incident]:
-    """The incidents and one of the installation, unless it is among them."""
+    """The incidents, and this one of the installation unless it is among them."""
     new = Incident(
         portal=INSTALLATION, cause=cause, tables=(table,), since=now.replace(microsecond=0), error=str(error)
     )

@@ -1,8 +1,8 @@
 """`planday sync`: the same assets, in this process, against the same instance, one portal after the other.
 
-Portals in threads were tried: Dagster configures Python's logging at the start of each run, and two runs that begin at once
-wait for each other's logging locks for ever. To sync portals in parallel, start a `planday sync PORTAL` for each; they
-share the budget and take turns publishing.
+Portals in threads were tried: Dagster configures Python's logging at the start of each run, and two runs that begin at
+once deadlock on logging locks. To sync portals in parallel, start a `planday sync PORTAL` for each; they share the
+budget and take turns publishing.
 """
 
 import secrets
@@ -120,7 +120,7 @@ def sync(
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
     with open_instance(installation) as instance:
-        # All that a sync writes is published as one.
+        # Everything that a sync writes is published together.
         with installation.state.runs.begin() as writer:
             with dagster_storage():
                 end_dead_runs(instance, installation.state)
@@ -132,7 +132,7 @@ def sync(
                     _record_portal(installation, portal, resources, months, refused[portal], outcome)
                     continue
                 try:
-                    # Before any run, so that not every table fails for the same reason.
+                    # Checked before any run; otherwise every table would fail for the same reason.
                     PortalConnection(installation, portal).require_secrets()
                     for month, group in _runs(installation, portal, resources, months):
                         assets, partition = asset_keys(group), partition_of(portal, month)
@@ -140,7 +140,7 @@ def sync(
                         _record_skipped(outcome, portal, month, group, result)
                     settle(installation, portal)
                 except DagsterStorageError as error:
-                    # Without it no run can begin; what is written is published.
+                    # Without Dagster's storage no run can begin. What was written so far is still published.
                     tables = [table.full_name for one in group for table in one.tables]
                     missing = [name for name in tables if (name, month) not in outcome.written(portal)]
                     outcome.failures += [Failure(portal, name, month, str(error)) for name in missing or ["everything"]]
@@ -167,7 +167,7 @@ def _record_portal(
     """Report once what stopped a portal, and record it for alerts for each table that was due."""
     now = datetime.now(UTC)
     written = outcome.written(portal)
-    # Where it cannot be noted, this command says it all the same.
+    # If the failure cannot be recorded, this command still prints it.
     with suppress(StorageError):
         installation.state.failures.record(
             failure_of(error, now, portal=portal, table=table.full_name, month=month)

@@ -150,7 +150,7 @@ def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, t
             )
         endpoint.column(declared[fan_out.once.parent][1], fan_out.once.column)
         for own in endpoint.tables:
-            # Rows are carried over by the parent's id, so they have to say it.
+            # Rows are carried over by the parent's id, so each row has to hold it.
             if own.column(own.key[0]).type != "BIGINT":
                 raise ContradictionError(f"{own.full_name} does not begin with the id of who is read once")
     if source.feed or source.is_incremental:

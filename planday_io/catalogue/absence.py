@@ -218,7 +218,7 @@ ACCOUNT_BALANCES = Endpoint(
     path="/absence/v1.0/accounts/{account_id}/balance",
     scope="absence:read",
     docs=_DOCS,
-    # Without a date the API answers with the balance at the end of the account, planned leave taken off.
+    # Without a date the API answers with the balance at the end of the account, after planned leave.
     params=(("balanceDate", "{balance_date}"),),
     fan_out=FanOut(
         parent="absence.accounts",

@@ -31,7 +31,7 @@ RESERVED = frozenset({"portal", "portal_id", "month", "_extra", "_fetched_at"})
 
 
 class ContradictionError(ValueError):
-    """A catalogue entry contradicts itself. Raised while the catalogue is imported, never at night."""
+    """A catalogue entry contradicts itself. Raised when the catalogue is imported, never during a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +167,9 @@ class Person:
     Args:
         column: holds the employee's id.
         role: `owner`: the row is about the person alone (a record, a rate) and goes. `worker`: what happened with the person
-            (a shift, a payment): the row stays for the sums, its id becomes a pseudonym and what else is personal in it
-            is taken out. `actor`: somebody who changed another's row: the row and the id stay, `texts` are taken out.
-        texts: for an actor, the columns that tell about the person.
+            (a shift, a payment): the row stays for the sums, its id becomes a pseudonym and other personal data in it
+            is removed. `actor`: somebody who changed another's row: the row and the id stay, `texts` are removed.
+        texts: for an actor, the columns with text about the person.
     """
 
     column: str

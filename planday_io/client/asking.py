@@ -120,7 +120,7 @@ async def ask(
     try:
         content = unpacked(raw, headers.get("content-encoding", ""), limits.most_bytes)
     except UnansweredError as error:
-        # Of what is no success, the status is enough.
+        # If the request failed, only the status is needed.
         if status == 200 or isinstance(error, TooLargeError):
             raise
         content = b""

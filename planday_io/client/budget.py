@@ -42,7 +42,7 @@ _LATE_SECONDS = 0.002
 _RECHECK_SECONDS = 0.5
 """How often to check for a policy that another process observed, and to delete sends that no window counts."""
 _SOON_SECONDS = 0.001
-"""When to ask again after another process took the place that there was, or gave one back, in between."""
+"""When to try again after another process took the free place, or released one, in the meantime."""
 _STEP_SECONDS = 1.0
 """A clock may be set back this far before a gate in the file counts as impossible."""
 _NEARLY_NOTHING, _DOUBTED_WINDOWS = 20, 5
@@ -103,7 +103,7 @@ class RateLimiter:
         self.reserved_at = -math.inf
         self.waits_for = ""
         self._budget = budget
-        # A place that cannot be written is found before anything is sent.
+        # A budget that cannot be written is detected before anything is sent.
         self.windows()
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class RateLimiter:
             until = now + min(max(seconds, 0.0), LONGEST_SECONDS)
             for bucket in [one for one, limits in hit.items() if limits] or hit:
                 closed = _closed_seconds(bookings.closed_until(bucket), now)
-                # Requests that were under way together are refused together: that is one refusal.
+                # Concurrent requests are refused together: that counts as one refusal.
                 if closed <= 0 and any(window.seconds < _SHORT_SECONDS for window in hit[bucket]):
                     bookings.add_refusal(bucket, now)
                 bookings.close(bucket, max(until, now + closed))
@@ -200,8 +200,9 @@ class RateLimiter:
             bookings.set_policy(bucket, (*windows, *before))
 
     def _recheck(self, bookings: Bookings) -> float:
-        """Find out which windows to keep to, and remove what no window counts. Returns when that was."""
-        # Inside the transaction: what another process sends while this one waits for it is not of the future.
+        """Find out which windows to keep to, and remove requests that no window counts. Returns the time."""
+        # The clock is read inside the transaction: requests sent by another process while this one waited must not seem
+        # to be in the future.
         now = self._clock()
         gates = LONGEST_SECONDS + _STEP_SECONDS
         bookings.prune(self._starts, now, sends=LONGEST_SECONDS + 1.0, refusals=_REMEMBERED_SECONDS, gates=gates)
@@ -219,7 +220,8 @@ class RateLimiter:
             return
         bucket, window = owned[0]
         if remaining * _NEARLY_NOTHING < closest:
-            # Believed once. If it is still true after the reset, a 429 says so; if it is not, requests continue.
+            # The header is believed once. If it is still true after the reset, a 429 says so; otherwise requests
+            # continue.
             now = self._clock()
             if 0 <= now - self._stopped_at.get(bucket, -math.inf) < _DOUBTED_WINDOWS * window.seconds:
                 return
@@ -229,7 +231,7 @@ class RateLimiter:
             now = self._clock()
             others = closest - remaining - bookings.count(bucket, now - window.seconds - 1.0)
             if others > 0:
-                # They should count until the reset, if the answer says when that is.
+                # These requests count until the reset, if the answer says when that is.
                 at = now - max(0.0, window.seconds - reset) if reset is not None else now
                 bookings.add([bucket], at, others)
 

@@ -273,7 +273,7 @@ class Config(Section):
     _file: Path
 
     def model_post_init(self, context: Any) -> None:  # noqa: ANN401 - what `load` gave to the validation
-        """Keep where the configuration was read, which is no setting."""
+        """Remember where the configuration was read; this is not a setting."""
         self._file = context["file"]
 
     @property

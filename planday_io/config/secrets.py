@@ -150,14 +150,14 @@ def _from_env(name: str, file: Path) -> tuple[str, Path | None]:
         try:
             value = _in_dotenv(name, place)
         except PermissionError:
-            # systemd may read a file for a service whose account may not.
+            # systemd may read a file that the service's own account cannot.
             if not trimmed(held):
                 raise
             continue
         except TextError:
             if place == file:
                 raise
-            continue  # so it is no copy of that
+            continue  # so the variable was not copied from this file
         if value is not None and trimmed(value):
             return value, place
     return held, None

@@ -72,16 +72,16 @@ def _ticks_before(cron: str, zone: ZoneInfo, now: datetime) -> Iterator[Tick]:
     times = croniter(cron, start)
     is_hourly = cron.split()[1] == "*"
     found: list[Tick] = []
-    with suppress(CroniterBadDateError):  # there is none before, as of a 29 February
+    with suppress(CroniterBadDateError):  # there is no earlier tick, for instance of 29 February
         for _ in range(_MOST):
             tick = _tick(times.get_prev(datetime), zone)
             if tick.earliest == tick.latest or not is_hourly:
                 found.append(tick)
             elif not tick.is_left_out:
-                # An hourly schedule ticks at both.
+                # An hourly schedule ticks at both instants.
                 found += [Tick(one, one) for one in (tick.latest, tick.earliest)]
             found = sorted((one for one in found if one.earliest <= now), reverse=True)
-            # A clock change puts no tick that follows in the list after these.
+            # A clock change cannot make a tick found later newer than these.
             while found and found[0].earliest - tick.earliest >= _LARGEST_SHIFT:
                 yield found.pop(0)
     yield from found

@@ -105,7 +105,8 @@ class FrameBuilder:
             columns = [self._column(column, objects, extras, path_params) for column in self.table.columns]
             texts = [to_json(extras[n]) if n in extras else None for n in range(len(objects))]
         except TypeMismatch as mismatch:
-            # Other mismatches are reported with row and member. What arrives here is nested too deeply for JSON.
+            # Other mismatches are reported with row and member. A mismatch that arrives here is a value nested too
+            # deeply for JSON.
             raise self._unexpected(f"a row holds an {mismatch.met}") from None
         return self._with_standard(columns, pa.array(texts, pa.string()))
 

@@ -37,7 +37,7 @@ def row_name(
 
 
 def member_values(column: Column, objects: Sequence[Row]) -> list[Any]:
-    """A column's values; `Misplaced` where something else than an object is around them."""
+    """A column's values; `Misplaced` where they are not inside an object."""
     if "." not in column.member:
         return [row.get(column.member) for row in objects]
     return [value_at(row, column.member) for row in objects]

@@ -41,7 +41,7 @@ class Forgotten:
     pseudonyms: frozenset[int] = frozenset()
 
     def pseudonym(self, employee_id: int) -> int:
-        """The pseudonym of an id, negative; a pseudonym is its own."""
+        """The pseudonym of an id: a negative number. A pseudonym given as the id is returned unchanged."""
         if employee_id < 0:
             return employee_id
         digest = hmac.new(bytes.fromhex(self.salt), str(employee_id).encode(), hashlib.sha256).digest()
@@ -104,7 +104,7 @@ class ForgottenPeople:
         self._locks = state.locks
 
     def of(self, portal: str) -> Forgotten:
-        """The list of a portal. One that is gone is written again from its copy.
+        """The list of a portal. A missing list is written again from its copy.
 
         Raises:
             StorageError: it cannot be read, or people are missing from it. Then nothing may be written.
@@ -180,9 +180,9 @@ class ForgottenPeople:
             self._copies.rename(old, new)
 
     def fingerprint(self) -> str:
-        """Differs when somebody was added to or taken from any list. Raises StorageError.
+        """A text that changes when somebody is added to or removed from any list. Raises StorageError.
 
-        A list that is damaged, and has no copy, keeps its own portal from being written, and nobody from being published.
+        A damaged list without a copy blocks writing its own portal, and blocks no publication.
         """
         copies = self._copies.all()
         lists = {}
@@ -220,7 +220,7 @@ class ForgottenPeople:
             write_text(file, encoded(_Stored(people.salt, tuple(sorted(people.pseudonyms)))))
 
     def _listed(self) -> set[str]:
-        """Portals that have a list. What has another name is no list: a copy, an editor's backup."""
+        """Portals that have a list. Files with other names are not lists: a copy, an editor's backup."""
         return {file.stem for file in self._folder.glob("*.json") if _PORTAL.fullmatch(file.stem)}
 
     def _path(self, portal: str) -> Path:

@@ -90,7 +90,7 @@ class Histories:
             self._record(key, target, self._lake.read(key) if rows is None else rows, provenance, seen)
 
     def owed(self) -> list[SliceKey]:
-        """Slices whose history is owed; every slice that has one, where it was lost which ones are."""
+        """Slices whose history is owed; if that record was lost, every slice that has a history."""
         tables = self._catalogue.histories
         if self._owed.are_lost():
             self._owed.find_again(key for key in self._lake.slices() if key.full_name in tables)
@@ -252,6 +252,6 @@ def _compared(table: Table, before: Provenance, versions: pa.Table, now: dict[st
     alike = {name for name, policy in now.items() if before.policies.get(name) == policy}
     there = set(versions.schema.names)
     names = [c.name for c in table.columns if c.privacy in alike and history_column(c.name) in there]
-    # Under `drop`, only the names of unknown members are there; where anything is hidden by now, nothing of them.
+    # Under `drop`, only the names of unknown members are stored; once a policy hides anything, not even those.
     keeps_unknown = "unknown" in alike and now["unknown"] != "drop" and not hides
     return [*names, "_extra"] if keeps_unknown else names

@@ -128,7 +128,7 @@ class PortalIdentities:
         if other is None:
             return
         has_data = self.has_data(portal)
-        # Otherwise the other key never got any further than this check.
+        # Otherwise only this key has data, and the other one never got beyond this check.
         if not has_data or self.has_data(other):
             raise PortalIdentityError(self.double(portal, other, portal_id, both_have_data=has_data))
 

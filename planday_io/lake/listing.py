@@ -38,5 +38,5 @@ def _folders(path: str, prefix: str = "") -> list[str]:
             with os.scandir(path) as there:
                 return [one.name.removeprefix(prefix) for one in there if one.name.startswith(prefix) and one.is_dir()]
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            # What was published of it is reported as lost.
+            # Slices in it that were published are reported as lost.
             return []

@@ -88,8 +88,8 @@ def lost_slice(key: SliceKey, why: str) -> LostSliceError:
 
 
 def older_text(key: SliceKey, there: SliceEntry, slice_id: str, read_at: datetime) -> str:
-    """Why a slice in the lake is older than one that was published, or is shown; empty where it is not."""
-    # Runs log themselves in any order.
+    """Why a slice in the lake is older than the one that was published or is shown; empty if it is not."""
+    # Logs of runs are written in any order, so their age proves nothing.
     if key.domain == "sync" or there.slice_id == slice_id or there.read_at >= read_at:
         return ""
     ours, theirs = (one.astimezone(UTC).isoformat()[:16] for one in (there.read_at, read_at))

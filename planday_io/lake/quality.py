@@ -23,7 +23,7 @@ NAMES = {
     "key_not_null": "No row lacks a part of its key.",
     "references_resolve": "Ids lead to a row of the table they refer to, as far as that table was read.",
     "complete": "What the API stated agrees with what came and with what is kept.",
-    "row_count_usual": "As many rows as usual: half to double of the middle of the months before, or of the last read.",
+    "row_count_usual": "As many rows as usual: half to double the median of the months before, or of the last read.",
 }
 """Check -> what it says."""
 

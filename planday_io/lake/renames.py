@@ -65,7 +65,7 @@ def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
             return
         there = lake.provenance(target)
         if there is not None and key.full_name == RUNS.full_name:
-            # Runs that were refused under the new key, as long as the data was under the old one.
+            # The new key has a log of runs that were refused while the data was under the old key.
             move_runs(lake, key, target, provenance)
         elif there is None or there.slice_id != provenance.slice_id:
             # With the same provenance, byte for byte: only the column `portal` changes.

@@ -53,7 +53,7 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """Slices frozen for a publication, what the index is to say about them, and why others cannot be read."""
+    """Slices frozen for a publication, their entries for the index, and why others cannot be read."""
 
     slices: dict[SliceKey, tuple[Provenance, Path]]
     """With the second name of each file."""
@@ -160,13 +160,13 @@ class Lake:
                     found.entries[key] = changed[key] = _entry(provenance, stamp)
             except StorageError as error:
                 found.unusable[key] = error
-        # Where the index cannot be written, as on a disk that is mounted read-only, files are opened again.
+        # If the index cannot be written (a disk mounted read-only), files are opened again next time.
         with suppress(StorageError):
             self.state.slices.index(changed)
         return found
 
     def _stamp(self, key: SliceKey) -> str:
-        """Differs when another file takes the place of a slice's file; empty where there is none."""
+        """A stamp that changes when a slice's file is replaced; empty if there is no file."""
         path = self.path(key)
         with storage_errors(path, "look at the slice"):
             try:
@@ -201,7 +201,7 @@ class Lake:
                     provenance = self._provenance_in(name, key)
                     parquet.check(name)
                     found.slices[key] = (provenance, name)
-                    # A file that was replaced just then has another stamp, so that the entry counts for nothing.
+                    # A file that was replaced meanwhile has another stamp, so the entry is ignored.
                     found.entries[key] = _entry(provenance, stamp, is_verified=stamp == self._stamp(key))
                 except DamagedSliceError as error:
                     found.unusable[key] = DamagedSliceError(path, error.why)
@@ -241,7 +241,7 @@ class Lake:
     ) -> dict[SliceKey, str]:
         """Note that slices are about to be written, in one transaction. Call it within `locked` of each.
 
-        Before the slices: a kill in between costs a needless publication, never a missed one.
+        It is called before the slices are written: a kill in between costs a needless publication, never a missed one.
 
         Args:
             keys: the slices.
@@ -309,7 +309,7 @@ class Lake:
     def remove(self, key: SliceKey) -> None:
         """Remove a slice. Call it within `locked(key)`."""
         path = self.path(key)
-        # First: a kill in between leaves a slice that counts as never published, never one that counts as lost.
+        # Before the file is removed: after a kill in between, the slice counts as never published, not as lost.
         self.state.slices.remove([key])
         with storage_errors(path, "remove the slice"):
             path.unlink(missing_ok=True)
@@ -318,14 +318,15 @@ class Lake:
                     folder.rmdir()
 
     def published(self, frozen: Frozen, keys: Iterable[SliceKey]) -> None:
-        """Note that frozen slices were published, all in one transaction. What was written again since still waits.
+        """Note that frozen slices were published, all in one transaction. Slices that were written again since then
+        still wait.
 
         Raises:
             StorageError: it cannot be noted. They will be published again.
         """
         entries = {key: frozen.entries[key] for key in keys}
         self.state.slices.settle(entries)
-        # What was announced and never written, or only to be checked again.
+        # Slices that were announced but never written, or that only had to be checked again.
         for key in self.state.slices.pending().keys() & entries:
             with self.locked(key), suppress(DamagedSliceError):
                 there = self.provenance(key)

@@ -1,7 +1,7 @@
 """Sending a message to the channels of the configuration: a webhook (Slack, Teams, anything) and mail.
 
-Whatever goes wrong with a channel is an AlertError, so that it keeps no other back. apprise was left out: it takes addresses
-with secrets in them, and writes its own log lines. Not here: what is worth a message (`notifier`).
+Whatever goes wrong with a channel is an AlertError, so that the other channels are still used. apprise was left out: it
+takes addresses with secrets in them, and writes its own log lines. Not here: what is worth a message (`notifier`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from planday_io.texts import visible
 
 _TIMEOUT_SECONDS = 15.0
 _WHOLE_SECONDS = 60.0
-"""For all that a channel takes: one that answers a byte at a time must not keep the others back."""
+"""For one channel in total: one that answers a byte at a time must not block the others."""
 
 
 def channels(config: Config) -> dict[str, Callable[[Message], None]]:
@@ -120,14 +120,14 @@ def _send_mail(mail: Mail, config: Config, message: Message, seconds: float = _W
 
 @contextmanager
 def _mail_server(mail: Mail, trust: ssl.SSLContext, seconds: float) -> Iterator[smtplib.SMTP]:
-    """A connection that breaks after so many seconds: smtplib's own time-out is for each line, and lines may go on."""
+    """A connection that is closed after so many seconds: smtplib's own time-out applies to each line only."""
     kind = smtplib.SMTP_SSL if mail.security == "tls" else smtplib.SMTP
     begun: list[smtplib.SMTP] = []
     is_over = threading.Event()
 
     class Server(kind):  # type: ignore[misc, valid-type]
         def connect(self, *where: Any) -> Any:  # noqa: ANN401 - as smtplib has it
-            # Before its first byte came, which the constructor waits for.
+            # Recorded before the server's first byte, which the constructor waits for.
             begun.append(self)
             return super().connect(*where)
 
@@ -144,7 +144,7 @@ def _mail_server(mail: Mail, trust: ssl.SSLContext, seconds: float) -> Iterator[
         context = {"context": trust} if mail.security == "tls" else {}
         with Server(mail.host, mail.port, timeout=_TIMEOUT_SECONDS, **context) as server:
             if is_over.is_set():
-                raise TimeoutError  # While it connected there was nothing to break.
+                raise TimeoutError  # During the connect there was no connection to close.
             yield server
     finally:
         timer.cancel()

@@ -1,10 +1,10 @@
 """How old each portal's newest complete read of a table is, and how old it may be.
 
 A table may be as old as the time between two ticks of the schedule that reads it, and half as long again
-(`planday_io.config.ticks`). A table that no enabled schedule of a portal reads is never stale, and of months only those
-count that were in the window at that tick. What was due before schedules read a table as they do now is no fault: a portal
-or a table may be new, a schedule switched on or moved, a window widened. So the instant of the first check that found it
-like this is remembered.
+(`planday_io.config.ticks`). A table that no enabled schedule of a portal reads is never stale, and only months that
+were in the window at that tick count. A tick before the table had its present schedules is no fault: a portal or a
+table may be new, a schedule switched on or moved, a window widened. So the first check that found the present schedules
+is remembered.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def portal_freshness(
 
 
 def observe(installation: Installation, now: datetime) -> None:
-    """Remember which tables are read in another way than at the last check. Raises StorageError."""
+    """Remember which tables have other schedules than at the last check. Raises StorageError."""
     readings = {portal: _readings(installation, portal) for portal in installation.config.portals}
     installation.state.baselines.observe(readings, now)
 
 
 def monitored_since(installation: Installation, portal: str) -> dict[str, datetime]:
-    """Table -> UTC instant since when schedules have been reading it as they do now. Raises StorageError."""
+    """Table -> UTC instant since which its present schedules read it. Raises StorageError."""
     known, readings = installation.state.baselines.of(portal), _readings(installation, portal)
     return {table: since for table, (reading, since) in known.items() if readings.get(table) == reading}
 

@@ -32,7 +32,7 @@ _UNPUBLISHED = timedelta(hours=1)
 """How long a slice may wait for its publication when no run holds it back."""
 _SPARE_BYTES = 256 * 2**20
 _RELIEF = 1.25
-"""A nearly full disk counts as relieved with so many times the space, so that the alert does not come and go."""
+"""The incident of a nearly full disk ends with so many times the space free, so that the alert does not flap."""
 
 Key = tuple[str, str, str]
 """Portal, cause, and the table where tables fail one by one: what makes it the same incident as one before."""
@@ -45,7 +45,7 @@ def key_of(incident: Incident) -> Key:
 
 
 def find(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> dict[Key, Incident]:
-    """What is wrong, where `known` was so far. Of portals with the cause "unreadable", nobody knows whether that still is."""
+    """The open incidents; `known` were open before. Those of portals that are "unreadable" may or may not be over."""
     problems: list[Failure] = []
     for portal in (*installation.config.portals, INSTALLATION):
         check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal)
@@ -82,7 +82,7 @@ def _of_portal(
     failures = [one for one in failures if one.table in tables and one.month in months]
     yield from failures
     failing = {one.table for one in failures}
-    # Whoever knows why a table cannot be read need not hear that it is old.
+    # A table that is known to be unreadable is not reported as stale as well.
     is_explained = any(one.cause in CAUSES and CAUSES[one.cause].whole_portal for one in failures)
     was_stale = known[portal, "stale", ""].tables if (portal, "stale", "") in known else ()
     for name, one in portal_freshness(installation, portal, now).items():
@@ -109,14 +109,14 @@ def _of_installation(installation: Installation, known: Mapping[Key, Incident], 
 
 
 def _unfinished(installation: Installation) -> Iterator[Failure]:
-    """Commands that were stopped half-way. Which ones stays on this machine: a command may name an employee."""
+    """Commands that were stopped half-way. Alerts do not name them: a command may contain the id of an employee."""
     for entry in installation.state.commands.unfinished():
         for portal in [one for one in entry.portals if one in installation.config.portals] or [INSTALLATION]:
             yield _problem("unfinished", "", entry.since, portal=portal)
 
 
 def _set_aside(installation: Installation) -> Iterator[Failure]:
-    """Files of the state folder that were damaged. What they held was found out again, where that can be."""
+    """Files of the state folder that were damaged. Their content was restored where possible."""
     state = installation.state
     if files := state.files_set_aside():
         names = some([str(path.relative_to(state.folder)) for path in files])
@@ -147,7 +147,7 @@ def _oldest(files: list[Path]) -> datetime:
 def _disk(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> Iterator[Failure]:
     lake, warehouse = installation.config.lake, installation.config.warehouse
     size = warehouse.stat().st_size if warehouse.exists() else 0
-    # A publication under way has taken part of what it needs.
+    # A publication in progress already uses part of the space that it needs.
     copies = []
     for path in filter(is_temporary, warehouse.parent.glob(f"{warehouse.name}*")):
         with suppress(FileNotFoundError):

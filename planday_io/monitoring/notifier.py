@@ -1,8 +1,8 @@
-"""Notifies of incidents: of each once by each channel, when no run can fix it, and of its end once.
+"""Notifies of incidents: each channel reports an incident once, when no run can fix it any more, and its end once.
 
-The sensor and `planday alert` take turns and work on the same notices. What a channel did not take is delivered the next
-time, as long as the incident lasts; its end for a day. Where notices cannot be stored, as on a full disk, messages are sent
-all the same, and this process remembers them.
+The sensor and `planday alert` take turns and work on the same notices. A message that a channel refused is sent again
+as long as the incident lasts; that of its end for a day. Where notices cannot be stored, as on a full disk, messages
+are still sent, and this process remembers them.
 
 Not here: what is wrong (`incidents`), texts (`messages`), sending (`channels`).
 """
@@ -26,10 +26,10 @@ from planday_io.monitoring.messages import TEST, messages
 from planday_io.state import Incident, Notice
 
 _PATIENCE = timedelta(hours=1)
-"""How long an incident waits for runs of its portal that wait or are under way: they may fix it, or add to it."""
+"""How long an incident waits for queued runs and runs in progress of its portal: they may fix it, or add to it."""
 _DAY = timedelta(days=1)
-"""How long staleness waits for a run that is under way, which Dagster stops after a day; and the end of an incident for a
-channel that does not take it."""
+"""How long staleness waits for a run in progress, which Dagster stops after a day, and how long the end of an incident
+is sent again to a channel that refuses it."""
 
 Notices = dict[Key, Notice]
 _UNSAVED: dict[Path, Notices] = {}
@@ -38,8 +38,8 @@ _UNSAVED: dict[Path, Notices] = {}
 
 @dataclass(slots=True)
 class Notified:
-    """Incidents that are open now, subjects of the messages that were sent, what channels did not take (tried again the
-    next time), and why that could not be recorded.
+    """Incidents that are open now, subjects of the messages that were sent, messages that channels refused (tried again
+    the next time), and why that could not be recorded.
     """
 
     open: list[Incident] = field(default_factory=list)
@@ -65,13 +65,13 @@ class Notifier:
 
         Args:
             now: UTC instant.
-            busy: portals of which a run waits or is under way.
-            working: those of which one is under way.
+            busy: portals with a run that is queued or in progress.
+            working: portals with a run in progress.
         """
         config, state = self._installation.config, self._installation.state
         done = Notified()
         with ExitStack() as stack:
-            # Two who send the same are better than nobody, and what is known is reported where nothing can be written.
+            # Continue if this fails: a message sent twice is better than none, and a full disk must not stop alerts.
             with suppress(StorageError):
                 stack.enter_context(state.reporting())
                 state.failures.keep_only([*config.portals, INSTALLATION])
@@ -144,7 +144,7 @@ def _noticed(incident: Incident, before: Notice | None, now: datetime) -> Notice
     if before and not before.ended_at:
         incident = replace(incident, since=min(incident.since, before.incident.since))
         return replace(before, incident=incident, all_tables=tuple(sorted({*before.all_tables, *incident.tables})))
-    # Channels that have not reported the end of one before need not report that it began again.
+    # Channels that have not reported the end of the previous incident need not report that it began again.
     names = tuple(sorted(before.incident.names)) if before else ()
     reported = dict.fromkeys(before.deliveries, names) if before else {}
     return Notice(incident=incident, noticed_at=now, all_tables=incident.tables, deliveries=reported)
@@ -153,12 +153,12 @@ def _noticed(incident: Incident, before: Notice | None, now: datetime) -> Notice
 def _ended(notice: Notice, now: datetime) -> Notice:
     if notice.ended_at:
         return notice
-    # With all that it ever was about, so that nobody looks for the rest; what failed is no longer of interest.
+    # The end names every table that the incident was ever about; the error no longer matters.
     return replace(notice, incident=replace(notice.incident, tables=notice.all_tables, error=""), ended_at=now)
 
 
 def _delivered(notice: Notice, channel: str) -> Notice:
-    """A notice after a channel took its message."""
+    """A notice after a channel accepted its message."""
     deliveries = {name: tables for name, tables in notice.deliveries.items() if name != channel}
     if not notice.ended_at:
         deliveries[channel] = tuple(sorted(notice.incident.names))
@@ -183,7 +183,7 @@ def _is_due(notice: Notice, channel: str) -> bool:
 
 
 def send_test(config: Config) -> dict[str, str]:
-    """Send a test message by each channel, now. Returns channel -> why it did not take it, or an empty text."""
+    """Send a test message by each channel, now. Returns channel -> why it refused the message, or an empty text."""
     results = dict.fromkeys(found := channels(config), "")
     for name, send in found.items():
         try:

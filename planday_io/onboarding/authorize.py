@@ -223,7 +223,7 @@ def revoke(installation: Installation, portal: str) -> list[str]:
                 "revoke it in Planday under Settings > Integrations > API Access"
             )
 
-    # Where the identity server did not revoke, nothing was removed, and nothing is owed.
+    # If the identity server did not revoke the token, nothing was removed, so nothing is owed.
     with installation.state.commands.carry_out(
         f"planday revoke {portal}",
         [portal],

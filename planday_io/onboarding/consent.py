@@ -89,7 +89,7 @@ def receive_code(
                 self.wfile.write(page)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the address holds the code."""
+            """Log nothing: the address holds the code."""
 
     class Server(HTTPServer):
         address_family = socket.AF_INET6 if ":" in (parts.hostname or "") else socket.AF_INET

@@ -25,7 +25,7 @@ def never_read(installation: Installation) -> list[str]:
     identities = PortalIdentities(installation)
     found = []
     for key in installation.config.portals:
-        # Where a portal's files cannot be read, its own run reports that, and keeps nobody else from being read.
+        # If a portal's files cannot be read, its own run reports that; the other portals are still read.
         with suppress(StorageError):
             if identities.known(key) is None:
                 found.append(key)

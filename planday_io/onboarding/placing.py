@@ -36,9 +36,10 @@ def keep(ref: SecretRef, token: str, home: Path) -> Path:
 
 
 def _change_env(file: Path, change: Callable[[Path], object]) -> None:
-    """Change `.env` all or nothing: dotenv itself moves a file over it that may come from another disk.
+    """Change `.env` all or nothing: dotenv itself would replace it with a file that may be on another disk.
 
-    It is UTF-8 afterwards, without a byte order mark, as Dagster reads it. Bytes of comments that are not stay as they are.
+    It is UTF-8 afterwards, without a byte order mark, as Dagster reads it. Bytes of comments that are not UTF-8 stay as
+    they are.
     """
     with replacing(file, mode=0o600) as copy:
         if file.exists():
@@ -56,7 +57,7 @@ def _text_of(file: Path) -> str:
 
 
 def try_to_write(place: Path) -> None:
-    """Raises StorageError if a file could not be written, to find that out before an administrator consents."""
+    """Check that a file can be written, before an administrator consents. Raises StorageError."""
     with storage_errors(place, "write the refresh token to"):
         if place.name == ".env" and place.exists():
             _text_of(place)

@@ -64,9 +64,9 @@ def rename_portal(installation: Installation, old: str, new: str, report: Report
     lake.require()
     if (old, new) not in unfinished_renames(config.lake):
         _check_data(lake, old)
-    # Before anything is moved: whether the file can be edited, and is valid afterwards.
+    # Before anything is moved, check that the file can be edited and is valid afterwards.
     text = text_with_key(config.file, installation.catalogue, old, new) if old in config.portals else None
-    # Other renames of these keys that were cut had not begun to move anything, or they would have been refused.
+    # Other interrupted renames of these keys had not begun to move anything, or they would have been refused.
     others = [one for one in owed if one.startswith((command(old, ""), command(new, ""))) and one != command(old, new)]
     with (
         journal.carry_out(command(old, new), [old, new], supersedes=others),

@@ -90,7 +90,7 @@ def forget_person(installation: Installation, portal: str, employee_id: int, rep
         storage_errors(config.lake, f"forget a person of portal '{portal}' in"),
     ):
         lake.require()
-        # From here on no read writes the person any more; what is there already is gone through afterwards.
+        # From here on no read writes the person any more; existing slices are cleaned afterwards.
         people = ForgottenPeople(config.lake, installation.state).add(portal, employee_id)
         done = Forgetting(is_partly_blind=work.step == _OWN_RECORDS)
         person = _Person(lake, installation.catalogue, portal, employee_id, people)
@@ -196,7 +196,7 @@ def _cells_with(installation: Installation, path: Path, values: set[str]) -> Ite
             relations = [(f"{schema}.{table}", f"{quote(schema)}.{quote(table)}") for schema, table in tables]
         for name, relation in relations:
             described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-            # Numbers and times are no texts of anybody, and the digits of a phone number are found in them by chance.
+            # Numbers and times are not texts, and the digits of a phone number occur in them by chance.
             columns = [column for column, kind, *_ in described if "VARCHAR" in kind or kind == "JSON"]
             known = installation.catalogue.lake_tables.get(name)
             whole = {column.name for column in known.columns if column.privacy in _NAMES} if known else set()
@@ -297,7 +297,8 @@ class _Person:
                 acted = rows.filter(_is_in(rows.column(person.column), self._people.ids_in(rows.column(person.column))))
                 for name in (one for one in person.texts if table.column(one).privacy == "identity"):
                     signed |= _texts(acted.column(name))
-        # What others typed may be about the person, so it does not take a name off the list, unless it is short.
+        # A text that others typed may be about the person, so it removes a name from the search only if the name is
+        # short.
         others -= signed
         names = {one for one in (names | signed) - others if len(one) >= _INSIDE_FROM or one not in typed}
         return _Values(
@@ -323,7 +324,7 @@ class _Person:
                     counts[key.full_name] = counts.get(key.full_name, 0) + count
             covered = dict(provenance.covered)
             if any(person.column == table.key[0] for person in table.people):
-                # Of a fan-out over employees.
+                # The table fans out over employees.
                 own = str(self._employee_id)
                 covered = {name: digest for name, digest in covered.items() if name.split("/")[0] != own}
             if not rows.equals(before) or covered != provenance.covered:

@@ -1,7 +1,8 @@
 """How a portal is, for people who look at the report: what is wrong, what is fresh, and what nobody can know.
 
-Comes from open incidents, from a look at the secrets (nothing is sent), and from the age of each table beside its schedule. A
-portal counts as fresh only where each of its tables was read by the tick that is due; anything else is said as what it is.
+Comes from open incidents, from a look at the secrets (without sending anything), and from the age of each table
+compared with its schedule. A portal counts as fresh only where each of its tables was read by the tick that is due;
+anything else is reported as it is.
 
 Not here: what is an incident (`planday_io.monitoring`), the page (`planday_io.reports.report`).
 """
@@ -66,7 +67,7 @@ def remarks(
     failing = {name for one in own for name in one.names}
     is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unreadable" for one in own)
     try:
-        # Nothing is sent.
+        # This sends nothing.
         PortalConnection(installation, portal).require_secrets()
     except PlandayError as error:
         found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", str(error)))
@@ -87,7 +88,7 @@ def _ages(
     *,
     is_readable: bool,
 ) -> list[Remark]:
-    """The tables by how old they are beside their schedules. Of those that fail, what failed is said already."""
+    """The tables by age compared with their schedules, without failing tables, which are reported already."""
     on_request = {table.full_name for table in catalogue.tables() if table.on_request}
     stale = [name for name, one in states.items() if one.is_stale]
     never = [name for name in states if name not in published and name not in on_request and name not in stale]

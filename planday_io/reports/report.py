@@ -2,7 +2,7 @@
 
 Rows, hours and failures come from the published warehouse; what is wrong now comes from the state of the installation
 (`planday_io.reports.health`), so that a portal whose access was revoked never looks fresh. Counts, sums and names of tables
-and portals; nothing about a person. jinja2 escapes what portals call themselves.
+and portals; nothing about a person. jinja2 escapes the names of portals.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _verdict(portals: list[PortalState], incidents: int, blind: str) -> tuple[Le
 
 
 def _past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) -> list[dict[str, Any]]:
-    """What failed in the last days, by portal and reason, with whether it is over: what is open first, then the newest."""
+    """What failed in the last days, by portal and reason, with whether it is over: open ones first, then the newest."""
     groups = _rows(
         db,
         """
@@ -184,7 +184,7 @@ def _past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) 
 
 
 def _findings(db: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """What the marts could not take as it came. A file published by an older version does not know."""
+    """Values that the marts could not use as received. A file published by an older version does not list them."""
     if not _rows(db, "SELECT view_name FROM duckdb_views() WHERE schema_name = 'sync' AND view_name = 'findings'"):
         return []
     return _rows(
