@@ -1,7 +1,5 @@
-"""Text as editors and shells leave it: byte order marks, other encodings, characters that nobody sees.
-
-What is unambiguous is decoded. What is not is refused with its place and its code point, never with the text itself, which
-may be a secret.
+"""Text as editors and shells leave it: byte order marks, other encodings, invisible characters. Unambiguous text is
+decoded. Anything else is refused with its place and its code point, never with the text itself, which may be a secret.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ def encoding_of(data: bytes) -> str:
 
 
 def trimmed(text: str) -> str:
-    """The text without what nobody sees at its ends: spaces of any kind, line ends, zero-width characters, marks."""
+    """The text without invisible characters at its ends: spaces, line ends, zero-width characters, marks."""
     first, last = 0, len(text)
     while first < last and _is_unseen(text[first]):
         first += 1
@@ -68,7 +66,7 @@ def trimmed(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text, where each character shows. Raises TextError that names the first which does not, and its place."""
+    """The text, if all characters are visible. Raises TextError that names the first invisible one and its place."""
     for place, char in enumerate(text, start=1):
         if char != " " and (_is_unseen(char) or unicodedata.category(char) in ("Cs", "Co", "Cn")):
             raise TextError(_told(char, place, "which is invisible"))
@@ -76,7 +74,7 @@ def visible(text: str) -> str:
 
 
 def token(text: str) -> str:
-    """The text, where it can go into an HTTP header and an address as it is: ASCII that shows, without spaces.
+    """The text, if it can go into an HTTP header and an address unchanged: visible ASCII, without spaces.
 
     Raises TextError that names the first other character and its place.
     """

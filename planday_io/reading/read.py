@@ -35,7 +35,7 @@ Progress = Callable[[int, int | None], None]
 
 
 def no_progress(done: int, expected: int | None) -> None:
-    """Report progress to nobody."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, slots=True)

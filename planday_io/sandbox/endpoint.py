@@ -29,7 +29,7 @@ class Asked:
     """A request as its endpoint understands it.
 
     Args:
-        sandbox, app, portal: who asks whom.
+        sandbox, app, portal: which app calls which portal.
         path: of the endpoint, with ids.
         ids: values of the path parameters.
         values: parameter -> value, of those that were sent.
@@ -57,7 +57,7 @@ class Param:
     Args:
         name: as the OpenAPI document spells it.
         read: from text to value. Raises ValueError.
-        is_list: several values, repeated or separated by commas; else the first counts.
+        is_list: several values, repeated or separated by commas; otherwise only the first is used.
         is_required: without it the request is refused.
         keeps: for a filter: which rows are kept. Others are read by the endpoint's handler.
     """
@@ -92,7 +92,7 @@ class Pages:
 
     Args:
         largest: limit that is taken; 50 is the default.
-        over: what becomes of a larger one. `unknown` follows the variant.
+        over: what happens to a larger limit. `unknown` follows the variant.
         is_capitalised: `Limit` and `Offset`.
     """
 
@@ -102,7 +102,7 @@ class Pages:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Of the two parameters."""
+        """The names of the two parameters."""
         return ("Limit", "Offset") if self.is_capitalised else ("limit", "offset")
 
 
@@ -128,7 +128,7 @@ class Endpoint:
 
     @cached_property
     def all_params(self) -> tuple[Param, ...]:
-        """Also limit and offset."""
+        """All parameters, including limit and offset."""
         return (*self.params, *(Param(name=name, read=_count) for name in (self.pages.names if self.pages else ())))
 
     @cached_property

@@ -112,7 +112,7 @@ class FastSandbox:
             return 200, b'{"data":%s}' % self._employees[int(path.rpartition("/")[2]) - 1]
         if path == "/scheduling/v1.0/shifts":
             first, last = date.fromisoformat(query["from"]), date.fromisoformat(query["to"])
-            # Nothing is a draft.
+            # There are no draft shifts.
             rows = [] if "shiftStatus" in query else self._shifts.get(month_of(first + (last - first) / 2), [])
             return _page(rows, query, 5000)
         return 404, b""

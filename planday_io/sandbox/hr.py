@@ -30,7 +30,7 @@ def _is_found(row: Json, wanted: str, _: object) -> bool:
 
 PEOPLE = (
     *CREATED,
-    # Also those who were created or deactivated in the window, as documented.
+    # Includes people who were created or deactivated in the window, as documented.
     *stamps("modified", "dateTimeModified", "dateTimeCreated", "dateTimeDeleted"),
     SPECIAL,
     Param(name="searchQuery", read=text_of, keeps=_is_found),
@@ -68,7 +68,7 @@ def _image(asked: Asked) -> str:
 
 
 def _field_definitions(asked: Asked) -> Json:
-    """What a new employee needs differs from what a changed one does, whose `required` may be missing."""
+    """A new employee needs other fields than a changed one, whose `required` may be missing."""
     is_change = asked.values.get("type") == "Put"
     told = {
         name: value for name, value in asked.portal.field_definitions.items() if not is_change or name != "required"

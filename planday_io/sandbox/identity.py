@@ -32,7 +32,7 @@ _ALWAYS = frozenset({"openid", "offline_access"})
 
 
 def routes(sandbox: Sandbox, faulty: Callable[[Request, int], Response | None]) -> list[Route]:
-    """The identity server's routes; `faulty` may put another answer in the place of a form's."""
+    """The identity server's routes; `faulty` may replace the answer to a form."""
 
     def form(handler: Callable[[Sandbox, Form], Response]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:

@@ -27,7 +27,7 @@ _SYMBOLS = {"Europe/Copenhagen": "kr.", "Europe/London": "GBP"}
 
 
 def currency(roster: Roster) -> Json:
-    """How a portal shows money: a symbol, with or without a dot, or letters. A setting, no reliable currency."""
+    """How a portal shows money: a symbol, with or without a dot, or letters. Not a reliable currency."""
     symbol = _SYMBOLS.get(roster.zone, "kr")
     return {"currencySymbol": symbol, "currencyFormatString": f"{{0:N2}} {symbol}"}
 
@@ -130,7 +130,7 @@ def time_and_cost(roster: Roster, pay: Pay, department: int, first: date, last: 
             }
         )
         if wage is not None and shift["startDateTime"][11:] >= "22:00":
-            # Two equal rows are two supplements.
+            # Two equal rows stand for two supplements.
             rows += [{**common, "duration": "0:00:00", "cost": 35.5}] * 2
     return {"costs": rows, **currency(roster)}
 
@@ -156,7 +156,7 @@ def payroll(
         last: day, included.
         status: Approved, Nonapproved or both.
         full: whole salaries for people who worked the whole range.
-        left: employee -> the day after the last; salaries are paid for the days before it only.
+        left: employee -> the day after the last day; salaries are paid for the days before it only.
     """
     shifts = [
         _payroll_shift(pay, shift)
@@ -188,7 +188,7 @@ def payroll(
 
 
 def leavers(rows: Iterable[Json]) -> dict[int, str]:
-    """Employee -> the day after the last, of those who left or will."""
+    """Employee -> the day after the last day, for people who left or will leave."""
     return {row["id"]: row["deactivationDate"] for row in rows if row.get("deactivationDate")}
 
 
@@ -279,7 +279,7 @@ def _meals(shift: Json) -> list[Json]:
 
 
 def _prorated(salary: float, first: date, last: date) -> float:
-    """By calendar days of the month the range begins in, so that a range across a month end comes out differently."""
+    """Prorated by the calendar days of the month the range begins in, so a range across a month end has another sum."""
     days = calendar.monthrange(first.year, first.month)[1]
     return round(salary * ((last - first).days + 1) / days, 2)
 
@@ -289,7 +289,7 @@ def _text(moment: datetime) -> str:
 
 
 def turnover_of(roster: Roster, unit: Json, day: str) -> float:
-    """What a unit turned over on a day, unless it was set."""
+    """The turnover of a unit on a day, unless another was set."""
     known: Any = roster.turnover.get((unit["id"], day))
     chance = random.Random(f"turnover {unit['id']} {day}")  # noqa: S311 - the same figure every time is the point
     made: float = known if known is not None else round(4000 + chance.random() * 9000, 2)

@@ -105,7 +105,7 @@ def leave_of(people: People, today: date) -> Leave:
         leave.transactions[account] = [
             {"type": "Entry", "date": day.isoformat(), "costs": [used], "note": None} for day in days
         ]
-        # Two equal corrections of one day are two.
+        # Two equal corrections on one day count twice.
         fix = {"type": "Adjustment", "date": f"{year}-01-01", "costs": [{"value": 1, "unit": {"type": "Hours"}}]}
         leave.transactions[account + 1] = [fix, {**fix}]
         leave.adjustments[account + 1] = [{"effectiveDate": f"{year}-01-01", "value": 1, "comment": "Carried over"}] * 2

@@ -78,7 +78,7 @@ def _default_rates(asked: Asked) -> Json:
 def _salary(asked: Asked) -> Json:
     person = employee(asked)
     if person not in asked.portal.pay.salaries:
-        # Both were met for people without a salary.
+        # Both statuses have been observed for people without a salary.
         raise RefusedError(204 if person % 2 else 404, "salary")
     return {"data": asked.portal.pay.salaries[person]}
 

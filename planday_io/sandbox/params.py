@@ -66,7 +66,7 @@ def moment(text: str) -> datetime:
     try:
         return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
     except OverflowError:
-        # Within hours of year 1 or 9999.
+        # The time is within hours of the limits, year 1 and 9999.
         return told.replace(tzinfo=UTC)
 
 

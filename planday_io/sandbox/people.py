@@ -26,5 +26,5 @@ class People:
 
     @property
     def everyone(self) -> list[Json]:
-        """Also those who left, by id."""
+        """All people by id, including those who left."""
         return sorted([*self.employees, *self.deactivated], key=lambda row: int(row["id"]))

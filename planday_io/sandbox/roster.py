@@ -156,7 +156,7 @@ def roster_of(people: People, *, shifts_each: float, punching: int, today: date)
 def _furnish(roster: Roster, people: People, chance: random.Random) -> None:
     common: Json = {"color": "#3366CC", "isActive": True, "allowsBreaks": True, "allowBooking": False}
     types = [{**common, "includeInSchedulePrint": True, **row} for row in SHIFT_TYPES]
-    # One more to shuffle would be another roster.
+    # Shuffling one row more would change the whole roster.
     roster.shift_types = [row for row in types if row["id"] != _ADDED]
     for n, department in enumerate(sorted(people.departments, key=lambda row: row["id"])):
         number = department["id"]
@@ -184,7 +184,7 @@ def _furnish(roster: Roster, people: People, chance: random.Random) -> None:
     for rows in (roster.positions, roster.sections, roster.shift_types, roster.revenue_units):
         chance.shuffle(rows)
     roster.shift_types += [row for row in types if row["id"] == _ADDED]
-    # What is out of use is listed as well.
+    # Inactive rows are listed as well.
     roster.positions.insert(1, roster.positions[0] | {"id": 799, "name": "Terrace", "isActive": False})
     roster.shift_types.insert(1, roster.shift_types[0] | {"id": 609, "name": "Stocktaking", "isActive": False})
 

@@ -1,7 +1,7 @@
-"""Requests as they are really made, spelled as the endpoints are declared.
+"""Rewrites real requests to the spelling in which the endpoints are declared.
 
 Paths and names of parameters come in any case, `/v1/` is `/v1.0/`, a trailing slash is answered directly (reference, section
-6). Values are left as they are. Costs next to nothing: where a path leads is remembered.
+6). Values are left as they are. It costs almost nothing, because the endpoint of a path is cached.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Directory:
             parts = endpoint.path.split("/")[1:]
             self._by_length.setdefault(len(parts), []).append((parts, endpoint))
         for candidates in self._by_length.values():
-            # A word that is declared wins over a path parameter that takes any text.
+            # A declared word takes precedence over a path parameter that takes any text.
             candidates.sort(key=lambda one: sum(part.startswith("{") for part in one[0]))
         self.find = lru_cache(maxsize=16_384)(self._find)
 
@@ -67,7 +67,7 @@ class Directory:
 
 
 class Spelled:
-    """Middleware: spells what leads to an endpoint as it is declared, and leaves alone what does not."""
+    """Middleware: rewrites requests to an endpoint in its declared spelling, and leaves others alone."""
 
     def __init__(self, app: ASGIApp, directory: Directory) -> None:
         self._app, self._directory = app, directory

@@ -32,7 +32,7 @@ class App:
 
 @dataclass(slots=True)
 class Login:
-    """An administrator on the way through the login and consent pages, and then the code that came of it."""
+    """An administrator on the way through the login and consent pages, and then the resulting code."""
 
     client_id: str
     redirect_url: str
@@ -108,7 +108,7 @@ class Sandbox:
         return token
 
     def expire_access_tokens(self) -> None:
-        """Make every access token worthless, as an hour does."""
+        """Invalidate every access token, as happens after an hour."""
         self._access.clear()
 
     def revoke(self, portal: str) -> None:
@@ -123,7 +123,7 @@ class Sandbox:
         return held if held and request.headers.get("x-clientid") == held[0].client_id else None
 
     def held(self, token: str) -> tuple[App, Portal] | None:
-        """App and portal of an access token, or None where it is worth nothing."""
+        """App and portal of an access token, or None if it is invalid."""
         client_id, portal, expires = self._access.get(token, ("", "", 0.0))
         if not client_id or time.monotonic() > expires or portal in self.deactivated:
             return None

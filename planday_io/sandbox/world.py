@@ -92,7 +92,7 @@ class Portal:
 
     @property
     def everyone(self) -> list[Json]:
-        """Rows of those who work there and of those who left."""
+        """Rows of active people and of people who left."""
         return [*self.employees, *self.deactivated]
 
     @property
@@ -127,7 +127,7 @@ class Portal:
             target["dateTimeModified"] = stamp.strftime("%Y-%m-%dT%H:%M:%SZ")
         log = self.history.setdefault(employee_id, [])
         for name, value in members.items():
-            # An entry holds one id, so a list that was changed is several.
+            # An entry holds one id, so a changed list becomes several entries.
             several = value if isinstance(value, list) else [value]
             log += [_entry(stamp, f"/{name}", one, "add" if isinstance(value, list) else "replace") for one in several]
 
@@ -267,7 +267,7 @@ def _add_person(portal: Portal, chance: random.Random, number: int, hired: date,
     portal.employees.append(
         {
             **shared,
-            # Somebody without a number has the prefix alone.
+            # People without a number have only the prefix.
             "cellPhone": "+45" if number % 9 == 5 else f"+45{digits}",
             "cellPhoneWithoutCountryPrefix": "" if number % 9 == 5 else digits,
             "hiredDate": hired.isoformat(),

@@ -1,6 +1,6 @@
 """What an installation remembers between runs, beside the lake and the warehouse.
 
-`State` is the one thing that callers receive. Only this room knows what is stored under which name.
+`State` is the one thing that callers receive. Only this package knows what is stored under which name.
 """
 
 from planday_io.state.locks import Lease

@@ -108,7 +108,7 @@ class Bookings:
         self._connection = connection
 
     def buckets(self) -> list[str]:
-        """The buckets of which anything is known. Raises DamagedValueError."""
+        """The buckets that have any record. Raises DamagedValueError."""
         known = sa.union(*(sa.select(table.c.bucket) for table in (_SENDS, _POLICIES, _GATES)))
         with damage_raised():
             return sorted(msgspec.convert(self._connection.execute(known).scalars().all(), list[str]))
@@ -128,7 +128,7 @@ class Bookings:
         return self._connection.execute(sa.select(sa.func.count()).select_from(_SENDS).where(*where)).scalar_one()
 
     def closed_until(self, bucket: str) -> float | None:
-        """Until when a bucket is closed, or was. Raises DamagedValueError."""
+        """The time until which a bucket is closed, or was. Raises DamagedValueError."""
         found = self._connection.execute(sa.select(_GATES.c.closed_until).where(_GATES.c.bucket == bucket)).scalar()
         with damage_raised():
             return msgspec.convert(found, float | None)

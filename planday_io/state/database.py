@@ -136,7 +136,7 @@ class Database:
             return
         inode = _inode(self._file)
         if self._kept is None or self._kept[0] != inode:
-            # Another process may have set the one that was open aside.
+            # Another process may have set the open database aside.
             self.close()
             self._kept = inode, self._engine().connect()
         yield self._kept[1]
@@ -198,8 +198,8 @@ class Database:
         _CHECKED[self._file] = inode
 
     def _make(self, *, is_lost: bool = False) -> None:
-        """Make the database whole. Within the lock."""
-        # A journal that was left beside the name would be applied to the new file.
+        """Create or update the database under a temporary name, then rename it. Call within the lock."""
+        # A journal that was left beside the file would be applied to the new one.
         self._remove_side_files(self._file)
         with temporary(self._file) as name:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -244,7 +244,7 @@ class Database:
         return lambda: None
 
     def _usable_inode(self) -> int:
-        """The inode of the file, or 0. What took the place of a file that was removed may have the inode of that."""
+        """The inode of the file, or 0. A file that replaces a removed one may have the same inode."""
         try:
             found = self._file.stat()
         except FileNotFoundError:
@@ -286,7 +286,7 @@ def _new_engine(file: Path, is_durable: bool) -> Engine:
     address = f"{file.absolute().as_uri()}?mode=rw"
 
     def connected() -> sqlite3.Connection:
-        # Never makes the file: what has the name is a whole database, or was damaged.
+        # Never creates the file: a file with this name is a complete database, or damaged.
         return sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
 
     engine = create_engine("sqlite://", creator=connected, poolclass=NullPool)
@@ -294,10 +294,10 @@ def _new_engine(file: Path, is_durable: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _: object) -> None:
         if is_durable:
-            # What was removed leaves no bytes: a command may name an employee.
+            # Removed rows must leave no bytes: a command may name an employee.
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA synchronous = FULL")
-            # A third of the time of a commit that removes the journal, whose folder is flushed then.
+            # Takes a third of the time of removing the journal at each commit, which flushes the folder.
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             return
         connection.execute("PRAGMA synchronous = OFF")

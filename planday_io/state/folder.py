@@ -1,8 +1,8 @@
 """The folder of the state: who may look into it, and what was damaged and set aside there.
 
 What a damaged file held can mostly be found out again: then it is set aside, under a name that ends in `.damaged-` and a
-stamp, and whoever read it goes on as if it had not been there. Alerts and `planday status` report such files until they are
-removed.
+stamp, and the reader continues as if the file had not been there. Alerts and `planday status` report such files until
+they are removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SET_ASIDE = ".damaged-"
 
 
 def close_to_others(folder: Path) -> None:
-    """Let nobody but this account into the folder, and make what an older version left open there as it should be.
+    """Let nobody but this account into the folder, and restrict files that an older version left open to others.
 
     Tokens are in it, each file 0600 by itself: whoever copies the folder, or mounts it elsewhere, keeps that.
     """
@@ -27,7 +27,7 @@ def close_to_others(folder: Path) -> None:
     with storage_errors(folder, "set the rights of"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for place, mode in ((folder, 0o700), (tokens, 0o700), *((file, 0o600) for file in tokens.glob("*"))):
-            # What belongs to another account is that account's to close.
+            # Only the owner can restrict a file of another account.
             with suppress(FileNotFoundError, PermissionError):
                 about = place.lstat()
                 if stat.S_ISLNK(about.st_mode) or not about.st_mode & 0o077:
@@ -61,7 +61,7 @@ def files_set_aside(folder: Path) -> list[Path]:
 
 
 def remove_set_aside(folder: Path, before: datetime) -> int:
-    """Remove what was set aside before an instant: whoever wanted to see it has seen it. Returns how many."""
+    """Remove files that were set aside before an instant. Returns how many."""
     removed = 0
     for path in files_set_aside(folder):
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""By what the lake and the warehouse file of an installation are recognised.
+"""How an installation recognises its lake and its warehouse file.
 
 Not here: what to do where they are not recognised (`planday_io.lake.presence`, `planday_io.warehouse.standing`).
 """
@@ -17,12 +17,12 @@ from planday_io.state.state_database import Kind
 _LOG = logging.getLogger(__name__)
 _MISSING = (
     "The state database was not there, although the lake was written before: it was deleted, or not restored with the lake. "
-    "Another one was made, and what it held was found out again as far as possible."
+    "A new one was created, and its content was restored as far as possible."
 )
 
 
 class KnownFiles(Kind):
-    """What one installation recognises its files by."""
+    """The marks by which one installation recognises its files."""
 
     def lake(self) -> str:
         """The name of the lake, or empty. Raises StorageError."""
@@ -40,7 +40,7 @@ class KnownFiles(Kind):
         def work(connection: Connection) -> bool:
             is_missing = not is_new and not KNOWN_FILES.has(connection, name=LAKE)
             KNOWN_FILES.put(connection, KnownFile(name=LAKE, marks=(name,)))
-            # Lost with a damaged database, it is reported with that.
+            # A name that was lost with a damaged database is reported with that database.
             if not is_missing or LOST.delete(connection, kind=KNOWN_FILES.name):
                 return False
             lose(connection, *LOSABLE)

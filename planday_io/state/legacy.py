@@ -1,8 +1,9 @@
-"""Files of version 0.1, which had no state database. They are taken in with the first use, in one transaction, and removed.
+"""Files of version 0.1, which had no state database. They are imported at first use, in one transaction, and then
+removed.
 
 Importing them twice does no harm: what the database has already stays. So a kill between the transaction and the removal, or
 in the middle of the removal, is healed by the next use, which comes before anything else is done with the database. A file
-that is damaged is set aside and reported like any other; the others are taken in. A file with a name that this program
+that is damaged is set aside and reported like any other; the others are imported. A file with a name that this program
 never gave stays where it is.
 """
 
@@ -111,7 +112,7 @@ def _key(file: Path) -> rows.SliceKey:
 
 
 def _pending(file: Path, _: bytes) -> Iterator[tuple[rows.SliceKey, rows.PendingSlice]]:
-    """Whatever is in the file, its slice changed. What a run of that version writes is not waited for."""
+    """Whatever is in the file, its slice changed. Runs of that version are not waited for."""
     since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     yield _key(file), rows.PendingSlice(slice_id="", writer="", since=since)
 
@@ -123,7 +124,7 @@ class _Published(msgspec.Struct):
 
 
 def _published(file: Path, content: bytes) -> Iterator[tuple[rows.SliceKey, rows.PublishedSlice]]:
-    """The files were not flushed, so one that is torn counts as none."""
+    """The files were not flushed to disk, so an incomplete one counts as missing."""
     with suppress(DamagedFileError):
         found = decoded(content, _Published, file, "what was published")
         yield _key(file), rows.PublishedSlice(slice_id=found.slice_id, read_at=found.read_at, rows=max(0, found.kept))
@@ -177,7 +178,7 @@ class _Kind:
         folder: that they are in; with a star, each in one of its folders.
         name: what names of such files match.
         make: makes rows of a file's content. Raises DamagedFileError.
-        store: takes rows into the database.
+        store: writes rows into the database.
         lost: the rows that are lost with a damaged file, if that matters.
         lock_of: names a lock; while that is held, a file is left to its process, which removes it or is killed.
     """
@@ -201,9 +202,9 @@ _KINDS = (
     _Kind("failures", _PORTAL, _failures, schema.FAILURES.add),
     _Kind("", r"watched\.json", _baselines, schema.BASELINES.add, schema.BASELINES),
     _Kind("", r"alerts\.json", _notices, _add_notices),
-    # The next changes run asks for everything, and so finds a month again whose mark is damaged.
+    # The next changes run asks for everything, and so finds the months of damaged files again.
     _Kind("changed", rf"[a-z0-9_]+\.{_MONTH}\.json", _marks, schema.REFRESH_REQUESTS.add, schema.REFRESH_REQUESTS),
-    # Some command is owed where a file is damaged, and nobody can tell which.
+    # If a file is damaged, a command is owed, and nobody can tell which.
     _Kind("unfinished", r"[0-9a-f]{16}\.json", _commands, schema.COMMANDS.add, schema.COMMANDS, _beside),
     _Kind("forgotten", _PORTAL, _forgotten, schema.FORGOTTEN.add),
     _Kind("pending", _SLICE, _pending, schema.PENDING.add),
@@ -211,7 +212,7 @@ _KINDS = (
     _Kind("history", _SLICE, _owed_histories, schema.OWED_HISTORIES.add),
     _Kind("", r"lake\.json", _lake, schema.KNOWN_FILES.add),
     _Kind("", r"publication\.json", _warehouse, _put_warehouse),
-    # Ids that runs shared, runs in progress, and the processes they are in: nothing follows from these.
+    # Ids that runs shared, runs in progress, and their processes: nothing to import.
     _Kind("batches/*", r"[a-z0-9_]+\.[a-z0-9_.]+\.parquet"),
     _Kind("writers", r"[0-9a-f]{16}"),
     _Kind("processes", r"[0-9]+-[0-9a-f]{16}", lock_of=lambda mark: mark),
@@ -226,15 +227,15 @@ def legacy_files(folder: Path) -> list[Path]:
 
 
 Imported = dict[Path, tuple[int, int]]
-"""Files that were taken in, as they were then: their inode and when they were changed."""
+"""Imported files, with the inode and the time of change that they had then."""
 
 
 def import_files(folder: Path, connection: Connection) -> Imported:
-    """Take the files of version 0.1 into the database. Raises StorageError."""
+    """Import the files of version 0.1 into the database. Raises StorageError."""
     imported: Imported = {}
-    with storage_errors(folder, "take in files of an older version from"):
+    with storage_errors(folder, "import files of an older version from"):
         for kind in _KINDS:
-            # As they are before they are read: what is written meanwhile stays.
+            # Stamps are taken before reading, so that files written meanwhile stay.
             stamps = {file: stamp for file in _files(kind, folder) if (stamp := _stamp(file))}
             kind.store(connection, *(row for file in stamps for row in _rows(kind, file, connection)))
             imported |= stamps
@@ -257,12 +258,12 @@ def _rows(kind: _Kind, file: Path, connection: Connection) -> list[Any]:
 
 
 def remove_files(folder: Path, imported: Imported) -> None:
-    """Remove what was taken in, its locks, and the folders that are empty then. Raises StorageError.
+    """Remove imported files, their locks, and the folders that are empty then. Raises StorageError.
 
-    What a process of version 0.1 wrote meanwhile stays, and is taken in by the next process.
+    What a process of version 0.1 wrote meanwhile stays, and is imported by the next process.
     """
     with storage_errors(folder, "remove files of an older version from"):
-        # The locks first: as long as a file is there, the next use comes here again.
+        # The locks go first: as long as a file remains, the next use repeats this.
         for place in {*_folders(folder), *(file.parent for file in imported)}:
             sweep(place)
             Locks(place).sweep()
@@ -271,7 +272,7 @@ def remove_files(folder: Path, imported: Imported) -> None:
                 file.unlink(missing_ok=True)
         for place in _folders(folder):
             for one in (*place.glob("*"), place):
-                # Something of another name may be in there.
+                # The folder may hold a file that is not ours.
                 with suppress(OSError):
                     one.rmdir()
 

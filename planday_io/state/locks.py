@@ -1,8 +1,8 @@
 """Locks and leases of an installation, by name. The system frees them when their holder dies, however it dies.
 
 Locks of files (flock) underneath, in one folder. A session's advisory locks in a database would do the same, so callers know
-names and nothing else. A lock's file is removed with its release: 64,000 slices do not leave 64,000 files. No process id is
-asked: it says nothing in another container, and is used again.
+names and nothing else. A lock's file is removed with its release: 64,000 slices do not leave 64,000 files. Process ids
+are not used: they mean nothing in another container, and are reused.
 
 Not here: locks beside files that are being written (`planday_io.files`).
 """
@@ -52,7 +52,7 @@ class Locks:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
-        """Be the only one who holds a lock, and wait for it as long as it takes. Raises StorageError."""
+        """Hold a lock exclusively, waiting as long as necessary. Raises StorageError."""
         with storage_errors(self._folder, "create a lock in"):
             lock = acquire(self._file(name))
         try:
@@ -61,7 +61,7 @@ class Locks:
             release(lock)
 
     def take(self, name: str) -> Lease | None:
-        """Take a lock without waiting; None where somebody holds it or is looking at it just now. Raises StorageError."""
+        """Take a lock without waiting; None if somebody holds it or is just checking it. Raises StorageError."""
         with storage_errors(self._folder, "create a lock in"):
             try:
                 return Lease(name, acquire(self._file(name), waits=False))
@@ -77,7 +77,7 @@ class Locks:
         """Remove the files of locks that killed processes, or older versions, left. Returns how many. Raises StorageError."""
         if not self._folder.is_dir():
             return 0
-        # Alone: of two that remove one file, the second might remove the next holder's.
+        # One process at a time: of two that remove a file, the second might remove the next holder's.
         with self.hold("sweep"), storage_errors(self._folder, "remove locks from"):
             return sum(remove_if_free(file) for file in sorted(self._folder.glob(f"*{_END}")) if file.stem != "sweep")
 

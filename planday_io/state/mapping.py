@@ -33,7 +33,7 @@ _PLAIN = {str, str | None, datetime, datetime | None, *_NUMBERS}
 
 
 class DamagedValueError(Exception):
-    """A stored value is none that this program could have written there."""
+    """A stored value that this program could not have written there."""
 
 
 @contextmanager
@@ -148,7 +148,7 @@ class Rows(Generic[T]):
             found[name] = None if found[name] == "" else found[name]
         for name in self._json:
             found[name] = msgspec.json.decode(found[name])
-        # Each class takes its own members from all of them.
+        # Each class takes its own members from the row.
         found |= dict.fromkeys(self._nested, found)
         parts: Any = tuple(msgspec.convert(found, kind) for kind in self._kinds)
         value: T = parts if len(parts) > 1 else parts[0]

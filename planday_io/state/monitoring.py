@@ -2,7 +2,7 @@
 
 Texts, names and ids of runs only; no error of this package holds personal data.
 
-Not here: what causes mean, what is an incident, and who has to hear of it (`planday_io.monitoring`).
+Not here: what causes mean, what is an incident, and who has to be notified (`planday_io.monitoring`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Failures(Kind):
     """What failed for good and was not read since: recorded with a table's last retry, resolved when it is written again."""
 
     def record(self, failures: Iterable[Failure]) -> None:
-        """Record failures. What fails in a row for the same cause keeps the instant it began. Raises StorageError."""
+        """Record failures. Repeated failures with one cause keep the first instant. Raises StorageError."""
         failures = list(failures)
 
         def work(connection: Connection) -> None:
@@ -41,17 +41,17 @@ class Failures(Kind):
 
     def resolve(self, portal: str, tables: Iterable[str], month: str | None = None) -> None:
         """Remove tables, because they were written. Raises StorageError."""
-        # Mostly there is nothing to remove, and reading keeps nobody waiting.
+        # Usually there is nothing to remove, and a read blocks nobody.
         of_month = {one.table for one in self.of(portal) if one.month == month}
         if found := of_month.intersection(tables):
             self._database.write(FAILURES.delete, FAILURES.c.table.in_(found), portal=portal, month=month)
 
     def of(self, portal: str) -> list[Failure]:
-        """Failures of a portal that are not over. Raises StorageError."""
+        """Open failures of a portal. Raises StorageError."""
         return self._database.read(FAILURES.all, portal=portal)
 
     def keep_only(self, portals: Collection[str]) -> None:
-        """Remove those of portals that are no longer there: nobody waits for them. Raises StorageError."""
+        """Remove failures of portals that no longer exist. Raises StorageError."""
         is_gone = FAILURES.c.portal.not_in([*portals])
         if self._database.read(FAILURES.has, is_gone):
             self._database.write(FAILURES.delete, is_gone)
@@ -61,12 +61,12 @@ class Incidents(Kind):
     """The incidents of one installation."""
 
     def all(self) -> list[Notice]:
-        """Those that are open, and those whose end is not reported everywhere. Raises StorageError."""
+        """Incidents that are open, and those whose end is not reported everywhere. Raises StorageError."""
         return self._database.read(INCIDENTS.all)
 
     def replace(self, notices: Iterable[Notice]) -> None:
-        """Make these the incidents that are known. Raises StorageError; then those before are."""
-        # Mostly nothing changed, and reading keeps nobody waiting.
+        """Replace the known incidents with these. Raises StorageError; then the previous ones stay."""
+        # Usually nothing changed, and a read blocks nobody.
         if self.all() != (wanted := list(notices)):
             self._database.write(put_notices, wanted)
 
@@ -75,10 +75,10 @@ class Baselines(Kind):
     """The baselines of one installation."""
 
     def observe(self, readings: Readings, now: datetime) -> None:
-        """Note what is new, or is read in another way than before. Raises StorageError.
+        """Record tables that are new or have other schedules than before. Raises StorageError.
 
-        Where the baselines were lost with a damaged database, all tables count as read for long: an alert that comes too
-        early is better than none.
+        Where the baselines were lost with a damaged database, all tables count as scheduled for long: an alert that
+        comes too early is better than none.
         """
         wanted = {(portal, table): text for portal, tables in readings.items() for table, text in tables.items()}
 
@@ -92,7 +92,7 @@ class Baselines(Kind):
                 connection, *(Baseline(portal=of, table=one, reading=text, since=since) for (of, one), text in new)
             )
 
-        # Mostly nothing changed, and reading keeps nobody waiting.
+        # Usually nothing changed, and a read blocks nobody.
         if self._database.read(_all) != wanted:
             self._database.write(work)
 

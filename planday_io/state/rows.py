@@ -40,7 +40,7 @@ class SliceKey:
 
     @classmethod
     def parse(cls, text: str) -> SliceKey | None:
-        """From what `str` made of one, which named files in earlier versions; None where a text is none (`.DS_Store`)."""
+        """Parses the text of `str`, which named files in earlier versions; None for other texts (`.DS_Store`)."""
         found = _KEY.fullmatch(text)
         return cls(*found.groups()) if found else None
 
@@ -252,7 +252,7 @@ class PortalId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedIdsOfTable:
-    """Ids that runs share which were started together and have a name for that: the batch."""
+    """Ids that runs of one batch (runs that were started together) share."""
 
     batch: str = field(metadata=_IS_KEY)
     portal: str = field(metadata=_IS_KEY)
@@ -263,7 +263,7 @@ class SharedIdsOfTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFile:
-    """By what the lake or the warehouse file is recognised."""
+    """The marks by which the lake or the warehouse file is recognised."""
 
     name: str = field(metadata=_IS_KEY)
     marks: tuple[str, ...]
@@ -271,7 +271,7 @@ class KnownFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """The name of a table whose rows were lost with a damaged database, until its reader has made up for it."""
+    """The name of a table whose rows were lost with a damaged database, until its reader has handled the loss."""
 
     kind: str = field(metadata=_IS_KEY)
     at: Instant

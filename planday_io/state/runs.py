@@ -1,6 +1,6 @@
 """Runs in progress, and the processes they are in: each holds a lock with a name of its own, and lives while that is held.
 
-So nothing has to be unregistered, and nobody is asked who may be in another container. All that one run writes is published
+So nothing has to be unregistered, and it works across containers. All that one run writes is published
 together when its lease is released; a killed run counts as ended, because each slice that it wrote is complete.
 """
 
@@ -50,6 +50,6 @@ class Runs:
         """Whether a lease is held; False for a name that is none. Raises StorageError."""
         if _NAME.fullmatch(name):
             return self._locks.is_held(name)
-        # Of a run that version 0.1 began.
+        # The name is of a run that version 0.1 began.
         with storage_errors(self._folder, "look at a run in"):
             return bool(_OLD_PROCESS.fullmatch(name)) and is_locked(self._folder / "processes" / name)

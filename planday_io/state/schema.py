@@ -40,7 +40,7 @@ KNOWN_FILES = Rows[rows.KnownFile]("known_file", METADATA, rows.KnownFile)
 LAKE, WAREHOUSE = "lake", "warehouse"
 """Names in the table of known files."""
 LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HISTORIES)
-"""Tables whose rows cannot be told from the lake: whoever reads them has to make up for what was lost."""
+"""Tables whose rows cannot be derived from the lake: their readers have to handle lost rows."""
 
 
 def lose(connection: Connection, *tables: Rows[Any]) -> None:
@@ -56,11 +56,11 @@ def put_notices(connection: Connection, notices: Iterable[rows.Notice]) -> None:
 
 def rename_portal(connection: Connection, old: str, new: str) -> None:
     """Give the rows of a portal to another key."""
-    # That the new key was refused, as the old one had the data, is over.
+    # While the old key had the data, the new one was refused; that failure is over.
     FAILURES.delete(connection, portal=new, cause="identity")
-    # Runs that know a portal by another key are over.
+    # Runs that used another key for the portal have ended.
     SHARED_IDS.delete(connection, SHARED_IDS.c.portal.in_((old, new)))
-    # Slices move one by one, and are published again under the new key: what was known under the old one is over.
+    # Slices move one by one, and are published again under the new key: entries under the old key are removed.
     for one in (SLICES, PENDING, PUBLISHED, OWED_HISTORIES):
         one.delete(connection, portal=old)
     for table in _of_portals():
@@ -68,7 +68,7 @@ def rename_portal(connection: Connection, old: str, new: str) -> None:
 
 
 def rename_rows(connection: Connection, table: Table, old: str, new: str) -> None:
-    """Give the rows of a portal in one table to another key, in place of those that the rest of their key is the same for."""
+    """Give the rows of a portal in one table to another key, replacing rows whose other key columns are equal."""
     olds = table.alias()
     is_same = [column == olds.c[column.name] for column in table.primary_key if column.name != "portal"]
     is_replaced = exists().where(olds.c.portal == old, *is_same)

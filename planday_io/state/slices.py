@@ -1,4 +1,5 @@
-"""What is known of slices beside their files: an index of them, which wait for a publication, and what was published.
+"""What is known of slices beside their files: an index of them, which ones wait for a publication, and what was
+published.
 
 The files are the truth. An index entry counts as long as its file has the same stamp; a slice that waits is noted before it
 is written, so a kill in between costs a needless publication, never a missed one. The lake must never know less than the
@@ -59,7 +60,7 @@ class Slices(Kind):
         return dict(self._database.read(PENDING.all))
 
     def settle(self, published: Mapping[SliceKey, SliceEntry]) -> None:
-        """Note what was published, in the index as well. What was announced since waits on. Raises StorageError."""
+        """Note what was published, in the index as well. Slices announced since then wait. Raises StorageError."""
 
         def work(connection: Connection) -> None:
             shown = {
@@ -75,7 +76,7 @@ class Slices(Kind):
             self._database.write(work)
 
     def end_pending(self, key: SliceKey) -> None:
-        """Note that a slice waits no longer. Raises StorageError."""
+        """Note that a slice no longer waits for a publication. Raises StorageError."""
         self._database.write(PENDING.remove, [key])
 
     def published(self) -> dict[SliceKey, PublishedSlice]:
@@ -107,7 +108,7 @@ class Slices(Kind):
         def is_known(connection: Connection) -> bool:
             return any(table.has(connection, **flat(key)) for table in tables for key in keys)
 
-        # Whoever removes many has forgotten them all before, and reading keeps nobody waiting.
+        # Callers that remove many slices have forgotten them all at once before, and a read blocks nobody.
         if len(keys) > 1 or self._database.read(is_known):
             self._database.write(work)
 
@@ -120,11 +121,11 @@ class OwedHistories(Kind):
         return {key: one.last_read_at for key, one in self._database.read(OWED_HISTORIES.all)}
 
     def are_lost(self) -> bool:
-        """Whether it was lost with a damaged database which ones have to follow. Raises StorageError."""
+        """Whether the list of owed histories was lost with a damaged database. Raises StorageError."""
         return self._lost_at(OWED_HISTORIES) is not None
 
     def find_again(self, keys: Iterable[SliceKey]) -> None:
-        """Let every history follow, because it was lost which ones have to. Raises StorageError."""
+        """Let every history follow, because the list of owed ones was lost. Raises StorageError."""
         owed = [(key, OwedHistory(last_read_at=None)) for key in keys]
 
         def work(connection: Connection) -> None:

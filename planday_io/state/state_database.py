@@ -28,7 +28,7 @@ def database_file(folder: Path) -> Path:
 
 
 class StateDatabase(Database):
-    """The state database. It takes in the files of versions before it.
+    """The state database. It imports the files of versions before it.
 
     Args:
         folder: the state folder.
@@ -80,6 +80,6 @@ class Kind:
         self._database = database
 
     def _lost_at(self, rows: Rows[Any]) -> datetime | None:
-        """When rows were last lost with a damaged database, and nobody has made up for it, or None. Raises StorageError."""
+        """When rows were last lost with a damaged database, and this is not handled yet, or None. Raises StorageError."""
         lost = self._database.read(LOST.get, kind=rows.name)
         return lost.at if lost else None

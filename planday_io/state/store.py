@@ -52,7 +52,8 @@ class State:
     """What an installation remembers between runs. Making one costs nothing, and nothing is opened.
 
     Args:
-        place: the folder. Callers name it in messages, and see how full its disk is; only this room knows what is in it.
+        place: the folder. Callers name it in messages, and see how full its disk is; only this package knows what is in
+            it.
     """
 
     failures: _Kind[Failures] = _Kind("monitoring.Failures")
@@ -86,7 +87,7 @@ class State:
         return self.folder / "spill"
 
     def close_to_others(self) -> None:
-        """Let nobody but this account look at the state. Raises StorageError."""
+        """Restrict the state to this account. Raises StorageError."""
         folder.close_to_others(self.folder)
 
     def files_set_aside(self) -> list[Path]:
@@ -103,7 +104,7 @@ class State:
             How many files were removed.
         """
         removed = sweep(self.folder, deep=True) + folder.remove_set_aside(self.folder, set_aside_before)
-        # Older versions had locks beside the budget and the tokens, and left them.
+        # Older versions left lock files beside the budget and the tokens.
         places = (self.folder, self.folder / "tokens", self.folder / "locks")
         return removed + sum(Locks(place).sweep() for place in places)
 
@@ -124,7 +125,7 @@ class State:
         return RefreshTokenStore(self.folder, portal, configured)
 
     def reporting(self) -> AbstractContextManager[None]:
-        """Be the only one who reports incidents, or changes whose they are. Raises StorageError."""
+        """Hold the lock for reporting incidents, or for moving them to another portal key. Raises StorageError."""
         return self.locks.hold("incidents")
 
     def rename_portal(self, old: str, new: str) -> None:
@@ -144,7 +145,7 @@ class State:
 
     @property
     def database(self) -> StateDatabase:
-        """The state database, for this room only."""
+        """The state database, for this package only."""
         from planday_io.state.state_database import StateDatabase
 
         return StateDatabase(self.folder, self.locks)

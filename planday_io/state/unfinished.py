@@ -1,8 +1,8 @@
-"""The journal of commands that consist of several steps, so that one that was cut half-way is finished by somebody.
+"""The journal of commands that consist of several steps, so that an interrupted one gets finished.
 
 A command is recorded before its first step and removed after its last one. A kill, a full disk or any other error leaves it
 there: `planday status` then shows the command, alerts report it, and running the same command again finishes it. While the
-command runs it holds a lock, so a command whose lock is free was cut.
+command runs it holds a lock, so a command whose lock is free was interrupted.
 
 It is recorded as it has to be typed, with the id of an employee where that is what the command is about. It never leaves the
 machine: alerts name the portal only. Locks have random names.
@@ -30,7 +30,7 @@ class Work:
     Args:
         database: of the installation.
         entry: its row.
-        is_resumed: whether an earlier attempt was cut.
+        is_resumed: whether an earlier attempt was interrupted.
     """
 
     def __init__(self, database: StateDatabase, entry: UnfinishedCommand, *, is_resumed: bool) -> None:
@@ -41,7 +41,7 @@ class Work:
         self._entry = entry
 
     def reach(self, step: str) -> None:
-        """Record that a step is reached, for the attempt that finishes the command if this one is cut."""
+        """Record that a step is reached, for the attempt that finishes the command if this one is interrupted."""
         self._entry = replace(self._entry, step=step)
         self.step = step
         self._database.write(COMMANDS.put, self._entry)
@@ -89,7 +89,7 @@ class UnfinishedCommands(Kind):
         self.settle(supersedes)
 
     def unfinished(self) -> list[UnfinishedCommand]:
-        """Commands that were cut, oldest first. Raises StorageError."""
+        """Commands that were interrupted, oldest first. Raises StorageError."""
         free = {entry.name for entry in self._all() if not self._is_running(entry)}
         # A command that ends removes its row first.
         found = [entry for entry in self._all() if entry.name in free]

@@ -112,13 +112,13 @@ def touched_months(
         try:
             found = lake.rows_with(slice_key, key, pa.array(sorted(ids), pa.int64()))
         except DamagedSliceError:
-            # Reading the month again heals it.
+            # Reading the month again replaces the damaged slice.
             touched.setdefault(month, 0.0)
             continue
         for row in _comparable(aligned(found, changed.schema)):
             seen.add((month, row[key]))
             current = now.get(row[key])
-            # A row without a date stands in the month it was asked for, so only its content can tell.
+            # A row without a date is in the month that was requested, so only its content can show a change.
             is_gone = current is None or current[0] not in (None, month)
             gone += is_gone
             if is_gone or (current and current[1] != row):

@@ -279,7 +279,7 @@ class _Forecaster:
         if exact is not None or month is None:
             return exact
         months = [one for one in self._months.get(endpoint.name, ()) if one]
-        # A month that is not over is no measure for one that is.
+        # A past month is not estimated from one that is not over.
         passed = [one for one in months if one < f"{self._today:%Y-%m}"] or months
         nearest = min(passed, key=lambda one: abs(first_day(one) - first_day(month)), default=None)
         return self._entries.get(self._key(endpoint.name, nearest)) if nearest else None

@@ -20,8 +20,8 @@ def merged(lake: Lake, read: CompleteRead, table: Table) -> tuple[pa.Table, dict
     """The new slice of one of the tables that were read. Call it within the slice's lock.
 
     Returns:
-        The rows just read and carried over, and the parents that they cover, with their digests. Those covered by
-        earlier reads only do not count: one that left the list is read again on return.
+        The rows just read and carried over, and the parents that they cover, with their digests. Parents covered by
+        earlier reads only are left out: a parent that left the list is read again when it returns.
 
     Raises:
         DamagedSliceError: the previous slice is damaged, and rows of it have to be carried over.

@@ -27,7 +27,7 @@ class ParentTables:
         catalogue = installation.catalogue
         fan_outs = [(endpoint.fan_out, endpoint.grid) for endpoint in catalogue.endpoints if endpoint.fan_out]
         self._wanted = {name for fan_out, _ in fan_outs for name in fan_out.sources}
-        # Only runs of months come in large groups, and an id of a person is kept nowhere but in the lake.
+        # Only runs of months come in large groups, and ids of people are stored only in the lake.
         self._shared = {
             fan_out.parent: fan_out.columns[0]
             for fan_out, grid in fan_outs

@@ -136,7 +136,8 @@ class PortalReader:
             with suppress(MissingScopeError):  # that table's own read reports it
                 parents += more_parents(fan_out, parents, await self._rows(fan_out.extra_parents[0], portal))
         if fan_out.once and self._has(fan_out.once.parent):
-            # In a run the two are read in any order. `IncrementalRead` keeps who changed from one to the other in between.
+            # The two tables are read in any order. `IncrementalRead` keeps people who moved from one to the other in
+            # between.
             parents += once_parents(fan_out, parents, await self._rows(fan_out.once.parent, portal))
         return parents
 

@@ -1,4 +1,4 @@
-"""One portal during one run, and the only path from the API to the lake: read, request what else changed, write.
+"""One portal during one run, and the only path from the API to the lake: read, request refreshes, write.
 
     PortalConnection: tokens, identity, HTTP ─► PortalReader: parents, calls, rows ─► changes: months to read again
     ─► SliceWriter: merge, guard, lake
@@ -100,6 +100,6 @@ def refresh(
     endpoint = session.endpoint_of(table, month)
     session.writer.require(endpoint, month)
     read = asyncio.run(session.reader.read(endpoint, month, fetched_at, full=full, progress=progress))
-    # Before the slices: a kill in between costs a read that was not needed, never a change that is not seen.
+    # Before the slices are written: a kill in between costs a needless read, never a missed change.
     requested_months = request_refreshes(session.installation, read)
     return session.writer.write(read, began=began, requested_months=requested_months, accept_shrink=accept_shrink)

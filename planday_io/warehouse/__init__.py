@@ -11,4 +11,4 @@ Report = Callable[[Publication], None]
 
 
 def unreported(_: Publication) -> None:
-    """Report a publication to nobody."""
+    """Ignore a publication."""

@@ -53,7 +53,7 @@ class MartState:
 
     Args:
         rows: how many.
-        repeated: groups of rows that share what should be one row's.
+        repeated: groups of rows that share a key that should be unique.
         sums: column -> its sum, and what it should be.
     """
 
@@ -85,7 +85,7 @@ class WarehouseState:
 
 
 def inspect(warehouse: Path, *, tables: Iterable[str] | None = None, portals: Iterable[str] = ()) -> WarehouseState:
-    """Look at the published file.
+    """Inspect the published file.
 
     Args:
         warehouse: the file.

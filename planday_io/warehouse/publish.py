@@ -219,7 +219,7 @@ class _Publisher:
             try:
                 tighten(self._lake, self._catalogue, self._policies, [key])
             except DamagedSliceError:
-                # Reported when the slices are checked.
+                # This is reported when the slices are checked.
                 continue
             except StorageError as error:
                 self._blocked[key] = error

@@ -1,7 +1,7 @@
 """Two tables beside the ledger: the time zone of each portal's local times, and the offsets of those zones.
 
 Marts compute instants from these tables, not from DuckDB's zones. So every client gets the same instants whichever zones its
-version knows, a name that DuckDB would refuse breaks no mart, and the zone used for an unknown name is on record.
+version knows, a name that DuckDB would refuse breaks no mart, and the zone used for an unknown name is recorded.
 """
 
 from __future__ import annotations
