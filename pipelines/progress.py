@@ -1,7 +1,7 @@
 """How a run in this process reports its progress to the command that started it.
 
-A context variable, because Dagster makes a new resource for each run, and steps of an in-process run stay in the thread
-that started it. Nobody listens to runs that the daemon launched.
+It is a context variable, because Dagster makes a new resource for each run, and steps of an in-process run stay in the
+thread that started it. Runs that the daemon launched have no listener.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The session of a portal in this run. Raises ConfigError if the portal was removed from the configuration."""
         if portal not in self._installation.config.portals:
             raise ConfigError(
-                f"portal '{portal}' is not in {self._installation.config.file.name} any longer: nothing was read"
+                f"portal '{portal}' is no longer in {self._installation.config.file.name}: nothing was read"
             )
         if portal not in self._sessions:
             # Runs of one backfill, of one tick or of one command share what they fan out over.

@@ -42,14 +42,14 @@ def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         """Fails runs whose process was killed, so that queued runs of the same portal can begin."""
         ended = end_dead_runs(context.instance, installation.state)
-        return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress has its process")
+        return dg.SkipReason(f"ended {len(ended)} dead runs" if ended else "every run in progress is alive")
 
     @sensor(installation, 60)
     def unpublished_slices(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
         """Publishes slices that a killed run wrote and did not publish."""
         in_progress = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
         if context.instance.get_runs_count(in_progress):
-            return dg.SkipReason("runs in progress publish at their own end")
+            return dg.SkipReason("runs in progress publish when they end")
         if not installation.lake.pending():
             return dg.SkipReason("the warehouse shows all of the lake")
         current = installation.reloaded()

@@ -21,7 +21,7 @@ _REMEDIES: dict[StorageTrouble, str] = {
     "failing": "The disk is full or failing: free some space, and check the disk.",
     "read-only": "It may not be written: give the account that runs this the right to, and check the mount.",
     "no access": "Check that the folder exists and that this account may write there.",
-    "locked": "Another program holds it: end that, or wait.",
+    "locked": "Another program has locked it: end that program, or wait.",
     "damaged": "It is damaged or of another version: run `dagster instance migrate`. If that fails, move .dagster/storage "
     "away: the list of past runs goes with it, no data does, and a new one is made.",
     "no server": "Is its server running?",
@@ -35,7 +35,7 @@ class DagsterStorageError(StorageError):
 
 @contextmanager
 def dagster_storage() -> Iterator[None]:
-    """Turn an error of Dagster's storage inside into a DagsterStorageError, which says what to do."""
+    """Turn an error of Dagster's storage, raised inside, into a DagsterStorageError that says what to do."""
     try:
         yield
     except PlandayError:

@@ -1,10 +1,10 @@
 """From the bytes of an answer to its JSON document, also where the bytes are not quite JSON.
 
-Nearly every body is decoded as it is. One that msgspec refuses is tried once more after what is known to go wrong was put
-right: a byte order mark, another encoding than UTF-8, half an emoji (a lone surrogate, which a column limit leaves), bytes
-that are no text, `NaN`, an integer of thousands of digits. Text that cannot be decoded becomes U+FFFD; a number that
-cannot be represented becomes an `OddNumber`, which no column accepts. The reader of the rows reports which rows are
-affected (`Decoded.clean`).
+Nearly every body is decoded as it is. One that msgspec refuses is tried once more after known defects were repaired: a
+byte order mark, another encoding than UTF-8, half an emoji (a lone surrogate, which a column limit leaves), bytes that
+are no text, `NaN`, an integer of thousands of digits. Text that cannot be decoded becomes U+FFFD; a number that cannot
+be represented becomes an `OddNumber`, which no column accepts. The reader of the rows reports which rows are affected
+(`Decoded.clean`).
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _repaired(text: str) -> tuple[bytes, tuple[str, str]]:
         if found[0][0] == '"':
             return _ESCAPE.sub(escape, found[0]) if "\\u" in found[0] else found[0]
         if found.start() == 0:
-            # A number alone is no document of the API.
+            # The API sends no document that is only a number.
             return found[0]
         return f'"{odd}{found[0]}"'
 

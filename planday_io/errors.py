@@ -80,7 +80,7 @@ class PageForbiddenError(MissingScopeError):
 
 
 class TransientApiError(ApiError):
-    """Worth another try: no connection, 429, 5xx, or a body that is no complete document or says nothing."""
+    """Worth retrying: no connection, 429, 5xx, or a body that is incomplete or says nothing."""
 
     retryable = True
 

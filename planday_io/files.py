@@ -35,7 +35,8 @@ def keep_from_others() -> None:
 
 
 def acquire(path: Path, *, waits: bool = True) -> FileLock:
-    """Hold a lock on a file, which is created, until `release`. Raises filelock.Timeout where this does not wait.
+    """Hold a lock on a file, which is created, until `release`. Raises filelock.Timeout if it does not wait and the
+    lock is held.
 
     The holder removes the file before it releases the lock. filelock (since 3.24) notices that a file which it has
     locked no longer has a name, and tries again, so nobody holds a lock that others cannot see.

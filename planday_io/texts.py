@@ -20,14 +20,14 @@ _UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 class TextError(ValueError):
-    """Bytes that are no text, or a text with characters that do not belong there. The message quotes nothing of it."""
+    """Bytes that are not text, or a text with characters that do not belong there. The message quotes nothing of it."""
 
 
 def decode(data: bytes, *, strict: bool = True) -> str:
     """The text of a file: by its byte order mark, which is left out, else UTF-8. Raises TextError if it is neither.
 
-    Unless `strict`, bytes that are no UTF-8 become lone surrogates, which `visible` refuses where they matter: a comment in
-    Latin-1 spoils no value.
+    Unless `strict`, bytes that are not UTF-8 become lone surrogates, which `visible` refuses where they matter: a
+    comment in Latin-1 spoils no value.
     """
     mark, encoding = next(((mark, name) for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), (b"", "utf-8"))
     body, encoding = data[len(mark) :], encoding.removesuffix("-sig")
@@ -39,7 +39,7 @@ def decode(data: bytes, *, strict: bool = True) -> str:
         line = body[: error.start].count(b"\n") + 1
         where = f"line {line} has" if encoding == "utf-8" else "it has"
         raise TextError(
-            f"{where} the byte 0x{body[error.start]:02X}, which is no {encoding.upper()} there: save it as UTF-8"
+            f"{where} the byte 0x{body[error.start]:02X}, which is not {encoding.upper()} there: save it as UTF-8"
         ) from None
 
 
@@ -86,7 +86,7 @@ def token(text: str) -> str:
 
 def _told(char: str, place: int, why: str) -> str:
     if "\udc80" <= char <= "\udcff":
-        return f"character {place} is the byte 0x{ord(char) - 0xDC00:02X}, which is no UTF-8: save it as UTF-8"
+        return f"character {place} is the byte 0x{ord(char) - 0xDC00:02X}, which is not UTF-8: save it as UTF-8"
     name = {"\n": "line feed", "\r": "carriage return", "\t": "tab", "\0": "NUL"}.get(char)
     name = name or unicodedata.name(char, "").lower()
     return f"character {place} is U+{ord(char):04X}{f' ({name})' if name else ''}, {why}"

@@ -90,7 +90,7 @@ def test_people_without_pay_are_counted(make: Make) -> None:
     planday.refresh("payroll.shifts", month=previous_month())
     assert "not known: pay.pay_rates and pay.salaries were never read" in says()
     planday.refresh("pay.pay_rates")
-    assert "pay.salaries was never read, so they may have theirs there" in says()
+    assert "pay.salaries was never read, so their pay may be there" in says()
     planday.refresh("pay.salaries")
     planday.refresh("hr.employees")
     without, people = counted(planday)

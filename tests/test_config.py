@@ -191,10 +191,10 @@ def test_a_configuration_of_any_editor_is_read(tmp_path: Path, encoding: str, ne
     [
         (
             "a: 1\n# K\xf8benhavn\n".encode("latin-1"),
-            "line 2 has the byte 0xF8, which is no UTF-8 there: save it as UTF-8",
+            "line 2 has the byte 0xF8, which is not UTF-8 there: save it as UTF-8",
         ),
         (GOOD.encode("utf-16-le"), "it has NUL bytes, so it is UTF-16 without a byte order mark"),
-        (b"\xff\xfea", "it has the byte 0x61, which is no UTF-16-LE there"),
+        (b"\xff\xfea", "it has the byte 0x61, which is not UTF-16-LE there"),
     ],
 )
 def test_an_unreadable_configuration_says_where(tmp_path: Path, content: bytes, says: str) -> None:

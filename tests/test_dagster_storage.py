@@ -142,7 +142,7 @@ def test_dagster_home_without_folder_is_refused(
         (sqlite3.OperationalError("disk I/O error"), "full or failing"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "may not be written"),
         (sqlite3.OperationalError("unable to open database file"), "Check that the folder exists"),
-        (sqlite3.OperationalError("database is locked"), "Another program holds it"),
+        (sqlite3.OperationalError("database is locked"), "Another program has locked it"),
         (sqlite3.DatabaseError("file is not a database"), "It is damaged or of another version"),
         (sqlite3.OperationalError("no such column: x"), "dagster instance migrate"),
         (sqlite3.OperationalError("something new"), "Check the disk, the folder .dagster"),

@@ -30,7 +30,7 @@ def test_printed_commands_work_as_printed(make: Make, tmp_path: Path, where: str
     cwd = {"above": tmp_path, "inside": folder, "elsewhere": tmp_path / "elsewhere"}[where]
     cwd.mkdir(exist_ok=True)
     lines = last_lines(planday, cwd)
-    asked = subprocess.run(["sh", "-c", lines["Ask it more"]], cwd=cwd, capture_output=True, text=True, check=False)
+    asked = subprocess.run(["sh", "-c", lines["Query it"]], cwd=cwd, capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr
     assert "first_name" in asked.stdout
     program, demo, *options, shown = shlex.split(lines["See it in Dagster"])

@@ -80,7 +80,7 @@ ROWS = {
     ),
     "403": Row(scope_missing, "scope", "lacks scope department:read"),
     "404": Row(status(404), "refused", "nothing exists at this path"),
-    "409": Row(status(409), "refused", "this status is not known for reading"),
+    "409": Row(status(409), "refused", "this status is not expected for a read"),
     "429 portal second": Row(limited(portal=((4, 1.0),)), None),
     "429 portal minute": Row(limited(portal=((100, 1.0), (5, 3.0))), None),
     "429 app second": Row(limited(client=((4, 1.0),)), None),

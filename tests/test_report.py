@@ -92,7 +92,7 @@ def test_unreadable_token_is_not_fresh(read_on_time: Installation, content: str 
     page = page_of(read_on_time)
     assert badge(page) == ("bad", "Something needs a look: see oslo")
     assert "as fresh as scheduled" not in state_of(page, "oslo")
-    assert "a secret of it cannot be used" in state_of(page, "oslo")
+    assert "one of its secrets cannot be used" in state_of(page, "oslo")
     assert FRESH in state_of(page, "london")
 
 

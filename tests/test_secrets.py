@@ -112,7 +112,7 @@ def test_unseen_characters_inside_are_named(tmp_path: Path, unseen: str) -> None
     [
         (b"", "is missing: write it into"),
         (b"\xef\xbb\xbf \r\n", "is missing: write it into"),
-        ("t\xf8ken".encode("latin-1"), "line 1 has the byte 0xF8, which is no UTF-8 there: save it as UTF-8"),
+        ("t\xf8ken".encode("latin-1"), "line 1 has the byte 0xF8, which is not UTF-8 there: save it as UTF-8"),
         (TOKEN.encode("utf-16-le"), "UTF-16 without a byte order mark"),
         (b"x" * 10_000_000, "more than 64 KiB"),
         ("\u201cabc\u201d".encode(), "character 1 is U+201C (left double quotation mark)"),
@@ -141,7 +141,7 @@ def test_places_that_are_no_files_say_so(tmp_path: Path) -> None:
         ("TOKEN=abc\ndef\nOTHER=1", "line 2 has no `=`: write the value of line 1 in one line"),
         ('TOKEN="abc\ndef"', "character 4 is U+000A (line feed)"),
         ('A=1\nTOKEN="abc', "line 2 is not NAME=value, or a quotation mark in it is not closed"),
-        ("TOKEN=t\xf8ken", "character 2 is the byte 0xF8, which is no UTF-8"),
+        ("TOKEN=t\xf8ken", "character 2 is the byte 0xF8, which is not UTF-8"),
         ("TOKEN=", "set the environment variable TOKEN, or write TOKEN=... into"),
         ("TOKEN", "set the environment variable TOKEN, or write TOKEN=... into"),
         ("A=1", "set the environment variable TOKEN, or write TOKEN=... into"),

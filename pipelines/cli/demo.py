@@ -62,7 +62,7 @@ def next_steps(config: Config, folder: Path, cwd: Path) -> list[str]:
     ui = [_from(python.with_name("planday"), cwd), "demo", "--ui", "--folder", _from(folder, cwd)]
     return [
         "",
-        f"Ask it more:        {shlex.join([_from(python, cwd), '-c', query])}",
+        f"Query it:           {shlex.join([_from(python, cwd), '-c', query])}",
         f"See it in Dagster:  {shlex.join(ui)}",
         f"Open in a browser:  {(folder / 'planday-report.html').as_uri()}",
     ]

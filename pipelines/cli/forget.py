@@ -27,14 +27,16 @@ def forget_person(installation: Installation, portal: str, employee: int, consol
     rows = [(name, done.removed.get(name, 0), done.kept.get(name, 0), done.mentions.get(name, 0)) for name in tables]
     print_rows(console, "", ("table", "rows removed", "rows kept under a pseudonym", "mentions taken out"), rows)
     if not rows:
-        say(console, f"No row of employee {employee} was there; the id is on the list all the same.")
+        say(
+            console, f"No row of employee {employee} was found; the id is on the list of forgotten people nevertheless."
+        )
     searched = f"Looked for {done.values} values of the person in every byte of {done.files} files"
     say(console, f"{searched}: {'some are left' if done.places else 'none is left'}.")
     if done.is_partly_blind:
         say(
             console,
-            "An earlier attempt was stopped after it had removed records of the person: what only they held was not "
-            "searched.",
+            "An interrupted attempt had already removed records of the person: values that were only in those were not "
+            "searched for.",
         )
     if done.places:
         say(
@@ -45,8 +47,8 @@ def forget_person(installation: Installation, portal: str, employee: int, consol
         )
     say(
         console,
-        "Later syncs leave the person out until `planday forget --undo`. Connections that are open show the file",
-        "they opened: close them. Backups and copies of the files are yours to deal with.",
+        "Later syncs leave the person out until `planday forget --undo`. Open connections still show the",
+        "previous file: close them. Removing the person from backups and copies of the files is up to you.",
     )
     return 1 if done.places else 0
 

@@ -20,7 +20,7 @@ def open_instance(installation: Installation) -> dg.DagsterInstance:
     folder migrates its database; twelve processes doing that at once would fail, so they take turns.
 
     Raises:
-        ConfigError: DAGSTER_HOME is no folder.
+        ConfigError: DAGSTER_HOME is not a folder.
         StorageError: Dagster's storage cannot be used.
     """
     if not os.environ.get("DAGSTER_HOME"):

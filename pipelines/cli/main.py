@@ -71,7 +71,7 @@ def main() -> None:
         if os.environ.get("PLANDAY_TRACE"):
             typer.echo(trace_of(error), err=True)
         else:
-            typer.echo("planday: PLANDAY_TRACE=1 in the environment prints the way the error took", err=True)
+            typer.echo("planday: PLANDAY_TRACE=1 in the environment prints the traceback, without data", err=True)
         sys.exit(1)
 
 
@@ -321,9 +321,9 @@ def alert(
     for subject in done.sent:
         typer.echo(f"sent: {subject}")
     for channel, error in done.failed.items():
-        typer.echo(f"{channel} did not take a message, it is sent again the next time: {error}", err=True)
+        typer.echo(f"{channel} did not accept a message, which will be sent again: {error}", err=True)
     if done.unsaved:
-        typer.echo(f"what was sent cannot be recorded, and is sent again: {done.unsaved}", err=True)
+        typer.echo(f"what was sent cannot be recorded, so it will be sent again: {done.unsaved}", err=True)
     typer.echo(f"{len(done.open)} incidents are open")
     raise typer.Exit(1 if done.open or done.failed or done.unsaved else 0)
 

@@ -71,7 +71,7 @@ def revoke(portal: PortalKey, yes: Yes = False) -> None:
     confirm(f"Revoke the app's access to portal '{portal}'?", yes=yes)
     for place in flow.revoke(installation, portal):
         typer.echo(f"removed: {place}")
-    typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or taken out.")
+    typer.echo(f"Access to portal '{portal}' is revoked. Its schedules fail until it is authorized again or removed.")
 
 
 @portals.command()
@@ -106,7 +106,7 @@ def rename(
     file = config.file.name
     key = f"The key in {file} was replaced; where its tokens are read stays as it was."
     typer.echo(
-        f"Portal '{old}' is '{new}' from now on: {done.slices} slices were moved, and nothing was read from Planday.\n"
+        f"Portal '{old}' is now '{new}': {done.slices} slices were moved, and nothing was read from Planday.\n"
         f"{key if done.edited else f'{file} had the new key already.'}\n"
         f"Dagster keeps what it recorded under '{old}': the partitions of '{new}' begin without materializations, and "
         f"nothing is read again because of that. Its schedules appear when the code location is reloaded. Queries, "

@@ -25,7 +25,7 @@ def publish(installation: Installation, *, rebuild: bool) -> Publication:
     """What `planday publish` does: compare every slice, and publish what changed.
 
     Raises:
-        ConfigError: DAGSTER_HOME is no folder, or Dagster refuses the configuration.
+        ConfigError: DAGSTER_HOME is not a folder, or Dagster refuses the configuration.
         PublicationError: the warehouse is as it was before.
     """
     config = installation.config

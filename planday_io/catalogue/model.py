@@ -109,7 +109,7 @@ class Document:
     """Rows are in a member of the answer: an array, one object, or the answer itself.
 
     Wrappers are read leniently: a bare array where `data` was expected, and the reverse, both work. An answer that says
-    nothing (null, an empty object, an error with status 200) is no empty list: only an empty array or a total of 0 is.
+    nothing (null, an empty object, an error with status 200) is not an empty list: only an empty array or a total of 0 is.
 
     Args:
         member: dotted path of the rows.

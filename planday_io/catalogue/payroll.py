@@ -65,7 +65,9 @@ PAYROLL = Endpoint(
                 ),
                 Column("salary_code", "VARCHAR", "Payroll code; a text that may begin with zeros."),
                 Column("salary", "DECIMAL", "Amount in the portal's currency.", "pay"),
-                Column("wage_rate", "DECIMAL", "Rate per hour or shift; 0 or NULL is no pay data.", "pay", "wage.rate"),
+                Column(
+                    "wage_rate", "DECIMAL", "Rate per hour or shift; 0 or NULL means no pay data.", "pay", "wage.rate"
+                ),
                 Column(
                     "wage_type",
                     "VARCHAR",

@@ -1,7 +1,7 @@
 """Sends one request and reads its whole answer, within limits of time and size. All HTTP requests go through `ask`.
 
 The result is an `Answer`, or an `UnansweredError` that says why without an address, a body or a secret. Tokens, budget,
-retries and the meaning of an answer are `http`.
+retries and the meaning of an answer are in `http`.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ class PortalClient:
             raise AccessRevokedError(
                 f"GET {path} (portal '{self.portal}') answered 401 to a new access token: the administrator who "
                 "authorized the app was deactivated, or the app was revoked. Let another administrator authorize the app "
-                "under Settings > Integrations > API Access and puts the new token where portals.yaml reads it"
+                "under Settings > Integrations > API Access and put the new token where portals.yaml reads it"
             )
         return answer
 
@@ -303,8 +303,8 @@ class PortalClient:
         status, kind = answer.status, ApiError
         if status == 400:
             says = (
-                "the API rejects a parameter of this call, or does not know the id. If that goes on, its rules have changed: "
-                f"update this program, or exclude the table from the resources of portal '{self.portal}'"
+                "the API rejects a parameter of this call, or does not know the id. If this continues, its rules have "
+                f"changed: update this program, or exclude the table from the resources of portal '{self.portal}'"
             )
         elif status == 403:
             kind = MissingScopeError
@@ -322,12 +322,12 @@ class PortalClient:
             says = "nothing exists at this path; check api_url in portals.yaml"
         elif 200 < status < 300:
             kind = TransientApiError
-            says = "an answer without a document says nothing, so it does not count as an empty one"
+            says = "the answer has no document, so it does not count as an empty list"
         elif status >= 500:
             kind = TransientApiError
             says = "the API has a fault; nothing was written, and the next run tries again"
         else:
-            says = "this status is not known for reading; check api_url and proxies"
+            says = "this status is not expected for a read; check api_url and proxies"
         return self._error(kind, path, says, status=status)
 
 

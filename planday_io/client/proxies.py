@@ -68,7 +68,7 @@ def _parts(text: str) -> SplitResult:
     parts = urlsplit(text if "://" in text else f"http://{text}")
     has_rest = parts.path not in ("", "/") or "?" in text or "#" in text
     if has_rest or re.search(r"\s", text) or parts.port == 0 or not _is_host(parts.hostname or ""):
-        raise ValueError("no address of a proxy")
+        raise ValueError("not the address of a proxy")
     return parts
 
 

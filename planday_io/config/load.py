@@ -114,7 +114,7 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
 
 
 def _with_defaults(raw: dict[str, Any]) -> dict[str, Any]:
-    """The file with the defaults merged into each portal; what is no mapping stays, and is refused."""
+    """The file with the defaults merged into each portal; anything that is not a mapping stays, and is refused later."""
     defaults, portals = raw.get("defaults", {}), raw.get("portals")
     if not isinstance(portals, dict):
         return raw
@@ -240,8 +240,8 @@ class _Mistakes:
             context = detail.get("ctx", {})
             parts, found = detail["loc"], detail.get("input")
             if "client_id" in parts and isinstance(found, str) and "app_id" not in str(parts):
-                continue  # it is meant as the App ID itself, and that branch of the union says what is wrong
-            # Pydantic adds the branch of a union to `loc`; it is no key of the file.
+                continue  # the text is meant as the App ID itself, and that branch of the union says what is wrong
+            # Pydantic adds the branch of a union to `loc`; it is not a key of the file.
             loc = tuple(part for part in parts if part not in ("SecretRef", "str", "[key]"))
             loc = tuple(part for part in loc if not str(part).startswith(("constrained-str", "function-")))
             said = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))

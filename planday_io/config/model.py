@@ -1,6 +1,6 @@
 """The settings of `portals.yaml` as validated values.
 
-Validators of single values are `values`; YAML, files and line numbers are `load`; reading secrets is `secrets`.
+Validators of single values are in `values`; YAML, files and line numbers in `load`; reading secrets in `secrets`.
 """
 
 from __future__ import annotations

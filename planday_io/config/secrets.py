@@ -72,7 +72,7 @@ def read_secret(ref: SecretRef, *, home: Path, what: str, check: Callable[[str],
 
 
 def read_client_id(client_id: SecretRef | str, *, home: Path, portal: str) -> str:
-    """The app's client id, which may be in the file itself because it is no secret."""
+    """The app's client id, which may be in the file itself because it is not a secret."""
     if isinstance(client_id, str):
         return client_id
     return read_secret(client_id, home=home, what=f"the client id of portal '{portal}'")
@@ -236,7 +236,7 @@ def _unquoted(value: str) -> str:
 
 
 def _bytes_of(path: Path) -> bytes:
-    """The content of a small regular file: a pipe would block, a dump is no secret. Raises TextError and OSError."""
+    """The content of a small regular file: a pipe would block, a dump is not a secret. Raises TextError and OSError."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise TextError("it is not a file")
     with path.open("rb") as file:

@@ -32,7 +32,7 @@ file system takes 255 bytes."""
 
 _NAME = re.compile(r"[a-z0-9_]+")
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
-"""Zone files that are no zone, or a different one on each machine."""
+"""Zone files that are not zones, or differ between machines."""
 _CRON_FIELD = re.compile(r"[0-9a-zA-Z*/,#-]+")
 _CRON_STEPS = (60, 24, 31, 12, 7)
 _CRON_EXPECTED = "a cron expression of five fields such as '0 2 * * *'"
@@ -73,7 +73,7 @@ def _parts_of(value: str) -> SplitResult | None:
     try:
         parts = urlsplit(value)
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        (parts.hostname or "").encode("idna")  # an empty label, or one that is too long, is no host
+        (parts.hostname or "").encode("idna")  # an empty label, or one that is too long, is not part of a host name
     except ValueError:
         return None
     is_clean = "@" not in parts.netloc and not any(
@@ -186,7 +186,7 @@ def shown(value: str) -> str:
     try:
         return visible(value)
     except TextError as error:
-        raise refuse(f"a text as it is read; {error}") from None
+        raise refuse(f"a text of visible characters; {error}") from None
 
 
 def variable(value: str) -> str:

@@ -171,7 +171,7 @@ class FrameBuilder:
     ) -> object:
         """Record which members of a row had damaged text that was repaired."""
         for path in sorted(set(paths)):
-            name = "a row that is no object"
+            name = "a row that is not an object"
             if isinstance(clean, dict):
                 name = row_name(self.table, clean, number, path_params, place)
             self.drift.add("damaged", path or "a row", name)

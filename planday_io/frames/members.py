@@ -17,7 +17,7 @@ PathParam = int | str | date
 def row_name(
     table: Table, row: Mapping[str, Any], number: int, path_params: Mapping[str, PathParam], place: int = 0
 ) -> str:
-    """A row's name in messages: its ids, which are no personal data, and its position if they do not identify it.
+    """A row's name in messages: its ids, which are not personal data, and its position if they do not identify it.
 
     `number` counts from 0 in its answer, `place` is that of the answer's first row in its list.
     """

@@ -9,7 +9,7 @@ _NAMES, _LETTERS = 20, 80
 _REASONS = {
     "mismatched": "the shape is not documented, so it went to _extra",
     "unheld": "the column cannot hold it, so it is NULL and went to _extra",
-    "damaged": "half a character, or bytes that are no text; what was lost there is U+FFFD now",
+    "damaged": "half a character, or bytes that are not text; U+FFFD stands for what was lost",
 }
 
 

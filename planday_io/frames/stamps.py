@@ -108,12 +108,12 @@ def _stamp(value: object) -> datetime | None:
         raise OutOfRange("string with a date outside the years 1 to 9999")
     match = _STAMP.fullmatch(text)
     if match is None:
-        raise TypeMismatch("string that is no date")
+        raise TypeMismatch("string that is not a date")
     parts = {name: part for name, part in match.groupdict().items() if part is not None}
     try:
         day = date.fromisoformat(parts["date"])
     except ValueError:
-        raise TypeMismatch("string that is no date") from None
+        raise TypeMismatch("string that is not a date") from None
     return _timed(day, parts)
 
 
@@ -130,7 +130,7 @@ def _timed(day: date, parts: dict[str, str]) -> datetime:
         if "zone" in parts:
             stamp = stamp.replace(tzinfo=_offset(parts["zone"]))
     except ValueError:
-        raise TypeMismatch("string that is no time") from None
+        raise TypeMismatch("string that is not a time") from None
     try:
         return stamp + more
     except OverflowError:

@@ -34,7 +34,8 @@ class OutOfRange(TypeMismatch):
 
 
 class Misplaced:
-    """A placeholder for a member whose enclosing value is no object. It has no declared type, so it is a type mismatch.
+    """A placeholder for a member whose enclosing value is not an object. It has no declared type, so it is a type
+    mismatch.
 
     Args:
         around: the value found instead of the object.

@@ -58,10 +58,10 @@ def meaning(name: str | None, of_portal: Sequence[tuple[str, str]]) -> Meaning:
     zone = zone_named(name) if name else None
     portal, source = next(((found, source) for one, source in of_portal if (found := zone_named(one))), (None, ""))
     if zone and zone.is_offset and portal and _offset(zone, _SUMMERS[0]) in {_offset(portal, at) for at in _SUMMERS}:
-        return Meaning(portal, None if portal == zone else f"{name!r} is an offset that {source} has, so that is used")
+        return Meaning(portal, None if portal == zone else f"{name!r} is an offset of {source}, which is used")
     if zone:
         return Meaning(zone, None if zone.name == name else f"{name!r} is another name of it")
-    problem = f"{name!r} is no time zone" if name and name.strip() else "no time zone came"
+    problem = f"{name!r} is not a time zone" if name and name.strip() else "no time zone was sent"
     if portal:
         return Meaning(portal, f"{problem}, so {source} is used")
     return Meaning(None, f"{problem}, and the portal's is not known; hours are those of the wall clock")

@@ -127,7 +127,7 @@ class ForgottenPeople:
             missing = len(copy.pseudonyms - listed.pseudonyms)
             raise StorageError(
                 f"{self._path(portal)} lacks {missing} of the {len(copy.pseudonyms)} people of portal '{portal}' who "
-                f"are to be forgotten, and nobody was taken off it with `planday forget --undo`. {_RESTORE}; until then "
+                f"are to be forgotten, and nobody was removed from it with `planday forget --undo`. {_RESTORE}; until then "
                 f"nothing of portal '{portal}' is written"
             )
         return listed

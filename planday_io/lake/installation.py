@@ -25,7 +25,7 @@ class Installation:
         return cls(load_config(file, catalogue), catalogue)
 
     def reloaded(self) -> Installation:
-        """The same, with the configuration as its file is now. Raises ConfigError."""
+        """The same installation with the present content of the configuration file. Raises ConfigError."""
         return Installation.load(self.config.file, self.catalogue)
 
     @property

@@ -63,7 +63,7 @@ def adopt(root: Path, state: State) -> None:
 
 
 _ADVICE = (
-    "Correct `lake` in portals.yaml, or mount the disk. If this is the lake to go on with, say so with `planday "
+    "Correct `lake` in portals.yaml, or mount the disk. If this lake is the right one, confirm it with `planday "
     "publish --rebuild`: the warehouse then shows what is in it, and nothing else. Nothing was written"
 )
 
@@ -93,4 +93,4 @@ def older_text(key: SliceKey, there: SliceEntry, slice_id: str, read_at: datetim
     if key.domain == "sync" or there.slice_id == slice_id or there.read_at >= read_at:
         return ""
     ours, theirs = (one.astimezone(UTC).isoformat()[:16] for one in (there.read_at, read_at))
-    return f"the lake has an older file, of {ours} where one of {theirs} was published"
+    return f"the lake has a file of {ours}, which is older than the published one of {theirs}"

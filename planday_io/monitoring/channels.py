@@ -58,7 +58,7 @@ def _send(way: Callable[[Message], None], message: Message) -> None:
 def _post(webhook: Webhook, config: Config, message: Message) -> None:
     url = read_secret(webhook.url, home=config.home, what="alerts.webhook.url")
     if not url.startswith("https://") and not is_loopback(url):
-        raise AlertError("alerts.webhook.url has to begin with https:// (http:// is taken for this machine only)")
+        raise AlertError("alerts.webhook.url has to begin with https:// (http:// is accepted for this machine only)")
     limits = AnswerLimits(silence_seconds=_TIMEOUT_SECONDS, whole_seconds=_WHOLE_SECONDS)
     try:
         answer = ask_once("POST", url, limits, wants_body=False, json=_body(webhook.format, message))
@@ -70,7 +70,7 @@ def _post(webhook: Webhook, config: Config, message: Message) -> None:
     if not answer.is_success:
         kind = RefusedMessageError if 400 <= answer.status < 500 else AlertError
         raise kind(
-            f"the webhook answered {answer.status}: check alerts.webhook.url, and that it takes format '{webhook.format}'"
+            f"the webhook answered {answer.status}: check alerts.webhook.url, and that it accepts format '{webhook.format}'"
         )
 
 
@@ -111,7 +111,7 @@ def _send_mail(mail: Mail, config: Config, message: Message, seconds: float = _W
     except smtplib.SMTPAuthenticationError:
         raise AlertError("the mail server refuses user and password: check alerts.mail") from None
     except smtplib.SMTPDataError as error:
-        raise RefusedMessageError(f"the mail server does not take the message ({error.smtp_code})") from None
+        raise RefusedMessageError(f"the mail server does not accept the message ({error.smtp_code})") from None
     except (OSError, smtplib.SMTPException) as error:
         raise AlertError(
             f"the mail could not be sent ({type(error).__name__}): check alerts.mail host, port, security, sender and to"

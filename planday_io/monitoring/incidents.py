@@ -120,7 +120,7 @@ def _set_aside(installation: Installation) -> Iterator[Failure]:
     state = installation.state
     if files := state.files_set_aside():
         names = some([str(path.relative_to(state.folder)) for path in files])
-        text = f"set aside in {state.folder}: {names}. Work goes on without them: remove them when you have seen them"
+        text = f"set aside in {state.folder}: {names}. They are not needed to continue: remove them when you have seen them"
         if state.commands.lost_at():
             text += (
                 ". If a `planday forget`, `authorize`, `revoke` or `portals rename` was stopped half-way, run it again"

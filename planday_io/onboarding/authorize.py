@@ -152,15 +152,15 @@ def authorize(
 
 
 def _report(portal: str, portal_id: int | None, unasked: str, place: Path, not_compared: list[str]) -> list[str]:
-    whose = f"Planday portal {portal_id}" if portal_id else "which Planday portal it is could not be asked"
+    whose = f"Planday portal {portal_id}" if portal_id else "the API could not say which Planday portal it is"
     lines = [
         f"Portal '{portal}' is authorized: {whose}. The token was written to {place}.",
         f"What failed without it is read by `planday sync {portal}`, or by the next schedule.",
     ]
     if unasked:
         lines.append(
-            f"The token was kept, because a consent is good once, and every run asks again before it reads anything. Run "
-            f"`planday check {portal}` when the API answers again: {unasked}"
+            f"The token was kept, because a consent can be used once, and every run checks the portal before it reads "
+            f"anything. Run `planday check {portal}` when the API answers again: {unasked}"
         )
     if not_compared:
         lines.append(

@@ -21,8 +21,8 @@ _REFUSALS = {
     "access_denied": "it was denied on the consent page",
     "invalid_scope": "the app does not have every scope that was asked for: give those it has with --scopes",
     "unauthorized_client": "the app may not use this flow: let it be authorized under Settings > Integrations > API Access",
-    "invalid_request": "the identity server does not take the request: check the redirect address, or try --no-pkce",
-    "unsupported_response_type": "the identity server does not take this flow",
+    "invalid_request": "the identity server does not accept the request: check the redirect address, or try --no-pkce",
+    "unsupported_response_type": "the identity server does not support this flow",
     "server_error": "the identity server has a fault: try again later",
     "temporarily_unavailable": "the identity server is not available: try again later",
 }
@@ -79,7 +79,7 @@ def receive_code(
                 self._send(400, _page("Not authorized", [said]))
 
         def _send(self, status: int, page: bytes) -> None:
-            # The browser may have gone meanwhile; the terminal reports the result in any case.
+            # The browser may be closed by now; the terminal reports the result in any case.
             with suppress(OSError):
                 self.send_response(status)
                 self.send_header("Content-Type", "text/html; charset=utf-8")

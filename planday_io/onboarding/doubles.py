@@ -123,7 +123,7 @@ def _after_consent(installation: Installation, portal: str, portal_id: int, owne
         )
     except PlandayError as error:
         return (
-            f"The older token of portal '{owner}' may have stopped working with this consent, which could not be tried "
+            f"The older token of portal '{owner}' may have stopped working with this consent; the token could not be tried "
             f"({error}): run `planday check {owner}`, and if the token is refused `planday authorize {owner}`"
         )
     return f"The token of portal '{owner}' was tried and still works"

@@ -56,7 +56,7 @@ def pay_coverage(installation: Installation, portal: str, now: datetime) -> str 
         f"row in {' or '.join(read)} of the lake"
     )
     if missing := [name for name in _AMOUNTS if name not in read]:
-        found += f"; {' and '.join(missing)} was never read, so they may have theirs there"
+        found += f"; {' and '.join(missing)} was never read, so their pay may be there"
     if not without:
         return found
     return (

@@ -124,7 +124,7 @@ def _cut(endpoint: Endpoint, found: Mapping[str, TableRead], month: str) -> None
 
 
 def _first_double(table: Table, frame: pa.Table) -> str:
-    """The first duplicate key; only its ids, which are no personal data."""
+    """The first duplicate key; only its ids, which are not personal data."""
     counts = frame.select(table.key).group_by(list(table.key)).aggregate([([], "count_all")])
     double = counts.filter(pc.greater(counts.column("count_all"), 1)).slice(0, 1).to_pylist()[0]
     ids = [f"{name} {double[name]}" for name in table.key if isinstance(double[name], int)]

@@ -2,8 +2,8 @@
 
 Lenient on purpose: a bare array where `data` was expected, and the reverse, are the same rows, because both occur
 (docs/api-facts.md#hr, docs/api-facts.md#pay). Anything that is neither an array nor an object is refused, or taken as one odd
-row if the shape is not documented. An answer that says nothing where a list is documented is no empty list: only an empty
-array or a total of 0 is, and only if the answer reports no error.
+row if the shape is not documented. An answer that says nothing where a list is documented is not an empty list: only an
+empty array or a total of 0 is, and only if the answer reports no error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOTICES = _FAULTS | frozenset(
     "code detail errorcode errormessage exceptionmessage exceptiontype instance issuccess message messagedetail modelstate "
     "paging stacktrace status statuscode success succeeded title traceid type".split()
 )
-"""Members of errors and of paging, in lower case. They occur with status 200 too; an object with only these is no row."""
+"""Members of errors and of paging, in lower case. They occur with status 200 too; an object with only these is not a row."""
 _MESSAGES = frozenset("detail errorcode errormessage exceptionmessage message messagedetail modelstate title".split())
 """Those that report an error when they accompany an empty list."""
 _MANY = 10**15
@@ -111,7 +111,7 @@ def children_of(table: Table, parents: Iterable[object], key: str) -> list[objec
                 # The builder refuses anything but an array of objects, or takes it as an odd row.
                 found = items if isinstance(items, list) else [] if items is None else [items]
             case _:
-                raise ValueError(f"{table.full_name} is no child table")
+                raise ValueError(f"{table.full_name} is not a child table")
         rows += [{**row, "@parent": parent.get(key)} if isinstance(row, dict) else row for row in found]
     return rows
 

@@ -1,4 +1,4 @@
-"""How a portal is, for people who look at the report: what is wrong, what is fresh, and what nobody can know.
+"""How a portal is, for people who look at the report: what is wrong, what is fresh, and what cannot be known.
 
 Comes from open incidents, from a look at the secrets (without sending anything), and from the age of each table
 compared with its schedule. A portal counts as fresh only where each of its tables was read by the tick that is due;
@@ -70,7 +70,7 @@ def remarks(
         # This sends nothing.
         PortalConnection(installation, portal).require_secrets()
     except PlandayError as error:
-        found.append(Remark("bad", "It cannot be read at all: a secret of it cannot be used.", str(error)))
+        found.append(Remark("bad", "It cannot be read at all: one of its secrets cannot be used.", str(error)))
         is_readable = False
     try:
         states = portal_freshness(installation, portal, now)

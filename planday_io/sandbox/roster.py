@@ -190,7 +190,7 @@ def _furnish(roster: Roster, people: People, chance: random.Random) -> None:
 
 
 def _by_department(people: People) -> dict[int, list[Json]]:
-    """People who may work in a department: also those who left, until they did."""
+    """People who may work in a department, including people who left, until their last day."""
     staff: dict[int, list[Json]] = {row["id"]: [] for row in people.departments}
     for row in people.everyone:
         for number in row.get("departments") or []:
@@ -298,7 +298,7 @@ def _punch(roster: Roster, chance: random.Random, shift: Json) -> None:
 
 
 def _misfits(roster: Roster, number: int) -> None:
-    """A punch nobody ended, one that belongs to no shift, and shifts that were deleted."""
+    """A punch without an end, a punch without a shift, and deleted shifts."""
     worked = [row for row in roster.punches.values() if row["startDateTime"][:10] < roster.today.isoformat()]
     if worked:
         latest = max(worked, key=lambda row: (row["startDateTime"], row["id"]))

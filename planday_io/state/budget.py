@@ -160,7 +160,7 @@ class Bookings:
         self._connection.execute(sa.insert(_REFUSALS).values(bucket=bucket, refused_at=at))
 
     def prune(self, buckets: Collection[str], now: float, *, sends: float, refusals: float, gates: float) -> None:
-        """Remove what nobody counts, and what a clock that was set back has left in the future.
+        """Remove records that are no longer counted, and those that a clock set back has left in the future.
 
         Args:
             buckets: whose requests are removed.

@@ -66,7 +66,7 @@ _CHECKED: dict[Path, int] = {}
 
 
 class DamagedDatabaseError(Exception):
-    """The file is no database of this program."""
+    """The file is not a database of this program."""
 
 
 _FAULTS = (DBAPIError, DamagedDatabaseError, DamagedValueError, UnicodeDecodeError)
@@ -91,7 +91,7 @@ class Database:
         self._name = name
         self._is_durable = is_durable
         self._kept: tuple[int, Connection] | None = None
-        """The connection to a database that is not durable, and the inode that it is to."""
+        """The open connection to a database that is not durable, and the inode of its file."""
 
     def close(self) -> None:
         """Close the connection that is kept open, if there is one."""
@@ -167,7 +167,7 @@ class Database:
         if code in _REMEDIES:
             return False
         if not code and isinstance(error.orig, sqlite3.OperationalError):
-            return True  # A text that is no UTF-8.
+            return True  # A text that is not UTF-8.
         # Statements never change, so a name that is not there is damage, or a fault of this program.
         _CHECKED.pop(self._file, None)
         try:

@@ -1,6 +1,6 @@
 """The folder of the state: who may look into it, and what was damaged and set aside there.
 
-What a damaged file held can mostly be found out again: then it is set aside, under a name that ends in `.damaged-` and a
+What a damaged file held can mostly be restored: then it is set aside, under a name that ends in `.damaged-` and a
 stamp, and the reader continues as if the file had not been there. Alerts and `planday status` report such files until
 they are removed.
 """
@@ -19,7 +19,7 @@ _SET_ASIDE = ".damaged-"
 
 
 def close_to_others(folder: Path) -> None:
-    """Let nobody but this account into the folder, and restrict files that an older version left open to others.
+    """Let only this account into the folder, and restrict files that an older version left open to others.
 
     Tokens are in it, each file 0600 by itself: whoever copies the folder, or mounts it elsewhere, keeps that.
     """
@@ -54,7 +54,7 @@ def aside_name(path: Path) -> Path:
 
 
 def files_set_aside(folder: Path) -> list[Path]:
-    """What was set aside because it was damaged, and nobody has removed yet. Raises StorageError."""
+    """Damaged files that were set aside and not removed yet. Raises StorageError."""
     with storage_errors(folder, "look for damaged files in"):
         folders = [folder, *(one for one in folder.glob("*") if one.is_dir() and _SET_ASIDE not in one.name)]
         return sorted(path for one in folders for path in one.glob("*") if _SET_ASIDE in path.name)

@@ -51,7 +51,7 @@ def stored(value: object) -> str | float:
         return ""
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ValueError("a time without a zone is no instant")
+            raise ValueError("a time without a zone is not an instant")
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return value

@@ -47,7 +47,7 @@ class Runs:
         return _OF_PROCESS[place].name
 
     def is_alive(self, name: str) -> bool:
-        """Whether a lease is held; False for a name that is none. Raises StorageError."""
+        """Whether a lease is held; False for anything that is not the name of a lease. Raises StorageError."""
         if _NAME.fullmatch(name):
             return self._locks.is_held(name)
         # The name is of a run that version 0.1 began.

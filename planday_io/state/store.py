@@ -83,7 +83,7 @@ class State:
 
     @property
     def spill(self) -> Path:
-        """Where a publication puts what does not fit into memory; removed by the next one."""
+        """The folder for what a publication cannot hold in memory; removed by the next one."""
         return self.folder / "spill"
 
     def close_to_others(self) -> None:
@@ -91,7 +91,7 @@ class State:
         folder.close_to_others(self.folder)
 
     def files_set_aside(self) -> list[Path]:
-        """What was damaged and nobody has removed yet. Raises StorageError."""
+        """Damaged files that were set aside and not removed yet. Raises StorageError."""
         return folder.files_set_aside(self.folder)
 
     def sweep(self, set_aside_before: datetime) -> int:

@@ -103,7 +103,7 @@ class PortalConnection:
     async def verified(
         self, client: PortalClient, fetched_at: datetime, month: str | None, *, remember: bool = True
     ) -> OpenPortal:
-        """The portal, for one read.
+        """The portal with its identity verified, for one read.
 
         Args:
             client: of this connection.
@@ -154,7 +154,7 @@ class PortalConnection:
             portal_id = int(portal_id)
         if isinstance(portal_id, bool) or not isinstance(portal_id, int) or not 0 < portal_id < 2**63:
             raise UnexpectedShapeError(
-                f"/portal/v1.0/info told no portal id for portal '{self.portal}'; without it rows of two portals "
+                f"/portal/v1.0/info gave no portal id for portal '{self.portal}'; without it rows of two portals "
                 "could be mixed, so nothing was read"
             )
         return portal_id

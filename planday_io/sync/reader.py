@@ -1,6 +1,6 @@
 """Reads complete endpoints of one portal, with the rows of other tables that their fan-outs run over.
 
-Nothing is written here. Which calls are due is `incremental`, writing is `writer`.
+Nothing is written here. `incremental` decides which calls are due, `writer` writes.
 """
 
 from __future__ import annotations

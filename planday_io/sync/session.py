@@ -3,7 +3,7 @@
     PortalConnection: tokens, identity, HTTP ─► PortalReader: parents, calls, rows ─► changes: months to read again
     ─► SliceWriter: merge, guard, lake
 
-Dagster's assets, `planday sync` and tests all use it. Schedules, retries of steps and publication are `pipelines`.
+Dagster's assets, `planday sync` and tests all use it. Schedules, retries of steps and publication are in `pipelines`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class PortalSession:
         self.writer = SliceWriter(installation, self.reader, run_id=run_id, batch=batch)
 
     def endpoint_of(self, table: str, month: str | None) -> Endpoint:
-        """The endpoint of a table. Raises ValueError when a month is given and there are none, or the reverse."""
+        """The endpoint of a table. Raises ValueError if a month is given for a table without months, or none for a
+        table with them."""
         endpoint = self.installation.catalogue.endpoint_of(table)
         if (endpoint.grid == "month") != (month is not None):
             raise ValueError(f"{table} has {'a slice per month' if month is None else 'no months'}")

@@ -1,8 +1,8 @@
 """Everything in the warehouse file except rows: tables, macros, marts, and the comments that explain them.
 
 It follows from the catalogue, the privacy policy (which decides the types of hashed columns) and the SQL files beside this
-module. A fingerprint in the file shows whether the definitions are current, so that a publication need not compare them. Rows
-are `publish` and `months`.
+module. A fingerprint in the file shows whether the definitions are current, so that a publication need not compare
+them. Rows are written by `publish` and `months`.
 """
 
 from __future__ import annotations

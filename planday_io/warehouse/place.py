@@ -4,7 +4,7 @@ DuckDB replays a write-ahead log on whatever file has its name without `.wal`. T
 log is another program's, with edits that every reader would see. It is kept under a name that DuckDB does not read.
 DuckDB 2.0 puts the log beside the file that a link leads to, earlier versions beside the link, so both are checked.
 
-The file's content is `standing`, renewing it is `publish`.
+`standing` inspects the file's content, `publish` renews it.
 """
 
 from __future__ import annotations

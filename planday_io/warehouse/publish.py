@@ -149,7 +149,7 @@ class _Publisher:
                 damaged = [key for key, error in unusable.items() if isinstance(error, DamagedSliceError)]
                 self.losses.problems.update(unusable)
                 if damaged:
-                    # Checked again until it is intact: a damaged file remains a problem.
+                    # The slice is checked again until its file is intact: a damaged file remains a problem.
                     self._lake.publish_again(damaged)
                 there = self._without_held([*frozen.slices], takes_held=takes_held)
                 there = [key for key in there if self.losses.is_current(key, frozen.entries[key])]
@@ -168,7 +168,7 @@ class _Publisher:
 
     @contextmanager
     def _standing(self) -> Iterator[Standing | None]:
-        """The present file; None if there is none, or if it may be replaced whatever it is."""
+        """The present file; None if there is none, or if it may be replaced in any case."""
         found = None
         with ExitStack() as stack:
             if os.path.lexists(self._place.file):
@@ -179,7 +179,7 @@ class _Publisher:
                 except PublicationError:
                     if not self._rebuild:
                         raise
-                    self._keeps = "The previous file, which was no warehouse or damaged,"
+                    self._keeps = "The previous file, which was not a warehouse or was damaged,"
             self.losses = Losses(
                 self._installation, found, accepts=self._accepts_loss, removed_portal=self._removed_portal
             )

@@ -1,8 +1,8 @@
 """Inspects the warehouse file before a publication: is it ours, is it unchanged, which slices does it show?
 
 A publication starts from a copy, so edits by another program would survive in it. The headers of the published file are
-recorded in the state; a file with other headers is rebuilt from the lake. The file's path and logs are `place`,
-renewing it is `publish`.
+recorded in the state; a file with other headers is rebuilt from the lake. `place` handles the file's path and logs,
+`publish` renews it.
 """
 
 from __future__ import annotations
