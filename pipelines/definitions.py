@@ -104,7 +104,7 @@ def defs() -> dg.Definitions:
 
 @functools.lru_cache(maxsize=1)
 def _built(path: Path, _: tuple[int, int]) -> dg.Definitions:
-    """Built once for one state of the file: Dagster asks twice in each run, and 500 portals take a second."""
+    """Definitions, built once per state of the file: Dagster loads them twice in each run, and 500 portals take a second."""
     return build_definitions(path)
 
 

@@ -1,7 +1,7 @@
 """Finds runs whose process was killed, so that they do not block others (docs/decisions.md#dagster).
 
-After a SIGKILL a run stays STARTED for ever, and its portal's other runs stay queued behind it. So each run is tagged with
-the lease of its process, and whoever looks next ends those whose lease is free.
+After a SIGKILL a run stays STARTED, and its portal's other runs stay queued behind it. So each run is tagged with
+the lease of its process, and the next check ends runs whose lease is free.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def _repaired(text: str) -> tuple[bytes, tuple[str, str]]:
     def escape(found: re.Match[str]) -> str:
         code, low = found["code"], found["low"]
         if code is None or not 0xD800 <= int(code, 16) <= 0xDFFF:
-            # What follows an ordinary escape is checked separately.
+            # The text after an ordinary escape is checked separately.
             return found[0] if low is None else found[0][:6] + _ESCAPE.sub(escape, found[0][6:])
         if low is not None and int(code, 16) < 0xDC00:
             return found[0]

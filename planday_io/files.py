@@ -139,7 +139,7 @@ def unique_end() -> str:
 
 
 def keep_copy(file: Path, copy: Path) -> None:
-    """Keep a file under a second name, whoever replaces it: by a link, or as a copy where there are none. Raises OSError."""
+    """Keep a file under a second name, even if the first is replaced: a hard link, or a copy where links do not work. Raises OSError."""
     try:
         os.link(file, copy)
     except (FileNotFoundError, NotADirectoryError):
@@ -152,7 +152,8 @@ def link_target(path: Path) -> Path:
     """The file that a path means: where it is a symbolic link, or a chain of them, the file at the end of it.
 
     Raises:
-        OSError: the links form a circle, or lead into a folder that is not there, as where a disk is not mounted.
+        OSError: the links form a circle, or lead into a folder that does not exist, for instance because a disk is not
+        mounted.
     """
     if not path.is_symlink():
         return path
@@ -160,7 +161,7 @@ def link_target(path: Path) -> Path:
     if target.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if not target.parent.is_dir():
-        raise OSError(errno.ENOENT, f"it is a link into {target.parent}, which is not there", str(path))
+        raise OSError(errno.ENOENT, f"it is a link into {target.parent}, which does not exist", str(path))
     return target
 
 
@@ -199,7 +200,7 @@ def sweep(folder: Path, *, deep: bool = False) -> int:
         found = _BEGUN.fullmatch(leftover.name)
         held = leftover.with_name(found.group(1) + _HELD) if found else None
         if held is None or not held.exists():
-            # A version before there were locks wrote it, or its writer has just ended.
+            # A version without locks wrote the file, or its writer has just ended.
             removed += _remove(leftover)
             continue
         try:

@@ -245,7 +245,7 @@ def test_a_proxy_is_used_and_its_refusal_named(far: Installation, bare: pytest.M
         text = refused(far, TransientApiError)
     assert asked[0].startswith(b"CONNECT no-such-host.invalid:443")
     assert b"Proxy-Authorization: Basic dXNlcjpodW50ZXIy" in asked[0]
-    assert "the proxy did not let it through" in text
+    assert "the proxy refused the request" in text
     assert "hunter2" not in text
 
 

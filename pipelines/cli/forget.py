@@ -80,7 +80,9 @@ def forget_portal(installation: Installation, portal: str, console: Console, *, 
     print_rows(console, "", ("table", "slices removed"), sorted(removed.items()))
     config = installation.config
     if portal in config.portals:
-        say(console, f"Portal '{portal}' is still in {config.file.name}: the next sync reads it again. Take it out.")
+        say(
+            console, f"Portal '{portal}' is still in {config.file.name}: the next sync reads it again. Remove it there."
+        )
     return 0
 
 

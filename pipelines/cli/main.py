@@ -63,7 +63,7 @@ def main() -> None:
         typer.echo(f"planday: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except Exception as error:  # noqa: BLE001 - a traceback says nothing of what to do, and its text may quote data
-        # Looked up only now: Dagster takes a second to load.
+        # Imported only on errors: Dagster takes a second to load.
         from pipelines.storage_faults import file_fault, storage_fault
 
         of_file = file_fault(error) if isinstance(error, OSError) else None

@@ -16,7 +16,7 @@ _EVER = Window(start_param="startDate", end_param="endDate")
 _EACH_ACCOUNT = (("account_id", "id"),)
 _AMOUNTS = StructList(
     fields=(
-        Column("value", "DECIMAL", "Amount; negative is taken or booked."),
+        Column("value", "DECIMAL", "Amount; a negative amount is taken or booked."),
         Column("unit_type", "VARCHAR", "Days, Hours and the like.", member="unit.type"),
     )
 )

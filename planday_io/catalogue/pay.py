@@ -181,7 +181,7 @@ SALARY_ALLOCATIONS = Endpoint(
                 _EMPLOYEE_ID,
                 Column("valid_from", "DATE", "First day."),
                 Column("ordinal", "BIGINT", "Number of the allocation among those of one day.", member="@ordinal"),
-                Column("valid_to", "DATE", "Last day; NULL is open."),
+                Column("valid_to", "DATE", "Last day; NULL means no end."),
                 Column(
                     "cost_allocation",
                     "VARCHAR",

@@ -44,7 +44,7 @@ PUNCH_CLOCK_SHIFTS = Endpoint(
                 Column("department_id", "BIGINT", "Id in `hr.departments`.", references="hr.departments"),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("start_date_time", "TIMESTAMP", "Punched in, local wall clock."),
-                Column("end_date_time", "TIMESTAMP", "Punched out, local wall clock; NULL is open, maybe forgotten."),
+                Column("end_date_time", "TIMESTAMP", "Punched out, local wall clock; NULL means open or forgotten."),
                 _ZONE,
                 Column("shift_start_date_time", "TIMESTAMP", "Start as scheduled, or as approved."),
                 Column("shift_end_date_time", "TIMESTAMP", "End as scheduled, or as approved."),
@@ -85,7 +85,7 @@ PUNCH_CLOCK_BREAKS = Endpoint(
                 ),
                 Column("punch_clocks_shift_id", "BIGINT", "The same id again; the API sends it under both names."),
                 Column("start_date_time", "TIMESTAMP", "Start of the break, local wall clock."),
-                Column("end_date_time", "TIMESTAMP", "End of the break, local wall clock; NULL is open."),
+                Column("end_date_time", "TIMESTAMP", "End of the break, local wall clock; NULL means still open."),
                 _ZONE,
                 Column(
                     "duration",

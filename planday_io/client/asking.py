@@ -163,7 +163,7 @@ def _explain(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return f"no answer in time ({kind}): if the API or the network is slow, raise planday.timeout_seconds in portals.yaml"
     if isinstance(error, httpx.ProxyError):
-        return f"the proxy did not let it through ({kind}): check HTTPS_PROXY, its user and password, and NO_PROXY"
+        return f"the proxy refused the request ({kind}): check HTTPS_PROXY, its user and password, and NO_PROXY"
     if isinstance(error, httpx.ConnectError):
         return f"no connection ({kind}): check the network, proxies, certificates and the address in portals.yaml"
     return f"the connection broke ({kind}): check the network and proxies; the next run tries again"

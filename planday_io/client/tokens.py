@@ -26,7 +26,7 @@ class TokenStore(Protocol):
     """Where a refresh token is read, and where its replacement is stored."""
 
     def lock(self) -> AbstractContextManager[None]:
-        """One process at a time: hold it from `read` until `write`."""
+        """A lock for one process at a time; hold it from `read` until `write`."""
 
     def read(self) -> str: ...
 
@@ -127,7 +127,7 @@ class TokenSource:
         self._keep(answer)
 
     def _keep(self, answer: TokenAnswer) -> TokenAnswer:
-        # A new one is fetched before the server would refuse this one.
+        # A new token is fetched before the server would refuse the old one.
         early = min(_EARLY_SECONDS, answer.lifetime_seconds * _EARLY_SHARE)
         self._current, self._stale_at = answer, self._clock() + answer.lifetime_seconds - early
         return answer

@@ -30,7 +30,7 @@ class TypeMismatch(Exception):  # noqa: N818 - never leaves this package
 
 
 class OutOfRange(TypeMismatch):
-    """A date or time that exists but that the column cannot hold. It becomes NULL, with a warning, in every table."""
+    """A valid date or time that the column cannot hold. It becomes NULL, with a warning, in every table."""
 
 
 class Misplaced:

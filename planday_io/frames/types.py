@@ -1,7 +1,7 @@
 """Maps the catalogue's column types to Arrow and DuckDB types.
 
 Ids are 64-bit, money and hours DECIMAL(18,4), instants UTC with microseconds, local times without a zone. A column
-whose class is hashed is a VARCHAR, whatever it was.
+whose class is hashed is a VARCHAR, whatever its declared type.
 """
 
 from __future__ import annotations

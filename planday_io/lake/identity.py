@@ -151,7 +151,7 @@ class PortalIdentities:
         return (
             f"portals '{portal}' and '{other}' are the same Planday portal {portal_id}: under two keys every figure would "
             f"count twice, and perhaps under another customer's name. Nothing was written for '{portal}'. "
-            f"{self._right_token(portal)}. If '{other}' is the one with the wrong token, correct that one; if '{portal}' "
+            f"{self._right_token(portal)}. If '{other}' has the wrong token, correct that;  if '{portal}' "
             f"is only another name for '{other}', take it out of {file} (`planday portals rename {other} {portal}` gives "
             f"the data the new name)"
         )

@@ -30,7 +30,7 @@ NAMES = {
 
 def checks_of(table: Table) -> list[str]:
     """The checks of a table: those of `NAMES` that can fail for it. Each of them costs Dagster about 45 ms per run."""
-    # Part of the key of rows without an id may be absent rightly; the ordinal tells them apart.
+    # Part of the key of rows without an id may be absent legitimately; the ordinal tells them apart.
     needs_key = not table.ordinal and table.confidence in ("documented", "observed")
     refers = any(column.references for column in table.columns)
     left_out = {"key_not_null": not needs_key, "references_resolve": not refers}

@@ -177,7 +177,7 @@ class Lake:
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
-        """Freeze slices by hard links until the block ends, whoever replaces them meanwhile.
+        """Freeze slices by hard links until the block ends, even if they are replaced meanwhile.
 
         Slices that were never pulled are left out. Every byte of the others is verified.
         """

@@ -29,7 +29,7 @@ from planday_io.texts import visible
 
 _TIMEOUT_SECONDS = 15.0
 _WHOLE_SECONDS = 60.0
-"""For one channel in total: one that answers a byte at a time must not block the others."""
+"""The limit for one delivery: a channel that answers a byte at a time must not block the others."""
 
 
 def channels(config: Config) -> dict[str, Callable[[Message], None]]:

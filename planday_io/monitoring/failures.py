@@ -170,7 +170,7 @@ def failure_of(
     month: str | None = None,
     run_id: str = "",
 ) -> Failure:
-    """What is recorded of an error."""
+    """The record of an error."""
     return Failure(
         portal=portal, table=table, month=month, cause=cause_of(error), error=str(error), run_id=run_id, since=now
     )

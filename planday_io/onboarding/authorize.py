@@ -204,7 +204,7 @@ def revoke(installation: Installation, portal: str) -> list[str]:
             with suppress(TokenRejectedError):
                 connection.tokens.discard(await client.authorize())
                 with connection.token_store.lock():
-                    token = connection.token_store.read()  # the exchange may have replaced it
+                    token = connection.token_store.read()  # the exchange may have replaced the token
                 work.reach(asked(token))
             form = {"client_id": connection.tokens.client_id(), "token": token}
             answer = await asyncio.to_thread(client.post_form, url, form)

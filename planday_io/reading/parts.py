@@ -19,7 +19,7 @@ def packed(batch: pa.RecordBatch) -> pa.RecordBatch | pa.Buffer:
 
 
 def unpacked(parts: Iterable[pa.RecordBatch | pa.Buffer], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches in order; packed ones are joined, some hundred at a time."""
+    """The batches in order; packed ones are joined, some hundreds at a time."""
     for is_packed, group in itertools.groupby(parts, key=lambda part: isinstance(part, pa.Buffer)):
         if not is_packed:
             yield from group

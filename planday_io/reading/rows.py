@@ -185,7 +185,7 @@ def _reaches(answer: object, path: str) -> bool:
 
 
 def _says_nothing(answer: object) -> bool:
-    """Whether an answer holds nothing that could be a row: null, a text, no rows, an object of errors, paging and such."""
+    """Whether an answer holds nothing that could be a row: null, a text, no rows, an object with only errors or paging."""
     if isinstance(answer, dict):
         return all(name.lower() in _NOTICES or item == "" or _is_hollow(item) for name, item in answer.items())
     return answer is None or isinstance(answer, str) or answer == []

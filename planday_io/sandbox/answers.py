@@ -86,7 +86,7 @@ def unpaged(
     has_total: bool = False,
     is_bare: bool = False,
 ) -> Endpoint:
-    """An endpoint that answers all rows at once: in `data`, or bare; with a total that stands alone where there is one."""
+    """An endpoint that answers all rows at once: in `data`, or as a bare array; `has_total` adds a total."""
 
     def answer(asked: Asked) -> Any:  # noqa: ANN401 - JSON
         kept = [sent(row) for row in filtered(asked, params, rows(asked))]

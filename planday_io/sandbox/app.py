@@ -1,6 +1,6 @@
 """The ASGI app: identity server and API on one port. Faults and edits are switched on through the `Sandbox` value.
 
-Facts: docs/api-facts.md. Unkind where they are unkind: both headers required, a scope
+Facts: docs/api-facts.md. It is as strict as those facts: both headers are required, a scope
 missing is 403, a limit beyond the maximum is 400, null members are left out, lists are in no order.
 """
 

@@ -1,9 +1,9 @@
 """The identity server of the local Planday: tokens, the authorization-code flow with its pages, revocation, discovery, tokens
 of child portals, and what a token says of itself.
 
-Facts: docs/api-facts.md#authorization. Unkind where they are unkind: a code is good once and for a minute, a redirect address
-has to be one that the app registered, every scope has to be one of the app's, and without `offline_access` no refresh token
-comes.
+Facts: docs/api-facts.md#authorization. It is as strict as those facts: a code is valid once and for a minute, a
+redirect address has to be one that the app registered, every scope has to be one of the app's, and without
+`offline_access` no refresh token comes.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def hours(shift: Json) -> float:
 
 
 def paid_hours(shift: Json) -> float:
-    """The same without the unpaid break of long shifts."""
+    """The hours of a shift, without the unpaid break of long shifts."""
     length = hours(shift)
     return length - _PAUSE_HOURS if length > 6 and shift["shiftTypeId"] not in _BARE_TYPES else length
 

@@ -70,7 +70,7 @@ class Roster:
     turnover: dict[tuple[int, str], float] = field(default_factory=dict)
 
     def edit_shift(self, shift_id: int, now: datetime | None = None, **members: Any) -> None:  # noqa: ANN401
-        """Change members of a shift, as a manager would. A new `date` moves its two times along."""
+        """Change members of a shift, as a manager would. A new `date` moves its two times too."""
         stamp = now or datetime.now(UTC)
         shift = self.shifts[shift_id]
         if "date" in members:
@@ -93,7 +93,7 @@ class Roster:
             self.breaks.pop(punch, None)
 
     def add_shift(self, like: int, day: date, now: datetime | None = None) -> int:
-        """Add a shift like another on another day, and return its id."""
+        """Copy a shift to another day, and return the id of the copy."""
         new: int = max([*self.shifts, *(row["id"] for row in self.deleted)]) + 1
         self.shifts[new] = {**self.shifts[like], "id": new, "punchClockShiftId": None}
         self.edit_shift(new, now, date=day.isoformat())

@@ -1,7 +1,7 @@
 """A SQLite file with tables: opened for each short transaction, and made again when it is damaged.
 
 No connection outlives its transaction, so threads, forks and processes need no care. The database is made under another name
-and then renamed, so whoever finds it without its tables found damage. A damaged one is set aside and made again, whichever
+and then renamed, so a database without its tables is damaged. A damaged one is set aside and made again, whichever
 statement finds the damage and however many processes find it at once: the first that holds the lock does it.
 
 The rollback journal stays on: what is here is read again after a power cut. It is not a write-ahead log, whose side files

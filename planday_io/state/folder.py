@@ -21,7 +21,7 @@ _SET_ASIDE = ".damaged-"
 def close_to_others(folder: Path) -> None:
     """Let only this account into the folder, and restrict files that an older version left open to others.
 
-    Tokens are in it, each file 0600 by itself: whoever copies the folder, or mounts it elsewhere, keeps that.
+    Tokens are in it, each file with mode 0600, which survives a copy of the folder or another mount.
     """
     tokens = folder / "tokens"
     with storage_errors(folder, "set the rights of"):

@@ -156,7 +156,7 @@ class Rows(Generic[T]):
 
 
 class SliceRows(Rows[tuple[SliceKey, V]]):
-    """A table with a value for each of some slices."""
+    """A table with one value per slice."""
 
     def __init__(self, name: str, metadata: sa.MetaData, kind: type[V]) -> None:
         super().__init__(name, metadata, SliceKey, kind)

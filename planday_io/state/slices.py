@@ -3,7 +3,7 @@ published.
 
 The files are the truth. An index entry counts as long as its file has the same stamp; a slice that waits is noted before it
 is written, so a kill in between costs a needless publication, never a missed one. The lake must never know less than the
-warehouse shows, which is noticed by what was published.
+warehouse shows, so what was published is recorded and compared.
 
 Not here: the files (`planday_io.lake.slices`), when to publish (`planday_io.warehouse`).
 """

@@ -98,7 +98,7 @@ class State:
         """Remove what killed processes and older versions left, except what is being written. Raises StorageError.
 
         Args:
-            set_aside_before: damaged files that were set aside before this UTC instant go as well.
+            set_aside_before: damaged files that were set aside before this UTC instant are removed as well.
 
         Returns:
             How many files were removed.

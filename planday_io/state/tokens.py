@@ -51,7 +51,7 @@ class RefreshTokenStore:
         self._descends_from = ""
 
     def lock(self) -> AbstractContextManager[None]:
-        """One process at a time: hold it from `read` until `write`."""
+        """A lock for one process at a time; hold it from `read` until `write`."""
         close_to_others(self._folder)
         return _locks(self._folder).hold(self._portal)
 

@@ -63,7 +63,7 @@ class IncrementalRead:
         portal: config key.
         month: of the slices, or None where they cover the portal.
         policies: privacy policy in force; rows read under another one are not carried over.
-        full: read everything. So does a feed that made refresh requests which were lost.
+        full: read everything. A feed whose refresh requests were lost also reads everything.
 
     Raises:
         DamagedSliceError: a slice is damaged, and cannot be read again, because a feed may have forgotten its rows.

@@ -200,7 +200,7 @@ class PortalReader:
             return rows
         gone: set[int] = set()
         if link := owner_link(table):
-            # The rows belong to another table's rows, which say whose they are.
+            # The rows belong to another table's rows, which name the person.
             parent = self._catalogue.table(link[1])
             parents = read.get(parent.full_name)
             if parents is None:

@@ -59,8 +59,7 @@ class PortalSession:
         self.writer = SliceWriter(installation, self.reader, run_id=run_id, batch=batch)
 
     def endpoint_of(self, table: str, month: str | None) -> Endpoint:
-        """The endpoint of a table. Raises ValueError if a month is given for a table without months, or none for a
-        table with them."""
+        """The endpoint of a table. Raises ValueError if a month is given and the table has none, or the reverse."""
         endpoint = self.installation.catalogue.endpoint_of(table)
         if (endpoint.grid == "month") != (month is not None):
             raise ValueError(f"{table} has {'a slice per month' if month is None else 'no months'}")

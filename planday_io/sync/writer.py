@@ -141,7 +141,7 @@ class _NewSlice:
                 f"{self._table.full_name} of portal '{portal}' had {before_rows} rows, and the API answers now that "
                 "there is no such list. Nothing was written and the previous data stays. If it is true: --accept-shrink"
             )
-        # Deletions and moves seen in the month explain the same share of every table.
+        # Deletions and moves seen in the month explain an equal loss in each of its tables.
         since = self._before.fetched if self._before else published.read_at if published else context.fetched_at
         gone = self._writer.changed.share_gone(portal, context.month, since)
         guard = self._writer.guards.of(self._table.full_name)

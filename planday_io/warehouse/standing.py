@@ -32,14 +32,14 @@ class Standing:
     """The present file.
 
     Args:
-        made: how it was made, or None if it does not say.
+        made: how it was made, or None if the file does not record it.
         is_retyped: a column has the wrong type.
         shown: the slices in it.
         is_edited: it differs from what was published.
         is_known: its headers were recorded when it was published; otherwise edits cannot be detected.
         source: the file to read; a copy if another program has the file open for writing.
         headers: fingerprint of its headers.
-        holder: that program.
+        holder: the program that has the file open.
     """
 
     made: ledger.Published | None
