@@ -139,7 +139,7 @@ def unique_end() -> str:
 
 
 def keep_copy(file: Path, copy: Path) -> None:
-    """Keep a file under a second name, even if the first is replaced: a hard link, or a copy where links do not work. Raises OSError."""
+    """Keep a file under a second name (a hard link, else a copy), even if the first is replaced. Raises OSError."""
     try:
         os.link(file, copy)
     except (FileNotFoundError, NotADirectoryError):
