@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import duckdb
 import pytest
 
 from planday_io.catalogue import CATALOGUE
+from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import SliceKey
 from planday_io.months import month_of, shifted
+from planday_io.state import State
 from tests.support.commands import planday_command
 from tests.support.folders import files
 from tests.support.installation import EVERYTHING, Installation, Make
@@ -235,6 +238,24 @@ def _forget_now(planday: Installation, person: int) -> datetime:
 
     forget_person(planday.installation, "oslo", person)
     return datetime.now(UTC)
+
+
+def test_readers_see_no_list_half_changed(tmp_path: Path) -> None:
+    people = ForgottenPeople(tmp_path / "lake", State(tmp_path / "state"))
+    people.add("oslo", 1)
+
+    def change() -> None:
+        for number in range(2, 12):
+            people.add("oslo", number)
+        for number in range(2, 12):
+            people.remove("oslo", number)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    while changing.is_alive():
+        assert people.of("oslo").holds(1)
+    changing.join()
+    assert len(people.of("oslo").pseudonyms) == 1
 
 
 @pytest.mark.processes

@@ -110,19 +110,17 @@ class ForgottenPeople:
             StorageError: it cannot be read, or people are missing from it. Then nothing may be written.
         """
         listed, copy = self._read(portal), self._copy_of(portal)
-        if copy.salt and not listed.salt:
+        if copy.salt and (listed.salt != copy.salt or not copy.pseudonyms <= listed.pseudonyms):
+            # Lost, or another process changed one of the two in between.
             with self._locks.hold(f"forgotten.{portal}"):
                 return self._restored(portal)
-        return self._checked(portal, listed, copy)
+        return listed
 
     def _restored(self, portal: str) -> Forgotten:
         listed, copy = self._read(portal), self._copy_of(portal)
         if copy.salt and not listed.salt:
             self._write(portal, copy)
             return copy
-        return self._checked(portal, listed, copy)
-
-    def _checked(self, portal: str, listed: Forgotten, copy: Forgotten) -> Forgotten:
         if copy.pseudonyms and (listed.salt != copy.salt or not copy.pseudonyms <= listed.pseudonyms):
             missing = len(copy.pseudonyms - listed.pseudonyms)
             raise StorageError(
