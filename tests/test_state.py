@@ -175,6 +175,18 @@ def test_newer_version_is_left_alone(tmp_path: Path) -> None:
     assert State(tmp_path).files_set_aside() == []
 
 
+def test_database_never_released_is_made_again(tmp_path: Path) -> None:
+    """Also while files of a released version are there."""
+    State(tmp_path).failures.record([failure()])
+    with closing(sqlite3.connect(database_file(tmp_path))) as db:
+        db.execute("UPDATE about SET version = 9")
+        db.execute("ALTER TABLE failure RENAME COLUMN error TO text")
+        db.commit()
+    old_failures(tmp_path, "oslo", "hr.skills")
+    assert [one.table for one in State(tmp_path).failures.of("oslo")] == ["hr.skills"]
+    assert len(State(tmp_path).files_set_aside()) == 1
+
+
 def test_files_of_an_older_version_are_taken_in(tmp_path: Path) -> None:
     old_failures(tmp_path, "oslo", "hr.skills", "hr.employees")
     old_failures(tmp_path, "london").write_text("{")

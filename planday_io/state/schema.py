@@ -16,7 +16,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, exists, upd
 from planday_io.state import rows
 from planday_io.state.mapping import Rows, SliceRows
 
-VERSION = 10
+FIRST_VERSION, VERSION = 10, 10
+"""Databases before the first were never released, and have other columns."""
 METADATA = MetaData()
 
 ABOUT = Table("about", METADATA, Column("version", Integer, nullable=False))

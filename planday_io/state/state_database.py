@@ -19,7 +19,7 @@ from planday_io.state.folder import aside_name
 from planday_io.state.legacy import import_files, legacy_files, remove_files
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import Rows
-from planday_io.state.schema import ABOUT, KNOWN_FILES, LOSABLE, LOST, METADATA, VERSION, lose
+from planday_io.state.schema import ABOUT, FIRST_VERSION, KNOWN_FILES, LOSABLE, LOST, METADATA, VERSION, lose
 
 
 def database_file(folder: Path) -> Path:
@@ -39,6 +39,11 @@ class StateDatabase(Database):
         super().__init__(database_file(folder), locks, METADATA, name="the state database")
         self._folder = folder
 
+    def look_again(self) -> None:
+        """Take in with the next use what a process of version 0.1 wrote meanwhile. Raises StorageError."""
+        if legacy_files(self._folder):
+            self.check_again()
+
     def leave_note(self, name: str, text: str) -> None:
         """Leave a file that is reported until somebody removes it, like what was set aside. Raises StorageError."""
         with storage_errors(self._folder, "leave a note in"):
@@ -51,8 +56,8 @@ class StateDatabase(Database):
         """Raises StorageError where a newer version made it."""
         about: list[object] = [*connection.execute(select(ABOUT.c.version)).scalars()]
         version = about[0] if len(about) == 1 else None
-        if not isinstance(version, int) or version < 1:
-            raise DamagedDatabaseError("it does not say its version")
+        if not isinstance(version, int) or version < FIRST_VERSION:
+            raise DamagedDatabaseError("it is of no version that was released")
         if version > VERSION:
             raise StorageError(
                 f"the state database is of version {version}, and this program knows {VERSION}: install the newer version "
