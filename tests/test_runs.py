@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from planday_io.state import State
-from tests.support.old_state import old_locks, old_run
+from planday_io.state.legacy import legacy_files, remove_files
+from tests.support.old_state import old_locks, old_run, old_shared, old_slices
 
 OLD = "0123456789abcdef"
 
@@ -50,6 +53,40 @@ def test_runs_of_an_older_version_live(tmp_path: Path) -> None:
         assert state.runs.is_alive(mark), "an upgrade leaves it alone"
     assert not state.runs.is_alive(mark)
     assert State(tmp_path).slices.pending() == {}
+
+
+def test_upgrade_leaves_a_run_that_begins_meanwhile(tmp_path: Path) -> None:
+    with old_run(tmp_path, OLD) as mark:
+        pass
+    process = tmp_path / "processes" / mark
+    process.touch()
+    found = process.stat()
+    with old_run(tmp_path, OLD):
+        remove_files(tmp_path, {process: (found.st_ino, found.st_mtime_ns)})
+        assert State(tmp_path).runs.is_alive(mark)
+
+
+def test_old_files_may_go_meanwhile(tmp_path: Path) -> None:
+    """Of two processes that find them at once, the second does not fail."""
+    removed = []
+
+    def remove(event: str, arguments: tuple[object, ...]) -> None:
+        if looks and event in {"os.listdir", "os.scandir"} and str(arguments[0]).startswith(str(tmp_path)):
+            looks.pop()
+            if not looks:
+                removed.append(str(arguments[0]))
+                for name in ("batches", "pending"):
+                    shutil.rmtree(tmp_path / name)
+
+    looks: list[int] = []
+    sys.addaudithook(remove)  # never goes again
+    for number in range(1, 20):
+        old_shared(tmp_path, "oslo")
+        old_slices(tmp_path, pending={"a.b.oslo": ""}, published={}, owed={})
+        looks[:] = range(number)
+        legacy_files(tmp_path)
+    looks.clear()
+    assert {Path(place).name for place in removed} >= {"batches", "pending"}
 
 
 def test_what_older_versions_left_goes(tmp_path: Path) -> None:

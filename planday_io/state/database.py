@@ -120,6 +120,10 @@ class Database:
         """Like `read`, but in a transaction that no other process is inside. After a StorageError nothing was changed."""
         return self._healed(lambda connection: work(connection, *args, **named), locks=True)
 
+    def check_again(self) -> None:
+        """Check the database once more with its next use."""
+        _CHECKED.pop(self._file, None)
+
     def _transaction(self, work: Callable[[Connection], T], *, locks: bool) -> T:
         with storage_errors(self._file, f"use {self._name}"):
             self._prepare()

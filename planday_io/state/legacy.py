@@ -9,6 +9,7 @@ never gave stays where it is.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -21,7 +22,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from planday_io.errors import DamagedFileError
-from planday_io.files import is_locked, storage_errors, sweep
+from planday_io.files import is_locked, remove_if_free, storage_errors, sweep
 from planday_io.state import rows, schema
 from planday_io.state.folder import set_aside
 from planday_io.state.locks import Locks
@@ -162,6 +163,13 @@ def _add_notices(connection: Connection, /, *notices: rows.Notice) -> None:
         schema.put_notices(connection, notices)
 
 
+def _put_published(connection: Connection, /, *found: tuple[rows.SliceKey, rows.PublishedSlice]) -> None:
+    """The latest counts: a process of that version may have published before this one did, or after."""
+    known = dict(schema.PUBLISHED.all(connection))
+    newer = ((key, one) for key, one in found if key not in known or known[key].read_at < one.read_at)
+    schema.PUBLISHED.put(connection, *newer)
+
+
 def _put_warehouse(connection: Connection, /, *found: rows.KnownFile) -> None:
     """A process of that version may have published since the last headers were noted."""
     for one in found:
@@ -208,7 +216,7 @@ _KINDS = (
     _Kind("unfinished", r"[0-9a-f]{16}\.json", _commands, schema.COMMANDS.add, schema.COMMANDS, _beside),
     _Kind("forgotten", _PORTAL, _forgotten, schema.FORGOTTEN.add),
     _Kind("pending", _SLICE, _pending, schema.PENDING.add),
-    _Kind("published", _SLICE, _published, schema.PUBLISHED.put),
+    _Kind("published", _SLICE, _published, _put_published),
     _Kind("history", _SLICE, _owed_histories, schema.OWED_HISTORIES.add),
     _Kind("", r"lake\.json", _lake, schema.KNOWN_FILES.add),
     _Kind("", r"publication\.json", _warehouse, _put_warehouse),
@@ -222,7 +230,7 @@ _KINDS = (
 def legacy_files(folder: Path) -> list[Path]:
     """Files of version 0.1 in a state folder, and their empty folders. Raises StorageError."""
     with storage_errors(folder, "look for files of an older version in"):
-        empty = [one for one in _folders(folder) if all(inside.is_dir() for inside in one.rglob("*"))]
+        empty = [one for one in _folders(folder) if not any(files for _, _, files in os.walk(one))]
         return [*empty, *(file for kind in _KINDS for file in _files(kind, folder))]
 
 
@@ -269,7 +277,8 @@ def remove_files(folder: Path, imported: Imported) -> None:
             Locks(place).sweep()
         for file, stamp in imported.items():
             if _stamp(file) == stamp:
-                file.unlink(missing_ok=True)
+                # A process of that version may have locked its mark since.
+                remove_if_free(file)
         for place in _folders(folder):
             for one in (*place.glob("*"), place):
                 # The folder may hold a file that is not ours.
@@ -291,8 +300,9 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _files(kind: _Kind, folder: Path) -> list[Path]:
-    places = folder.glob(kind.folder) if kind.folder else [folder]
-    found = [
-        file for place in places if place.is_dir() for file in place.iterdir() if re.fullmatch(kind.name, file.name)
-    ]
+    found: list[Path] = []
+    # Another process may be removing the folders just now.
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for place in folder.glob(kind.folder) if kind.folder else [folder]:
+            found += (file for file in place.iterdir() if re.fullmatch(kind.name, file.name))
     return sorted(file for file in found if not (kind.lock_of and is_locked(kind.lock_of(file))))
