@@ -87,7 +87,7 @@ def _current(installation: Installation, fault_of: Callable[[Path], ConfigError 
 
 
 def under_way(instance: dg.DagsterInstance) -> list[tuple[str, dg.DagsterRun]]:
-    """The runs that wait or are under way, each with its portal."""
+    """Runs that are queued or in progress, each with its portal."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=[*_WAITING, *_WORKING]))
     return [(portal, run) for run in runs if (portal := _partition_in(run)[0])]
 

@@ -89,7 +89,7 @@ def _asset(endpoint: Endpoint, portals: dict[str, list[str]], installation: Inst
 def _refreshed(
     context: dg.AssetExecutionContext, planday: PlandayPortals, endpoint: Endpoint, installation: Installation
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Read and write the slices of a partition; a result for each table, once all of them are written."""
+    """Read and write the slices of a partition; yields a result per table, once all of them are written."""
     portal, month = _portal_and_month(context.partition_key)
     tags, listener = context.run.tags, LISTENER.get()
     session = planday.session(portal)

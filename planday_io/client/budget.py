@@ -114,8 +114,7 @@ class RateLimiter:
         """Reserve one request now, if both buckets have room.
 
         Returns:
-            0.0 when it is reserved; otherwise nothing is, and the seconds after which to ask again.
-            `waits_for` says why.
+            0.0 if it is reserved; otherwise the seconds after which to try again, and `waits_for` says why.
         """
         now = self._clock()
         if not 0 <= now - self._checked_at < _RECHECK_SECONDS:

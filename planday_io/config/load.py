@@ -181,7 +181,7 @@ def parsed(path: Path) -> CommentedMap:
             f"{path.name}, line {number}: found U+{ord(text[error.position]):04X}, which is invisible; expected text"
         ) from None
     except Exception as error:  # noqa: BLE001 - ruamel.yaml's own errors, and whatever constructing a value raises
-        # A date such as 2025-13-01, a number of thousands of digits, brackets a thousand deep.
+        # For instance a date such as 2025-13-01, a number of thousands of digits, brackets a thousand deep.
         raise ConfigError(
             f"{path.name}: found a value that cannot be read ({type(error).__name__}); expected YAML 1.2 with texts, "
             "numbers, lists and mappings"

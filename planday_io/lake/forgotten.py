@@ -96,7 +96,7 @@ _RESTORE = "Restore it from a backup, or remove it: the next run writes it again
 
 
 class ForgottenPeople:
-    """The lists of one lake. Each has a copy in the state, which tells when the one in the lake became shorter."""
+    """The lists of one lake. Each has a copy in the state, which shows when the one in the lake became shorter."""
 
     def __init__(self, lake: Path, state: State) -> None:
         self._folder = lake / "_forgotten"

@@ -32,7 +32,7 @@ def slices_in(root: Path, table: str | None = None, portal: str | None = None) -
 
 
 def _folders(path: str, prefix: str = "") -> list[str]:
-    """What the names of the folders in a folder have after a prefix."""
+    """For each subfolder whose name begins with a prefix, the rest of the name."""
     with storage_errors(Path(path), "list the slices in"):
         try:
             with os.scandir(path) as there:

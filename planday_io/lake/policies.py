@@ -35,7 +35,7 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies: PrivacyPolicy) -> pa.Table:
-    """Older rows without values that a stricter policy now hides. They are lost, because a hash needs the value."""
+    """Older rows without values that a stricter policy now hides. They become NULL, also under `hash`."""
     hidden = hidden_classes(table, provenance, policies)
     names = [column.name for column in table.columns if column.privacy in hidden]
     # A member with a wrong type is in _extra, whatever its class.

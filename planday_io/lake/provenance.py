@@ -30,8 +30,8 @@ class Provenance:
         catalogue_version: of the declarations.
         policies: privacy policy in force, per class that the table has.
         batch: name of the group of runs that were started together, or empty.
-        covered: fan-out: parents this slice covers, as `id` or `id/id`, and a digest of what they were, where the
-            endpoint goes by that; as `id/once` those that are read once, whether the API answered or not; as
+        covered: fan-out: parents this slice covers, as `id` or `id/id`, and a digest of their row, if the endpoint
+            detects changes by it; as `id/once` those that are read once, whether the API answered or not; as
             `id/in-neither` those whose rows are kept until the next read because neither list had them.
         slice_id: differs for every write.
     """

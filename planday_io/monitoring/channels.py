@@ -1,6 +1,6 @@
 """Sending a message to the channels of the configuration: a webhook (Slack, Teams, anything) and mail.
 
-Whatever goes wrong with a channel is an AlertError, so that the other channels are still used. apprise was left out: it
+Whatever goes wrong with a channel is an AlertError, so that the other channels are still used. apprise is not used: it
 takes addresses with secrets in them, and writes its own log lines. Not here: what is worth a message (`notifier`).
 """
 

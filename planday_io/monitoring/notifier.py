@@ -120,7 +120,7 @@ class Notifier:
         state = self._installation.state
         if state.folder in _UNSAVED:
             return _UNSAVED[state.folder]
-        # A cause may be one of another version.
+        # The cause may be known to another version only.
         return {key_of(one.incident): one for one in state.incidents.all() if one.incident.cause in CAUSES}
 
     def _save(self, notices: Notices) -> str:

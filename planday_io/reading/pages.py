@@ -238,7 +238,8 @@ class ListReader(Generic[T]):
                 stretch.parts.append(self.keep(rows, place))
 
     async def _ignores_offset(self) -> bool:
-        """Whether the server returns rows far beyond the end, so that it ignores the offset. Unknown only for equal rows."""
+        """Whether the server returns rows far beyond the end, so that it ignores the offset. Asks only if the list may
+        hold equal rows."""
         return not self.has_equal_rows or bool((await self._fetch(_FAR)).rows)
 
     async def _until_empty(self, first: Page) -> ListRead[T]:

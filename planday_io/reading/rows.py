@@ -74,7 +74,7 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
 
 
 def portal_info(content: bytes) -> object:
-    """The document that identifies the portal. Raises EmptyAnswerError where it says nothing, and as `load`."""
+    """The document that identifies the portal. Raises EmptyAnswerError if it says nothing, and whatever `load` raises."""
     document = load(content, ANY_DECODER.decode)
     answer, _ = document.clean(document.value)
     inner = _inside(answer, "")

@@ -16,7 +16,7 @@ CLIENT_POLICY = ((100, 1.0), (2000, 60.0))
 
 @dataclass(slots=True)
 class Decision:
-    """Whether a request passes, and the headers that tell about it."""
+    """Whether a request passes, and the rate-limit headers of the answer."""
 
     passes: bool
     headers: dict[str, str]

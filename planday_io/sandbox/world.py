@@ -204,7 +204,7 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
     ]
     portal.field_definitions = _field_definitions(number)
     if zone == "Europe/Copenhagen":
-        # It may be missing.
+        # The API may leave out `required`.
         del portal.field_definitions["required"]
     created = datetime(2023, 1, 9, 8, 0, tzinfo=UTC)
     for n in range(people):

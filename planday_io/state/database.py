@@ -149,7 +149,7 @@ class Database:
         return _engine(self._file, self._is_durable)
 
     def _healed(self, work: Callable[[Connection], T], *, locks: bool) -> T:
-        """Do something in a transaction; where that finds damage, once more with a new database."""
+        """Run `work` in a transaction; if that finds damage, once more with a new database."""
         inode = _inode(self._file)
         try:
             return self._transaction(work, locks=locks)

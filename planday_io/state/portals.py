@@ -33,7 +33,7 @@ class Portals(Kind):
 
 
 class ForgottenCopies(Kind):
-    """Copies of the lists of forgotten people, which tell when a list in the lake became shorter."""
+    """Copies of the lists of forgotten people, which show when a list in the lake became shorter."""
 
     def all(self) -> dict[str, ForgottenCopy]:
         """The copy of each portal's list. Raises StorageError."""

@@ -85,7 +85,7 @@ def settle(installation: Installation, portal: str | None = None) -> list[Refres
 def touched_months(
     lake: Lake, portal: str, table: Table, changed: pa.Table, deleted: Iterable[int]
 ) -> dict[str, float]:
-    """Months of a table whose slices are not as the API has them now.
+    """Months of a table whose slices differ from what the API has now.
 
     Args:
         lake: of the slices.
@@ -151,7 +151,7 @@ def months_to_read(
         portal: config key.
         grid: months of the portal.
         endpoints: those with a slice per month that the portal has.
-        touched: months whose slices are not as the API has them.
+        touched: months whose slices differ from what the API has.
         requests: made before.
         now: UTC instant.
     """

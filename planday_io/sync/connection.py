@@ -185,7 +185,7 @@ class PortalConnection:
         try:
             return self._configured_token(portal) == token
         except PlandayError:
-            # Its own runs report that it cannot be read.
+            # The runs of that portal report that its token cannot be read.
             return False
 
     def _configured_token(self, portal: str) -> str:

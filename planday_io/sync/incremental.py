@@ -66,7 +66,8 @@ class IncrementalRead:
         full: read everything. A feed whose refresh requests were lost also reads everything.
 
     Raises:
-        DamagedSliceError: a slice is damaged, and cannot be read again, because a feed may have forgotten its rows.
+        DamagedSliceError: a slice is damaged, and cannot be read again, because Planday may no longer send old rows of
+        a feed.
     """
 
     def __init__(

@@ -104,7 +104,7 @@ class SliceWriter:
                 one.guard(accept_shrink=accept_shrink)
             new = {one.key: one for one in slices if not one.is_superseded}
             slice_ids = self.lake.announce(new, self.histories.to_follow(new)) if new else {}
-            # Children first: the parent's stamps decide what is up to date, so they must never be ahead.
+            # Children are written first: the parent's stamps decide what is up to date, so they must never be ahead.
             for key, one in reversed(new.items()):
                 one.write(slice_ids[key])
             self.histories.try_to_follow(new, {key: one.rows for key, one in new.items()})

@@ -135,7 +135,7 @@ def _replace(
 
 
 def _common(db: duckdb.DuckDBPyConnection, wanted: Sequence[str], source: str) -> str:
-    """Those of some columns that a table or file has, quoted."""
+    """The given columns that a table or file has, quoted."""
     there = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     return ", ".join(quote(column) for column in wanted if column in there)
 

@@ -1,6 +1,6 @@
 """What a published file holds: its size, its rows, and whether its marts are what their descriptions promise.
 
-Marts are views, so this is computed from the tables when somebody asks. Of a portal of 5,000 shifts it takes a second.
+Marts are views, so this is computed from the tables on demand. For a portal with 5,000 shifts it takes a second.
 """
 
 from __future__ import annotations

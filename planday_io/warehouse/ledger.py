@@ -90,7 +90,7 @@ class Published:
     forgotten: str
 
     def is_looser_than(self, policies: PrivacyPolicy) -> bool:
-        """Whether it may hold values in a form that the policies no longer allow."""
+        """Whether the file may hold values in a form that the policies no longer allow."""
         now = privacy_of(policies)
         return any(policy not in ("drop", now.get(name)) for name, policy in self.privacy.items())
 

@@ -83,7 +83,7 @@ class Losses:
         known: set[str] = set()
         for key in self._needed():
             number, portal = self._shown[key].portal_id, key.portal
-            # One slice per portal is enough.
+            # Checking one slice per portal is enough.
             if not number or portal in known or (provenance := self._lake.usable_provenance(key)) is None:
                 continue
             known.add(portal)

@@ -308,7 +308,7 @@ class _Publisher:
                 with temporary.open("rb") as file:
                     os.fsync(file.fileno())
                 built = headers_of(temporary)
-                # The present file's headers as well: a kill before the rename leaves it in place.
+                # Note the present file's headers as well: a kill before the rename leaves that file in place.
                 present = [current.headers] if current is not None and not current.is_edited else []
                 self._state.files.note_warehouse([*present, built])
                 if self._keeps and not must_hide:
