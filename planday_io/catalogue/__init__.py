@@ -158,7 +158,7 @@ def _check_fan_out(endpoint: Endpoint, fan_out: FanOut, declared: Mapping[str, t
     if endpoint.grid == "month" and not (endpoint.window or parent.is_monthly):
         raise ContradictionError(f"{endpoint.path} has a slice per month, and nothing says how a month is requested")
     if parent.is_monthly and endpoint.grid == "portal":
-        raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, of which it would need all months")
+        raise ContradictionError(f"{endpoint.path} fans out over {fan_out.parent}, and would need all months of it")
 
 
 CATALOGUE = Catalogue(

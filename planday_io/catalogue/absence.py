@@ -1,7 +1,7 @@
 """The absence domain: vacation and overtime accounts, requests, records. Facts: docs/api-facts.md#absence.
 
 Portals may register absence as shifts with special types instead, so load both. Which scope each path takes is not
-documented. Statuses are not filtered: what is returned without a filter is all of them, as far as is known.
+documented. Statuses are not filtered: as far as is known, a request without a filter returns all of them.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def owner_link(table: Table) -> tuple[str, str] | None:
 
 
 def parents_of_forgotten(catalogue: Catalogue, table: Table, rows: pa.Table, people: Forgotten) -> set[int]:
-    """Ids of those of some rows of a table whose people are forgotten."""
+    """Ids of the given rows of a table whose people are forgotten."""
     workers = [person.column for person in table.people if person.role != "actor"]
     if not workers or workers[0] not in rows.schema.names:
         return set()

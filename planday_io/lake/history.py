@@ -60,7 +60,7 @@ class Histories:
         return found
 
     def try_to_follow(self, keys: Iterable[SliceKey], rows: Mapping[SliceKey, pa.Table] | None = None) -> None:
-        """As `follow`, with the rows of slices that are in memory; a damaged or lost history stays behind and is reported."""
+        """Like `follow`, for slices whose rows are in memory; a damaged or lost history is not updated, but reported."""
         followed = []
         for key in keys:
             with suppress(DamagedSliceError, LostSliceError):

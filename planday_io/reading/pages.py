@@ -238,8 +238,7 @@ class ListReader(Generic[T]):
                 stretch.parts.append(self.keep(rows, place))
 
     async def _ignores_offset(self) -> bool:
-        """Whether the server returns rows far beyond the end, so that it ignores the offset. Asks only if the list may
-        hold equal rows."""
+        """Whether the server ignores the offset: it returns rows far beyond the end. Asks only if rows may be equal."""
         return not self.has_equal_rows or bool((await self._fetch(_FAR)).rows)
 
     async def _until_empty(self, first: Page) -> ListRead[T]:

@@ -1,5 +1,5 @@
-"""The local Planday's fast mode, for benchmarks: large lists whose rows were encoded beforehand, so that the server is not
-what is measured.
+"""The local Planday's fast mode, for benchmarks: large lists whose rows were encoded beforehand, so that a benchmark
+does not measure the server.
 
 One app, any number of portals with equal content; employees, their details, shifts per month. Rate limits and latency where
 asked for. Nothing else of the API is there: `planday_io.sandbox.app` is the local Planday to try things with.

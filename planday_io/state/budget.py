@@ -87,7 +87,7 @@ class RequestBudget:
         return self._database.write(lambda connection: connection.execute(statement, {"now": now}).rowcount > 0)
 
     def waits(self, windows: Mapping[str, Sequence[RateWindow]], now: float) -> dict[str, list[float]]:
-        """Seconds until buckets are open, and until each of their windows has room; negative where it has.
+        """Seconds until buckets are open, and until each of their windows has room; negative if it has room already.
 
         Raises:
             StorageError: the budget cannot be read.

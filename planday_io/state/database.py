@@ -306,7 +306,7 @@ def _new_engine(file: Path, is_durable: bool) -> Engine:
             return
         connection.execute("PRAGMA synchronous = OFF")
         with suppress(sqlite3.OperationalError):
-            # Refused while a process of an older version has the file open with a write-ahead log.
+            # SQLite refuses this while a process of an older version has the file open with a write-ahead log.
             connection.execute("PRAGMA journal_mode = MEMORY")
 
     @event.listens_for(engine, "begin")

@@ -30,10 +30,10 @@ class KnownFiles(Kind):
         return known.marks[0] if known and known.marks else ""
 
     def adopt_lake(self, name: str, *, is_new: bool) -> None:
-        """Know the lake by a name from now on. Raises StorageError.
+        """Record the lake's name. Raises StorageError.
 
         Args:
-            name: that its folder holds.
+            name: the name in its folder.
             is_new: the folder was given the name just now. Otherwise an installation that knows no lake has lost its state.
         """
 
@@ -58,5 +58,5 @@ class KnownFiles(Kind):
         return known.marks if known else None
 
     def note_warehouse(self, headers: Sequence[str]) -> None:
-        """Know the warehouse file by headers from now on. Raises StorageError."""
+        """Record the headers of the warehouse file. Raises StorageError."""
         self._database.write(KNOWN_FILES.put, KnownFile(name=WAREHOUSE, marks=tuple(headers)))

@@ -176,9 +176,9 @@ class PortalConnection:
             if key != self.portal and self._has_token(key, mine) and self._identities.known(key) is None:
                 raise PortalIdentityError(
                     f"portals '{self.portal}' and '{key}' have the same refresh token, so both would be the same Planday "
-                    f"portal and every figure would count twice. Nothing was written. Run `planday authorize` for the one "
-                    f"whose token it is not, and log in to that portal, or put its own Token where {self._config.file.name} "
-                    f"reads it"
+                    f"portal and every figure would count twice. Nothing was written. Run `planday authorize` for the "
+                    f"portal that the token does not belong to, and log in to that portal, or put its own Token where "
+                    f"{self._config.file.name} reads it"
                 )
 
     def _has_token(self, portal: str, token: str) -> bool:

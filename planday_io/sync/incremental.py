@@ -149,7 +149,7 @@ class IncrementalRead:
             return ReadPlan(calls=calls, window=window)
         listed = frozenset(parent.key[0] for parent in parents) if has_both_lists else None
         once = {parent.key: parent.digest for parent in parents if parent.is_once}
-        # Those that were requested before, and whose row is the same since.
+        # Parents that were requested before and whose row has not changed since.
         before = self._before.covered if self._before and self._is_comparable else {}
         kept_once = {key: digest for key, digest in once.items() if before.get(f"{key[0]}/{ONCE}") == digest}
         due_once = [parent for parent in parents if parent.is_once and parent.key not in kept_once]

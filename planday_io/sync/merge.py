@@ -48,7 +48,7 @@ def merged(lake: Lake, read: CompleteRead, table: Table) -> tuple[pa.Table, dict
     assert provenance is not None  # noqa: S101 - otherwise there is no file to read
     previous = aligned(under_policy(before, table, provenance, read.context.privacy.policies), new.schema)
     if endpoint.feed:
-        # Also after a full read: it is not known how long the API keeps the rows of a feed.
+        # Merge also after a full read: it is not known how long the API keeps the rows of a feed.
         return _latest(table, previous, new), _covers(read)
     parents = previous.column(link or table.key[0])
     in_neither = _in_neither(plan.listed, parents, provenance)

@@ -51,7 +51,7 @@ class Losses:
         return [key for key in self._shown if key.full_name in self._tables and key.portal not in moving]
 
     def changed(self) -> dict[SliceKey, bool]:
-        """Slices that the file does not show as they are in the lake, and False for those whose bytes are to be verified."""
+        """True for slices that differ between file and lake, False for equal ones whose bytes are not verified yet."""
         there = self._lake.indexed(self._lake.slices())
         found = dict.fromkeys(there.unusable, True)
         for key, entry in there.entries.items():

@@ -104,7 +104,7 @@ _ADVICE = (
 def _contents(
     file: Path, catalogue: Catalogue, policies: PrivacyPolicy, wanted: ledger.Published
 ) -> tuple[ledger.Published | None, bool, dict[SliceKey, ledger.Shown]] | None:
-    """The first three of `Standing`, or None if the file is not ours."""
+    """The first three members of `Standing`, or None if the file is not ours."""
     with attached(file) as db:
         if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db).get(ledger.SLICES, {}).keys():
             return None
