@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from planday_io.errors import PublicationError, StorageError
+from planday_io.warehouse.place import headers_of
 from tests.support.commands import PLANDAY, environment
 from tests.support.installation import Installation, Make
 
@@ -40,6 +41,20 @@ def test_only_what_changed_is_published(planday: Installation) -> None:
     planday.refresh("hr.skills")
     assert planday.publish().slices == 1
     assert planday.publish().slices == 0
+
+
+def test_table_of_another_version_is_no_obstacle(planday: Installation) -> None:
+    """One that this version does not know, with rows that were left out in favour of another month."""
+    planday.refresh("hr.departments")
+    planday.publish()
+    with duckdb.connect(str(planday.config.warehouse)) as db:
+        unknown = "'hr.gone' AS table_name, '2026-10' AS month, 3 AS elsewhere"
+        db.execute(f"INSERT INTO sync.slices BY NAME SELECT * REPLACE ({unknown}) FROM sync.slices")
+    planday.state.files.note_warehouse([headers_of(planday.config.warehouse)])
+    planday.refresh("hr.departments")
+    done = planday.publish()
+    assert [key.full_name for key in done.changed] == ["hr.departments"]
+    assert not done.is_rebuild
 
 
 def test_tables_explain_themselves_and_open_in_older_format(planday: Installation) -> None:

@@ -211,7 +211,7 @@ class _Publisher:
             keys = self._known_tables([*dict.fromkeys([*keys, *changed])])
             # A row left out in favour of another month may be needed again when either month is replaced.
             touched = {(self._endpoint(key), key.portal) for key in keys if key.month and changed.get(key, True)}
-            doubled = [key for key, shown in current.shown.items() if shown.elsewhere]
+            doubled = self._known_tables([key for key, shown in current.shown.items() if shown.elsewhere])
             self._again = {key for key in doubled if (self._endpoint(key), key.portal) in touched}
             keys = [*dict.fromkeys([*keys, *self._again])]
         keys = self._without_held(self._without_renames(keys, is_rebuild=is_rebuild), takes_held=takes_held)
