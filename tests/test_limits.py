@@ -317,10 +317,23 @@ def test_a_webhook_that_never_ends_took_the_message(planday: Installation) -> No
         channels(planday.config)["webhook"](Message("test", "a subject", "a text", []))
 
 
-def test_a_mail_server_that_never_ends_is_ended(planday: Installation) -> None:
+@pytest.mark.parametrize("seconds", [0.3, 0.0], ids=["while it greets", "while it connects"])
+def test_a_mail_server_that_never_ends_is_ended(planday: Installation, seconds: float) -> None:
     from planday_io.monitoring import channels as module
 
-    with broken_server(trickling(b"", b"220-wait\r\n" * 50)) as port:
+    ended: list[str] = []
+
+    def greet(connection: socket.socket) -> None:
+        connection.settimeout(0.05)
+        with suppress(ConnectionError):
+            for _ in range(60):
+                connection.sendall(b"220-wait\r\n")
+                with suppress(TimeoutError):
+                    if not connection.recv(100):
+                        return
+            ended.append("by the server")
+
+    with broken_server(greet) as port:
         planday.edit_config(
             "defaults:",
             f"alerts: {{mail: {{host: 127.0.0.1, port: {port}, security: none, sender: a@b.c, to: [a@b.c]}}}}\ndefaults:",
@@ -328,4 +341,5 @@ def test_a_mail_server_that_never_ends_is_ended(planday: Installation) -> None:
         mail = planday.config.alerts.mail
         assert mail is not None
         with pytest.raises(AlertError, match="could not be sent"):
-            module._send_mail(mail, planday.config, Message("test", "a subject", "a text", []), seconds=0.3)
+            module._send_mail(mail, planday.config, Message("test", "a subject", "a text", []), seconds=seconds)
+    assert not ended

@@ -123,7 +123,7 @@ def _mail_server(mail: Mail, trust: ssl.SSLContext, seconds: float) -> Iterator[
     """A connection that is closed after so many seconds: smtplib's own time-out applies to each line only."""
     kind = smtplib.SMTP_SSL if mail.security == "tls" else smtplib.SMTP
     begun: list[smtplib.SMTP] = []
-    is_over = threading.Event()
+    is_done = threading.Event()
 
     class Server(kind):  # type: ignore[misc, valid-type]
         def connect(self, *where: Any) -> Any:  # noqa: ANN401 - as smtplib has it
@@ -132,19 +132,20 @@ def _mail_server(mail: Mail, trust: ssl.SSLContext, seconds: float) -> Iterator[
             return super().connect(*where)
 
     def end() -> None:
-        is_over.set()
-        for server in begun:
-            if server.sock:
-                with suppress(OSError):
-                    server.sock.shutdown(socket.SHUT_RDWR)
+        # Repeated, because there is nothing to break while it connects, and a handshake replaces the socket.
+        while not is_done.wait(0.2):
+            for server in begun:
+                if server.sock:
+                    with suppress(OSError):
+                        server.sock.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, end)
+    timer.daemon = True
     timer.start()
     try:
         context = {"context": trust} if mail.security == "tls" else {}
         with Server(mail.host, mail.port, timeout=_TIMEOUT_SECONDS, **context) as server:
-            if is_over.is_set():
-                raise TimeoutError  # During the connect there was no connection to close.
             yield server
     finally:
         timer.cancel()
+        is_done.set()
