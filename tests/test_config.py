@@ -9,7 +9,7 @@ import pytest
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.config.load import BUILT_IN_DEFAULTS
-from planday_io.config.model import SecretRef
+from planday_io.config.model import Guard, SecretRef
 from planday_io.config.secrets import read_secret
 from planday_io.errors import ConfigError, SecretError
 
@@ -62,6 +62,23 @@ portals:
     assert portal.schedules["nightly"].resources == ("hr.employees",)
     assert (portal.retries.requests, portal.retries.step) == (3, 0)
     assert portal.resources.include == ("hr",)
+
+
+def test_null_in_a_tables_guard_is_inherited(tmp_path: Path) -> None:
+    guards = "guards: {min_ratio: 0.9, tables: {hr: {max_lost_rows: 3, min_ratio: }, hr.skills: {min_ratio: 0.5}}}"
+    portal = load(tmp_path, f"defaults: {{{guards}}}\n" + GOOD).portals["no"]
+    assert portal.guards.of("hr.employees") == Guard(min_ratio=0.9, max_lost_rows=3)
+    assert portal.guards.of("hr.skills") == Guard(min_ratio=0.5, max_lost_rows=3)
+
+
+@pytest.mark.parametrize(
+    ("own", "lines"), [("", 1), (", window: {past_months: -1}", 2)], ids=["inherited", "written again"]
+)
+def test_mistakes_in_defaults_are_listed_where_written(tmp_path: Path, own: str, lines: int) -> None:
+    portals = f"portals:\n  no: {{client_id: abc, refresh_token: {{env: TOKEN_NO}}{own}}}\n"
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "defaults: {window: {past_months: -1}}\n" + portals)
+    assert len(str(caught.value).splitlines()) == lines
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ class _Mistakes:
         """Add a mistake, unless it is one of `defaults` that a portal inherits."""
         if loc[:1] == ("defaults",):
             self._inherited.add((loc[1:], _show(found)))
-        elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited:
+        elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited and not self._is_written(loc):
             return
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
         self.told[f"{self._name}, line {self.line(loc)}: {where}: found {_show(found)}; expected {expected}"] = None
@@ -264,6 +264,15 @@ class _Mistakes:
         more = len(self.told) - _SHOWN_MISTAKES
         rest = [f"... and {more} more"] if more > 0 else []
         return ConfigError("\n".join([*self.told][:_SHOWN_MISTAKES] + rest))
+
+    def _is_written(self, loc: Loc) -> bool:
+        node: Any = self._root
+        for part in loc:
+            try:
+                node = node[part]
+            except (LookupError, TypeError):
+                return False
+        return True
 
     def line(self, loc: Loc) -> int:
         """The line (from 1) of the deepest part of `loc` that is in the file."""

@@ -26,6 +26,10 @@ def _resource(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _without_nulls(value: object) -> object:
+    return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value
+
+
 def _place(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise refuse("a text that is not empty")
@@ -182,7 +186,9 @@ class Guard(Section):
 class Guards(Guard):
     """The guard of a portal, and guards of single tables by name, whose missing settings are the portal's."""
 
-    tables: dict[Annotated[str, AfterValidator(_resource)], Guard] = Field(default_factory=dict)
+    tables: dict[Annotated[str, AfterValidator(_resource)], Annotated[Guard, BeforeValidator(_without_nulls)]] = Field(
+        default_factory=dict
+    )
 
     def of(self, table: str) -> Guard:
         """The guard of a table (full name): its own, else its domain's, else the portal's."""
