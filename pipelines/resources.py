@@ -96,8 +96,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 # The configuration as it is now: a policy may have become stricter since the run began.
                 done = publish_pending(
                     self._installation.reloaded(),
-                    rebuild=REBUILD_TAG in self._tags,
-                    compare_all=COMPARE_ALL_TAG in self._tags,
+                    rebuild=self._tags.get(REBUILD_TAG) == "true",
+                    compare_all=self._tags.get(COMPARE_ALL_TAG) == "true",
                     run_id=self._run_id,
                 )
                 if (published := PUBLISHED.get()) is not None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from starlette.responses import JSONResponse
+import stamina
+from starlette.responses import JSONResponse, Response
 
 import planday_io
 from planday_io.catalogue import CATALOGUE
@@ -84,6 +85,15 @@ def test_check_refuses_both_new_keys(planday: Installation, mistake: Mistake) ->
     assert names_both(verdicts(planday, "london")["london"]), "also when only one of the two is checked"
     found = verdicts(planday)
     assert found["copenhagen"] == ""
+    assert names_both(found["oslo"]), found
+    assert names_both(found["london"]), found
+
+
+def test_a_short_fault_hides_no_double_from_check(planday: Installation) -> None:
+    authorized_twice(planday)
+    planday.sandbox.faults.append(Fault("/portal/v1.0/info", lambda *_: Response(status_code=503), times=3))
+    with stamina.set_testing(True, attempts=5, cap=True):
+        found = verdicts(planday)
     assert names_both(found["oslo"]), found
     assert names_both(found["london"]), found
 

@@ -52,7 +52,7 @@ def check(installation: Installation, portals: list[str]) -> list[Finding]:
     """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        opened = await opened_by_new_keys(installation, portals)
+        opened = await opened_by_new_keys(installation, portals, retried=portals)
         return await asyncio.gather(*(_check_portal(installation, portal, opened) for portal in portals))
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]

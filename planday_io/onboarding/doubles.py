@@ -32,8 +32,10 @@ def never_read(installation: Installation) -> list[str]:
     return found
 
 
-async def ask_portal_ids(installation: Installation, portals: Iterable[str]) -> dict[str, int | None]:
-    """Look up which portal the token of each key opens, once, without retries. Nothing is written except a rotated token.
+async def ask_portal_ids(
+    installation: Installation, portals: Iterable[str], retried: Collection[str] = ()
+) -> dict[str, int | None]:
+    """Look up which portal the token of each key opens, with retries for some. Nothing is written except a rotated token.
 
     Returns key -> Planday's id, or None if that is unknown: the portal's runs and `planday check` report why.
     """
@@ -42,7 +44,7 @@ async def ask_portal_ids(installation: Installation, portals: Iterable[str]) -> 
     async def ask(portal: str) -> int | None:
         connection = PortalConnection(installation, portal)
         try:
-            async with places, connection.open(tries=1) as client:
+            async with places, connection.open(tries=None if portal in retried else 1) as client:
                 return await connection.ask_portal_id(client)
         except PlandayError:
             return None
@@ -51,10 +53,12 @@ async def ask_portal_ids(installation: Installation, portals: Iterable[str]) -> 
     return dict(zip(keys, await asyncio.gather(*map(ask, keys)), strict=True))
 
 
-async def opened_by_new_keys(installation: Installation, portals: Collection[str]) -> dict[str, int | None]:
+async def opened_by_new_keys(
+    installation: Installation, portals: Collection[str], retried: Collection[str] = ()
+) -> dict[str, int | None]:
     """All keys that were never read, with the portals that their tokens open; none unless one of `portals` is among them."""
     new = never_read(installation)
-    return await ask_portal_ids(installation, [] if len(new) < 2 or set(new).isdisjoint(portals) else new)
+    return await ask_portal_ids(installation, [] if len(new) < 2 or set(new).isdisjoint(portals) else new, retried)
 
 
 def refused_as_doubles(installation: Installation, portals: Collection[str]) -> dict[str, PortalIdentityError]:
