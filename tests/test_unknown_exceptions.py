@@ -39,7 +39,7 @@ def test_a_step_notes_whatever_is_raised(planday: Installation, kind: type[Excep
         events += " ".join(str(event) for event in result.all_events)
     assert not result.success
     assert "Gunhildis" not in events, "Dagster keeps what it is given"
-    assert "planday_io/" in events, "the way it took is in the log of the run"
+    assert "planday_io/" in events, "the traceback is in the log of the run"
     assert planday.provenance("hr.employees") is not None, "the other table is written"
     assert planday.provenance("hr.departments") is None
     (told,) = incidents(planday)

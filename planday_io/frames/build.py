@@ -205,7 +205,7 @@ class FrameBuilder:
         )
 
     def _collect_unknown(self, objects: Sequence[Row], extras: Extras) -> None:
-        # All members of a page at once, because most pages have no unknown ones.
+        # Check all members of a page at once, because most pages have no unknown ones.
         members: set[str] = set().union(*objects)
         unknown = {
             member

@@ -31,7 +31,7 @@ def served(sandbox: Sandbox, port: int = 0, routes: list[Route] | None = None) -
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():
-            time.sleep(0.01)  # uvicorn offers nothing to wait for
+            time.sleep(0.01)  # uvicorn has no event to wait for
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:

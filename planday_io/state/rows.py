@@ -206,7 +206,7 @@ class PendingSlice:
     """A slice that was written, or is being written, since it was last published.
 
     Args:
-        slice_id: that it gets; empty where it is only to be checked again.
+        slice_id: the id that it gets; empty where it is only to be checked again.
         writer: the run that writes it, or empty.
         since: UTC instant.
     """

@@ -40,7 +40,7 @@ class StateDatabase(Database):
         self._folder = folder
 
     def look_again(self) -> None:
-        """Take in with the next use what a process of version 0.1 wrote meanwhile. Raises StorageError."""
+        """Make the next use import what a process of version 0.1 wrote meanwhile. Raises StorageError."""
         if legacy_files(self._folder):
             self.check_again()
 

@@ -259,7 +259,7 @@ class _Forecaster:
         try:
             answer = await ask(endpoint, self._client, call, self._counters)
         except PlandayError:
-            # Vanished or refused: the run itself will report it.
+            # The parent vanished or was refused: the run itself will report it.
             return 0
         return 0 if answer is NONE else len(rows_of(primary(endpoint), answer))
 
