@@ -32,7 +32,7 @@ _SIGNS: dict[StorageTrouble, tuple[str, ...]] = {
 
 
 def as_planday_error(error: Exception) -> PlandayError:
-    """The error itself where it is a PlandayError, else one that says what is known about it."""
+    """The error itself if it is a PlandayError, else a PlandayError that says what is known about it."""
     if isinstance(error, PlandayError):
         return error
     for one in chain(error):

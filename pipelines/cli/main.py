@@ -135,7 +135,7 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
         typer.echo("".join(f"\n{line}" for line in advice(installation, findings)))
         print_rows(
             terminal(),
-            "\nPersonal data: where it will be, by the `privacy` section of portals.yaml",
+            "\nPersonal data that will be stored, according to the `privacy` section of portals.yaml",
             ("class", "policy", "columns", "tables"),
             personal_data(installation),
         )

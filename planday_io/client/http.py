@@ -1,6 +1,6 @@
 """One portal's HTTP client: both headers, the shared budget, bounded retries, typed errors, counts.
 
-The only place that repeats a request. Paging is `planday_io.reading.pages`; what to read is the catalogue.
+The only place that repeats a request. Paging is in `planday_io.reading.pages`; the catalogue says what to read.
 
 stamina drives the retries (exponential waits with jitter, or the server's own hint); httpx's retries cover connecting only.
 httpx's `Auth` is not used, because the second try after a 401 must reserve its place in the budget like any other request.

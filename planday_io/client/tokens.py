@@ -4,7 +4,7 @@ Source: docs/api-facts.md#authorization. The grant is form-encoded, without a cl
 `refresh_token`, it is stored before the new access token is used, because a server that rotates tokens has just invalidated
 the old one.
 
-Configured secrets are `planday_io.config.secrets`; rotated tokens are kept by `planday_io.state.tokens`.
+Configured secrets are read by `planday_io.config.secrets`; rotated tokens are kept by `planday_io.state.tokens`.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class TokenSource:
         answer = token_answer(post(self.url, form), self.url, self._portal, REFUSED_CODE)
         if answer.refresh_token is None:
             raise TokenError(
-                f"the identity server sent no refresh token for portal '{self._portal}': the scopes have to hold "
+                f"the identity server sent no refresh token for portal '{self._portal}': the scopes have to include "
                 "offline_access, and the app has to be allowed to ask for it"
             )
         # The old token must not answer for the new one when the API says 401.

@@ -1,4 +1,5 @@
-"""Validates an installation's paths: usable for Dagster and DuckDB, and not overlapping. Single paths are `values.path`."""
+"""Validates an installation's paths: usable for Dagster and DuckDB, and not overlapping. `values.path` validates single
+paths."""
 
 from __future__ import annotations
 

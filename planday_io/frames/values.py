@@ -1,7 +1,7 @@
 """Converts one JSON value to one typed value, for what the API really sends (docs/decisions.md#types).
 
-Numbers are rounded half-even to four places; dates and times are `planday_io.frames.stamps`. A value that does
-not have the declared type raises `TypeMismatch`, which carries the JSON type found and never the value.
+Numbers are rounded half-even to four places; dates and times are converted in `planday_io.frames.stamps`. A value that
+does not have the declared type raises `TypeMismatch`, which carries the JSON type found and never the value.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ The lake holds a salt and a list of pseudonyms per portal. A person is forgotten
 also replaces the id in rows that are kept for totals. Pseudonyms are negative, so they cannot be ids of Planday's.
 
 Applied to everything that is read and again, under the slice's lock, to everything that is written, so that a run does not
-bring back people who are forgotten during the run. Slices that are in the lake already are `planday_io.privacy.erasure`.
+bring back people who are forgotten during the run. Slices already in the lake are cleaned by
+`planday_io.privacy.erasure`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ read found, so a read that found nothing new changes nothing, be it a retry, a l
 A kill between writing a slice and its history is repaired: before a slice is replaced, its history is recorded as owed, and
 the next read or publication updates the history first.
 
-Reading is `planday_io.reading`; when to write is decided in `planday_io.sync.writer`.
+Reading is in `planday_io.reading`; when to write is decided in `planday_io.sync.writer`.
 """
 
 from __future__ import annotations

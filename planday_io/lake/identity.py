@@ -71,7 +71,7 @@ class PortalIdentities:
 
     def forget(self, portal: str) -> None:
         """Remove the record of a key. Runs that are reading it will write nothing. Raises StorageError."""
-        # Version 0.1 recorded it in the lake.
+        # Version 0.1 recorded the id in the lake.
         (self._config.lake / "_portals" / f"{portal}.json").unlink(missing_ok=True)
         self._lake.state.portals.forget(portal)
 

@@ -1,7 +1,7 @@
 """Adapts older slices to today's catalogue and privacy policy.
 
 A policy that became stricter applies to earlier reads too: the values are removed from the files, not only hidden. Policies
-at the time of reading are `planday_io.frames.privacy`.
+at the time of reading are in `planday_io.frames.privacy`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Ite
             if provenance is None or not hidden:
                 continue
             rows = aligned(under_policy(lake.read(key), table, provenance, policies), arrow_schema(table, policies))
-            # Removed values count as dropped, so that the table is read again; _extra goes with any class.
+            # Removed values count as dropped, so that the table is read again; _extra is removed with any class.
             held = policies_of(table, policies) | provenance.policies | dict.fromkeys({*hidden, "unknown"}, "drop")
             lake.write(key, rows, replace(provenance, policies=held))
             changed.append(key)

@@ -93,4 +93,4 @@ def older_text(key: SliceKey, there: SliceEntry, slice_id: str, read_at: datetim
     if key.domain == "sync" or there.slice_id == slice_id or there.read_at >= read_at:
         return ""
     ours, theirs = (one.astimezone(UTC).isoformat()[:16] for one in (there.read_at, read_at))
-    return f"the lake has a file of {ours}, which is older than the published one of {theirs}"
+    return f"the lake has an older file, of {ours}; the published one is of {theirs}"

@@ -132,7 +132,7 @@ CAUSES = {
     ),
     "edited": Cause(
         "Another program edited the warehouse file. Its edits were set aside and readers do not see them.",
-        "Let that program open the file read-only. Remove the files that the error names when nobody needs them.",
+        "Let that program open the file read-only. Remove the files that the error names when they are no longer needed.",
     ),
     "disk": Cause(
         "The disk is nearly full.",

@@ -197,7 +197,7 @@ def revoke(installation: Installation, portal: str) -> list[str]:
                     token = connection.token_store.read()
             except SecretError:
                 if work.step == _REVOKED:
-                    return  # An earlier attempt revoked it, and removed it where it is configured.
+                    return  # An earlier attempt revoked the token, and removed it where it is configured.
                 raise
             # A token that worked when an earlier attempt asked for its revocation, and is refused now, is revoked.
             was_asked = work.step in (_REVOKED, asked(token))

@@ -49,8 +49,8 @@ class Forgetting:
         values: how many values of the person were looked for.
         files: how many files were searched.
         places: where one of them was still found.
-        is_partly_blind: whether an interrupted attempt had already deleted records of the person; what only those contained
-            was not searched for.
+        is_partly_blind: whether an interrupted attempt had already deleted records of the person; values that were only
+            in those were not searched for.
     """
 
     removed: dict[str, int] = field(default_factory=dict)

@@ -72,7 +72,7 @@ class Param:
         """The value of what was sent, or None where nothing was.
 
         Raises:
-            RefusedError: 400, it is required and missing, or no value of this parameter.
+            RefusedError: 400, it is required and missing, or not a valid value.
         """
         if self.is_list and texts:
             texts = [part.strip() for text in texts for part in text.split(",") if part.strip()] or [""]

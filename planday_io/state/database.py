@@ -104,8 +104,8 @@ class Database:
 
         Args:
             work: what to do; after damage it is done once more.
-            args: for `work`, after the connection.
-            named: likewise.
+            args: positional arguments for `work`, after the connection.
+            named: keyword arguments for `work`.
 
         Raises:
             StorageError: the database cannot be read.
@@ -121,7 +121,7 @@ class Database:
         return self._healed(lambda connection: work(connection, *args, **named), locks=True)
 
     def check_again(self) -> None:
-        """Check the database once more with its next use."""
+        """Check the database once more at its next use."""
         _CHECKED.pop(self._file, None)
 
     def _transaction(self, work: Callable[[Connection], T], *, locks: bool) -> T:

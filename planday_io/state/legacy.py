@@ -164,7 +164,7 @@ def _add_notices(connection: Connection, /, *notices: rows.Notice) -> None:
 
 
 def _put_published(connection: Connection, /, *found: tuple[rows.SliceKey, rows.PublishedSlice]) -> None:
-    """The latest counts: a process of that version may have published before this one did, or after."""
+    """The latest record counts: a process of that version may have published before this one did, or after."""
     known = dict(schema.PUBLISHED.all(connection))
     newer = ((key, one) for key, one in found if key not in known or known[key].read_at < one.read_at)
     schema.PUBLISHED.put(connection, *newer)

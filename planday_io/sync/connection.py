@@ -1,6 +1,6 @@
 """The connection to one portal: its app and refresh token, its HTTP client within the shared budget, its identity.
 
-Reading is `planday_io.sync.reader`; the budget and the token exchange are `planday_io.client`.
+Reading is in `planday_io.sync.reader`; the budget and the token exchange are in `planday_io.client`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OpenPortal:
     context: FrameContext
 
     def of_month(self, month: str | None) -> OpenPortal:
-        """The same for slices of another month."""
+        """This portal, for slices of another month."""
         return replace(self, context=replace(self.context, month=month))
 
 

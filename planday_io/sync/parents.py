@@ -4,7 +4,7 @@ A backfill of two years is two dozen runs that all need the departments. Runs th
 tick of a schedule, one `planday sync`) share what the first of them read, for at most an hour: its slice, or only the ids if
 it does not write the table. A single run reads its own.
 
-Reading them is `planday_io.sync.reader`.
+They are read in `planday_io.sync.reader`.
 """
 
 from __future__ import annotations

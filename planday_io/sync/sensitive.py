@@ -78,7 +78,7 @@ def not_granted(endpoint: Endpoint, refused: Mapping[str, str], rows: pa.Table) 
         empty = [name for name in columns if rows.num_rows and rows.column(name).null_count == rows.num_rows]
         if empty:
             found.append(
-                f"{endpoint.name}: {', '.join(empty)} came for none of {rows.num_rows} rows, although the API took the "
-                f"request for them: either Planday has none, or the app lacks scope {scope}"
+                f"{endpoint.name}: {', '.join(empty)} came for none of {rows.num_rows} rows, although the API accepted "
+                f"the request for them: either Planday has none, or the app lacks scope {scope}"
             )
     return found

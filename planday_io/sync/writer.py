@@ -1,7 +1,7 @@
 """Writes the tables of an endpoint: merged with the previous slices, guarded, without forgotten people, with histories.
 
-All tables of an endpoint are written, or none. Reading is `planday_io.sync.reader`, merging `planday_io.sync.merge`; slices
-as files are `planday_io.lake.slices`.
+All tables of an endpoint are written, or none. Reading is in `planday_io.sync.reader`, merging in
+`planday_io.sync.merge`, slices as files in `planday_io.lake.slices`.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class _NewSlice:
         if (file := lake.set_aside.pop(self.key, None)) is not None:
             warnings.append(
                 f"the previous file of {name} was damaged. All of it was read again, and the damaged file was kept as "
-                f"{file.name}: remove it when nobody needs it"
+                f"{file.name}: remove it when it is no longer needed"
             )
         return TableReport(
             table=name,

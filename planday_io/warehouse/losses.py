@@ -1,6 +1,6 @@
 """Finds what the warehouse shows and the lake no longer has: reported, or refused if rows would be lost for good.
 
-Damaged files are `planday_io.lake.parquet`; a lake that is missing altogether is `planday_io.lake.presence`.
+Damaged files are found in `planday_io.lake.parquet`, a missing lake in `planday_io.lake.presence`.
 """
 
 from __future__ import annotations
