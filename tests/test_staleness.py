@@ -60,7 +60,9 @@ def test_the_end_names_all_that_failed(planday: Installation, hook: Hook) -> Non
     failed, over = hook.take()
     assert over["incidents"][0]["tables"] == failed["incidents"][0]["tables"] == [DEPARTMENTS, GROUPS]
     assert over["incidents"][0]["error"] == ""
-    assert "Settings > Integrations > API Access and the new token to the file tokens/oslo.txt" in failed["text"]
+    assert (
+        "Settings > Integrations > API Access, then write the new token to the file tokens/oslo.txt" in failed["text"]
+    )
     assert "`planday sync oslo` or the next schedule" in failed["text"]
 
 

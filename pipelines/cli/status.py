@@ -107,7 +107,7 @@ class InstallationState:
     """What concerns all portals.
 
     Args:
-        incidents: that are open.
+        incidents: the open ones.
         budget: use of the request budget in the last minute.
         budget_fault: why that could not be read, or empty.
         free_bytes: of the disk that the warehouse is on.
@@ -130,7 +130,7 @@ class InstallationState:
 def installation_state(installation: Installation) -> InstallationState:
     """The state of the installation now, without sending alerts. Raises StorageError.
 
-    Dagster's storage that cannot be used, and definitions that cannot be built, are incidents.
+    It is an incident if Dagster's storage cannot be used or definitions cannot be built.
     """
     config = installation.config
     now = datetime.now(UTC)

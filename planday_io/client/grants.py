@@ -34,7 +34,8 @@ _REFRESH_TOKEN = re.compile(r"(?=.*[!-~])[ -~]{1,32768}")
 REFUSED_REFRESH = (
     "the identity server refused the refresh token of portal '{portal}' ({named}). Either the token or the "
     "client id is wrong, or access was revoked. An administrator of the portal authorizes the app again: "
-    "`planday authorize {portal}`, or Settings > Integrations > API Access and the new token to where portals.yaml reads it"
+    "`planday authorize {portal}`, or Settings > Integrations > API Access, then put the new token where portals.yaml "
+    "reads it"
 )
 REFUSED_CODE = (
     "the identity server refused the authorization code of portal '{portal}' ({named}). A code is valid once, for a short "

@@ -1,5 +1,4 @@
-"""Validates an installation's paths: usable for Dagster and DuckDB, and not overlapping. `values.path` validates single
-paths."""
+"""Validates that an installation's paths suit Dagster and DuckDB and do not overlap. `values.path` validates single ones."""
 
 from __future__ import annotations
 

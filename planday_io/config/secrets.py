@@ -94,7 +94,7 @@ def shadowed(config: Config) -> dict[str, Path]:
 def remarks(config: Config) -> list[str]:
     """Notices for somebody who edits `.env` or the environment; none of them is an error."""
     found = [
-        f"{name} is in the environment and, with another value, in {place}: that of the file counts. To use the "
+        f"{name} is in the environment and, with another value, in {place}: the value of the file is used. To use the "
         "environment's, remove the line"
         for name, place in shadowed(config).items()
     ]

@@ -54,7 +54,7 @@ def adopt(root: Path, state: State) -> None:
     with state.locks.hold("lake"):
         there, known = _name_in(root), state.files.lake()
         name = there or known or secrets.token_hex(8)
-        # The state first: a lake with a name that the state does not know means that the state was lost.
+        # The state is written first: a lake with a name that the state does not know means that the state was lost.
         if known != name:
             state.files.adopt_lake(name, is_new=not there)
         if not there:

@@ -45,7 +45,7 @@ CAUSES = {
     "token": Cause(
         "The identity server refuses the refresh token: it is wrong, or access was revoked.",
         "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > Integrations > "
-        "API Access and the new token to {place}. Then `planday sync {portal}` or the next schedule.",
+        "API Access, then write the new token to {place}. Then `planday sync {portal}` or the next schedule.",
         kinds=(errors.TokenError,),
         whole_portal=True,
     ),

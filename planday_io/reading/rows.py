@@ -63,7 +63,7 @@ def rows_of(table: Table, answer: object) -> Sequence[object]:
             return []
         raise EmptyAnswerError(
             f"{table.full_name}: the answer is {_describe(answer)} that says nothing where {_wanted(table)} is documented, "
-            "so it does not count as an empty one"
+            "so it does not count as empty"
         )
     if table.confidence in ("documented", "observed") or not isinstance(found, dict | list):
         raise UnexpectedShapeError(

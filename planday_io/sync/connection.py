@@ -165,9 +165,8 @@ class PortalConnection:
             self._identities.confirm(self.portal, self.portal_id)
 
     def _refuse_copied_token(self) -> None:
-        """Refuse a token that another key has as well: it opens the same portal, which needs no request to know.
-
-        Only where neither key was read before: otherwise the ids tell, and the key that has the data stays as it is.
+        """Refuse a token that another key has as well: it opens the same portal, and no request is needed to know that.
+        Only if neither key was read before: otherwise the recorded ids decide, and the key that has the data stays.
         """
         if self._identities.known(self.portal) is not None:
             return

@@ -289,7 +289,7 @@ class _Forecaster:
         return not months or self._entries[self._key(endpoint.name, months[-1])].verdict != "exhausted"
 
     def _key(self, table: str, month: str | None) -> SliceKey:
-        """The slice of a table, or the one that belongs to another table's slice of a month."""
+        """The slice of a table for a month; without the month if the table has one slice per portal."""
         return SliceKey.of(table, self._portal, month if self._catalogue.table(table).is_monthly else None)
 
     def _days(self, endpoint: Endpoint, month: str | None) -> tuple[date, date] | None:
