@@ -19,6 +19,7 @@ from pipelines.alerting import notify
 from pipelines.definitions import build_definitions
 from pipelines.publication import publish_pending
 from planday_io.catalogue import CATALOGUE
+from planday_io.errors import StorageError
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.notifier import Notifier
@@ -44,6 +45,15 @@ def test_full_disk_stops_no_message(planday: Installation, hook: Hook) -> None:
     assert Notifier(planday.installation).notify(now + timedelta(minutes=2)).unsaved == ""
     assert planday.state.incidents.all()
     assert reported(hook) == []
+
+
+def test_new_tables_are_watched_without_a_lock(planday: Installation, hook: Hook) -> None:
+    lock = planday.state.folder / "locks" / "incidents.lock"
+    lock.mkdir(parents=True)
+    with pytest.raises(StorageError), planday.state.reporting():
+        pass
+    Notifier(planday.installation).notify(datetime.now(UTC))
+    assert DEPARTMENTS in planday.state.baselines.of("oslo")
 
 
 def test_damaged_slice_hides_no_other_incident(planday: Installation, hook: Hook, instance: DagsterInstance) -> None:

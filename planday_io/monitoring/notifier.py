@@ -71,9 +71,10 @@ class Notifier:
         config, state = self._installation.config, self._installation.state
         done = Notified()
         with ExitStack() as stack:
-            # Continue if this fails: a message sent twice is better than none, and a full disk must not stop alerts.
+            # Continue if either fails: a message sent twice is better than none, and a full disk must not stop alerts.
             with suppress(StorageError):
                 stack.enter_context(state.reporting())
+            with suppress(StorageError):
                 state.failures.keep_only([*config.portals, INSTALLATION])
                 observe(self._installation, now)
             try:
