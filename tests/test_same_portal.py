@@ -185,6 +185,16 @@ def test_data_without_record_still_own_their_portal(planday: Installation) -> No
         planday.refresh(DEPARTMENTS, "oslo")
 
 
+def test_unreadable_slices_let_no_key_have_another_s_portal(planday: Installation) -> None:
+    planday.refresh(DEPARTMENTS, "oslo")
+    planday.state.portals.forget("oslo")
+    for file in planday.config.lake.glob("hr/*/portal=oslo/*.parquet"):
+        DAMAGE["binary"](file)
+    planday.state.portals.record("london", 815)
+    with pytest.raises(PortalIdentityError, match="'oslo' and 'london' are the same"):
+        PortalIdentities(planday.installation).verify("oslo", 815)
+
+
 def test_slices_of_an_older_version_say_their_portal(planday: Installation) -> None:
     planday.refresh(DEPARTMENTS, "oslo")
     planday.state.portals.forget("oslo")

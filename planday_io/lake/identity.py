@@ -127,7 +127,8 @@ class PortalIdentities:
         other = self.owner(portal_id, besides=portal, is_new=is_new)
         if other is None:
             return
-        has_data = self.has_data(portal)
+        # Without a record, data has to say whose it is.
+        has_data = self.has_data(portal) and not (is_new and self._in_slices(portal) is None)
         # Otherwise only this key has data, and the other one never got beyond this check.
         if not has_data or self.has_data(other):
             raise PortalIdentityError(self.double(portal, other, portal_id, both_have_data=has_data))
