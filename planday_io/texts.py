@@ -32,7 +32,7 @@ def decode(data: bytes, *, strict: bool = True) -> str:
     mark, encoding = next(((mark, name) for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), (b"", "utf-8"))
     body, encoding = data[len(mark) :], encoding.removesuffix("-sig")
     if encoding == "utf-8" and b"\0" in body:
-        raise TextError("it has NUL bytes, so it is UTF-16 without a byte order mark, or no text: save it as UTF-8")
+        raise TextError("it has NUL bytes, so it is UTF-16 without a byte order mark, or not text: save it as UTF-8")
     try:
         return body.decode(encoding, "strict" if strict or encoding != "utf-8" else "surrogateescape")
     except UnicodeDecodeError as error:

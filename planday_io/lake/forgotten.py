@@ -207,7 +207,7 @@ class ForgottenPeople:
         except (DamagedFileError, ValueError):
             remedy = _RESTORE if self._copy_of(portal).salt else "Restore it from a backup"
             raise DamagedFileError(
-                f"{file} is damaged: it holds who is to be forgotten. {remedy}; until then nothing of portal '{portal}' is "
+                f"{file} is damaged: it lists the people who are to be forgotten. {remedy}; until then nothing of portal '{portal}' is "
                 "written",
                 file,
             ) from None

@@ -56,7 +56,7 @@ class Frozen:
     """Slices frozen for a publication, their entries for the index, and why others cannot be read."""
 
     slices: dict[SliceKey, tuple[Provenance, Path]]
-    """With the second name of each file."""
+    """The provenance of each slice, and the second name of its file."""
     entries: dict[SliceKey, SliceEntry]
     unusable: dict[SliceKey, StorageError]
 

@@ -26,9 +26,9 @@ class Freshness:
 
     Args:
         last: UTC instant of the oldest read among the slices that the schedules read again, or None where one never was.
-        allowed_since: it is stale when it is older than this UTC instant; None where no schedule reads it.
-        monitored_since: UTC instant since when it is known to be read as it is now, or None.
-        damage: what is wrong with a file of it, or empty.
+        allowed_since: the table is stale if `last` is older than this UTC instant; None where no schedule reads it.
+        monitored_since: UTC instant since which its present schedules are known, or None.
+        damage: what is wrong with one of its files, or empty.
     """
 
     last: datetime | None

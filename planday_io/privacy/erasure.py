@@ -136,7 +136,7 @@ def forget_portal(installation: Installation, portal: str, report: Report = unre
         storage_errors(config.lake, f"remove portal '{portal}' from"),
     ):
         lake.require()
-        # First, so that a run that is reading the portal just now writes nothing of it afterwards.
+        # This comes first, so that a run that is reading the portal now writes nothing of it afterwards.
         identities.forget(portal)
         keys = lake.slices(portal=portal)
         installation.state.slices.remove(keys)

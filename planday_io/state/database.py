@@ -172,7 +172,7 @@ class Database:
             return False
         if not code and isinstance(error.orig, sqlite3.OperationalError):
             return True  # A text that is not UTF-8.
-        # Statements never change, so a name that is not there is damage, or a fault of this program.
+        # Statements never change, so a missing name means damage, or a fault of this program.
         _CHECKED.pop(self._file, None)
         try:
             with self._engine().connect() as connection:

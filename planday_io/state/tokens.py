@@ -113,5 +113,5 @@ def rename(folder: Path, old: str, new: str) -> None:
 
 
 def _locks(folder: Path) -> Locks:
-    """Beside the tokens, as version 0.1 has them: during an upgrade no two processes exchange one token."""
+    """The locks are beside the tokens, as in version 0.1: during an upgrade no two processes exchange one token."""
     return Locks(folder / "tokens")

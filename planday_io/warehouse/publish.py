@@ -226,7 +226,7 @@ class _Publisher:
         return keys
 
     def _is_shown(self, key: SliceKey, frozen: Frozen, current: Standing | None) -> bool:
-        """Whether the file need not be renewed for a slice."""
+        """Whether the file already shows a slice as it is frozen."""
         shown = current.shown.get(key) if current is not None and key not in self._again else None
         return shown is not None and shown.slice_id == frozen.entries[key].slice_id != ""
 
