@@ -268,7 +268,7 @@ def test_a_damaged_list_stops_writing(planday: Installation) -> None:
     path.write_text("{")
     done = planday_command(planday, "sync", "oslo", "--resources", "hr.employees")
     assert done.returncode == 1
-    assert "it holds who is to be forgotten" in done.stdout
+    assert "it lists people to forget" in done.stdout
     assert planday.bytes_of("hr.employees") == before
 
 

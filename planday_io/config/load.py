@@ -260,7 +260,7 @@ class _Mistakes:
             self.add(loc, found, expected)
 
     def error(self) -> ConfigError:
-        """All mistakes; of many the first."""
+        """An error with all mistakes, or with the first of many."""
         more = len(self.told) - _SHOWN_MISTAKES
         rest = [f"... and {more} more"] if more > 0 else []
         return ConfigError("\n".join([*self.told][:_SHOWN_MISTAKES] + rest))

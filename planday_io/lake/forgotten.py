@@ -162,7 +162,7 @@ class ForgottenPeople:
     def keep_copies(self) -> None:
         """Copy lists that have no copy yet: those of a lake that this state sees for the first time."""
         for portal in sorted(self._listed() - {*self._copies.all()}):
-            # A damaged list is reported where its portal is written.
+            # A damaged list is reported when its portal is written.
             with self._locks.hold(f"forgotten.{portal}"), suppress(DamagedFileError):
                 if not self._copy_of(portal).salt and (listed := self._read(portal)).salt:
                     self._copies.keep(portal, listed.salt, listed.pseudonyms)
@@ -207,7 +207,7 @@ class ForgottenPeople:
         except (DamagedFileError, ValueError):
             remedy = _RESTORE if self._copy_of(portal).salt else "Restore it from a backup"
             raise DamagedFileError(
-                f"{file} is damaged: it lists the people who are to be forgotten. {remedy}; until then nothing of portal '{portal}' is "
+                f"{file} is damaged: it lists people to forget. {remedy}; until then nothing of portal '{portal}' is "
                 "written",
                 file,
             ) from None

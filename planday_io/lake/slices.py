@@ -96,7 +96,7 @@ class Lake:
         return self.root / file_of(key)
 
     def locked(self, key: SliceKey) -> AbstractContextManager[None]:
-        """One process at a time from reading a slice to replacing it."""
+        """A lock for one process at a time, from reading a slice to replacing it."""
         return self.state.locks.hold(f"slice.{key}")
 
     def provenance(self, key: SliceKey) -> Provenance | None:

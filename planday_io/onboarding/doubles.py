@@ -35,7 +35,7 @@ def never_read(installation: Installation) -> list[str]:
 async def ask_portal_ids(
     installation: Installation, portals: Iterable[str], retried: Collection[str] = ()
 ) -> dict[str, int | None]:
-    """Look up which portal the token of each key opens, with retries for some. Nothing is written except a rotated token.
+    """Look up which portal the token of each key opens, with retries for `retried`. Only a rotated token is written.
 
     Returns key -> Planday's id, or None if that is unknown: the portal's runs and `planday check` report why.
     """

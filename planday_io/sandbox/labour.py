@@ -152,8 +152,8 @@ def payroll(
         roster: of the portal.
         pay: of the portal.
         departments: that are asked for.
-        first: day.
-        last: day, included.
+        first: first day.
+        last: last day, included.
         status: Approved, Nonapproved or both.
         full: whole salaries for people who worked the whole range.
         left: employee -> the day after the last day; salaries are paid for the days before it only.

@@ -1,7 +1,7 @@
 """Tables made from the frozen dataclasses of their rows, and what can be done with rows.
 
-A member is a column; where it is a dataclass, its members are. Numbers are stored as numbers and all else as text: instants
-in UTC to the microsecond, so that they sort by time, None as the empty text, lists as JSON.
+A member is a column; if it is a dataclass, each of its members is one. Numbers are stored as numbers and all else as
+text: instants in UTC to the microsecond, so that they sort by time, None as the empty text, lists as JSON.
 
 Not here: which tables there are (`schema`).
 """

@@ -1,4 +1,4 @@
-"""What monitoring remembers: what failed, what was reported, and since when tables are read as they are.
+"""What monitoring remembers: what failed, what was reported, and since when tables have their present schedules.
 
 Texts, names and ids of runs only; no error of this package holds personal data.
 
