@@ -60,7 +60,7 @@ def meaning(name: str | None, of_portal: Sequence[tuple[str, str]]) -> Meaning:
     if zone and zone.is_offset and portal and _offset(zone, _SUMMERS[0]) in {_offset(portal, at) for at in _SUMMERS}:
         return Meaning(portal, None if portal == zone else f"{name!r} is an offset of {source}, which is used")
     if zone:
-        return Meaning(zone, None if zone.name == name else f"{name!r} is another name of it")
+        return Meaning(zone, None if zone.name == name else f"{name!r} is another name of that zone")
     problem = f"{name!r} is not a time zone" if name and name.strip() else "no time zone was sent"
     if portal:
         return Meaning(portal, f"{problem}, so {source} is used")

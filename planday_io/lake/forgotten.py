@@ -136,7 +136,7 @@ class ForgottenPeople:
             known = self._restored(portal)
             known = known if known.salt else Forgotten(secrets.token_hex(16))
             people = Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)})
-            # The list first: the copy is never longer than the list, whenever the process is killed.
+            # The list is written first: the copy is never longer than the list, whenever the process is killed.
             self._write(portal, people)
             self._copies.keep(portal, people.salt, people.pseudonyms)
             return people
@@ -145,7 +145,7 @@ class ForgottenPeople:
         """Remove a person from the list. Returns whether they were on it."""
         with self._locks.hold(f"forgotten.{portal}"):
             listed, copy = self._read(portal), self._copy_of(portal)
-            # The copy first: it is never longer than the list, whenever the process is killed.
+            # The copy is written first: it is never longer than the list, whenever the process is killed.
             if was_copied := copy.holds(employee_id):
                 self._copies.keep(portal, copy.salt, copy.pseudonyms - {copy.pseudonym(employee_id)})
             if was_listed := listed.holds(employee_id):

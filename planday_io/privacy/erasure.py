@@ -264,7 +264,8 @@ class _Person:
         return found
 
     def _parents_of(self, table: Table) -> tuple[str, set[int]] | None:
-        """For a table whose rows belong to rows of another: the column that says to which, and the person's."""
+        """For a table whose rows belong to another table's rows: the column that names those, and which of them are the
+        person's."""
         link = owner_link(table)
         return (link[0], self._parents[link[1]]) if link else None
 
