@@ -248,7 +248,7 @@ def test_port_is_taken_and_address_elsewhere_is_refused(planday: Installation, r
         done = planday_command(planday, "authorize", "oslo", "--no-browser", "--redirect-url", redirect)
     assert (done.returncode, "cannot be used" in done.stderr) == (1, True)
     done = planday_command(planday, "authorize", "oslo", "--redirect-url", "https://example.com/callback")
-    assert (done.returncode, "has to be of this machine" in done.stderr) == (2, True)
+    assert (done.returncode, "has to be an address of this machine" in done.stderr) == (2, True)
     assert planday_command(planday, "authorize", "olso").returncode == 2
 
 

@@ -96,7 +96,9 @@ def authorize(
     config, connection = installation.config, PortalConnection(installation, portal)
     ref = config.portals[portal].refresh_token
     if not is_loopback(redirect_url) or urlsplit(redirect_url).scheme != "http" or not urlsplit(redirect_url).port:
-        raise ConfigError(f"--redirect-url {redirect_url} has to be of this machine and name a port: {REDIRECT_URL}")
+        raise ConfigError(
+            f"--redirect-url {redirect_url} has to be an address of this machine with a port: {REDIRECT_URL}"
+        )
     try_to_write(place_of(ref, config.home))
     identity = config.planday.identity_url
     if pkce is None:
@@ -155,7 +157,7 @@ def _report(portal: str, portal_id: int | None, unasked: str, place: Path, not_c
     whose = f"Planday portal {portal_id}" if portal_id else "the API could not say which Planday portal it is"
     lines = [
         f"Portal '{portal}' is authorized: {whose}. The token was written to {place}.",
-        f"What failed without it is read by `planday sync {portal}`, or by the next schedule.",
+        f"Tables that failed without it are read by `planday sync {portal}`, or by the next schedule.",
     ]
     if unasked:
         lines.append(

@@ -264,8 +264,7 @@ class _Person:
         return found
 
     def _parents_of(self, table: Table) -> tuple[str, set[int]] | None:
-        """For a table whose rows belong to another table's rows: the column that names those, and which of them are the
-        person's."""
+        """If the rows belong to another table's rows: the column that names those, and the person's among them."""
         link = owner_link(table)
         return (link[0], self._parents[link[1]]) if link else None
 

@@ -52,7 +52,7 @@ class KnownFiles(Kind):
 
     def warehouse(self) -> tuple[str, ...] | None:
         """Headers of the published file, and of one in progress; None where they are not known. Raises StorageError."""
-        # A process of version 0.1 that publishes during an upgrade keeps them in a file.
+        # A process of version 0.1 that publishes during an upgrade keeps the headers in a file.
         self._database.look_again()
         known = self._database.read(KNOWN_FILES.get, name=WAREHOUSE)
         return known.marks if known else None

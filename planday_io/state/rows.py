@@ -34,7 +34,7 @@ class SliceKey:
 
     @classmethod
     def of(cls, full_name: str, portal: str, month: str | None = None) -> SliceKey:
-        """From a table's full name."""
+        """The key for a table's full name."""
         domain, _, table = full_name.partition(".")
         return cls(domain, table, portal, month)
 
