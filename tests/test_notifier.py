@@ -48,6 +48,7 @@ def test_full_disk_stops_no_message(planday: Installation, hook: Hook) -> None:
 
 
 def test_new_tables_are_watched_without_a_lock(planday: Installation, hook: Hook) -> None:
+    planday.edit_config("nightly: {enabled: false}\n", "nightly: {enabled: true}\n")
     lock = planday.state.folder / "locks" / "incidents.lock"
     lock.mkdir(parents=True)
     with pytest.raises(StorageError), planday.state.reporting():
