@@ -248,7 +248,7 @@ _REMEDIES = {
     errno.ENFILE: "Too many files are open on this machine: close some, and run the same command again.",
     errno.ENOMEM: "There is not enough memory: free some, and run the same command again.",
     errno.ELOOP: "Its symbolic links form a circle: correct them.",
-    errno.ENOSYS: "This file system has no locks (flock), without which processes damage files of each other: use another.",
+    errno.ENOSYS: "This file system has no locks (flock), without which processes damage each other's files: use another.",
     errno.EISDIR: "A folder is in the place of the file: move it away.",
 }
 

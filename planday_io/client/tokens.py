@@ -122,7 +122,7 @@ class TokenSource:
                 f"the identity server sent no refresh token for portal '{self._portal}': the scopes have to include "
                 "offline_access, and the app has to be allowed to ask for it"
             )
-        # The old token must not answer for the new one when the API says 401.
+        # When the API answers 401, the old token must not stand in for the new one.
         self.store = NewRefreshToken(answer.refresh_token)
         self._keep(answer)
 
