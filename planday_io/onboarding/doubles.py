@@ -56,9 +56,15 @@ async def ask_portal_ids(
 async def opened_by_new_keys(
     installation: Installation, portals: Collection[str], retried: Collection[str] = ()
 ) -> dict[str, int | None]:
-    """All keys that were never read, with the portals that their tokens open; none unless one of `portals` is among them."""
+    """The portals that the tokens of keys open which were never read: of `portals`, and of the others to compare with."""
     new = never_read(installation)
-    return await ask_portal_ids(installation, [] if len(new) < 2 or set(new).isdisjoint(portals) else new, retried)
+    if len(new) < 2:
+        return {}
+    found = await ask_portal_ids(installation, [key for key in new if key in portals], retried)
+    if any(found.values()):
+        # Without a usable token among `portals` there is nothing to compare, so no other portal is asked.
+        found |= await ask_portal_ids(installation, [key for key in new if key not in found], retried)
+    return found
 
 
 def refused_as_doubles(installation: Installation, portals: Collection[str]) -> dict[str, PortalIdentityError]:
