@@ -137,7 +137,7 @@ from pathlib import Path
 from planday_io.errors import StorageError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.state import State, forgotten, state_database
+from planday_io.state import State, portals, state_database
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 base = Path(sys.argv[1])
 lake, state = base / "lake", State(base / "state")

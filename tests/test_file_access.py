@@ -126,7 +126,7 @@ def test_link_to_another_file_system_is_replaced_there(tmp_path: Path) -> None:
 def test_link_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
     """A share that is not mounted: no folder is made in its place."""
     path = link(tmp_path / "file", tmp_path / "share/real")
-    with pytest.raises(StorageError, match=r"not there.*mounted"), storage_errors(path, "write"):
+    with pytest.raises(StorageError, match=r"does not exist.*mounted"), storage_errors(path, "write"):
         write_text(path, "after")
     assert path.is_symlink()
     assert not (tmp_path / "share").exists()
