@@ -297,7 +297,7 @@ def test_nobody_is_found_and_nothing_is_lost(planday: Installation) -> None:
     planday.refresh("hr.employees")
     done = planday_command(planday, "forget", "--portal", "oslo", "--employee", "424242")
     assert done.returncode == 0
-    assert "No row of employee 424242 was there" in done.stdout
+    assert "No row of employee 424242 was found" in done.stdout
     assert planday.lake.provenance(SliceKey.of("hr.employees", "oslo")) is not None
     wrong = planday_command(planday, "forget", "--portal", "olso", "--employee", "1")
     assert wrong.returncode == 2

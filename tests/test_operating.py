@@ -119,7 +119,7 @@ ROWS = {
     ),
     "content type": Row(answering(wrong_type), None),
     "says nothing": Row(answering(lambda *_: as_json({"data": None})), "api", "says nothing", step_retries=True),
-    "204": Row(status(204), "api", "without a document", step_retries=True),
+    "204": Row(status(204), "api", "has no document", step_retries=True),
     "malformed": Row(answering(malformed), "data", "page at offset 0", step_retries=True),
     "half character": Row(answering(half_character, times=1), None),
     "byte order mark": Row(answering(marked, times=1), None),
