@@ -95,5 +95,12 @@ class Bench:
         """The floor where pyarrow finds no pandas, which it loads wherever it is installed."""
         out = self.folder / "other"
         out.mkdir(exist_ok=True)
-        given = [ROOT / "benchmarks/floor.py", self.address, refresh_token("oslo"), CLIENT_ID, THIS, str(out)]
-        return run([ROOT / ".venv-bench/bin/python", "-c", _WITHOUT_PANDAS, *given], self.folder)
+        given = [self.address, refresh_token("oslo"), CLIENT_ID, THIS, str(out)]
+        command: list[str | Path] = [
+            ROOT / ".venv-bench/bin/python",
+            "-c",
+            _WITHOUT_PANDAS,
+            ROOT / "benchmarks/floor.py",
+            *given,
+        ]
+        return run(command, self.folder)

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from planday_io.catalogue import CATALOGUE
-from planday_io.config import load_config
+from planday_io.lake.installation import Installation
 from planday_io.sync.session import PortalSession, refresh
 
 
 def main(config: str, portal: str, *tables: str) -> None:
     """Refresh `table` or `table@YYYY-MM`, one after the other."""
-    session = PortalSession(load_config(Path(config), CATALOGUE), CATALOGUE, portal, run_id="bench")
+    session = PortalSession(Installation.load(Path(config), CATALOGUE), portal, run_id="bench")
     for wanted in tables:
         table, _, month = wanted.partition("@")
         for report in refresh(session, table, month=month or None):

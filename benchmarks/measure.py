@@ -129,4 +129,4 @@ def alternating(cases: Mapping[str, Callable[[], Measured]], times: int) -> dict
 
 def median(measured: Sequence[Measured], what: str = "seconds") -> float:
     """The median of one member."""
-    return statistics.median(getattr(one, what) for one in measured)
+    return float(statistics.median(getattr(one, what) for one in measured))

@@ -123,7 +123,7 @@ def the_minute_in_which_all_tick(*, portals: int = 500, patience: float = 240.0)
 def _daemon(folder: Path) -> Iterator[None]:
     env = {**os.environ, "DAGSTER_HOME": str(folder), "PYTHONPATH": str(ROOT)}
     with (folder / "daemon.log").open("wb") as log:
-        command = [BIN / "dagster-daemon", "run", "-w", "workspace.yaml"]
+        command = [str(BIN / "dagster-daemon"), "run", "-w", "workspace.yaml"]
         process = subprocess.Popen(
             command, cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )

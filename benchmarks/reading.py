@@ -79,11 +79,17 @@ def at_full_speed(*, employees: int = 20_000, shifts: int = 500_000, times: int 
 
 def at_the_pace_of_the_budget(*, employees: int = 20_000, shifts: int = 500_000, times: int = 3) -> list[Result]:
     """Case b: 20 requests a second, 60 ms until an answer. Each time with a server of its own, which counts from nothing."""
-    server = {"employees": employees, "shifts": shifts, "months": THIS, "limits": True, "latency": 0.06}
     runs: list[tuple[float, float, int]] = []
     refused = 0
     for _ in range(times):
-        with bench("hr.employees, scheduling.shifts", **server) as one:
+        with bench(
+            "hr.employees, scheduling.shifts",
+            employees=employees,
+            shifts=shifts,
+            months=THIS,
+            limits=True,
+            latency=0.06,
+        ) as one:
             seconds = one.library("hr.employees", f"scheduling.shifts@{THIS}").seconds
             counted = requests_of(one.address)
         refused += counted.pop("refused", 0)
