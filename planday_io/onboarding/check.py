@@ -14,7 +14,7 @@ from planday_io.errors import AccessRevokedError, ApiError, MissingScopeError, P
 from planday_io.frames.members import PathParam
 from planday_io.lake.installation import Installation
 from planday_io.months import first_day, last_day, month_of
-from planday_io.onboarding.doubles import doubles, opened_by_new_keys
+from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
 from planday_io.reading.calls import Call, Parent, calls_of
 from planday_io.reading.read import ask
@@ -52,14 +52,28 @@ def check(installation: Installation, portals: list[str]) -> list[Finding]:
     """Check some portals, all at once. Portals that were never read are compared with each other as well."""
 
     async def all_of_them() -> list[list[Finding]]:
-        opened = await opened_by_new_keys(installation, portals, retried=portals)
-        return await asyncio.gather(*(_check_portal(installation, portal, opened) for portal in portals))
+        new = never_read(installation)
+        opened: Opened = {key: asyncio.get_running_loop().create_future() for key in new}
+        others = [key for key in new if key not in portals] if opened.keys() & {*portals} else []
+        checks = [_check_portal(installation, portal, opened) for portal in portals]
+        *findings, _ = await asyncio.gather(*checks, _ask_others(installation, others, opened))
+        return [one for one in findings if one is not None]
 
     return [finding for findings in asyncio.run(all_of_them()) for finding in findings]
 
 
-async def _check_portal(installation: Installation, portal: str, opened: dict[str, int | None]) -> list[Finding]:
-    """Check one portal. `opened`: keys that were never read, with the portals that their tokens open, where that is known."""
+Opened = dict[str, "asyncio.Future[int | None]"]
+"""Keys that were never read -> the portal that the token opens, or None; whoever asks Planday says so to all others."""
+
+
+async def _ask_others(installation: Installation, keys: list[str], opened: Opened) -> None:
+    """Ask for the new keys that are compared with, but not checked."""
+    for key, portal_id in (await ask_portal_ids(installation, keys)).items():
+        opened[key].set_result(portal_id)
+
+
+async def _check_portal(installation: Installation, portal: str, opened: Opened) -> list[Finding]:
+    """Check one portal, and compare it with the other keys that were never read."""
     connection = PortalConnection(installation, portal)
     findings: list[Finding] = []
     try:
@@ -69,9 +83,11 @@ async def _check_portal(installation: Installation, portal: str, opened: dict[st
             portal_id = await connection.identify(client, remember=False)
             detail = f"Planday portal {portal_id}"
             if portal in opened:
-                if error := doubles(installation, {**opened, portal: portal_id}).get(portal):
+                opened[portal].set_result(portal_id)
+                found = {key: await other for key, other in opened.items()}
+                if error := doubles(installation, found).get(portal):
                     raise error
-                if unknown := [key for key, other in opened.items() if other is None and key != portal]:
+                if unknown := [key for key, other in found.items() if other is None]:
                     detail += f"; not compared with {', '.join(unknown)}, whose tokens cannot be used"
             findings.append(Finding(portal, "portal", is_good=True, detail=detail))
             probe = _Probe(installation, portal, client)
@@ -82,6 +98,9 @@ async def _check_portal(installation: Installation, portal: str, opened: dict[st
         if isinstance(error, AccessRevokedError):
             subject = "administrator"
         findings.append(Finding(portal, subject, is_good=False, detail=str(error), is_refused=_is_refused(error)))
+    finally:
+        if portal in opened and not opened[portal].done():
+            opened[portal].set_result(None)
     return findings
 
 

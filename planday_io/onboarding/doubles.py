@@ -32,10 +32,8 @@ def never_read(installation: Installation) -> list[str]:
     return found
 
 
-async def ask_portal_ids(
-    installation: Installation, portals: Iterable[str], retried: Collection[str] = ()
-) -> dict[str, int | None]:
-    """Look up which portal the token of each key opens, with retries for `retried`. Only a rotated token is written.
+async def ask_portal_ids(installation: Installation, portals: Iterable[str]) -> dict[str, int | None]:
+    """Look up which portal the token of each key opens, once, without retries. Only a rotated token is written.
 
     Returns key -> Planday's id, or None if that is unknown: the portal's runs and `planday check` report why.
     """
@@ -44,7 +42,7 @@ async def ask_portal_ids(
     async def ask(portal: str) -> int | None:
         connection = PortalConnection(installation, portal)
         try:
-            async with places, connection.open(tries=None if portal in retried else 1) as client:
+            async with places, connection.open(tries=1) as client:
                 return await connection.ask_portal_id(client)
         except PlandayError:
             return None
@@ -53,26 +51,19 @@ async def ask_portal_ids(
     return dict(zip(keys, await asyncio.gather(*map(ask, keys)), strict=True))
 
 
-async def opened_by_new_keys(
-    installation: Installation, portals: Collection[str], retried: Collection[str] = ()
-) -> dict[str, int | None]:
-    """The portals that the tokens of keys open which were never read: of `portals`, and of the others to compare with."""
-    new = never_read(installation)
-    if len(new) < 2:
-        return {}
-    found = await ask_portal_ids(installation, [key for key in new if key in portals], retried)
-    if any(found.values()):
-        # Without a usable token among `portals` there is nothing to compare, so no other portal is asked.
-        found |= await ask_portal_ids(installation, [key for key in new if key not in found], retried)
-    return found
-
-
 def refused_as_doubles(installation: Installation, portals: Collection[str]) -> dict[str, PortalIdentityError]:
     """Keys that must not be read, each with why: another key that was never read opens the same portal.
 
     Which of the two is right cannot be known, so both are refused. A key that was read before keeps its portal.
     """
-    return doubles(installation, asyncio.run(opened_by_new_keys(installation, portals)))
+    new = never_read(installation)
+    if len(new) < 2:
+        return {}
+    found = asyncio.run(ask_portal_ids(installation, [key for key in new if key in portals]))
+    if any(found.values()):
+        # Without a usable token among `portals` there is nothing to compare, so no other portal is asked.
+        found |= asyncio.run(ask_portal_ids(installation, [key for key in new if key not in found]))
+    return doubles(installation, found)
 
 
 def doubles(installation: Installation, found: Mapping[str, int | None]) -> dict[str, PortalIdentityError]:
