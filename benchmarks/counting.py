@@ -129,7 +129,7 @@ def night(*, portals: int = 10) -> list[Result]:
 def _planday(folder: Path, *arguments: str) -> str:
     one = Bench(folder, "")
     one.add_settings()
-    return one.planday(*arguments).output
+    return one.command(*arguments).output
 
 
 def _planned(folder: Path, *arguments: str) -> int:

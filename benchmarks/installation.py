@@ -73,7 +73,7 @@ class Bench:
             shutil.rmtree(folder, ignore_errors=True)
         (self.folder / "warehouse.duckdb").unlink(missing_ok=True)
 
-    def planday(self, *arguments: str) -> Measured:
+    def command(self, *arguments: str) -> Measured:
         """Run `planday`."""
         env = {"DAGSTER_HOME": str(self.folder), "PYTHONPATH": str(ROOT)}
         return run([BIN / "planday", *arguments], self.folder, env)

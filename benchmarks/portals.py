@@ -78,7 +78,7 @@ def a_look(*, portals: int = 500, months: int = 3) -> list[Result]:
         write_config(sandbox, read, address, history_start=shifted(THIS, 1 - months))
         whole = Bench(read, address)
         whole.add_settings()
-        whole.planday("sync", "oslo")
+        whole.command("sync", "oslo")
         one = Bench(Path(folder) / "bench", address)
         one.configure(", ".join(CATALOGUE.domains()), names, history_start=shifted(THIS, 1 - months))
         count = 0

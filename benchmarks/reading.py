@@ -46,7 +46,7 @@ def at_full_speed(*, employees: int = 20_000, shifts: int = 500_000, times: int 
 
         def sync() -> Measured:
             one.clear()
-            return one.planday("sync")
+            return one.command("sync")
 
         ours = {
             "floor": lambda: one.other("floor.py"),

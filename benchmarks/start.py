@@ -18,8 +18,8 @@ def commands(*, portals: int = 10, times: int = 5) -> list[Result]:
         one = Bench(Path(folder) / "bench", address)
         one.configure("hr.employees, scheduling.shifts", names, defaults=MONTH_ALONE)
         cases = {
-            "planday --help": lambda: one.planday("--help"),
-            f"planday check of {portals} portals, 60 ms": lambda: one.planday("check", "--json"),
+            "planday --help": lambda: one.command("--help"),
+            f"planday check of {portals} portals, 60 ms": lambda: one.command("check", "--json"),
         }
         found = alternating(cases, times)
         findings = json.loads([*found.values()][1][0].output)
