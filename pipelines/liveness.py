@@ -32,9 +32,17 @@ def end_dead_runs(instance: dg.DagsterInstance, state: State) -> list[str]:
     """Fail the runs whose process is gone. Returns their ids. Raises StorageError where the leases cannot be read."""
     ended = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_ACTIVE)):
-        lease = run.tags.get(LEASE) or run.tags.get(OLD_PROCESS)
+        lease = _lease_of(run)
         if lease and not state.runs.is_alive(lease):
+            parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+            if parent and _lease_of(parent) == lease:
+                # Dagster gives a retry the tags of the killed run, and its process has not replaced them yet.
+                continue
             why = "The process of this run was killed. What it had read completely is kept; run it again."
             instance.report_run_failed(run, why)
             ended.append(run.run_id)
     return ended
+
+
+def _lease_of(run: dg.DagsterRun) -> str | None:
+    return run.tags.get(LEASE) or run.tags.get(OLD_PROCESS)

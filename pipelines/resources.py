@@ -68,9 +68,11 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._run_id, self._tags = run.run_id, run.tags
         instance.add_run_tags(run.run_id, liveness.process_tags(self._installation.state))
         self._steps = OpenSteps.of(run, instance)
-        # A run that belongs to a command has no lease: the command publishes what the run writes.
-        self._lease = None if WRITER_TAG in run.tags else self._installation.state.runs.begin()
-        self._writer = self._lease.name if self._lease else run.tags[WRITER_TAG]
+        # A run that belongs to a command has no lease: the command publishes what the run writes. The command of a run
+        # that is executed once more has ended.
+        runs, command = self._installation.state.runs, run.tags.get(WRITER_TAG, "")
+        self._lease = None if runs.is_alive(command) else runs.begin()
+        self._writer = self._lease.name if self._lease else command
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """End the writer. Nothing else belongs here, because a run succeeds whatever its teardown raises."""

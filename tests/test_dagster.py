@@ -18,6 +18,7 @@ from starlette.responses import Response
 from pipelines.assets import partition_of
 from pipelines.definitions import build_definitions, defs
 from pipelines.liveness import LEASE, end_dead_runs, process_tags
+from pipelines.resources import WRITER_TAG
 from pipelines.warehouse import warehouse_keys
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import grid_months
@@ -117,8 +118,12 @@ def test_only_dead_runs_are_ended(instance: DagsterInstance, tmp_path: Path) -> 
     def nothing() -> None:
         pass
 
-    def started(tags: dict[str, str], status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> str:
-        return instance.create_run_for_job(nothing, status=status, tags=tags).run_id
+    def started(
+        tags: dict[str, str], status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, retries: str | None = None
+    ) -> str:
+        return instance.create_run_for_job(
+            nothing, status=status, tags=tags, parent_run_id=retries, root_run_id=retries
+        ).run_id
 
     script = (
         "import sys; from pathlib import Path; from planday_io.state import State; "
@@ -133,14 +138,31 @@ def test_only_dead_runs_are_ended(instance: DagsterInstance, tmp_path: Path) -> 
         elsewhere = started({LEASE: lease})
         unmarked = started({})
         not_begun = started({LEASE: lease}, dg.DagsterRunStatus.NOT_STARTED)
-        assert end_dead_runs(instance, state) == []
+        # Dagster copies the tags of the run that it retries; the retry's process has not begun yet.
+        retry = started({LEASE: lease}, dg.DagsterRunStatus.STARTING, retries=elsewhere)
+        dead_retry = started({LEASE: "run-0123456789abcdef"}, retries=elsewhere)
+        assert end_dead_runs(instance, state) == [dead_retry]
         # A lease says so whatever host name and process id say: containers are recreated with others, or the same again.
         other.kill()
         other.wait()
     assert set(end_dead_runs(instance, state)) == {elsewhere, not_begun}
     assert state.sweep(datetime.now(UTC)) == 1
-    alive = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))}
-    assert alive == {own, unmarked}
+    alive = {run.run_id for run in instance.get_runs() if not run.is_finished}
+    assert alive == {own, unmarked, retry}
+
+
+def test_run_of_ended_command_publishes_itself(planday: Installation, instance: DagsterInstance) -> None:
+    """Executed once more in the UI, with the tags of a run of `planday sync`."""
+    job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key="oslo",
+        asset_selection=[dg.AssetKey(["hr", "departments"])],
+        tags={WRITER_TAG: "run-0123456789abcdef"},
+        run_config=QUIET,
+    )
+    assert result.success
+    assert planday.query("SELECT count(*) FROM hr.departments")[0][0] > 0
 
 
 def test_dead_runs_sensor_is_on_from_start(planday: Installation) -> None:
