@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -240,7 +241,9 @@ def _begun(schema: pa.Schema, snapshot: pa.Table, *, key: list[str], at: datetim
 def _by_key(snapshot: pa.Table, key: list[str]) -> pa.Table:
     # All rows of a slice have the same portal and month.
     names = [name for name in key if name not in ("portal", "month")] or key[:1]
-    return snapshot.sort_by([(name, "ascending") for name in names])
+    order = pc.sort_indices(snapshot, [(name, "ascending") for name in names])
+    # Most lists come in this order. Then they are not copied, which takes 110 MiB for half a million rows.
+    return snapshot if np.array_equal(order, np.arange(len(order))) else snapshot.take(order)
 
 
 def _quoted(names: list[str]) -> str:
