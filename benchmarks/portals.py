@@ -24,36 +24,6 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served, write_config
 from planday_io.sandbox.state import demo_sandbox
 
-_LOAD = """
-import time, sys
-began = time.perf_counter()
-import dagster
-loaded = time.perf_counter()
-from pathlib import Path
-from pipelines.definitions import build_definitions
-build_definitions(Path("portals.yaml")).get_repository_def()
-print(loaded - began, time.perf_counter() - loaded)
-"""
-
-_LOOK = """
-import time
-from pathlib import Path
-from dagster import DagsterInstance
-from pipelines.alerting import look
-from planday_io.catalogue import CATALOGUE
-from planday_io.sync.changes import settle
-from planday_io.lake.installation import Installation
-installation = Installation.load(Path("portals.yaml"), CATALOGUE)
-with DagsterInstance.get() as instance:
-    for _ in range(3):
-        began = time.perf_counter()
-        found = look(installation.config, instance)
-        seconds = time.perf_counter() - began
-        settle(installation)
-        installation.lake.pending()
-        print(f"{seconds:.1f} {time.perf_counter() - began - seconds:.1f} {len(found.open)}")
-"""
-
 
 def definitions(*, portals: int = 500, times: int = 3) -> list[Result]:
     """Loading the code location, beyond `import dagster`."""
@@ -63,7 +33,7 @@ def definitions(*, portals: int = 500, times: int = 3) -> list[Result]:
         one.configure("hr.departments, hr.employees, scheduling.shifts", names, defaults=MONTH_ALONE)
         found: list[float] = []
         for _ in range(times):
-            done = run([sys.executable, "-c", _LOAD], one.folder, {"PYTHONPATH": str(ROOT)})
+            done = run([sys.executable, "-m", "benchmarks.loading"], one.folder, {"PYTHONPATH": str(ROOT)})
             found.append(float(done.output.split()[-1]))
     own = statistics.median(found)
     return [Result("f", f"definitions of {portals} portals", f"{own:.2f} s beyond `import dagster`", "1 s")]
@@ -89,7 +59,9 @@ def a_look(*, portals: int = 500, months: int = 3) -> list[Result]:
                 copy.hardlink_to(file)
                 count += 1
         done = run(
-            [sys.executable, "-c", _LOOK], one.folder, {"PYTHONPATH": str(ROOT), "DAGSTER_HOME": str(one.folder)}
+            [sys.executable, "-m", "benchmarks.looking"],
+            one.folder,
+            {"PYTHONPATH": str(ROOT), "DAGSTER_HOME": str(one.folder)},
         )
     first, *later = [line.split() for line in done.output.splitlines()]
     text = (
