@@ -7,9 +7,12 @@ thread that started it. Runs that the daemon launched have no listener.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-from planday_io.sync.writer import TableReport
-from planday_io.warehouse import Publication
+if TYPE_CHECKING:
+    # Importing these modules loads pandas and DuckDB, and every command imports this one.
+    from planday_io.sync.writer import TableReport
+    from planday_io.warehouse import Publication
 
 
 class Listener:

@@ -16,15 +16,15 @@ from planday_io.config import Config
 from planday_io.monitoring.failures import CAUSES
 from planday_io.monitoring.messages import remedy, some
 from planday_io.state import Incident
-from planday_io.sync.forecast import Forecast
-from planday_io.sync.writer import TableReport
-from planday_io.warehouse import Publication
 
 if TYPE_CHECKING:
-    # Needed for types only; importing these modules loads Dagster.
+    # Needed for types only; importing these modules loads Dagster, pandas and DuckDB.
     from pipelines.cli.status import InstallationState, TableState
     from pipelines.cli.sync import Outcome
     from planday_io.onboarding.check import Finding
+    from planday_io.sync.forecast import Forecast
+    from planday_io.sync.writer import TableReport
+    from planday_io.warehouse import Publication
 
 
 def say(console: Console, *lines: str) -> None:

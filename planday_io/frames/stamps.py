@@ -29,7 +29,6 @@ _OTHER_YEAR = re.compile(
     r"(?:[+-]\d{4,6}|0000|\d{5,6})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[Tt ][\d:.,]*\s?(?:Z|z|[+-][\d:]*)?)?",
     re.ASCII,
 )
-_FIRST, _LAST = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
 
 
 def to_date(value: object, zone: tzinfo) -> date | None:
@@ -78,7 +77,8 @@ def cast_stamps(texts: pa.Array, kind: ColumnType, target: pa.DataType) -> pa.Ar
     bounds = pc.min_max(column)
     if bounds["min"].is_valid:
         first, last = (bounds[end].cast(pa.date32()) for end in ("min", "max"))
-        if pc.less(first, _FIRST).as_py() or pc.greater(last, _LAST).as_py():
+        # Not made once for all, because the first scalar loads pandas, which `planday check` does without.
+        if pc.less(first, pa.scalar(date.min)).as_py() or pc.greater(last, pa.scalar(date.max)).as_py():
             raise pa.ArrowInvalid("a date is out of range")
     return column
 
