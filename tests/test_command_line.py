@@ -66,7 +66,7 @@ def test_simple_commands_load_neither_dagster_nor_pandas(planday: Installation, 
 import sys
 from typer.testing import CliRunner
 from pipelines.cli.main import app
-print(CliRunner().invoke(app, sys.argv[1:]).exit_code, *{"dagster", "pandas", "duckdb"} & {*sys.modules})
+print(CliRunner().invoke(app, sys.argv[1:]).exit_code, *{"dagster", "pandas"} & {*sys.modules})
 """
     done = _run(planday, sys.executable, "-c", script, command)
     assert done.stdout.split() == ["0"], done.stderr
@@ -94,6 +94,14 @@ def test_usage_mistakes(planday: Installation, arguments: tuple[str, ...], says:
     done = planday_command(planday, *arguments)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+def test_names_given_twice_count_once(planday: Installation) -> None:
+    checked = planday_command(planday, "check", "oslo", "oslo", "--json")
+    findings = [(one["portal"], one["subject"]) for one in json.loads(checked.stdout)]
+    assert len(findings) == len({*findings}) > 0
+    done = planday_command(planday, "sync", "oslo", "oslo", "--resources", "hr.departments,hr.departments", "--json")
+    assert [row["table"] for row in summary(done)["tables"]] == ["hr.departments"]
 
 
 def test_an_unknown_key_of_the_configuration(planday: Installation) -> None:

@@ -76,13 +76,13 @@ def known_months(config: Config, portals: list[str], text: str | None) -> list[s
 
 
 def require_known(names: list[str], known: Collection[str], what: str) -> list[str]:
-    """The names, if all are known; otherwise ConfigError suggests the nearest."""
+    """The names, each once, if all are known; otherwise ConfigError suggests the nearest."""
     from planday_io.config.values import nearest
 
     for name in names:
         if name not in known:
             raise ConfigError(f"there is no {what} '{name}'{nearest(name, known)}")
-    return names
+    return [*dict.fromkeys(names)]
 
 
 def confirm(question: str, *, yes: bool) -> None:
