@@ -21,7 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from planday_io.catalogue import CATALOGUE, Catalogue
-from planday_io.config.model import Config
+from planday_io.config.model import Config, MartSettings
 from planday_io.config.places import misplaced, refuse_home
 from planday_io.errors import ConfigError
 from planday_io.months import month_of, shifted
@@ -119,6 +119,7 @@ def _with_defaults(raw: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(portals, dict):
         return raw
     below = merge(BUILT_IN_DEFAULTS, defaults if isinstance(defaults, dict) else {})
+    below = {name: raw[name] for name in MartSettings.model_fields if name in raw} | below
     merged = {key: merge(below, own) if isinstance(own, dict) else own for key, own in portals.items()}
     return {**raw, "portals": merged}
 

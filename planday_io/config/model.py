@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from planday_io.catalogue.shift_kinds import Kind
 from planday_io.config import values
 from planday_io.config.values import is_loopback, nearest, refuse
 
@@ -49,6 +50,7 @@ AppId = Annotated[str, Field(min_length=1), AfterValidator(values.app_id)]
 MailAddress = Annotated[str, AfterValidator(values.mail_address)]
 PortalId = Annotated[int, BeforeValidator(values.portal_id)]
 ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
+ShiftTypeName = Annotated[str, BeforeValidator(values.shift_type), Field(min_length=1)]
 Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
 
@@ -244,6 +246,21 @@ class Retention(Section):
     changes_days: int = Field(default=3, ge=1, le=3650)
 
 
+class MartSettings(Section):
+    """What marts need to know of a portal that its API does not say.
+
+    Args:
+        shift_kinds: name or id of a shift type -> what it stands for; of other types it is guessed from the name.
+        currency: of all amounts; None is the symbol that the portal shows.
+        salary_includes_supplements: whether payroll's amount for a shift holds the supplements of that shift. None is
+            unknown: they are shown, and not added to the cost.
+    """
+
+    shift_kinds: Mapping[ShiftTypeName, Kind] = Field(default_factory=dict)
+    currency: Annotated[str, Field(min_length=1, max_length=16), AfterValidator(values.shown)] | None = None
+    salary_includes_supplements: bool | None = None
+
+
 class Defaults(Section):
     """Settings that a portal inherits or overrides; `load.BUILT_IN_DEFAULTS` has the rest."""
 
@@ -255,7 +272,7 @@ class Defaults(Section):
     guards: Guards = Guards()
 
 
-class PortalConfig(Defaults):
+class PortalConfig(Defaults, MartSettings):
     """One portal, with the defaults merged in. `portal_id` is Planday's id; a token for another portal is refused."""
 
     client_id: SecretRef | AppId
@@ -264,7 +281,7 @@ class PortalConfig(Defaults):
     schedules: Mapping[Key, Schedule] = Field(default_factory=dict)
 
 
-class Config(Section):
+class Config(MartSettings):
     """The whole file, with the defaults merged into portals. Paths are absolute."""
 
     planday: PlandayHosts = PlandayHosts()

@@ -159,6 +159,11 @@ def portal_id(value: object) -> object:
     return number
 
 
+def shift_type(value: object) -> object:
+    """Name or id of a shift type; YAML reads an id as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def path(value: str) -> str:
     """A file or a folder of this machine."""
     if "://" in value:

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,9 +20,9 @@ import duckdb
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
-from planday_io.config.model import PrivacyPolicy
+from planday_io.config.model import MartSettings, PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
-from planday_io.warehouse import ledger, zones
+from planday_io.warehouse import ledger, settings, zones
 
 _HERE = Path(__file__).parent
 INSTANTS = _HERE / "instants.sql"
@@ -143,8 +143,8 @@ def _renamed(body: str) -> str:
     return _NAMED_MART.sub(r"marts_\1", body.strip().removesuffix(";"))
 
 
-def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
-    """A fingerprint of all definitions; if it differs, the file's definitions have to be updated."""
+def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy, portals: Mapping[str, MartSettings]) -> str:
+    """A fingerprint of all definitions and of the settings that marts read; if it differs, the file has to be updated."""
     tables = [
         (table.full_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
         for table in catalogue.lake_tables.values()
@@ -153,7 +153,8 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
         INSTANTS.read_text(encoding="utf-8"),
         *(mart.sql for mart in (*marts(), findings())),
         repr(ledger.TABLES),
-        repr(zones.TABLES),
+        repr(zones.TABLES | settings.TABLES),
+        settings.fingerprint_of(portals),
         metadata.version("tzdata"),
         repr(STANDARD_DOCS),
         *as_of_macros(catalogue),
@@ -166,7 +167,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
     there = ledger.columns_of(db)
     for schema in ("sync", "marts", *catalogue.domains()):
         db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-    for name, (doc, columns) in (ledger.TABLES | zones.TABLES).items():
+    for name, (doc, columns) in (ledger.TABLES | zones.TABLES | settings.TABLES).items():
         kinds = [(column, kind) for column, kind, _ in columns]
         _ensure(db, name, kinds, there.get(name, {}))
         _comment(db, "TABLE", name, doc, ((column, text) for column, _, text in columns))

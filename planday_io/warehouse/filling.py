@@ -17,7 +17,7 @@ from planday_io.errors import PublicationError
 from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Provenance, SliceKey
-from planday_io.warehouse import ledger, months, zones
+from planday_io.warehouse import ledger, months, settings, zones
 from planday_io.warehouse.definitions import define, literal, sql_name
 from planday_io.warehouse.standing import attached
 
@@ -80,6 +80,7 @@ def fill(
                 [elsewhere[key], key.full_name, key.portal, key.month],
             )
         zones.write_zones(db, again=made is not None)
+        settings.write_settings(db, installation.config.portals)
         db.execute("COMMIT")
         db.execute("CHECKPOINT warehouse")
         db.execute("USE memory")

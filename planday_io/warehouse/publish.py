@@ -129,7 +129,9 @@ class _Publisher:
         self._people.keep_copies()
         self._histories = Histories(lake, catalogue, policies)
         self._wanted = ledger.Published(
-            fingerprint(catalogue, policies), ledger.privacy_of(policies), self._people.fingerprint()
+            fingerprint(catalogue, policies, installation.config.portals),
+            ledger.privacy_of(policies),
+            self._people.fingerprint(),
         )
 
     def publish(self, *, compare_all: bool) -> tuple[Slices, bool]:

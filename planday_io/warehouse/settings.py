@@ -1,0 +1,90 @@
+"""Two tables beside the ledger: what marts need to know of `portals.yaml`, because views cannot read it.
+
+They are written with each publication, because kinds of shift types are also guessed from names that it brings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import duckdb
+
+from planday_io.catalogue.shift_kinds import chosen, guessed
+from planday_io.config.model import MartSettings
+
+KINDS, SETTINGS = "sync.shift_kinds", "sync.mart_settings"
+
+Columns = tuple[tuple[str, str, str], ...]
+
+_KINDS: Columns = (
+    ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
+    ("shift_type_id", "BIGINT", "Id in `scheduling.shift_types`, also of types that Planday no longer lists."),
+    ("name", "VARCHAR", "Name of the type; NULL where portals.yaml names an id that was never read."),
+    ("kind", "VARCHAR", "work, sickness, absence, course, standby or unpaid."),
+    ("is_guessed", "BOOLEAN", "Whether the kind was guessed from the name, because `shift_kinds` says nothing of it."),
+)
+_SETTINGS: Columns = (
+    ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
+    (
+        "name",
+        "VARCHAR",
+        "currency (of portals.yaml, or the symbol that payroll shows), salary_includes_supplements (true or false).",
+    ),
+    ("value", "VARCHAR", "The value. What is unknown has no row."),
+)
+TABLES: dict[str, tuple[str, Columns]] = {
+    KINDS: ("One row per portal and shift type: what its shifts stand for, by `shift_kinds` or by the name.", _KINDS),
+    SETTINGS: ("One row per portal and setting that the marts use.", _SETTINGS),
+}
+"""Name -> what it is, and its columns with type and meaning."""
+
+_TYPES = (
+    "SELECT portal, id, name FROM scheduling.shift_types UNION ALL "
+    "SELECT portal, id, arg_max(name, valid_from) FROM scheduling.shift_types_history AS h "
+    "WHERE NOT EXISTS (FROM scheduling.shift_types AS t WHERE t.portal = h.portal AND t.id = h.id) GROUP BY portal, id"
+)
+_SYMBOLS = (
+    "SELECT portal, arg_max(symbol, month) FROM ("
+    + " UNION ALL ".join(
+        f"SELECT portal, month, max(currency_symbol) AS symbol FROM {table} GROUP BY ALL"
+        for table in ("payroll.shifts", "payroll.supplements", "payroll.salaried", "scheduling.time_and_costs")
+    )
+    + ") WHERE symbol <> '' GROUP BY portal"
+)
+
+
+def fingerprint_of(portals: Mapping[str, MartSettings]) -> str:
+    """A text that changes with the settings."""
+    return json.dumps({key: portals[key].model_dump(include={*MartSettings.model_fields}) for key in sorted(portals)})
+
+
+def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSettings]) -> None:
+    """Write both tables of the connected warehouse again.
+
+    Args:
+        db: connected to it.
+        portals: config key -> settings. Portals that the file still has without being configured have none.
+    """
+    kinds: dict[tuple[str, int], tuple[str | None, str, bool]] = {}
+    for key, settings in portals.items():
+        for name, kind in settings.shift_kinds.items():
+            if name.isdecimal() and len(name) < 19:
+                kinds[key, int(name)] = (None, kind, False)
+    for key, number, name in db.execute(_TYPES).fetchall():
+        given = chosen(portals[key].shift_kinds, number, name) if key in portals else None
+        kinds[key, number] = (name, given or guessed(name), given is None)
+    _replace(db, KINDS, [(*key, *found) for key, found in sorted(kinds.items())])
+    values: dict[tuple[str, str], str] = {(key, "currency"): symbol for key, symbol in db.execute(_SYMBOLS).fetchall()}
+    for key, settings in portals.items():
+        if settings.currency:
+            values[key, "currency"] = settings.currency
+        if settings.salary_includes_supplements is not None:
+            values[key, "salary_includes_supplements"] = str(settings.salary_includes_supplements).lower()
+    _replace(db, SETTINGS, [(*key, value) for key, value in sorted(values.items())])
+
+
+def _replace(db: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
+    db.execute(f"DELETE FROM {table}")
+    if rows:
+        db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
