@@ -30,8 +30,8 @@ _WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         r"|weiterbildung)"
     )),
     ("absence", re.compile(
-        r"\b(absence|absent|vacation|leave|holidays?|time off|days? off|off(?! site)|pto|parental|maternity|paternity|fri|fridage?"
-        r"|fridager|frei|vab)\b"
+        r"\b(absence|absent|vacation|leave|holidays?|time off|days? off|off(?! site)|pto|parental|maternity|paternity|fri"
+        r"|fridage?|fridager|frei|vab)\b"
         r"|\b(ferie|orlov|barsel|omsorgsdag|afspads|avspas|frav\u00e6r|permisjon|semester|ledig|tj\u00e4nstledig"
         r"|f\u00f6r\u00e4ldraledig|fr\u00e5nvaro|urlaub|elternzeit|mutterschutz|abwesen)"
     )),

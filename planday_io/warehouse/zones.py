@@ -1,4 +1,4 @@
-"""Two tables beside the ledger: the time zone of each portal's local times, and the offsets of those zones.
+"""Three tables beside the ledger: the time zone of each portal's local times, and the offsets of those zones.
 
 Marts compute instants from these tables, not from DuckDB's zones. So every client gets the same instants whichever zones its
 version knows, a name that DuckDB would refuse breaks no mart, and the zone used for an unknown name is recorded.
@@ -15,7 +15,7 @@ import duckdb
 from planday_io.frames.zones import meaning, zone_named
 from planday_io.warehouse.ledger import Columns
 
-ZONES, OFFSETS = "sync.time_zones", "sync.time_zone_offsets"
+ZONES, OFFSETS, WEEKS = "sync.time_zones", "sync.time_zone_offsets", "sync.time_zone_weeks"
 
 _ZONES: Columns = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
@@ -38,9 +38,19 @@ _OFFSETS: Columns = (
     ),
     ("repeat_offset_seconds", "BIGINT", "Seconds ahead of UTC in the repeated hour."),
 )
+_WEEKS: Columns = (
+    ("zone", "VARCHAR", "Zone in `sync.time_zones`."),
+    ("week", "BIGINT", "Number of the week, Monday to Sunday; week 0 begins on 1990-01-01."),
+    ("offset_seconds", "BIGINT", "Seconds ahead of UTC when the week begins."),
+    ("repeats_from", "TIMESTAMP", "As in `sync.time_zone_offsets`."),
+    ("repeat_offset_seconds", "BIGINT", "As in `sync.time_zone_offsets`."),
+    ("later_from", "TIMESTAMP", "From this local time of the week on another offset holds; NULL where none does."),
+    ("later_offset_seconds", "BIGINT", "That offset."),
+)
 TABLES: dict[str, tuple[str, Columns]] = {
     ZONES: ("One row per portal and time zone that its shifts and punches name: which zone is meant.", _ZONES),
     OFFSETS: ("One row per zone in use and change of its offset, from 1990 to 2070.", _OFFSETS),
+    WEEKS: ("The same by week, one row per zone in use and week, because marts find an offset by its week.", _WEEKS),
 }
 """Name -> what it is, and its columns with type and meaning."""
 
@@ -54,6 +64,16 @@ _OF_PORTALS = (
     # Punches carry the zone of portals.yaml, so it is known even if the portal itself was not read.
     "UNION ALL SELECT portal, NULL, max(time_zone) FROM punchclock.punch_clock_shifts GROUP BY portal"
 )
+_BY_WEEK = f"""
+    INSERT INTO {WEEKS}
+    SELECT w.zone, w.week, o.offset_seconds, o.repeats_from, o.repeat_offset_seconds, n.local_from, n.offset_seconds
+    FROM (
+        SELECT zone, week, TIMESTAMP '1990-01-01' + to_days(CAST(7 * week AS INTEGER)) AS begins
+        FROM (SELECT DISTINCT zone FROM {OFFSETS} WHERE zone NOT IN (SELECT zone FROM {WEEKS})), (SELECT unnest(range(4175)) AS week)
+    ) AS w
+    ASOF JOIN {OFFSETS} AS o ON o.zone = w.zone AND w.begins >= o.local_from
+    LEFT JOIN {OFFSETS} AS n ON n.zone = w.zone AND n.local_from > w.begins AND n.local_from < w.begins + INTERVAL 7 DAY
+"""
 _BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - local times are what the table is about
 _FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2070, 1, 1, tzinfo=UTC)
 _STEP = timedelta(days=14)
@@ -61,7 +81,7 @@ _STEP = timedelta(days=14)
 
 
 def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
-    """Bring both tables of the connected warehouse up to date with the names that its rows hold.
+    """Bring all tables of the connected warehouse up to date with the names that its rows hold.
 
     Offsets of zones that have them already are computed `again`, or kept.
     """
@@ -82,7 +102,8 @@ def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
     if rows:
         db.executemany(f"INSERT INTO {ZONES} VALUES (?, ?, ?, ?)", rows)
     unused = "" if again else f" WHERE zone NOT IN (SELECT zone FROM {ZONES} WHERE zone IS NOT NULL)"
-    db.execute(f"DELETE FROM {OFFSETS}{unused}")
+    for table in (OFFSETS, WEEKS):
+        db.execute(f"DELETE FROM {table}{unused}")
     there = {zone for (zone,) in db.execute(f"SELECT DISTINCT zone FROM {OFFSETS}").fetchall()}
     if missing := sorted({zone for _, _, zone, _ in rows if zone} - there):
         columns = zip(*(row for zone in missing for row in offsets_of(zone)), strict=True)
@@ -91,6 +112,7 @@ def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
             "unnest(?::TIMESTAMP[]), unnest(?::BIGINT[])",
             [list(column) for column in columns],
         )
+        db.execute(_BY_WEEK)
 
 
 Offset = tuple[str, datetime, int, datetime | None, int | None]

@@ -16,14 +16,14 @@
 -- cost: What Planday says it costs, paid breaks included; never add it to payroll.
 CREATE OR REPLACE VIEW marts.planned_costs AS
 WITH texts AS (
-    SELECT c.*, trim(c.duration, chr(32) || chr(9) || chr(10) || chr(13)) AS text, s.hours AS shift_hours,
-        -- A break may take a part of the shift. Clocks that changed count or do not count; minutes are rounded.
-        least(s.hours, s.clock_hours) / 20 AS shortest,
-        greatest(s.hours, s.clock_hours) + 0.02 AS longest,
-        regexp_full_match(trim(c.duration, chr(32) || chr(9) || chr(10) || chr(13)), '-?[0-9]{1,4}:[0-9]{1,2}:[0-9]{1,2}([.,][0-9]{1,9})?') AS is_triple,
-        CASE WHEN trim(c.duration, chr(32) || chr(9) || chr(10) || chr(13)) LIKE '-%' THEN -1 ELSE 1 END AS sign
-    FROM scheduling.time_and_costs AS c
-    LEFT JOIN marts.spans AS s ON s.span_of = 'shift' AND s.portal = c.portal AND s.id = c.shift_id AND s.hours > 0
+    -- Each text once: a portal's durations are a few hundred different ones.
+    SELECT duration, text,
+        regexp_full_match(text, '-?[0-9]{1,4}:[0-9]{1,2}:[0-9]{1,2}([.,][0-9]{1,9})?') AS is_triple,
+        CASE WHEN text LIKE '-%' THEN -1 ELSE 1 END AS sign
+    FROM (
+        SELECT duration, trim(duration, chr(32) || chr(9) || chr(10) || chr(13)) AS text
+        FROM (SELECT DISTINCT duration FROM scheduling.time_and_costs)
+    )
 ),
 parts AS (
     SELECT *,
@@ -39,8 +39,8 @@ parts AS (
         CASE WHEN regexp_full_match(text, '-?[0-9]{1,5}([.,][0-9]{1,9})?') THEN TRY_CAST(replace(text, ',', '.') AS DOUBLE) END AS number
     FROM texts
 ),
-readings AS (
-    SELECT *,
+parsed AS (
+    SELECT duration, text, is_triple,
         CASE WHEN b <= 24 AND c <= 59 AND NOT regexp_matches(text, '[.,]')
             THEN CAST(round(sign * (a * 1440 + b * 60 + c) / 60.0, 4) AS DECIMAL(18, 4))
         END AS by_days,
@@ -66,6 +66,16 @@ readings AS (
             WHEN number IS NOT NULL THEN CAST(round(number, 4) AS DECIMAL(18, 4))
         END AS as_usual
     FROM parts
+),
+readings AS (
+    SELECT c.portal, c.portal_id, c.month, c.department_id, c.date, c.shift_id, c.ordinal, c.employee_id, c.duration, c.cost,
+        p.text, p.is_triple, p.by_days, p.by_clock, p.as_said, p.as_usual, s.hours AS shift_hours,
+        -- A break may take a part of the shift. Clocks that changed count or do not count; minutes are rounded.
+        least(s.hours, s.clock_hours) / 20 AS shortest,
+        greatest(s.hours, s.clock_hours) + 0.02 AS longest
+    FROM scheduling.time_and_costs AS c
+    LEFT JOIN parsed AS p ON p.duration = c.duration
+    LEFT JOIN marts.spans AS s ON s.span_of = 'shift' AND s.portal = c.portal AND s.id = c.shift_id AND s.hours > 0
 ),
 answers AS (
     -- The two forms differ by a factor of 24 at least, so a shift never fits both.

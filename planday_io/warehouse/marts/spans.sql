@@ -36,20 +36,24 @@ WITH spans AS (
 ),
 zoned AS (
     SELECT s.*, z.zone, z.reason AS zone_reason,
-        date_diff('second', s.start_local, s.end_local) AS clock_seconds
+        date_diff('second', s.start_local, s.end_local) AS clock_seconds,
+        -- Offsets are looked up by week: no zone changes its clocks twice within a week.
+        date_diff('day', DATE '1990-01-01', CAST(least(greatest(s.start_local, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7 AS start_week,
+        date_diff('day', DATE '1990-01-01', CAST(least(greatest(s.end_local, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7 AS end_week
     FROM spans AS s LEFT JOIN sync.time_zones AS z ON z.portal = s.portal AND z.name = coalesce(s.named_zone, '')
 ),
 started AS (
-    SELECT z.*, z.start_local - to_seconds(o.offset_seconds) AS start_at
-    FROM zoned AS z ASOF LEFT JOIN sync.time_zone_offsets AS o ON o.zone = z.zone AND z.start_local >= o.local_from
+    SELECT z.*, z.start_local - to_seconds(CASE WHEN z.start_local >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS start_at
+    FROM zoned AS z LEFT JOIN sync.time_zone_weeks AS o ON o.zone = z.zone AND o.week = z.start_week
 ),
 ended AS (
     SELECT s.*, CASE
+        WHEN s.end_local >= o.later_from THEN s.end_local - to_seconds(o.later_offset_seconds)
         WHEN s.end_local - to_seconds(o.offset_seconds) > s.start_at OR s.end_local < coalesce(o.repeats_from, TIMESTAMP 'infinity')
             THEN s.end_local - to_seconds(o.offset_seconds)
         ELSE s.end_local - to_seconds(o.repeat_offset_seconds)
     END AS end_at
-    FROM started AS s ASOF LEFT JOIN sync.time_zone_offsets AS o ON o.zone = s.zone AND s.end_local >= o.local_from
+    FROM started AS s LEFT JOIN sync.time_zone_weeks AS o ON o.zone = s.zone AND o.week = s.end_week
 )
 SELECT portal, span_of, id, start_local, end_local, named_zone, zone, zone_reason,
     timezone('UTC', start_at) AS start_utc,
