@@ -6,12 +6,16 @@
 -- shift_id: Id in `scheduling.shifts`.
 -- date: Day the shift begins.
 -- department_id: Id in `hr.departments`.
--- department: Its name; NULL where the department was closed.
+-- department: Its name; NULL where it has none, or where the department was closed. Group by the id as well.
 -- employee_id: Id of the employee; NULL is an open shift.
 -- employee: Name of the employee.
+-- employee_group_id: Id in `hr.employee_groups`.
 -- employee_group: Group the shift is for.
+-- position_id: Id in `scheduling.positions`.
 -- position: Position the shift is for.
--- shift_type: Type of the shift; NULL is an ordinary one.
+-- shift_type_id: Id in `scheduling.shift_types`; NULL is an ordinary shift.
+-- shift_type: Its name.
+-- kind: What the type stands for: work, sickness, absence, course, standby, unpaid, by `sync.shift_kinds`.
 -- status: As Planday calls it.
 -- is_open: Nobody has the shift, and it is no draft.
 -- is_draft: Not published yet.
@@ -28,7 +32,10 @@
 -- planned_hours: Hours without those breaks.
 -- time_and_cost_gap: Why breaks are not taken from time and cost although the shift is there, as in `marts.planned_costs`; NULL where they are.
 -- planned_cost: What time and cost says the shift costs; never add it to payroll.
+-- currency: Of the cost: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 -- is_overnight: Whether the shift ends on a later day.
+-- created_at: When the shift was created; the zone is not documented, UTC is assumed.
+-- modified_at: When it was last changed, likewise.
 CREATE OR REPLACE VIEW marts.shifts AS
 WITH costed AS (
     -- By month: the cost of a shift that moved may be in its former month until that is read again.
@@ -36,6 +43,14 @@ WITH costed AS (
     FROM marts.planned_costs WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
 paused AS (SELECT portal, shift_id, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS break_hours FROM payroll.shift_breaks GROUP BY ALL),
+-- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
+employee_groups AS (SELECT portal, id, any_value(name) AS name FROM hr.employee_groups GROUP BY ALL),
+positions AS (SELECT portal, id, any_value(name) AS name FROM scheduling.positions GROUP BY ALL),
+shift_types AS (SELECT portal, id, any_value(name) AS name FROM scheduling.shift_types GROUP BY ALL),
+kinds AS (SELECT portal, shift_type_id, any_value(name) AS name, any_value(kind) AS kind FROM sync.shift_kinds GROUP BY ALL),
+people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
+currencies AS (SELECT portal, any_value(value) AS currency FROM sync.mart_settings WHERE name = 'currency' GROUP BY ALL),
 timed AS (
     SELECT s.*, t.zone, t.zone_reason, t.start_utc, t.end_utc, t.hours, c.cost,
         CASE WHEN c.gap IS NULL AND c.net_hours > greatest(t.hours, t.clock_hours) + 0.02
@@ -58,9 +73,13 @@ SELECT
     d.name AS department,
     s.employee_id,
     e.name AS employee,
+    s.employee_group_id,
     g.name AS employee_group,
+    s.position_id,
     p.name AS position,
-    t.name AS shift_type,
+    s.shift_type_id,
+    coalesce(t.name, k.name) AS shift_type,
+    coalesce(k.kind, 'work') AS kind,
     s.status,
     s.employee_id IS NULL AND s.status IS DISTINCT FROM 'Draft' AS is_open,
     s.status IS NOT DISTINCT FROM 'Draft' AS is_draft,
@@ -77,11 +96,16 @@ SELECT
     coalesce(s.net_hours, s.hours - coalesce(b.break_hours, 0)) AS planned_hours,
     s.gap AS time_and_cost_gap,
     s.cost AS planned_cost,
-    CAST(s.end_date_time - INTERVAL 1 SECOND AS DATE) > CAST(s.start_date_time AS DATE) AS is_overnight
+    c.currency,
+    CAST(s.end_date_time - INTERVAL 1 SECOND AS DATE) > CAST(s.start_date_time AS DATE) AS is_overnight,
+    s.date_time_created AS created_at,
+    s.date_time_modified AS modified_at
 FROM timed AS s
 LEFT JOIN paused AS b ON b.portal = s.portal AND b.shift_id = s.id
-LEFT JOIN hr.departments AS d ON d.portal = s.portal AND d.id = s.department_id
-LEFT JOIN hr.employee_groups AS g ON g.portal = s.portal AND g.id = s.employee_group_id
-LEFT JOIN scheduling.positions AS p ON p.portal = s.portal AND p.id = s.position_id
-LEFT JOIN scheduling.shift_types AS t ON t.portal = s.portal AND t.id = s.shift_type_id
-LEFT JOIN marts.employees AS e ON e.portal = s.portal AND e.employee_id = s.employee_id;
+LEFT JOIN departments AS d ON d.portal = s.portal AND d.id = s.department_id
+LEFT JOIN employee_groups AS g ON g.portal = s.portal AND g.id = s.employee_group_id
+LEFT JOIN positions AS p ON p.portal = s.portal AND p.id = s.position_id
+LEFT JOIN shift_types AS t ON t.portal = s.portal AND t.id = s.shift_type_id
+LEFT JOIN kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.shift_type_id
+LEFT JOIN people AS e ON e.portal = s.portal AND e.employee_id = s.employee_id
+LEFT JOIN currencies AS c ON c.portal = s.portal;

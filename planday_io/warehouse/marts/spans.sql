@@ -3,6 +3,7 @@
 -- portal: Key of the portal in portals.yaml.
 -- span_of: shift, punch, approved (the times of a punch as scheduled or approved), break (as punched), payroll.
 -- id: Id in `scheduling.shifts`, `punchclock.punch_clock_shifts` (punch, approved), `punchclock.punch_clock_breaks` or `payroll.shifts`.
+-- shift_id: Id in `scheduling.shifts` of the shift that it belongs to; NULL where the roster has none.
 -- start_local: Start, wall clock of the time zone.
 -- end_local: End, wall clock of the time zone; NULL while it is open.
 -- named_zone: Time zone as received with the shift, or with what belongs to it; NULL where there was none.
@@ -14,23 +15,23 @@
 -- clock_hours: Hours between the two wall clock times.
 CREATE OR REPLACE VIEW marts.spans AS
 WITH spans AS (
-    SELECT portal, 'shift' AS span_of, id, start_date_time AS start_local, end_date_time AS end_local, time_zone AS named_zone
+    SELECT portal, 'shift' AS span_of, id, id AS shift_id, start_date_time AS start_local, end_date_time AS end_local, time_zone AS named_zone
     FROM scheduling.shifts
     UNION ALL
-    SELECT p.portal, 'punch', p.id, p.start_date_time, p.end_date_time, coalesce(nullif(s.time_zone, ''), p.time_zone)
+    SELECT p.portal, 'punch', p.id, s.id, p.start_date_time, p.end_date_time, coalesce(nullif(s.time_zone, ''), p.time_zone)
     FROM punchclock.punch_clock_shifts AS p
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
     UNION ALL
-    SELECT p.portal, 'approved', p.id, p.shift_start_date_time, p.shift_end_date_time, coalesce(nullif(s.time_zone, ''), p.time_zone)
+    SELECT p.portal, 'approved', p.id, s.id, p.shift_start_date_time, p.shift_end_date_time, coalesce(nullif(s.time_zone, ''), p.time_zone)
     FROM punchclock.punch_clock_shifts AS p
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
     UNION ALL
-    SELECT b.portal, 'break', b.id, b.start_date_time, b.end_date_time, coalesce(nullif(s.time_zone, ''), b.time_zone)
+    SELECT b.portal, 'break', b.id, s.id, b.start_date_time, b.end_date_time, coalesce(nullif(s.time_zone, ''), b.time_zone)
     FROM punchclock.punch_clock_breaks AS b
     LEFT JOIN punchclock.punch_clock_shifts AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
     UNION ALL
-    SELECT p.portal, 'payroll', p.id, p.start, p."end", s.time_zone
+    SELECT p.portal, 'payroll', p.id, s.id, p.start, p."end", s.time_zone
     FROM payroll.shifts AS p
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.id
 ),
@@ -55,7 +56,7 @@ ended AS (
     END AS end_at
     FROM started AS s LEFT JOIN sync.time_zone_weeks AS o ON o.zone = s.zone AND o.week = s.end_week
 )
-SELECT portal, span_of, id, start_local, end_local, named_zone, zone, zone_reason,
+SELECT portal, span_of, id, shift_id, start_local, end_local, named_zone, zone, zone_reason,
     timezone('UTC', start_at) AS start_utc,
     timezone('UTC', end_at) AS end_utc,
     CAST(coalesce(date_diff('second', start_at, end_at), clock_seconds) / 3600.0 AS DECIMAL(18, 4)) AS hours,
