@@ -33,6 +33,7 @@ MARTS = (
     "shifts",
     "absence_days",
     "hours",
+    "allocated_costs",
     "labour_daily",
     "headcount_monthly",
 )

@@ -26,6 +26,7 @@ GRAINS: Mapping[str, str] = {
     "absence_days": "portal, employee_id, date",
     # Punches without a shift have no id of their own.
     "hours": "portal, shift_id",
+    "allocated_costs": "portal, month, employee_id, cost_of, payroll_date, ordinal, date, department_id",
     "labour_daily": "portal, department_id, date",
     "headcount_monthly": "portal, department_id, month",
 }
