@@ -50,20 +50,57 @@ WITH breaks AS (
     WHERE b.end_date_time IS NOT NULL
     GROUP BY ALL
 ),
+-- Instants as in marts.spans, which would join every punch with itself.
+zoned AS (
+    SELECT p.*, s.id AS known_shift_id, z.zone
+    FROM punchclock.punch_clock_shifts AS p
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    LEFT JOIN sync.time_zones AS z ON z.portal = p.portal AND z.name = coalesce(nullif(s.time_zone, ''), p.time_zone, '')
+),
+started AS (
+    SELECT p.*, p.start_date_time - to_seconds(CASE WHEN p.start_date_time >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS start_at,
+        p.shift_start_date_time - to_seconds(CASE WHEN p.shift_start_date_time >= a.later_from THEN a.later_offset_seconds ELSE a.offset_seconds END) AS planned_start_at
+    FROM zoned AS p
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = p.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+    LEFT JOIN sync.time_zone_weeks AS a ON a.zone = p.zone
+        AND a.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.shift_start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+ended AS (
+    SELECT p.*,
+        CASE
+            WHEN p.end_date_time >= o.later_from THEN p.end_date_time - to_seconds(o.later_offset_seconds)
+            WHEN p.end_date_time - to_seconds(o.offset_seconds) > p.start_at OR p.end_date_time < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+                THEN p.end_date_time - to_seconds(o.offset_seconds)
+            ELSE p.end_date_time - to_seconds(o.repeat_offset_seconds)
+        END AS end_at,
+        CASE
+            WHEN p.shift_end_date_time >= a.later_from THEN p.shift_end_date_time - to_seconds(a.later_offset_seconds)
+            WHEN p.shift_end_date_time - to_seconds(a.offset_seconds) > p.planned_start_at OR p.shift_end_date_time < coalesce(a.repeats_from, TIMESTAMP 'infinity')
+                THEN p.shift_end_date_time - to_seconds(a.offset_seconds)
+            ELSE p.shift_end_date_time - to_seconds(a.repeat_offset_seconds)
+        END AS planned_end_at
+    FROM started AS p
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = p.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.end_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+    LEFT JOIN sync.time_zone_weeks AS a ON a.zone = p.zone
+        AND a.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.shift_end_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
 punches AS (
-    SELECT p.portal, p.portal_id, p.id, t.shift_id, p.department_id, p.employee_id,
+    SELECT p.portal, p.portal_id, p.id, p.known_shift_id AS shift_id, p.department_id, p.employee_id,
         CAST(coalesce(p.start_date_time, p.shift_start_date_time) AS DATE) AS date,
         p.start_date_time, p.end_date_time,
         coalesce(p.start_date_time, p.shift_start_date_time) AS start_local,
         CASE WHEN p.start_date_time IS NULL THEN p.shift_end_date_time ELSE p.end_date_time END AS end_local,
-        coalesce(t.start_utc, a.start_utc) AS start_utc,
-        CASE WHEN p.start_date_time IS NULL THEN a.end_utc ELSE t.end_utc END AS end_utc,
-        t.hours - coalesce(b.hours, 0) AS hours,
-        CASE WHEN p.is_approved THEN a.hours END AS approved_hours,
+        timezone('UTC', coalesce(p.start_at, p.planned_start_at)) AS start_utc,
+        timezone('UTC', CASE WHEN p.start_date_time IS NULL THEN p.planned_end_at ELSE p.end_at END) AS end_utc,
+        CAST(coalesce(date_diff('second', p.start_at, p.end_at), date_diff('second', p.start_date_time, p.end_date_time)) / 3600.0 AS DECIMAL(18, 4))
+            - coalesce(b.hours, 0) AS hours,
+        CASE WHEN p.is_approved THEN CAST(coalesce(
+            date_diff('second', p.planned_start_at, p.planned_end_at), date_diff('second', p.shift_start_date_time, p.shift_end_date_time)
+        ) / 3600.0 AS DECIMAL(18, 4)) END AS approved_hours,
         p.start_date_time IS NOT NULL AND p.end_date_time IS NULL AS is_open
-    FROM punchclock.punch_clock_shifts AS p
-    LEFT JOIN marts.spans AS t ON t.span_of = 'punch' AND t.portal = p.portal AND t.id = p.id
-    LEFT JOIN marts.spans AS a ON a.span_of = 'approved' AND a.portal = p.portal AND a.id = p.id
+    FROM ended AS p
     LEFT JOIN breaks AS b ON b.portal = p.portal AND b.punch_clock_shift_id = p.id
 ),
 by_shift AS (
@@ -75,21 +112,16 @@ unpaid AS (
     SELECT portal, shift_id, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS hours FROM payroll.shift_breaks
     WHERE is_paid IS NOT DISTINCT FROM false GROUP BY ALL
 ),
-pay AS (
-    SELECT p.*, t.shift_id, t.start_utc, t.end_utc,
-        t.hours - coalesce(u.hours, 0) AS hours,
-        TRY_CAST(p.salary AS DECIMAL(18, 4)) AS amount,
-        -- Nobody without a rate has one of 0: that is what Planday writes where there is none.
-        coalesce(TRY_CAST(p.wage_rate AS DECIMAL(18, 4)), 0) = 0
-            AND TRY_CAST(p.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0 AS lacks_pay_data
-    FROM payroll.shifts AS p
-    LEFT JOIN marts.spans AS t ON t.span_of = 'payroll' AND t.portal = p.portal AND t.id = p.id
-    LEFT JOIN unpaid AS u ON u.portal = p.portal AND u.shift_id = p.id
-),
--- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+-- Paid times are those of the roster, nearly always; where they are, so are the hours.
 paid AS (
-    SELECT portal, id AS shift_id, any_value(hours) AS hours, any_value(amount) AS amount, bool_or(lacks_pay_data) AS lacks_pay_data
-    FROM pay GROUP BY ALL
+    SELECT p.portal, p.id AS shift_id, any_value(p.start) AS start, any_value(p."end") AS finish, any_value(u.hours) AS unpaid_hours,
+        any_value(TRY_CAST(p.salary AS DECIMAL(18, 4))) AS amount,
+        -- Nobody without a rate has one of 0: that is what Planday writes where there is none.
+        bool_or(coalesce(TRY_CAST(p.wage_rate AS DECIMAL(18, 4)), 0) = 0
+            AND TRY_CAST(p.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0) AS lacks_pay_data
+    FROM payroll.shifts AS p
+    LEFT JOIN unpaid AS u ON u.portal = p.portal AND u.shift_id = p.id
+    GROUP BY ALL
 ),
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),
 read_months AS (SELECT DISTINCT portal, month, true AS is_read FROM sync.slices WHERE table_name = 'payroll.shifts'),
@@ -104,7 +136,7 @@ kinds AS (SELECT portal, shift_type_id, any_value(name) AS name, any_value(kind)
 currencies AS (SELECT portal, any_value(value) AS currency FROM sync.mart_settings WHERE name = 'currency' GROUP BY ALL),
 rows_of AS (
     SELECT s.portal, s.portal_id, 'shift' AS row_of, s.shift_id, s.date, s.month, s.department_id, s.employee_id, s.employee_group_id, s.position_id,
-        s.shift_type_id, s.status, s.is_draft, s.is_open, s.start_local, s.end_local, s.start_utc, s.end_utc, p.first_in, p.last_out,
+        s.shift_type_id, s.status, s.is_draft, s.is_open, s.start_local, s.end_local, s.start_utc, s.end_utc, s.zone, s.hours, p.first_in, p.last_out,
         s.planned_hours, s.planned_cost, p.hours AS punched_hours,
         coalesce(
             p.approved_hours, CASE WHEN s.status IN ('Approved', 'PunchclockApproved') AND s.is_assigned THEN s.planned_hours END
@@ -113,30 +145,56 @@ rows_of AS (
     FROM marts.shifts AS s LEFT JOIN by_shift AS p ON p.portal = s.portal AND p.shift_id = s.shift_id
     UNION ALL
     SELECT portal, portal_id, 'punch', NULL, date, strftime(date, '%Y-%m'), department_id, employee_id, NULL, NULL,
-        NULL, NULL, false, false, start_local, end_local, start_utc, end_utc, start_date_time, end_date_time,
+        NULL, NULL, false, false, start_local, end_local, start_utc, end_utc, NULL, NULL, start_date_time, end_date_time,
         NULL, NULL, hours, approved_hours, 1, is_open, NULL, NULL
     FROM punches WHERE shift_id IS NULL
     UNION ALL
-    SELECT portal, portal_id, 'payroll', id, coalesce(date, CAST(start AS DATE)), month, department_id, employee_id, employee_group_id, position_id,
-        shift_type_id, NULL, false, false, start, "end", start_utc, end_utc, NULL, NULL,
+    SELECT p.portal, p.portal_id, 'payroll', p.id, coalesce(p.date, CAST(p.start AS DATE)), p.month, p.department_id, p.employee_id, p.employee_group_id,
+        p.position_id, p.shift_type_id, NULL, false, false, p.start, p."end", t.start_utc, t.end_utc, NULL, t.hours, NULL, NULL,
         NULL, NULL, NULL, NULL, 0, false, NULL, NULL
-    FROM pay WHERE shift_id IS NULL
+    FROM (FROM payroll.shifts AS p WHERE NOT EXISTS (FROM scheduling.shifts AS s WHERE s.portal = p.portal AND s.id = p.id)) AS p
+    LEFT JOIN marts.spans AS t ON t.span_of = 'payroll' AND t.shift_id IS NULL AND t.portal = p.portal AND t.id = p.id
 ),
-known AS (
-    SELECT r.*, p.hours AS paid_hours, p.amount, p.lacks_pay_data, p.shift_id IS NOT NULL AS is_paid, a.is_absent, k.name AS kind_name,
-        coalesce(k.kind, 'work') AS kind,
-        r.row_of = 'shift' AND coalesce(r.start_utc > now(), r.start_local > CAST(now() AS TIMESTAMP)) AS is_ahead,
-        CASE
-            WHEN r.is_draft OR k.kind IN ('sickness', 'absence', 'unpaid') THEN NULL
-            WHEN r.punched_hours IS NULL AND r.row_of = 'shift' AND coalesce(r.start_utc > now(), r.start_local > CAST(now() AS TIMESTAMP), false) THEN NULL
-            WHEN r.approved_hours IS NOT NULL THEN 'approved'
-            WHEN r.punched_hours IS NOT NULL THEN 'punched'
-            WHEN p.hours IS NOT NULL AND a.is_absent IS NULL AND NOT coalesce(r.end_utc > now(), r.end_local > CAST(now() AS TIMESTAMP), false) THEN 'paid'
-        END AS worked_by
+matched AS (
+    SELECT r.*, p.shift_id IS NOT NULL AS is_paid, p.amount, p.lacks_pay_data, p.start AS paid_start, p.finish AS paid_finish, p.unpaid_hours,
+        p.start IS NOT DISTINCT FROM r.start_local AND p.finish IS NOT DISTINCT FROM r.end_local AS is_paid_as_planned,
+        p.start - to_seconds(CASE WHEN p.start >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS paid_start_at
     FROM rows_of AS r
     LEFT JOIN paid AS p ON p.portal = r.portal AND p.shift_id = r.shift_id
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = r.zone AND (p.start IS DISTINCT FROM r.start_local OR p.finish IS DISTINCT FROM r.end_local)
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.start, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+known AS (
+    SELECT r.*, a.is_absent, k.name AS kind_name, coalesce(k.kind, 'work') AS kind,
+        CASE
+            WHEN NOT r.is_paid THEN NULL
+            WHEN r.is_paid_as_planned THEN r.hours
+            ELSE CAST(coalesce(
+                date_diff('second', r.paid_start_at, CASE
+            WHEN r.paid_finish >= o.later_from THEN r.paid_finish - to_seconds(o.later_offset_seconds)
+            WHEN r.paid_finish - to_seconds(o.offset_seconds) > r.paid_start_at OR r.paid_finish < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+                THEN r.paid_finish - to_seconds(o.offset_seconds)
+            ELSE r.paid_finish - to_seconds(o.repeat_offset_seconds)
+        END), date_diff('second', r.paid_start, r.paid_finish)
+            ) / 3600.0 AS DECIMAL(18, 4))
+        END - coalesce(r.unpaid_hours, 0) AS paid_hours,
+        r.row_of = 'shift' AND coalesce(r.start_utc > now(), r.start_local > CAST(now() AS TIMESTAMP)) AS is_ahead,
+        coalesce(r.end_utc > now(), r.end_local > CAST(now() AS TIMESTAMP), false) AS is_unfinished
+    FROM matched AS r
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = r.zone AND NOT r.is_paid_as_planned
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(r.paid_finish, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
     LEFT JOIN absent AS a ON a.portal = r.portal AND a.employee_id = r.employee_id AND a.date = r.date
     LEFT JOIN kinds AS k ON k.portal = r.portal AND k.shift_type_id = r.shift_type_id
+),
+judged AS (
+    SELECT *, CASE
+        WHEN is_draft OR kind IN ('sickness', 'absence', 'unpaid') THEN NULL
+        WHEN punched_hours IS NULL AND is_ahead THEN NULL
+        WHEN approved_hours IS NOT NULL THEN 'approved'
+        WHEN punched_hours IS NOT NULL THEN 'punched'
+        WHEN paid_hours IS NOT NULL AND is_absent IS NULL AND NOT is_unfinished THEN 'paid'
+    END AS worked_by
+    FROM known
 )
 SELECT
     r.portal,
@@ -216,7 +274,7 @@ SELECT
         WHEN r.is_absent THEN 'absent'
         ELSE 'nothing recorded'
     END AS worked_gap
-FROM known AS r
+FROM judged AS r
 LEFT JOIN read_months AS l ON l.portal = r.portal AND l.month = r.month
 LEFT JOIN salaried AS y ON y.portal = r.portal AND y.month = r.month AND y.employee_id = r.employee_id
 LEFT JOIN clocks AS u ON u.portal = r.portal AND u.month = r.month AND u.department_id = r.department_id

@@ -51,16 +51,41 @@ shift_types AS (SELECT portal, id, any_value(name) AS name FROM scheduling.shift
 kinds AS (SELECT portal, shift_type_id, any_value(name) AS name, any_value(kind) AS kind FROM sync.shift_kinds GROUP BY ALL),
 people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
 currencies AS (SELECT portal, any_value(value) AS currency FROM sync.mart_settings WHERE name = 'currency' GROUP BY ALL),
+-- Instants as in marts.spans, which would join every shift with itself.
+zoned AS (
+    SELECT s.*, z.zone, z.reason AS zone_reason, s.start_date_time - to_seconds(CASE WHEN s.start_date_time >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS start_at
+    FROM scheduling.shifts AS s
+    LEFT JOIN sync.time_zones AS z ON z.portal = s.portal AND z.name = coalesce(s.time_zone, '')
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = z.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(s.start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+ended AS (
+    SELECT s.*, date_diff('second', s.start_date_time, s.end_date_time) AS clock_seconds,
+        CASE
+            WHEN s.end_date_time >= o.later_from THEN s.end_date_time - to_seconds(o.later_offset_seconds)
+            WHEN s.end_date_time - to_seconds(o.offset_seconds) > s.start_at OR s.end_date_time < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+                THEN s.end_date_time - to_seconds(o.offset_seconds)
+            ELSE s.end_date_time - to_seconds(o.repeat_offset_seconds)
+        END AS end_at
+    FROM zoned AS s
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = s.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(s.end_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+spanned AS (
+    SELECT *, timezone('UTC', start_at) AS start_utc, timezone('UTC', end_at) AS end_utc,
+        CAST(coalesce(date_diff('second', start_at, end_at), clock_seconds) / 3600.0 AS DECIMAL(18, 4)) AS hours,
+        CAST(clock_seconds / 3600.0 AS DECIMAL(18, 4)) AS clock_hours
+    FROM ended
+),
 timed AS (
-    SELECT s.*, t.zone, t.zone_reason, t.start_utc, t.end_utc, t.hours, c.cost,
-        CASE WHEN c.gap IS NULL AND c.net_hours > greatest(t.hours, t.clock_hours) + 0.02
+    SELECT s.*, c.cost,
+        CASE WHEN c.gap IS NULL AND c.net_hours > greatest(s.hours, s.clock_hours) + 0.02
             THEN 'does not fit the shift' ELSE c.gap
         END AS gap,
-        CASE WHEN c.gap IS NULL AND (c.net_hours <= greatest(t.hours, t.clock_hours) + 0.02 OR t.hours IS NULL)
+        CASE WHEN c.gap IS NULL AND (c.net_hours <= greatest(s.hours, s.clock_hours) + 0.02 OR s.hours IS NULL)
             THEN c.net_hours
         END AS net_hours
-    FROM scheduling.shifts AS s
-    LEFT JOIN marts.spans AS t ON t.span_of = 'shift' AND t.portal = s.portal AND t.id = s.id
+    FROM spanned AS s
     LEFT JOIN costed AS c ON c.portal = s.portal AND c.month = s.month AND c.shift_id = s.id
 )
 SELECT
