@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,7 +72,9 @@ def people(draw: Any) -> tuple[list[Rule], list[Any], int | None, list[Any], lis
     return draw(rules()), draw(ROSTER), draw(st.none() | DEPARTMENTS), salaries, supplements
 
 
-def put_person(db: Db, portal: str, number: int, given_rules: list[Rule], roster: list[Any], main: int | None) -> Person:
+def put_person(
+    db: Db, portal: str, number: int, given_rules: list[Rule], roster: list[Any], main: int | None
+) -> Person:
     """Plant somebody, and say the same to the oracle. A shift that is approved is worked, another one only planned."""
     worked: dict[tuple[date, int], Decimal] = defaultdict(Decimal)
     planned: dict[tuple[date, int], Decimal] = defaultdict(Decimal)
@@ -90,12 +91,15 @@ def put_person(db: Db, portal: str, number: int, given_rules: list[Rule], roster
             {
                 "department_id": department,
                 "department_weight": weight,
-                "week_days_weight": None if week is None else json.dumps({day: float(value) for day, value in week.items()}),
+                "week_days_weight": None
+                if week is None
+                else json.dumps({day: float(value) for day, value in week.items()}),
             }
             for department, weight, week in rule.shares
         ]
-        put(db, "pay.salary_allocations", portal=portal, employee_id=number, valid_from=rule.valid_from, valid_to=rule.valid_to,
-            ordinal=rule.ordinal, cost_allocation=rule.mode, department_distributions=shares)  # fmt: skip
+        whose = {"portal": portal, "employee_id": number, "ordinal": rule.ordinal, "cost_allocation": rule.mode}
+        valid = {"valid_from": rule.valid_from, "valid_to": rule.valid_to}
+        put(db, "pay.salary_allocations", **whose, **valid, department_distributions=shares)
     put(db, "hr.employees", portal=portal, id=number, primary_department_id=main)
     return Person(given_rules, worked, planned, main)
 

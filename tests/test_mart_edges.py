@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from planday_io.config.model import MartSettings
+from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
 from tests.support.tables import put
 
@@ -103,7 +105,7 @@ def test_absence_explains_its_own_day_only(db: Db) -> None:
 
 def test_drafts_are_neither_planned_nor_open(db: Db) -> None:
     shifts(db, {"status": "Draft"}, {"status": "Draft", "employee_id": None}, {"employee_id": None}, {"status": None})
-    assert found(db, "labour_daily", "planned_hours, open_hours") == [(8, 8)]
+    assert found(db, "labour_daily", "planned_work_hours, open_hours") == [(8, 8)]
 
 
 @pytest.mark.parametrize(("turnover", "percent"), [(0, None), (400, 25.0), (-400, -25.0)])
@@ -115,13 +117,91 @@ def test_labour_in_percent_of_revenue(db: Db, turnover: int, percent: float | No
 
 
 def test_costs_of_day_and_department_add_up(db: Db) -> None:
+    """Nobody is known to belong anywhere, so supplements and salaries are allocated to no department."""
     where = {"date": "2025-09-08", "month": "2025-09"}
-    put_all(db, "payroll.shifts", {"id": 1, "salary": 100}, {"id": 2, "salary": D("0.25")}, **where)
+    put_all(db, "payroll.shifts", {"id": 1, "salary": 100}, {"id": 2, "salary": D("0.25")}, department_id=10, **where)
+    put_all(db, "payroll.shifts", {"id": 3, "salary": 7}, **where)
+    put_all(db, "payroll.shift_supplements", {"shift_id": 1, "ordinal": 1, "modification": 30}, month="2025-09")
     put_all(db, "payroll.supplements", {"ordinal": 1, "salary": -20}, {"ordinal": 2, "salary": 5}, **where)
     put_all(db, "payroll.salaried", {"ordinal": 1, "salary": 1000}, **where)
-    assert found(db, "labour_daily", "shift_cost, supplement_cost, salary_cost, labour_cost") == [
-        (D("100.25"), -15, 1000, D("1085.25"))
+    columns = "department_id, shift_cost, shift_supplement_cost, labour_cost, unallocated_cost"
+    assert found(db, "labour_daily", columns) == [
+        (10, D("100.25"), 30, D("100.25"), None),
+        (None, None, None, None, D("992")),
     ]
+    # Where a shift's pay is said not to hold its supplements, they are added.
+    write_settings(db, {"oslo": MartSettings(salary_includes_supplements=False)})
+    assert found(db, "labour_daily", "labour_cost, unallocated_cost") == [(D("130.25"), None), (None, 992)]
+    write_settings(db, {"oslo": MartSettings(salary_includes_supplements=True)})
+    assert found(db, "labour_daily", "labour_cost, unallocated_cost") == [(D("100.25"), None), (None, 992)]
+
+
+KINDS = ("work", "sickness", "absence", "course", "standby", "unpaid")
+
+
+def test_each_kind_of_shift_counts_apart(db: Db) -> None:
+    """Approved shifts of six types, of which one is told by its id, one by its name, and the others are guessed."""
+    names = ("Normal", "Sygdom", "Vacation", "XY", "Bagvagt", "Ulønnet fri")
+    put_all(db, "scheduling.shift_types", *({"id": 50 + n, "name": name} for n, name in enumerate(names)))
+    write_settings(db, {"oslo": MartSettings(shift_kinds={"53": "course", " normal ": "work"}, currency="NOK")})
+    assert db.execute("SELECT kind, is_guessed FROM sync.shift_kinds ORDER BY shift_type_id").fetchall() == [
+        (kind, kind not in ("work", "course")) for kind in KINDS
+    ]
+    shifts(db, *({"shift_type_id": 50 + n, "status": "Approved"} for n in range(6)), {"status": "Approved"})
+    assert found(db, "hours", "kind, worked_hours, worked_gap, currency") == sorted(
+        [
+            *((kind, 8, None, "NOK") for kind in ("work", "work", "course", "standby")),
+            *((kind, None, kind, "NOK") for kind in ("sickness", "absence", "unpaid")),
+        ]
+    )
+    columns = (
+        "planned_work_hours, sickness_hours, absence_hours, course_hours, standby_hours, unpaid_hours, worked_hours"
+    )
+    assert found(db, "labour_daily", f"{columns}, cost_unknown_hours, currency") == [(16, 8, 8, 8, 8, 8, 16, 32, "NOK")]
+
+
+def test_a_type_that_is_gone_keeps_its_kind(db: Db) -> None:
+    history = ({"name": "Sick", "valid_from": "2025-02-01"}, {"name": "Normal", "valid_from": "2025-01-01"})
+    put_all(db, "scheduling.shift_types_history", *history, id=50)
+    write_settings(db, {})
+    shifts(db, {"shift_type_id": 50}, {"shift_type_id": 51})
+    assert found(db, "shifts", "kind, shift_type") == [("sickness", "Sick"), ("work", None)]
+
+
+def test_departments_without_a_name_stay_apart(db: Db) -> None:
+    put_all(db, "hr.departments", {"id": 10}, {"id": 11})
+    shifts(db, {}, {"department_id": 11}, {"department_id": None})
+    assert found(db, "labour_daily", "department_id, department, planned_work_hours") == [
+        (10, None, 8),
+        (11, None, 8),
+        (None, None, 8),
+    ]
+
+
+def test_percentage_needs_the_cost_of_each_worked_hour(db: Db) -> None:
+    """Of two people one has no pay data: the share that is known is said, and no percentage."""
+    shifts(db, {"status": "Approved"}, {"status": "Approved", "employee_id": 2})
+    pay = ({"id": 1, "salary": 100, "wage_rate": 10}, {"id": 2, "salary": 0, "wage_rate": 0})
+    put_all(db, "payroll.shifts", *pay, month="2025-09", date="2025-09-08", department_id=10)
+    put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
+    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 400}, date="2025-09-08")
+    columns = "shift_cost, cost_known_hours, cost_unknown_hours, cost_known_percent, labour_cost_percent"
+    assert found(db, "labour_daily", columns) == [(100, 8, 8, 50.0, None)]
+    # Nothing that is unknown is 0.
+    db.execute("DELETE FROM payroll.shifts WHERE id = 1")
+    assert found(db, "labour_daily", "shift_cost, labour_cost, labour_cost_percent") == [(None, None, None)]
+
+
+def test_salaried_hours_are_known_once_the_salary_is_allocated(db: Db) -> None:
+    shifts(db, {"status": "Approved"})
+    put_all(db, "payroll.salaried", {"employee_id": 1, "salary": 250}, month="2025-09", date="2025-09-01", ordinal=1)
+    put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
+    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 1000}, date="2025-09-08")
+    columns = "salary_cost, salary_allocated_by, cost_known_percent, labour_cost_percent"
+    assert found(db, "labour_daily", columns) == [(250, ["worked hours"], 100.0, 25.0)]
+    # An amount that the privacy policy dropped is not known.
+    db.execute("UPDATE payroll.salaried SET salary = NULL")
+    assert found(db, "labour_daily", columns) == [(None, None, 0.0, None)]
 
 
 def test_durations_of_one_shift_add_up(db: Db) -> None:
@@ -198,6 +278,26 @@ def test_what_lists_and_details_know_of_a_person(db: Db) -> None:
     ]
 
 
+def test_main_department_of_those_who_left(db: Db) -> None:
+    """The last one that a read found while they were active, or else the first of their departments."""
+    of_two = {"departments": [11, 12]}
+    put_all(db, "hr.deactivated_employees", {"id": 1, **of_two}, {"id": 2, **of_two}, {"id": 3})
+    versions = (
+        {"primary_department_id": 12, "valid_from": "2025-03-01"},
+        {"primary_department_id": 10, "valid_from": "2025-01-01"},
+        {"primary_department_id": None, "valid_from": "2025-04-01"},
+    )
+    put_all(db, "hr.employees_history", *versions, id=1)
+    put_all(db, "hr.employees", {"id": 4, "primary_department_id": 10}, {"id": 5})
+    assert found(db, "employees", "employee_id, primary_department_id, primary_department_by") == [
+        (1, 12, "history"),
+        (2, 11, "first department"),
+        (3, None, None),
+        (4, 10, "employee list"),
+        (5, None, None),
+    ]
+
+
 def test_tenure_ends_today_or_on_the_last_day(db: Db) -> None:
     today = datetime.now(UTC).date()
     last_days = (None, today + timedelta(days=90), today - timedelta(days=90))
@@ -230,8 +330,9 @@ def test_rows_without_a_date_count_on_their_start(db: Db) -> None:
         ("punch", date(2025, 9, 10)),
     ]
     # A cost of 0 is known to be 0.
+    assert found(db, "labour_daily", "sum(unallocated_cost)") == [(5,)]
     assert found(db, "labour_daily", "date, department_id, labour_cost") == [
         (date(2025, 9, 8), 10, D(0)),
-        (date(2025, 9, 9), None, D(5)),
+        (date(2025, 9, 9), None, None),
         (date(2025, 9, 10), 11, None),
     ]

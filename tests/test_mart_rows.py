@@ -110,24 +110,69 @@ def test_payroll_of_an_unread_month_is_called_so(rows: duckdb.DuckDBPyConnection
     assert gaps == [("bergen", "not in payroll"), ("oslo", "payroll not read")]
 
 
-def test_a_day_of_labour_and_what_belongs_nowhere(rows: duckdb.DuckDBPyConnection) -> None:
-    columns = "date, department_id, planned_hours, open_hours, worked_hours, approved_hours, paid_hours, planned_cost"
+def test_a_day_of_labour(rows: duckdb.DuckDBPyConnection) -> None:
+    columns = (
+        "date, department_id, planned_work_hours, open_hours, worked_hours, punched_hours, approved_hours, paid_hours, "
+        "planned_cost"
+    )
     assert found(
-        rows, "labour_daily", columns, "planned_hours IS NOT NULL OR open_hours IS NOT NULL OR paid_hours > 0"
+        rows, "labour_daily", columns, "planned_work_hours IS NOT NULL OR open_hours > 0 OR worked_hours > 0"
     ) == [
-        (SEPTEMBER[8], KITCHEN, D("7.5"), None, D("8.6"), 8, 8, 1500),
-        (SEPTEMBER[8], BAR, D("7.25"), None, None, None, D("7.5"), None),
-        (SEPTEMBER[9], BAR, None, 4, None, None, None, 75),
-        (SEPTEMBER[10], BAR, 4, None, None, None, None, None),
-        (SEPTEMBER[11], BAR, 4, None, None, 4, None, None),
-        (SEPTEMBER[13], BAR, None, None, None, None, 2, None),
+        # Two punches, of which one is approved: that one counts.
+        (SEPTEMBER[8], KITCHEN, D("7.5"), None, 8, D("8.6"), 8, 8, 1500),
+        # Not punched out: as paid.
+        (SEPTEMBER[8], BAR, D("7.25"), None, D("7.5"), None, None, D("7.5"), None),
+        (SEPTEMBER[9], BAR, None, 4, None, None, None, None, 75),
+        (SEPTEMBER[10], BAR, 4, None, None, None, None, None, None),
+        (SEPTEMBER[11], BAR, 4, None, 4, None, 4, None, None),
+        (SEPTEMBER[12], BAR, None, None, 2, 2, None, None, None),
+        (SEPTEMBER[13], BAR, None, None, 2, None, None, 2, None),
     ]
-    money = "date, department, shift_cost, supplement_cost, salary_cost, labour_cost, revenue, labour_cost_percent"
+    money = (
+        "date, department, shift_cost, month_supplement_cost, salary_cost, salary_allocated_by, labour_cost, "
+        "unallocated_cost, cost_known_percent, revenue, labour_cost_percent"
+    )
     assert found(rows, "labour_daily", money, "labour_cost IS NOT NULL OR revenue IS NOT NULL") == [
-        (SEPTEMBER[1], None, None, None, 30_000, 30_000, None, None),
-        (SEPTEMBER[8], "Bar", 1600, None, None, 1600, 8000, 20.0),
-        (SEPTEMBER[13], "Bar", 300, None, None, 300, None, None),
-        (SEPTEMBER[30], None, None, -50, None, -50, None, None),
+        # Anna's salary of the month, on the only day that she worked; her shifts have no pay of their own.
+        (SEPTEMBER[8], "Bar", 1600, None, None, None, 1600, None, 100.0, 8000, 20.0),
+        (SEPTEMBER[8], "Kitchen", None, None, 30_000, ["worked hours"], 30_000, None, 100.0, None, None),
+        (SEPTEMBER[13], "Bar", 300, None, None, None, 300, None, 100.0, None, None),
+        # Bo did not work on the day of the supplement: his main department's.
+        (SEPTEMBER[30], "Bar", None, -50, None, None, -50, None, None, None, None),
+    ]
+    # What was worked and is in no payroll.
+    unknown = "date, worked_hours, cost_unknown_hours, cost_known_percent"
+    assert found(rows, "labour_daily", unknown, "cost_unknown_hours > 0") == [
+        (SEPTEMBER[11], 4, 4, 0.0),
+        (SEPTEMBER[12], 2, 2, 0.0),
+    ]
+
+
+def test_what_was_worked_and_how_it_is_known(rows: duckdb.DuckDBPyConnection) -> None:
+    columns = "shift_id, worked_hours, worked_by, worked_gap, first_punch_in, last_punch_out, uses_punch_clock"
+    assert found(rows, "hours", columns) == [
+        (100, 8, "approved", None, datetime(2025, 9, 8, 8, 6), datetime(2025, 9, 8, 17, 15), False),  # noqa: DTZ001
+        (101, D("7.5"), "paid", None, datetime(2025, 9, 8, 17), None, True),  # noqa: DTZ001
+        (102, None, None, "open", None, None, True),
+        (103, None, None, "draft", None, None, True),
+        (104, None, None, "absent", None, None, True),
+        (105, 4, "approved", None, None, None, True),
+        (999, 2, "paid", None, None, None, True),
+        (None, 2, "punched", None, datetime(2025, 9, 12, 9), datetime(2025, 9, 12, 11), True),  # noqa: DTZ001
+    ]
+
+
+def test_hours_say_what_a_shift_is_for(rows: duckdb.DuckDBPyConnection) -> None:
+    columns = "employee_group_id, employee_group, position_id, position, shift_type_id, shift_type, start_utc, end_utc, is_overnight"
+    common = (20, "Cooks", 40, "Grill", 50, "Training")
+    assert found(rows, "hours", columns, "shift_id IN (100, 101)") == [
+        (*common, *utc(8, 6, 14), False),
+        (*common, *utc(8, 15, 23), True),
+    ]
+    # Without a shift: as punched, or as paid.
+    assert found(rows, "hours", "start_utc, end_utc, is_overnight", "row_of <> 'shift'") == [
+        (*utc(12, 7, 9), False),
+        (*utc(13, 6, 8), False),
     ]
 
 

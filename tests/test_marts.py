@@ -255,6 +255,9 @@ def test_labour_daily_sums_are_the_api_s(
     expected = defaultdict(
         Decimal, {name: sum((row["salary"] for row in payroll[array]), Decimal(0)) for name, array in arrays.items()}
     )
+    expected["of shifts"] = sum(
+        (one["modification"] for row in payroll["shiftsPayroll"] for one in row["supplements"]), Decimal(0)
+    )
     expected["planned"] = sum((row["cost"] for row in costs), Decimal(0))
     for month in MONTHS:
         worked = {
@@ -272,21 +275,31 @@ def test_labour_daily_sums_are_the_api_s(
         )
     assert expected["supplement"] < 0
     (found,) = planday.query(
-        "SELECT sum(shift_cost), sum(supplement_cost), sum(salary_cost), sum(planned_cost), sum(revenue), "
-        "sum(labour_cost) FROM marts.labour_daily"
+        "SELECT sum(shift_cost), sum(shift_supplement_cost), sum(planned_cost), sum(revenue), "
+        "sum(labour_cost) + coalesce(sum(unallocated_cost), 0) FROM marts.labour_daily"
     )
-    names = ("shift", "supplement", "salary", "planned", "revenue")
-    assert found == (
-        *(expected[name] for name in names),
-        expected["shift"] + expected["supplement"] + expected["salary"],
+    total = expected["shift"] + expected["supplement"] + expected["salary"]
+    assert found == (*(expected[name] for name in ("shift", "of shifts", "planned", "revenue")), total)
+    by_person = defaultdict(Decimal)
+    for name in ("supplement", "salary"):
+        for row in payroll[arrays[name]]:
+            by_person[row["employeeId"], name] += row["salary"]
+    assert by_person == {
+        row[:2]: row[2]
+        for row in planday.query("SELECT employee_id, cost_of, sum(amount) FROM marts.allocated_costs GROUP BY ALL")
+    }
+    assert planday.query("SELECT count(*) > 9, bool_or(labour_cost_percent > 0) FROM marts.labour_daily "
+        "WHERE salary_cost > 0 AND list_contains(salary_allocated_by, 'allocation')") == [(True, True)]  # fmt: skip
+    hours = planday.query(
+        "SELECT sum(punched_hours), sum(paid_hours), sum(cost_known_hours) + sum(cost_unknown_hours) FROM marts.labour_daily"
     )
-    hours = planday.query("SELECT sum(worked_hours), sum(paid_hours) FROM marts.labour_daily")
-    assert hours == planday.query("SELECT sum(punched_hours), sum(paid_hours) FROM marts.hours")
+    assert hours == planday.query("SELECT sum(punched_hours), sum(paid_hours), sum(worked_hours) FROM marts.hours")
     assert planday.query("SELECT count(*) > 0 FROM marts.labour_daily WHERE revenue > 0 AND labour_cost IS NULL") == [
         (True,)
     ], "days with revenue that payroll says nothing of"
     assert planday.query(
-        "SELECT count(*) FROM marts.labour_daily WHERE labour_cost IS NULL AND labour_cost_percent IS NOT NULL"
+        "SELECT count(*) FROM marts.labour_daily "
+        "WHERE (labour_cost IS NULL OR cost_unknown_hours > 0) AND labour_cost_percent IS NOT NULL"
     ) == [(0,)]
     doubled = planday.query(
         "SELECT count(*) FROM (SELECT 1 FROM marts.labour_daily GROUP BY portal, date, department_id HAVING count(*) > 1)"

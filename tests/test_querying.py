@@ -94,6 +94,6 @@ def test_files_are_read_without_their_folders(planday: Installation) -> None:
 
 
 def test_number_of_marts_is_as_told() -> None:
-    assert len(marts()) == 8
-    assert "eight views" in PAGE
-    assert MARTS_PAGE.count("\n## marts.") == 8
+    assert len(marts()) == 9
+    assert "nine views" in PAGE
+    assert MARTS_PAGE.count("\n## marts.") == 9

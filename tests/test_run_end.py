@@ -220,17 +220,21 @@ def test_checks_find_repeated_rows_and_lost_money(tmp_path: Path, blank_warehous
             )
             db.execute("INSERT INTO sync.slices (table_name, portal, kept) VALUES ('hr.employees', ?, 1)", [portal])
     sums = inspect(file).marts["labour_daily"].sums
-    assert sums["shift_cost"] == (200, 200)
+    assert sums["labour_cost and unallocated_cost"] == (200, 200)
     with duckdb.connect(str(file)) as db:
         db.execute("INSERT INTO hr.employees (portal, portal_id, id) VALUES ('oslo', 1, 7)")
-        # A department that stands twice doubles what is joined to it.
-        db.execute("UPDATE payroll.shifts SET department_id = 3")
+        # A revenue unit that is there twice doubles what is joined to it; a shift that is paid twice is one row.
+        db.execute(
+            "INSERT INTO revenue.revenue (portal, revenue_unit_id, date, turnover) VALUES ('oslo', 3, '2026-01-05', 50)"
+        )
         for _ in range(2):
-            db.execute("INSERT INTO hr.departments (portal, portal_id, id, name) VALUES ('oslo', 1, 3, 'Bar')")
+            db.execute("INSERT INTO revenue.revenue_units (portal, id, department_id) VALUES ('oslo', 3, 4)")
+        db.execute("INSERT INTO scheduling.shifts (portal, month, id) VALUES ('oslo', '2026-01', 1)")
+        db.execute("INSERT INTO payroll.shifts SELECT * FROM payroll.shifts WHERE portal = 'oslo'")
     found = inspect(file)
     assert (found.portals, found.marts["employees"].rows, found.marts["employees"].repeated) == (2, 3, 1)
-    assert found.marts["labour_daily"].repeated == 1
-    assert found.marts["labour_daily"].wrong_sums == {"shift_cost": (300, 200)}
+    assert found.marts["labour_daily"].wrong_sums == {"revenue": (100, 50)}
+    assert found.marts["hours"].wrong_sums == {"paid_cost": (200, 300)}
     london = inspect(file, tables=["hr.employees"], portals=["london"])
     assert (london.portal, london.marts["employees"].rows, london.marts["employees"].repeated) == ("london", 1, 0)
     assert "planned_costs" not in london.marts

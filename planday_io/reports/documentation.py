@@ -12,7 +12,7 @@ from planday_io.catalogue.history import VERSION_COLUMNS
 from planday_io.catalogue.model import Column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
-from planday_io.warehouse import ledger, zones
+from planday_io.warehouse import ledger, settings, zones
 from planday_io.warehouse.definitions import findings, marts
 
 _CONFIDENCE = {
@@ -34,7 +34,7 @@ def tables_page(catalogue: Catalogue) -> str:
         how=lambda endpoint, table: _how(endpoint, table, has_history=table.full_name in catalogue.histories),
         confidence=_CONFIDENCE,
         typed=_typed,
-        of_sync=ledger.TABLES | zones.TABLES,
+        of_sync=ledger.TABLES | zones.TABLES | settings.TABLES,
         findings=findings(),
         runs=(RUNS.full_name, RUNS.doc, [(column.name, kind, column.doc) for column, kind in _typed(RUNS)]),
     )

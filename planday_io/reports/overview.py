@@ -12,7 +12,7 @@ _QUERIES = (
     (
         "Employees per department",
         """
-        SELECT d.portal, coalesce(d.name, '(no name)') AS department, count(e.id) AS employees
+        SELECT d.portal, d.id AS department_id, coalesce(d.name, '(no name)') AS department, count(e.id) AS employees
         FROM hr.departments AS d
         LEFT JOIN hr.employees AS e ON e.portal = d.portal AND list_contains(e.departments, d.id)
         GROUP BY ALL ORDER BY portal, employees DESC, department
@@ -28,17 +28,22 @@ _QUERIES = (
         """,
     ),
     (
-        "Hours and cost per department and week: planned, punched, paid, and what came in (the last two full weeks)",
+        "Hours of work and cost per department and week, salaries included, and what came in (the last two full weeks)",
         """
-        SELECT portal, coalesce(department, '(no name)') AS department, date_trunc('week', date)::DATE AS week,
-               sum(planned_hours)::DECIMAL(9, 1) AS planned_h, sum(worked_hours)::DECIMAL(9, 1) AS punched_h,
-               sum(paid_hours)::DECIMAL(9, 1) AS paid_h, sum(planned_cost)::DECIMAL(11, 2) AS planned_cost,
-               sum(shift_cost)::DECIMAL(11, 2) AS paid_cost, sum(revenue)::DECIMAL(11, 2) AS revenue,
-               round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0), 1) AS cost_percent
+        SELECT portal, department_id, coalesce(any_value(department), '(no name)') AS department,
+               date_trunc('week', date)::DATE AS week,
+               sum(planned_work_hours)::DECIMAL(9, 1) AS planned_h, sum(worked_hours)::DECIMAL(9, 1) AS worked_h,
+               sum(sickness_hours)::DECIMAL(9, 1) AS sick_h, sum(labour_cost)::DECIMAL(11, 2) AS cost,
+               round(100 * sum(cost_known_hours) / (sum(cost_known_hours) + coalesce(sum(cost_unknown_hours), 0)), 1)
+                   AS known_percent,
+               sum(revenue)::DECIMAL(11, 2) AS revenue, any_value(currency) AS currency,
+               CASE WHEN sum(cost_unknown_hours) IS NULL
+                   THEN round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0), 1)
+               END AS cost_percent
         FROM marts.labour_daily
         WHERE department_id IS NOT NULL
           AND date >= date_trunc('week', current_date) - INTERVAL 14 DAY AND date < date_trunc('week', current_date)
-        GROUP BY ALL ORDER BY portal, department, week
+        GROUP BY portal, department_id, week ORDER BY portal, department, department_id, week
         """,
     ),
     (

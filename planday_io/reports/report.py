@@ -231,7 +231,7 @@ def _chart(db: duckdb.DuckDBPyConnection, portal: str, at: datetime) -> dict[str
     """
     weeks = _rows(
         db,
-        "SELECT CAST(date_trunc('week', date) AS DATE) AS week, CAST(sum(planned_hours) AS DOUBLE) AS planned, "
+        "SELECT CAST(date_trunc('week', date) AS DATE) AS week, CAST(sum(planned_work_hours) AS DOUBLE) AS planned, "
         "CAST(sum(worked_hours) AS DOUBLE) AS worked FROM marts.labour_daily WHERE portal = ? "
         "AND date < date_trunc('week', CAST(? AS DATE)) GROUP BY ALL ORDER BY week DESC LIMIT ?",
         portal,

@@ -41,7 +41,7 @@ MARTS = (
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")
 
 
-_READ = re.compile(r"(?:FROM|JOIN) ([a-z_]+\.[a-z_]+)")
+_READ = re.compile(r"(?<!DISTINCT )(?:FROM|JOIN) ([a-z_]+\.[a-z_]+)")
 
 
 @dataclass(frozen=True, slots=True)

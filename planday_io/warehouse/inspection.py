@@ -32,20 +32,42 @@ GRAINS: Mapping[str, str] = {
 }
 """Mart -> the columns that no two of its rows share."""
 
-_MONEY = "sum(TRY_CAST({} AS DECIMAL(18, 4)))"
-_PAID = (_MONEY.format("salary"), "payroll.shifts")
+_SUM = "SELECT sum(TRY_CAST({} AS DECIMAL(18, 4))) FROM {} {{where}}"
+_PAYROLL = (
+    "SELECT sum(amount) FROM (SELECT portal, TRY_CAST(salary AS DECIMAL(18, 4)) AS amount FROM payroll.shifts "
+    "UNION ALL SELECT portal, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.supplements "
+    "UNION ALL SELECT portal, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.salaried "
+    "UNION ALL SELECT portal, TRY_CAST(modification AS DECIMAL(18, 4)) FROM payroll.shift_supplements WHERE portal IN "
+    "(SELECT portal FROM sync.mart_settings WHERE name = 'salary_includes_supplements' AND value = 'false')) {where}"
+)
+_WITHOUT_DEPARTMENT = (
+    "SELECT portal, month, employee_id, TRY_CAST(salary AS DECIMAL(18, 4)) AS amount FROM payroll.salaried {where} "
+    "UNION ALL SELECT portal, month, employee_id, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.supplements {where}"
+)
 SUMS: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "planned_costs": {"cost": (_MONEY.format("cost"), "scheduling.time_and_costs")},
-    "hours": {"paid_cost": _PAID},
+    "planned_costs": {"cost": ("cost", _SUM.format("cost", "scheduling.time_and_costs"))},
+    "hours": {"paid_cost": ("paid_cost", _SUM.format("salary", "payroll.shifts"))},
+    "allocated_costs": {"amount": ("amount", f"SELECT sum(amount) FROM ({_WITHOUT_DEPARTMENT})")},
     "labour_daily": {
-        "planned_cost": (_MONEY.format("cost"), "scheduling.time_and_costs"),
-        "shift_cost": _PAID,
-        "supplement_cost": (_MONEY.format("salary"), "payroll.supplements"),
-        "salary_cost": (_MONEY.format("salary"), "payroll.salaried"),
-        "revenue": ("sum(turnover)", "revenue.revenue"),
+        "planned_cost": ("planned_cost", _SUM.format("cost", "scheduling.time_and_costs")),
+        "shift_supplement_cost": ("shift_supplement_cost", _SUM.format("modification", "payroll.shift_supplements")),
+        "labour_cost and unallocated_cost": ("coalesce(labour_cost, 0) + coalesce(unallocated_cost, 0)", _PAYROLL),
+        "revenue": ("revenue", "SELECT sum(turnover) FROM revenue.revenue {where}"),
     },
 }
-"""Mart -> column -> what its sum equals, and the table that this is computed from."""
+"""Mart -> columns -> what is added up of each row, and the query for what that has to be."""
+
+DIFFERING: Mapping[str, Mapping[str, str]] = {
+    "allocated_costs": {
+        "amount of a person and month": (
+            "SELECT count(*) FROM (SELECT portal, month, employee_id FROM ("
+            "SELECT portal, month, employee_id, amount FROM marts.allocated_costs {where} "
+            "UNION ALL SELECT portal, month, employee_id, -amount FROM "
+            f"({_WITHOUT_DEPARTMENT})) GROUP BY ALL HAVING sum(amount) <> 0)"
+        )
+    },
+}
+"""Mart -> what has to be equal -> the query that counts where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +77,7 @@ class MartState:
     Args:
         rows: how many.
         repeated: groups of rows that share a key that should be unique.
-        sums: column -> its sum, and what it should be.
+        sums: columns -> their sum, and what it should be; or how many differ, and 0.
     """
 
     rows: int
@@ -119,24 +141,23 @@ def _mart(db: duckdb.DuckDBPyConnection, name: str, portal: str) -> MartState:
     sums = SUMS.get(name, {})
     grain = GRAINS[name]
     has_key = f"{grain.rpartition(', ')[2]} IS NOT NULL" if name == "hours" else "true"
-    parts = "".join(f", sum({column}) AS {column}" for column in sums)
-    totals = "".join(f", coalesce(sum({column}), 0)" for column in sums)
+    parts = "".join(f", sum({of_row}) AS sum_{number}" for number, (of_row, _) in enumerate(sums.values()))
+    totals = "".join(f", coalesce(sum(sum_{number}), 0)" for number in range(len(sums)))
     row = db.execute(
         f"SELECT coalesce(sum(rows), 0), count(*) FILTER (rows > 1 AND {has_key}){totals} "
         f"FROM (SELECT {grain}, count(*) AS rows{parts} FROM marts.{name} {where} GROUP BY {grain})",
         values,
     ).fetchone()
     rows, repeated, *found = row or (0, 0, *(0 for _ in sums))
-    wanted = [
-        db.execute(f"SELECT coalesce({sum_of}, 0) FROM {table} {where}", values).fetchone()
-        for sum_of, table in sums.values()
-    ]
-    pairs = zip(sums, found, wanted, strict=True)
-    return MartState(
-        int(rows),
-        int(repeated),
-        {column: (Decimal(ours), Decimal(theirs[0] if theirs else 0)) for column, ours, theirs in pairs},
-    )
+    wanted = [db.execute(query.format(where=where), values).fetchone() for _, query in sums.values()]
+    pairs = {
+        column: (Decimal(ours), Decimal((theirs and theirs[0]) or 0))
+        for column, ours, theirs in zip(sums, found, wanted, strict=True)
+    }
+    for what, query in DIFFERING.get(name, {}).items():
+        differing = db.execute(query.format(where=where), values).fetchone()
+        pairs[what] = (Decimal(differing[0] if differing else 0), Decimal(0))
+    return MartState(int(rows), int(repeated), pairs)
 
 
 def _number(db: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -69,7 +69,8 @@ _BY_WEEK = f"""
     SELECT w.zone, w.week, o.offset_seconds, o.repeats_from, o.repeat_offset_seconds, n.local_from, n.offset_seconds
     FROM (
         SELECT zone, week, TIMESTAMP '1990-01-01' + to_days(CAST(7 * week AS INTEGER)) AS begins
-        FROM (SELECT DISTINCT zone FROM {OFFSETS} WHERE zone NOT IN (SELECT zone FROM {WEEKS})), (SELECT unnest(range(4175)) AS week)
+        FROM (SELECT DISTINCT zone FROM {OFFSETS} WHERE zone NOT IN (SELECT zone FROM {WEEKS})),
+            (SELECT unnest(range(4175)) AS week)
     ) AS w
     ASOF JOIN {OFFSETS} AS o ON o.zone = w.zone AND w.begins >= o.local_from
     LEFT JOIN {OFFSETS} AS n ON n.zone = w.zone AND n.local_from > w.begins AND n.local_from < w.begins + INTERVAL 7 DAY

@@ -1,4 +1,4 @@
-"""What a salary or a supplement of the month costs each department on each day, in plain Python and with whole numbers only."""
+"""What a salary or a supplement of the month costs each department on each day, in plain Python and whole numbers."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def salary(
     return _summed(found)
 
 
-def supplement(
-    person: Person, amount: Decimal, day: date
-) -> dict[tuple[date, int | None], tuple[Decimal, str | None]]:
+def supplement(person: Person, amount: Decimal, day: date) -> dict[tuple[date, int | None], tuple[Decimal, str | None]]:
     """The same of a supplement of the month."""
     found: dict[tuple[date, int | None], list[tuple[int, str | None]]] = {}
     steps = [(_by_hours(person.worked, [day]), "worked hours"), (_by_hours(person.planned, [day]), "planned hours"),

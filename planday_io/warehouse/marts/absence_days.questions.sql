@@ -7,6 +7,6 @@ SELECT portal, employee_id, employee, sum(days) AS days FROM marts.absence_days
 WHERE list_contains(absence_types, 'Vacation') AND year(date) = year(today()) GROUP BY ALL ORDER BY ALL;
 
 -- Who was planned on a day of approved absence?
-SELECT a.portal, a.employee, a.date, s.department, s.start_local
+SELECT a.portal, a.employee_id, a.employee, a.date, s.department, s.start_local
 FROM marts.absence_days AS a JOIN marts.shifts AS s USING (portal, employee_id, date)
 WHERE s.is_assigned AND a.is_whole_day ORDER BY a.portal, a.date;

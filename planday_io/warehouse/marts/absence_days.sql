@@ -58,7 +58,8 @@ days AS (
         FROM absence.absence_record_registrations AS g
         WHERE g.portal = r.portal AND g.absence_record_id = r.id AND g.date IS NOT NULL
     )
-)
+),
+people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL)
 SELECT
     d.portal,
     d.portal_id,
@@ -72,5 +73,5 @@ SELECT
     abs(sum(d.hours)) AS hours,
     bool_or(d.is_whole) AS is_whole_day
 FROM days AS d
-LEFT JOIN marts.employees AS e ON e.portal = d.portal AND e.employee_id = d.employee_id
+LEFT JOIN people AS e ON e.portal = d.portal AND e.employee_id = d.employee_id
 GROUP BY d.portal, d.portal_id, d.employee_id, d.date;

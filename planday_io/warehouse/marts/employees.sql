@@ -13,8 +13,9 @@
 -- termination_type: Why the person left, as the portal classifies it.
 -- department_ids: Ids in `hr.departments`.
 -- departments: Their names.
--- primary_department_id: Main department; for people who left, the first of their departments, because the API does not say which is the main one.
--- primary_department: Its name.
+-- primary_department_id: Main department. Of people who left the API does not say it: then the last one known from `hr.employees_history`, or else the first of their departments.
+-- primary_department: Its name; NULL where it has none. Group by the id as well.
+-- primary_department_by: Where that is from: employee list, history, first department; NULL where there is none.
 -- employee_group_ids: Ids in `hr.employee_groups`.
 -- employee_groups: Their names.
 -- employee_type: How the person is employed.
@@ -23,14 +24,21 @@
 -- contract_rule: Name of the contract rule, often with its hours.
 -- pay_type: salaried, hourly, shift (paid per shift), or hourly and shift; NULL where there is no pay data.
 CREATE OR REPLACE VIEW marts.employees AS
-WITH people AS (
-    SELECT portal, portal_id, id, first_name, last_name, departments, primary_department_id, employee_groups,
+WITH formerly AS (
+    SELECT portal, id, arg_max(primary_department_id, valid_from) AS department_id
+    FROM hr.employees_history WHERE primary_department_id IS NOT NULL GROUP BY ALL
+),
+people AS (
+    SELECT portal, portal_id, id, first_name, last_name, departments, primary_department_id,
+        CASE WHEN primary_department_id IS NOT NULL THEN 'employee list' END AS primary_department_by, employee_groups,
         employee_type_id, hired_date, deactivation_date, termination_type_name, true AS is_active
     FROM hr.employees
     UNION ALL
-    SELECT portal, portal_id, id, first_name, last_name, departments, departments[1], employee_groups,
-        employee_type_id, hired_date, deactivation_date, termination_type_name, false
+    SELECT d.portal, d.portal_id, d.id, d.first_name, d.last_name, d.departments, coalesce(h.department_id, d.departments[1]),
+        CASE WHEN h.department_id IS NOT NULL THEN 'history' WHEN d.departments[1] IS NOT NULL THEN 'first department' END, d.employee_groups,
+        d.employee_type_id, d.hired_date, d.deactivation_date, d.termination_type_name, false
     FROM hr.deactivated_employees AS d
+    LEFT JOIN formerly AS h ON h.portal = d.portal AND h.id = d.id
     WHERE NOT EXISTS (FROM hr.employees AS e WHERE e.portal = d.portal AND e.id = d.id)
 ),
 of_departments AS (
@@ -66,6 +74,7 @@ SELECT
     d.names AS departments,
     p.primary_department_id,
     m.name AS primary_department,
+    p.primary_department_by,
     p.employee_groups AS employee_group_ids,
     g.names AS employee_groups,
     t.name AS employee_type,

@@ -3,9 +3,9 @@ SELECT portal, month, sum(headcount) AS people, sum(hired) AS hired, sum(left_co
 FROM marts.headcount_monthly GROUP BY ALL ORDER BY ALL;
 
 -- Which department grew most over the last year?
-SELECT portal, department, arg_max(headcount, month) - arg_min(headcount, month) AS growth
+SELECT portal, department_id, department, arg_max(headcount, month) - arg_min(headcount, month) AS growth
 FROM marts.headcount_monthly WHERE month >= strftime(today() - INTERVAL 1 YEAR, '%Y-%m')
-GROUP BY ALL ORDER BY growth DESC, portal, department;
+GROUP BY ALL ORDER BY growth DESC, portal, department_id;
 
 -- How many of the people employed did work in each month?
 SELECT portal, month, sum(worked) AS worked, sum(headcount) AS employed,

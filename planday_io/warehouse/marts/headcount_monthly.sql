@@ -3,7 +3,7 @@
 -- portal: Key of the portal in portals.yaml.
 -- month: The month (YYYY-MM), from the month of the first hire (at most ten years before the first month read) to the current one.
 -- department_id: Main department of the people as it is today, or was when they left; NULL where there is none.
--- department: Its name.
+-- department: Its name; NULL where it has none. Group by the id as well.
 -- headcount: People employed on the last day of the month (of the current month: today).
 -- hired: People whose first day is in the month.
 -- left_count: People whose last day is in the month.

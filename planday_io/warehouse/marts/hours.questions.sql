@@ -1,10 +1,12 @@
--- How far are punched from planned hours, per department and month?
-SELECT portal, department, strftime(date, '%Y-%m') AS month, sum(planned_hours) AS planned, sum(punched_hours) AS punched
-FROM marts.hours WHERE punched_hours IS NOT NULL AND planned_hours IS NOT NULL GROUP BY ALL ORDER BY ALL;
+-- How far are worked from planned hours of work, per department and month, where people punch and where they do not?
+SELECT portal, department_id, department, month, uses_punch_clock, sum(planned_hours) AS planned, sum(worked_hours) AS worked,
+    sum(planned_hours) FILTER (WHERE worked_hours IS NULL) AS not_worked
+FROM marts.hours WHERE kind = 'work' AND worked_gap IS DISTINCT FROM 'not yet' AND status IS DISTINCT FROM 'Draft' GROUP BY ALL ORDER BY ALL;
 
 -- Which worked shifts of the last month are not approved yet?
-SELECT portal, department, date, employee, planned_hours
-FROM marts.hours WHERE approved_gap = 'not approved' AND date BETWEEN today() - 31 AND today() ORDER BY portal, date;
+SELECT portal, department_id, department, date, employee_id, employee, worked_hours, worked_by
+FROM marts.hours WHERE approved_gap = 'not approved' AND worked_hours > 0 AND date BETWEEN today() - 31 AND today()
+ORDER BY portal, date, department_id, employee_id;
 
 -- Why were shifts of the last full month not paid?
 SELECT portal, paid_gap, count(*) AS shifts, sum(planned_hours) AS hours FROM marts.hours

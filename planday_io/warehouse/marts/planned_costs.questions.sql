@@ -1,5 +1,5 @@
 -- What was planned per department and month, and what does Planday say it costs?
-SELECT p.portal, d.name AS department, p.month, sum(p.hours) AS hours, sum(p.cost) AS cost
+SELECT p.portal, p.department_id, d.name AS department, p.month, sum(p.hours) AS hours, sum(p.cost) AS cost
 FROM marts.planned_costs AS p LEFT JOIN hr.departments AS d ON d.portal = p.portal AND d.id = p.department_id
 GROUP BY ALL ORDER BY ALL;
 
