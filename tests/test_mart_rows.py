@@ -163,7 +163,10 @@ def test_what_was_worked_and_how_it_is_known(rows: duckdb.DuckDBPyConnection) ->
 
 
 def test_hours_say_what_a_shift_is_for(rows: duckdb.DuckDBPyConnection) -> None:
-    columns = "employee_group_id, employee_group, position_id, position, shift_type_id, shift_type, start_utc, end_utc, is_overnight"
+    columns = (
+        "employee_group_id, employee_group, position_id, position, shift_type_id, shift_type, start_utc, end_utc, "
+        "is_overnight"
+    )
     common = (20, "Cooks", 40, "Grill", 50, "Training")
     assert found(rows, "hours", columns, "shift_id IN (100, 101)") == [
         (*common, *utc(8, 6, 14), False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from planday_io.lake.installation import Installation
 from planday_io.months import first_day, last_day, month_of
 from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
+from planday_io.onboarding.shift_kinds import shift_kinds
 from planday_io.reading.calls import Call, Parent, calls_of
 from planday_io.reading.read import ask
 from planday_io.reading.rows import primary, rows_of
@@ -28,7 +30,8 @@ class Finding:
 
     Args:
         portal: config key.
-        subject: `token`, `portal`, a table, or `pay` (people without pay; see `planday_io.onboarding.pay_coverage`).
+        subject: `token`, `portal`, a table, `pay` (people without pay; see `planday_io.onboarding.pay_coverage`), or `shift
+            kinds` (what shift types stand for; see `planday_io.onboarding.shift_kinds`).
         is_good: whether it works.
         detail: what was found, or what to do.
         lacks_scope: where that is why it does not work: the scope, or `?` where none is documented.
@@ -92,7 +95,8 @@ async def _check_portal(installation: Installation, portal: str, opened: Opened)
             findings.append(Finding(portal, "portal", is_good=True, detail=detail))
             probe = _Probe(installation, portal, client)
             findings += [await probe.finding(one) for one in installation.endpoints_of(portal)]
-        findings += _pay(installation, portal)
+        findings += _told(portal, "pay", lambda: pay_coverage(installation, portal, datetime.now(UTC)))
+        findings += _told(portal, "shift kinds", lambda: shift_kinds(installation, portal))
     except PlandayError as error:
         subject = "portal" if findings else "token"
         if isinstance(error, AccessRevokedError):
@@ -104,12 +108,13 @@ async def _check_portal(installation: Installation, portal: str, opened: Opened)
     return findings
 
 
-def _pay(installation: Installation, portal: str) -> list[Finding]:
+def _told(portal: str, subject: str, ask_lake: Callable[[], str | None]) -> list[Finding]:
+    """What the lake says of something, without a call."""
     try:
-        told = pay_coverage(installation, portal, datetime.now(UTC))
+        told = ask_lake()
     except StorageError as error:
         told = f"not known: {error}"
-    return [Finding(portal, "pay", is_good=True, detail=told, was_tried=False)] if told else []
+    return [Finding(portal, subject, is_good=True, detail=told, was_tried=False)] if told else []
 
 
 def _is_refused(error: PlandayError) -> bool:
