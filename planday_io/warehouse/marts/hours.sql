@@ -114,15 +114,14 @@ unpaid AS (
 ),
 -- Paid times are those of the roster, nearly always; where they are, so are the hours.
 paid AS (
-    SELECT p.portal, p.id AS shift_id, any_value(p.start) AS start, any_value(p."end") AS finish, any_value(u.hours) AS unpaid_hours,
-        any_value(TRY_CAST(p.salary AS DECIMAL(18, 4))) AS amount,
+    SELECT p.portal, p.id AS shift_id, p.start, p."end" AS finish, u.hours AS unpaid_hours, TRY_CAST(p.salary AS DECIMAL(18, 4)) AS amount,
         -- Nobody without a rate has one of 0: that is what Planday writes where there is none.
-        bool_or(coalesce(TRY_CAST(p.wage_rate AS DECIMAL(18, 4)), 0) = 0
-            AND TRY_CAST(p.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0) AS lacks_pay_data
+        coalesce(TRY_CAST(p.wage_rate AS DECIMAL(18, 4)), 0) = 0
+            AND TRY_CAST(p.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0 AS lacks_pay_data
     FROM payroll.shifts AS p
     LEFT JOIN unpaid AS u ON u.portal = p.portal AND u.shift_id = p.id
-    GROUP BY ALL
 ),
+-- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),
 read_months AS (SELECT DISTINCT portal, month, true AS is_read FROM sync.slices WHERE table_name = 'payroll.shifts'),
 absent AS (SELECT DISTINCT portal, employee_id, date, true AS is_absent FROM marts.absence_days),

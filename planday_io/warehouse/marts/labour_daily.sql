@@ -31,7 +31,7 @@
 -- revenue: Turnover of the department's revenue units.
 -- labour_cost_percent: Labour cost in percent of revenue; NULL where either is missing, or where the cost of a worked hour is not known.
 CREATE OR REPLACE VIEW marts.labour_daily AS
-WITH allocated AS (
+WITH allocated AS MATERIALIZED (
     SELECT portal, portal_id, month, employee_id, cost_of, date, department_id, amount, allocated_by FROM marts.allocated_costs
 ),
 salaried AS (
@@ -85,7 +85,9 @@ parts AS (
         CASE WHEN department_id IS NOT NULL AND cost_of = 'supplement' THEN amount END AS month_supplement_cost,
         CASE WHEN department_id IS NOT NULL AND cost_of = 'salary' THEN amount END AS salary_cost,
         CASE WHEN department_id IS NULL THEN amount END AS unallocated_cost,
-        CASE WHEN department_id IS NOT NULL AND cost_of = 'salary' THEN allocated_by END AS allocated_by
+        department_id IS NOT NULL AND cost_of = 'salary' AND allocated_by = 'allocation' AS is_by_allocation,
+        department_id IS NOT NULL AND cost_of = 'salary' AND allocated_by = 'worked hours' AS is_by_hours,
+        department_id IS NOT NULL AND cost_of = 'salary' AND allocated_by = 'main department' AS is_by_main
     FROM allocated
     UNION ALL BY NAME
     SELECT r.portal, r.portal_id, r.date, u.department_id, r.turnover AS revenue
@@ -100,7 +102,7 @@ days AS (
         sum(approved_hours) AS approved_hours, sum(paid_hours) AS paid_hours, sum(planned_cost) AS planned_cost,
         sum(shift_cost) AS shift_cost, sum(shift_supplement_cost) AS shift_supplement_cost,
         sum(month_supplement_cost) AS month_supplement_cost, sum(salary_cost) AS salary_cost,
-        list(DISTINCT allocated_by ORDER BY allocated_by) FILTER (WHERE allocated_by IS NOT NULL) AS salary_allocated_by,
+        bool_or(is_by_allocation) AS is_by_allocation, bool_or(is_by_hours) AS is_by_hours, bool_or(is_by_main) AS is_by_main,
         sum(unallocated_cost) AS unallocated_cost, sum(revenue) AS revenue,
         sum(cost_known_hours) AS cost_known_hours, sum(cost_unknown_hours) AS cost_unknown_hours
     FROM parts GROUP BY ALL
@@ -148,7 +150,10 @@ SELECT
     shift_supplement_cost,
     month_supplement_cost,
     salary_cost,
-    salary_allocated_by,
+    CASE WHEN is_by_allocation OR is_by_main OR is_by_hours THEN list_concat(
+        list_concat(CASE WHEN is_by_allocation THEN ['allocation'] ELSE [] END, CASE WHEN is_by_main THEN ['main department'] ELSE [] END),
+        CASE WHEN is_by_hours THEN ['worked hours'] ELSE [] END
+    ) END AS salary_allocated_by,
     labour_cost,
     unallocated_cost,
     currency,

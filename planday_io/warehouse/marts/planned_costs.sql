@@ -14,6 +14,7 @@
 -- hours: The duration in hours, without breaks; NULL where it is not clear.
 -- hours_gap: Why there are no hours: no duration, not a duration, form unclear, another form than the answer, does not fit the shift.
 -- cost: What Planday says it costs, paid breaks included; never add it to payroll.
+-- currency: That of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 CREATE OR REPLACE VIEW marts.planned_costs AS
 WITH texts AS (
     -- Each text once: a portal's durations are a few hundred different ones.
@@ -124,9 +125,11 @@ judged AS (
         ELSE 'does not fit the shift'
     END AS hours_gap
     FROM read
-)
-SELECT portal, portal_id, month, department_id, date, shift_id, ordinal, employee_id, duration, answer_form, shift_hours,
-    CASE WHEN hours_gap IS NULL THEN value END AS hours,
-    hours_gap,
-    TRY_CAST(cost AS DECIMAL(18, 4)) AS cost
-FROM judged;
+),
+currencies AS (SELECT portal, any_value(value) AS currency FROM sync.mart_settings WHERE name = 'currency' GROUP BY ALL)
+SELECT j.portal, j.portal_id, j.month, j.department_id, j.date, j.shift_id, j.ordinal, j.employee_id, j.duration, j.answer_form, j.shift_hours,
+    CASE WHEN j.hours_gap IS NULL THEN j.value END AS hours,
+    j.hours_gap,
+    TRY_CAST(j.cost AS DECIMAL(18, 4)) AS cost,
+    c.currency
+FROM judged AS j LEFT JOIN currencies AS c ON c.portal = j.portal;
