@@ -238,3 +238,29 @@ def test_checks_find_repeated_rows_and_lost_money(tmp_path: Path, blank_warehous
     london = inspect(file, tables=["hr.employees"], portals=["london"])
     assert (london.portal, london.marts["employees"].rows, london.marts["employees"].repeated) == ("london", 1, 0)
     assert "planned_costs" not in london.marts
+
+
+def test_checks_find_pay_that_another_person_got(tmp_path: Path, blank_warehouse: Path) -> None:
+    """The sum of all people is right even so."""
+    file = tmp_path / "warehouse.duckdb"
+    shutil.copyfile(blank_warehouse, file)
+    (mart,) = (mart for mart in marts() if mart.name == "allocated_costs")
+    body = mart.sql.partition(" AS\n")[2].strip().removesuffix(";")
+    with duckdb.connect(str(file)) as db:
+        for portal, employee, salary in (("oslo", 1, 100), ("oslo", 2, 300), ("london", 1, 100), ("london", 2, 100)):
+            where = [portal, employee]
+            db.execute(
+                "INSERT INTO payroll.salaried (portal, month, employee_id, date, ordinal, salary) "
+                "VALUES (?, '2026-01', ?, '2026-01-01', 1, ?)",
+                [*where, salary],
+            )
+            db.execute("INSERT INTO sync.slices (table_name, portal, kept) VALUES ('payroll.salaried', ?, 1)", [portal])
+    what = "amount of a person and month"
+    assert inspect(file).marts["allocated_costs"].sums == {"amount": (600, 600), what: (0, 0)}
+    with duckdb.connect(str(file)) as db:
+        db.execute(
+            f"CREATE OR REPLACE VIEW marts.allocated_costs AS SELECT * REPLACE (3 - employee_id AS employee_id) FROM ({body})"
+        )
+    assert inspect(file).marts["allocated_costs"].wrong_sums == {what: (2, 0)}
+    london = inspect(file, tables=["payroll.salaried"], portals=["london"])
+    assert london.marts["allocated_costs"].sums == {"amount": (200, 200), what: (0, 0)}
