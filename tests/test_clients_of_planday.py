@@ -191,7 +191,7 @@ CALLS = [
 @pytest.fixture(scope="module")
 def planday() -> Iterator[Local]:
     portals = demo_portals(people=(180, 3, 3))
-    portals["oslo"].shifts_each = 2.5
+    portals["oslo"].back_months = 4
     sandbox = demo_sandbox(
         limits=Limits(FAST, FAST), portals=portals, variants=Variants(people_who_left="answered", lists_drafts=True)
     )

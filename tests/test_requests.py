@@ -6,7 +6,7 @@ What an answer must hold is judged from the rows of the whole list, by predicate
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -36,10 +36,11 @@ def planday() -> Iterator[Local]:
 def _furnish(portal: Portal) -> None:
     """Rows that differ in every member that can be asked for."""
     roster, model = portal.roster, next(iter(portal.roster.shifts.values()))
-    recent = roster.on(roster.today - timedelta(days=40), roster.today)
-    for n, shift in enumerate([row for row in recent if row["employeeId"]][:40:4]):
+    recent = [row for row in roster.on(roster.today - timedelta(days=40), roster.today) if row["employeeId"]]
+    places = [[row for row in recent if row["departmentId"] == number] for number in (100, 101)]
+    for n, shift in enumerate(row for pair in zip(*(rows[:20:4] for rows in places), strict=False) for row in pair):
         roster.edit_shift(shift["id"], datetime(2026, 2, 1 + n, 9, tzinfo=UTC), shiftTypeId=601 + n % 4)
-        if n % 2:
+        if n % 4 in (1, 2):
             roster.delete_shift(shift["id"], datetime(2026, 4, 1 + n, 9, tzinfo=UTC))
     for status in ("OnDuty", "PendingSwapAcceptance", "PendingApproval"):
         new = roster.add_shift(model["id"], roster.today)
@@ -296,21 +297,21 @@ def test_payroll_holds_the_departments_asked_for(planday: Local) -> None:
 
 def test_ends_of_windows(planday: Local) -> None:
     """ModifiedFrom means after, deletedFrom includes, days are included at both ends, punches end before `to`."""
-    window = "modifiedFrom=2023-01-20T00:00:00Z&modifiedTo=2023-01-25T00:00:00Z"
-    inside = {
-        row["id"] for row in planday.portal.employees if "2023-01-20" <= row["dateTimeModified"][:10] < "2023-01-25"
-    }
-    made = {row["id"] for row in planday.portal.employees if "2023-01-20" < row["dateTimeCreated"] < "2023-01-25"}
-    assert {row["id"] for row in planday.rows(PEOPLE, window)} == inside | made
     person = next(row for row in planday.portal.employees if row["dateTimeModified"] > row["dateTimeCreated"] + "T")
+    day = date.fromisoformat(person["dateTimeModified"][:10])
+    first, last = day.isoformat(), (day + timedelta(days=5)).isoformat()
+    window = f"modifiedFrom={first}T00:00:00Z&modifiedTo={last}T00:00:00Z"
+    inside = {row["id"] for row in planday.portal.employees if first <= row["dateTimeModified"][:10] < last}
+    made = {row["id"] for row in planday.portal.employees if first < row["dateTimeCreated"] < last}
+    assert {row["id"] for row in planday.rows(PEOPLE, window)} == inside | made
     ids = {row["id"] for row in planday.rows(PEOPLE, f"modifiedFrom={person['dateTimeModified']}")}
     assert person["id"] not in ids
     gone = planday.portal.roster.deleted[0]
     assert gone["id"] in {row["id"] for row in planday.rows(DELETED, f"deletedFrom={gone['dateTimeDeleted']}")}
     assert gone["id"] in {row["id"] for row in planday.rows(DELETED, f"deletedTo={gone['dateTimeDeleted']}")}
-    day = next(iter(planday.portal.roster.shifts.values()))["date"]
-    assert {row["date"] for row in planday.rows(SHIFTS, f"from={day}&to={day}")} == {day}
-    assert planday.rows(PUNCHES, f"from={day}T00:00&to={day}T00:00") == []
+    shift_day = next(iter(planday.portal.roster.shifts.values()))["date"]
+    assert {row["date"] for row in planday.rows(SHIFTS, f"from={shift_day}&to={shift_day}")} == {shift_day}
+    assert planday.rows(PUNCHES, f"from={shift_day}T00:00&to={shift_day}T00:00") == []
 
 
 @pytest.mark.parametrize("value", ["2026-02-01T09:00:00.0000000Z", "2026-02-01T10:00:00%2B01:00", "2026-02-01T09:00"])

@@ -25,27 +25,49 @@ from planday_io.months import month_of, shifted
 from planday_io.reports.overview import overview
 from planday_io.reports.report import write_report
 from planday_io.sandbox.serve import served, write_config
-from planday_io.sandbox.state import demo_sandbox
+from planday_io.sandbox.state import Sandbox, demo_sandbox
+
+_CHANGES = 60
+"""Of each portal, between its two reads: every kind of them, and short notice where rosters change at the last moment."""
+
+_LIVELY = (
+    "hr.employees",
+    "hr.deactivated_employees",
+    "scheduling.shifts",
+    "scheduling.deleted_shifts",
+    "punchclock.punch_clock_shifts",
+    "payroll",
+)
+"""What is read a second time: a few calls for each portal and month."""
 
 
 def run(folder: Path, console: Console) -> int:
-    """Sync the demo portals into `folder` and show some queries. Returns the exit code."""
+    """Sync the demo portals into `folder`, twice, and show some queries. Returns the exit code."""
     # The commands printed at the end must work in the current folder, and a sync changes the process's folder.
-    cwd = Path.cwd()
-    with local_planday(folder) as file:
+    cwd, sandbox = Path.cwd(), _sandbox()
+    with local_planday(folder, sandbox) as file:
         os.environ["DAGSTER_HOME"] = str(folder)
         installation = Installation.load(file, CATALOGUE)
         config = installation.config
         address = config.planday.api_url
         console.print(f"A local Planday with {len(config.portals)} portals answers on {address}; reading it:\n")
-        with listening(console, list(config.portals)) as listener:
-            outcome = sync(installation, list(config.portals), listener=listener)
-            # Tables that are read on request only, for the smallest portal and one month.
-            on_request = [table.full_name for table in CATALOGUE.tables() if table.on_request]
-            more = sync(installation, ["oslo"], listener=listener, resources=on_request, months=[config.history_start])
-    print_outcome(console, config, outcome)
-    print_outcome(console, config, more)
-    if not (outcome.is_complete and more.is_complete):
+        _live(sandbox, changes=0)
+        everywhere, (last, *from_now) = list(config.portals), [shifted(config.history_start, n) for n in range(3)]
+        # What is read on request only, of the smallest portal and of one month.
+        on_request = [table.full_name for table in CATALOGUE.tables() if table.on_request]
+        with listening(console, everywhere) as listener:
+            outcomes = [sync(installation, everywhere, listener=listener, publishes=False)]
+            _live(sandbox, changes=0)
+            changes = _live(sandbox, changes=_CHANGES)
+            console.print(f"\n{changes} things happened in the portals meanwhile; reading again what changes often:\n")
+            again = [*on_request, "payroll", "punchclock.punch_clock_shifts"]
+            outcomes += [
+                sync(installation, ["oslo"], listener=listener, resources=again, months=[last], publishes=False),
+                sync(installation, everywhere, listener=listener, resources=_LIVELY, months=from_now),
+            ]
+    for outcome in outcomes:
+        print_outcome(console, config, outcome)
+    if not all(outcome.is_complete for outcome in outcomes):
         return 1
     write_report(installation, folder / "planday-report.html")
     for answer in overview(config.warehouse):
@@ -75,7 +97,7 @@ def _from(path: Path, cwd: Path) -> str:
 
 def open_ui(folder: Path, port: int) -> int:
     """Serve the local Planday and the Dagster UI on the demo until interrupted. Returns the exit code."""
-    with local_planday(folder) as file:
+    with local_planday(folder, _sandbox(), live_seconds=15) as file:
         environment = {**os.environ, "DAGSTER_HOME": str(folder), "PLANDAY_CONFIG": str(file)}
         command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
         with subprocess.Popen(command, cwd=folder, env=environment) as dagster:
@@ -85,17 +107,31 @@ def open_ui(folder: Path, port: int) -> int:
                 return dagster.wait()
 
 
+def _sandbox() -> Sandbox:
+    """The portals with a few months of rosters, which are made in a moment."""
+    sandbox = demo_sandbox()
+    for portal in sandbox.portals.values():
+        portal.back_months = 4
+    return sandbox
+
+
+def _live(sandbox: Sandbox, changes: int) -> int:
+    """Let each portal live until now, and return how much happened."""
+    return sum(len(portal.advance(changes=changes)) for portal in sandbox.portals.values())
+
+
 @contextmanager
-def local_planday(folder: Path) -> Iterator[Path]:
+def local_planday(folder: Path, sandbox: Sandbox | None = None, live_seconds: float | None = None) -> Iterator[Path]:
     """Serve the demo portals, and make `folder` a Dagster home with a configuration that reads them. Yields its file.
 
-    It reads three months of facts. The portal of 400 people pays them with another system, which saves 1,900 calls.
+    It reads three months of facts. The large portal pays its people with another system, which saves hundreds of calls.
+    With `live_seconds`, something changes in each portal that often.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copyfile(packaged(name), folder / name)
-    sandbox = demo_sandbox()
-    with served(sandbox) as address:
+    sandbox = sandbox or demo_sandbox()
+    with served(sandbox, live_seconds=live_seconds) as address:
         yield write_config(
             sandbox,
             folder,

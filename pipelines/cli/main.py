@@ -84,6 +84,10 @@ def sandbox(
             help="How to behave where Planday's behaviour is not known, such as open_shifts=null; repeatable."
         ),
     ] = None,
+    live: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Let the portals live: every so many seconds something changes in each of them."),
+    ] = None,
 ) -> None:
     """Serve a local Planday with three demo portals until interrupted."""
     from planday_io.sandbox.serve import serve_forever
@@ -98,7 +102,7 @@ def sandbox(
     for client in made.apps.values():
         for key, token in client.refresh_tokens.items():
             typer.echo(f"  {key}: client_id {client.client_id}, refresh token {token}")
-    serve_forever(made, port)
+    serve_forever(made, port, live)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What the roster costs and pays, computed from the shifts as they are: time and cost, payroll, rates and salaries.
+"""What the roster costs and pays, computed from the shifts as they are: time and cost, payroll, turnover.
 
 The same shift has the same hours and rate everywhere, as in a real portal.
 """
@@ -7,84 +7,22 @@ from __future__ import annotations
 
 import calendar
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
+from planday_io.sandbox.pay import Pay, currency, money
 from planday_io.sandbox.people import Json, People
 from planday_io.sandbox.roster import SHIFT_TYPES, UNPAID_TYPE, Roster
+from planday_io.sandbox.trade import trade_of
 
-SALARY_TYPES = ("Monthly", "Fortnightly", "Weekly", "Annual", "FourWeekly")
-_MODES = ("BusinessDays", "NoAllocation", "ScheduledHours", "MonthlySalary")
 _PAUSE_HOURS = 0.5
+_WEEKS = 12
 _BARE_TYPES = frozenset(row["id"] for row in SHIFT_TYPES if row.get("allowsBreaks") is False)
 """Their shifts have neither breaks nor supplements."""
 
 _TYPES = {row["id"]: row for row in SHIFT_TYPES}
-_SYMBOLS = {"Europe/Copenhagen": "kr.", "Europe/London": "GBP"}
-
-
-def currency(roster: Roster) -> Json:
-    """How a portal shows money: a symbol, with or without a dot, or letters. Not a reliable currency."""
-    symbol = _SYMBOLS.get(roster.zone, "kr")
-    return {"currencySymbol": symbol, "currencyFormatString": f"{{0:N2}} {symbol}"}
-
-
-@dataclass(slots=True)
-class Pay:
-    """Rates and salaries of one portal.
-
-    Args:
-        rates: (employee, group) -> rates, the current one last.
-        salaries: employee -> salary, for the salaried.
-        allocations: employee -> how the salary is spread over departments.
-    """
-
-    rates: dict[tuple[int, int], list[Json]] = field(default_factory=dict)
-    salaries: dict[int, Json] = field(default_factory=dict)
-    allocations: dict[int, list[Json]] = field(default_factory=dict)
-
-    def rate(self, employee: int, group: int) -> float | None:
-        """The current rate, or None where there is no pay data."""
-        rows = self.rates.get((employee, group))
-        rate: float | None = rows[-1]["rate"] if rows else None
-        return rate
-
-
-def pay_of(people: People) -> Pay:
-    """Make up the pay of a portal. Every seventh person has no pay data, full-time people have a salary."""
-    chance = random.Random(f"pay {people.portal}")  # noqa: S311 - the same pay every time is the point
-    pay = Pay()
-    for row in people.everyone:
-        number = row["id"]
-        if row.get("employeeTypeId") == 300:
-            pay.salaries[number] = {
-                "salaryTypeId": 1001,
-                "hours": 160.33,
-                "salary": 28_000 + number % 9 * 500,
-                "salaryCode": "0100",
-                "validFrom": "2024-01-01",
-            }
-            share: Json = {"departmentWeight": 1, "weekDaysWeight": {"monday": 1, "sunday": 0}}
-            department = (row.get("departments") or [100])[0]
-            common: Json = {"departmentDistributions": [{"department": {"id": department}, **share}]}
-            pay.allocations[number] = [
-                {"validFrom": "2023-01-01", "validTo": "2023-12-31", "costAllocation": "NoAllocation", **common},
-                {"validFrom": "2024-01-01", "validTo": None, "costAllocation": _MODES[number % 4], **common},
-            ]
-            continue
-        for group in row.get("employeeGroups") or []:
-            if number % 7 == 0:
-                continue
-            base = 140 + chance.randrange(80)
-            kind = "ShiftRate" if number % 13 == 0 else "HourlyRate"
-            pay.rates[number, group] = [
-                {"validFrom": "2023-01-01", "rate": base * 1.0, "wageType": kind, "salaryCode": "0010"},
-                {"validFrom": "2025-03-01", "rate": base * 1.04, "wageType": kind, "salaryCode": "0010"},
-            ]
-    return pay
 
 
 def hours(shift: Json) -> float:
@@ -129,10 +67,10 @@ def time_and_cost(roster: Roster, pay: Pay, department: int, first: date, last: 
                 "positionId": shift["positionId"],
             }
         )
-        if wage is not None and shift["startDateTime"][11:] >= "22:00":
-            # Two equal rows stand for two supplements.
-            rows += [{**common, "duration": "0:00:00", "cost": 35.5}] * 2
-    return {"costs": rows, **currency(roster)}
+        if wage is not None and shift["endDateTime"][:10] > shift["date"]:
+            # Who works past midnight; two equal rows are two supplements.
+            rows += [{**common, "duration": "0:00:00", "cost": money(35.5, roster.zone)}] * 2
+    return {"costs": rows, **currency(roster.zone)}
 
 
 def payroll(
@@ -181,9 +119,9 @@ def payroll(
     ]
     return {
         "shiftsPayroll": shifts,
-        "supplementsPayroll": [row for shift in shifts for row in _meals(shift)],
+        "supplementsPayroll": [row for shift in shifts for row in _meals(shift, money(-25, roster.zone))],
         "salariedPayroll": salaried,
-        **currency(roster),
+        **currency(roster.zone),
     }
 
 
@@ -192,28 +130,27 @@ def leavers(rows: Iterable[Json]) -> dict[int, str]:
     return {row["id"]: row["deactivationDate"] for row in rows if row.get("deactivationDate")}
 
 
-def _rate(base: float, kind: int | None) -> float:
+def _rate(base: float, kind: int | None, zone: str) -> float:
     """What a shift type makes of a rate: it replaces the rate, is added to it, or is a percentage of it."""
     told = _TYPES.get(kind or 0, {})
     if told.get("paymentType") == "MonetaryReplacement":
-        return float(told["payMonetary"])
+        return money(told["payMonetary"], zone)
     if told.get("paymentType") == "Monetary":
-        return base + float(told["payMonetary"])
+        return base + money(told["payMonetary"], zone)
     return base * float(told.get("payPercentage", 100)) / 100
 
 
 def _paid(pay: Pay, shift: Json) -> tuple[float | None, float]:
-    base = pay.rate(shift["employeeId"], shift["employeeGroupId"])
-    rows = pay.rates.get((shift["employeeId"], shift["employeeGroupId"]))
-    if base is None or not rows:
+    valid = pay.valid(shift["employeeId"], shift["employeeGroupId"], shift["date"])
+    if valid is None:
         return None, 0
-    rate = round(_rate(base, shift["shiftTypeId"]), 4)
-    return rate, round(rate if rows[-1]["wageType"] == "ShiftRate" else rate * paid_hours(shift), 2)
+    rate = round(_rate(valid["rate"], shift["shiftTypeId"], pay.zone), 4)
+    return rate, round(rate if valid["wageType"] == "ShiftRate" else rate * paid_hours(shift), 2)
 
 
 def _payroll_shift(pay: Pay, shift: Json) -> Json:
     wage, salary = _paid(pay, shift)
-    rows = pay.rates.get((shift["employeeId"], shift["employeeGroupId"])) or [{"wageType": "HourlyRate"}]
+    valid = pay.valid(shift["employeeId"], shift["employeeGroupId"], shift["date"]) or {"wageType": "HourlyRate"}
     begin = datetime.fromisoformat(shift["startDateTime"])
     evening = begin.replace(hour=18, minute=0)
     end = datetime.fromisoformat(shift["endDateTime"])
@@ -221,7 +158,7 @@ def _payroll_shift(pay: Pay, shift: Json) -> Json:
     is_bare = shift["shiftTypeId"] in _BARE_TYPES
     if end > evening and not is_bare:
         late = (end - max(begin, evening)) / timedelta(hours=1)
-        entry = {"name": "Evening", "duration": late, "salaryCode": "0020", "modification": 22.5}
+        entry = {"name": "Evening", "duration": late, "salaryCode": "0020", "modification": money(15 * late, pay.zone)}
         supplements = [{**entry, "id": 41, "start": _text(max(begin, evening)), "end": _text(end)}]
         if end.date() != begin.date():
             # The same supplement twice on one shift, once for either day.
@@ -254,13 +191,13 @@ def _payroll_shift(pay: Pay, shift: Json) -> Json:
         "shiftDuration": span(hours(shift)),
         "salaryCode": "0010",
         "salary": salary,
-        "wage": {"rate": wage or 0, "type": rows[-1]["wageType"].removesuffix("Rate")},
+        "wage": {"rate": wage or 0, "type": valid["wageType"].removesuffix("Rate")},
         "supplements": supplements,
         "breaks": breaks,
     }
 
 
-def _meals(shift: Json) -> list[Json]:
+def _meals(shift: Json, price: float) -> list[Json]:
     if shift["id"] % 5:
         return []
     day = date.fromisoformat(shift["date"])
@@ -271,8 +208,8 @@ def _meals(shift: Json) -> list[Json]:
         "end": f"{day + timedelta(days=1)}T00:00:00",
         "salaryCode": "0900",
         "units": 1,
-        "wage": -25,
-        "salary": -25,
+        "wage": price,
+        "salary": price,
         "name": "Meal",
     }
     return [row, {**row}] if shift["id"] % 10 == 0 else [row]
@@ -289,8 +226,32 @@ def _text(moment: datetime) -> str:
 
 
 def turnover_of(roster: Roster, unit: Json, day: str) -> float:
-    """The turnover of a unit on a day, unless another was set."""
-    known: Any = roster.turnover.get((unit["id"], day))
-    chance = random.Random(f"turnover {unit['id']} {day}")  # noqa: S311 - the same figure every time is the point
-    made: float = known if known is not None else round(4000 + chance.random() * 9000, 2)
-    return made
+    """What a unit turned over on a day, unless it was set: by demand, and a little luck."""
+    known = roster.turnover.get((unit["id"], day))
+    if known is not None:
+        return known
+    chance = random.Random(f"turnover {roster.portal} {unit['id']} {day}")  # noqa: S311 - the same figure every time is the point
+    trade = trade_of(roster.portal, unit["departmentId"])
+    week = roster.takings.get(unit["departmentId"], 45_000.0)
+    return round(week * trade.share(date.fromisoformat(day).weekday()) * chance.uniform(0.9, 1.1), 2)
+
+
+def takings_of(roster: Roster, pay: Pay, people: People) -> dict[int, float]:
+    """What each department turns over in an ordinary week: of that, labour costs between a quarter and a third."""
+    first = roster.today - timedelta(days=roster.today.weekday() + 7 * _WEEKS)
+    cost: dict[int, float] = defaultdict(float)
+    hours_of: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    for shift in roster.on(first, first + timedelta(days=7 * _WEEKS - 1)):
+        if counts(shift):
+            cost[shift["departmentId"]] += _paid(pay, shift)[1]
+            hours_of[shift["employeeId"]][shift["departmentId"]] += paid_hours(shift)
+    for person, worked in hours_of.items():
+        if salary := pay.salaries.get(person):
+            for department, spent in worked.items():
+                cost[department] += salary["salary"] * 12 / 52 * _WEEKS * spent / sum(worked.values())
+    chance = people.chance("takings")
+    return {
+        number: round(cost[number] / _WEEKS / chance.uniform(0.26, 0.32), 2)
+        for number in sorted(row["id"] for row in people.departments)
+        if cost[number]
+    }

@@ -10,8 +10,9 @@ from typing import Any
 
 from planday_io.sandbox.answers import document, employee, listing, sent, unpaged
 from planday_io.sandbox.endpoint import Asked, Endpoint, Param, RefusedError
-from planday_io.sandbox.labour import SALARY_TYPES, leavers, payroll
+from planday_io.sandbox.labour import leavers, payroll
 from planday_io.sandbox.params import FROM_AND_TO, flag, one_of, period, whole
+from planday_io.sandbox.pay import SALARY_TYPES, money
 from planday_io.sandbox.people import Json
 
 CONTRACT_RULES = (
@@ -67,10 +68,12 @@ def _pay_rate(asked: Asked) -> Json:
 
 
 def _default_rates(asked: Asked) -> Json:
-    groups = sorted(row["id"] for row in asked.portal.employee_groups)
+    groups, zone = sorted(row["id"] for row in asked.portal.employee_groups), asked.portal.info["timeZone"]
+    rates = [money(150 + n, zone) for n in range(len(groups))]
     return {
         "data": [
-            {"employeeGroupId": group, "rate": 150 + n, "wageType": "HourlyRate"} for n, group in enumerate(groups)
+            {"employeeGroupId": group, "rate": rate, "wageType": "HourlyRate"}
+            for group, rate in zip(groups, rates, strict=True)
         ]
     }
 
@@ -92,10 +95,10 @@ def _allocations(asked: Asked) -> list[Json]:
 
 def _allocation(asked: Asked) -> Json:
     today = asked.portal.today.isoformat()
-    for row in _allocations(asked):
-        if row["validFrom"] <= today <= (row["validTo"] or "9999"):
-            return {"data": sent(row)}
-    raise RefusedError(404, "allocation")
+    valid = [row for row in _allocations(asked) if row["validFrom"] <= today <= (row["validTo"] or "9999")]
+    if not valid:
+        raise RefusedError(404, "allocation")
+    return {"data": sent(max(valid, key=lambda row: str(row["validFrom"])))}
 
 
 def _contract_rule(asked: Asked) -> Json:

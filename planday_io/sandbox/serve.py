@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -18,17 +19,20 @@ from planday_io.sandbox.state import Sandbox
 
 
 @contextmanager
-def served(sandbox: Sandbox, port: int = 0, routes: list[Route] | None = None) -> Iterator[str]:
+def served(
+    sandbox: Sandbox, port: int = 0, routes: list[Route] | None = None, live_seconds: float | None = None
+) -> Iterator[str]:
     """Serve in a thread of this process; yields the base address. Port 0 takes a free one.
 
-    `routes` are answered before the sandbox's own, and may be added to while it is served.
+    `routes` are answered before the sandbox's own, and may be added to while it is served. With `live_seconds`, the portals
+    live meanwhile; see `serve_forever`.
 
     Raises:
         ConfigError: the port is taken.
     """
     with _listening(port) as listener:
         server = uvicorn.Server(_config(sandbox, routes))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread = threading.Thread(target=_run, args=(server, listener, sandbox, live_seconds), daemon=True)
         thread.start()
         while not server.started and thread.is_alive():
             time.sleep(0.01)  # uvicorn has no event to wait for
@@ -39,14 +43,46 @@ def served(sandbox: Sandbox, port: int = 0, routes: list[Route] | None = None) -
             thread.join(timeout=10)
 
 
-def serve_forever(sandbox: Sandbox, port: int) -> None:
+def serve_forever(sandbox: Sandbox, port: int, live_seconds: float | None = None) -> None:
     """Serve until interrupted.
+
+    Args:
+        sandbox: to serve.
+        port: of this machine.
+        live_seconds: how often something changes in each portal meanwhile; never where it is not given.
 
     Raises:
         ConfigError: the port is taken.
     """
-    with _listening(port) as listener:
-        uvicorn.Server(_config(sandbox)).run(sockets=[listener])
+    with _listening(port) as listener, suppress(KeyboardInterrupt):
+        _run(uvicorn.Server(_config(sandbox)), listener, sandbox, live_seconds)
+
+
+def _run(server: uvicorn.Server, listener: socket.socket, sandbox: Sandbox, live_seconds: float | None) -> None:
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(_serve(server, listener, sandbox, live_seconds))
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, sandbox: Sandbox, live_seconds: float | None) -> None:
+    """Serve, and let the portals live in between requests: in the same thread, so that no answer sees half of a change."""
+    if not live_seconds:
+        await server.serve(sockets=[listener])
+        return
+    life = asyncio.create_task(_live(sandbox, live_seconds))
+    life.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    await server.serve(sockets=[listener])
+    if life.done():
+        life.result()
+    life.cancel()
+
+
+async def _live(sandbox: Sandbox, seconds: float) -> None:
+    for portal in sandbox.portals.values():
+        portal.advance(changes=0)
+    while True:
+        await asyncio.sleep(seconds)
+        for portal in sandbox.portals.values():
+            portal.advance(changes=1)
 
 
 def write_config(

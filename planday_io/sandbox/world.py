@@ -1,6 +1,6 @@
 """The people and places of the demo portals, as raw API objects.
 
-Three portals: `oslo` (a small restaurant), `copenhagen` (about 400 people in shops and restaurants), `london` (another
+Three portals: `oslo` (a small restaurant), `copenhagen` (about 160 people in shops and restaurants), `london` (another
 time zone and awkward data: apostrophes, emoji, zeros in front, dates without times, names that look like SQL).
 Ids repeat across portals on purpose. People follow from the seed, rosters and absences from the seed and from today.
 """
@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from planday_io.sandbox.labour import Pay, pay_of
+from planday_io.sandbox.labour import takings_of
 from planday_io.sandbox.leave import Leave, leave_of
-from planday_io.sandbox.people import Json, People
-from planday_io.sandbox.roster import Roster, roster_of
+from planday_io.sandbox.life import Happening, advance
+from planday_io.sandbox.pay import Pay, pay_of
+from planday_io.sandbox.people import Json, People, SickAs
+from planday_io.sandbox.persons import Place, field_definitions, log_entry, person_of
+from planday_io.sandbox.planner import BACK_MONTHS, Planner, planner_of
+from planday_io.sandbox.roster import Roster
 
 ALL_SCOPES = frozenset(
     {
@@ -44,17 +48,12 @@ ALL_SCOPES = frozenset(
 )
 SENSITIVE_SCOPES = frozenset({"ssn:read", "bankaccount:read", "birthdate:read"})
 
-_FIRST = (
-    "Anna Bjørn Cecilie David Emma Frederik Grete Henrik Ida Jonas Katrine Lars Maja Niels Olivia Peter Rikke Søren Tilde "
-    "Ulrik Viktor Wilma Åse Øyvind Zofia Ahmed Fatima Minh Priya Kwame"
-).split()
-_LAST = (
-    "Andersen Berg Christensen Dahl Eriksen Friis Gundersen Hansen Iversen Jensen Kristiansen Lund Mortensen Nilsen Olsen "
-    "Pedersen Rasmussen Sørensen Thomsen Vestergaard Winther Nguyen Kaur Mensah O'Brien"
-).split()
 _GROUPS = ("Waiter", "Cook", "Bartender", "Dishwasher", "Cashier", "Shift manager", "Cleaner", "Barista")
 _TYPES = (("Full time", "37 hours a week"), ("Part time", None), ("Hourly", "Paid by the hour"), ("Trainee", None))
 _ACTIVE_ONLY = frozenset({"primaryDepartmentId", "supervisorId", "securityGroups"})
+_PEOPLE_REST = datetime(2026, 6, 30, 12, tzinfo=UTC)
+"""Nobody is edited later, unless the portal lives."""
+
 _REASONS = ("Resigned", "End of contract", "Dismissed", "Moved to another portal")
 
 
@@ -68,8 +67,10 @@ class Portal:
     key: str
     info: Json
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
-    shifts_each: float = 7.0
-    punching: int = 3
+    punching: int = 1
+    back_months: int = BACK_MONTHS
+    sick_as: SickAs = "records"
+    seed: int = 7
     departments: list[Json] = field(default_factory=list)
     deleted_departments: list[Json] = field(default_factory=list)
     employee_groups: list[Json] = field(default_factory=list)
@@ -82,13 +83,23 @@ class Portal:
     details: dict[int, Json] = field(default_factory=dict)
     history: dict[int, list[Json]] = field(default_factory=dict)
     field_definitions: Json = field(default_factory=dict)
-    _roster: Roster | None = None
+    lived_until: datetime | None = None
+    _planner: Planner | None = field(default=None, compare=False)
     _pay: Pay | None = None
     _leave: Leave | None = None
 
     @property
-    def _people(self) -> People:
-        return People(self.key, self.info["timeZone"], self.departments, self.employees, self.deactivated)
+    def people(self) -> People:
+        """Who works where."""
+        return People(
+            portal=self.key,
+            zone=self.info["timeZone"],
+            departments=self.departments,
+            employees=self.employees,
+            deactivated=self.deactivated,
+            seed=self.seed,
+            sick_as=self.sick_as,
+        )
 
     @property
     def everyone(self) -> list[Json]:
@@ -96,26 +107,32 @@ class Portal:
         return [*self.employees, *self.deactivated]
 
     @property
+    def planner(self) -> Planner:
+        """Who makes the roster."""
+        if self._planner is None:
+            self._planner = planner_of(
+                self.people, self.leave, punching=self.punching, today=self.today, back_months=self.back_months
+            )
+            self._planner.roster.takings = takings_of(self._planner.roster, self.pay, self.people)
+        return self._planner
+
+    @property
     def roster(self) -> Roster:
         """Shifts, punches and what belongs to them."""
-        if self._roster is None:
-            self._roster = roster_of(
-                self._people, shifts_each=self.shifts_each, punching=self.punching, today=self.today
-            )
-        return self._roster
+        return self.planner.roster
 
     @property
     def pay(self) -> Pay:
         """Rates and salaries."""
         if self._pay is None:
-            self._pay = pay_of(self._people)
+            self._pay = pay_of(self.people)
         return self._pay
 
     @property
     def leave(self) -> Leave:
         """Absences."""
         if self._leave is None:
-            self._leave = leave_of(self._people, self.today)
+            self._leave = leave_of(self.people, self.today)
         return self._leave
 
     def edit_employee(self, employee_id: int, now: datetime | None = None, **members: Any) -> None:  # noqa: ANN401
@@ -129,16 +146,21 @@ class Portal:
         for name, value in members.items():
             # An entry holds one id, so a changed list becomes several entries.
             several = value if isinstance(value, list) else [value]
-            log += [_entry(stamp, f"/{name}", one, "add" if isinstance(value, list) else "replace") for one in several]
+            log += [
+                log_entry(stamp, f"/{name}", one, "add" if isinstance(value, list) else "replace") for one in several
+            ]
 
-    def deactivate(self, employee_id: int, now: datetime | None = None) -> None:
-        """Let an employee leave."""
+    def deactivate(self, employee_id: int, now: datetime | None = None, reason: int | None = None) -> None:
+        """Let an employee leave, for one of the termination types."""
         stamp = now or datetime.now(UTC)
         row = next(row for row in self.employees if row["id"] == employee_id)
         self.employees.remove(row)
         gone = {key: value for key, value in row.items() if key not in _ACTIVE_ONLY}
         gone["deactivationDate"] = stamp.date().isoformat()
         gone["dateTimeDeleted"] = gone["dateTimeModified"] = stamp.strftime("%Y-%m-%dT%H:%M:%S.1066449Z")
+        if reason is not None:
+            why = self.termination_types[reason]
+            gone.update(terminationTypeId=why["id"], terminationTypeName=why["name"])
         self.deactivated.append(gone)
         told = {name: gone[name] for name in ("deactivationDate", "dateTimeModified")}
         self.details[employee_id].update(told, isDeactivated=True)
@@ -147,18 +169,46 @@ class Portal:
         """Add an employee and return the id."""
         stamp = now or datetime.now(UTC)
         new: int = max(row["id"] for row in [*self.employees, *self.deactivated]) + 1
-        _add_person(self, random.Random(new), new, stamp.date(), stamp)  # noqa: S311
+        self.add_person(self.people.chance("hire", new), new, stamp.date(), stamp)
         return new
 
+    def add_person(self, chance: random.Random, number: int, hired: date, modified: datetime) -> None:
+        """Add a person with a given id."""
+        place = Place(self.key, sorted(row["id"] for row in self.departments), [r["id"] for r in self.employee_groups])
+        made = person_of(place, chance, number, hired, modified)
+        self.employees.append(made.row)
+        self.details[number], self.history[number] = made.detail, made.log
+        if self._pay is not None:
+            self._pay.begin(self.people, made.row)
 
-def demo_portals(seed: int = 7, people: tuple[int, int, int] = (24, 400, 36)) -> dict[str, Portal]:
+    def advance(
+        self, until: datetime | None = None, *, days: float | None = None, changes: int | None = None
+    ) -> list[Happening]:
+        """Let the portal live, the same each time; see `life.py`.
+
+        Args:
+            until: the instant, in UTC; now where neither is given.
+            days: how long instead.
+            changes: how many happen besides shifts being worked; as many as the time brings where it is not given.
+
+        Returns:
+            What happened, oldest first.
+        """
+        lived = self.lived_until or datetime.combine(self.today, time(0), UTC)
+        if days is not None:
+            until = lived + timedelta(days=days)
+        # The clock of this machine may be put back.
+        return advance(self, until or max(lived, datetime.now(UTC)), changes)
+
+
+def demo_portals(seed: int = 7, people: tuple[int, int, int] = (24, 160, 36)) -> dict[str, Portal]:
     """The three portals of the demo, by key. `people` are active employees of each."""
     oslo = _portal("oslo", 4711, "Fjord & Fisk", "Fjord & Fisk AS", "NO", "Europe/Oslo", people[0], seed)
     copenhagen = _portal(
         "copenhagen", 815, "Nordhavn Retail", "Nordhavn A/S", "DK", "Europe/Copenhagen", people[1], seed
     )
     london = _portal("london", 90210, "The Crooked Spoon", "Crooked Spoon Ltd", "GB", "Europe/London", people[2], seed)
-    copenhagen.shifts_each, copenhagen.punching = 3.0, 1
+    oslo.sick_as, copenhagen.punching = "shifts", 3
     london.info["portals"] = [{"id": 90211, "name": "The Crooked Spoon Soho", "aliases": ["soho"]}]
     _make_awkward(london)
     return {portal.key: portal for portal in (oslo, copenhagen, london)}
@@ -187,7 +237,7 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
         "maxDepartments": 50,
         "aliases": [key],
     }
-    portal = Portal(key=key, info=info)
+    portal = Portal(key=key, info=info, seed=seed)
     places = max(2, min(14, people // 12))
     portal.departments = [
         {"id": 100 + n, "name": f"{name.split(maxsplit=1)[0]} {place}", "number": f"{n:03d}" if n % 3 else ""}
@@ -202,21 +252,25 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
         {"skillId": 501, "name": "First aid", "description": None, "isTimeLimited": True},
         {"skillId": 502, "name": "Forklift", "description": None, "isTimeLimited": False},
     ]
-    portal.field_definitions = _field_definitions(number)
+    portal.field_definitions = field_definitions(number)
     if zone == "Europe/Copenhagen":
         # The API may leave out `required`.
         del portal.field_definitions["required"]
     created = datetime(2023, 1, 9, 8, 0, tzinfo=UTC)
     for n in range(people):
-        hired = date(2023, 1, 9) + timedelta(days=chance.randrange(1200))
-        _add_person(portal, chance, 1000 + n, hired, created + timedelta(days=n, minutes=chance.randrange(600)))
+        # The first few were there from the beginning.
+        hired = date(2023, 1, 9) + timedelta(days=chance.randrange(240 if n < 5 else 1200))
+        last = datetime.combine(hired, time(8), UTC) + timedelta(
+            days=chance.randrange(300), minutes=chance.randrange(600)
+        )
+        portal.add_person(chance, 1000 + n, hired, min(last, _PEOPLE_REST))
     for n in range(max(3, people // 8)):
         leaver = 1000 + people + n
         left = datetime(2026, 1, 5, 9, 30, tzinfo=UTC) + timedelta(days=chance.randrange(250))
-        _add_person(portal, chance, leaver, date(2023, 6, 1), created)
-        portal.deactivate(leaver, left)
-        portal.deactivated[-1]["terminationTypeId"] = 400 + n % 4
-        portal.deactivated[-1]["terminationTypeName"] = _REASONS[n % 4]
+        # Most leave after years, some within their first months.
+        hired = left.date() - timedelta(days=chance.choice((40, 75, 200, 400, 700, 1000)))
+        portal.add_person(chance, leaver, hired, created)
+        portal.deactivate(leaver, left, n % 4)
     for n, row in enumerate(portal.employees[: max(2, people // 15)]):
         portal.supervisors.append(
             {"id": 50 + n, "employeeId": row["id"], "name": f"{row['firstName']} {row['lastName']}"}
@@ -228,87 +282,6 @@ def _portal(key: str, number: int, name: str, company: str, country: str, zone: 
     for rows in (portal.employees, portal.deactivated, portal.departments, portal.employee_groups):
         chance.shuffle(rows)
     return portal
-
-
-def _add_person(portal: Portal, chance: random.Random, number: int, hired: date, modified: datetime) -> None:
-    first, last = chance.choice(_FIRST), chance.choice(_LAST)
-    address = f"{first}.{last}.{number}@{portal.key}.example".lower().replace("'", "")
-    digits = f"{chance.randrange(20_000_000, 99_999_999)}"
-    departments = sorted(chance.sample([row["id"] for row in portal.departments], chance.choice((1, 1, 1, 2))))
-    groups = sorted(chance.sample([row["id"] for row in portal.employee_groups], chance.choice((1, 1, 2, 3))))
-    stamp = modified.strftime(f"%Y-%m-%dT%H:%M:%S.{number % 1000:03d}Z" if number % 2 else "%Y-%m-%dT%H:%M:%SZ")
-    shared: Json = {
-        "id": number,
-        "firstName": first,
-        "lastName": last,
-        "userName": address,
-        "email": address,
-        "cellPhoneCountryPrefix": "+45",
-        "cellPhoneCountryCode": "DK",
-        "phone": None if number % 4 == 3 else "",
-        "street1": f"{chance.choice(('Havnegade', 'Storgata', 'Elm Street'))} {chance.randrange(1, 200)} #{number}",
-        "zip": f"{chance.randrange(100, 9999):04d}",
-        "city": chance.choice(("Oslo", "København", "Aarhus", "London")),
-        "departments": departments,
-        "employeeGroups": groups,
-        "employeeTypeId": 300 + number % 4,
-        "salaryIdentifier": f"{number % 7919:05d}" if number % 5 else None,
-        "isPublic": number % 3 == 0,
-        "primaryDepartmentId": departments[0],
-        "dateTimeCreated": hired.isoformat(),
-        "dateTimeModified": stamp,
-        "ssn": f"{chance.randrange(10**9, 10**10)}",
-        "bankAccount": {
-            "registrationNumber": f"{chance.randrange(1000, 9999)}",
-            "accountNumber": f"00{number}{digits}",
-        },
-        "birthDate": f"{chance.randrange(1960, 2008)}-{chance.randrange(1, 13):02d}-{chance.randrange(1, 29):02d}",
-    }
-    portal.employees.append(
-        {
-            **shared,
-            # People without a number have only the prefix.
-            "cellPhone": "+45" if number % 9 == 5 else f"+45{digits}",
-            "cellPhoneWithoutCountryPrefix": "" if number % 9 == 5 else digits,
-            "hiredDate": hired.isoformat(),
-            "securityGroups": [90 + n for n in range(1, 4) if number % (n + 1) == 0],
-        }
-    )
-    detail: Json = {
-        **shared,
-        "cellPhone": "" if number % 9 == 5 else digits,
-        "dateTimeCreated": f"{hired.isoformat()}T08:00:00Z",
-        "isDeactivated": False,
-        "gender": chance.choice(("Male", "Female", None)),
-        "jobTitle": chance.choice(("Waiter", "Cook", "Shop assistant", None)),
-        "hiredFrom": hired.isoformat(),
-        "countryId": 45,
-        "workHours": chance.choice((160.33, 86.665, 40, None)),
-        "contractRulesRuleId": chance.choice((7, 8, None)),
-        "skillIds": sorted(chance.sample([500, 501, 502], chance.randrange(3))),
-    }
-    if number % 2:
-        detail["custom_101"] = {"name": "Shoe size", "type": "Numeric", "value": 36 + number % 10, "url": None}
-    if number % 3 == 0:
-        detail["custom_102"] = {"name": "Locker", "type": "Text", "value": f"L-{number}", "url": None}
-    if number % 11 == 0:
-        detail["custom_103"] = {"name": "Has key", "type": "Boolean", "value": True, "url": None}
-    if number % 4 == 2:
-        address = f"https://openapi.planday.example/hr/v1.0/employees/{number}/customfields/custom_104/value"
-        detail["custom_104"] = {"name": "Photo", "type": "Image", "value": None, "url": address}
-    portal.details[number] = detail
-    portal.history[number] = [_entry(modified, "/firstName", first, "add"), _entry(modified, "/email", address, "add")]
-
-
-def _entry(stamp: datetime, path: str, value: object, op: str = "replace") -> Json:
-    return {
-        "op": op,
-        "path": path,
-        "value": value if value is None or isinstance(value, str) else str(value),
-        "modificationDateTime": stamp.strftime("%Y-%m-%dT%H:%M:%S"),
-        "modifiedBy": 1000,
-        "modifiedByUserGuid": "6f9619ff-8b86-d011-b42d-00c04fc964ff",
-    }
 
 
 def _places(chance: random.Random, count: int) -> list[str]:
