@@ -292,51 +292,6 @@ def _places(chance: random.Random, count: int) -> list[str]:
     return chance.sample(names, count)
 
 
-def _optional(kind: str, **more: Any) -> Json:  # noqa: ANN401 - JSON
-    return {"anyOf": [{"type": kind, **more}, {"type": "null"}]}
-
-
-def _field_definitions(portal_id: int) -> Json:
-    """The schema of employees as live portals have it: most properties refer to a definition that may be null."""
-    reference = "#/definitions/"
-    return {
-        "$schema": "http://json-schema.org/draft-04/schema#",
-        "type": "object",
-        "portalId": portal_id,
-        "required": ["firstName", "lastName", "userName", "departments"],
-        "readOnly": ["id"],
-        "unique": ["userName"],
-        "properties": {
-            "id": {"type": "integer"},
-            "firstName": {"type": "string"},
-            "lastName": {"type": "string"},
-            "userName": {"type": "string", "format": "email"},
-            "departments": {"type": "array", "items": {"type": "integer"}},
-            "employeeGroups": {"$ref": f"{reference}optionalArray<System.Int64>"},
-            "hiredFrom": {"$ref": f"{reference}optionalDate"},
-            "gender": {"$ref": f"{reference}optionalGender"},
-            "jobTitle": {"$ref": f"{reference}optionalString"},
-            "cellPhoneCountryCode": {"$ref": f"{reference}optionalCountryCode"},
-            "birthDate": {"type": ["string", "null"], "format": "date"},
-            "custom_101": {"$ref": f"{reference}optionalNumeric", "description": "Shoe size"},
-            "custom_102": {"$ref": f"{reference}optionalCustom102", "description": "Locker"},
-            "custom_103": {"$ref": f"{reference}optionalBoolean", "description": "Has key"},
-            "custom_104": {"$ref": f"{reference}optionalImage", "description": "Photo"},
-        },
-        "definitions": {
-            "optionalString": _optional("string"),
-            "optionalBoolean": _optional("boolean"),
-            "optionalNumeric": _optional("number"),
-            "optionalDate": _optional("string", format="date"),
-            "optionalImage": _optional("string"),
-            "optionalArray<System.Int64>": _optional("array", items={"type": "integer"}),
-            "optionalGender": {"enum": ["Male", "Female", None]},
-            "optionalCountryCode": _optional("string", enum=["DK", "GB", "NO"]),
-            "optionalCustom102": {"anyOf": [{"type": "string", "values": ["L-1", "L-2"]}, {"type": "null"}]},
-        },
-    }
-
-
 def _make_awkward(portal: Portal) -> None:
     """What real people and portals contain: quotes, emoji, right-to-left text, SQL-ish names, empty and odd members."""
     odd = ("O'Brien", 'Smith "Smithy"', "Renée 🦊", "'; DROP TABLE employees; --", "שלום", "", "NULL", "a\nb")
