@@ -181,11 +181,23 @@ def test_hours_say_what_a_shift_is_for(rows: duckdb.DuckDBPyConnection) -> None:
 
 def test_only_approved_absence_counts(rows: duckdb.DuckDBPyConnection) -> None:
     """Two approved records of one day, one since ever; others of the next day were submitted, cancelled and declined."""
-    since_ever = ([410], None, None, None, None, True)
+    since_ever = ([410], None, None, "other", None, None, True, False)
     assert found(rows, "absence_days", "* EXCLUDE (portal, portal_id)") == [
         (ANNA, "Anna Berg", SEPTEMBER[1], *since_ever),
         (ANNA, "Anna Berg", SEPTEMBER[2], *since_ever),
-        (BO, "Bo Dahl", SEPTEMBER[10], [400, 401], ["Flex", "Vacation 2025"], ["Flex", "Vacation"], 1, 2, True),
+        (
+            BO,
+            "Bo Dahl",
+            SEPTEMBER[10],
+            [400, 401],
+            ["Flex", "Vacation 2025"],
+            ["Flex", "Vacation"],
+            "other",
+            1,
+            2,
+            True,
+            True,
+        ),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from planday_io.catalogue.absence_kinds import AbsenceKind
 from planday_io.catalogue.shift_kinds import Kind
 from planday_io.config import values
 from planday_io.config.values import is_loopback, nearest, refuse
@@ -50,6 +51,7 @@ AppId = Annotated[str, Field(min_length=1), AfterValidator(values.app_id)]
 MailAddress = Annotated[str, AfterValidator(values.mail_address)]
 PortalId = Annotated[int, BeforeValidator(values.portal_id)]
 ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
+TypeName = Annotated[str, Field(min_length=1), AfterValidator(values.shown)]
 ShiftTypeName = Annotated[str, BeforeValidator(values.shift_type), Field(min_length=1)]
 Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
@@ -252,13 +254,19 @@ class MartSettings(Section):
     Args:
         shift_kinds: name or id of a shift type -> what it stands for; of other types it is guessed from the name.
         currency: of all amounts; None is the symbol that the portal shows.
+        absence_kinds: name of a type of account or shift -> which kind of absence it is; of others it is guessed from names.
         salary_includes_supplements: whether payroll's amount for a shift holds the supplements of that shift. None is
             unknown: they are shown, and not added to the cost.
+        bradford: whether `marts.absence_monthly` has the Bradford score of each person.
+        pay_gap_by: by what `marts.pay_gap` compares the pay of women and men; off means that it has no rows.
     """
 
     shift_kinds: Mapping[ShiftTypeName, Kind] = Field(default_factory=dict)
+    absence_kinds: Mapping[TypeName, AbsenceKind] = Field(default_factory=dict)
     currency: Annotated[str, Field(min_length=1, max_length=16), AfterValidator(values.shown)] | None = None
     salary_includes_supplements: bool | None = None
+    bradford: bool = False
+    pay_gap_by: Literal["off", "employee_group", "department", "employee_type"] = "off"
 
 
 class Defaults(Section):

@@ -36,6 +36,7 @@ MARTS = (
     "allocated_costs",
     "labour_daily",
     "headcount_monthly",
+    "absence_monthly",
 )
 """The marts' files, in the order in which they build on each other."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")

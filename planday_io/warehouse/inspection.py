@@ -29,6 +29,7 @@ GRAINS: Mapping[str, str] = {
     "allocated_costs": "portal, month, employee_id, cost_of, payroll_date, ordinal, date, department_id",
     "labour_daily": "portal, department_id, date",
     "headcount_monthly": "portal, department_id, month",
+    "absence_monthly": "portal, month, employee_id",
 }
 """Mart -> the columns that no two of its rows share."""
 

@@ -1,4 +1,4 @@
-"""Two tables beside the ledger: what marts need to know of `portals.yaml`, because views cannot read it.
+"""Three tables beside the ledger: what marts need to know of `portals.yaml`, because views cannot read it.
 
 They are written with each publication, because kinds of shift types are also guessed from names that it brings.
 """
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import duckdb
 
-from planday_io.catalogue.shift_kinds import chosen, guessed
+from planday_io.catalogue.shift_kinds import Kind, chosen, guessed
 from planday_io.config.model import MartSettings
+from planday_io.warehouse import absence_kinds
 
 KINDS, SETTINGS = "sync.shift_kinds", "sync.mart_settings"
 
@@ -29,12 +30,17 @@ _SETTINGS: Columns = (
     (
         "name",
         "VARCHAR",
-        "currency (of portals.yaml, or the symbol that payroll shows), salary_includes_supplements (true or false).",
+        "currency (of portals.yaml, or the symbol that payroll shows), salary_includes_supplements (true or false), "
+        "bradford (true), pay_gap_by (employee_group, department or employee_type).",
     ),
     ("value", "VARCHAR", "The value. What is unknown has no row."),
 )
 TABLES: dict[str, tuple[str, Columns]] = {
     KINDS: ("One row per portal and shift type: what its shifts stand for, by `shift_kinds` or by the name.", _KINDS),
+    absence_kinds.KINDS: (
+        "One row per portal and type of account or shift that is absence: which kind, by `absence_kinds` or by names.",
+        absence_kinds.COLUMNS,
+    ),
     SETTINGS: ("One row per portal and setting that the marts use.", _SETTINGS),
 }
 """Name -> what it is, and its columns with type and meaning."""
@@ -60,13 +66,13 @@ def fingerprint_of(portals: Mapping[str, MartSettings]) -> str:
 
 
 def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSettings]) -> None:
-    """Write both tables of the connected warehouse again.
+    """Write the tables of the connected warehouse again.
 
     Args:
         db: connected to it.
         portals: config key -> settings. Portals that the file still has without being configured have none.
     """
-    kinds: dict[tuple[str, int], tuple[str | None, str, bool]] = {}
+    kinds: dict[tuple[str, int], tuple[str | None, Kind, bool]] = {}
     for key, settings in portals.items():
         for name, kind in settings.shift_kinds.items():
             if name.isdecimal() and len(name) < 19:
@@ -75,12 +81,18 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
         given = chosen(portals[key].shift_kinds, number, name) if key in portals else None
         kinds[key, number] = (name, given or guessed(name), given is None)
     _replace(db, KINDS, [(*key, *found) for key, found in sorted(kinds.items())])
+    of_shifts = {key: (name, kind) for key, (name, kind, _) in kinds.items()}
+    _replace(db, absence_kinds.KINDS, [*absence_kinds.absence_rows(db, portals, of_shifts)])
     values: dict[tuple[str, str], str] = {(key, "currency"): symbol for key, symbol in db.execute(_SYMBOLS).fetchall()}
     for key, settings in portals.items():
         if settings.currency:
             values[key, "currency"] = settings.currency
         if settings.salary_includes_supplements is not None:
             values[key, "salary_includes_supplements"] = str(settings.salary_includes_supplements).lower()
+        if settings.bradford:
+            values[key, "bradford"] = "true"
+        if settings.pay_gap_by != "off":
+            values[key, "pay_gap_by"] = settings.pay_gap_by
     _replace(db, SETTINGS, [(*key, value) for key, value in sorted(values.items())])
 
 

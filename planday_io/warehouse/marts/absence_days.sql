@@ -8,9 +8,11 @@
 -- absence_record_ids: Ids in `absence.absence_records`.
 -- accounts: Names of the accounts that it is taken from.
 -- absence_types: Types of those accounts (Vacation, Flextime and others).
+-- absence_kind: sickness, vacation or other, by `sync.absence_kinds`; of several the first of these. Other also where Planday names no account.
 -- days: Days taken from accounts that count days.
 -- hours: Hours taken from accounts that count hours.
 -- is_whole_day: Whether the absence has no times of day.
+-- is_registered: Whether Planday registers the day; if not, it is a day of a record that only has a first and a last one, weekends included.
 CREATE OR REPLACE VIEW marts.absence_days AS
 WITH grids AS (
     -- The months that are read, and as far ahead as absence is asked for.
@@ -31,13 +33,14 @@ taken AS (
     GROUP BY ALL
 ),
 days AS (
-    SELECT r.portal, r.portal_id, r.employee_id, g.date, r.id, a.name AS account, t.absence_type, k.days, k.hours,
-        g.time_start IS NULL AND g.time_end IS NULL AS is_whole
+    SELECT r.portal, r.portal_id, r.employee_id, g.date, r.id, a.name AS account, t.absence_type, n.kind, k.days, k.hours,
+        g.time_start IS NULL AND g.time_end IS NULL AS is_whole, true AS is_registered
     FROM records AS r
     JOIN absence.absence_record_registrations AS g ON g.portal = r.portal AND g.absence_record_id = r.id
     LEFT JOIN taken AS k ON k.portal = g.portal AND k.absence_record_id = g.absence_record_id AND k.ordinal = g.ordinal
     LEFT JOIN absence.accounts AS a ON a.portal = g.portal AND a.id = g.account_id
     LEFT JOIN absence.account_types AS t ON t.portal = a.portal AND t.id = a.type_id
+    LEFT JOIN sync.absence_kinds AS n ON n.type_of = 'account' AND n.portal = a.portal AND n.type_id = a.type_id
     WHERE g.date IS NOT NULL
     UNION ALL
     -- Records that do not say it day by day. Longer than a year is open: of that the days within the grid count.
@@ -52,7 +55,7 @@ days AS (
             END AS TIMESTAMP),
             INTERVAL 1 DAY
         )) AS DATE),
-        r.id, NULL, NULL, NULL, NULL, true
+        r.id, NULL, NULL, NULL, NULL, NULL, true, false
     FROM records AS r LEFT JOIN grids AS g ON g.portal = r.portal
     WHERE r.absence_period_start IS NOT NULL AND NOT EXISTS (
         FROM absence.absence_record_registrations AS g
@@ -69,9 +72,11 @@ SELECT
     list(DISTINCT d.id ORDER BY d.id) AS absence_record_ids,
     list(DISTINCT d.account ORDER BY d.account) FILTER (WHERE d.account IS NOT NULL) AS accounts,
     list(DISTINCT d.absence_type ORDER BY d.absence_type) FILTER (WHERE d.absence_type IS NOT NULL) AS absence_types,
+    CASE WHEN bool_or(d.kind = 'sickness') THEN 'sickness' WHEN bool_or(d.kind = 'vacation') THEN 'vacation' ELSE 'other' END AS absence_kind,
     abs(sum(d.days)) AS days,
     abs(sum(d.hours)) AS hours,
-    bool_or(d.is_whole) AS is_whole_day
+    bool_or(d.is_whole) AS is_whole_day,
+    bool_or(d.is_registered) AS is_registered
 FROM days AS d
 LEFT JOIN people AS e ON e.portal = d.portal AND e.employee_id = d.employee_id
 GROUP BY d.portal, d.portal_id, d.employee_id, d.date;
