@@ -37,6 +37,7 @@ MARTS = (
     "labour_daily",
     "headcount_monthly",
     "absence_monthly",
+    "turnover_monthly",
 )
 """The marts' files, in the order in which they build on each other."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")

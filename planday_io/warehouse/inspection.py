@@ -30,6 +30,7 @@ GRAINS: Mapping[str, str] = {
     "labour_daily": "portal, department_id, date",
     "headcount_monthly": "portal, department_id, month",
     "absence_monthly": "portal, month, employee_id",
+    "turnover_monthly": "portal, department_id, month",
 }
 """Mart -> the columns that no two of its rows share."""
 
