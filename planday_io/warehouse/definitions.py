@@ -38,6 +38,8 @@ MARTS = (
     "headcount_monthly",
     "absence_monthly",
     "turnover_monthly",
+    "hourly_pay",
+    "leave_balances",
 )
 """The marts' files, in the order in which they build on each other."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")

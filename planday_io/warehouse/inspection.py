@@ -31,6 +31,8 @@ GRAINS: Mapping[str, str] = {
     "headcount_monthly": "portal, department_id, month",
     "absence_monthly": "portal, month, employee_id",
     "turnover_monthly": "portal, department_id, month",
+    "hourly_pay": "portal, employee_id",
+    "leave_balances": "portal, account_id, unit",
 }
 """Mart -> the columns that no two of its rows share."""
 
