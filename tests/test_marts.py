@@ -54,6 +54,7 @@ def planday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     _make_it_odd(sandbox.portals["oslo"])
     with served(sandbox) as address:
         made = Installation(folder, sandbox, address, resources=EVERYTHING)
+        made.edit_config("defaults:", "pay_gap_by: department\nbradford: true\ndefaults:")
         for endpoint in CATALOGUE.endpoints:
             for month in MONTHS if endpoint.grid == "month" else [None]:
                 if not (endpoint.tables[0].on_request and endpoint.grid == "month"):

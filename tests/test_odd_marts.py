@@ -340,6 +340,8 @@ def test_no_mart_fails_because_of_data(db: duckdb.DuckDBPyConnection, seed: int)
         rows = [f"({', '.join(odd(chance, *column) for column in columns)})" for _ in range(12)]
         db.execute(f"INSERT INTO {sql_name(table)} VALUES {', '.join(rows)}")
     put_months(db, "2026-09", "2026-10")
+    for name, value in (("bradford", "true"), ("pay_gap_by", chance.choice(["department", "employee_group"]))):
+        put(db, "sync.mart_settings", portal="oslo", name=name, value=value)
     write_zones(db, again=False)
     for mart in marts():
         rows_found = len(db.execute(f"SELECT * FROM marts.{mart.name}").fetchall())

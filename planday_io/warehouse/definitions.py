@@ -40,6 +40,7 @@ MARTS = (
     "turnover_monthly",
     "hourly_pay",
     "leave_balances",
+    "pay_gap",
 )
 """The marts' files, in the order in which they build on each other."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")

@@ -33,6 +33,7 @@ GRAINS: Mapping[str, str] = {
     "turnover_monthly": "portal, department_id, month",
     "hourly_pay": "portal, employee_id",
     "leave_balances": "portal, account_id, unit",
+    "pay_gap": "portal, is_total, category_id",
 }
 """Mart -> the columns that no two of its rows share."""
 

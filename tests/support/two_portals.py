@@ -149,6 +149,8 @@ def fill_bergen(db: duckdb.DuckDBPyConnection) -> None:
 def _fill_names(portal: Portal, zone: str) -> None:
     put(portal._db, "sync.slices", portal=portal._key, table_name="payroll.shifts", month="2025-09", slice_id="s")
     portal.put("portal.portals", id=1, time_zone=zone)
+    for name, value in (("pay_gap_by", "department"), ("bradford", "true")):
+        put(portal._db, "sync.mart_settings", portal=portal._key, name=name, value=value)
     for number, text in ((KITCHEN, "Kitchen"), (BAR, "Bar")):
         portal.put("hr.departments", id=number, name=portal.name(text))
     portal.put("hr.employee_groups", id=20, name=portal.name("Cooks"))
