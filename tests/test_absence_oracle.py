@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -24,10 +25,10 @@ from planday_io.config.model import MartSettings
 from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
 from tests.support.tables import put
-from tests.test_hours_oracle import ZONES, between
 
 Db = duckdb.DuckDBPyConnection
 D = Decimal
+ZONES = {"oslo": "Europe/Oslo", "perth": "America/St_Johns"}
 TYPES = {
     50: ("Normal", "work", ""),
     51: ("Sygdom", "absence", "sickness"),
@@ -106,6 +107,14 @@ class Day:
             return None
         told = abs(self.hours) if self.hours is not None else _four(self.by_record * self.of_roster)
         return max(self.of_shift or D(0), told)
+
+
+def between(begin: datetime, end: datetime, zone: str) -> Decimal:
+    """Hours between two wall clock times; in an hour that comes twice the first start counts, and the first end behind it."""
+    rules = ZoneInfo(zone)
+    first = begin.replace(tzinfo=rules).astimezone(UTC)
+    ends = [end.replace(tzinfo=rules, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    return _four(Decimal((next((one for one in ends if one > first), ends[1]) - first) / timedelta(hours=1)))
 
 
 def _four(value: Decimal) -> Decimal:
