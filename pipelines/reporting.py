@@ -54,6 +54,10 @@ def events_of(
         events += [
             dg.AssetMaterialization(mart_key(name), metadata=_of_mart(state, one)) for name, one in state.marts.items()
         ]
+        events += [
+            dg.AssetMaterialization(mart_key(name), metadata={"generation": state.generation})
+            for name in state.unchecked
+        ]
         events.append(dg.AssetMaterialization(WAREHOUSE, metadata=_of_warehouse(state, done)))
     return events
 

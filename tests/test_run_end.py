@@ -18,7 +18,7 @@ from pipelines.steps import OpenSteps
 from pipelines.warehouse import warehouse_keys
 from planday_io.monitoring.failures import INSTALLATION
 from planday_io.warehouse.definitions import MARTS, marts, read_by, sources_of
-from planday_io.warehouse.inspection import GRAINS, SUMS, inspect
+from planday_io.warehouse.inspection import CHECKED, GRAINS, SUMS, inspect
 from tests.support.installation import QUIET, Installation, run
 
 NEEDS = {"employees": [], "details": ["employees"], "fields": ["details"], "departments": []}
@@ -150,6 +150,8 @@ def test_publication_is_reported_by_its_run(planday: Installation, memory: Dagst
         planday.query("SELECT 1 FROM sync.derived")
     )
     assert checks(first)["employees one_row_per_grain"]
+    counted = {name for name in MARTS if "dagster/row_count" in told.get(f"marts/{name}", {})}
+    assert counted == {name for name in CHECKED if f"marts/{name}" in told}
     # Nothing new to publish but the log of the second run and what it read: the file is another one.
     second = reported(run(planday, memory, "hr.departments", "hr.employees"))
     assert second["warehouse"]["generation"] != told["warehouse"]["generation"]
@@ -194,7 +196,7 @@ def test_marts_read_what_duckdb_scans(blank_warehouse: Path) -> None:
             ((_, plan),) = db.execute(f"EXPLAIN (FORMAT json) SELECT * FROM marts.{mart.name}").fetchall()
             scanned = set(re.findall(r'"Table": "(?:\w+\.)?(\w+\.\w+)"', plan))
             assert sources_of(mart.name) == {name for name in scanned if not name.startswith("sync.")}
-    assert GRAINS.keys() == {*MARTS} >= SUMS.keys(), "each mart says what identifies a row"
+    assert GRAINS.keys() == {*MARTS} >= CHECKED >= SUMS.keys(), "each mart says what identifies a row"
     assert read_by("hours") >= {"marts.shifts", "marts.spans"}
 
 
