@@ -26,7 +26,13 @@ pytestmark = pytest.mark.processes
 
 CLIENTS = [sys.executable, *os.environ.get("PLANDAY_CLIENTS", "").split()]
 VIEWS = [*(f"marts.{name}" for name in MARTS), "sync.findings"]
-MACROS = ["hr.employees_as_of(now())", "scheduling.shifts_as_of(now())", "scheduling.shifts_as_of('2020-01-01')"]
+MACROS = [
+    "hr.employees_as_of(now())",
+    "scheduling.shifts_as_of(now())",
+    "scheduling.shifts_as_of('2020-01-01')",
+    "marts.attendance_exceptions(tolerance_minutes := 1)",
+    "marts.overtime_over(weekly_hours := 20, daily_hours := 7)",
+]
 SCALARS = [
     f"{call} AS found FROM (SELECT TIMESTAMP '2026-10-24 22:00' AS a, TIMESTAMP '2026-10-25 06:00' AS b, zone "
     "FROM (VALUES ('Europe/Oslo'), ('europe/london'), ('Romance Standard Time'), (NULL)) AS t(zone))"

@@ -16,7 +16,7 @@ import pytest
 from planday_io.catalogue import CATALOGUE
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox import labour
-from planday_io.warehouse.definitions import marts
+from planday_io.warehouse.definitions import macros, marts
 from tests.support.document import headers
 from tests.support.installation import EVERYTHING, Installation, Make
 
@@ -373,6 +373,18 @@ def test_each_mart_is_documented_and_answers_its_questions(planday: Installation
     assert len(mart.questions) == 3
     answers = [planday.query(question.sql) for question in mart.questions]
     assert any(answers), "at least one of them has an answer here"
+
+
+@pytest.mark.parametrize("macro", macros(), ids=lambda macro: macro.name)
+def test_each_mart_with_arguments_is_as_documented(planday: Installation, macro: Any) -> None:
+    said = planday.query(
+        f"SELECT parameters FROM duckdb_functions() WHERE schema_name = 'marts' AND function_name = '{macro.name}'"
+    )
+    assert said == [([*macro.arguments],)]
+    described = planday.query(f"DESCRIBE SELECT * FROM marts.{macro.name}()")
+    assert [row[0] for row in described] == [*macro.columns]
+    for question in macro.questions:
+        planday.query(question.sql)
 
 
 @pytest.mark.parametrize("policy", ["hash", "drop"])

@@ -22,7 +22,7 @@ from planday_io.frames.types import duckdb_columns
 from planday_io.frames.windows_zones import WINDOWS_ZONES
 from planday_io.frames.zones import zone_named
 from planday_io.months import month_of, shifted
-from planday_io.warehouse.definitions import marts, sql_name
+from planday_io.warehouse.definitions import macros, marts, sql_name
 from planday_io.warehouse.zones import write_zones
 from tests.support.installation import EVERYTHING, Make
 from tests.support.tables import put, put_months, put_portal
@@ -347,5 +347,7 @@ def test_no_mart_fails_because_of_data(db: duckdb.DuckDBPyConnection, seed: int)
         rows_found = len(db.execute(f"SELECT * FROM marts.{mart.name}").fetchall())
         assert rows_found < 60_000, mart.name
     db.execute("SELECT * FROM sync.findings").fetchall()
+    for macro in macros():
+        db.execute(f"SELECT * FROM marts.{macro.name}()").fetchall()
     for question in marts()[seed % len(marts())].questions:
         db.execute(question.sql).fetchall()

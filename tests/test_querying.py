@@ -17,7 +17,7 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
-from planday_io.warehouse.definitions import findings, marts
+from planday_io.warehouse.definitions import findings, macros, marts
 from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = pytest.mark.processes
@@ -93,5 +93,5 @@ def test_files_are_read_without_their_folders(planday: Installation) -> None:
     assert found.fetchall() == [("0012",)]
 
 
-def test_page_has_every_mart() -> None:
-    assert MARTS_PAGE.count("\n## marts.") == len(marts())
+def test_every_mart_is_on_its_page() -> None:
+    assert MARTS_PAGE.count("\n## marts.") == len(marts()) + len(macros())

@@ -230,6 +230,8 @@ class _Mistakes:
         """Add a mistake, unless it is one of `defaults` that a portal inherits."""
         if loc[:1] == ("defaults",):
             self._inherited.add((loc[1:], _show(found)))
+        elif loc[0] in MartSettings.model_fields:
+            self._inherited.add((loc, _show(found)))
         elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited and not self._is_written(loc):
             return
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")

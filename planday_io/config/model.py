@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from planday_io.catalogue.absence_kinds import AbsenceKind
 from planday_io.catalogue.shift_kinds import Kind
 from planday_io.config import values
+from planday_io.config.section import Section
 from planday_io.config.values import is_loopback, nearest, refuse
+from planday_io.config.working_time import WorkingTime
 
 
 def _off_is_drop(value: str) -> str:
@@ -55,22 +57,6 @@ TypeName = Annotated[str, Field(min_length=1), AfterValidator(values.shown)]
 ShiftTypeName = Annotated[str, BeforeValidator(values.shift_type), Field(min_length=1)]
 Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
-
-
-class Section(BaseModel):
-    """A mapping of the file. Types are strict (`"5"` is not a number) and unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:  # noqa: ANN401 - this is where outside data comes in
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    hint = nearest(str(key), cls.model_fields) or f"; known keys are {', '.join(cls.model_fields)}"
-                    raise refuse(f"a known key{hint}", key=str(key))
-        return data
 
 
 class SecretRef(Section):
@@ -259,6 +245,7 @@ class MartSettings(Section):
             unknown: they are shown, and not added to the cost.
         bradford: whether `marts.absence_monthly` has the Bradford score of each person.
         pay_gap_by: by what `marts.pay_gap` compares the pay of women and men; off means that it has no rows.
+        working_time: rules that working time is compared with.
     """
 
     shift_kinds: Mapping[ShiftTypeName, Kind] = Field(default_factory=dict)
@@ -267,6 +254,7 @@ class MartSettings(Section):
     salary_includes_supplements: bool | None = None
     bradford: bool = False
     pay_gap_by: Literal["off", "employee_group", "department", "employee_type"] = "off"
+    working_time: WorkingTime = WorkingTime()
 
 
 class Defaults(Section):

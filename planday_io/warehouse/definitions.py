@@ -32,6 +32,7 @@ MARTS = (
     "planned_costs",
     "shifts",
     "absence_days",
+    "punches",
     "hours",
     "allocated_costs",
     "labour_daily",
@@ -41,8 +42,15 @@ MARTS = (
     "hourly_pay",
     "leave_balances",
     "pay_gap",
+    "attendance",
+    "work_periods",
+    "working_time",
+    "working_time_findings",
+    "overtime",
 )
 """The marts' files, in the order in which they build on each other."""
+MACROS = ("attendance_exceptions", "overtime_over")
+"""Files of marts that take arguments: table macros, which name a mart by `query_table`."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")
 
 
@@ -82,6 +90,33 @@ def marts() -> tuple[Mart, ...]:
     return tuple(_mart(name) for name in MARTS)
 
 
+@dataclass(frozen=True, slots=True)
+class Macro:
+    """A mart that takes arguments.
+
+    Args:
+        name: of the table macro, which is in the schema `marts`.
+        doc: what a row is.
+        arguments: name -> meaning.
+        columns: name -> meaning.
+        sql: the statement that creates it.
+        questions: that it answers.
+    """
+
+    name: str
+    doc: str
+    arguments: dict[str, str]
+    columns: dict[str, str]
+    sql: str
+    questions: tuple[Question, ...]
+
+
+@functools.cache
+def macros() -> tuple[Macro, ...]:
+    """All marts that take arguments."""
+    return tuple(_macro(name) for name in MACROS)
+
+
 @functools.cache
 def findings() -> Mart:
     """The view `sync.findings`: values that the marts could not use as received."""
@@ -101,12 +136,26 @@ def sources_of(name: str) -> frozenset[str]:
 
 
 def _mart(name: str) -> Mart:
-    asked = (_HERE / "marts" / f"{name}.questions.sql").read_text(encoding="utf-8")
+    return _view(name, _HERE / "marts" / f"{name}.sql", _questions(_HERE / "marts" / f"{name}.questions.sql"))
+
+
+def _macro(name: str) -> Macro:
+    head, create, statement = (_HERE / "macros" / f"{name}.sql").read_text(encoding="utf-8").partition("CREATE ")
+    doc, *parts = (
+        [line.removeprefix("--").strip() for line in part.splitlines()] for part in head.strip().split("\n--\n")
+    )
+    arguments, columns = (dict(line.split(": ", 1) for line in lines) for lines in parts)
+    return Macro(
+        name, doc[0], arguments, columns, create + statement, _questions(_HERE / "macros" / f"{name}.questions.sql")
+    )
+
+
+def _questions(file: Path) -> tuple[Question, ...]:
     questions = []
-    for block in asked.strip().split("\n\n"):
+    for block in file.read_text(encoding="utf-8").strip().split("\n\n"):
         first, _, sql = block.partition("\n")
         questions.append(Question(first.removeprefix("--").strip(), sql.strip()))
-    return _view(name, _HERE / "marts" / f"{name}.sql", tuple(questions))
+    return tuple(questions)
 
 
 def _view(name: str, file: Path, questions: tuple[Question, ...] = ()) -> Mart:
@@ -162,6 +211,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy, portals: Mapping[
     texts = [
         INSTANTS.read_text(encoding="utf-8"),
         *(mart.sql for mart in (*marts(), findings())),
+        *(macro.sql for macro in macros()),
         repr(ledger.TABLES),
         repr(zones.TABLES | settings.TABLES),
         settings.fingerprint_of(portals),
@@ -195,6 +245,8 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
     for mart in marts():
         db.execute(mart.sql)
         _comment(db, "VIEW", f"marts.{quote(mart.name)}", mart.doc, mart.columns.items())
+    for made in macros():
+        db.execute(made.sql)
     db.execute(findings().sql)
     _comment(db, "VIEW", "sync.findings", findings().doc, findings().columns.items())
 

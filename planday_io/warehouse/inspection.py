@@ -24,6 +24,7 @@ GRAINS: Mapping[str, str] = {
     "planned_costs": "portal, month, department_id, date, shift_id, ordinal",
     "shifts": "portal, shift_id",
     "absence_days": "portal, employee_id, date",
+    "punches": "portal, punch_id",
     # Punches without a shift have no id of their own.
     "hours": "portal, shift_id",
     "allocated_costs": "portal, month, employee_id, cost_of, payroll_date, ordinal, date, department_id",
@@ -34,6 +35,11 @@ GRAINS: Mapping[str, str] = {
     "hourly_pay": "portal, employee_id",
     "leave_balances": "portal, account_id, unit",
     "pay_gap": "portal, is_total, category_id",
+    "attendance": "portal, row_of, shift_id, punch_ids",
+    "work_periods": "portal, basis, shift_id, punch_id",
+    "working_time": "portal, employee_id, date",
+    "working_time_findings": "portal, basis, rule, employee_id, period_start, start_local",
+    "overtime": "portal, period_of, period_start, employee_id",
 }
 """Mart -> the columns that no two of its rows share."""
 

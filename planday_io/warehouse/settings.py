@@ -1,4 +1,4 @@
-"""Three tables beside the ledger: what marts need to know of `portals.yaml`, because views cannot read it.
+"""Tables beside the ledger: what marts need to know of `portals.yaml`, because views cannot read it.
 
 They are written with each publication, because kinds of shift types are also guessed from names that it brings.
 """
@@ -14,7 +14,7 @@ from planday_io.catalogue.shift_kinds import Kind, chosen, guessed
 from planday_io.config.model import MartSettings
 from planday_io.warehouse import absence_kinds
 
-KINDS, SETTINGS = "sync.shift_kinds", "sync.mart_settings"
+KINDS, SETTINGS, RULES = "sync.shift_kinds", "sync.mart_settings", "sync.working_time_rules"
 
 Columns = tuple[tuple[str, str, str], ...]
 
@@ -35,6 +35,14 @@ _SETTINGS: Columns = (
     ),
     ("value", "VARCHAR", "The value. What is unknown has no row."),
 )
+_RULES: Columns = (
+    ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
+    ("rule", "VARCHAR", "daily_rest, weekly_rest, weekly_hours, break_after or days_in_row."),
+    ("limit_value", "DECIMAL(18,4)", "At least that much rest, at most that many hours or days."),
+    ("unit", "VARCHAR", "hours or days."),
+    ("over_weeks", "BIGINT", "Weeks that the average of weekly_hours is over; NULL of other rules."),
+    ("preset", "VARCHAR", "Preset that gives what portals.yaml does not: eu, dk or uk. No legal advice."),
+)
 TABLES: dict[str, tuple[str, Columns]] = {
     KINDS: ("One row per portal and shift type: what its shifts stand for, by `shift_kinds` or by the name.", _KINDS),
     absence_kinds.KINDS: (
@@ -42,6 +50,10 @@ TABLES: dict[str, tuple[str, Columns]] = {
         absence_kinds.COLUMNS,
     ),
     SETTINGS: ("One row per portal and setting that the marts use.", _SETTINGS),
+    RULES: (
+        "One row per portal and rule of `working_time`: what `marts.working_time_findings` compares working time with.",
+        _RULES,
+    ),
 }
 """Name -> what it is, and its columns with type and meaning."""
 
@@ -94,6 +106,8 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
         if settings.pay_gap_by != "off":
             values[key, "pay_gap_by"] = settings.pay_gap_by
     _replace(db, SETTINGS, [(*key, value) for key, value in sorted(values.items())])
+    rules = [(key, *rule, one.working_time.preset) for key, one in portals.items() for rule in one.working_time.rules()]
+    _replace(db, RULES, sorted(rules, key=lambda row: row[:2]))
 
 
 def _replace(db: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:

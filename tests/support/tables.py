@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -14,6 +15,19 @@ def put(db: duckdb.DuckDBPyConnection, table: str, **columns: Any) -> None:
         f"INSERT INTO {table} ({', '.join(map(quote, columns))}) VALUES ({', '.join('?' * len(columns))})",
         list(columns.values()),
     )
+
+
+def put_all(db: duckdb.DuckDBPyConnection, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """The same of many rows, one statement per table and set of columns."""
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for table, columns in rows:
+        groups.setdefault((table, *columns), []).append(columns.values())
+    for (table, *names), values in groups.items():
+        row = f"({', '.join('?' * len(names))})"
+        db.execute(
+            f"INSERT INTO {table} ({', '.join(map(quote, names))}) VALUES {', '.join([row] * len(values))}",
+            [one for of_row in values for one in of_row],
+        )
 
 
 def put_portal(db: duckdb.DuckDBPyConnection, zone: str | None, configured: str | None = None) -> None:

@@ -1,0 +1,13 @@
+-- Who worked more than contracted in the last full month?
+SELECT portal, employee_id, employee, department_id, department, contract_hours, worked_hours, over_contract_hours
+FROM marts.overtime WHERE period_of = 'month' AND over_contract_hours > 0 AND period_start = date_trunc('month', today()) - INTERVAL 1 MONTH
+ORDER BY over_contract_hours DESC, portal, employee_id;
+
+-- How much overtime beyond the contract was there, per department and month of the last year?
+SELECT portal, department_id, department, period_start, sum(worked_hours) AS worked, sum(over_contract_hours) AS over_contract,
+    count(*) FILTER (over_contract_gap = 'no contracted hours') AS without_contract
+FROM marts.overtime WHERE period_of = 'month' AND period_start >= today() - 365 GROUP BY ALL ORDER BY ALL;
+
+-- Who worked more than 37 hours in a week of the last three months?
+SELECT portal, employee_id, employee, period_start AS week, worked_hours, worked_hours - 37 AS over_hours
+FROM marts.overtime WHERE period_of = 'week' AND worked_hours > 37 AND period_start >= today() - 92 ORDER BY portal, week, employee_id;

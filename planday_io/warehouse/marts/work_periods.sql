@@ -1,0 +1,102 @@
+-- One row per stretch of work of a person, as planned and as worked: the register that rules of working time are about. Worked is as punched, whatever approving made of it; without punching out, or out more than 16 hours later, as approved; without a punch, the planned times of a shift that was approved. Planned are assigned shifts of work and courses. Sickness, absence, unpaid shifts and drafts are not here, nor is anything longer than 36 hours.
+--
+-- portal: Key of the portal in portals.yaml.
+-- portal_id: Planday's id of the portal.
+-- month: Month of the shift or punch (YYYY-MM).
+-- date: Day it begins.
+-- basis: planned; worked.
+-- worked_by: punched; approved; NULL of planned ones.
+-- shift_id: Id in `scheduling.shifts`; NULL for punches without one.
+-- punch_id: Id in `punchclock.punch_clock_shifts`; NULL for planned ones, and for shifts approved without a punch.
+-- department_id: Id in `hr.departments`.
+-- department: Its name; NULL where it has none. Group by the id as well.
+-- employee_id: Id of the employee.
+-- employee: Name of the employee.
+-- zone: Time zone of the local times; NULL where none is known.
+-- start_local: Start, wall clock.
+-- end_local: End, wall clock.
+-- start_utc: Start as an instant.
+-- end_utc: End as an instant.
+-- hours: Hours without the breaks that are known: as punched, or as planned.
+-- longest_stretch_hours: Longest time without a break. NULL where breaks are not known: worked, in departments where nobody punched a break in that month; planned, where there is a break, at an unknown time.
+CREATE OR REPLACE VIEW marts.work_periods AS
+WITH breakers AS (
+    SELECT portal, month, department_id, true AS punches_breaks FROM punchclock.punch_clock_shifts AS p
+    WHERE EXISTS (FROM punchclock.punch_clock_breaks AS b WHERE b.portal = p.portal AND b.punch_clock_shift_id = p.id AND b.end_date_time IS NOT NULL)
+    GROUP BY ALL
+),
+measured AS (
+    SELECT *, coalesce(
+        CASE WHEN isfinite(punched_in_utc) AND isfinite(punched_out_utc) THEN epoch_us(punched_out_utc) - epoch_us(punched_in_utc) END,
+        date_diff('microsecond', punched_in, punched_out)
+    ) AS stayed
+    FROM marts.punches
+),
+chosen AS (
+    SELECT *, CASE
+        WHEN stayed <= 57600000000 THEN 'punched'
+        WHEN is_approved AND approved_start IS NOT NULL AND approved_end IS NOT NULL THEN 'approved'
+        WHEN stayed IS NOT NULL THEN 'punched'
+    END AS worked_by
+    FROM measured
+),
+covered AS (SELECT portal, shift_id, true AS is_covered FROM chosen WHERE shift_id IS NOT NULL AND worked_by IS NOT NULL GROUP BY ALL),
+departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
+people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
+periods AS (
+    SELECT p.portal, p.portal_id, p.month, 'worked' AS basis, p.worked_by, p.shift_id, p.punch_id, p.department_id, p.employee_id, p.zone,
+        CASE p.worked_by WHEN 'punched' THEN p.punched_in ELSE p.approved_start END AS start_local,
+        CASE p.worked_by WHEN 'punched' THEN p.punched_out ELSE p.approved_end END AS end_local,
+        CASE p.worked_by WHEN 'punched' THEN p.punched_in_utc ELSE p.approved_start_utc END AS start_utc,
+        CASE p.worked_by WHEN 'punched' THEN p.punched_out_utc ELSE p.approved_end_utc END AS end_utc,
+        CASE p.worked_by WHEN 'punched' THEN p.hours END AS hours,
+        CASE WHEN p.worked_by = 'punched' AND b.punches_breaks THEN p.longest_stretch_hours END AS longest_stretch_hours
+    FROM chosen AS p
+    LEFT JOIN breakers AS b ON b.portal = p.portal AND b.month = p.month AND b.department_id = p.department_id
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    LEFT JOIN sync.shift_kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.shift_type_id
+    WHERE p.worked_by IS NOT NULL AND coalesce(k.kind, 'work') NOT IN ('sickness', 'absence', 'unpaid')
+    UNION ALL
+    SELECT s.portal, s.portal_id, s.month, 'worked', 'approved', s.shift_id, NULL, s.department_id, s.employee_id, s.zone,
+        s.start_local, s.end_local, s.start_utc, s.end_utc, s.planned_hours, NULL
+    FROM marts.shifts AS s
+    LEFT JOIN covered AS c ON c.portal = s.portal AND c.shift_id = s.shift_id
+    WHERE s.is_assigned AND s.kind IN ('work', 'course') AND s.status IN ('Approved', 'PunchclockApproved') AND c.is_covered IS NULL
+        AND coalesce(s.start_utc <= now(), s.start_local <= CAST(now() AS TIMESTAMP))
+    UNION ALL
+    SELECT portal, portal_id, month, 'planned', NULL, shift_id, NULL, department_id, employee_id, zone, start_local, end_local, start_utc, end_utc,
+        planned_hours, CASE WHEN break_hours = 0 AND planned_cost IS NOT NULL AND time_and_cost_gap IS NULL THEN hours END
+    FROM marts.shifts
+    WHERE is_assigned AND kind IN ('work', 'course')
+),
+bounded AS (
+    SELECT *, coalesce(
+        CASE WHEN isfinite(start_utc) AND isfinite(end_utc) THEN epoch_us(end_utc) - epoch_us(start_utc) END,
+        date_diff('microsecond', start_local, end_local)
+    ) AS lasted
+    FROM periods WHERE isfinite(start_local) AND isfinite(end_local)
+)
+SELECT
+    b.portal,
+    b.portal_id,
+    b.month,
+    CAST(b.start_local AS DATE) AS date,
+    b.basis,
+    b.worked_by,
+    b.shift_id,
+    b.punch_id,
+    b.department_id,
+    d.name AS department,
+    b.employee_id,
+    e.name AS employee,
+    b.zone,
+    b.start_local,
+    b.end_local,
+    b.start_utc,
+    b.end_utc,
+    coalesce(b.hours, CAST(b.lasted / 3600000000.0 AS DECIMAL(18, 4))) AS hours,
+    b.longest_stretch_hours
+FROM bounded AS b
+LEFT JOIN departments AS d ON d.portal = b.portal AND d.id = b.department_id
+LEFT JOIN people AS e ON e.portal = b.portal AND e.employee_id = b.employee_id
+WHERE b.lasted > 0 AND b.lasted <= 129600000000 AND b.employee_id IS NOT NULL;

@@ -1,0 +1,328 @@
+"""`marts.work_periods`, `working_time` and `working_time_findings`: planted and random, as plain Python says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+
+from planday_io.catalogue import CATALOGUE
+from planday_io.config.load import load_config
+from planday_io.config.model import MartSettings
+from planday_io.errors import ConfigError
+from planday_io.warehouse.settings import write_settings
+from planday_io.warehouse.zones import write_zones
+from tests.support.rosters import ROSTERS, ZONES, Shift, day_off, plant
+from tests.support.tables import put
+from tests.support.working_time import days_of, findings_of, periods_of
+
+Db = duckdb.DuckDBPyConnection
+D = Decimal
+LIMITS = {"daily_rest": 11, "weekly_rest": 60, "weekly_hours": 8, "over_weeks": 3, "break_after": 4, "days_in_row": 2}
+NAMES = {"hours": "hours", "start": "start_utc", "end": "end_utc", "rest": "rest_hours", "in_row": "days_in_row",
+    "week": "week_hours", "week_rest": "week_rest_hours", "average": "average_week_hours",
+    "weeks": "average_weeks"}  # fmt: skip
+
+
+def put_rules(db: Db) -> None:
+    db.execute("DELETE FROM sync.working_time_rules")
+    for portal in ZONES:
+        for rule in LIMITS.keys() - {"over_weeks"}:
+            over = {"over_weeks": LIMITS["over_weeks"]} if rule == "weekly_hours" else {}
+            put(db, "sync.working_time_rules", portal=portal, rule=rule, limit_value=LIMITS[rule], unit="hours", **over)
+
+
+@settings(max_examples=8)
+@given(ROSTERS)
+def test_working_time_is_what_plain_python_says(empty: Db, drawn: list[Shift]) -> None:
+    # Some shifts again on the two days after, so that days in a row and averages have something to count.
+    more = [day_off(one, days) for one in drawn[:8] for days in (1, 2, 7)]
+    numbered = [Shift(**{**vars_of(one), "number": 500 + n}) for n, one in enumerate(more)]
+    shifts = drawn + numbered
+    empty.execute("BEGIN")
+    try:
+        plant(empty, shifts)
+        put_rules(empty)
+        columns = [f"{basis}_{name}" for basis in ("planned", "worked") for name in NAMES.values()]
+        rows = empty.execute(
+            f"SELECT portal, employee_id, date, {', '.join(columns)} FROM marts.working_time"
+        ).fetchall()
+        register = empty.execute(
+            "SELECT portal, employee_id, basis, worked_by, shift_id, punch_id, start_local, end_local, start_utc, "
+            "end_utc, hours, longest_stretch_hours FROM marts.work_periods"
+        ).fetchall()
+        findings = empty.execute(
+            "SELECT portal, employee_id, basis, rule, period_start, period_end, value, shift_ids, punch_ids "
+            "FROM marts.working_time_findings"
+        ).fetchall()
+    finally:
+        empty.execute("ROLLBACK")
+    by_person = periods_of(shifts)
+    assert sorted(register, key=repr) == sorted(
+        (
+            (*key, one.by, one.shift, one.punch, *one.local, *one.span, one.hours, one.stretch)
+            for key, periods in by_person.items()
+            for one in periods
+        ),
+        key=repr,
+    )
+    found = {row[:3]: dict(zip(columns, row[3:], strict=True)) for row in rows}
+    assert len(found) == len(rows)
+    expected: dict[Any, dict[str, Any]] = {}
+    for (portal, person, basis), periods in by_person.items():
+        for day, row in days_of(periods, ZONES[portal], LIMITS["over_weeks"]).items():
+            expected.setdefault((portal, person, day), {}).update(
+                {f"{basis}_{NAMES[name]}": value for name, value in row.items()}
+            )
+    assert found.keys() == expected.keys()
+    for key, values in expected.items():
+        for name, value in values.items():
+            shown = found[key][name]
+            same = abs(float(shown) - value) < 0.00011 if isinstance(value, float) else shown == value
+            assert same, (key, name, shown, value)
+    listed = [(*row[:7], tuple(row[7] or ()), tuple(row[8] or ())) for row in findings]
+    assert [rounded(one) for one in sorted(listed)] == [rounded(one) for one in findings_of(by_person, LIMITS)]
+
+
+def vars_of(shift: Shift) -> dict[str, Any]:
+    return {name: getattr(shift, name) for name in Shift.__dataclass_fields__}
+
+
+def rounded(finding: Any) -> Any:
+    return (*finding[:6], round(finding[6], 3), *finding[7:])
+
+
+def put_shifts(db: Db, *spans: tuple[str, str], **more: Any) -> None:
+    usual = {
+        "portal": "oslo",
+        "employee_id": 1,
+        "department_id": 10,
+        "status": "Approved",
+        "time_zone": "Europe/Copenhagen",
+    }
+    for number, (begin, end) in enumerate(spans, 1):
+        times = {"date": begin[:10], "start_date_time": begin, "end_date_time": end}
+        put(db, "scheduling.shifts", month=begin[:7], id=number, **(usual | times | more))
+    write_zones(db, again=False)
+
+
+def breaches(db: Db, rule: str, columns: str = "value") -> list[Any]:
+    query = f"SELECT {columns} FROM marts.working_time_findings WHERE basis = 'worked' AND rule = ? ORDER BY ALL"
+    return db.execute(query, [rule]).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("spans", "rests"),
+    [
+        ([("2025-09-08 15:00", "2025-09-08 23:00"), ("2025-09-09 10:00", "2025-09-09 18:00")], []),
+        ([("2025-09-08 15:00", "2025-09-08 23:00"), ("2025-09-09 08:00", "2025-09-09 16:00")], [9]),
+        # The night on which an hour is skipped, and the one on which it comes twice.
+        ([("2025-03-29 14:00", "2025-03-29 22:00"), ("2025-03-30 09:00", "2025-03-30 12:00")], [10]),
+        ([("2025-10-25 14:00", "2025-10-25 22:30"), ("2025-10-26 08:30", "2025-10-26 12:00")], []),
+        # A day in two parts leaves enough rest; a night in two parts as well; 14 hours on end do not.
+        ([("2025-09-08 08:00", "2025-09-08 12:00"), ("2025-09-08 16:00", "2025-09-08 21:00")], []),
+        ([("2025-09-08 18:00", "2025-09-08 23:00"), ("2025-09-09 00:30", "2025-09-09 03:00")], []),
+        ([("2025-09-08 08:00", "2025-09-08 22:00")], [10]),
+        # The day in two parts is followed too early: one finding, not one per part.
+        ([("2025-09-08 10:00", "2025-09-08 14:00"), ("2025-09-08 17:00", "2025-09-08 22:00"),
+            ("2025-09-09 07:00", "2025-09-09 15:00")], [9]),
+    ],
+)  # fmt: skip
+def test_daily_rest_of_eleven_hours(db: Db, spans: list[tuple[str, str]], rests: list[int]) -> None:
+    put_shifts(db, *spans)
+    ids = list(range(1, len(spans) + 1))
+    assert breaches(db, "daily_rest", "value, limit_value, unit, shift_ids") == [
+        (rest, 11, "hours", ids) for rest in rests
+    ]
+
+
+def week(*days: int, begin: str = "08:00", end: str = "16:00", weeks: int = 1) -> Iterator[tuple[str, str]]:
+    for number in range(weeks):
+        for day in days:
+            at = date(2025, 1, 6) + timedelta(days=7 * number + day)
+            yield f"{at} {begin}", f"{at} {end}"
+
+
+def test_weekly_rest_is_the_longest_of_the_week(db: Db) -> None:
+    """Work on each day with 16 hours between; with one day off it is 40."""
+    put_shifts(db, *week(0, 1, 2, 3, 4, 5, 6))
+    assert breaches(db, "weekly_rest", "value, period_start, period_end") == [(16, date(2025, 1, 6), date(2025, 1, 12))]
+    db.execute("DELETE FROM scheduling.shifts WHERE id = 3")
+    assert breaches(db, "weekly_rest") == []
+
+
+def test_days_in_a_row_is_one_finding(db: Db) -> None:
+    write_settings(db, {"oslo": MartSettings.model_validate({"working_time": {"preset": "dk"}})})
+    put_shifts(db, *week(0, 1, 2, 3, 4, 5, 6, 7))
+    assert breaches(db, "days_in_row", "value, limit_value, period_start, period_end, shift_ids, unit") == [
+        (8, 6, date(2025, 1, 6), date(2025, 1, 13), list(range(1, 9)), "days")
+    ]
+
+
+def test_average_week_counts_the_reference_period(db: Db) -> None:
+    """50 hours a week: a finding once 17 weeks are known, and after a week of leave it is 47.06."""
+    put_shifts(db, *week(0, 1, 2, 3, 4, end="18:00", weeks=17))
+    assert breaches(db, "weekly_hours", "value, period_start, period_end") == [(50, date(2025, 1, 6), date(2025, 5, 4))]
+    db.execute("DELETE FROM scheduling.shifts WHERE id BETWEEN 31 AND 35")
+    assert breaches(db, "weekly_hours") == []
+    shown = db.execute(
+        "SELECT DISTINCT worked_average_week_hours FROM marts.working_time WHERE worked_average_weeks = 17"
+    ).fetchall()
+    assert shown == [(D("47.0588"),)]
+
+
+def test_break_is_missed_where_breaks_are_punched(db: Db) -> None:
+    """Six and a half hours on end; in a department where nobody punches breaks that is not known."""
+    times = {
+        "start_date_time": "2025-09-08 08:00",
+        "end_date_time": "2025-09-08 16:00",
+        "time_zone": "UTC",
+        "month": "2025-09",
+    }
+    for number, department in ((1, 10), (2, 11)):
+        put(
+            db,
+            "punchclock.punch_clock_shifts",
+            portal="oslo",
+            id=number,
+            employee_id=number,
+            department_id=department,
+            **times,
+        )
+    pause = {"start_date_time": "2025-09-08 14:30", "end_date_time": "2025-09-08 15:00"}
+    put(
+        db,
+        "punchclock.punch_clock_breaks",
+        portal="oslo",
+        month="2025-09",
+        id=1,
+        punch_clock_shift_id=1,
+        time_zone="UTC",
+        **pause,
+    )
+    write_zones(db, again=False)
+    assert breaches(db, "break_after", "value, limit_value, employee_id, punch_ids") == [(D("6.5"), 6, 1, [1])]
+
+
+def test_planned_break_is_missed_where_costs_say_so(db: Db) -> None:
+    put_shifts(db, ("2025-09-08 08:00", "2025-09-08 16:00"), status="Assigned")
+    cost = {"shift_id": 1, "ordinal": 1, "duration": "0:08:00", "cost": 100}
+    query = "SELECT value FROM marts.working_time_findings WHERE basis = 'planned' AND rule = 'break_after'"
+    assert db.execute(query).fetchall() == []
+    put(db, "scheduling.time_and_costs", portal="oslo", month="2025-09", department_id=10, date="2025-09-08", **cost)
+    assert db.execute(query).fetchall() == [(8,)]
+    db.execute("UPDATE scheduling.time_and_costs SET duration = '0:07:30'")
+    assert db.execute(query).fetchall() == []
+
+
+def test_unfinished_weeks_say_nothing_of_worked_rest(db: Db) -> None:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    put_shifts(
+        db,
+        (f"{now - timedelta(minutes=90):%Y-%m-%d %H:%M}", f"{now - timedelta(minutes=60):%Y-%m-%d %H:%M}"),
+        time_zone="UTC",
+    )
+    columns = "worked_hours, worked_week_rest_hours, worked_average_week_hours"
+    assert db.execute(f"SELECT {columns} FROM marts.working_time").fetchall() == [(D("0.5"), None, None)]
+
+
+def test_absurd_dates_are_no_work(db: Db) -> None:
+    put_shifts(db, ("2025-09-08 08:00", "9999-12-31 23:59"), ("2025-09-09 08:00", "2025-09-09 16:00"))
+    assert db.execute("SELECT date, worked_rest_hours, worked_hours FROM marts.working_time").fetchall() == [
+        (date(2025, 9, 9), None, 8)
+    ]
+
+
+def test_why_worked_hours_are_missing(db: Db) -> None:
+    later = datetime.now(UTC) + timedelta(days=40)
+    ahead = (f"{later:%Y-%m-%d} 08:00", f"{later:%Y-%m-%d} 16:00")
+    put_shifts(
+        db, ("2025-09-08 08:00", "2025-09-08 16:00"), ("2025-09-09 08:00", "2025-09-09 16:00"), ahead, status="Assigned"
+    )
+    punch = {"start_date_time": "2025-09-09 08:00", "time_zone": "UTC", "shift_id": 2, "employee_id": 1}
+    put(db, "punchclock.punch_clock_shifts", portal="oslo", month="2025-09", id=1, department_id=10, **punch)
+    assert db.execute("SELECT worked_gap FROM marts.working_time ORDER BY date").fetchall() == [
+        ("nothing recorded",),
+        ("not punched out",),
+        ("not yet",),
+    ]
+
+
+HEAD = "portals: {oslo: {client_id: a, refresh_token: {env: T}%s}}\n%s"
+
+
+def configured(tmp_path: Path, top: str = "", own: str = "") -> list[tuple[Any, ...]]:
+    file = tmp_path / "portals.yaml"
+    file.write_text(HEAD % (own and f", {own}", top))
+    return sorted(load_config(file, CATALOGUE).portals["oslo"].working_time.rules())
+
+
+def test_presets_are_those_of_the_law(tmp_path: Path) -> None:
+    eu = [
+        ("break_after", 6, "hours", None),
+        ("daily_rest", 11, "hours", None),
+        ("weekly_hours", 48, "hours", 17),
+        ("weekly_rest", 35, "hours", None),
+    ]
+    assert configured(tmp_path) == configured(tmp_path, "working_time: {preset: eu}") == eu
+    assert configured(tmp_path, "working_time: {preset: dk}") == sorted([*eu, ("days_in_row", 6, "days", None)])
+    assert configured(tmp_path, "working_time: {preset: uk}") == [*eu[:3], ("weekly_rest", 24, "hours", None)]
+
+
+def test_each_rule_can_be_replaced_or_left_out(tmp_path: Path) -> None:
+    top = "working_time: {preset: dk, daily_rest_hours: 10.5, weekly_hours: {max: 40}}"
+    found = {
+        rule: (limit, weeks)
+        for rule, limit, _, weeks in configured(tmp_path, top, "working_time: {break_after_hours: null, preset: uk}")
+    }
+    assert found == {"daily_rest": (10.5, None), "weekly_hours": (40, 17), "weekly_rest": (24, None)}
+    assert (
+        configured(
+            tmp_path,
+            "working_time: {weekly_hours: null, daily_rest_hours: null, weekly_rest_hours: null, break_after_hours: null}",
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{preset: no}", "line 2: working_time.preset: found 'no'; expected 'eu', 'dk' or 'uk'"),
+        ("{daily_rest: 11}", "did you mean 'daily_rest_hours'?"),
+        ("{daily_rest_hours: 25}", "line 2: working_time.daily_rest_hours: found 25"),
+        ("{daily_rest_hours: '11'}", "working_time.daily_rest_hours: found '11'"),
+        ("{days_in_row: 0}", "working_time.days_in_row: found 0"),
+        ("{weekly_hours: 48}", "line 2: working_time.weekly_hours: found 48"),
+        ("{weekly_hours: {max: 48, over_weeks: 0}}", "working_time.weekly_hours.over_weeks: found 0"),
+        ("dk", "working_time: found 'dk'; expected a mapping"),
+    ],
+)
+def test_mistakes_in_the_rules(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configured(tmp_path, f"working_time: {text}")
+    assert says in str(caught.value)
+
+
+def test_rules_reach_the_warehouse(db: Db) -> None:
+    settings_of = {
+        "oslo": MartSettings.model_validate({"working_time": {"preset": "uk", "daily_rest_hours": None}}),
+        "dk": MartSettings(),
+    }
+    write_settings(db, settings_of)
+    query = "SELECT portal, rule, limit_value, over_weeks, preset FROM sync.working_time_rules ORDER BY ALL"
+    assert db.execute(query).fetchall() == [
+        ("dk", "break_after", 6, None, "eu"),
+        ("dk", "daily_rest", 11, None, "eu"),
+        ("dk", "weekly_hours", 48, 17, "eu"),
+        ("dk", "weekly_rest", 35, None, "eu"),
+        ("oslo", "break_after", 6, None, "uk"),
+        ("oslo", "weekly_hours", 48, 17, "uk"),
+        ("oslo", "weekly_rest", 24, None, "uk"),
+    ]
