@@ -28,25 +28,41 @@
 -- bradford_gap: Why there is no score: switched off (`bradford` of portals.yaml), not yet; or why it holds a part only: less than 52 weeks read.
 CREATE OR REPLACE VIEW marts.absence_monthly AS
 WITH shift_kinds AS (SELECT portal, type_id, any_value(kind) AS kind FROM sync.absence_kinds WHERE type_of = 'shift' GROUP BY ALL),
-sources AS (
-    SELECT s.portal, s.portal_id, s.employee_id, s.month, s.date,
-        CASE WHEN s.kind IN ('work', 'course') THEN greatest(s.planned_hours, 0) END AS planned,
-        CASE WHEN s.kind IN ('sickness', 'absence') THEN greatest(s.planned_hours, 0) END AS of_shift,
-        CASE WHEN s.kind IN ('sickness', 'absence') THEN coalesce(k.kind, 'other') END AS absence_kind,
-        NULL AS days, NULL AS hours, NULL AS is_whole, NULL AS is_registered, false AS is_record
-    FROM marts.shifts AS s
-    LEFT JOIN shift_kinds AS k ON k.portal = s.portal AND k.type_id = s.shift_type_id
-    WHERE s.is_assigned AND s.kind IN ('work', 'course', 'sickness', 'absence') AND s.date IS NOT NULL
-    UNION ALL
+records AS MATERIALIZED (
     -- No rows of absurd months.
-    SELECT portal, portal_id, employee_id, strftime(date, '%Y-%m'), date, NULL, NULL, absence_kind, days, hours, is_whole_day, is_registered, true
+    SELECT portal, portal_id, employee_id, strftime(date, '%Y-%m') AS month, date, absence_kind, days, hours, is_whole_day, is_registered
     FROM marts.absence_days
     WHERE employee_id IS NOT NULL AND date BETWEEN DATE '1990-01-01' AND CAST(today() + INTERVAL 18 MONTH AS DATE)
 ),
+absence_shifts AS (
+    SELECT s.portal, s.employee_id, s.date, k.kind
+    FROM scheduling.shifts AS s JOIN shift_kinds AS k ON k.portal = s.portal AND k.type_id = s.shift_type_id
+    WHERE s.employee_id IS NOT NULL AND s.status IS DISTINCT FROM 'Draft' AND s.date IS NOT NULL
+),
+absent_dates AS (
+    SELECT portal, employee_id, date FROM records UNION SELECT portal, employee_id, date FROM absence_shifts
+),
+-- One row per person and day of absence, and one per person and month for all other days, which need no more than to be counted.
+sources AS (
+    SELECT s.portal, any_value(s.portal_id) AS portal_id, s.employee_id, s.month, a.date,
+        bit_or(CASE WHEN a.date IS NULL AND s.kind IN ('work', 'course') AND s.planned_hours > 0 THEN CAST(1 AS BIGINT) << (day(s.date) - 1) END) AS work_days,
+        sum(CASE WHEN s.kind IN ('work', 'course') THEN greatest(s.planned_hours, 0) END) AS planned,
+        sum(CASE WHEN s.kind IN ('sickness', 'absence') THEN greatest(s.planned_hours, 0) END) AS of_shift,
+        min(CASE WHEN s.kind IN ('sickness', 'absence') THEN CASE k.kind WHEN 'sickness' THEN 1 WHEN 'vacation' THEN 2 ELSE 3 END END) AS kind,
+        NULL AS days, NULL AS hours, NULL AS is_whole, NULL AS is_registered, false AS is_record
+    FROM marts.shifts AS s
+    LEFT JOIN absent_dates AS a ON a.portal = s.portal AND a.employee_id = s.employee_id AND a.date = s.date
+    LEFT JOIN shift_kinds AS k ON k.portal = s.portal AND k.type_id = s.shift_type_id
+    WHERE s.is_assigned AND s.kind IN ('work', 'course', 'sickness', 'absence') AND s.date IS NOT NULL
+    GROUP BY s.portal, s.employee_id, s.month, a.date
+    UNION ALL
+    SELECT portal, portal_id, employee_id, month, date, NULL, NULL, NULL,
+        CASE absence_kind WHEN 'sickness' THEN 1 WHEN 'vacation' THEN 2 ELSE 3 END, days, hours, is_whole_day, is_registered, true
+    FROM records
+),
 of_days AS (
-    SELECT portal, any_value(portal_id) AS portal_id, employee_id, month, date,
-        coalesce(sum(planned), 0) AS planned, sum(of_shift) AS of_shift,
-        min(CASE absence_kind WHEN 'sickness' THEN 1 WHEN 'vacation' THEN 2 WHEN 'other' THEN 3 END) AS kind,
+    SELECT portal, any_value(portal_id) AS portal_id, employee_id, month, date, bit_or(work_days) AS work_days,
+        coalesce(sum(planned), 0) AS planned, sum(of_shift) AS of_shift, min(kind) AS kind,
         sum(days) AS days, sum(hours) AS hours, coalesce(bool_or(is_whole), false) AS is_whole,
         bool_or(is_record) AS is_record, bool_or(is_registered) AS is_registered
     FROM sources GROUP BY portal, employee_id, month, date
@@ -69,7 +85,11 @@ parts AS (
 ),
 absences AS (
     SELECT *, greatest(by_record, by_shift) AS part,
-        CASE WHEN planned > 0 THEN 1 - greatest(by_record, by_shift) ELSE 0 END AS planned_part,
+        CASE
+            WHEN date IS NULL THEN coalesce(bit_count(work_days), 0)
+            WHEN planned > 0 THEN 1 - greatest(by_record, by_shift)
+            ELSE 0
+        END AS planned_part,
         CAST(planned * (1 - by_record) AS DECIMAL(38, 4)) AS planned_left,
         CASE
             WHEN greatest(by_record, by_shift) <= 0 OR (hours IS NULL AND of_roster <= 0) THEN NULL
@@ -96,15 +116,10 @@ monthly AS (
 ),
 -- Spells need no more than the days of sickness, and shifts of work between them.
 sick_days AS (
-    SELECT s.portal, s.employee_id, s.date
-    FROM scheduling.shifts AS s
-    JOIN shift_kinds AS k ON k.portal = s.portal AND k.type_id = s.shift_type_id AND k.kind = 'sickness'
-    WHERE s.employee_id IS NOT NULL AND s.status IS DISTINCT FROM 'Draft'
-        AND s.date BETWEEN DATE '1990-01-01' AND CAST(today() + INTERVAL 18 MONTH AS DATE)
+    SELECT portal, employee_id, date FROM absence_shifts
+    WHERE kind = 'sickness' AND date BETWEEN DATE '1990-01-01' AND CAST(today() + INTERVAL 18 MONTH AS DATE)
     UNION
-    SELECT portal, employee_id, date FROM marts.absence_days
-    WHERE absence_kind = 'sickness' AND coalesce(days, 1) > 0 AND employee_id IS NOT NULL
-        AND date BETWEEN DATE '1990-01-01' AND CAST(today() + INTERVAL 18 MONTH AS DATE)
+    SELECT portal, employee_id, date FROM records WHERE absence_kind = 'sickness' AND coalesce(days, 1) > 0
 ),
 ordered AS (
     SELECT *, lag(date) OVER (PARTITION BY portal, employee_id ORDER BY date) AS previous FROM sick_days
@@ -114,12 +129,17 @@ between_them AS (
     FROM (SELECT *, unnest([1, 2, 3]) AS number FROM ordered WHERE date - previous BETWEEN 2 AND 4)
     WHERE previous + number < date
 ),
-worked_between AS (
-    SELECT DISTINCT b.portal, b.employee_id, b.date, true AS is_worked
+-- Materialized, or DuckDB looks up the kind of every shift there is.
+met AS MATERIALIZED (
+    SELECT b.portal, b.employee_id, b.date, s.shift_type_id
     FROM between_them AS b
     JOIN scheduling.shifts AS s ON s.portal = b.portal AND s.employee_id = b.employee_id AND s.date = b.day
         AND s.status IS DISTINCT FROM 'Draft'
-    LEFT JOIN sync.shift_kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.shift_type_id
+),
+worked_between AS (
+    SELECT DISTINCT m.portal, m.employee_id, m.date, true AS is_worked
+    FROM met AS m
+    LEFT JOIN sync.shift_kinds AS k ON k.portal = m.portal AND k.shift_type_id = m.shift_type_id
     WHERE coalesce(k.kind, 'work') IN ('work', 'course')
 ),
 begun AS (
