@@ -9,18 +9,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from planday_io.sandbox.clocking import punch
 from planday_io.sandbox.events import KINDS
+from planday_io.sandbox.living import Living
 from planday_io.sandbox.moment import Moment
 from planday_io.sandbox.people import Json
 from planday_io.sandbox.planner import AHEAD_DAYS
 from planday_io.sandbox.roster import UNCLOCKED_TYPES
-
-if TYPE_CHECKING:
-    from planday_io.sandbox.world import Portal
 
 _BUSY = 0.35
 """Changes that each person causes in a day."""
@@ -37,7 +34,7 @@ class Happening:
     number: int
 
 
-def advance(portal: Portal, until: datetime, changes: int | None = None) -> list[Happening]:
+def advance(portal: Living, until: datetime, changes: int | None = None) -> list[Happening]:
     """Let a portal live until an instant.
 
     Args:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from planday_io.sandbox.living import Living
 from planday_io.sandbox.people import Json
-
-if TYPE_CHECKING:
-    from planday_io.sandbox.world import Portal
 
 _SOON = 21
 
@@ -20,7 +17,7 @@ _SOON = 21
 class Moment:
     """A portal at one instant."""
 
-    portal: Portal
+    portal: Living
     chance: random.Random
     at: datetime
 
