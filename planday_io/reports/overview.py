@@ -1,4 +1,4 @@
-"""What the demo prints last: five questions about a published warehouse that an analyst would ask first."""
+"""What the demo prints last: what an area manager would ask first about a published warehouse."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 import duckdb
 
+_LAST_MONTH = "date >= date_trunc('month', today()) - INTERVAL 1 MONTH AND date < date_trunc('month', today())"
+_SINCE = "date >= date_trunc('month', today()) - INTERVAL 1 MONTH AND date <= today()"
+
 _QUERIES = (
     (
-        "Employees per department",
+        "Is it complete? One row per portal and verdict (sync.slices)",
         """
-        SELECT d.portal, d.id AS department_id, coalesce(d.name, '(no name)') AS department, count(e.id) AS employees
-        FROM hr.departments AS d
-        LEFT JOIN hr.employees AS e ON e.portal = d.portal AND list_contains(e.departments, d.id)
-        GROUP BY ALL ORDER BY portal, employees DESC, department
+        SELECT portal, verdict, count(DISTINCT table_name) AS tables, count(*) AS slices,
+               sum(kept)::BIGINT AS rows, sum(requests)::BIGINT AS requests
+        FROM sync.slices GROUP BY ALL ORDER BY ALL
         """,
     ),
     (
@@ -28,40 +30,76 @@ _QUERIES = (
         """,
     ),
     (
-        "Hours of work and cost per department and week, salaries included, and what came in (the last two full weeks)",
-        """
+        "What did labour cost last month, salaries included, in percent of revenue? At least so much where not all of it "
+        "is known (the departments with most revenue)",
+        f"""
         SELECT portal, department_id, coalesce(any_value(department), '(no name)') AS department,
-               date_trunc('week', date)::DATE AS week,
-               sum(planned_work_hours)::DECIMAL(9, 1) AS planned_h, sum(worked_hours)::DECIMAL(9, 1) AS worked_h,
-               sum(sickness_hours)::DECIMAL(9, 1) AS sick_h, sum(labour_cost)::DECIMAL(11, 2) AS cost,
+               sum(worked_hours)::DECIMAL(9, 0) AS worked_h, sum(labour_cost)::DECIMAL(11, 0) AS cost,
+               sum(revenue)::DECIMAL(11, 0) AS revenue, any_value(currency) AS currency,
+               round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0)::DOUBLE, 1) AS cost_percent,
                round(100 * sum(cost_known_hours) / (sum(cost_known_hours) + coalesce(sum(cost_unknown_hours), 0)), 1)
-                   AS known_percent,
-               sum(revenue)::DECIMAL(11, 2) AS revenue, any_value(currency) AS currency,
-               CASE WHEN sum(cost_unknown_hours) IS NULL
-                   THEN round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0), 1)
-               END AS cost_percent
+                   AS known_percent
         FROM marts.labour_daily
-        WHERE department_id IS NOT NULL
-          AND date >= date_trunc('week', current_date) - INTERVAL 14 DAY AND date < date_trunc('week', current_date)
-        GROUP BY portal, department_id, week ORDER BY portal, department, department_id, week
+        WHERE department_id IS NOT NULL AND {_LAST_MONTH}
+        GROUP BY portal, department_id
+        QUALIFY row_number() OVER (PARTITION BY portal ORDER BY sum(revenue) DESC NULLS LAST, department_id) <= 4
+        ORDER BY portal, revenue DESC
         """,
     ),
     (
-        "Why were shifts of the last full month not paid?",
+        "Planned, worked and paid hours of last month",
+        f"""
+        SELECT portal, sum(planned_work_hours)::DECIMAL(9, 0) AS planned_h, sum(worked_hours)::DECIMAL(9, 0) AS worked_h,
+               sum(paid_hours)::DECIMAL(9, 0) AS paid_h, sum(sickness_hours)::DECIMAL(9, 0) AS sickness_h,
+               sum(open_hours)::DECIMAL(9, 0) AS open_h
+        FROM marts.labour_daily WHERE {_LAST_MONTH} GROUP BY portal ORDER BY portal
+        """,
+    ),
+    (
+        "Who was away last month, in percent of planned days and days of absence?",
         """
+        SELECT portal, sum(planned_days)::DECIMAL(9, 0) AS planned_days, sum(sickness_days)::DECIMAL(9, 0) AS sick_days,
+               sum(vacation_days)::DECIMAL(9, 0) AS vacation_days,
+               round(100 * sum(sickness_days)::DOUBLE / nullif(sum(planned_days + absent_days), 0)::DOUBLE, 1)
+                   AS sickness_percent
+        FROM marts.absence_monthly
+        WHERE month = strftime(date_trunc('month', today()) - INTERVAL 1 MONTH, '%Y-%m') GROUP BY portal ORDER BY portal
+        """,
+    ),
+    (
+        "Who came latest since the beginning of last month, as punched?",
+        f"""
+        SELECT portal, department, employee_id, employee, start_local AS planned, first_punch_in AS came,
+               late_minutes::DECIMAL(9, 0) AS late_minutes
+        FROM marts.attendance WHERE late_minutes > 5 AND {_SINCE}
+        QUALIFY row_number() OVER (PARTITION BY portal ORDER BY late_minutes DESC, shift_id) <= 2
+        ORDER BY portal, late_minutes DESC
+        """,
+    ),
+    (
+        "Who rested less than 11 hours between two days of work, since then?",
+        f"""
+        SELECT portal, employee_id, employee, start_local AS began, value::DECIMAL(9, 1) AS rest_hours,
+               limit_value::DECIMAL(9, 0) AS at_least, punch_ids
+        FROM marts.working_time_findings
+        WHERE rule = 'daily_rest' AND basis = 'worked' AND {_SINCE}
+        QUALIFY row_number() OVER (PARTITION BY portal ORDER BY value, period_start, employee_id) <= 2
+        ORDER BY portal, rest_hours
+        """,
+    ),
+    (
+        "Why were shifts of last month not paid?",
+        f"""
         SELECT portal, paid_gap AS reason, count(*) AS shifts, sum(planned_hours)::DECIMAL(9, 1) AS hours
-        FROM marts.hours
-        WHERE paid_gap IS NOT NULL AND date >= date_trunc('month', current_date) - INTERVAL 1 MONTH
-          AND date < date_trunc('month', current_date)
-        GROUP BY ALL ORDER BY portal, shifts DESC
+        FROM marts.hours WHERE paid_gap IS NOT NULL AND {_LAST_MONTH} GROUP BY ALL ORDER BY portal, shifts DESC
         """,
     ),
     (
-        "Is it complete? One row per portal and verdict (sync.slices)",
+        "What is planned for the next two weeks, and what does Planday say it costs?",
         """
-        SELECT portal, verdict, count(DISTINCT table_name) AS tables, count(*) AS slices,
-               sum(kept)::BIGINT AS rows, sum(requests)::BIGINT AS requests
-        FROM sync.slices GROUP BY ALL ORDER BY ALL
+        SELECT portal, sum(planned_work_hours)::DECIMAL(9, 0) AS planned_h, sum(open_hours)::DECIMAL(9, 0) AS open_h,
+               sum(planned_cost)::DECIMAL(11, 0) AS planned_cost, any_value(currency) AS currency
+        FROM marts.labour_daily WHERE date BETWEEN today() + 1 AND today() + 14 GROUP BY portal ORDER BY portal
         """,
     ),
 )
