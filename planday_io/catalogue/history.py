@@ -1,4 +1,4 @@
-"""The tables that are derived from others: each snapshot's history, and the log of runs.
+"""The tables that are derived from others: histories, and the log of runs.
 
 They have slices in the lake and tables in the warehouse like all others, but no endpoint.
 """
@@ -22,6 +22,12 @@ VERSION_COLUMNS = (
         "TIMESTAMPTZ",
         "The read before `valid_from`, which did not find it like this (UTC): the change lies between the two. NULL where "
         "there was none.",
+    ),
+    Column(
+        "ended_after",
+        "TIMESTAMPTZ",
+        "The read before `valid_to`, the last that found it like this (UTC): it ended between the two. NULL where `valid_to` "
+        "is, and for versions that ended before this was kept.",
     ),
 )
 

@@ -45,6 +45,7 @@ PAYROLL = Endpoint(
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
             month_by=(),
+            logs_changes=True,
             rows=Document(member="shiftsPayroll", envelope=_ENVELOPE),
             columns=(
                 Column("id", "BIGINT", "Id in `scheduling.shifts`.", references="scheduling.shifts"),
@@ -86,6 +87,7 @@ PAYROLL = Endpoint(
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
+            logs_changes=True,
             rows=ChildArray(member="supplements"),
             columns=(
                 Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
@@ -107,6 +109,7 @@ PAYROLL = Endpoint(
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
+            logs_changes=True,
             rows=ChildArray(member="breaks"),
             columns=(
                 Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
@@ -131,6 +134,7 @@ PAYROLL = Endpoint(
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
+            logs_changes=True,
             rows=Document(member="supplementsPayroll", envelope=_ENVELOPE),
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
@@ -157,6 +161,7 @@ PAYROLL = Endpoint(
             ordinal="ordinal",
             confidence="observed",
             month_by=(),
+            logs_changes=True,
             rows=Document(member="salariedPayroll", envelope=_ENVELOPE),
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),

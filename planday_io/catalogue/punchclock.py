@@ -33,6 +33,7 @@ PUNCH_CLOCK_SHIFTS = Endpoint(
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             month_by=("start_date_time", "shift_start_date_time"),
+            logs_changes=True,
             columns=(
                 Column("id", "BIGINT", "Punch id, unique within the portal."),
                 Column(
@@ -74,6 +75,7 @@ PUNCH_CLOCK_BREAKS = Endpoint(
             doc="Breaks as punched. One call per punch that is new, changed or still open; `--full` reads all.",
             key=("id",),
             month_by=(),
+            logs_changes=True,
             columns=(
                 Column("id", "BIGINT", "Break id, unique within the portal."),
                 Column(

@@ -153,10 +153,10 @@ def advance(
 
     Returns:
         In the columns of `versions`, sorted by key and `valid_from`. Rows with a null in their key have no versions, because
-        they cannot be recognised again, unless an ordinal is part of the key.
+        they cannot be recognised again, unless an ordinal is part of the key: such rows are recognised by their content.
     """
-    head = ["portal", *(["month"] if table.is_monthly else [])]
-    key = [*head, *(name for name in table.key if name not in head)]
+    of_slice = ["portal", *(["month"] if table.is_monthly else [])]
+    key = [*of_slice, *(name for name in table.key if name not in of_slice)]
     # With an ordinal, rows are recognised even if another part of their key is null.
     lasting = snapshot if table.ordinal else _with_whole_keys(snapshot, key)
     if not versions.num_rows:
@@ -169,31 +169,67 @@ def advance(
     def pairs(template: str, names: list[str], joint: str) -> str:
         return joint.join(template.format(n=quote(n), h=quote(renamed[n])) for n in names)
 
-    same_key = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", key, " AND ")
-    same_row = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", compared, " AND ") or "true"
+    ordinal = table.ordinal
+    head = [name for name in key if name != ordinal]
+    same = [name for name in compared if name != ordinal]
+    same_head = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", head, " AND ")
+    same_row = pairs("s.{n} IS NOT DISTINCT FROM v.{h}", same, " AND ") or "true"
     columns = versions.schema.names
-    closing = {"valid_to": "$at AS valid_to", "is_current": "false AS is_current"}
+    closing = {
+        "valid_to": "$at AS valid_to",
+        "is_current": "false AS is_current",
+        "ended_after": "$seen AS ended_after",
+    }
     closed = ", ".join(closing.get(name, quote(name)) for name in columns)
+    held = ["_fetched_at", *(name for name in columns if name not in {*renamed.values()})]
+    nth_open = nth_found = "1"
+    found = "SELECT * FROM begun"
+    if ordinal:
+        # A row in between renumbers those behind it, so rows are the same if their content is: of equal ones the first is the
+        # first. A version keeps its number; a new one takes the lowest that no open version of its group has.
+        held.append(ordinal)
+        of_group = pairs("{n}", head, ", ")
+        nth_found = f"row_number() OVER (PARTITION BY {pairs('{n}', [*head, *same], ', ')} ORDER BY {quote(ordinal)})"
+        nth_open = f"row_number() OVER (PARTITION BY {pairs('{h}', [*head, *same], ', ')} ORDER BY {quote(ordinal)})"
+        found = f"""
+            SELECT s.* REPLACE (v.number AS {quote(ordinal)})
+            FROM (
+                SELECT *, row_number() OVER (PARTITION BY {of_group} ORDER BY {quote(ordinal)}) AS _row_free FROM begun
+            ) AS s
+            JOIN (
+                SELECT *, row_number() OVER (PARTITION BY {pairs("{h}", head, ", ")} ORDER BY number) AS _row_free
+                FROM (
+                    SELECT * EXCLUDE (_row_count), unnest(range(_row_count)) AS number
+                    FROM (SELECT {pairs("{n} AS {h}", head, ", ")}, count(*) AS _row_count FROM found GROUP BY {of_group})
+                ) AS s
+                WHERE NOT EXISTS (
+                    FROM open AS v WHERE v._row IN (SELECT open_number FROM unchanged)
+                    AND {pairs("s.{h} IS NOT DISTINCT FROM v.{h}", head, " AND ")} AND v.{quote(ordinal)} = s.number
+                )
+            ) AS v ON {same_head} AND s._row_free = v._row_free
+        """
     # No column's name begins with _row (see `Column`), so this hides none.
     # Drop versions that began with this read: the same read is being applied again.
     query = f"""
-        WITH open AS (SELECT row_number() OVER () AS _row, * FROM versions WHERE is_current),
-        found AS (SELECT row_number() OVER () AS _row, * FROM snapshot),
+        WITH open AS (SELECT row_number() OVER () AS _row, {nth_open} AS _row_nth, * FROM versions WHERE is_current),
+        found AS (SELECT row_number() OVER () AS _row, {nth_found} AS _row_nth, * FROM snapshot),
         unchanged AS (
             SELECT v._row AS open_number, s._row AS found_number
-            FROM open AS v JOIN found AS s ON {same_key} AND {same_row}
-        )
+            FROM open AS v JOIN found AS s ON {same_head} AND {same_row} AND s._row_nth = v._row_nth
+        ),
+        begun AS (SELECT * FROM found WHERE _row NOT IN (SELECT found_number FROM unchanged))
         SELECT {_quoted(columns)} FROM versions WHERE NOT is_current
         UNION ALL BY NAME
-        SELECT {pairs("s.{n} AS {h}", own, ", ")}, v._fetched_at, v.valid_from, v.valid_to, v.is_current, v.changed_after
+        SELECT {pairs("s.{n} AS {h}", [name for name in own if name != ordinal], ", ")},
+            {", ".join(f"v.{quote(name)}" for name in held)}
         FROM unchanged JOIN open AS v ON v._row = open_number JOIN found AS s ON s._row = found_number
         UNION ALL BY NAME
         SELECT {closed} FROM open AS v
         WHERE v._row NOT IN (SELECT open_number FROM unchanged) AND v.valid_from < $at
         UNION ALL BY NAME
-        SELECT {pairs("s.{n} AS {h}", [*own, "_fetched_at"], ", ")}, $at AS valid_from,
-            NULL::TIMESTAMPTZ AS valid_to, true AS is_current, $seen::TIMESTAMPTZ AS changed_after
-        FROM found AS s WHERE s._row NOT IN (SELECT found_number FROM unchanged)
+        SELECT {pairs("s.{n} AS {h}", [*own, "_fetched_at"], ", ")}, $at AS valid_from, NULL::TIMESTAMPTZ AS valid_to,
+            true AS is_current, $seen::TIMESTAMPTZ AS changed_after, NULL::TIMESTAMPTZ AS ended_after
+        FROM ({found}) AS s
     """
     order = ", ".join(quote(renamed[name]) for name in key)
     import duckdb  # a first read needs none
@@ -227,7 +263,7 @@ def _is_as_before(versions: pa.Table, snapshot: pa.Table, *, own: list[str], key
 def _begun(schema: pa.Schema, snapshot: pa.Table, *, key: list[str], at: datetime, seen: datetime | None) -> pa.Table:
     """The versions after the first read: every row is current from then on. Same as `advance`, without a join."""
     snapshot = _by_key(snapshot, key)
-    values = {"valid_from": at, "valid_to": None, "is_current": True, "changed_after": seen}
+    values = {"valid_from": at, "valid_to": None, "is_current": True, "changed_after": seen, "ended_after": None}
     source = {history_column(name): name for name in snapshot.schema.names}
     columns = [
         pa.chunked_array([pa.repeat(pa.scalar(values[field.name], field.type), snapshot.num_rows)])

@@ -55,7 +55,8 @@ TABLES: dict[str, tuple[str, Columns]] = {
 """Name -> what it is, and its columns with type and meaning."""
 
 _NAMED = (
-    "SELECT portal, time_zone FROM scheduling.shifts UNION SELECT portal, time_zone FROM punchclock.punch_clock_shifts "
+    "SELECT portal, time_zone FROM scheduling.shifts UNION SELECT portal, time_zone FROM scheduling.shifts_history "
+    "UNION SELECT portal, time_zone FROM punchclock.punch_clock_shifts "
     "UNION SELECT portal, time_zone FROM punchclock.punch_clock_breaks UNION SELECT portal, NULL FROM payroll.shifts "
     "UNION SELECT portal, NULL FROM portal.portals"
 )
