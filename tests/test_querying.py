@@ -17,7 +17,7 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
-from planday_io.warehouse.definitions import findings, macros, marts
+from planday_io.warehouse.definitions import macros, marts, sync_views
 from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = pytest.mark.processes
@@ -73,7 +73,7 @@ def test_describe_has_no_comments_the_lists_have(planday: Installation) -> None:
         described = db.execute("DESCRIBE marts.hours").fetchall()
         assert not [cell for row in described for cell in row if cell and "Planday" in str(cell)]
         views = dict(db.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall())
-        assert views == {mart.name: mart.doc for mart in (*marts(), findings())}
+        assert views == {mart.name: mart.doc for mart in (*marts(), *sync_views())}
         uncommented = db.execute(
             "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
         ).fetchall()

@@ -13,7 +13,7 @@ from planday_io.catalogue.model import Column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.warehouse import ledger, settings, zones
-from planday_io.warehouse.definitions import findings, macros, marts
+from planday_io.warehouse.definitions import macros, marts, sync_views
 
 _CONFIDENCE = {
     "documented": "documented by Planday",
@@ -35,7 +35,7 @@ def tables_page(catalogue: Catalogue) -> str:
         confidence=_CONFIDENCE,
         typed=_typed,
         of_sync=ledger.TABLES | zones.TABLES | settings.TABLES,
-        findings=findings(),
+        views=sync_views(),
         runs=(RUNS.full_name, RUNS.doc, [(column.name, kind, column.doc) for column, kind in _typed(RUNS)]),
     )
 

@@ -47,6 +47,8 @@ MARTS = (
     "working_time",
     "working_time_findings",
     "overtime",
+    "roster_changes",
+    "roster_stability",
 )
 """The marts' files, in the order in which they build on each other."""
 MACROS = ("attendance_exceptions", "overtime_over")
@@ -70,7 +72,7 @@ class Mart:
     """A view for analysts.
 
     Args:
-        name: of the view, which is in the schema `marts` (`sync.findings` alone is not).
+        name: of the view, which is in the schema `marts`, or in `sync` if it is about the data itself (`sync_views`).
         doc: what a row is.
         columns: name -> meaning.
         sql: the statement that creates it. It names no other view: see `_alone`.
@@ -118,9 +120,9 @@ def macros() -> tuple[Macro, ...]:
 
 
 @functools.cache
-def findings() -> Mart:
-    """The view `sync.findings`: values that the marts could not use as received."""
-    return _view("findings", _HERE / "findings.sql")
+def sync_views() -> tuple[Mart, ...]:
+    """The views of the schema `sync`: values that the marts could not use as received, and how figures settled."""
+    return tuple(_view(name, _HERE / f"{name}.sql") for name in ("findings", "settling"))
 
 
 @functools.cache
@@ -210,7 +212,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy, portals: Mapping[
     ]
     texts = [
         INSTANTS.read_text(encoding="utf-8"),
-        *(mart.sql for mart in (*marts(), findings())),
+        *(mart.sql for mart in (*marts(), *sync_views())),
         *(macro.sql for macro in macros()),
         repr(ledger.TABLES),
         repr(zones.TABLES | settings.TABLES),
@@ -247,8 +249,9 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
         _comment(db, "VIEW", f"marts.{quote(mart.name)}", mart.doc, mart.columns.items())
     for made in macros():
         db.execute(made.sql)
-    db.execute(findings().sql)
-    _comment(db, "VIEW", "sync.findings", findings().doc, findings().columns.items())
+    for view in sync_views():
+        db.execute(view.sql)
+        _comment(db, "VIEW", f"sync.{quote(view.name)}", view.doc, view.columns.items())
 
 
 def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> bool:
@@ -264,8 +267,9 @@ def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Priva
 def as_of_macros(catalogue: Catalogue) -> list[str]:
     """For each history a table macro `<table>_as_of(ts)`: the rows as of a time.
 
-    A row that moved to another month may be current in two of them until both are read again; the later one wins. DuckDB
-    looks the tables of a macro up in the database in use, so `db` names the one that the file is attached as.
+    A row that moved to another month may be current in two of them until both are read again; the later one wins. Rows that
+    are numbered follow their parent, whose rows are all from one month. DuckDB looks the tables of a macro up in the
+    database in use, so `db` names the one that the file is attached as.
     """
     macros = []
     for name, history in catalogue.histories.items():
@@ -276,10 +280,14 @@ def as_of_macros(catalogue: Catalogue) -> list[str]:
             quote(one) if history_column(one) == one else f"{quote(history_column(one))} AS {quote(one)}"
             for one in columns
         )
-        key = ", ".join(quote(history_column(one)) for one in ("portal", *table.key))
-        latest = (
-            f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY valid_from DESC) = 1" if table.is_monthly else ""
-        )
+        key = ", ".join(quote(history_column(one)) for one in ("portal", *table.key) if one != table.ordinal)
+        latest = ""
+        if table.is_monthly and not table.ordinal:
+            latest = f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY valid_from DESC) = 1"
+        elif table.is_monthly and "month" not in table.key:
+            latest = (
+                f" QUALIFY month = first_value(month) OVER (PARTITION BY {key} ORDER BY valid_from DESC, month DESC)"
+            )
         macros.append(
             f"CREATE OR REPLACE MACRO {quote(table.domain)}.{quote(table.name + '_as_of')}(ts, db := NULL) AS TABLE "
             f"SELECT {chosen} FROM query_table(CASE WHEN db IS NULL THEN {literal(history.full_name)} "

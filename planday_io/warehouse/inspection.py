@@ -40,6 +40,8 @@ GRAINS: Mapping[str, str] = {
     "working_time": "portal, employee_id, date",
     "working_time_findings": "portal, basis, rule, employee_id, period_start, start_local",
     "overtime": "portal, period_of, period_start, employee_id",
+    "roster_changes": "portal, shift_id, changed_before, change",
+    "roster_stability": "portal, department_id, week",
 }
 """Mart -> the columns that no two of its rows share."""
 

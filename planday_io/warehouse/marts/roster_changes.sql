@@ -1,0 +1,219 @@
+-- One row per change of an assigned shift that two reads saw: assigned, moved, shortened, lengthened, swapped, unassigned, published, unpublished, cancelled. When it happened lies between two instants, those of the reads; where reads failed in between, they lie further apart. What a month's first read found is no change. A shift that moved to another month is one change.
+--
+-- portal: Key of the portal in portals.yaml.
+-- portal_id: Planday's id of the portal.
+-- month: Month of the shift before the change (YYYY-MM); after it where nobody had it before.
+-- date: Day of the shift before the change; after it where nobody had it before.
+-- department_id: Its department, likewise.
+-- department: Name of that department; NULL where it has none. Group by the id as well.
+-- shift_id: Id in `scheduling.shifts`, also of shifts that are gone.
+-- change: The first that applies of cancelled (gone, or by its status), unpublished (a draft now), unassigned (open now), published (a draft before), assigned (open before, or not there), swapped (somebody else has it), moved (another start or department), shortened, lengthened.
+-- changes: All that apply.
+-- kind: What the shift's type stands for after the change, or before it where it is gone: work, sickness, absence, course, standby, unpaid.
+-- old_status: Status before; NULL where the shift was not there.
+-- new_status: Status after; NULL where the shift is gone.
+-- old_start_local: Start before, wall clock.
+-- old_end_local: End before, wall clock.
+-- new_start_local: Start after, wall clock.
+-- new_end_local: End after, wall clock.
+-- old_start_utc: Start before, as an instant.
+-- new_start_utc: Start after, as an instant.
+-- old_hours: Hours from start to end before, breaks included, right on the nights when clocks change.
+-- new_hours: Hours after, likewise.
+-- old_employee_id: Who had it before; NULL is an open shift, or none.
+-- old_employee: Name of that person.
+-- new_employee_id: Who has it after.
+-- new_employee: Name of that person.
+-- old_department_id: Department before.
+-- new_department_id: Department after.
+-- changed_after: The last read that found the former state (UTC).
+-- changed_before: The first read that found the later state (UTC). The change happened between the two.
+-- hours_before_at_least: Hours from `changed_before` to the start, that before the change where somebody had the shift, else the new one. Negative: it may have been after the start.
+-- hours_before_at_most: Hours from `changed_after` to it. Negative: it was after the start.
+-- hours_at_stake: Hours that somebody lost, got or has at another time: the difference where a shift was shortened or lengthened, else all of its hours.
+-- cost_at_stake: Those hours at what a planned hour of the person costs in that month, by time and cost: an estimate.
+-- cost_gap: Why there is none: no hours, no planned cost.
+-- currency: Of the cost: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
+CREATE OR REPLACE VIEW marts.roster_changes AS
+WITH versions AS (
+    SELECT portal, portal_id, month, id, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone,
+        valid_from, valid_to, changed_after, ended_after,
+        CASE
+            WHEN lower(status) IN ('cancelled', 'canceled', 'deleted') THEN 'gone'
+            WHEN status = 'Draft' THEN 'draft'
+            WHEN employee_id IS NULL THEN 'open'
+            ELSE 'assigned'
+        END AS state
+    FROM scheduling.shifts_history
+),
+reads AS (SELECT portal, month, max(fetched_at) AS read_at FROM sync.slices WHERE table_name = 'scheduling.shifts' GROUP BY portal, month),
+steps AS (
+    SELECT *, lead(valid_from) OVER each_shift AS next_from, lead(changed_after) OVER each_shift AS next_after, lead(portal_id) OVER each_shift AS next_portal_id,
+        lead(month) OVER each_shift AS next_month, lead(date) OVER each_shift AS next_date, lead(department_id) OVER each_shift AS next_department_id,
+        lead(employee_id) OVER each_shift AS next_employee_id, lead(shift_type_id) OVER each_shift AS next_type_id, lead(status) OVER each_shift AS next_status,
+        lead(start_date_time) OVER each_shift AS next_start, lead(end_date_time) OVER each_shift AS next_end, lead(time_zone) OVER each_shift AS next_zone,
+        lead(state) OVER each_shift AS next_state,
+        row_number() OVER each_shift = 1 AS is_first,
+        bool_or(valid_to IS NULL) OVER (PARTITION BY portal, id) AS is_there
+    FROM versions WINDOW each_shift AS (PARTITION BY portal, id ORDER BY valid_from, month)
+),
+pairs AS (
+    -- One state after the other. Months are read one by one, so a shift that moved may be in both for a while, or in neither: it
+    -- left the one after its last read there, and before the first read here.
+    SELECT s.portal, portal_id, id, s.month AS old_month, date AS old_date, department_id AS old_department_id, employee_id AS old_employee_id,
+        shift_type_id AS old_type_id, status AS old_status, start_date_time AS old_start, end_date_time AS old_end, time_zone AS old_zone, state AS old_state,
+        next_month AS new_month, next_date AS new_date, next_department_id AS new_department_id, next_employee_id AS new_employee_id,
+        next_type_id AS new_type_id, next_status AS new_status, next_start AS new_start, next_end AS new_end, next_zone AS new_zone, next_state AS new_state,
+        greatest(coalesce(ended_after, CASE WHEN valid_to IS NULL THEN r.read_at END, valid_from), coalesce(next_after, valid_from)) AS after,
+        CASE WHEN valid_to < next_from THEN valid_to ELSE next_from END AS before,
+        valid_from AS old_from
+    FROM steps AS s LEFT JOIN reads AS r ON r.portal = s.portal AND r.month = s.month
+    WHERE next_from IS NOT NULL AND NOT coalesce(next_after >= valid_to AND next_from > valid_to, false)
+    UNION ALL
+    -- Gone: at the end, or until it came back.
+    SELECT portal, portal_id, id, month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
+    FROM steps
+    WHERE valid_to IS NOT NULL AND CASE WHEN next_from IS NULL THEN NOT is_there ELSE coalesce(next_after >= valid_to AND next_from > valid_to, false) END
+    UNION ALL
+    -- New, or back.
+    SELECT portal, coalesce(next_portal_id, portal_id), id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+        next_month, next_date, next_department_id, next_employee_id, next_type_id, next_status, next_start, next_end, next_zone, next_state, next_after, next_from, next_after
+    FROM steps WHERE coalesce(next_after >= valid_to AND next_from > valid_to, false)
+    UNION ALL
+    SELECT portal, portal_id, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+        month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
+    FROM steps WHERE is_first AND changed_after IS NOT NULL
+),
+candidates AS (
+    SELECT * EXCLUDE (after, old_from), CASE WHEN after < before THEN after ELSE old_from END AS after,
+        coalesce(CASE WHEN old_state = 'assigned' THEN old_month END, new_month, old_month) AS month,
+        coalesce(CASE WHEN old_state = 'assigned' THEN old_date END, new_date, old_date) AS date,
+        CASE WHEN old_state = 'assigned' THEN old_department_id ELSE new_department_id END AS department_id
+    FROM pairs
+    WHERE (old_state = 'assigned' OR new_state = 'assigned') AND (
+        old_state <> new_state OR old_employee_id <> new_employee_id OR old_department_id IS DISTINCT FROM new_department_id
+        OR old_start IS DISTINCT FROM new_start OR old_end IS DISTINCT FROM new_end OR old_zone IS DISTINCT FROM new_zone
+    )
+),
+zoned AS (
+    SELECT c.*, y.zone AS old_used, z.zone AS new_used
+    FROM candidates AS c
+    LEFT JOIN sync.time_zones AS y ON y.portal = c.portal AND y.name = coalesce(c.old_zone, '')
+    LEFT JOIN sync.time_zones AS z ON z.portal = c.portal AND z.name = coalesce(c.new_zone, '')
+),
+-- Instants as in marts.spans.
+started AS (
+    SELECT c.*,
+        c.old_start - to_seconds(CASE WHEN c.old_start >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS old_start_at,
+        c.new_start - to_seconds(CASE WHEN c.new_start >= n.later_from THEN n.later_offset_seconds ELSE n.offset_seconds END) AS new_start_at
+    FROM zoned AS c
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = c.old_used
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(c.old_start, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+    LEFT JOIN sync.time_zone_weeks AS n ON n.zone = c.new_used
+        AND n.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(c.new_start, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+ended AS (
+    SELECT c.*,
+        CAST(coalesce(date_diff('second', c.old_start_at, CASE
+            WHEN c.old_end >= o.later_from THEN c.old_end - to_seconds(o.later_offset_seconds)
+            WHEN c.old_end - to_seconds(o.offset_seconds) > c.old_start_at OR c.old_end < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+                THEN c.old_end - to_seconds(o.offset_seconds)
+            ELSE c.old_end - to_seconds(o.repeat_offset_seconds)
+        END), date_diff('second', c.old_start, c.old_end)) / 3600.0 AS DECIMAL(18, 4)) AS old_hours,
+        CAST(coalesce(date_diff('second', c.new_start_at, CASE
+            WHEN c.new_end >= n.later_from THEN c.new_end - to_seconds(n.later_offset_seconds)
+            WHEN c.new_end - to_seconds(n.offset_seconds) > c.new_start_at OR c.new_end < coalesce(n.repeats_from, TIMESTAMP 'infinity')
+                THEN c.new_end - to_seconds(n.offset_seconds)
+            ELSE c.new_end - to_seconds(n.repeat_offset_seconds)
+        END), date_diff('second', c.new_start, c.new_end)) / 3600.0 AS DECIMAL(18, 4)) AS new_hours,
+        CASE WHEN c.old_state = 'assigned' THEN c.old_start_at ELSE c.new_start_at END AS start_of_it
+    FROM started AS c
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = c.old_used
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(c.old_end, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+    LEFT JOIN sync.time_zone_weeks AS n ON n.zone = c.new_used
+        AND n.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(c.new_end, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+judged AS (
+    SELECT *, old_state = 'assigned' AND new_state = 'assigned' AS is_kept,
+        old_start IS DISTINCT FROM new_start OR old_start_at IS DISTINCT FROM new_start_at OR old_department_id IS DISTINCT FROM new_department_id AS is_moved
+    FROM ended
+),
+named AS (
+    SELECT *, string_split(texts, ', ') AS changes, string_split(texts, ', ')[1] AS change
+    FROM (
+        SELECT *, concat_ws(', ',
+            CASE WHEN new_state = 'gone' THEN 'cancelled' END,
+            CASE WHEN new_state = 'draft' THEN 'unpublished' END,
+            CASE WHEN new_state = 'open' THEN 'unassigned' END,
+            CASE WHEN old_state = 'draft' THEN 'published' END,
+            CASE WHEN old_state IN ('open', 'gone') THEN 'assigned' END,
+            CASE WHEN is_kept AND old_employee_id <> new_employee_id THEN 'swapped' END,
+            CASE WHEN is_kept AND is_moved THEN 'moved' END,
+            CASE WHEN is_kept AND new_hours < old_hours THEN 'shortened' END,
+            CASE WHEN is_kept AND new_hours > old_hours THEN 'lengthened' END
+        ) AS texts
+        FROM judged
+    )
+    WHERE texts <> ''
+),
+staked AS (
+    SELECT *, CASE
+        WHEN change IN ('shortened', 'lengthened') THEN abs(new_hours - old_hours)
+        WHEN old_state = 'assigned' THEN old_hours
+        ELSE new_hours
+    END AS hours_at_stake
+    FROM named
+),
+-- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+rates AS (
+    SELECT portal, month, employee_id, CAST(sum(cost) AS DOUBLE) / CAST(sum(hours) AS DOUBLE) AS rate
+    FROM marts.planned_costs WHERE employee_id IS NOT NULL AND hours > 0 AND cost IS NOT NULL GROUP BY ALL HAVING sum(cost) > 0
+),
+departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
+people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
+kinds AS (SELECT portal, shift_type_id, any_value(kind) AS kind FROM sync.shift_kinds GROUP BY ALL),
+currencies AS (SELECT portal, any_value(value) AS currency FROM sync.mart_settings WHERE name = 'currency' GROUP BY ALL)
+SELECT
+    s.portal,
+    s.portal_id,
+    s.month,
+    s.date,
+    s.department_id,
+    d.name AS department,
+    s.id AS shift_id,
+    s.change,
+    s.changes,
+    coalesce(k.kind, 'work') AS kind,
+    s.old_status,
+    s.new_status,
+    s.old_start AS old_start_local,
+    s.old_end AS old_end_local,
+    s.new_start AS new_start_local,
+    s.new_end AS new_end_local,
+    timezone('UTC', s.old_start_at) AS old_start_utc,
+    timezone('UTC', s.new_start_at) AS new_start_utc,
+    s.old_hours,
+    s.new_hours,
+    s.old_employee_id,
+    o.name AS old_employee,
+    s.new_employee_id,
+    n.name AS new_employee,
+    s.old_department_id,
+    s.new_department_id,
+    s.after AS changed_after,
+    s.before AS changed_before,
+    CAST((epoch_us(s.start_of_it) - epoch_us(s.before)) / 3600000000.0 AS DECIMAL(18, 4)) AS hours_before_at_least,
+    CAST((epoch_us(s.start_of_it) - epoch_us(s.after)) / 3600000000.0 AS DECIMAL(18, 4)) AS hours_before_at_most,
+    s.hours_at_stake,
+    CAST(CAST(s.hours_at_stake AS DOUBLE) * r.rate AS DECIMAL(18, 4)) AS cost_at_stake,
+    CASE WHEN s.hours_at_stake IS NULL THEN 'no hours' WHEN r.rate IS NULL THEN 'no planned cost' END AS cost_gap,
+    c.currency
+FROM staked AS s
+LEFT JOIN departments AS d ON d.portal = s.portal AND d.id = s.department_id
+LEFT JOIN people AS o ON o.portal = s.portal AND o.employee_id = s.old_employee_id
+LEFT JOIN people AS n ON n.portal = s.portal AND n.employee_id = s.new_employee_id
+LEFT JOIN kinds AS k ON k.portal = s.portal AND k.shift_type_id = coalesce(s.new_type_id, s.old_type_id)
+LEFT JOIN rates AS r ON r.portal = s.portal AND r.month = s.month
+    AND r.employee_id = CASE WHEN s.old_state = 'assigned' THEN s.old_employee_id ELSE s.new_employee_id END
+LEFT JOIN currencies AS c ON c.portal = s.portal;

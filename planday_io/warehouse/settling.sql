@@ -1,0 +1,118 @@
+-- One row per portal, month, figure and number of days after the end of the month: what the figure was by then, as reads knew it, and how much it still moved until the last read. So: when can a month be trusted? From the histories, by the wall clock; NULL with the reason where they do not reach back, or where the month was not read again since.
+--
+-- portal: Key of the portal in portals.yaml.
+-- month: Month of the rows (YYYY-MM).
+-- figure: planned_hours (assigned shifts, breaks included), punched_hours (without punched breaks), approved_hours (approved punches, and approved shifts that no approved punch belongs to), paid_hours (without unpaid breaks), cost (shifts, supplements and salaries of payroll; those of shifts where `salary_includes_supplements` of portals.yaml is false).
+-- days_after: 1, 7, 30 or 60 days after the end of the month.
+-- as_of: That instant (UTC).
+-- value_then: The figure at that instant.
+-- value_now: The figure as the last read found it.
+-- moved: The latter minus the former.
+-- moved_percent: In percent of `value_now`; NULL where that is 0.
+-- last_changed_at: The last read that found another figure or another row of it (UTC).
+-- known_since: The first read whose rows were kept (UTC).
+-- read_at: The last read of the month (UTC).
+-- gap: Why there is no value: not yet, history begins later, not read since, no values.
+CREATE OR REPLACE VIEW sync.settling AS
+WITH chosen AS (
+    SELECT portal, bool_or(name = 'salary_includes_supplements' AND value = 'false') AS adds_supplements FROM sync.mart_settings GROUP BY portal
+),
+-- What each version adds to a figure while it holds.
+amounts AS (
+    SELECT portal, month, 'planned_hours' AS figure, 'scheduling.shifts' AS table_name, valid_from, valid_to, changed_after,
+        CASE WHEN employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft' AND lower(coalesce(status, '')) NOT IN ('cancelled', 'canceled', 'deleted')
+            THEN CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0
+        END AS amount
+    FROM scheduling.shifts_history
+    UNION ALL
+    SELECT portal, month, 'punched_hours', 'punchclock.punch_clock_shifts', valid_from, valid_to, changed_after,
+        CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4))
+    FROM punchclock.punch_clock_shifts_history
+    UNION ALL
+    SELECT portal, month, 'punched_hours', 'punchclock.punch_clock_shifts', valid_from, valid_to, changed_after,
+        CAST(date_diff('second', end_date_time, start_date_time) / 3600.0 AS DECIMAL(18, 4))
+    FROM punchclock.punch_clock_breaks_history
+    UNION ALL
+    SELECT portal, month, 'approved_hours', 'punchclock.punch_clock_shifts', valid_from, valid_to, changed_after,
+        CASE WHEN is_approved THEN CAST(date_diff('second', shift_start_date_time, shift_end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
+    FROM punchclock.punch_clock_shifts_history
+    UNION ALL
+    SELECT portal, month, 'approved_hours', 'scheduling.shifts', valid_from, valid_to, changed_after,
+        CASE WHEN status = 'Approved' AND employee_id IS NOT NULL THEN CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
+    FROM scheduling.shifts_history AS s
+    WHERE NOT EXISTS (FROM punchclock.punch_clock_shifts_history AS p WHERE p.is_approved AND p.portal = s.portal AND p.shift_id = s.id)
+    UNION ALL
+    SELECT portal, month, 'paid_hours', 'payroll.shifts', valid_from, valid_to, changed_after,
+        CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4))
+    FROM payroll.shifts_history
+    UNION ALL
+    SELECT portal, month, 'paid_hours', 'payroll.shifts', valid_from, valid_to, changed_after,
+        CASE WHEN is_paid IS NOT DISTINCT FROM false THEN -coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4))) ELSE 0 END
+    FROM payroll.shift_breaks_history
+    UNION ALL
+    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.shifts_history
+    UNION ALL
+    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.supplements_history
+    UNION ALL
+    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.salaried_history
+    UNION ALL
+    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(modification AS DECIMAL(18, 4))
+    FROM payroll.shift_supplements_history WHERE portal IN (SELECT portal FROM chosen WHERE adds_supplements)
+),
+dated AS (
+    SELECT *, TRY_CAST(month || '-01' AS TIMESTAMP) + INTERVAL 1 MONTH AS month_end FROM amounts
+),
+instants AS (
+    SELECT *, timezone('UTC', month_end + INTERVAL 1 DAY) AS at_1, timezone('UTC', month_end + INTERVAL 7 DAY) AS at_7,
+        timezone('UTC', month_end + INTERVAL 30 DAY) AS at_30, timezone('UTC', month_end + INTERVAL 60 DAY) AS at_60
+    FROM dated WHERE month_end IS NOT NULL
+),
+tables AS (
+    SELECT portal, month, month_end, figure, table_name, count(amount) AS amounts,
+        sum(amount) FILTER (WHERE valid_from <= at_1 AND (valid_to IS NULL OR valid_to > at_1)) AS value_1,
+        sum(amount) FILTER (WHERE valid_from <= at_7 AND (valid_to IS NULL OR valid_to > at_7)) AS value_7,
+        sum(amount) FILTER (WHERE valid_from <= at_30 AND (valid_to IS NULL OR valid_to > at_30)) AS value_30,
+        sum(amount) FILTER (WHERE valid_from <= at_60 AND (valid_to IS NULL OR valid_to > at_60)) AS value_60,
+        sum(amount) FILTER (WHERE valid_to IS NULL) AS value_now,
+        min(coalesce(changed_after, valid_from)) AS known_since,
+        max(coalesce(valid_to, CASE WHEN changed_after IS NOT NULL THEN valid_from END)) AS last_changed_at
+    FROM instants GROUP BY portal, month, month_end, figure, table_name
+),
+reads AS (SELECT portal, month, table_name, max(fetched_at) AS read_at FROM sync.slices GROUP BY portal, month, table_name),
+figures AS (
+    SELECT t.portal, t.month, t.month_end, t.figure, sum(t.amounts) > 0 AS has_values,
+        coalesce(sum(t.value_1), 0) AS value_1, coalesce(sum(t.value_7), 0) AS value_7, coalesce(sum(t.value_30), 0) AS value_30,
+        coalesce(sum(t.value_60), 0) AS value_60, coalesce(sum(t.value_now), 0) AS value_now,
+        max(t.known_since) AS known_since, max(t.last_changed_at) AS last_changed_at, min(r.read_at) AS read_at
+    FROM tables AS t LEFT JOIN reads AS r ON r.portal = t.portal AND r.month = t.month AND r.table_name = t.table_name
+    GROUP BY t.portal, t.month, t.month_end, t.figure
+),
+steps AS (
+    SELECT f.*, d.days_after, timezone('UTC', f.month_end + to_days(d.days_after)) AS as_of,
+        CASE d.days_after WHEN 1 THEN f.value_1 WHEN 7 THEN f.value_7 WHEN 30 THEN f.value_30 ELSE f.value_60 END AS value_then
+    FROM figures AS f, (VALUES (1), (7), (30), (60)) AS d (days_after)
+),
+judged AS (
+    SELECT *, CASE
+        WHEN NOT has_values THEN 'no values'
+        WHEN as_of > now() THEN 'not yet'
+        WHEN known_since > as_of THEN 'history begins later'
+        WHEN coalesce(read_at <= as_of, true) THEN 'not read since'
+    END AS gap
+    FROM steps
+)
+SELECT
+    portal,
+    month,
+    figure,
+    days_after,
+    as_of,
+    CASE WHEN gap IS NULL THEN CAST(value_then AS DECIMAL(18, 4)) END AS value_then,
+    CASE WHEN has_values THEN CAST(value_now AS DECIMAL(18, 4)) END AS value_now,
+    CASE WHEN gap IS NULL THEN CAST(value_now - value_then AS DECIMAL(18, 4)) END AS moved,
+    CASE WHEN gap IS NULL THEN round(100.0 * CAST(value_now - value_then AS DOUBLE) / nullif(CAST(value_now AS DOUBLE), 0), 2) END AS moved_percent,
+    last_changed_at,
+    known_since,
+    read_at,
+    gap
+FROM judged;
