@@ -125,7 +125,7 @@ def plant(db: Db, portal: str, slices: dict[str, Slice]) -> dict[int, State]:
 
 def expected_row(portal: str, change: Change) -> tuple[Any, ...]:
     zone, old, new = ZONES[portal], change.old, change.new
-    names, it = truth.names_of(change, zone), truth.of_it(change)
+    names, it, place = truth.names_of(change, zone), truth.of_it(change), truth.where(change)
     lengths = [truth.hours(one, zone) if one else None for one in (old, new)]
     stake = truth.hours(it, zone)
     if names[0] in ("shortened", "lengthened") and old and new:
@@ -133,7 +133,8 @@ def expected_row(portal: str, change: Change) -> tuple[Any, ...]:
     shown = [
         (one.start, one.end, one.status, one.employee, one.department) if one else (None,) * 5 for one in (old, new)
     ]
-    return (portal, it.month, it.start.date(), it.department, change.shift, names, *shown[0], *shown[1], change.after,
+    day = (portal, place.month, place.start.date(), place.department)
+    return (*day, change.shift, names, *shown[0], *shown[1], change.after,
             change.before, *lengths, *truth.notice(change, zone), stake)  # fmt: skip
 
 
@@ -190,10 +191,8 @@ def stability(
             cell(state)["assigned"].append(number)
     for one in changes:
         least, most = truth.notice(one, zone)
-        of_cell, names = cell(truth.of_it(one)), truth.names_of(one, zone)
-        of_cell["there"].append(one.shift)
-        if names[0] not in ("assigned", "published"):
-            of_cell["assigned"].append(one.shift)
+        of_cell, names = cell(truth.where(one)), truth.names_of(one, zone)
+        of_cell["assigned"].append(one.shift)
         for limit in (24, 48, 168):
             if least >= 0 and most <= limit:
                 of_cell[f"surely {limit}"].append(one.shift)

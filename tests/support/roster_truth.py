@@ -151,6 +151,13 @@ def of_it(change: Change) -> State:
     return state
 
 
+def where(change: Change) -> State:
+    """The state whose day and department the change belongs to: the former, if there was one."""
+    state = change.old or change.new
+    assert state is not None
+    return state
+
+
 def notice(change: Change, zone: str) -> tuple[Decimal, Decimal]:
     """Hours before the start: at least, at most."""
     start = instant(of_it(change).start, zone)

@@ -2,8 +2,8 @@
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
--- month: Month of the shift before the change (YYYY-MM); after it where nobody had it before.
--- date: Day of the shift before the change; after it where nobody had it before.
+-- month: Month of the shift before the change (YYYY-MM); after it where it was not there before.
+-- date: Day of the shift before the change; after it where it was not there before.
 -- department_id: Its department, likewise.
 -- department: Name of that department; NULL where it has none. Group by the id as well.
 -- shift_id: Id in `scheduling.shifts`, also of shifts that are gone.
@@ -47,6 +47,9 @@ WITH versions AS (
     FROM scheduling.shifts_history
 ),
 reads AS (SELECT portal, month, max(fetched_at) AS read_at FROM sync.slices WHERE table_name = 'scheduling.shifts' GROUP BY portal, month),
+-- Nearly all shifts stay in one month: of those, filters by month and day reach the table.
+movers AS MATERIALIZED (SELECT portal, id FROM scheduling.shifts_history GROUP BY portal, id HAVING min(month) <> max(month)),
+stayers AS (SELECT * FROM versions AS v WHERE NOT EXISTS (FROM movers AS m WHERE m.portal = v.portal AND m.id = v.id)),
 steps AS (
     SELECT *, lead(valid_from) OVER each_shift AS next_from, lead(changed_after) OVER each_shift AS next_after, lead(portal_id) OVER each_shift AS next_portal_id,
         lead(month) OVER each_shift AS next_month, lead(date) OVER each_shift AS next_date, lead(department_id) OVER each_shift AS next_department_id,
@@ -55,41 +58,57 @@ steps AS (
         lead(state) OVER each_shift AS next_state,
         row_number() OVER each_shift = 1 AS is_first,
         bool_or(valid_to IS NULL) OVER (PARTITION BY portal, id) AS is_there
-    FROM versions WINDOW each_shift AS (PARTITION BY portal, id ORDER BY valid_from, month)
+    FROM versions AS v WHERE EXISTS (FROM movers AS m WHERE m.portal = v.portal AND m.id = v.id)
+    WINDOW each_shift AS (PARTITION BY portal, id ORDER BY valid_from, month)
 ),
 pairs AS (
-    -- One state after the other. Months are read one by one, so a shift that moved may be in both for a while, or in neither: it
+    -- One state after the other.
+    SELECT v.portal, v.portal_id, v.id, v.month, v.date, v.month AS old_month, v.date AS old_date, v.department_id AS old_department_id,
+        v.employee_id AS old_employee_id, v.shift_type_id AS old_type_id, v.status AS old_status, v.start_date_time AS old_start, v.end_date_time AS old_end,
+        v.time_zone AS old_zone, v.state AS old_state, n.department_id AS new_department_id, n.employee_id AS new_employee_id, n.shift_type_id AS new_type_id,
+        n.status AS new_status, n.start_date_time AS new_start, n.end_date_time AS new_end, n.time_zone AS new_zone, n.state AS new_state,
+        coalesce(n.changed_after, v.ended_after, v.valid_from) AS after, v.valid_to AS before, v.valid_from AS old_from
+    FROM stayers AS v JOIN versions AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_from = v.valid_to
+    UNION ALL
+    -- Gone, for good or until it came back.
+    SELECT portal, portal_id, id, month, date, month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
+    FROM stayers AS v
+    WHERE valid_to IS NOT NULL
+        AND NOT EXISTS (FROM versions AS n WHERE n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_from = v.valid_to)
+    UNION ALL
+    -- New, or back.
+    SELECT portal, portal_id, id, month, date, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+        department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
+    FROM stayers AS v
+    WHERE changed_after IS NOT NULL
+        AND NOT EXISTS (FROM versions AS n WHERE n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_to = v.valid_from)
+    UNION ALL
+    -- The same for shifts that moved to another month. Months are read one by one, so a shift that moved may be in both for a while, or in neither: it
     -- left the one after its last read there, and before the first read here.
-    SELECT s.portal, portal_id, id, s.month AS old_month, date AS old_date, department_id AS old_department_id, employee_id AS old_employee_id,
-        shift_type_id AS old_type_id, status AS old_status, start_date_time AS old_start, end_date_time AS old_end, time_zone AS old_zone, state AS old_state,
-        next_month AS new_month, next_date AS new_date, next_department_id AS new_department_id, next_employee_id AS new_employee_id,
-        next_type_id AS new_type_id, next_status AS new_status, next_start AS new_start, next_end AS new_end, next_zone AS new_zone, next_state AS new_state,
-        greatest(coalesce(ended_after, CASE WHEN valid_to IS NULL THEN r.read_at END, valid_from), coalesce(next_after, valid_from)) AS after,
-        CASE WHEN valid_to < next_from THEN valid_to ELSE next_from END AS before,
-        valid_from AS old_from
+    SELECT s.portal, portal_id, id, s.month, date, s.month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
+        next_department_id, next_employee_id, next_type_id, next_status, next_start, next_end, next_zone, next_state,
+        greatest(coalesce(ended_after, CASE WHEN valid_to IS NULL THEN r.read_at END, valid_from), coalesce(next_after, valid_from)),
+        CASE WHEN valid_to < next_from THEN valid_to ELSE next_from END, valid_from
     FROM steps AS s LEFT JOIN reads AS r ON r.portal = s.portal AND r.month = s.month
     WHERE next_from IS NOT NULL AND NOT coalesce(next_after >= valid_to AND next_from > valid_to, false)
     UNION ALL
-    -- Gone: at the end, or until it came back.
-    SELECT portal, portal_id, id, month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
+    SELECT portal, portal_id, id, month, date, month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
     FROM steps
     WHERE valid_to IS NOT NULL AND CASE WHEN next_from IS NULL THEN NOT is_there ELSE coalesce(next_after >= valid_to AND next_from > valid_to, false) END
     UNION ALL
-    -- New, or back.
-    SELECT portal, coalesce(next_portal_id, portal_id), id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
-        next_month, next_date, next_department_id, next_employee_id, next_type_id, next_status, next_start, next_end, next_zone, next_state, next_after, next_from, next_after
+    SELECT portal, coalesce(next_portal_id, portal_id), id, next_month, next_date, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+        next_department_id, next_employee_id, next_type_id, next_status, next_start, next_end, next_zone, next_state, next_after, next_from, next_after
     FROM steps WHERE coalesce(next_after >= valid_to AND next_from > valid_to, false)
     UNION ALL
-    SELECT portal, portal_id, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
-        month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
+    SELECT portal, portal_id, id, month, date, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+        department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
     FROM steps WHERE is_first AND changed_after IS NOT NULL
 ),
 candidates AS (
     SELECT * EXCLUDE (after, old_from), CASE WHEN after < before THEN after ELSE old_from END AS after,
-        coalesce(CASE WHEN old_state = 'assigned' THEN old_month END, new_month, old_month) AS month,
-        coalesce(CASE WHEN old_state = 'assigned' THEN old_date END, new_date, old_date) AS date,
-        CASE WHEN old_state = 'assigned' THEN old_department_id ELSE new_department_id END AS department_id
+        CASE WHEN old_month IS NOT NULL THEN old_department_id ELSE new_department_id END AS department_id
     FROM pairs
     WHERE (old_state = 'assigned' OR new_state = 'assigned') AND (
         old_state <> new_state OR old_employee_id <> new_employee_id OR old_department_id IS DISTINCT FROM new_department_id

@@ -5,7 +5,7 @@
 -- department_id: Id in `hr.departments`; NULL for shifts without one.
 -- department: Its name; NULL where it has none. Group by the id as well.
 -- week: Monday of the week in which the shift begins, before the change.
--- assigned_shifts: Shifts that somebody has, or had before a change in `marts.roster_changes`.
+-- assigned_shifts: Shifts that somebody has, or that have a change in `marts.roster_changes`.
 -- changed_shifts: Shifts with a change that may have been before their start.
 -- changed_within_24h_at_least: Shifts with a change that was certainly within the last 24 hours before the start.
 -- changed_within_24h_at_most: Shifts with a change that may have been.
@@ -40,7 +40,7 @@ opened AS (
 parts AS (
     SELECT portal, portal_id, department_id, date, shift_id, true AS is_assigned FROM marts.shifts WHERE is_assigned
     UNION ALL BY NAME
-    SELECT portal, portal_id, department_id, date, shift_id, change NOT IN ('assigned', 'published') AS is_assigned,
+    SELECT portal, portal_id, department_id, date, shift_id, true AS is_assigned,
         hours_before_at_least AS at_least, hours_before_at_most AS at_most, change = 'assigned' AND old_start_local IS NOT NULL AS is_filled
     FROM marts.roster_changes
     UNION ALL BY NAME
