@@ -16,6 +16,7 @@ import pytest
 from planday_io.catalogue import CATALOGUE
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox import labour
+from planday_io.sync.session import PortalSession, refresh
 from planday_io.warehouse.definitions import macros, marts
 from tests.support.document import headers
 from tests.support.installation import EVERYTHING, Installation, Make
@@ -55,12 +56,29 @@ def planday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with served(sandbox) as address:
         made = Installation(folder, sandbox, address, resources=EVERYTHING)
         made.edit_config("defaults:", "pay_gap_by: department\nbradford: true\ndefaults:")
+        _change_it_later(made, sandbox.portals["oslo"].roster)
         for endpoint in CATALOGUE.endpoints:
             for month in MONTHS if endpoint.grid == "month" else [None]:
                 if not (endpoint.tables[0].on_request and endpoint.grid == "month"):
                     made.refresh(endpoint.name, month=month)
         made.publish()
         yield made
+
+
+def _change_it_later(made: Installation, roster: Any) -> None:
+    """Before its month begins, the roster is read with other people on four shifts."""
+    month = shifted(THIS, -1)
+    early = datetime.combine(first_day(month), datetime.min.time(), UTC) - timedelta(days=2)
+    some = [
+        s for s in roster.shifts.values() if s["date"].startswith(month) and s["employeeId"] and s["status"] != "Draft"
+    ]
+    people = {shift["id"]: shift["employeeId"] for shift in some[:4]}
+    for number, person in people.items():
+        roster.edit_shift(number, employeeId=next(one for one in people.values() if one != person))
+    session = PortalSession(made.installation, "oslo", run_id="early", clock=lambda: early)
+    refresh(session, "scheduling.shifts", month=month)
+    for number, person in people.items():
+        roster.edit_shift(number, employeeId=person)
 
 
 def _make_it_odd(portal: Any) -> None:

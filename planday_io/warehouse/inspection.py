@@ -41,7 +41,7 @@ GRAINS: Mapping[str, str] = {
     "working_time_findings": "portal, basis, rule, employee_id, period_start, start_local",
     "overtime": "portal, period_of, period_start, employee_id",
     "roster_changes": "portal, shift_id, changed_before, change",
-    "roster_stability": "portal, department_id, week",
+    "roster_stability": "portal, department_id, iso_week",
 }
 """Mart -> the columns that no two of its rows share."""
 

@@ -31,11 +31,11 @@
 -- hours_before_at_least: Hours from `changed_before` to the start, that before the change where somebody had the shift, else the new one. Negative: it may have been after the start.
 -- hours_before_at_most: Hours from `changed_after` to it. Negative: it was after the start.
 -- hours_at_stake: Hours that somebody lost, got or has at another time: the difference where a shift was shortened or lengthened, else all of its hours.
--- cost_at_stake: Those hours at what a planned hour of the person costs in that month, by time and cost: an estimate.
+-- cost_at_stake: Those hours at what an hour of the person's shifts costs in that month, by time and cost: an estimate.
 -- cost_gap: Why there is none: no hours, no planned cost.
 -- currency: Of the cost: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 CREATE OR REPLACE VIEW marts.roster_changes AS
-WITH versions AS (
+WITH versions AS NOT MATERIALIZED (
     SELECT portal, portal_id, month, id, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone,
         valid_from, valid_to, changed_after, ended_after,
         CASE
@@ -49,7 +49,7 @@ WITH versions AS (
 reads AS (SELECT portal, month, max(fetched_at) AS read_at FROM sync.slices WHERE table_name = 'scheduling.shifts' GROUP BY portal, month),
 -- Nearly all shifts stay in one month: of those, filters by month and day reach the table.
 movers AS MATERIALIZED (SELECT portal, id FROM scheduling.shifts_history GROUP BY portal, id HAVING min(month) <> max(month)),
-stayers AS (SELECT * FROM versions AS v WHERE NOT EXISTS (FROM movers AS m WHERE m.portal = v.portal AND m.id = v.id)),
+stayers AS NOT MATERIALIZED (SELECT v.* FROM versions AS v ANTI JOIN movers AS m ON m.portal = v.portal AND m.id = v.id),
 steps AS (
     SELECT *, lead(valid_from) OVER each_shift AS next_from, lead(changed_after) OVER each_shift AS next_after, lead(portal_id) OVER each_shift AS next_portal_id,
         lead(month) OVER each_shift AS next_month, lead(date) OVER each_shift AS next_date, lead(department_id) OVER each_shift AS next_department_id,
@@ -58,7 +58,7 @@ steps AS (
         lead(state) OVER each_shift AS next_state,
         row_number() OVER each_shift = 1 AS is_first,
         bool_or(valid_to IS NULL) OVER (PARTITION BY portal, id) AS is_there
-    FROM versions AS v WHERE EXISTS (FROM movers AS m WHERE m.portal = v.portal AND m.id = v.id)
+    FROM (SELECT v.* FROM versions AS v SEMI JOIN movers AS m ON m.portal = v.portal AND m.id = v.id)
     WINDOW each_shift AS (PARTITION BY portal, id ORDER BY valid_from, month)
 ),
 pairs AS (
@@ -73,16 +73,20 @@ pairs AS (
     -- Gone, for good or until it came back.
     SELECT portal, portal_id, id, month, date, month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
-    FROM stayers AS v
+    FROM (
+        SELECT v.* FROM stayers AS v
+        ANTI JOIN scheduling.shifts_history AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_from = v.valid_to
+    )
     WHERE valid_to IS NOT NULL
-        AND NOT EXISTS (FROM versions AS n WHERE n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_from = v.valid_to)
     UNION ALL
     -- New, or back.
     SELECT portal, portal_id, id, month, date, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
         department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
-    FROM stayers AS v
+    FROM (
+        SELECT v.* FROM stayers AS v
+        ANTI JOIN scheduling.shifts_history AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_to = v.valid_from
+    )
     WHERE changed_after IS NOT NULL
-        AND NOT EXISTS (FROM versions AS n WHERE n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_to = v.valid_from)
     UNION ALL
     -- The same for shifts that moved to another month. Months are read one by one, so a shift that moved may be in both for a while, or in neither: it
     -- left the one after its last read there, and before the first read here.
@@ -181,13 +185,15 @@ staked AS (
         WHEN change IN ('shortened', 'lengthened') THEN abs(new_hours - old_hours)
         WHEN old_state = 'assigned' THEN old_hours
         ELSE new_hours
-    END AS hours_at_stake
+    END AS hours_at_stake, CASE WHEN old_state = 'assigned' THEN old_employee_id ELSE new_employee_id END AS whose, coalesce(new_type_id, old_type_id) AS type_id
     FROM named
 ),
 -- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
 rates AS (
-    SELECT portal, month, employee_id, CAST(sum(cost) AS DOUBLE) / CAST(sum(hours) AS DOUBLE) AS rate
-    FROM marts.planned_costs WHERE employee_id IS NOT NULL AND hours > 0 AND cost IS NOT NULL GROUP BY ALL HAVING sum(cost) > 0
+    SELECT c.portal, c.month, c.employee_id, sum(TRY_CAST(c.cost AS DOUBLE)) AS cost,
+        sum(CASE WHEN c.cost IS NOT NULL THEN date_diff('second', s.start_date_time, s.end_date_time) END) AS seconds
+    FROM scheduling.time_and_costs AS c JOIN scheduling.shifts AS s ON s.portal = c.portal AND s.id = c.shift_id AND s.end_date_time > s.start_date_time
+    GROUP BY c.portal, c.month, c.employee_id
 ),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
@@ -225,14 +231,13 @@ SELECT
     CAST((epoch_us(s.start_of_it) - epoch_us(s.before)) / 3600000000.0 AS DECIMAL(18, 4)) AS hours_before_at_least,
     CAST((epoch_us(s.start_of_it) - epoch_us(s.after)) / 3600000000.0 AS DECIMAL(18, 4)) AS hours_before_at_most,
     s.hours_at_stake,
-    CAST(CAST(s.hours_at_stake AS DOUBLE) * r.rate AS DECIMAL(18, 4)) AS cost_at_stake,
-    CASE WHEN s.hours_at_stake IS NULL THEN 'no hours' WHEN r.rate IS NULL THEN 'no planned cost' END AS cost_gap,
+    CASE WHEN r.cost > 0 THEN TRY_CAST(CAST(s.hours_at_stake AS DOUBLE) * 3600 * r.cost / r.seconds AS DECIMAL(18, 4)) END AS cost_at_stake,
+    CASE WHEN s.hours_at_stake IS NULL THEN 'no hours' WHEN r.cost > 0 THEN NULL ELSE 'no planned cost' END AS cost_gap,
     c.currency
 FROM staked AS s
 LEFT JOIN departments AS d ON d.portal = s.portal AND d.id = s.department_id
 LEFT JOIN people AS o ON o.portal = s.portal AND o.employee_id = s.old_employee_id
 LEFT JOIN people AS n ON n.portal = s.portal AND n.employee_id = s.new_employee_id
-LEFT JOIN kinds AS k ON k.portal = s.portal AND k.shift_type_id = coalesce(s.new_type_id, s.old_type_id)
-LEFT JOIN rates AS r ON r.portal = s.portal AND r.month = s.month
-    AND r.employee_id = CASE WHEN s.old_state = 'assigned' THEN s.old_employee_id ELSE s.new_employee_id END
+LEFT JOIN kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.type_id
+LEFT JOIN rates AS r ON r.portal = s.portal AND r.month = s.month AND r.employee_id = s.whose
 LEFT JOIN currencies AS c ON c.portal = s.portal;

@@ -4,7 +4,8 @@
 -- portal_id: Planday's id of the portal.
 -- department_id: Id in `hr.departments`; NULL for shifts without one.
 -- department: Its name; NULL where it has none. Group by the id as well.
--- week: Monday of the week in which the shift begins, before the change.
+-- iso_week: Year and number of the week in which the shift begins, before the change (202548 is week 48); filters by it reach the tables.
+-- week: Monday of that week.
 -- assigned_shifts: Shifts that somebody has, or that have a change in `marts.roster_changes`.
 -- changed_shifts: Shifts with a change that may have been before their start.
 -- changed_within_24h_at_least: Shifts with a change that was certainly within the last 24 hours before the start.
@@ -26,7 +27,7 @@
 -- median_filled_hours_at_least: Median over them of the hours from then to the start, at least.
 -- median_filled_hours_at_most: At most.
 CREATE OR REPLACE VIEW marts.roster_stability AS
-WITH open_versions AS (
+WITH open_versions AS NOT MATERIALIZED (
     SELECT h.*, z.zone FROM scheduling.shifts_history AS h
     LEFT JOIN sync.time_zones AS z ON z.portal = h.portal AND z.name = coalesce(h.time_zone, '')
     WHERE h.employee_id IS NULL AND h.status IS DISTINCT FROM 'Draft' AND lower(coalesce(h.status, '')) NOT IN ('cancelled', 'canceled', 'deleted')
@@ -38,7 +39,8 @@ opened AS (
         AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(h.start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
 ),
 parts AS (
-    SELECT portal, portal_id, department_id, date, shift_id, true AS is_assigned FROM marts.shifts WHERE is_assigned
+    SELECT portal, portal_id, department_id, date, id AS shift_id, true AS is_assigned FROM scheduling.shifts
+    WHERE employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft'
     UNION ALL BY NAME
     SELECT portal, portal_id, department_id, date, shift_id, true AS is_assigned,
         hours_before_at_least AS at_least, hours_before_at_most AS at_most, change = 'assigned' AND old_start_local IS NOT NULL AS is_filled
@@ -48,7 +50,7 @@ parts AS (
     WHERE start_at <= timezone('UTC', now()) AND valid_from <= timezone('UTC', start_at) AND (valid_to IS NULL OR valid_to > timezone('UTC', start_at))
 ),
 each_shift AS (
-    SELECT portal, any_value(portal_id) AS portal_id, department_id, CAST(date_trunc('week', date) AS DATE) AS week, shift_id,
+    SELECT portal, any_value(portal_id) AS portal_id, department_id, yearweek(date) AS iso_week, min(date) AS date, shift_id,
         bool_or(is_assigned) AS is_assigned, bool_or(is_open) AS is_open,
         bool_or(at_most > 0) AS is_changed,
         bool_or(at_least >= 0 AND at_most <= 24) AS surely_24, bool_or(at_least < 24 AND at_most > 0) AS maybe_24,
@@ -57,10 +59,10 @@ each_shift AS (
         min(greatest(at_least, 0)) FILTER (WHERE at_most > 0) AS notice_at_least, min(at_most) FILTER (WHERE at_most > 0) AS notice_at_most,
         min(greatest(at_least, 0)) FILTER (WHERE is_filled AND at_most > 0) AS filled_at_least,
         min(at_most) FILTER (WHERE is_filled AND at_most > 0) AS filled_at_most
-    FROM parts GROUP BY portal, department_id, CAST(date_trunc('week', date) AS DATE), shift_id
+    FROM parts GROUP BY portal, department_id, yearweek(date), shift_id
 ),
 weeks AS (
-    SELECT portal, any_value(portal_id) AS portal_id, department_id, week,
+    SELECT portal, any_value(portal_id) AS portal_id, department_id, iso_week, CAST(date_trunc('week', min(date)) AS DATE) AS week,
         count(*) FILTER (WHERE is_assigned) AS assigned_shifts,
         count(*) FILTER (WHERE is_changed) AS changed_shifts,
         count(*) FILTER (WHERE surely_24) AS surely_24, count(*) FILTER (WHERE maybe_24) AS maybe_24,
@@ -69,7 +71,7 @@ weeks AS (
         median(CAST(notice_at_least AS DOUBLE)) AS notice_at_least, median(CAST(notice_at_most AS DOUBLE)) AS notice_at_most,
         count(*) FILTER (WHERE is_open) AS open_at_start,
         count(filled_at_most) AS filled_shifts, median(CAST(filled_at_least AS DOUBLE)) AS filled_at_least, median(CAST(filled_at_most AS DOUBLE)) AS filled_at_most
-    FROM each_shift GROUP BY portal, department_id, week
+    FROM each_shift GROUP BY portal, department_id, iso_week
 ),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL)
 SELECT
@@ -77,6 +79,7 @@ SELECT
     w.portal_id,
     w.department_id,
     d.name AS department,
+    w.iso_week,
     w.week,
     w.assigned_shifts,
     w.changed_shifts,
