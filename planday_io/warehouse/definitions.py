@@ -49,6 +49,7 @@ MARTS = (
     "overtime",
     "roster_changes",
     "roster_stability",
+    "labour_hourly",
 )
 """The marts' files, in the order in which they build on each other."""
 MACROS = ("attendance_exceptions", "overtime_over")
