@@ -133,15 +133,17 @@ def expected_row(portal: str, change: Change) -> tuple[Any, ...]:
     shown = [
         (one.start, one.end, one.status, one.employee, one.department) if one else (None,) * 5 for one in (old, new)
     ]
+    year, week, _ = place.start.isocalendar()
     day = (portal, place.month, place.start.date(), place.department)
     return (*day, change.shift, names, *shown[0], *shown[1], change.after,
-            change.before, *lengths, *truth.notice(change, zone), stake)  # fmt: skip
+            change.before, *lengths, *truth.notice(change, zone), stake, year * 100 + week)  # fmt: skip
 
 
 COLUMNS = (
     "portal, month, date, department_id, shift_id, changes, old_start_local, old_end_local, old_status, old_employee_id, "
     "old_department_id, new_start_local, new_end_local, new_status, new_employee_id, new_department_id, changed_after, "
-    "changed_before, old_hours, new_hours, hours_before_at_least, hours_before_at_most, hours_at_stake"
+    "changed_before, old_hours, new_hours, hours_before_at_least, hours_before_at_most, hours_at_stake, "
+    "iso_week"
 )
 
 

@@ -39,18 +39,18 @@ opened AS (
         AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(h.start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
 ),
 parts AS (
-    SELECT portal, portal_id, department_id, date, id AS shift_id, true AS is_assigned FROM scheduling.shifts
+    SELECT portal, portal_id, department_id, date, yearweek(date) AS iso_week, id AS shift_id, true AS is_assigned FROM scheduling.shifts
     WHERE employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft'
     UNION ALL BY NAME
-    SELECT portal, portal_id, department_id, date, shift_id, true AS is_assigned,
+    SELECT portal, portal_id, department_id, date, iso_week, shift_id, true AS is_assigned,
         hours_before_at_least AS at_least, hours_before_at_most AS at_most, change = 'assigned' AND old_start_local IS NOT NULL AS is_filled
     FROM marts.roster_changes
     UNION ALL BY NAME
-    SELECT portal, portal_id, department_id, date, id AS shift_id, true AS is_open FROM opened
+    SELECT portal, portal_id, department_id, date, yearweek(date) AS iso_week, id AS shift_id, true AS is_open FROM opened
     WHERE start_at <= timezone('UTC', now()) AND valid_from <= timezone('UTC', start_at) AND (valid_to IS NULL OR valid_to > timezone('UTC', start_at))
 ),
 each_shift AS (
-    SELECT portal, any_value(portal_id) AS portal_id, department_id, yearweek(date) AS iso_week, min(date) AS date, shift_id,
+    SELECT portal, any_value(portal_id) AS portal_id, department_id, iso_week, min(date) AS date, shift_id,
         bool_or(is_assigned) AS is_assigned, bool_or(is_open) AS is_open,
         bool_or(at_most > 0) AS is_changed,
         bool_or(at_least >= 0 AND at_most <= 24) AS surely_24, bool_or(at_least < 24 AND at_most > 0) AS maybe_24,
@@ -59,7 +59,7 @@ each_shift AS (
         min(greatest(at_least, 0)) FILTER (WHERE at_most > 0) AS notice_at_least, min(at_most) FILTER (WHERE at_most > 0) AS notice_at_most,
         min(greatest(at_least, 0)) FILTER (WHERE is_filled AND at_most > 0) AS filled_at_least,
         min(at_most) FILTER (WHERE is_filled AND at_most > 0) AS filled_at_most
-    FROM parts GROUP BY portal, department_id, yearweek(date), shift_id
+    FROM parts GROUP BY portal, department_id, iso_week, shift_id
 ),
 weeks AS (
     SELECT portal, any_value(portal_id) AS portal_id, department_id, iso_week, CAST(date_trunc('week', min(date)) AS DATE) AS week,
