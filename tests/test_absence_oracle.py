@@ -284,6 +284,7 @@ def put_sick(db: Db, *days: str, types: tuple[int, str] = (51, "Sick"), person: 
         (("2025-09-05", "2025-09-08"), (), 1),  # Friday and Monday
         (("2025-09-05", "2025-09-08"), ("2025-09-06",), 2),
         (("2025-09-05", "2025-09-09"), (), 1),  # a long weekend
+        (("2025-09-05", "2025-09-09"), ("2025-09-08",), 2),
         (("2025-09-05", "2025-09-10"), (), 2),
         (("2025-09-05", "2025-09-06", "2025-09-07"), (), 1),
         (("2025-09-05", "2025-09-07"), ("2025-09-05", "2025-09-07"), 1),
@@ -300,6 +301,16 @@ def test_weekends_do_not_end_a_spell(db: Db, sick: tuple[str, ...], worked: tupl
         "SELECT sickness_spells, spells_52_weeks, bradford_score FROM marts.absence_monthly WHERE employee_id = 1"
     ).fetchall()
     assert found == [(spells, spells, spells * spells * len(sick))]
+
+
+def test_score_is_of_the_last_364_days(db: Db) -> None:
+    """Up to the end of October 2025 that is from 2 November 2024 on; the spell began a day before."""
+    put(db, "scheduling.shift_types", portal="oslo", id=51, name="Sick")
+    write_settings(db, {"oslo": MartSettings(bradford=True)})
+    put_sick(db, "2024-11-01", "2024-11-02", "2025-10-15")
+    columns = "spells_52_weeks, sick_days_52_weeks, bradford_score"
+    found = db.execute(f"SELECT {columns} FROM marts.absence_monthly WHERE month = '2025-10'").fetchall()
+    assert found == [(2, 2, 8)]
 
 
 def test_absence_without_end_stays_bounded(db: Db) -> None:

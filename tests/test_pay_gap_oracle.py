@@ -176,6 +176,13 @@ def test_smallest_other_category_is_withheld_too(db: Db) -> None:
     ], "the difference is about nobody whose pay and gender are known"
 
 
+@pytest.mark.parametrize(("women", "men", "is_shown"), [(5, 5, True), (4, 5, False), (5, 4, False)])
+def test_figures_of_fewer_than_five_are_withheld(db: Db, women: int, men: int, *, is_shown: bool) -> None:
+    plant(db, crowd("Female", 10, women) + crowd("Male", 10, men), "department")
+    found = db.execute("SELECT women_median, men_median, coverage_percent FROM marts.pay_gap").fetchall()
+    assert found == ([(114, 114, 100.0)] * 2 if is_shown else [(None, None, None)] * 2)
+
+
 @pytest.mark.parametrize(("policy", "how", "reason"), [("identity", "drop", "gender"), ("pay", "hash", "pay")])
 def test_what_the_policy_hides_is_said(make: Make, policy: str, how: str, reason: str) -> None:
     planday = make(resources=EVERYTHING)
