@@ -60,3 +60,9 @@ def test_figures_of_the_demo_are_recognisable(answers: list[Answer]) -> None:
     assert all(5 < one < 90 for one in minutes)
     assert all(value < 11 for value in column(answers, "rest_hours"))
     assert all(value > 100 for value in column(answers, "paid_h"))
+
+
+def test_a_roster_changed_the_day_before(answers: list[Answer]) -> None:
+    hours = column(answers, "at_least_hours_before")
+    assert hours
+    assert all(0 <= value <= 24 for value in hours)

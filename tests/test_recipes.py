@@ -24,6 +24,7 @@ from tests.support.recipes_of_pay import (
     without_a_rate,
 )
 from tests.support.recipes_of_people import (
+    filled_and_changed,
     late,
     no_shows,
     overtime,
@@ -32,6 +33,7 @@ from tests.support.recipes_of_people import (
     sickness,
     turnover,
 )
+from tests.support.roster_versions import put_changes
 from tests.support.weeks import World, world_of
 
 PAGE = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text()
@@ -49,6 +51,7 @@ QUESTIONS = {
     6: "How many are ill, who how often, and what is the Bradford score?",
     7: "How high is the turnover, who left, and how long have people been there?",
     8: "How many hours were planned, worked and paid?",
+    9: "How long before they began were open shifts filled, and what changed within seven days?",
     10: "What is owed for vacation that was earned and not taken?",
     11: "What does an hour cost on average, by employee group?",
     12: "How much is sold per hour of work, by weekday?",
@@ -63,6 +66,7 @@ def truth(empty: duckdb.DuckDBPyConnection) -> Iterator[tuple[duckdb.DuckDBPyCon
     empty.execute("BEGIN")
     today = empty.execute("SELECT today()").fetchall()[0][0]
     world = world_of(today)
+    put_changes(world)
     world.write(empty)
     yield empty, world
     empty.execute("ROLLBACK")
@@ -77,6 +81,7 @@ ANSWERS: dict[int, Callable[[World], Rows]] = {
     6: sickness,
     7: turnover,
     8: planned_worked_paid,
+    9: filled_and_changed,
     10: owed_for_vacation,
     11: cost_of_an_hour,
     12: sales_per_hour,
@@ -117,5 +122,5 @@ def test_figures_of_the_field_name_views_that_exist() -> None:
     page = marts_page()
     table = page[page.index("| figure |") : page.index("What Planday's API cannot give")]
     figures = re.findall(r"^\| (?!figure|-)([^|]+) \|.*\| `([a-z_.]+)` \|$", table, re.MULTILINE)
-    assert len(figures) == len(dict(figures)) == 17
-    assert {view for _, view in figures} <= {f"marts.{name}" for name in MARTS}
+    assert len(figures) == len(dict(figures)) == 20
+    assert {view for _, view in figures} <= {f"marts.{name}" for name in MARTS} | {"sync.settling"}

@@ -88,6 +88,17 @@ _QUERIES = (
         """,
     ),
     (
+        "Which shifts changed within a day before they began, as two reads saw it?",
+        """
+        SELECT portal, department, shift_id, change, old_employee, new_employee, coalesce(old_start_local, new_start_local)
+                   AS begins,
+               hours_before_at_least::DECIMAL(9, 1) AS at_least_hours_before, hours_before_at_most::DECIMAL(9, 1) AS at_most
+        FROM marts.roster_changes WHERE hours_before_at_least >= 0 AND hours_before_at_most <= 24
+        QUALIFY row_number() OVER (PARTITION BY portal ORDER BY hours_before_at_most, shift_id) <= 3
+        ORDER BY portal, at_most
+        """,
+    ),
+    (
         "Why were shifts of last month not paid?",
         f"""
         SELECT portal, paid_gap AS reason, count(*) AS shifts, sum(planned_hours)::DECIMAL(9, 1) AS hours

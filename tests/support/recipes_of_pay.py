@@ -57,7 +57,7 @@ def cost_percent(world: World) -> Rows:
         known = total(s.worked for s in own if s.worked and (s.cost is not None or s in salaried))
         unknown = total(s.worked for s in own if s.worked and s.cost is None and s not in salaried)
         percent = share(cost, revenue)
-        of_all = share(known or Decimal(0), (known or 0) + (unknown or 0))
+        of_all = share(known or Decimal(0), (known or Decimal(0)) + (unknown or Decimal(0)))
         rows.append((portal, department, NAMES[department], cost and rounded(cost, 2), revenue, "NOK",
             percent if unknown is None else None, percent, of_all))  # fmt: skip
     return rows

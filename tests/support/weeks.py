@@ -216,7 +216,6 @@ def world_of(today: date) -> World:
     _put_oddities(world, numbers)
     _put_sickness(world)
     _put_months(world)
-    # LATER _put_changes(world)
     return world
 
 
@@ -336,28 +335,6 @@ def _put_months(world: World) -> None:
         end = (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
         world.put("payroll.salaried", portal="oslo", employee_id=1, ordinal=1, salary=SALARY, month=f"{month:%Y-%m}",
             date=month, start=month, end=end)  # fmt: skip
-
-
-def _put_changes(world: World) -> None:
-    """Six shifts of the last two weeks, each found in two states by reads at most six hours apart."""
-    bar = [s for s in world.shifts if s.portal == "oslo" and s.department == BAR and s.person and s.day < world.today]
-    kitchen = [s for s in world.shifts if s.portal == "bergen" and s.day < world.today]
-    for n, shift in enumerate([*bar[-3:], *kitchen[-5:]]):
-        start = shift.begin.replace(tzinfo=ZoneInfo(ZONES[shift.portal])).astimezone(UTC)
-        # Across the start, the day before, the week before, and longer ago.
-        before = start - timedelta(hours=(-2, 20, 30, 164, 400, 3, 166, 60)[n])
-        change = Change(
-            shift.portal, shift.department, shift.number, n % 2 == 0, before - timedelta(hours=6), before, start
-        )
-        world.changes.append(change)
-        common = {"portal": shift.portal, "id": shift.number, "month": f"{shift.day:%Y-%m}", "date": shift.day,
-            "department_id": shift.department, "start_date_time": shift.begin, "time_zone": ZONES[shift.portal]}  # fmt: skip
-        assert shift.person
-        old = {"employee_id": None, "status": "Open"} if change.is_fill else {"employee_id": 99, "status": "Assigned"}
-        world.put("scheduling.shifts_history", **common, **old, end_date_time=shift.end, is_current=False,
-            valid_from=start - timedelta(days=30), valid_to=change.before, ended_after=change.after)  # fmt: skip
-        world.put("scheduling.shifts_history", **common, employee_id=shift.person.number, status="Assigned",
-            end_date_time=shift.end, is_current=True, valid_from=change.before, changed_after=change.after)  # fmt: skip
 
 
 def _put_names(world: World) -> None:
