@@ -183,19 +183,27 @@ def test_figures_of_fewer_than_five_are_withheld(db: Db, women: int, men: int, *
     assert found == ([(114, 114, 100.0)] * 2 if is_shown else [(None, None, None)] * 2)
 
 
-@pytest.mark.parametrize(("policy", "how", "reason"), [("identity", "drop", "gender"), ("pay", "hash", "pay")])
-def test_what_the_policy_hides_is_said(make: Make, policy: str, how: str, reason: str) -> None:
+def test_what_the_policy_hides_is_said(make: Make) -> None:
+    """A hashed rate is a text, and no number; without genders there is nothing to compare either."""
     planday = make(resources=EVERYTHING)
     (planday.folder / "key.txt").write_text("a key for hashes")
-    hidden = f"privacy: {{{policy}: {how}, hash_key: {{file: key.txt}}}}\npay_gap_by: department\nbradford: true"
+    hidden = "privacy: {pay: hash, hash_key: {file: key.txt}}\npay_gap_by: department\nbradford: true"
     planday.edit_config("defaults:", f"{hidden}\ndefaults:")
     for table in ("hr.employees", "hr.employee_details", "pay.pay_rates", "pay.salaries"):
         planday.refresh(table)
     planday.publish()
     found = planday.query("SELECT DISTINCT withheld_reason FROM marts.pay_gap WHERE portal = 'oslo'")
-    assert found == [(f"{reason} not known of anybody",)]
+    assert found == [("pay not known of anybody",)]
     asked = "SELECT name, value FROM sync.mart_settings WHERE portal = 'oslo' AND name <> 'currency' ORDER BY ALL"
-    assert planday.query(asked) == [("bradford", "true"), ("pay_gap_by", "department")]
+    assert {("bradford", "true"), ("pay_gap_by", "department")} <= {*planday.query(asked)}
+
+
+@pytest.mark.parametrize("gender", [None, "4f1c9a"])
+def test_genders_that_are_hidden_are_called_so(db: Db, gender: str | None) -> None:
+    plant(db, [*crowd("Female", 10, 9), *crowd("Male", 10, 9)], "department")
+    db.execute("UPDATE hr.employee_details SET gender = ?", [gender])
+    found = db.execute("SELECT women, withheld_reason FROM marts.pay_gap").fetchall()
+    assert found == [(None, "gender not known of anybody")] * 2
 
 
 def test_pay_gap_is_off_by_default(db: Db) -> None:
