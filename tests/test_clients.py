@@ -25,11 +25,12 @@ from tests.support.installation import EVERYTHING, FAST, Installation
 pytestmark = pytest.mark.processes
 
 CLIENTS = [sys.executable, *os.environ.get("PLANDAY_CLIENTS", "").split()]
-VIEWS = [*(f"marts.{name}" for name in MARTS), "sync.findings"]
+VIEWS = [*(f"marts.{name}" for name in MARTS), "sync.findings", "sync.settling"]
 MACROS = [
     "hr.employees_as_of(now())",
     "scheduling.shifts_as_of(now())",
     "scheduling.shifts_as_of('2020-01-01')",
+    "payroll.shift_supplements_as_of(now())",
     "marts.attendance_exceptions(tolerance_minutes := 1)",
     "marts.overtime_over(weekly_hours := 20, daily_hours := 7)",
 ]

@@ -302,3 +302,27 @@ def test_absurd_dates_and_unknown_zones_give_no_instants(db: Db) -> None:
     assert rows == [(1, 8, False), (2, 8, True)]
     weeks = db.execute("SELECT count(*) FROM marts.roster_stability").fetchone()
     assert weeks == (2,)
+
+
+def test_a_move_to_another_month_is_one_change(db: Db) -> None:
+    """Whichever month is read first: in between the shift is in both, or in neither."""
+    later = {"month": "2025-10", "date": date(2025, 10, 1)}
+    times = {"start_date_time": "2025-10-01 08:00", "end_date_time": "2025-10-01 16:00"}
+    version(db, 1, 0, 5, ended_after=FIRST + 3 * NIGHT)
+    version(db, 1, 4, None, **later, **times)
+    version(db, 2, 0, 4)
+    version(db, 2, 5, None, **later, **times, changed_after=FIRST + 3 * NIGHT)
+    write_zones(db, again=False)
+    rows = db.execute("SELECT shift_id, change, changed_after, changed_before FROM marts.roster_changes ORDER BY ALL")
+    between = (FIRST + 3 * NIGHT, FIRST + 4 * NIGHT)
+    assert rows.fetchall() == [(1, "moved", *between), (2, "moved", *between)]
+
+
+@pytest.mark.parametrize(("until", "changes"), [(None, ["moved"]), (7, ["cancelled", "moved"])])
+def test_a_month_not_read_again_may_still_have_it(db: Db, until: int | None, changes: list[str]) -> None:
+    """The shift went to October and is gone from there; September says whether it came back."""
+    version(db, 1, 0, until)
+    version(db, 1, 4, 6, month="2025-10", date=date(2025, 10, 1), start_date_time="2025-10-01 08:00")
+    write_zones(db, again=False)
+    rows = db.execute("SELECT change FROM marts.roster_changes ORDER BY ALL").fetchall()
+    assert [change for (change,) in rows] == changes
