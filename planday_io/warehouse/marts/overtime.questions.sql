@@ -8,6 +8,7 @@ SELECT portal, department_id, department, period_start, sum(worked_hours) AS wor
     count(*) FILTER (over_contract_gap = 'no contracted hours') AS without_contract
 FROM marts.overtime WHERE period_of = 'month' AND period_start >= today() - 365 GROUP BY ALL ORDER BY ALL;
 
--- Who worked more than 37 hours in a week of the last three months?
-SELECT portal, employee_id, employee, period_start AS week, worked_hours, worked_hours - 37 AS over_hours
-FROM marts.overtime WHERE period_of = 'week' AND worked_hours > 37 AND period_start >= today() - 92 ORDER BY portal, week, employee_id;
+-- Whose overtime of the last full month is not known yet, because hours of a shift are missing?
+SELECT portal, employee_id, employee, department_id, department, shifts_without_hours, worked_hours, contract_hours
+FROM marts.overtime WHERE period_of = 'month' AND shifts_without_hours > 0 AND period_start = date_trunc('month', today()) - INTERVAL 1 MONTH
+ORDER BY shifts_without_hours DESC, portal, employee_id;

@@ -19,21 +19,23 @@
 -- over_contract_hours: Worked hours beyond the contracted ones, 0 where there are none; NULL where either is not known.
 -- over_contract_gap: Why that is not known: no contracted hours, no worked hours.
 CREATE OR REPLACE VIEW marts.overtime AS
-WITH days AS (
-    SELECT portal, portal_id, employee_id, date, sum(worked_hours) AS worked_hours,
-        sum(planned_hours) AS planned_hours,
+WITH days AS NOT MATERIALIZED (
+    SELECT portal, portal_id, employee_id, date, month, sum(worked_hours) AS worked_hours, sum(planned_hours) AS planned_hours,
         count(*) FILTER (worked_gap IN ('nothing recorded', 'not punched out')) AS shifts_without_hours
     FROM marts.hours
     WHERE employee_id IS NOT NULL AND kind IN ('work', 'course') AND status IS DISTINCT FROM 'Draft' AND isfinite(date)
     GROUP BY ALL
 ),
 periods AS (
-    SELECT portal, portal_id, employee_id, period_of,
-        CASE period_of WHEN 'week' THEN CAST(date_trunc('week', date) AS DATE) ELSE CAST(date_trunc('month', date) AS DATE) END AS period_start,
+    SELECT portal, portal_id, employee_id, 'week' AS period_of, CAST(date_trunc('week', date) AS DATE) AS period_start,
         sum(planned_hours) AS planned_hours, sum(worked_hours) AS worked_hours, sum(shifts_without_hours) AS shifts_without_hours,
         count(*) FILTER (worked_hours > 0) AS days_worked, max(worked_hours) AS longest_day_hours
-    FROM (SELECT *, unnest(['week', 'month']) AS period_of FROM days)
-    GROUP BY ALL
+    FROM days GROUP BY ALL
+    UNION ALL
+    -- DuckDB moves a filter below a join only if it cannot fail, as TRY_CAST cannot.
+    SELECT portal, portal_id, employee_id, 'month', TRY_CAST(month || '-01' AS DATE),
+        sum(planned_hours), sum(worked_hours), sum(shifts_without_hours), count(*) FILTER (worked_hours > 0), max(worked_hours)
+    FROM days GROUP BY ALL
 ),
 contracts AS (
     SELECT portal, id, CAST(any_value(work_hours) AS DOUBLE) AS hours FROM hr.employee_details WHERE work_hours > 0 GROUP BY ALL

@@ -92,7 +92,7 @@ SELECT
     p.portal,
     p.portal_id,
     p.month,
-    CAST(coalesce(p.start_date_time, p.shift_start_date_time) AS DATE) AS date,
+    TRY_CAST(coalesce(p.start_date_time, p.shift_start_date_time) AS DATE) AS date,
     p.id AS punch_id,
     p.shift_id,
     p.department_id,

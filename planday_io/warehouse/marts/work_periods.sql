@@ -25,46 +25,50 @@ WITH breakers AS (
     WHERE EXISTS (FROM punchclock.punch_clock_breaks AS b WHERE b.portal = p.portal AND b.punch_clock_shift_id = p.id AND b.end_date_time IS NOT NULL)
     GROUP BY ALL
 ),
-measured AS (
-    SELECT *, coalesce(
-        CASE WHEN isfinite(punched_in_utc) AND isfinite(punched_out_utc) THEN epoch_us(punched_out_utc) - epoch_us(punched_in_utc) END,
-        date_diff('microsecond', punched_in, punched_out)
+kinds AS (SELECT portal, shift_type_id, any_value(kind) AS kind FROM sync.shift_kinds WHERE kind IN ('sickness', 'absence', 'unpaid') GROUP BY ALL),
+clocked AS NOT MATERIALIZED (
+    SELECT p.*, b.punches_breaks, p.is_approved AND p.approved_start IS NOT NULL AND p.approved_end IS NOT NULL AS is_corrected, coalesce(
+        CASE WHEN isfinite(p.punched_in_utc) AND isfinite(p.punched_out_utc) THEN epoch_us(p.punched_out_utc) - epoch_us(p.punched_in_utc) END,
+        date_diff('microsecond', p.punched_in, p.punched_out)
     ) AS stayed
-    FROM marts.punches
+    FROM marts.punches AS p
+    LEFT JOIN breakers AS b ON b.portal = p.portal AND b.month = p.month AND b.department_id = p.department_id
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    LEFT JOIN kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.shift_type_id
+    WHERE k.kind IS NULL
 ),
-chosen AS (
-    SELECT *, CASE
-        WHEN stayed <= 57600000000 THEN 'punched'
-        WHEN is_approved AND approved_start IS NOT NULL AND approved_end IS NOT NULL THEN 'approved'
-        WHEN stayed IS NOT NULL THEN 'punched'
-    END AS worked_by
-    FROM measured
+-- Shifts that a punch says the times of.
+covered AS (
+    SELECT portal, shift_id, true AS is_covered FROM punchclock.punch_clock_shifts
+    WHERE shift_id IS NOT NULL AND (
+        isfinite(start_date_time) AND isfinite(end_date_time) OR is_approved AND shift_start_date_time IS NOT NULL AND shift_end_date_time IS NOT NULL
+    )
+    GROUP BY ALL
 ),
-covered AS (SELECT portal, shift_id, true AS is_covered FROM chosen WHERE shift_id IS NOT NULL AND worked_by IS NOT NULL GROUP BY ALL),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
 periods AS (
-    SELECT p.portal, p.portal_id, p.month, 'worked' AS basis, p.worked_by, p.shift_id, p.punch_id, p.department_id, p.employee_id, p.zone,
-        CASE p.worked_by WHEN 'punched' THEN p.punched_in ELSE p.approved_start END AS start_local,
-        CASE p.worked_by WHEN 'punched' THEN p.punched_out ELSE p.approved_end END AS end_local,
-        CASE p.worked_by WHEN 'punched' THEN p.punched_in_utc ELSE p.approved_start_utc END AS start_utc,
-        CASE p.worked_by WHEN 'punched' THEN p.punched_out_utc ELSE p.approved_end_utc END AS end_utc,
-        CASE p.worked_by WHEN 'punched' THEN p.hours END AS hours,
-        CASE WHEN p.worked_by = 'punched' AND b.punches_breaks THEN p.longest_stretch_hours END AS longest_stretch_hours
-    FROM chosen AS p
-    LEFT JOIN breakers AS b ON b.portal = p.portal AND b.month = p.month AND b.department_id = p.department_id
-    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
-    LEFT JOIN sync.shift_kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.shift_type_id
-    WHERE p.worked_by IS NOT NULL AND coalesce(k.kind, 'work') NOT IN ('sickness', 'absence', 'unpaid')
+    SELECT portal, portal_id, month, date, 'worked' AS basis, 'punched' AS worked_by, shift_id, punch_id, department_id, employee_id, zone,
+        punched_in AS start_local, punched_out AS end_local, punched_in_utc AS start_utc, punched_out_utc AS end_utc, hours,
+        CASE WHEN punches_breaks THEN longest_stretch_hours END AS longest_stretch_hours
+    FROM clocked
+    WHERE stayed <= 57600000000 OR stayed IS NOT NULL AND NOT is_corrected
     UNION ALL
-    SELECT s.portal, s.portal_id, s.month, 'worked', 'approved', s.shift_id, NULL, s.department_id, s.employee_id, s.zone,
+    SELECT portal, portal_id, month, TRY_CAST(approved_start AS DATE), 'worked', 'approved', shift_id, punch_id, department_id, employee_id, zone,
+        approved_start, approved_end, approved_start_utc, approved_end_utc, NULL, NULL
+    FROM clocked
+    -- By the wall clock first, which the table is read by.
+    WHERE is_corrected AND (punched_in IS NULL OR punched_out IS NULL OR punched_out - punched_in > INTERVAL 14 HOUR OR punched_out < punched_in)
+        AND NOT coalesce(stayed <= 57600000000, false)
+    UNION ALL
+    SELECT s.portal, s.portal_id, s.month, s.date, 'worked', 'approved', s.shift_id, NULL, s.department_id, s.employee_id, s.zone,
         s.start_local, s.end_local, s.start_utc, s.end_utc, s.planned_hours, NULL
     FROM marts.shifts AS s
     LEFT JOIN covered AS c ON c.portal = s.portal AND c.shift_id = s.shift_id
     WHERE s.is_assigned AND s.kind IN ('work', 'course') AND s.status IN ('Approved', 'PunchclockApproved') AND c.is_covered IS NULL
         AND coalesce(s.start_utc <= now(), s.start_local <= CAST(now() AS TIMESTAMP))
     UNION ALL
-    SELECT portal, portal_id, month, 'planned', NULL, shift_id, NULL, department_id, employee_id, zone, start_local, end_local, start_utc, end_utc,
+    SELECT portal, portal_id, month, date, 'planned', NULL, shift_id, NULL, department_id, employee_id, zone, start_local, end_local, start_utc, end_utc,
         planned_hours, CASE WHEN break_hours = 0 AND planned_cost IS NOT NULL AND time_and_cost_gap IS NULL THEN hours END
     FROM marts.shifts
     WHERE is_assigned AND kind IN ('work', 'course')
@@ -74,13 +78,13 @@ bounded AS (
         CASE WHEN isfinite(start_utc) AND isfinite(end_utc) THEN epoch_us(end_utc) - epoch_us(start_utc) END,
         date_diff('microsecond', start_local, end_local)
     ) AS lasted
-    FROM periods WHERE isfinite(start_local) AND isfinite(end_local)
+    FROM periods WHERE isfinite(start_local) AND isfinite(end_local) AND isfinite(date)
 )
 SELECT
     b.portal,
     b.portal_id,
     b.month,
-    CAST(b.start_local AS DATE) AS date,
+    b.date,
     b.basis,
     b.worked_by,
     b.shift_id,
