@@ -109,10 +109,10 @@ SELECT
     s.hour,
     s.department_id,
     d.name AS department,
-    CAST(CAST(s.planned AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(18, 4)) AS planned_work_hours,
-    CAST(CAST(s.worked AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(18, 4)) AS worked_hours,
-    CAST(CAST(s.planned_cost AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(18, 4)) AS planned_cost,
-    CAST(CAST(s.paid_cost AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(18, 4)) AS shift_cost,
+    CAST(CAST(s.planned AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(24, 4)) AS planned_work_hours,
+    CAST(CAST(s.worked AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(24, 4)) AS worked_hours,
+    CAST(CAST(s.planned_cost AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(24, 4)) AS planned_cost,
+    CAST(CAST(s.paid_cost AS DECIMAL(20, 0)) * CAST(0.0001 AS DECIMAL(4, 4)) AS DECIMAL(24, 4)) AS shift_cost,
     c.currency
 FROM summed AS s
 LEFT JOIN departments AS d ON d.portal = s.portal AND d.id = s.department_id
