@@ -71,9 +71,9 @@ readers: $(READY)
 
 # The published file in older DuckDB clients, each in an environment of its own.
 clients: $(READY)
-	for version in 1.2.2 1.4.4; do test -x .venv-duckdb/$$version/bin/python || { $(PYTHON) -m venv .venv-duckdb/$$version && \
+	for version in 1.2.2 1.4.4 1.5.6; do test -x .venv-duckdb/$$version/bin/python || { $(PYTHON) -m venv .venv-duckdb/$$version && \
 	.venv-duckdb/$$version/bin/python -m pip install --quiet --disable-pip-version-check duckdb==$$version pytz; }; done
-	PLANDAY_CLIENTS=".venv-duckdb/1.2.2/bin/python .venv-duckdb/1.4.4/bin/python" $(BIN)/python -m pytest tests/test_clients.py -m processes -s
+	PLANDAY_CLIENTS="$$(echo .venv-duckdb/*/bin/python)" $(BIN)/python -m pytest tests/test_clients.py -m processes -s
 
 # What this is compared with has an environment of its own. CASES="a g" runs some cases.
 bench: $(READY) .venv-bench/.ready

@@ -27,7 +27,7 @@ def shifts(db: Db, *rows: dict[str, Any]) -> None:
     usual = {"employee_id": 1, "department_id": 10, "status": "Assigned", "time_zone": "UTC"}
     times = {"date": "2025-09-08", "start_date_time": "2025-09-08 08:00", "end_date_time": "2025-09-08 16:00"}
     for number, row in enumerate(rows, 1):
-        put(db, "scheduling.shifts", portal="oslo", month="2025-09", **({"id": number} | usual | times | row))
+        put(db, "scheduling.shifts", portal="oslo", **({"id": number, "month": "2025-09"} | usual | times | row))
     put(db, "sync.slices", portal="oslo", table_name="payroll.shifts", month="2025-09", slice_id="s")
     write_zones(db, again=False)
 
@@ -336,3 +336,60 @@ def test_rows_without_a_date_count_on_their_start(db: Db) -> None:
         (date(2025, 9, 9), None, None),
         (date(2025, 9, 10), 11, None),
     ]
+
+
+def test_breaks_count_for_the_punch_that_they_are_of(db: Db) -> None:
+    """Also without a shift. Those of somebody who is still in do not count yet."""
+    shifts(db, {})
+    punches = ((5, None, "16:00"), (6, 1, "10:00"), (7, 1, None))
+    for number, shift, end in punches:
+        punch = {"id": number, "shift_id": shift, "end_date_time": end and f"2025-09-08 {end}"}
+        begin = {"month": "2025-09", "start_date_time": "2025-09-08 08:00", "time_zone": "UTC"}
+        put_all(db, "punchclock.punch_clock_shifts", punch, **begin)
+        pause = {"start_date_time": "2025-09-08 09:00", "end_date_time": "2025-09-08 09:15"}
+        put_all(
+            db,
+            "punchclock.punch_clock_breaks",
+            {"id": number, "punch_clock_shift_id": number},
+            month="2025-09",
+            time_zone="UTC",
+            **pause,
+        )
+    write_zones(db, again=False)
+    assert found(db, "hours", "row_of, punched_hours, month") == [
+        ("punch", D("7.75"), "2025-09"),
+        ("shift", D("1.75"), "2025-09"),
+    ]
+
+
+def test_what_belongs_to_a_shift_may_be_of_the_month_before(db: Db) -> None:
+    shifts(
+        db,
+        {
+            "month": "2025-10",
+            "date": "2025-10-01",
+            "start_date_time": "2025-10-01 00:00",
+            "end_date_time": "2025-10-01 08:00",
+        },
+    )
+    put_all(db, "punchclock.punch_clock_shifts", {"id": 5}, month="2025-09", shift_id=1, start_date_time="2025-09-30 23:45",
+        end_date_time="2025-10-01 08:00", time_zone="UTC")  # fmt: skip
+    pause = {"start_date_time": "2025-10-01 01:00", "end_date_time": "2025-10-01 01:15"}
+    put_all(
+        db,
+        "punchclock.punch_clock_breaks",
+        {"id": 1, "punch_clock_shift_id": 5},
+        month="2025-09",
+        time_zone="UTC",
+        **pause,
+    )
+    times = {"start": "2025-10-01 00:00", "end": "2025-10-01 08:00"}
+    put_all(db, "payroll.shifts", {"id": 1, "salary": 100}, month="2025-09", date="2025-10-01", **times)
+    put_all(
+        db, "payroll.shift_breaks", {"shift_id": 1, "ordinal": 1}, month="2025-09", duration=D("0.5"), is_paid=False
+    )
+    write_zones(db, again=False)
+    columns = "month, planned_hours, punched_hours, paid_hours, paid_cost"
+    assert found(db, "hours", columns) == [("2025-10", D("7.5"), 8, D("7.5"), 100)]
+    of_month = db.execute(f"SELECT {columns} FROM marts.hours WHERE month = '2025-10'").fetchall()
+    assert of_month == found(db, "hours", columns)

@@ -197,7 +197,7 @@ def test_marts_read_what_duckdb_scans(blank_warehouse: Path) -> None:
             scanned = set(re.findall(r'"Table": "(?:\w+\.)?(\w+\.\w+)"', plan))
             assert sources_of(mart.name) == {name for name in scanned if not name.startswith("sync.")}
     assert GRAINS.keys() == {*MARTS} >= CHECKED >= SUMS.keys(), "each mart says what identifies a row"
-    assert read_by("hours") >= {"marts.shifts", "marts.spans"}
+    assert read_by("hours") >= {"marts.shifts", "scheduling.shifts"}
 
 
 def test_lineage_reaches_the_tables(planday: Installation) -> None:

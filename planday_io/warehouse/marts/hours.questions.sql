@@ -1,14 +1,17 @@
--- How far are worked from planned hours of work, per department and month, where people punch and where they do not?
+-- How far are worked from planned hours of work this year, per department and month, where people punch and where they do not?
 SELECT portal, department_id, department, month, uses_punch_clock, sum(planned_hours) AS planned, sum(worked_hours) AS worked,
     sum(planned_hours) FILTER (WHERE worked_hours IS NULL) AS not_worked
-FROM marts.hours WHERE kind = 'work' AND worked_gap IS DISTINCT FROM 'not yet' AND status IS DISTINCT FROM 'Draft' GROUP BY ALL ORDER BY ALL;
+FROM marts.hours
+WHERE month >= strftime(date_trunc('year', today()), '%Y-%m') AND kind = 'work' AND worked_gap IS DISTINCT FROM 'not yet' AND status IS DISTINCT FROM 'Draft'
+GROUP BY ALL ORDER BY ALL;
 
 -- Which worked shifts of the last month are not approved yet?
 SELECT portal, department_id, department, date, employee_id, employee, worked_hours, worked_by
-FROM marts.hours WHERE approved_gap = 'not approved' AND worked_hours > 0 AND date BETWEEN today() - 31 AND today()
+FROM marts.hours WHERE approved_gap = 'not approved' AND worked_hours > 0
+    AND date BETWEEN today() - 31 AND today() AND month >= strftime(today() - 31, '%Y-%m')
 ORDER BY portal, date, department_id, employee_id;
 
 -- Why were shifts of the last full month not paid?
 SELECT portal, paid_gap, count(*) AS shifts, sum(planned_hours) AS hours FROM marts.hours
-WHERE paid_gap IS NOT NULL AND date >= date_trunc('month', today()) - INTERVAL 1 MONTH AND date < date_trunc('month', today())
+WHERE paid_gap IS NOT NULL AND month = strftime(today() - INTERVAL 1 MONTH, '%Y-%m')
 GROUP BY ALL ORDER BY ALL;

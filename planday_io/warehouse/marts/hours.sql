@@ -43,21 +43,51 @@
 -- paid_gap: Why there is no cost: draft, open, not yet, payroll not read, salaried, no pay data, absent, not in payroll.
 -- worked_gap: Why there are no worked hours, or only a part: draft, the kind (sickness, absence, unpaid), not yet, not punched out, open, absent, nothing recorded.
 CREATE OR REPLACE VIEW marts.hours AS
-WITH breaks AS (
-    SELECT b.portal, b.punch_clock_shift_id, sum(t.hours) AS hours
+WITH
+-- The month of the shift is with all that belongs to it, so that a condition on the month cuts all tables.
+known_pauses AS NOT MATERIALIZED (
+    SELECT b.portal, p.shift_id, s.month, z.zone, b.start_date_time, b.end_date_time
     FROM punchclock.punch_clock_breaks AS b
-    JOIN marts.spans AS t ON t.span_of = 'break' AND t.portal = b.portal AND t.id = b.id
+    JOIN punchclock.punch_clock_shifts AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id
+    JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    LEFT JOIN sync.time_zones AS z ON z.portal = b.portal AND z.name = coalesce(nullif(s.time_zone, ''), b.time_zone, '')
+    WHERE b.end_date_time IS NOT NULL AND p.start_date_time IS NOT NULL AND p.end_date_time IS NOT NULL
+),
+pauses AS NOT MATERIALIZED (
+    SELECT portal, shift_id, NULL AS punch_id, month, zone, start_date_time, end_date_time FROM known_pauses
+    UNION ALL
+    SELECT b.portal, NULL, b.punch_clock_shift_id, b.month, z.zone, b.start_date_time, b.end_date_time
+    FROM punchclock.punch_clock_breaks AS b
+    LEFT JOIN sync.time_zones AS z ON z.portal = b.portal AND z.name = coalesce(b.time_zone, '')
     WHERE b.end_date_time IS NOT NULL
+),
+pause_starts AS NOT MATERIALIZED (
+    SELECT b.*, b.start_date_time - to_seconds(CASE WHEN b.start_date_time >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS start_at
+    FROM pauses AS b
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = b.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(b.start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+breaks AS NOT MATERIALIZED (
+    -- By shift; of punches without one by punch, in the month of the punch.
+    SELECT b.portal, b.shift_id, b.punch_id, b.month, sum(CAST(coalesce(date_diff('second', b.start_at, CASE
+            WHEN b.end_date_time >= o.later_from THEN b.end_date_time - to_seconds(o.later_offset_seconds)
+            WHEN b.end_date_time - to_seconds(o.offset_seconds) > b.start_at OR b.end_date_time < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+                THEN b.end_date_time - to_seconds(o.offset_seconds)
+            ELSE b.end_date_time - to_seconds(o.repeat_offset_seconds)
+        END), date_diff('second', b.start_date_time, b.end_date_time)) / 3600.0 AS DECIMAL(18, 4))) AS hours
+    FROM pause_starts AS b
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = b.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(b.end_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
     GROUP BY ALL
 ),
 -- Instants as in marts.spans, which would join every punch with itself.
-zoned AS (
-    SELECT p.*, s.id AS known_shift_id, z.zone
+zoned AS NOT MATERIALIZED (
+    SELECT p.*, s.id AS known_shift_id, s.month AS shift_month, z.zone
     FROM punchclock.punch_clock_shifts AS p
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
     LEFT JOIN sync.time_zones AS z ON z.portal = p.portal AND z.name = coalesce(nullif(s.time_zone, ''), p.time_zone, '')
 ),
-started AS (
+started AS NOT MATERIALIZED (
     SELECT p.*, p.start_date_time - to_seconds(CASE WHEN p.start_date_time >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS start_at,
         p.shift_start_date_time - to_seconds(CASE WHEN p.shift_start_date_time >= a.later_from THEN a.later_offset_seconds ELSE a.offset_seconds END) AS planned_start_at
     FROM zoned AS p
@@ -66,7 +96,7 @@ started AS (
     LEFT JOIN sync.time_zone_weeks AS a ON a.zone = p.zone
         AND a.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.shift_start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
 ),
-ended AS (
+ended AS NOT MATERIALIZED (
     SELECT p.*,
         CASE
             WHEN p.end_date_time >= o.later_from THEN p.end_date_time - to_seconds(o.later_offset_seconds)
@@ -86,40 +116,39 @@ ended AS (
     LEFT JOIN sync.time_zone_weeks AS a ON a.zone = p.zone
         AND a.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.shift_end_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
 ),
-punches AS (
-    SELECT p.portal, p.portal_id, p.id, p.known_shift_id AS shift_id, p.department_id, p.employee_id,
+punches AS NOT MATERIALIZED (
+    SELECT p.portal, p.portal_id, p.id, p.known_shift_id AS shift_id, p.shift_month, p.month, p.department_id, p.employee_id,
         CAST(coalesce(p.start_date_time, p.shift_start_date_time) AS DATE) AS date,
         p.start_date_time, p.end_date_time,
         coalesce(p.start_date_time, p.shift_start_date_time) AS start_local,
         CASE WHEN p.start_date_time IS NULL THEN p.shift_end_date_time ELSE p.end_date_time END AS end_local,
         timezone('UTC', coalesce(p.start_at, p.planned_start_at)) AS start_utc,
         timezone('UTC', CASE WHEN p.start_date_time IS NULL THEN p.planned_end_at ELSE p.end_at END) AS end_utc,
-        CAST(coalesce(date_diff('second', p.start_at, p.end_at), date_diff('second', p.start_date_time, p.end_date_time)) / 3600.0 AS DECIMAL(18, 4))
-            - coalesce(b.hours, 0) AS hours,
+        CAST(coalesce(date_diff('second', p.start_at, p.end_at), date_diff('second', p.start_date_time, p.end_date_time)) / 3600.0 AS DECIMAL(18, 4)) AS hours,
         CASE WHEN p.is_approved THEN CAST(coalesce(
             date_diff('second', p.planned_start_at, p.planned_end_at), date_diff('second', p.shift_start_date_time, p.shift_end_date_time)
         ) / 3600.0 AS DECIMAL(18, 4)) END AS approved_hours,
         p.start_date_time IS NOT NULL AND p.end_date_time IS NULL AS is_open
     FROM ended AS p
-    LEFT JOIN breaks AS b ON b.portal = p.portal AND b.punch_clock_shift_id = p.id
 ),
 by_shift AS (
-    SELECT portal, shift_id, count(*) AS punches, sum(hours) AS hours, sum(approved_hours) AS approved_hours,
+    SELECT portal, shift_id, shift_month, count(*) AS punches, sum(hours) AS hours, sum(approved_hours) AS approved_hours,
         bool_or(is_open) AS is_open, min(start_date_time) AS first_in, max(end_date_time) AS last_out
     FROM punches WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
 unpaid AS (
-    SELECT portal, shift_id, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS hours FROM payroll.shift_breaks
-    WHERE is_paid IS NOT DISTINCT FROM false GROUP BY ALL
+    SELECT b.portal, b.shift_id, s.month, sum(coalesce(b.duration, CAST(date_diff('second', b.start, b."end") / 3600.0 AS DECIMAL(18, 4)))) AS hours
+    FROM payroll.shift_breaks AS b JOIN scheduling.shifts AS s ON s.portal = b.portal AND s.id = b.shift_id
+    WHERE b.is_paid IS NOT DISTINCT FROM false
+    GROUP BY ALL
 ),
--- Paid times are those of the roster, nearly always; where they are, so are the hours.
+unpaid_alone AS (
+    SELECT portal, shift_id, month, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS hours
+    FROM payroll.shift_breaks WHERE is_paid IS NOT DISTINCT FROM false GROUP BY ALL
+),
 paid AS (
-    SELECT p.portal, p.id AS shift_id, p.start, p."end" AS finish, u.hours AS unpaid_hours, TRY_CAST(p.salary AS DECIMAL(18, 4)) AS amount,
-        -- Nobody without a rate has one of 0: that is what Planday writes where there is none.
-        coalesce(TRY_CAST(p.wage_rate AS DECIMAL(18, 4)), 0) = 0
-            AND TRY_CAST(p.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0 AS lacks_pay_data
-    FROM payroll.shifts AS p
-    LEFT JOIN unpaid AS u ON u.portal = p.portal AND u.shift_id = p.id
+    SELECT p.portal, p.id AS shift_id, s.month, p.start, p."end" AS finish, p.salary, p.wage_rate
+    FROM payroll.shifts AS p JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.id
 ),
 -- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),
@@ -136,56 +165,83 @@ currencies AS (SELECT portal, any_value(value) AS currency FROM sync.mart_settin
 rows_of AS (
     SELECT s.portal, s.portal_id, 'shift' AS row_of, s.shift_id, s.date, s.month, s.department_id, s.employee_id, s.employee_group_id, s.position_id,
         s.shift_type_id, s.status, s.is_draft, s.is_open, s.start_local, s.end_local, s.start_utc, s.end_utc, s.zone, s.hours, p.first_in, p.last_out,
-        s.planned_hours, s.planned_cost, p.hours AS punched_hours,
+        s.planned_hours, s.planned_cost, p.hours - coalesce(b.hours, 0) AS punched_hours,
         coalesce(
             p.approved_hours, CASE WHEN s.status IN ('Approved', 'PunchclockApproved') AND s.is_assigned THEN s.planned_hours END
         ) AS approved_hours,
-        coalesce(p.punches, 0) AS punches, coalesce(p.is_open, false) AS is_in, s.created_at, s.modified_at
-    FROM marts.shifts AS s LEFT JOIN by_shift AS p ON p.portal = s.portal AND p.shift_id = s.shift_id
+        coalesce(p.punches, 0) AS punches, coalesce(p.is_open, false) AS is_in, s.created_at, s.modified_at,
+        y.shift_id IS NOT NULL AS is_paid, y.start AS paid_start, y.finish AS paid_finish, y.salary, y.wage_rate, u.hours AS unpaid_hours
+    FROM marts.shifts AS s
+    LEFT JOIN by_shift AS p ON p.portal = s.portal AND p.shift_month = s.month AND p.shift_id = s.shift_id
+    LEFT JOIN (SELECT portal, shift_id, month, sum(hours) AS hours FROM breaks WHERE shift_id IS NOT NULL GROUP BY ALL) AS b
+        ON b.portal = s.portal AND b.month = s.month AND b.shift_id = s.shift_id
+    LEFT JOIN paid AS y ON y.portal = s.portal AND y.month = s.month AND y.shift_id = s.shift_id
+    LEFT JOIN unpaid AS u ON u.portal = s.portal AND u.month = s.month AND u.shift_id = s.shift_id
     UNION ALL
-    SELECT portal, portal_id, 'punch', NULL, date, strftime(date, '%Y-%m'), department_id, employee_id, NULL, NULL,
-        NULL, NULL, false, false, start_local, end_local, start_utc, end_utc, NULL, NULL, start_date_time, end_date_time,
-        NULL, NULL, hours, approved_hours, 1, is_open, NULL, NULL
-    FROM punches WHERE shift_id IS NULL
+    SELECT p.portal, p.portal_id, 'punch', NULL, p.date, p.month, p.department_id, p.employee_id, NULL, NULL,
+        NULL, NULL, false, false, p.start_local, p.end_local, p.start_utc, p.end_utc, NULL, NULL, p.start_date_time, p.end_date_time,
+        NULL, NULL, p.hours - coalesce(b.hours, 0), p.approved_hours, 1, p.is_open, NULL, NULL,
+        false, NULL, NULL, NULL, NULL, NULL
+    FROM punches AS p
+    LEFT JOIN (SELECT portal, punch_id, month, sum(hours) AS hours FROM breaks WHERE punch_id IS NOT NULL GROUP BY ALL) AS b
+        ON b.portal = p.portal AND b.month = p.month AND b.punch_id = p.id
+    WHERE p.shift_id IS NULL
     UNION ALL
-    SELECT p.portal, p.portal_id, 'payroll', p.id, coalesce(p.date, CAST(p.start AS DATE)), p.month, p.department_id, p.employee_id, p.employee_group_id,
-        p.position_id, p.shift_type_id, NULL, false, false, p.start, p."end", t.start_utc, t.end_utc, NULL, t.hours, NULL, NULL,
-        NULL, NULL, NULL, NULL, 0, false, NULL, NULL
-    FROM (FROM payroll.shifts AS p WHERE NOT EXISTS (FROM scheduling.shifts AS s WHERE s.portal = p.portal AND s.id = p.id)) AS p
-    LEFT JOIN marts.spans AS t ON t.span_of = 'payroll' AND t.shift_id IS NULL AND t.portal = p.portal AND t.id = p.id
+    SELECT p.portal, p.portal_id, 'payroll', p.id, coalesce(p.date, CAST(p.start AS DATE)),
+        coalesce(strftime(coalesce(p.date, CAST(p.start AS DATE)), '%Y-%m'), p.month), p.department_id, p.employee_id, p.employee_group_id,
+        p.position_id, p.shift_type_id, NULL, false, false, p.start, p."end", NULL, NULL, z.zone, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, 0, false, NULL, NULL,
+        true, p.start, p."end", p.salary, p.wage_rate, u.hours
+    FROM payroll.shifts AS p
+    LEFT JOIN sync.time_zones AS z ON z.portal = p.portal AND z.name = ''
+    LEFT JOIN unpaid_alone AS u ON u.portal = p.portal AND u.month = p.month AND u.shift_id = p.id
+    WHERE NOT EXISTS (FROM scheduling.shifts AS s WHERE s.portal = p.portal AND s.id = p.id)
 ),
+-- Paid times are those of the roster, nearly always; where they are, so are the hours.
 matched AS (
-    SELECT r.*, p.shift_id IS NOT NULL AS is_paid, p.amount, p.lacks_pay_data, p.start AS paid_start, p.finish AS paid_finish, p.unpaid_hours,
-        p.start IS NOT DISTINCT FROM r.start_local AND p.finish IS NOT DISTINCT FROM r.end_local AS is_paid_as_planned,
-        p.start - to_seconds(CASE WHEN p.start >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS paid_start_at
+    SELECT r.*, TRY_CAST(r.salary AS DECIMAL(18, 4)) AS amount,
+        -- Nobody without a rate has one of 0: that is what Planday writes where there is none.
+        r.is_paid AND coalesce(TRY_CAST(r.wage_rate AS DECIMAL(18, 4)), 0) = 0
+            AND TRY_CAST(r.salary AS DECIMAL(18, 4)) IS NOT DISTINCT FROM 0 AS lacks_pay_data,
+        r.row_of = 'shift' AND r.paid_start IS NOT DISTINCT FROM r.start_local AND r.paid_finish IS NOT DISTINCT FROM r.end_local AS is_paid_as_planned
     FROM rows_of AS r
-    LEFT JOIN paid AS p ON p.portal = r.portal AND p.shift_id = r.shift_id
-    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = r.zone AND (p.start IS DISTINCT FROM r.start_local OR p.finish IS DISTINCT FROM r.end_local)
-        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(p.start, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
 ),
-known AS (
-    SELECT r.*, a.is_absent, k.name AS kind_name, coalesce(k.kind, 'work') AS kind,
-        CASE
-            WHEN NOT r.is_paid THEN NULL
-            WHEN r.is_paid_as_planned THEN r.hours
-            ELSE CAST(coalesce(
-                date_diff('second', r.paid_start_at, CASE
+paid_starts AS (
+    SELECT r.*, r.paid_start - to_seconds(CASE WHEN r.paid_start >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS paid_start_at
+    FROM matched AS r
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = r.zone AND NOT r.is_paid_as_planned
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(r.paid_start, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+paid_ends AS (
+    SELECT r.*, CASE
             WHEN r.paid_finish >= o.later_from THEN r.paid_finish - to_seconds(o.later_offset_seconds)
             WHEN r.paid_finish - to_seconds(o.offset_seconds) > r.paid_start_at OR r.paid_finish < coalesce(o.repeats_from, TIMESTAMP 'infinity')
                 THEN r.paid_finish - to_seconds(o.offset_seconds)
             ELSE r.paid_finish - to_seconds(o.repeat_offset_seconds)
-        END), date_diff('second', r.paid_start, r.paid_finish)
+        END AS paid_end_at
+    FROM paid_starts AS r
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = r.zone AND NOT r.is_paid_as_planned
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(r.paid_finish, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+known AS (
+    SELECT r.* EXCLUDE (start_utc, end_utc), a.is_absent, k.name AS kind_name, coalesce(k.kind, 'work') AS kind,
+        CASE WHEN r.row_of = 'payroll' THEN timezone('UTC', r.paid_start_at) ELSE r.start_utc END AS start_utc,
+        CASE WHEN r.row_of = 'payroll' THEN timezone('UTC', r.paid_end_at) ELSE r.end_utc END AS end_utc,
+        CASE
+            WHEN NOT r.is_paid THEN NULL
+            WHEN r.is_paid_as_planned THEN r.hours
+            ELSE CAST(coalesce(
+                date_diff('second', r.paid_start_at, r.paid_end_at), date_diff('second', r.paid_start, r.paid_finish)
             ) / 3600.0 AS DECIMAL(18, 4))
         END - coalesce(r.unpaid_hours, 0) AS paid_hours,
         r.row_of = 'shift' AND coalesce(r.start_utc > now(), r.start_local > CAST(now() AS TIMESTAMP)) AS is_ahead,
-        coalesce(r.end_utc > now(), r.end_local > CAST(now() AS TIMESTAMP), false) AS is_unfinished
-    FROM matched AS r
-    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = r.zone AND NOT r.is_paid_as_planned
-        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(r.paid_finish, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+        coalesce(CASE WHEN r.row_of = 'payroll' THEN timezone('UTC', r.paid_end_at) ELSE r.end_utc END > now(),
+            r.end_local > CAST(now() AS TIMESTAMP), false) AS is_unfinished
+    FROM paid_ends AS r
     LEFT JOIN absent AS a ON a.portal = r.portal AND a.employee_id = r.employee_id AND a.date = r.date
     LEFT JOIN kinds AS k ON k.portal = r.portal AND k.shift_type_id = r.shift_type_id
 ),
-judged AS (
+judged AS NOT MATERIALIZED (
     SELECT *, CASE
         WHEN is_draft OR kind IN ('sickness', 'absence', 'unpaid') THEN NULL
         WHEN punched_hours IS NULL AND is_ahead THEN NULL

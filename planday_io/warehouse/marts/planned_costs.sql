@@ -68,15 +68,42 @@ parsed AS (
         END AS as_usual
     FROM parts
 ),
-readings AS (
+timed AS NOT MATERIALIZED (
+    -- Instants as in marts.spans, but of the shifts of these rows only.
     SELECT c.portal, c.portal_id, c.month, c.department_id, c.date, c.shift_id, c.ordinal, c.employee_id, c.duration, c.cost,
-        p.text, p.is_triple, p.by_days, p.by_clock, p.as_said, p.as_usual, s.hours AS shift_hours,
-        -- A break may take a part of the shift. Clocks that changed count or do not count; minutes are rounded.
-        least(s.hours, s.clock_hours) / 20 AS shortest,
-        greatest(s.hours, s.clock_hours) + 0.02 AS longest
+        s.start_date_time AS start_local, s.end_date_time AS end_local, z.zone,
+        s.start_date_time - to_seconds(CASE WHEN s.start_date_time >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS start_at
     FROM scheduling.time_and_costs AS c
-    LEFT JOIN parsed AS p ON p.duration = c.duration
-    LEFT JOIN marts.spans AS s ON s.span_of = 'shift' AND s.portal = c.portal AND s.id = c.shift_id AND s.hours > 0
+    LEFT JOIN scheduling.shifts AS s ON s.portal = c.portal AND s.id = c.shift_id
+    LEFT JOIN sync.time_zones AS z ON z.portal = s.portal AND z.name = coalesce(s.time_zone, '')
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = z.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(s.start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+spanned AS NOT MATERIALIZED (
+    SELECT t.*, date_diff('second', t.start_local, t.end_local) AS clock_seconds,
+        coalesce(date_diff('second', t.start_at, CASE
+            WHEN t.end_local >= o.later_from THEN t.end_local - to_seconds(o.later_offset_seconds)
+            WHEN t.end_local - to_seconds(o.offset_seconds) > t.start_at OR t.end_local < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+                THEN t.end_local - to_seconds(o.offset_seconds)
+            ELSE t.end_local - to_seconds(o.repeat_offset_seconds)
+        END), date_diff('second', t.start_local, t.end_local)) AS seconds
+    FROM timed AS t
+    LEFT JOIN sync.time_zone_weeks AS o ON o.zone = t.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(t.end_local, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+lasting AS NOT MATERIALIZED (
+    -- A shift without a length says nothing.
+    SELECT *, CASE WHEN seconds > 0 THEN CAST(seconds / 3600.0 AS DECIMAL(18, 4)) END AS hours,
+        CASE WHEN seconds > 0 THEN CAST(clock_seconds / 3600.0 AS DECIMAL(18, 4)) END AS clock_hours
+    FROM spanned
+),
+readings AS NOT MATERIALIZED (
+    SELECT c.portal, c.portal_id, c.month, c.department_id, c.date, c.shift_id, c.ordinal, c.employee_id, c.duration, c.cost,
+        p.text, p.is_triple, p.by_days, p.by_clock, p.as_said, p.as_usual, c.hours AS shift_hours,
+        -- A break may take a part of the shift. Clocks that changed count or do not count; minutes are rounded.
+        least(c.hours, c.clock_hours) / 20 AS shortest,
+        greatest(c.hours, c.clock_hours) + 0.02 AS longest
+    FROM lasting AS c LEFT JOIN parsed AS p ON p.duration = c.duration
 ),
 answers AS (
     -- The two forms differ by a factor of 24 at least, so a shift never fits both.
@@ -88,7 +115,7 @@ answers AS (
         count(*) FILTER (is_triple AND shift_id IS NOT NULL AND by_clock IS NULL) AS not_clock
     FROM readings GROUP BY ALL
 ),
-formed AS (
+formed AS NOT MATERIALIZED (
     SELECT r.*, CASE
         WHEN a.fit_days > a.fit_clock THEN 'D:HH:MM'
         WHEN a.fit_clock > a.fit_days THEN 'HH:MM:SS'
@@ -100,7 +127,7 @@ formed AS (
     FROM readings AS r
     LEFT JOIN answers AS a ON a.portal = r.portal AND a.month = r.month AND a.department_id = r.department_id
 ),
-read AS (
+read AS NOT MATERIALIZED (
     SELECT *,
         CASE
             WHEN NOT coalesce(is_triple, false) THEN coalesce(as_said, as_usual)
@@ -112,7 +139,7 @@ read AS (
             AS fits_otherwise
     FROM formed
 ),
-judged AS (
+judged AS NOT MATERIALIZED (
     SELECT *, CASE
         WHEN text IS NULL OR text = '' OR text = 'null' THEN 'no duration'
         WHEN coalesce(by_days, by_clock, as_said, as_usual) IS NULL THEN 'not a duration'

@@ -42,7 +42,13 @@ WITH costed AS (
     SELECT portal, month, shift_id, sum(hours) AS net_hours, min(hours_gap) AS gap, sum(cost) AS cost
     FROM marts.planned_costs WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
-paused AS (SELECT portal, shift_id, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS break_hours FROM payroll.shift_breaks GROUP BY ALL),
+-- The month of the shift is with all that is joined to it, so that a condition on the month cuts both sides.
+paused AS (
+    SELECT b.portal, b.shift_id, s.month,
+        sum(coalesce(b.duration, CAST(date_diff('second', b.start, b."end") / 3600.0 AS DECIMAL(18, 4)))) AS break_hours
+    FROM payroll.shift_breaks AS b JOIN scheduling.shifts AS s ON s.portal = b.portal AND s.id = b.shift_id
+    GROUP BY ALL
+),
 -- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 employee_groups AS (SELECT portal, id, any_value(name) AS name FROM hr.employee_groups GROUP BY ALL),
@@ -126,7 +132,7 @@ SELECT
     s.date_time_created AS created_at,
     s.date_time_modified AS modified_at
 FROM timed AS s
-LEFT JOIN paused AS b ON b.portal = s.portal AND b.shift_id = s.id
+LEFT JOIN paused AS b ON b.portal = s.portal AND b.month = s.month AND b.shift_id = s.id
 LEFT JOIN departments AS d ON d.portal = s.portal AND d.id = s.department_id
 LEFT JOIN employee_groups AS g ON g.portal = s.portal AND g.id = s.employee_group_id
 LEFT JOIN positions AS p ON p.portal = s.portal AND p.id = s.position_id
