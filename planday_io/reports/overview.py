@@ -80,7 +80,7 @@ _QUERIES = (
         "Who rested less than 11 hours between two days of work, since then?",
         f"""
         SELECT portal, employee_id, employee, start_local AS began, value::DECIMAL(9, 1) AS rest_hours,
-               limit_value::DECIMAL(9, 0) AS at_least, punch_ids
+               limit_value::DECIMAL(9, 0) AS at_least, shift_ids
         FROM marts.working_time_findings
         WHERE rule = 'daily_rest' AND basis = 'worked' AND {_SINCE}
         QUALIFY row_number() OVER (PARTITION BY portal ORDER BY value, period_start, employee_id) <= 2
@@ -90,8 +90,8 @@ _QUERIES = (
     (
         "Which shifts changed within a day before they began, as two reads saw it?",
         """
-        SELECT portal, department, shift_id, change, old_employee, new_employee, coalesce(old_start_local, new_start_local)
-                   AS begins,
+        SELECT portal, coalesce(department, '(no name)') AS department, shift_id, change, old_employee, new_employee,
+               coalesce(old_start_local, new_start_local) AS begins,
                hours_before_at_least::DECIMAL(9, 1) AS at_least_hours_before, hours_before_at_most::DECIMAL(9, 1) AS at_most
         FROM marts.roster_changes WHERE hours_before_at_least >= 0 AND hours_before_at_most <= 24
         QUALIFY row_number() OVER (PARTITION BY portal ORDER BY hours_before_at_most, shift_id) <= 3
