@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -35,6 +35,23 @@ class Portal:
         kind = {"employee_group_id": 20, "position_id": 40, "shift_type_id": 50, "status": status}
         whose = {"department_id": department, "employee_id": employee}
         self.put("scheduling.shifts", id=number, month="2025-09", **whose, **times, **kind)
+
+    def versions(self, number: int, department: int, employees: tuple[int, int]) -> None:
+        """A shift on 8 September that was another person's until the second read."""
+        times = {"date": "2025-09-08", "start_date_time": self.at("08 08:00"), "end_date_time": self.at("08 16:00")}
+        shift = {"id": number, "month": "2025-09", "department_id": department, "status": "Assigned", **times}
+        first, second = (datetime(2025, 9, day, 2, tzinfo=UTC) + timedelta(hours=self._hours) for day in (1, 2))
+        before, after = employees
+        self.put("scheduling.shifts_history", **shift, employee_id=before, valid_from=first, valid_to=second,
+            ended_after=first, is_current=False)  # fmt: skip
+        self.put(
+            "scheduling.shifts_history",
+            **shift,
+            employee_id=after,
+            valid_from=second,
+            changed_after=first,
+            is_current=True,
+        )
 
     def punch(self, number: int, shift: int | None, employee: int, begin: str, end: str | None, **more: Any) -> None:
         times = {"start_date_time": self.at(begin), "end_date_time": self.at(end)}
@@ -84,6 +101,7 @@ def fill_oslo(db: duckdb.DuckDBPyConnection) -> None:
     for kind in ("HourlyRate", "ShiftRate"):
         oslo.put("pay.pay_rates", employee_id=BO, employee_group_id=20, wage_type=kind)
     oslo.shift(100, KITCHEN, ANNA, "08 08:00", "08 16:00", "Approved")
+    oslo.versions(100, KITCHEN, (BO, ANNA))
     oslo.shift(101, BAR, BO, "08 17:00", "09 01:00", "Assigned")
     oslo.shift(102, BAR, None, "09 10:00", "09 14:00", "Open")
     oslo.shift(103, BAR, BO, "09 10:00", "09 14:00", "Draft")
@@ -121,6 +139,7 @@ def fill_oslo(db: duckdb.DuckDBPyConnection) -> None:
 def fill_bergen(db: duckdb.DuckDBPyConnection) -> None:
     """Whatever oslo has, as something else, and what it lacks."""
     bergen = Portal(db, "bergen", hours=1, times=10)
+    bergen.versions(100, BAR, (ANNA, CAI))
     _fill_names(bergen, "Asia/Tokyo")
     for person in (ANNA, BO, CAI):
         bergen.put("hr.employee_details", id=person, job_title="Waiter", work_hours=100, contract_rules_rule_id=60)
