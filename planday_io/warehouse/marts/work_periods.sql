@@ -58,7 +58,7 @@ periods AS (
         approved_start, approved_end, approved_start_utc, approved_end_utc, NULL, NULL
     FROM clocked
     -- By the wall clock first, which the table is read by.
-    WHERE is_corrected AND (punched_in IS NULL OR punched_out IS NULL OR punched_out - punched_in > INTERVAL 14 HOUR OR punched_out < punched_in)
+    WHERE is_corrected AND NOT coalesce(date_diff('microsecond', punched_in, punched_out) BETWEEN 0 AND 50400000000, false)
         AND NOT coalesce(stayed <= 57600000000, false)
     UNION ALL
     SELECT s.portal, s.portal_id, s.month, s.date, 'worked', 'approved', s.shift_id, NULL, s.department_id, s.employee_id, s.zone,
