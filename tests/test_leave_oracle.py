@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.rounding import half_up
 from tests.support.tables import put
 
 Db = duckdb.DuckDBPyConnection
@@ -218,7 +219,7 @@ def plant_accounts(
                 None if by else "no balance" if value is None else "account begins before the first month read",
                 value + past if by and value is not None else None,
                 rate,
-                None if rate is None or value is None else round(float(value) * round(rate, 4), 2),
+                None if rate is None or value is None else half_up(float(value) * round(rate, 4), 2),
                 gap,
                 "NOK",
             ]

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from planday_io.warehouse.zones import write_zones
 from tests.support import roster_truth as truth
 from tests.support.roster_truth import ZONES, Change, Slice, State
+from tests.support.rounding import half_up
 from tests.support.tables import put
 
 Db = duckdb.DuckDBPyConnection
@@ -225,7 +226,7 @@ def _row_of(cell: dict[str, Any]) -> tuple[Any, ...]:
 
     assigned = len({*cell["assigned"]})
     counts = [len({*cell[f"{how} {limit}"]}) for limit in (24, 48, 168) for how in ("surely", "maybe")]
-    percents = [round(100.0 * count / assigned, 2) if assigned else None for count in counts]
+    percents = [half_up(100.0 * count / assigned, 2) if assigned else None for count in counts]
     filled = len({one for one, _, _ in cell["filled"]})
     return (assigned, len({one for one, _, _ in cell["notice"]}), *counts, *percents, *least_of("notice"),
             len({*cell["open"]}), filled, *least_of("filled"))  # fmt: skip

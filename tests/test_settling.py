@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.rounding import half_up
 from tests.support.tables import put
 
 Db = duckdb.DuckDBPyConnection
@@ -121,7 +122,7 @@ def plant(db: Db, chance: random.Random, portal: str, *, adds: bool) -> dict[Any
             gap = "history begins later" if max(known.values()) > at else "not read since" if read_at <= at else None
             gap = gap if has_values else "no values"
             moved = None if gap or now is None else now - then
-            percent = round(100.0 * float(moved) / float(now), 2) if moved is not None and now else None
+            percent = half_up(100.0 * float(moved) / float(now), 2) if moved is not None and now else None
             shown[portal, figure, days] = (
                 None if gap else then,
                 now,

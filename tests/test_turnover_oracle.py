@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planday_io.months import month_of, shifted
+from tests.support.rounding import half_up
 from tests.support.tables import put
 
 Db = duckdb.DuckDBPyConnection
@@ -120,7 +121,7 @@ def expected(people: list[Person]) -> dict[tuple[str, str, int | None], tuple[An
                     dict(Counter(one.reason for one in left)) or None,
                     leavers,
                     mean,
-                    round(100 * leavers / mean, 1) if len(year) == 12 and mean else None,
+                    half_up(100 * leavers / mean, 1) if len(year) == 12 and mean else None,
                     "less than twelve months known" if len(year) < 12 else None if mean else "nobody employed",
                     stayed if hired and is_over else None,
                     "nobody hired" if not hired else None if is_over else "not over yet",
