@@ -13,6 +13,7 @@ import pytest
 
 from planday_io.reports.documentation import marts_page
 from planday_io.warehouse.definitions import MARTS
+from tests.support.edges_of_weeks import put_edges
 from tests.support.recipes_of_pay import (
     Rows,
     cost_of_an_hour,
@@ -66,6 +67,7 @@ def truth(empty: duckdb.DuckDBPyConnection) -> Iterator[tuple[duckdb.DuckDBPyCon
     empty.execute("BEGIN")
     today = empty.execute("SELECT today()").fetchall()[0][0]
     world = world_of(today)
+    put_edges(world)
     put_changes(world)
     world.write(empty)
     yield empty, world

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.weeks import COOKS, NAMES, SALARY, WAITERS, Shift, World
 
 Rows = list[tuple[Any, ...]]
+Row = TypeVar("Row")
 
 
 def total(values: Iterable[Decimal | None]) -> Decimal | None:
@@ -28,11 +29,12 @@ def rounded(value: Decimal, digits: int) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
-def grouped(shifts: Iterable[Shift], key: Callable[[Shift], Any]) -> list[tuple[Any, list[Shift]]]:
-    groups: dict[Any, list[Shift]] = defaultdict(list)
-    for shift in shifts:
-        groups[key(shift)].append(shift)
-    return sorted(groups.items())
+def grouped(rows: Iterable[Row], key: Callable[[Row], tuple[Any, ...]]) -> list[tuple[Any, list[Row]]]:
+    """By key, in its order; NULL comes last."""
+    groups: dict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return sorted(groups.items(), key=lambda one: [(part is None, part) for part in one[0]])
 
 
 def by_department(shifts: Iterable[Shift]) -> list[tuple[tuple[str, int], list[Shift]]]:
@@ -76,14 +78,14 @@ def planned_worked_paid(world: World) -> Rows:
 
 def cost_of_an_hour(world: World) -> Rows:
     rows: Rows = []
-    names = {COOKS: "Cooks", WAITERS: "Waiters"}
+    names = {COOKS: "Cooks", WAITERS: "Waiters"}  # A punch without a shift has no group.
     shifts = [s for s in world.of_last_month() if not s.is_sickness]
     for (portal, group), own in grouped(shifts, lambda shift: (shift.portal, shift.group)):
         costed = [s for s in own if s.cost is not None]
         hours = total(s.paid for s in costed)
         cost = total(s.cost for s in costed)
         each = rounded(cost / hours, 2) if cost and hours else None
-        rows.append((portal, group, f"{names[group]} of {portal}", "NOK", each, hours,
+        rows.append((portal, group, group and f"{names[group]} of {portal}", "NOK", each, hours,
             total(s.worked for s in own if s.person and s.person.is_salaried),
             total(s.worked for s in own if s.person and s.person.rate is None and not s.person.is_salaried)))  # fmt: skip
     return rows
@@ -107,8 +109,11 @@ def sales_per_hour(world: World) -> Rows:
 
 
 def without_a_rate(world: World) -> Rows:
-    own = [s for s in world.of_last_month() if s.person and s.person.first == "Dag"]
-    return [("oslo", 4, "Dag Dahl", len(own), total(s.worked for s in own), max(s.day for s in own))]
+    rows: Rows = []
+    own = [s for s in world.of_last_month() if s.is_paid and s.person and s.person.first in ("Dag", "Hans")]
+    for (number, name), theirs in grouped(own, lambda s: (s.person.number, s.person.name) if s.person else ()):
+        rows.append(("oslo", number, name, len(theirs), total(s.worked for s in theirs), max(s.day for s in theirs)))
+    return sorted(rows, key=lambda row: -row[4])
 
 
 def next_two_weeks(world: World) -> Rows:
@@ -116,7 +121,9 @@ def next_two_weeks(world: World) -> Rows:
     rows: Rows = []
     for (portal, department), own in by_department(s for s in world.shifts if world.today < s.day <= until):
         assigned = [s for s in own if s.is_assigned]
-        planned, open_hours = total(s.planned for s in assigned), total(s.planned for s in own if s.status == "Open")
+        planned = total(s.planned for s in assigned if not s.is_sickness)
+        open_hours = total(s.planned for s in own if s.status == "Open")
         cost = total(s.planned * s.person.rate for s in assigned if s.person and s.person.rate)
-        rows.append((portal, department, NAMES[department], planned, open_hours, cost, "NOK"))
+        if any((planned, open_hours, cost)):
+            rows.append((portal, department, NAMES[department], planned, open_hours, cost, "NOK"))
     return rows

@@ -8,8 +8,9 @@ from decimal import Decimal
 from itertools import pairwise
 from statistics import median
 
+from tests.support.edges_of_weeks import ACCOUNTS, Account
 from tests.support.recipes_of_pay import Rows, by_department, grouped, rounded, share, total
-from tests.support.weeks import LEAVERS, NAMES, PEOPLE, SALARY, Person, Shift, World
+from tests.support.weeks import LEAVERS, NAMES, PEOPLE, SALARY, Shift, World
 
 
 def overtime(world: World) -> Rows:
@@ -62,7 +63,7 @@ def at_clocks(world: World) -> list[Shift]:
     """Shifts of work in departments where somebody punched."""
     shifts = world.of_last_month()
     clocks = {(s.portal, s.department) for s in shifts if s.punch}
-    return [s for s in shifts if (s.portal, s.department) in clocks and s.is_assigned and not s.is_sickness]
+    return [s for s in shifts if (s.portal, s.department) in clocks and s.is_planned_work]
 
 
 def late(world: World) -> Rows:
@@ -80,9 +81,12 @@ def late(world: World) -> Rows:
 
 
 def no_shows(world: World) -> Rows:
+    """Without the list of punches, which bergen has not, it is not known of a shift without one."""
     rows: Rows = []
-    for (portal, department), own in by_department(at_clocks(world)):
-        missed = [s for s in own if not s.punch and not s.is_paid and s.status == "Assigned"]
+    is_missed = lambda s: not s.punch and not s.is_paid and s.status == "Assigned"  # noqa: E731
+    known = [s for s in at_clocks(world) if s.portal == "oslo" or not is_missed(s)]
+    for (portal, department), own in by_department(known):
+        missed = [s for s in own if is_missed(s)]
         who = sorted({s.person.number for s in missed if s.person}) or None
         percent = share(Decimal(len(missed)), Decimal(len(own)))
         rows.append((portal, department, NAMES[department], len(missed), len(own), percent, who))
@@ -91,33 +95,30 @@ def no_shows(world: World) -> Rows:
 
 def sickness(world: World) -> Rows:
     first, last = world.last_month
-    days: dict[tuple[str, int], tuple[list[date], list[date]]] = {}
+    days: dict[tuple[str, int], tuple[list[date], list[date], list[date]]] = {}
     for person in PEOPLE:
-        work = sorted(
-            {s.day for s in world.of_last_month() if s.person == person and s.is_assigned and not s.is_sickness}
-        )
-        days[person.portal, person.number] = (
-            work,
-            [d for d in world.sick[person.portal, person.number] if first <= d <= last],
-        )
+        key = (person.portal, person.number)
+        work = sorted({s.day for s in world.of_last_month() if s.person == person and s.is_planned_work})
+        days[key] = (work, [d for d in world.sick[key] if first <= d <= last], world.on_leave[key])
     rows: Rows = []
     for person in sorted(PEOPLE, key=lambda one: (one.portal, one.department, one.number)):
-        work, ill = days[person.portal, person.number]
+        work, ill, away = days[person.portal, person.number]
         if not ill:
             continue
         colleagues = [
             days[p.portal, p.number] for p in PEOPLE if (p.portal, p.department) == (person.portal, person.department)
         ]
         of_all = (
-            sum(len(theirs) for _, theirs in colleagues),
-            sum(len(some) + len(theirs) for some, theirs in colleagues),
+            sum(len(theirs) for _, theirs, _ in colleagues),
+            sum(len(some) + len(theirs) + len(others) for some, theirs, others in colleagues),
         )
         spells = 1 + sum(
             (then - before).days > 4 or any(before < day < then for day in work) for before, then in pairwise(ill)
         )
         is_on = person.portal == "oslo"
         rows.append((person.portal, person.department, NAMES[person.department], person.number, person.name, len(ill), spells,
-            share(Decimal(len(ill)), Decimal(len(ill) + len(work))), share(Decimal(of_all[0]), Decimal(of_all[1])),
+            share(Decimal(len(ill)), Decimal(len(ill) + len(work) + len(away))),
+            share(Decimal(of_all[0]), Decimal(of_all[1])),
             spells * spells * len(ill) if is_on else None, None if is_on else "switched off"))  # fmt: skip
     return rows
 
@@ -152,34 +153,40 @@ def years_between(hired: date, end: date) -> int:
 def filled_and_changed(world: World) -> Rows:
     rows: Rows = []
     hour = timedelta(hours=1)
-    for portal, department in sorted({(c.portal, c.department) for c in world.changes}):
-        own = [((c.start - c.before) / hour, (c.start - c.after) / hour, c.is_fill) for c in world.changes
+    seen = [c for c in world.changes if -28 <= (c.day - world.today).days <= 14]
+    for portal, department in sorted({(c.portal, c.department) for c in seen}):
+        own = [((c.start - c.before) / hour, (c.start - c.after) / hour, c) for c in seen
             if (c.portal, c.department) == (portal, department)]  # fmt: skip
-        fills = [(least, most) for least, most, is_fill in own if is_fill]
+        fills = [(least, most) for least, most, c in own if c.is_fill]
         medians = [median(one[n] for one in fills) if fills else None for n in (0, 1)]
-        certain = sum(least >= 0 and most <= 168 for least, most, is_fill in own if not is_fill)
-        possible = sum(most >= 0 and least <= 168 for least, most, is_fill in own if not is_fill)
-        rows.append((portal, department, NAMES[department], len(fills), *medians, certain, possible))
+        certain = {c.shift for least, most, c in own if not c.is_fill and least >= 0 and most <= 168}
+        possible = {c.shift for least, most, c in own if not c.is_fill and most >= 0 and least <= 168}
+        rows.append((portal, department, NAMES[department], len(fills), *medians, len(certain), len(possible)))
     return rows
 
 
 def owed_for_vacation(world: World) -> Rows:
-    """Balances are of today, so of `world` nothing counts but its people."""
-    assert world
+    """What accounts hold that are in use today, by unit."""
     rows: Rows = []
-    for portal, department in sorted({(p.portal, p.department) for p in PEOPLE if p.vacation is not None}):
-        own = [p for p in PEOPLE if (p.portal, p.department) == (portal, department) and p.vacation is not None]
-        worth = [worth_of(p) for p in own]
-        held, unknown = total(p.vacation for p in own), worth.count(None)
-        rows.append((portal, department, NAMES[department], "Days", held, total(worth), "NOK", unknown))
+    held = [Account(p, p.vacation) for p in PEOPLE if p.vacation is not None]
+    held += [a for a in ACCOUNTS if a.balance is not None and a.is_active and (a.ends is None or a.ends >= 0)]
+    where = lambda a: (a.person.portal, a.person.department, a.unit)  # noqa: E731
+    for (portal, department, unit), own in grouped(held, where):
+        worth = [worth_of(a) for a in own]
+        balance, unknown = total(a.balance for a in own), worth.count(None)
+        rows.append((portal, department, NAMES[department], unit, balance, total(worth), "NOK", unknown))
+    assert world
     return rows
 
 
-def worth_of(person: Person) -> Decimal | None:
-    """Vacation times pay of a day: a month has 260 / 12 days, and the contract is the hours of a month."""
-    if person.vacation is None:
+def worth_of(account: Account) -> Decimal | None:
+    """Hours or days times their pay: a month has 260 / 12 days, and the contract is the hours of a month."""
+    person, balance = account.person, account.balance
+    if balance is None:
         return None
+    if account.unit == "Hours":
+        return rounded(balance * person.rate, 2) if person.rate else None
     if person.is_salaried:
-        return rounded(person.vacation * SALARY * 12 / 260, 2)
+        return rounded(balance * SALARY * 12 / 260, 2)
     hours = Decimal(person.contract) * 12 / 260 if person.contract else None
-    return rounded(person.vacation * person.rate * hours, 2) if person.rate and hours else None
+    return rounded(balance * person.rate * hours, 2) if person.rate and hours else None

@@ -1,41 +1,68 @@
-"""Versions of shifts in the planted weeks, as two reads found them."""
+"""Versions of shifts in the planted weeks, as reads found them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
-from tests.support.weeks import BAR, ZONES, Change, Shift, World
+from tests.support.weeks import BAR, KITCHEN, ZONES, Change, Shift, World
+
+HOUR = timedelta(hours=1)
+OPEN, SOMEBODY, ANOTHER = (None, "Open"), (98, "Assigned"), (99, "Assigned")
+"""States before the last one, in which the shift is that of its person."""
+CASES = (
+    ([OPEN], (20,)),
+    ([OPEN], (75,)),
+    ([OPEN], (3,)),
+    # It was not there before.
+    ([None], (10,)),
+    # After the start, across it, before it.
+    ([ANOTHER], (-10,)),
+    ([ANOTHER], (-6,)),
+    ([ANOTHER], (-2,)),
+    ([ANOTHER], (0,)),
+    # A week before.
+    ([ANOTHER], (162,)),
+    ([ANOTHER], (164,)),
+    ([ANOTHER], (168,)),
+    ([ANOTHER], (400,)),
+    # Twice.
+    ([ANOTHER, SOMEBODY], (100, 30)),
+)
+"""Former states, and how many hours before the start a read found the next one; the read before was six hours earlier."""
 
 
 def put_changes(world: World) -> None:
-    """Nine shifts that two reads, six hours apart, found in two states; one was not there before, one is too far ahead."""
-    usual = sorted((s for s in world.shifts if s.is_assigned), key=lambda shift: shift.begin)
-    bar = [s for s in usual if (s.portal, s.department) == ("oslo", BAR)]
-    past = [s for s in bar if s.day < world.today]
-    kitchen = [s for s in usual if s.portal == "bergen" and s.day < world.today]
-    hours = (-2, 20, 30, 10, 164, 400, 3, 166, 60)
-    for n, (shift, ahead) in enumerate(zip([*past[-4:], *kitchen[-5:]], hours, strict=True)):
-        # Across the start, the day before, the week before, and longer ago.
-        start = shift.begin.replace(tzinfo=ZoneInfo(ZONES[shift.portal])).astimezone(UTC)
-        before = start - timedelta(hours=ahead)
-        after = before - timedelta(hours=6)
-        _put_versions(world, shift, None if n == 3 else n % 2 == 1, after, before)
-        world.changes.append(
-            Change(shift.portal, shift.department, shift.number, n % 2 == 1 and n != 3, after, before, start)
-        )
-    far = next(s for s in bar if s.day > world.today + timedelta(days=14))
-    _put_versions(world, far, True, *(datetime.now(UTC) - timedelta(hours=n) for n in (9, 3)))
+    """All cases, of the last shifts of two departments; and shifts just inside and outside the time asked for were filled."""
+    assigned = sorted((s for s in world.shifts if s.is_assigned and s.is_rostered), key=lambda shift: shift.begin)
+    for portal, department in (("oslo", BAR), ("bergen", KITCHEN)):
+        past = [s for s in assigned if (s.portal, s.department) == (portal, department) and s.day < world.today]
+        for shift, (states, ahead) in zip(reversed(past), CASES, strict=False):
+            _put_versions(world, shift, states, ahead)
+    for shift in assigned:
+        if shift.number >= 9000 and (shift.day - world.today).days in (-29, -28, 14, 15):
+            _put_versions(world, shift, [OPEN], (50 if shift.day < world.today else 600,))
 
 
-def _put_versions(world: World, shift: Shift, was_open: bool | None, after: datetime, before: datetime) -> None:
-    """A version that the read `before` found first, and an earlier one, open or of somebody else; None is no earlier one."""
+def _put_versions(
+    world: World, shift: Shift, states: list[tuple[int | None, str] | None], ahead: tuple[int, ...]
+) -> None:
     assert shift.person
+    start = shift.begin.replace(tzinfo=ZoneInfo(ZONES[shift.portal])).astimezone(UTC)
     common = {"portal": shift.portal, "id": shift.number, "month": f"{shift.day:%Y-%m}", "date": shift.day,
-        "department_id": shift.department, "start_date_time": shift.begin, "time_zone": ZONES[shift.portal]}  # fmt: skip
-    if was_open is not None:
-        old = {"employee_id": None, "status": "Open"} if was_open else {"employee_id": 99, "status": "Assigned"}
-        world.put("scheduling.shifts_history", **common, **old, end_date_time=shift.end, is_current=False,
-            valid_from=after - timedelta(days=30), valid_to=before, ended_after=after)  # fmt: skip
-    world.put("scheduling.shifts_history", **common, employee_id=shift.person.number, status="Assigned",
-        end_date_time=shift.end, is_current=True, valid_from=before, changed_after=after)  # fmt: skip
+        "department_id": shift.department, "start_date_time": shift.begin, "end_date_time": shift.end,
+        "time_zone": ZONES[shift.portal]}  # fmt: skip
+    since, after_since = start - 2000 * HOUR, None
+    for state, hours in zip(states, ahead, strict=True):
+        before = start - hours * HOUR
+        after = before - 6 * HOUR
+        if state:
+            world.put("scheduling.shifts_history", **common, employee_id=state[0], status=state[1], is_current=False,
+                valid_from=since, valid_to=before, changed_after=after_since, ended_after=after)  # fmt: skip
+        is_fill = state == OPEN
+        world.changes.append(
+            Change(shift.portal, shift.department, shift.number, shift.day, is_fill, after, before, start)
+        )
+        since, after_since = before, after
+    world.put("scheduling.shifts_history", **common, employee_id=shift.person.number, status="Assigned", is_current=True,
+        valid_from=since, changed_after=after_since)  # fmt: skip
