@@ -24,7 +24,8 @@ THIS = month_of(datetime.now(UTC).date())
 KEEP = "privacy: {contact: keep, free_text: keep, sensitive: keep, unknown: keep}"
 SUMS = (
     "SELECT sum(planned_work_hours), sum(open_hours), sum(worked_hours), sum(approved_hours), sum(paid_hours), "
-    "sum(planned_cost), sum(labour_cost), sum(unallocated_cost), sum(revenue) FROM marts.labour_daily WHERE portal = 'oslo'",
+    "sum(planned_cost), sum(labour_cost) + coalesce(sum(unallocated_cost), 0), sum(revenue) "
+    "FROM marts.labour_daily WHERE portal = 'oslo'",
     "SELECT count(*), sum(days), sum(hours) FROM marts.absence_days WHERE portal = 'oslo'",
     "SELECT count(*), count(punched_gap), count(approved_gap) FROM marts.hours WHERE portal = 'oslo'",
 )

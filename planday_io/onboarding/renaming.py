@@ -76,7 +76,8 @@ def rename_portal(installation: Installation, old: str, new: str, report: Report
         moved = _move(installation, old, new)
         if text is not None:
             replace_text(config.file, text)
-        report(publish(installation, rebuild=True, removed_portal=old))
+        # Settings of portals are published by their keys, so this needs the new one.
+        report(publish(installation.reloaded(), rebuild=True, removed_portal=old))
         end_rename(config.lake, old, new)
     return Renaming(moved, edited=text is not None)
 

@@ -9,33 +9,25 @@ Texts that others typed about the person are removed where they are found, and r
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.files import storage_errors, sweep
-from planday_io.frames.types import quote, replaced
+from planday_io.frames.types import replaced
 from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake, SliceKey
+from planday_io.privacy.scanning import INSIDE_FROM, NAMES, as_words, scan
 from planday_io.state import REBUILD
 from planday_io.warehouse import Report, publish, unreported
-from planday_io.warehouse.definitions import literal
-from planday_io.warehouse.place import Place
 
 _SHORTEST = 3
-_INSIDE_FROM = 6
-"""A value of so many characters is looked for inside other texts too; a shorter one would be found by chance."""
-_NAMES = frozenset({"identity", "contact"})
-"""Classes whose cells are one name, address or number each."""
 
 
 @dataclass(slots=True)
@@ -151,77 +143,6 @@ def forget_portal(installation: Installation, portal: str, report: Report = unre
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """A search through every byte: how many files, and the places where a value was found."""
-
-    files: int
-    places: list[str]
-
-
-def scan(installation: Installation, values: set[str]) -> Scan:
-    """Search every file of the lake and every file of the warehouse for values.
-
-    Parquet and DuckDB files are decoded: a value counts if it is a whole cell; a longer one also counts as words of a text,
-    except in names and addresses of others ("Anders" is not found in "Andersen" or "Anders Nielsen"). Raw bytes are
-    searched for unmistakable values only: more than one word, or not only letters.
-    """
-    config = installation.config
-    unmistakable = [value.encode() for value in values if len(value) >= _INSIDE_FROM and not value.isalpha()]
-    files = [path for path in config.lake.rglob("*") if path.is_file()]
-    files += [path for path in config.warehouse.parent.glob(f"{config.warehouse.name}*") if path.is_file()]
-    places = []
-    for path in sorted(files):
-        name = str(path.relative_to(config.home) if path.is_relative_to(config.home) else path)
-        content = path.read_bytes()
-        if any(value in content for value in unmistakable):
-            places.append(f"{name} (bytes)")
-        places += [f"{name} ({column})" for column in _cells_with(installation, path, values)]
-    return Scan(len(files), places)
-
-
-def _cells_with(installation: Installation, path: Path, values: set[str]) -> Iterator[str]:
-    """Columns of a Parquet or DuckDB file with a cell that is or contains one of the values."""
-    if ".parquet" in path.name:
-        name = ".".join(path.relative_to(installation.config.lake).parts[:2])
-        relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
-        source, relations = ":memory:", [(name, relation)]
-    elif ".duckdb" in path.name and Place(path).is_duckdb():
-        source, relations = str(path), []
-    else:
-        return
-    words = _as_words(values)
-    with duckdb.connect(source, read_only=source != ":memory:") as db:
-        if not relations:
-            tables = db.execute("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
-            relations = [(f"{schema}.{table}", f"{quote(schema)}.{quote(table)}") for schema, table in tables]
-        for name, relation in relations:
-            described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-            # Numbers and times are not texts, and the digits of a phone number occur in them by chance.
-            columns = [column for column, kind, *_ in described if "VARCHAR" in kind or kind == "JSON"]
-            known = installation.catalogue.lake_tables.get(name)
-            whole = {column.name for column in known.columns if column.privacy in _NAMES} if known else set()
-            for column in columns:
-                cell = f"CAST({quote(column)} AS VARCHAR)"
-                test = f"list_contains($values, {cell})"
-                given: dict[str, object] = {"values": sorted(values)}
-                if words and column not in whole:
-                    test += f" OR regexp_matches({cell}, $words)"
-                    given["words"] = words
-                query = f"SELECT coalesce(bool_or({test}), false) FROM {relation}"
-                if db.execute(query, given).fetchone() == (True,):
-                    yield f"{name}.{column}"
-
-
-def _as_words(values: set[str]) -> str:
-    """A regular expression for the longer values as words of a text; empty where there are none."""
-    longer = sorted((value for value in values if len(value) >= _INSIDE_FROM), key=len, reverse=True)
-    if not longer:
-        return ""
-    joined = "|".join(re.sub(r"([^\w\s])", r"\\\1", value) for value in longer)
-    return rf"(^|[^\pL\pN])({joined})($|[^\pL\pN])"
-
-
-@dataclass(frozen=True, slots=True)
 class _Values:
     """Texts known about one person only.
 
@@ -300,7 +221,7 @@ class _Person:
         # A text that others typed may be about the person, so it removes a name from the search only if the name is
         # short.
         others -= signed
-        names = {one for one in (names | signed) - others if len(one) >= _INSIDE_FROM or one not in typed}
+        names = {one for one in (names | signed) - others if len(one) >= INSIDE_FROM or one not in typed}
         return _Values(
             {one for one in names if len(one) >= _SHORTEST},
             {one for one in notes - others - typed - names if len(one) >= _SHORTEST},
@@ -349,7 +270,7 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
 
     A typed text is emptied if it contains a longer value as words; a name of somebody else only if it equals the value.
     """
-    words = _as_words(names)
+    words = as_words(names)
     if not words:
         return rows, 0
     emptied = 0
@@ -362,8 +283,8 @@ def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa
             continue
         texts = rows.column(column.name)
         texts = pc.binary_join(texts, "\n") if is_list else texts
-        if column.privacy in _NAMES:
-            hit = pc.is_in(texts, pa.array(sorted(one for one in names if len(one) >= _INSIDE_FROM), pa.string()))
+        if column.privacy in NAMES:
+            hit = pc.is_in(texts, pa.array(sorted(one for one in names if len(one) >= INSIDE_FROM), pa.string()))
         else:
             hit = pc.fill_null(pc.match_substring_regex(texts, words), fill_value=False)
         if count := int(pc.sum(hit).as_py() or 0):
