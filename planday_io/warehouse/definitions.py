@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,12 +20,14 @@ import duckdb
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
-from planday_io.config.model import MartSettings, PrivacyPolicy
+from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
 from planday_io.warehouse import ledger, settings, zones
 
 _HERE = Path(__file__).parent
 INSTANTS = _HERE / "instants.sql"
+STORAGE_VERSION = "v1.2.0"
+"""The storage format of DuckDB 1.2, which older clients read; a copy keeps it."""
 MARTS = (
     "employees",
     "spans",
@@ -205,8 +207,8 @@ def _renamed(body: str) -> str:
     return _NAMED_MART.sub(r"marts_\1", body.strip().removesuffix(";"))
 
 
-def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy, portals: Mapping[str, MartSettings]) -> str:
-    """A fingerprint of all definitions and of the settings that marts read; if it differs, the file has to be updated."""
+def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
+    """A fingerprint of all definitions; if it differs, the file has to be updated."""
     tables = [
         (table.full_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
         for table in catalogue.lake_tables.values()
@@ -217,7 +219,6 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy, portals: Mapping[
         *(macro.sql for macro in macros()),
         repr(ledger.TABLES),
         repr(zones.TABLES | settings.TABLES),
-        settings.fingerprint_of(portals),
         metadata.version("tzdata"),
         repr(STANDARD_DOCS),
         *as_of_macros(catalogue),
@@ -253,6 +254,30 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
     for view in sync_views():
         db.execute(view.sql)
         _comment(db, "VIEW", f"sync.{quote(view.name)}", view.doc, view.columns.items())
+
+
+def write_empty(file: Path, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
+    """Write a warehouse file without rows.
+
+    A process that writes several, for instance one per tenant, makes the definitions once: they take seconds.
+    """
+    name = fingerprint(catalogue, policies)
+    if name not in _EMPTY:
+        with duckdb.connect(":memory:") as db:
+            db.execute(f"ATTACH {literal(str(file))} AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
+            db.execute("USE warehouse")
+            db.execute("BEGIN")
+            define(db, catalogue, policies)
+            db.execute("COMMIT")
+            db.execute("CHECKPOINT warehouse")
+        _EMPTY.clear()
+        _EMPTY[name] = file.read_bytes()
+    else:
+        file.write_bytes(_EMPTY[name])
+
+
+_EMPTY: dict[str, bytes] = {}
+"""Fingerprint -> the last file that `write_empty` made."""
 
 
 def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> bool:

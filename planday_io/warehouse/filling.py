@@ -18,11 +18,7 @@ from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Provenance, SliceKey
 from planday_io.warehouse import ledger, months, settings, zones
-from planday_io.warehouse.definitions import define, literal, sql_name
-from planday_io.warehouse.standing import attached
-
-STORAGE_VERSION = "v1.2.0"
-"""The storage format of DuckDB 1.2, which older clients read; a copy keeps it."""
+from planday_io.warehouse.definitions import define, literal, sql_name, write_empty
 
 Slices = Mapping[SliceKey, tuple[Provenance, Path]]
 """Slices with their provenance and the file to read them from."""
@@ -52,16 +48,19 @@ def fill(
     """
     catalogue, policies, spill = installation.catalogue, installation.config.privacy, installation.state.spill
     is_empty = not file.exists()
+    if is_empty:
+        write_empty(file, catalogue, policies)
     # A killed publication may have left rows in it.
     shutil.rmtree(spill, ignore_errors=True)
     with duckdb.connect(":memory:") as db:
         db.execute("SET TimeZone = 'UTC'")
         db.execute(f"SET temp_directory = {literal(str(spill))}")
-        db.execute(f"ATTACH {literal(str(file))} AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
+        db.execute(f"ATTACH {literal(str(file))} AS warehouse")
         db.execute("USE warehouse")
         db.execute("BEGIN")
         if made is not None:
-            define(db, catalogue, policies)
+            if not is_empty:
+                define(db, catalogue, policies)
             ledger.write_publication(db, made)
         for key, (_, path) in slices.items():
             _replace(db, catalogue.lake_tables[key.full_name], policies, key, path, is_empty=is_empty)
@@ -85,7 +84,8 @@ def fill(
         db.execute("CHECKPOINT warehouse")
         db.execute("USE memory")
         db.execute("DETACH warehouse")
-    with attached(file) as db:
+        db.execute(f"ATTACH {literal(str(file))} AS warehouse (READ_ONLY)")
+        db.execute("USE warehouse")
         for key, (provenance, _) in slices.items():
             where, values = _of_slice(key)
             row = db.execute(
@@ -115,12 +115,6 @@ def _carry(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
 def is_derived(catalogue: Catalogue, key: SliceKey) -> bool:
     """Whether a slice is derived from others: a history, or the log of runs."""
     return all(table.full_name != key.full_name for table in catalogue.tables())
-
-
-def has_log(db: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a write-ahead log was replayed on the connected file."""
-    row = db.execute("SELECT wal_size FROM pragma_database_size() WHERE database_name = current_database()").fetchone()
-    return row is None or row[0] not in ("0 bytes", 0)
 
 
 def _replace(

@@ -7,6 +7,7 @@ the lake like any other (`planday_io.lake.runs`).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,7 +60,7 @@ _DERIVED: Columns = (
 )
 
 _PUBLICATION: Columns = (
-    ("definitions", "VARCHAR", "Fingerprint of tables, macros and marts."),
+    ("definitions", "VARCHAR", "Fingerprints of tables, macros and marts, and of the settings that marts read."),
     ("privacy", "JSON", "Policy of each privacy class in this file: keep, drop or hash."),
     ("forgotten", "VARCHAR", "Fingerprint of the lists of forgotten people; empty where there are none."),
 )
@@ -80,7 +81,7 @@ class Published:
     """How a file was made.
 
     Args:
-        definitions: fingerprint of tables, macros and marts.
+        definitions: fingerprints of tables, macros and marts, and of the settings that they read.
         privacy: policy of each class.
         forgotten: fingerprint of the lists of forgotten people.
     """
@@ -126,10 +127,14 @@ class Shown:
     elsewhere: int
 
 
-def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
-    """The slices of the connected file, including derived ones. Files of earlier versions lack tables and columns."""
+def read_slices(db: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> dict[SliceKey, Shown]:
+    """The slices of the connected file, including derived ones.
+
+    Args:
+        db: connected to it.
+        tables: as `columns_of` gives them; files of earlier versions lack tables and columns.
+    """
     found: dict[SliceKey, Shown] = {}
-    tables = columns_of(db)
     for name, read_at in ((SLICES, "fetched_at"), (DERIVED, "changed_at")):
         if there := tables.get(name):
             optional = sorted(there.keys() & {"month", "slice_id", "portal_id", "elsewhere"})

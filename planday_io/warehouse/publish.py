@@ -31,12 +31,12 @@ from planday_io.lake.installation import Installation
 from planday_io.lake.policies import tighten
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Frozen, SliceKey
-from planday_io.warehouse import ledger
+from planday_io.warehouse import ledger, settings
 from planday_io.warehouse.definitions import fingerprint
-from planday_io.warehouse.filling import Slices, fill, has_log, is_derived
+from planday_io.warehouse.filling import Slices, fill, is_derived
 from planday_io.warehouse.losses import Losses
 from planday_io.warehouse.place import Holder, Place, headers_of
-from planday_io.warehouse.standing import Standing, attached, explained, standing
+from planday_io.warehouse.standing import Standing, explained, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class _Publisher:
         self._people.keep_copies()
         self._histories = Histories(lake, catalogue, policies)
         self._wanted = ledger.Published(
-            fingerprint(catalogue, policies, installation.config.portals),
+            f"{fingerprint(catalogue, policies)} {settings.fingerprint_of(installation.config.portals)}",
             ledger.privacy_of(policies),
             self._people.fingerprint(),
         )
@@ -343,20 +343,14 @@ class _Publisher:
             shutil.copyfile(current.source, temporary)
 
     def _settle(self, built: str, moved: list[Path], holder: Holder | None) -> None:
-        """Check the file under its final name, as a reader opens it: no log may be applied to it."""
+        """Check the file under its final name: it is the one that was built, and readers find no log to apply to it."""
         place = self._place
         for _ in range(5):
             # A program that has the previous file open may create a log beside the new one at any time.
             moved += place.set_aside_logs()
             if headers_of(place.file) != built:
                 break
-            try:
-                with attached(place.path) as db:
-                    is_clean = not has_log(db)
-            except duckdb.Error:
-                # Another program opened it for writing in between; so far it can only have written a log.
-                is_clean = not place.logs()
-            if is_clean and not place.logs():
+            if not place.logs():
                 self._state.files.note_warehouse([built])
                 self._report_logs(moved, holder)
                 return

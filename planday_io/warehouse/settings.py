@@ -5,6 +5,7 @@ They are written with each publication, because kinds of shift types are also gu
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -73,8 +74,9 @@ _SYMBOLS = (
 
 
 def fingerprint_of(portals: Mapping[str, MartSettings]) -> str:
-    """A text that changes with the settings."""
-    return json.dumps({key: portals[key].model_dump(include={*MartSettings.model_fields}) for key in sorted(portals)})
+    """A fingerprint of the settings that marts read."""
+    given = {key: portals[key].model_dump(include={*MartSettings.model_fields}) for key in sorted(portals)}
+    return hashlib.sha256(json.dumps(given).encode()).hexdigest()[:16]
 
 
 def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSettings]) -> None:

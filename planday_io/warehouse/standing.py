@@ -106,11 +106,12 @@ def _contents(
 ) -> tuple[ledger.Published | None, bool, dict[SliceKey, ledger.Shown]] | None:
     """The first three members of `Standing`, or None if the file is not ours."""
     with attached(file) as db:
-        if not {"table_name", "portal", "verdict", "run_id"} <= ledger.columns_of(db).get(ledger.SLICES, {}).keys():
+        tables = ledger.columns_of(db)
+        if not {"table_name", "portal", "verdict", "run_id"} <= tables.get(ledger.SLICES, {}).keys():
             return None
         made = ledger.read_publication(db)
         is_retyped = made is None or (made.definitions != wanted.definitions and retyped(db, catalogue, policies))
-        return made, is_retyped, ledger.read_slices(db)
+        return made, is_retyped, ledger.read_slices(db, tables)
 
 
 def require_lake(lake: Lake, warehouse: Path) -> None:
@@ -126,7 +127,7 @@ def require_lake(lake: Lake, warehouse: Path) -> None:
         return
     try:
         with attached(place.file) as db:
-            shown = ledger.read_slices(db)
+            shown = ledger.read_slices(db, ledger.columns_of(db))
     except duckdb.Error:
         # Not a warehouse, or in use: the publication reports it.
         return
