@@ -72,6 +72,21 @@ print(CliRunner().invoke(app, sys.argv[1:]).exit_code, *{"dagster", "pandas", "d
     assert done.stdout.split() == ["0", *loads], done.stderr
 
 
+def test_a_first_read_loads_no_duckdb(planday: Installation) -> None:
+    """It takes more memory than the rows of most months."""
+    script = """
+import sys
+from pathlib import Path
+from planday_io.catalogue import CATALOGUE
+from planday_io.lake.installation import Installation
+from planday_io.sync.session import PortalSession, refresh
+session = PortalSession(Installation.load(Path(sys.argv[1]), CATALOGUE), "oslo", run_id="test")
+print(refresh(session, "hr.departments")[0].rows > 0, "duckdb" in sys.modules)
+"""
+    done = _run(planday, sys.executable, "-c", script, str(planday.config_path))
+    assert done.stdout.split() == ["True", "False"], done.stderr
+
+
 def test_a_missing_scope_costs_its_tables_only(planday: Installation) -> None:
     for app in planday.sandbox.apps.values():
         app.scopes -= {"employee:read"}

@@ -23,7 +23,6 @@ from planday_io.state import SliceKey
 from planday_io.sync.merge import merged
 from planday_io.sync.reader import CompleteRead, PortalReader
 from planday_io.sync.sensitive import not_granted
-from planday_io.warehouse.standing import require_lake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,12 @@ class SliceWriter:
 
     def require(self, endpoint: Endpoint, month: str | None) -> None:
         """Check that the slices of an endpoint may be written. Raises LostSliceError: the lake lacks what was published."""
-        require_lake(self.lake, self.config.warehouse)
+        self.lake.require()
+        if self.lake.state.files.warehouse() is None and not self.lake.has_slices() and self.config.warehouse.is_file():
+            # Only here: DuckDB takes 13 MiB and is not needed to read.
+            from planday_io.warehouse.standing import refuse_empty_lake
+
+            refuse_empty_lake(self.lake, self.config.warehouse)
         for table in endpoint.tables:
             self.lake.refuse_loss(SliceKey.of(table.full_name, self.connection.portal, month))
 

@@ -114,16 +114,14 @@ def _contents(
         return made, is_retyped, ledger.read_slices(db, tables)
 
 
-def require_lake(lake: Lake, warehouse: Path) -> None:
-    """Check that a lake is the one that was written before; with a new state folder, by comparing it with the warehouse.
+def refuse_empty_lake(lake: Lake, warehouse: Path) -> None:
+    """Check, where neither lake nor state knows anything, that a warehouse shows nothing either.
 
     Raises:
-        LostSliceError: it is not. Nothing may be written.
+        LostSliceError: it shows slices, so this is not the lake that was written before. Nothing may be written.
     """
-    lake.require()
     place = Place(warehouse)
-    is_known = lake.state.files.warehouse() is not None or lake.has_slices()
-    if is_known or not place.file.is_file() or not place.is_duckdb():
+    if not place.is_duckdb():
         return
     try:
         with attached(place.file) as db:

@@ -6,6 +6,7 @@ import copy
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,20 @@ class Installation:
         return publish(self.installation, **how)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.config.warehouse), read_only=True) as db:
-            return db.execute(sql).fetchall()
+        with _client().cursor() as db:
+            db.execute(f"ATTACH '{self.config.warehouse}' AS warehouse (READ_ONLY)")
+            try:
+                db.execute("USE warehouse")
+                return db.execute(sql).fetchall()
+            finally:
+                db.execute("USE memory")
+                db.execute("DETACH warehouse")
+
+
+@cache
+def _client() -> duckdb.DuckDBPyConnection:
+    """A DuckDB for all questions of a process: a new one for each takes as long as the file."""
+    return duckdb.connect()
 
 
 Make = Callable[..., Installation]
