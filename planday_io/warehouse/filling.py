@@ -28,7 +28,7 @@ def fill(
     installation: Installation,
     file: Path,
     slices: Slices,
-    made: ledger.Published | None,
+    made: ledger.Published,
     *,
     previous: Path | None = None,
     carried: Sequence[SliceKey] = (),
@@ -39,7 +39,7 @@ def fill(
         installation: its privacy policy decides the types of hashed columns.
         file: to be created, or a copy of the previous one.
         slices: to write.
-        made: how the file is made, if tables and marts have to be defined.
+        made: how the file is made; tables and marts are defined if the file's differ.
         previous: the previous file.
         carried: slices whose rows are copied from it into a new file, because the lake's cannot be read.
 
@@ -58,9 +58,11 @@ def fill(
         db.execute(f"ATTACH {literal(str(file))} AS warehouse")
         db.execute("USE warehouse")
         db.execute("BEGIN")
-        if made is not None:
-            if not is_empty:
-                define(db, catalogue, policies)
+        before = ledger.read_publication(db)
+        redefines = not is_empty and (before is None or before.definitions != made.definitions)
+        if redefines:
+            define(db, catalogue, policies)
+        if before != made:
             ledger.write_publication(db, made)
         for key, (_, path) in slices.items():
             _replace(db, catalogue.lake_tables[key.full_name], policies, key, path, is_empty=is_empty)
@@ -78,7 +80,7 @@ def fill(
                 f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
                 [elsewhere[key], key.full_name, key.portal, key.month],
             )
-        zones.write_zones(db, again=made is not None)
+        zones.write_zones(db, again=redefines)
         settings.write_settings(db, installation.config.portals)
         db.execute("COMMIT")
         db.execute("CHECKPOINT warehouse")

@@ -60,9 +60,10 @@ _DERIVED: Columns = (
 )
 
 _PUBLICATION: Columns = (
-    ("definitions", "VARCHAR", "Fingerprints of tables, macros and marts, and of the settings that marts read."),
+    ("definitions", "VARCHAR", "Fingerprint of tables, macros and marts."),
     ("privacy", "JSON", "Policy of each privacy class in this file: keep, drop or hash."),
     ("forgotten", "VARCHAR", "Fingerprint of the lists of forgotten people; empty where there are none."),
+    ("settings", "VARCHAR", "Fingerprint of the settings in portals.yaml that marts read."),
 )
 
 TABLES: dict[str, tuple[str, Columns]] = {
@@ -81,14 +82,16 @@ class Published:
     """How a file was made.
 
     Args:
-        definitions: fingerprints of tables, macros and marts, and of the settings that they read.
+        definitions: fingerprint of tables, macros and marts.
         privacy: policy of each class.
         forgotten: fingerprint of the lists of forgotten people.
+        settings: fingerprint of the settings that marts read; None if an earlier version wrote the file.
     """
 
     definitions: str
     privacy: dict[str, str]
     forgotten: str
+    settings: str | None
 
     def is_looser_than(self, policies: PrivacyPolicy) -> bool:
         """Whether the file may hold values in a form that the policies no longer allow."""
@@ -104,10 +107,14 @@ def privacy_of(policies: PrivacyPolicy) -> dict[str, str]:
 def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
     """How the connected file was made; None if an earlier version wrote it, which did not record that."""
     try:
-        row = db.execute(f"SELECT definitions, privacy, forgotten FROM {PUBLICATION}").fetchone()
+        found = db.execute(f"SELECT * FROM {PUBLICATION}")
     except duckdb.CatalogException:
         return None
-    return Published(row[0], json.loads(row[1]), row[2]) if row else None
+    names, row = [column[0] for column in found.description], found.fetchone()
+    if row is None:
+        return None
+    values = dict(zip(names, row, strict=True))
+    return Published(values["definitions"], json.loads(values["privacy"]), values["forgotten"], values.get("settings"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,8 @@ def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
     """Record how the file was made."""
     db.execute(f"DELETE FROM {PUBLICATION}")
     db.execute(
-        f"INSERT INTO {PUBLICATION} VALUES (?, ?, ?)", [made.definitions, json.dumps(made.privacy), made.forgotten]
+        f"INSERT INTO {PUBLICATION} VALUES (?, ?, ?, ?)",
+        [made.definitions, json.dumps(made.privacy), made.forgotten, made.settings],
     )
 
 

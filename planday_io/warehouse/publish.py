@@ -129,9 +129,10 @@ class _Publisher:
         self._people.keep_copies()
         self._histories = Histories(lake, catalogue, policies)
         self._wanted = ledger.Published(
-            f"{fingerprint(catalogue, policies)} {settings.fingerprint_of(installation.config.portals)}",
+            fingerprint(catalogue, policies),
             ledger.privacy_of(policies),
             self._people.fingerprint(),
+            settings.fingerprint_of(installation.config.portals),
         )
 
     def publish(self, *, compare_all: bool) -> tuple[Slices, bool]:
@@ -289,7 +290,6 @@ class _Publisher:
     def _renew(self, current: Standing | None, slices: Slices, carried: list[SliceKey], *, is_rebuild: bool) -> None:
         place = self._place
         holder = place.holder()
-        made = self._wanted if is_rebuild or current is None or current.made != self._wanted else None
         must_hide = self._forgetting or (current is not None and self._must_hide(current))
         with storage_errors(place.path, "renew the warehouse"):
             place.file.parent.mkdir(parents=True, exist_ok=True)
@@ -299,7 +299,7 @@ class _Publisher:
                 wal = temporary.with_name(temporary.name + ".wal")
                 try:
                     previous = current.source if current is not None else None
-                    fill(self._installation, temporary, slices, made, previous=previous, carried=carried)
+                    fill(self._installation, temporary, slices, self._wanted, previous=previous, carried=carried)
                     if wal.exists():
                         raise PublicationError(f"{place.path} was not renewed: a write-ahead log remained")
                 except duckdb.Error as error:
