@@ -42,7 +42,7 @@ GRAINS: Mapping[str, str] = {
     "overtime": "portal, period_of, period_start, employee_id",
     "roster_changes": "portal, shift_id, changed_before, change",
     "roster_stability": "portal, department_id, iso_week",
-    "labour_hourly": "portal, department_id, date, calendar_date, hour",
+    "labour_hourly": "portal, month, department_id, date, calendar_date, hour",
 }
 """Mart -> the columns that no two of its rows share."""
 

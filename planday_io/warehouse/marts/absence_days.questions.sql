@@ -9,4 +9,6 @@ WHERE list_contains(absence_types, 'Vacation') AND year(date) = year(today()) GR
 -- Who was planned on a day of approved absence in the last month, or is in the next one?
 SELECT a.portal, a.employee_id, a.employee, a.date, s.department, s.start_local
 FROM marts.absence_days AS a JOIN marts.shifts AS s USING (portal, employee_id, date)
-WHERE s.is_assigned AND a.is_whole_day AND a.date BETWEEN today() - 31 AND today() + 31 ORDER BY a.portal, a.date;
+WHERE s.is_assigned AND a.is_whole_day AND a.date BETWEEN today() - 31 AND today() + 31
+    AND s.month BETWEEN strftime(today() - 31, '%Y-%m') AND strftime(today() + 31, '%Y-%m')
+ORDER BY a.portal, a.date;

@@ -36,7 +36,7 @@
 -- is_no_show: The shift was over when the punches were read, and nobody punched, was absent, approved or paid for it; NULL where the month's punches were not read.
 CREATE OR REPLACE VIEW marts.attendance AS
 WITH by_shift AS (
-    SELECT portal, shift_id, list(punch_id ORDER BY punch_id) AS punch_ids, min(punched_in) AS first_in, max(punched_out) AS last_out,
+    SELECT portal, shift_id, shift_month, list(punch_id ORDER BY punch_id) AS punch_ids, min(punched_in) AS first_in, max(punched_out) AS last_out,
         min(punched_in_utc) AS first_in_utc, max(punched_out_utc) AS last_out_utc, bool_or(is_open) AS is_open,
         bool_or(is_forgotten) AS is_forgotten, bool_or(is_approved) AS is_approved, sum(hours) AS hours,
         sum(break_minutes) AS paused, sum(stayed) AS stayed
@@ -47,32 +47,41 @@ WITH by_shift AS (
         ) AS stayed
         FROM marts.punches WHERE shift_id IS NOT NULL
     )
-    GROUP BY portal, shift_id
+    GROUP BY portal, shift_id, shift_month
 ),
 clocks AS (SELECT portal, month, department_id, true AS is_used FROM punchclock.punch_clock_shifts GROUP BY ALL),
 reads AS (SELECT portal, month, max(fetched_at) AS read_at FROM sync.slices WHERE table_name = 'punchclock.punch_clock_shifts' GROUP BY ALL),
 kinds AS (SELECT portal, shift_type_id FROM sync.shift_kinds WHERE kind IN ('sickness', 'absence', 'unpaid') GROUP BY ALL),
 absent AS (
-    SELECT portal, employee_id, date, true AS is_absent FROM (
-        SELECT portal, employee_id, date FROM marts.absence_days
+    SELECT portal, employee_id, month, date, true AS is_absent FROM (
+        SELECT portal, employee_id, strftime(date, '%Y-%m') AS month, date FROM marts.absence_days
         UNION ALL
-        SELECT s.portal, s.employee_id, s.date FROM scheduling.shifts AS s
+        SELECT s.portal, s.employee_id, s.month, s.date FROM scheduling.shifts AS s
         JOIN kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.shift_type_id
         WHERE s.employee_id IS NOT NULL AND s.status IS DISTINCT FROM 'Draft'
     ) GROUP BY ALL
 ),
 -- A punch gets its shift when it is approved. After midnight it may be for a shift that began the day before.
-unlinked AS (
-    SELECT portal, employee_id, date, bool_or(is_same_day) AS is_same_day, bool_or(NOT is_same_day) AS is_after_midnight
-    FROM (
-        SELECT portal, employee_id, date - CASE WHEN is_same_day THEN 0 ELSE 1 END AS date, is_same_day FROM (
-            SELECT portal, employee_id, CAST(start_date_time AS DATE) AS date, unnest([true, false]) AS is_same_day
-            FROM punchclock.punch_clock_shifts AS p
-            WHERE isfinite(start_date_time) AND NOT EXISTS (FROM scheduling.shifts AS s WHERE s.portal = p.portal AND s.id = p.shift_id)
-        )
-    ) GROUP BY ALL
+begun AS (
+    SELECT portal, employee_id, shift_id, month, TRY_CAST(start_date_time AS DATE) AS date, true AS is_same_day
+    FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time)
+    UNION ALL
+    SELECT portal, employee_id, shift_id, month, TRY_CAST(start_date_time - INTERVAL 1 DAY AS DATE), false
+    FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time) AND day(start_date_time) > 1
+    UNION ALL
+    SELECT portal, employee_id, shift_id, strftime(start_date_time - INTERVAL 1 DAY, '%Y-%m'), TRY_CAST(start_date_time - INTERVAL 1 DAY AS DATE), false
+    FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time) AND day(start_date_time) = 1
 ),
-paid AS (SELECT portal, id, true AS is_paid FROM payroll.shifts GROUP BY ALL),
+unlinked AS (
+    SELECT b.portal, b.employee_id, b.month, b.date, bool_or(b.is_same_day) AS is_same_day, bool_or(NOT b.is_same_day) AS is_after_midnight
+    FROM begun AS b
+    LEFT JOIN scheduling.shifts AS s ON s.portal = b.portal AND s.id = b.shift_id
+    WHERE s.id IS NULL
+    GROUP BY ALL
+),
+paid AS (
+    SELECT y.portal, y.id, s.month, true AS is_paid FROM payroll.shifts AS y JOIN scheduling.shifts AS s ON s.portal = y.portal AND s.id = y.id GROUP BY ALL
+),
 planned AS (
     SELECT s.portal, s.portal_id, s.month, s.date, s.shift_id, s.department_id, s.department, s.employee_id, s.employee, s.position_id, s.position,
         s.start_local, s.end_local, s.start_utc, s.end_utc, s.is_overnight, s.status, s.planned_cost,
@@ -82,7 +91,7 @@ planned AS (
         p.paused, p.stayed AS punched,
         p.first_in IS NOT NULL AS is_punched, r.read_at, c.is_used
     FROM marts.shifts AS s
-    LEFT JOIN by_shift AS p ON p.portal = s.portal AND p.shift_id = s.shift_id
+    LEFT JOIN by_shift AS p ON p.portal = s.portal AND p.shift_month = s.month AND p.shift_id = s.shift_id
     LEFT JOIN clocks AS c ON c.portal = s.portal AND c.month = s.month AND c.department_id = s.department_id
     LEFT JOIN reads AS r ON r.portal = s.portal AND r.month = s.month
     WHERE s.is_assigned AND s.kind = 'work'
@@ -114,9 +123,9 @@ judged AS (
         CASE WHEN p.planned_break_hours > 0 OR p.planned_cost IS NOT NULL AND p.time_and_cost_gap IS NULL THEN round(p.planned_break_hours * 60, 1) END
             AS planned_break_minutes
     FROM planned AS p
-    LEFT JOIN absent AS a ON a.portal = p.portal AND a.employee_id = p.employee_id AND a.date = p.date
-    LEFT JOIN unlinked AS u ON u.portal = p.portal AND u.employee_id = p.employee_id AND u.date = p.date
-    LEFT JOIN paid AS y ON y.portal = p.portal AND y.id = p.shift_id
+    LEFT JOIN absent AS a ON a.portal = p.portal AND a.month = p.month AND a.employee_id = p.employee_id AND a.date = p.date
+    LEFT JOIN unlinked AS u ON u.portal = p.portal AND u.month = p.month AND u.employee_id = p.employee_id AND u.date = p.date
+    LEFT JOIN paid AS y ON y.portal = p.portal AND y.month = p.month AND y.id = p.shift_id
     WHERE p.is_used OR p.is_punched
 ),
 timed AS (

@@ -2,6 +2,7 @@
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
+-- month: Month of the shift (YYYY-MM).
 -- date: Day the shift begins, as in `marts.labour_daily`.
 -- calendar_date: Day of the clock hour, which after midnight is the next one; NULL where `hour` is.
 -- hour: Hour of the clock, 0 to 23; on the night clocks go back the hour that comes twice holds both. NULL where no times are known, or where somebody was punched in for more than 36 hours.
@@ -14,7 +15,7 @@
 -- currency: Of both: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 CREATE OR REPLACE VIEW marts.labour_hourly AS
 WITH timed AS (
-    SELECT portal, portal_id, date, department_id, start_local, end_local, timezone('UTC', start_utc) AS start_at, timezone('UTC', end_utc) AS end_at,
+    SELECT portal, portal_id, month, date, department_id, start_local, end_local, timezone('UTC', start_utc) AS start_at, timezone('UTC', end_utc) AS end_at,
         CASE WHEN kind = 'work' AND employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft' THEN planned_hours END AS planned_hours,
         CASE WHEN kind = 'work' THEN worked_hours END AS worked_hours,
         planned_cost, paid_cost,
@@ -29,7 +30,7 @@ clocked AS (
     FROM timed
 ),
 parts AS (
-    SELECT portal, portal_id, date, department_id, ahead, ahead_later,
+    SELECT portal, portal_id, month, date, department_id, ahead, ahead_later,
         CASE WHEN is_worked AND left_local - to_seconds(ahead_later) > came_local - to_seconds(ahead) THEN came_local - to_seconds(ahead) ELSE begins END AS begins,
         CASE WHEN is_worked AND left_local - to_seconds(ahead_later) > came_local - to_seconds(ahead) THEN left_local - to_seconds(ahead_later) ELSE ends END AS ends,
         is_worked,
@@ -78,7 +79,7 @@ cut AS (
 ),
 weighed AS (
     -- Shares of the whole by what is passed until then, so that they add up exactly; in ten-thousandths.
-    SELECT portal, portal_id, date, department_id, is_worked,
+    SELECT portal, portal_id, month, date, department_id, is_worked,
         CASE WHEN is_split THEN cut_begins + to_seconds(CASE WHEN NOT is_even AND cut_begins >= turns_at THEN ahead_later ELSE ahead END) END AS clock,
         CAST(CAST(hours AS DECIMAL(24, 4)) * 10000 AS HUGEINT) AS hours,
         CAST(CAST(cost AS DECIMAL(24, 4)) * 10000 AS HUGEINT) AS cost,
@@ -88,22 +89,23 @@ weighed AS (
     FROM cut
 ),
 shared AS (
-    SELECT portal, portal_id, date, department_id, is_worked, CAST(clock AS DATE) AS calendar_date, hour(clock) AS hour,
+    SELECT portal, portal_id, month, date, department_id, is_worked, CAST(clock AS DATE) AS calendar_date, hour(clock) AS hour,
         hours * passed_then // of_all - hours * passed // of_all AS hours,
         cost * passed_then // of_all - cost * passed // of_all AS cost
     FROM weighed
 ),
 summed AS (
-    SELECT portal, any_value(portal_id) AS portal_id, date, calendar_date, hour, department_id,
+    SELECT portal, any_value(portal_id) AS portal_id, month, date, calendar_date, hour, department_id,
         sum(hours) FILTER (WHERE NOT is_worked) AS planned, sum(hours) FILTER (WHERE is_worked) AS worked,
         sum(cost) FILTER (WHERE NOT is_worked) AS planned_cost, sum(cost) FILTER (WHERE is_worked) AS paid_cost
-    FROM shared GROUP BY portal, date, calendar_date, hour, department_id
+    FROM shared GROUP BY portal, month, date, calendar_date, hour, department_id
 ),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 currencies AS (SELECT portal, any_value(value) AS currency FROM sync.mart_settings WHERE name = 'currency' GROUP BY ALL)
 SELECT
     s.portal,
     s.portal_id,
+    s.month,
     s.date,
     s.calendar_date,
     s.hour,

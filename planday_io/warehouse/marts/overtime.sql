@@ -2,6 +2,7 @@
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
+-- month: Month of the period (YYYY-MM); of weeks that of the Monday.
 -- period_of: week (Monday to Sunday); month (the period of the contracted hours).
 -- period_start: First day of the period.
 -- period_end: Last day of the period.
@@ -27,13 +28,14 @@ WITH days AS NOT MATERIALIZED (
     GROUP BY ALL
 ),
 periods AS (
-    SELECT portal, portal_id, employee_id, 'week' AS period_of, CAST(date_trunc('week', date) AS DATE) AS period_start,
+    SELECT portal, portal_id, strftime(date_trunc('week', date), '%Y-%m') AS month, employee_id, 'week' AS period_of,
+        CAST(date_trunc('week', date) AS DATE) AS period_start,
         sum(planned_hours) AS planned_hours, sum(worked_hours) AS worked_hours, sum(shifts_without_hours) AS shifts_without_hours,
         count(*) FILTER (worked_hours > 0) AS days_worked, max(worked_hours) AS longest_day_hours
     FROM days GROUP BY ALL
     UNION ALL
     -- DuckDB moves a filter below a join only if it cannot fail, as TRY_CAST cannot.
-    SELECT portal, portal_id, employee_id, 'month', TRY_CAST(month || '-01' AS DATE),
+    SELECT portal, portal_id, month, employee_id, 'month', TRY_CAST(month || '-01' AS DATE),
         sum(planned_hours), sum(worked_hours), sum(shifts_without_hours), count(*) FILTER (worked_hours > 0), max(worked_hours)
     FROM days GROUP BY ALL
 ),
@@ -53,6 +55,7 @@ bounded AS (
 SELECT
     b.portal,
     b.portal_id,
+    b.month,
     b.period_of,
     b.period_start,
     b.period_end,

@@ -6,6 +6,7 @@
 -- date: Day of punching in, or of the scheduled start where nobody punched in.
 -- punch_id: Id in `punchclock.punch_clock_shifts`.
 -- shift_id: Id in `scheduling.shifts`; NULL where the roster has no such shift.
+-- shift_month: Month of that shift (YYYY-MM).
 -- department_id: Id in `hr.departments`.
 -- department: Its name; NULL where it has none. Group by the id as well.
 -- employee_id: Id of the employee.
@@ -27,31 +28,56 @@
 -- longest_stretch_hours: Longest time between punching in, breaks and punching out; NULL before punching out.
 -- hours: Hours from punching in to punching out, without punched breaks; NULL before punching out.
 CREATE OR REPLACE VIEW marts.punches AS
-WITH pauses AS (
-    SELECT b.portal, b.punch_clock_shift_id AS punch_id, t.hours,
-        CASE WHEN isfinite(b.start_date_time) THEN coalesce(epoch_us(t.start_utc), epoch_us(b.start_date_time)) END AS begins,
-        CASE WHEN isfinite(b.end_date_time) THEN coalesce(epoch_us(t.end_utc), epoch_us(b.end_date_time)) END AS ends
-    FROM punchclock.punch_clock_breaks AS b
-    JOIN marts.spans AS t ON t.span_of = 'break' AND t.portal = b.portal AND t.id = b.id
-    WHERE b.end_date_time IS NOT NULL
-),
-stretches AS (
-    SELECT *, begins - max(ends) OVER (PARTITION BY portal, punch_id ORDER BY begins, ends ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS since
-    FROM pauses
-),
--- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
-breaks AS (
-    SELECT portal, punch_id, sum(hours) AS hours, sum(ends - begins) AS paused, count(*) AS breaks, min(begins) AS first_begins, max(ends) AS last_ends, max(since) AS longest_between
-    FROM stretches GROUP BY ALL
-),
-weeks AS (
+WITH weeks AS (
     SELECT zone, week, any_value(offset_seconds) AS offset_seconds, any_value(repeats_from) AS repeats_from,
         any_value(repeat_offset_seconds) AS repeat_offset_seconds, any_value(later_from) AS later_from, any_value(later_offset_seconds) AS later_offset_seconds
     FROM sync.time_zone_weeks GROUP BY ALL
 ),
+-- Breaks with the month of the punch, so that a condition on the month cuts both; instants as in marts.spans.
+paused AS (
+    SELECT b.portal, p.month, p.id AS punch_id, z.zone, b.start_date_time, b.end_date_time
+    FROM punchclock.punch_clock_breaks AS b
+    JOIN punchclock.punch_clock_shifts AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
+    LEFT JOIN sync.time_zones AS z ON z.portal = b.portal AND z.name = coalesce(nullif(s.time_zone, ''), b.time_zone, '')
+    WHERE b.end_date_time IS NOT NULL
+),
+pause_starts AS (
+    SELECT b.*, b.start_date_time - to_seconds(CASE WHEN b.start_date_time >= o.later_from THEN o.later_offset_seconds ELSE o.offset_seconds END) AS start_at
+    FROM paused AS b
+    LEFT JOIN weeks AS o ON o.zone = b.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(b.start_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+pause_ends AS (
+    SELECT b.*, CASE
+            WHEN b.end_date_time >= o.later_from THEN b.end_date_time - to_seconds(o.later_offset_seconds)
+            WHEN b.end_date_time - to_seconds(o.offset_seconds) > b.start_at OR b.end_date_time < coalesce(o.repeats_from, TIMESTAMP 'infinity')
+                THEN b.end_date_time - to_seconds(o.offset_seconds)
+            ELSE b.end_date_time - to_seconds(o.repeat_offset_seconds)
+        END AS end_at
+    FROM pause_starts AS b
+    LEFT JOIN weeks AS o ON o.zone = b.zone
+        AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(b.end_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
+),
+pauses AS (
+    SELECT portal, month, punch_id,
+        CAST(coalesce(date_diff('second', start_at, end_at), date_diff('second', start_date_time, end_date_time)) / 3600.0 AS DECIMAL(18, 4)) AS hours,
+        CASE WHEN isfinite(start_date_time) THEN coalesce(epoch_us(start_at), epoch_us(start_date_time)) END AS begins,
+        CASE WHEN isfinite(end_date_time) THEN coalesce(epoch_us(end_at), epoch_us(end_date_time)) END AS ends
+    FROM pause_ends
+),
+stretches AS (
+    SELECT *, begins - max(ends) OVER (PARTITION BY portal, month, punch_id ORDER BY begins, ends ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS since
+    FROM pauses
+),
+-- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+breaks AS (
+    SELECT portal, month, punch_id, sum(hours) AS hours, sum(ends - begins) AS paused, count(*) AS breaks, min(begins) AS first_begins, max(ends) AS last_ends, max(since) AS longest_between
+    FROM stretches GROUP BY ALL
+),
 -- Instants as in marts.spans, which would join every punch with itself.
 zoned AS (
-    SELECT p.portal, p.portal_id, p.month, p.id, s.id AS shift_id, p.department_id, p.employee_id, p.is_approved, p._fetched_at, z.zone,
+    SELECT p.portal, p.portal_id, p.month, p.id, s.id AS shift_id, s.month AS shift_month, p.department_id, p.employee_id, p.is_approved, p._fetched_at, z.zone,
         p.start_date_time, p.end_date_time, p.shift_start_date_time, p.shift_end_date_time
     FROM punchclock.punch_clock_shifts AS p
     LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.shift_id
@@ -95,6 +121,7 @@ SELECT
     TRY_CAST(coalesce(p.start_date_time, p.shift_start_date_time) AS DATE) AS date,
     p.id AS punch_id,
     p.shift_id,
+    p.shift_month,
     p.department_id,
     d.name AS department,
     p.employee_id,
@@ -124,6 +151,6 @@ SELECT
     CAST(coalesce(date_diff('second', p.start_at, p.end_at), date_diff('second', p.start_date_time, p.end_date_time)) / 3600.0 AS DECIMAL(18, 4))
         - coalesce(b.hours, 0) AS hours
 FROM ended AS p
-LEFT JOIN breaks AS b ON b.portal = p.portal AND b.punch_id = p.id
+LEFT JOIN breaks AS b ON b.portal = p.portal AND b.month = p.month AND b.punch_id = p.id
 LEFT JOIN departments AS d ON d.portal = p.portal AND d.id = p.department_id
 LEFT JOIN people AS e ON e.portal = p.portal AND e.employee_id = p.employee_id;
