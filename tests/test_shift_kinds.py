@@ -58,6 +58,36 @@ def test_check_says_which_kinds_were_guessed(make: Make) -> None:
     assert "names no shift type with Nothing" in told()
 
 
+def test_check_says_which_kinds_of_absence_were_guessed(make: Make) -> None:
+    """Of types of accounts, and of shifts that stand for absence."""
+    planday = make(resources=EVERYTHING)
+
+    def told() -> str:
+        (found,) = [one for one in check(planday.installation, ["oslo"]) if one.subject == "absence kinds"]
+        assert found.is_good
+        assert not found.was_tried
+        return found.detail
+
+    assert "absence.account_types and scheduling.shift_types were never read" in told()
+    planday.refresh("scheduling.shift_types")
+    assert "absence.account_types was never read" in told()
+    planday.refresh("absence.account_types")
+    of_shifts = {row["name"]: guessed(row["name"]) for row in planday.rows("scheduling.shift_types")}
+    sick = next(name for name, kind in of_shifts.items() if kind == "sickness")
+    assert told().startswith("guessed from names: ")
+    assert f"{sick}, Sickness = sickness; Vacation, earned = vacation" in told()
+    assert "Taken for other absence: Flex" in told()
+    assert not any(name in told() for name, kind in of_shifts.items() if kind not in ("sickness", "absence"))
+    planday.edit_config("defaults:", f"absence_kinds: {{{sick}: other, flextime: vacation, Nothing: other}}\ndefaults:")
+    assert told().startswith("guessed from names: Sickness = sickness; Vacation, earned = vacation.")
+    assert "Flex" not in told(), "absence_type is a name as well"
+    assert "`absence_kinds` names no absence type with Nothing" in told()
+    # Shifts of a kind that is no absence are none, whatever they are called.
+    number = next(row["id"] for row in planday.rows("scheduling.shift_types") if row["name"] == sick)
+    planday.edit_config("defaults:", f"shift_kinds: {{{number}: work}}\ndefaults:")
+    assert f"names no absence type with Nothing, {sick}" in told()
+
+
 def test_changed_settings_reach_the_warehouse(make: Make) -> None:
     """Nothing was read in between: the settings alone are a reason to publish."""
     planday = make(resources=EVERYTHING)

@@ -5,7 +5,7 @@
 -- department_id: Id in `hr.departments`; NULL for shifts without one.
 -- department: Its name; NULL where it has none. Group by the id as well.
 -- iso_week: Year and number of the week in which the shift begins, before the change (202548 is week 48); filters by it reach the tables.
--- week: Monday of that week.
+-- week: Monday of that week. Filters by it read all weeks: use `iso_week`.
 -- assigned_shifts: Shifts that somebody has, or that have a change in `marts.roster_changes`.
 -- changed_shifts: Shifts with a change that may have been before their start.
 -- changed_within_24h_at_least: Shifts with a change that was certainly within the last 24 hours before the start.
