@@ -63,9 +63,9 @@ def test_tables_explain_themselves_and_open_in_older_format(planday: Installatio
     assert planday.query(
         "SELECT comment FROM duckdb_columns() WHERE schema_name = 'hr' AND table_name = 'employees' AND column_name = 'zip'"
     ) == [("Postal code.",)]
-    assert planday.query("SELECT tags['storage_version'] LIKE 'v1.2%' FROM duckdb_databases() WHERE NOT internal") == [
-        (True,)
-    ]
+    assert planday.query(
+        "SELECT tags['storage_version'] LIKE 'v1.2%' FROM duckdb_databases() WHERE database_name = 'warehouse'"
+    ) == [(True,)]
     assert not list(planday.folder.glob("*.wal"))
 
 

@@ -7,7 +7,6 @@ the lake like any other (`planday_io.lake.runs`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -134,17 +133,12 @@ class Shown:
     elsewhere: int
 
 
-def read_slices(db: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> dict[SliceKey, Shown]:
-    """The slices of the connected file, including derived ones.
-
-    Args:
-        db: connected to it.
-        tables: as `columns_of` gives them; files of earlier versions lack tables and columns.
-    """
+def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
+    """The slices of the connected file, including derived ones. Files of earlier versions lack tables and columns."""
     found: dict[SliceKey, Shown] = {}
     for name, read_at in ((SLICES, "fetched_at"), (DERIVED, "changed_at")):
-        if there := tables.get(name):
-            optional = sorted(there.keys() & {"month", "slice_id", "portal_id", "elsewhere"})
+        if there := names_in(db, name):
+            optional = sorted(there & {"month", "slice_id", "portal_id", "elsewhere"})
             chosen = ["table_name", "portal", read_at, *optional]
             for values in db.execute(f"SELECT {', '.join(chosen)} FROM {name}").fetchall():
                 row = dict(zip(chosen, values, strict=True))
@@ -154,8 +148,16 @@ def read_slices(db: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str,
     return found
 
 
+def names_in(db: duckdb.DuckDBPyConnection, table: str) -> set[str]:
+    """The columns of one table of the connected file; none if it has no such table."""
+    try:
+        return {column[0] for column in db.execute(f"SELECT * FROM {table} LIMIT 0").description}
+    except duckdb.CatalogException:
+        return set()
+
+
 def columns_of(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Columns and types of every table of the connected file."""
+    """Columns and types of every table of the connected file. It takes as long as opening the file."""
     found: dict[str, dict[str, str]] = {}
     for schema, table, column, kind in db.execute(
         "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "

@@ -106,12 +106,11 @@ def _contents(
 ) -> tuple[ledger.Published | None, bool, dict[SliceKey, ledger.Shown]] | None:
     """The first three members of `Standing`, or None if the file is not ours."""
     with attached(file) as db:
-        tables = ledger.columns_of(db)
-        if not {"table_name", "portal", "verdict", "run_id"} <= tables.get(ledger.SLICES, {}).keys():
+        if not {"table_name", "portal", "verdict", "run_id"} <= ledger.names_in(db, ledger.SLICES):
             return None
         made = ledger.read_publication(db)
         is_retyped = made is None or (made.definitions != wanted.definitions and retyped(db, catalogue, policies))
-        return made, is_retyped, ledger.read_slices(db, tables)
+        return made, is_retyped, ledger.read_slices(db)
 
 
 def refuse_empty_lake(lake: Lake, warehouse: Path) -> None:
@@ -125,7 +124,7 @@ def refuse_empty_lake(lake: Lake, warehouse: Path) -> None:
         return
     try:
         with attached(place.file) as db:
-            shown = ledger.read_slices(db, ledger.columns_of(db))
+            shown = ledger.read_slices(db)
     except duckdb.Error:
         # Not a warehouse, or in use: the publication reports it.
         return
