@@ -63,6 +63,10 @@ def run(folder: Path, console: Console) -> int:
             again = [*on_request, "payroll", "punchclock.punch_clock_shifts"]
             outcomes += [
                 sync(installation, ["oslo"], listener=listener, resources=again, months=[last], publishes=False),
+                # One call for each account of leave: the large portal has hundreds, and no pay to value them at.
+                sync(
+                    installation, ["london"], listener=listener, resources=["absence.account_balances"], publishes=False
+                ),
                 sync(installation, everywhere, listener=listener, resources=_LIVELY, months=from_now),
             ]
     for outcome in outcomes:
