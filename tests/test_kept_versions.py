@@ -154,6 +154,7 @@ def test_changes_of_punches_and_pay_are_kept(planday: Installation) -> None:
 
 
 def test_versions_of_the_forgotten_keep_amounts_only(planday: Installation) -> None:
+    planday.edit_config("defaults:", "privacy: {free_text: keep}\ndefaults:")
     planday.refresh("hr.departments")
     planday.refresh("hr.employees")
     for name in ("scheduling.shifts", "punchclock.punch_clock_shifts", "payroll.shifts"):
@@ -165,6 +166,7 @@ def test_versions_of_the_forgotten_keep_amounts_only(planday: Installation) -> N
     read(planday, "payroll.shifts", 1)
     planday.publish()
     person = punch["employeeId"]
+    assert "Quistgaard" in str(planday.rows("punchclock.punch_clock_shifts_history", month=MONTH))
     sums = "SELECT sum(salary), count(*) FROM payroll.shifts_history"
     before = planday.query(sums)
     forget_person(planday.installation, "oslo", person)
