@@ -44,12 +44,12 @@ QUERIES = {
 }
 
 QUESTIONS = {
-    1: "What did labour cost in percent of revenue, all included?",
+    1: "What was labour cost as a percentage of revenue, all included?",
     2: "Who worked overtime, over 37 hours a week or over the contract?",
     3: "Who worked more than six days in a row, or rested less than 11 hours?",
     4: "Who came more than five minutes late?",
     5: "How many shifts did nobody come to, and whose were they?",
-    6: "How many are ill, who how often, and what is the Bradford score?",
+    6: "How much sickness is there, who was ill how often, and what is the Bradford score?",
     7: "How high is the turnover, who left, and how long have people been there?",
     8: "How many hours were planned, worked and paid?",
     9: "How long before they began were open shifts filled, and what changed within seven days?",
@@ -122,7 +122,7 @@ def test_recipes_read_marts_only() -> None:
 
 def test_figures_of_the_field_name_views_that_exist() -> None:
     page = marts_page()
-    table = page[page.index("| figure |") : page.index("What Planday's API cannot give")]
-    figures = re.findall(r"^\| (?!figure|-)([^|]+) \|.*\| `([a-z_.]+)` \|$", table, re.MULTILINE)
+    table = page[page.index("| KPI |") : page.index("What Planday's API does not give")]
+    figures = re.findall(r"^\| (?!KPI|-)([^|]+) \|.*\| `([a-z_.]+)` \|$", table, re.MULTILINE)
     assert len(figures) == len(dict(figures)) == 20
     assert {view for _, view in figures} <= {f"marts.{name}" for name in MARTS} | {"sync.settling"}

@@ -55,7 +55,7 @@ def test_check_says_which_kinds_were_guessed(make: Make) -> None:
     assert f"{sick} = sickness" in told()
     planday.edit_config("defaults:", f"shift_kinds: {{{names[sick]}: absence, Nothing: work}}\ndefaults:")
     assert sick not in told()
-    assert "names no shift type with Nothing" in told()
+    assert "has names that no shift type has: Nothing" in told()
 
 
 def test_check_says_which_kinds_of_absence_were_guessed(make: Make) -> None:
@@ -81,11 +81,11 @@ def test_check_says_which_kinds_of_absence_were_guessed(make: Make) -> None:
     planday.edit_config("defaults:", f"absence_kinds: {{{sick}: other, flextime: vacation, Nothing: other}}\ndefaults:")
     assert told().startswith("guessed from names: Sickness = sickness; Vacation, earned = vacation.")
     assert "Flex" not in told(), "absence_type is a name as well"
-    assert "`absence_kinds` names no absence type with Nothing" in told()
+    assert "`absence_kinds` has names that no absence type has: Nothing" in told()
     # Shifts of a kind that is no absence are none, whatever they are called.
     number = next(row["id"] for row in planday.rows("scheduling.shift_types") if row["name"] == sick)
     planday.edit_config("defaults:", f"shift_kinds: {{{number}: work}}\ndefaults:")
-    assert f"names no absence type with Nothing, {sick}" in told()
+    assert f"has names that no absence type has: Nothing, {sick}" in told()
 
 
 def test_changed_settings_reach_the_warehouse(make: Make) -> None:

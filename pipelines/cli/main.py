@@ -86,7 +86,7 @@ def sandbox(
     ] = None,
     live: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Let the portals live: every so many seconds something changes in each of them."),
+        typer.Option(min=0.1, help="Let the portals live: how many seconds pass between two changes in each of them."),
     ] = None,
 ) -> None:
     """Serve a local Planday with three demo portals until interrupted."""

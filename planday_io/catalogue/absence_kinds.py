@@ -1,7 +1,7 @@
 """What an absence is: sickness, vacation, or something else.
 
 Planday knows types of accounts (`absence_type`: Vacation, Flextime and others) and, where absence is planned as shifts, types
-of shifts; sickness is a matter of names in both. `absence_kinds` of portals.yaml decides, else names of five languages.
+of shifts; sickness is a matter of names in both. `absence_kinds` of portals.yaml decides, else words of five languages.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Kind = Literal["work", "sickness", "absence", "course", "standby", "unpaid"]
 KINDS: tuple[Kind, ...] = ("work", "sickness", "absence", "course", "standby", "unpaid")
 
 _WORK = re.compile(
-    # Those who nurse the sick are at work, and so is who works on a public holiday.
+    # Those who nurse the sick are at work, and so are those who work on a public holiday.
     r"\b(syke?|syge|sjuk|kranken?)(hus|haus|hjem|plej|pleie|pfleg|sk\u00f6t|v\u00e5rd|wagen|schwester|transport)"
     r"|\b(public|bank) holidays?\b|\bholidays? (work|pay|shift|cover)|\b(sick|sickness|absence|leave) cover\b"
 )

@@ -20,7 +20,7 @@ _EU: dict[str, Any] = {
     "days_in_row": None,
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # Directive 2003/88/EC, articles 3 to 6 and 16: 24 hours a week besides the daily 11, and four months.
+    # Directive 2003/88/EC, articles 3 to 6 and 16: 24 hours a week on top of the daily 11; averages over four months.
     "eu": _EU,
     # The same in Danish law; it has one day off in seven, not more than six days after the last one.
     "dk": _EU | {"days_in_row": 6},

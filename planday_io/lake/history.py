@@ -185,8 +185,8 @@ def advance(
     nth_open = nth_found = "1"
     found = "SELECT * FROM begun"
     if ordinal:
-        # A row in between renumbers those behind it, so rows are the same if their content is: of equal ones the first is the
-        # first. A version keeps its number; a new one takes the lowest that no open version of its group has.
+        # A row in between renumbers those behind it, so rows are matched by content, and equal ones in order. A version keeps
+        # its number; a new one takes the lowest that no open version of its group has.
         held.append(ordinal)
         of_group = pairs("{n}", head, ", ")
         nth_found = f"row_number() OVER (PARTITION BY {pairs('{n}', [*head, *same], ', ')} ORDER BY {quote(ordinal)})"

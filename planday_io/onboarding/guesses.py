@@ -65,9 +65,9 @@ def sentences(types: Sequence[Judged], *, of: str, setting: str, usual: tuple[st
     if not parts:
         parts.append(f"all {len(types)} {of} types are in `{setting}`" if types else f"there are no {of} types")
     elif guesses:
-        parts.append(f"what is wrong is put right by `{setting}` in portals.yaml")
+        parts.append(f"correct what is wrong with `{setting}` in portals.yaml")
     if unused:
-        parts.append(f"`{setting}` names no {of} type with {_listed(unused)}")
+        parts.append(f"`{setting}` has names that no {of} type has: {_listed(unused)}")
     return ". ".join(part[0].upper() + part[1:] if number else part for number, part in enumerate(parts))
 
 

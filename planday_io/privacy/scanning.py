@@ -17,7 +17,7 @@ from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.place import Place
 
 INSIDE_FROM = 6
-"""A value of so many characters is looked for inside other texts too; a shorter one would be found by chance."""
+"""Values of at least this many characters are searched for inside longer texts too; shorter ones would be found by chance."""
 NAMES = frozenset({"identity", "contact"})
 """Classes whose cells are one name, address or number each."""
 

@@ -30,7 +30,7 @@ _QUERIES = (
         """,
     ),
     (
-        "What did labour cost last month, salaries included, in percent of revenue? At least so much where not all of it "
+        "What was labour cost last month, salaries included, as a percentage of revenue? A lower bound where not all of it "
         "is known (the departments with most revenue)",
         f"""
         SELECT portal, department_id, coalesce(any_value(department), '(no name)') AS department,
@@ -56,7 +56,7 @@ _QUERIES = (
         """,
     ),
     (
-        "Who was away last month, in percent of planned days and days of absence?",
+        "How many were away last month? Days of sickness as a percentage of planned and absent days",
         """
         SELECT portal, sum(planned_days)::DECIMAL(9, 0) AS planned_days, sum(sickness_days)::DECIMAL(9, 0) AS sick_days,
                sum(vacation_days)::DECIMAL(9, 0) AS vacation_days,
@@ -67,7 +67,7 @@ _QUERIES = (
         """,
     ),
     (
-        "Who came latest since the beginning of last month, as punched?",
+        "Who was the most late since the beginning of last month, by the punch clock?",
         f"""
         SELECT portal, department, employee_id, employee, start_local AS planned, first_punch_in AS came,
                late_minutes::DECIMAL(9, 0) AS late_minutes

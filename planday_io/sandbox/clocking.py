@@ -77,13 +77,13 @@ def _minutes_longer(chance: random.Random) -> timedelta:
 
 
 def _pauses(chance: random.Random) -> tuple[int, ...]:
-    """Minutes of each break: half an hour, at once or twice a quarter; now and then far more."""
+    """Minutes of each break: one of half an hour or two of a quarter; now and then a far longer one."""
     luck = chance.random()
     return (30,) if luck < 0.5 else (15, 15) if luck < 0.96 else (chance.randrange(45, 70),)
 
 
 def misfits(roster: Roster, number: int) -> None:
-    """A punch nobody ended, one that belongs to no shift, and shifts that were deleted."""
+    """A punch without an end, one that belongs to no shift, and shifts that were deleted."""
     worked = [row for row in roster.punches.values() if row["startDateTime"][:10] < roster.today.isoformat()]
     if worked:
         latest = max(worked, key=lambda row: (row["startDateTime"], row["id"]))

@@ -113,7 +113,7 @@ def _sick(moment: Moment) -> int | None:
 def _approved(moment: Moment) -> int | None:
     rows = moment.shifts("Assigned", "PunchclockFinished", "PunchclockStarted", back=14)
     clocks = moment.portal.planner.clocks
-    # Who did not come is not paid.
+    # Whoever did not come is not paid.
     rows = [
         row for row in rows if row["employeeId"] and (row["punchClockShiftId"] or row["departmentId"] not in clocks)
     ]
@@ -137,7 +137,7 @@ def _corrected(moment: Moment) -> int | None:
 
 
 def _raised(moment: Moment) -> int | None:
-    """A raise counts from the first of this month, or of the last one, which may be paid already."""
+    """A raise from the first of this month, or of the last one, which may have been paid already."""
     paid = {person for person, _ in moment.portal.pay.rates} | moment.portal.pay.salaries.keys()
     people = [row["id"] for row in moment.people() if row["id"] in paid]
     if not people:

@@ -204,7 +204,7 @@ def _vacations(leave: Leave, people: People, n: int, person: Json, today: date) 
 
 
 def _sick_spells(people: People, row: Json, today: date) -> list[list[date]]:
-    """Some three days in a hundred: short spells, of a few people often, and now and then weeks."""
+    """About three days in a hundred: short spells, often for a few people, and now and then whole weeks."""
     chance = people.chance("sick", row["id"])
     daily = 0.03 if row["id"] % 13 == 3 else 0.008
     first, end = worked_between(row)

@@ -1,7 +1,7 @@
 """Lets a portal live: what managers and employees do to it between two instants, the same each time.
 
 People work the shifts that are over by then, and changes are spread over the time, each stamped with its instant: rosters,
-punches, pay, absence and people change as they do in a real portal, so that its change feeds have something to tell.
+punches, pay, absence and people change as they do in a real portal, so that its change feeds have something to show.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from planday_io.sandbox.planner import AHEAD_DAYS
 from planday_io.sandbox.roster import UNCLOCKED_TYPES
 
 _BUSY = 0.35
-"""Changes that each person causes in a day."""
+"""Changes per person and day."""
 
 _SPOTLESS = ("Approved", "PunchclockApproved")
 

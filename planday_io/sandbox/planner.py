@@ -177,7 +177,7 @@ class Planner:
             yield Planned(datetime.combine(day, slot.start), slot.hours, place, worker)
 
     def _replace(self, chance: random.Random, week: list[Planned]) -> None:
-        """A colleague works for who called in sick, or nobody does."""
+        """A colleague covers for whoever called in sick, or nobody does."""
         busy = defaultdict(set)
         for shift in week:
             if shift.worker:

@@ -41,7 +41,7 @@ _RULES: Columns = (
     ("rule", "VARCHAR", "daily_rest, weekly_rest, weekly_hours, break_after or days_in_row."),
     ("limit_value", "DECIMAL(18,4)", "At least that much rest, at most that many hours or days."),
     ("unit", "VARCHAR", "hours or days."),
-    ("over_weeks", "BIGINT", "Weeks that the average of weekly_hours is over; NULL of other rules."),
+    ("over_weeks", "BIGINT", "Weeks that the average of weekly_hours is over; NULL for other rules."),
     ("preset", "VARCHAR", "Preset that gives what portals.yaml does not: eu, dk or uk. No legal advice."),
 )
 TABLES: dict[str, tuple[str, Columns]] = {

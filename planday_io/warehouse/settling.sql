@@ -1,14 +1,14 @@
--- One row per portal, month, figure and number of days after the end of the month: what the figure was by then, as reads knew it, and how much it still moved until the last read. So: when can a month be trusted? From the histories, by the wall clock; NULL with the reason where they do not reach back, or where the month was not read again since.
+-- One row per portal, month, figure and number of days after the end of the month: what the figure was by then, as reads knew it, and how much it still moved until the last read. So: when can a month be trusted? From the histories, in hours of the wall clock, also on the nights when clocks change; NULL with the reason where they do not reach back, or where the month was not read again since.
 --
 -- portal: Key of the portal in portals.yaml.
 -- month: Month of the rows (YYYY-MM).
--- figure: planned_hours (assigned shifts, breaks included), punched_hours (without punched breaks), approved_hours (approved punches, and approved shifts that no approved punch belongs to), paid_hours (without unpaid breaks), cost (shifts, supplements and salaries of payroll; those of shifts where `salary_includes_supplements` of portals.yaml is false).
+-- figure: planned_hours (assigned shifts, breaks included), punched_hours (without punched breaks), approved_hours (approved punches, and approved shifts that no approved punch belongs to, breaks included), paid_hours (without unpaid breaks), cost (shifts, supplements of the month and salaries of payroll, in the portal's currency; supplements of shifts as well where `salary_includes_supplements` of portals.yaml is false).
 -- days_after: 1, 7, 30 or 60 days after the end of the month.
--- as_of: That instant (UTC).
+-- as_of: The instant at which those days are over (UTC).
 -- value_then: The figure at that instant.
 -- value_now: The figure as the last read found it.
--- moved: The latter minus the former.
--- moved_percent: In percent of `value_now`; NULL where that is 0.
+-- moved: `value_now` minus `value_then`.
+-- moved_percent: `moved` as a percentage of `value_now`; NULL where that is 0.
 -- last_changed_at: The last read that found another figure or another row of it (UTC).
 -- known_since: The first read whose rows were kept (UTC).
 -- read_at: The last read of the month (UTC).

@@ -1,6 +1,6 @@
 -- One row per shift or punch and exception beyond a tolerance: came late, left early, came early, left late, too long a break; and whatever the tolerance, a forgotten punch-out and a no-show.
 --
--- tolerance_minutes: Minutes that are no exception yet, 5 unless given.
+-- tolerance_minutes: Only more minutes than these are an exception; 5 unless given.
 -- from_date: First day; all days unless given.
 -- to_date: Last day; all days unless given.
 -- db: Name that the file is attached as; the database in use unless given.
@@ -15,7 +15,7 @@
 -- shift_id: Id in `scheduling.shifts`; NULL for punches without one.
 -- punch_ids: Ids in `punchclock.punch_clock_shifts`.
 -- exception: late, left early, came early, left late, long break, forgotten punch-out, no-show.
--- minutes: By how much, tolerance included; NULL of the last two.
+-- minutes: By how much, the tolerated minutes included; NULL for a forgotten punch-out and a no-show.
 -- start_local: Planned start, wall clock.
 -- end_local: Planned end, wall clock.
 -- first_punch_in: First time punched in, wall clock.

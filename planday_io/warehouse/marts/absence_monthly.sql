@@ -12,15 +12,15 @@
 -- sickness_days: Those of sickness.
 -- vacation_days: Those of vacation.
 -- other_days: Those of other absence, and of absence for which Planday names no account.
--- calendar_days: Those of absent_days of which only the first and the last day of a longer absence are known, and for which no shift is planned: they include days off.
+-- calendar_days: How many of `absent_days` are days without a planned shift in an absence of which only the first and the last day are known: they include days off.
 -- planned_hours: Hours of those shifts, without breaks that are known, less those of the absence.
 -- absent_hours: Hours of absence: of shifts that stand for absence, or as registered, or of the work that was planned on the day; NULL where none of its hours are known.
 -- sickness_hours: Those of sickness.
 -- vacation_hours: Those of vacation.
 -- other_hours: Those of other absence.
 -- days_without_hours: Days of absence whose hours are not known, and which the hours leave out.
--- absence_percent: Absent days in percent of planned and absent days; NULL where there are neither.
--- sickness_percent: Days of sickness in percent of the same.
+-- absence_percent: `absent_days` as a percentage of `planned_days` and `absent_days` together. For several people add up the days, and divide afterwards.
+-- sickness_percent: `sickness_days` as a percentage of the same.
 -- sickness_spells: Spells of sickness that begin in the month. Days belong to one spell if they follow each other, or if at most three days lie between them (a long weekend) on which no work was planned.
 -- spells_52_weeks: Where the Bradford score is switched on: spells with a day in the 52 weeks (364 days) up to the end of the month, or up to today in the current month.
 -- sick_days_52_weeks: Days of these spells in the 52 weeks; part of a day counts as a day.

@@ -23,17 +23,17 @@
 -- last_punch_out_utc: Last time punched out, as an instant.
 -- early_arrival_minutes: Minutes from punching in to the planned start; 0 if later.
 -- late_minutes: Minutes from the planned start to punching in; 0 if earlier.
--- arrival_gap: Why both are not known: no shift, not yet, punched without the shift, absent, approved without a punch, paid without a punch, punches not read, no-show.
+-- arrival_gap: Why neither is known: no shift, not yet, punched without the shift, absent, approved without a punch, paid without a punch, punches not read, no-show.
 -- early_leave_minutes: Minutes from punching out to the planned end; 0 if later.
 -- late_leave_minutes: Minutes from the planned end to punching out; 0 if earlier.
--- departure_gap: Why both are not known: forgotten punch-out, not punched out, or as in `arrival_gap`.
+-- departure_gap: Why neither is known: forgotten punch-out, not punched out, or as in `arrival_gap`.
 -- punched_hours: From punching in to punching out, without punched breaks.
 -- break_minutes: Minutes between the first punching in and the last punching out that are not punched hours.
 -- planned_break_minutes: Breaks of the plan, paid or not; NULL where neither time and cost nor payroll says them.
 -- long_break_minutes: By how much the breaks were longer than planned; 0 if shorter.
 -- break_gap: Why that is not known: planned breaks not known, or as in `departure_gap`.
 -- is_punch_out_forgotten: Punched in and still not out 16 hours later, when the punches were read.
--- is_no_show: The shift was over when the punches were read, and nobody punched, was absent, approved or paid for it; NULL where the month's punches were not read.
+-- is_no_show: The shift was over when the punches were read, and there is no punch, absence, approval or pay for it; NULL where the month's punches were not read.
 CREATE OR REPLACE VIEW marts.attendance AS
 WITH by_shift AS (
     SELECT portal, shift_id, shift_month, list(punch_id ORDER BY punch_id) AS punch_ids, min(punched_in) AS first_in, max(punched_out) AS last_out,

@@ -1,4 +1,4 @@
--- One row per person that Planday lists, active or left: where they belong, how they are employed and paid. No personal data beyond names.
+-- One row per person that Planday lists, active or left: where they belong, how they are employed and paid. No contact details, and no date of birth.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.

@@ -7,9 +7,9 @@
 -- is_active: Whether the person is in the list of active employees.
 -- department_id: Main department of the person, as in `marts.employees`; NULL where there is none.
 -- department: Its name; NULL where it has none. Group by the id as well.
--- hourly_pay: Pay per hour, without supplements. Of several hourly rates their mean.
+-- hourly_pay: Pay per hour, without supplements; where there are several hourly rates, their mean.
 -- hourly_pay_by: salary, hourly rate, mean of several hourly rates.
--- highest_hourly_pay: Of several hourly rates the highest; otherwise the same.
+-- highest_hourly_pay: Where there are several hourly rates, the highest; otherwise the same.
 -- hourly_pay_gap: Why there is none: salary without hours, paid per shift, amount missing or hidden (by the privacy policy), no rate or salary, left (rates are read of active people only).
 -- day_hours: Hours of a working day: those of the salary's period, else the contracted hours of a month, over five days a week (260 a year).
 -- daily_pay: Pay per working day: of the salary where there is one, else the highest hourly pay times `day_hours`.

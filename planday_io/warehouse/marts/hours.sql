@@ -4,7 +4,7 @@
 -- portal_id: Planday's id of the portal.
 -- row_of: shift; punch (without a shift); payroll (paid, and no longer in the roster).
 -- shift_id: Id in `scheduling.shifts`; NULL for punches without one.
--- month: Month of the shift (YYYY-MM).
+-- month: Month of the shift (YYYY-MM); of punches without a shift, the month they were read for.
 -- date: Day the shift or punch starts.
 -- department_id: Id in `hr.departments`; NULL where there is none.
 -- department: Its name; NULL where it has none.
@@ -22,16 +22,16 @@
 -- end_local: End, wall clock.
 -- start_utc: Start as an instant.
 -- end_utc: End as an instant.
--- is_overnight: Whether it ends on a later day.
+-- is_overnight: Whether it ends on a later day; an end at midnight does not count.
 -- first_punch_in: First time punched in, wall clock.
 -- last_punch_out: Last time punched out, wall clock; NULL while somebody is punched in.
 -- planned_hours: Hours of the roster, without breaks that are known; drafts, open shifts and all kinds included.
 -- punched_hours: From punching in to punching out, without punched breaks; NULL before punching out.
--- approved_hours: As approved: the times of approved punches, or the planned hours of a shift approved without a punch.
+-- approved_hours: As approved: approved punches from start to end, breaks not taken off; or the planned hours of a shift approved without a punch.
 -- paid_hours: As payroll counts them, without unpaid breaks.
 -- worked_hours: The best that is known: approved, else punched, else paid once the shift is over. NULL for sickness, absence and unpaid types, and where nothing is known.
 -- worked_by: Which of them: approved, punched, paid. Paid hours are planned ones where nobody punches, see `uses_punch_clock`.
--- planned_cost: From time and cost; never add it to payroll.
+-- planned_cost: What time and cost says the shift costs; never add it to payroll.
 -- paid_cost: Pay for the shift, from payroll; NULL where payroll has no pay data. Whether it holds the shift's supplements is not documented.
 -- currency: Of both: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 -- punches: Number of punches of the shift.
@@ -40,7 +40,7 @@
 -- modified_at: When it was last changed, likewise.
 -- punched_gap: Why there are no punched hours: draft, open, not punched out, not yet, absent, not punched.
 -- approved_gap: Why there are no approved hours: draft, open, not yet, absent, not approved.
--- paid_gap: Why there is no cost: draft, open, not yet, payroll not read, salaried, no pay data, absent, not in payroll.
+-- paid_gap: Why there is no `paid_cost`: draft, open, not yet, payroll not read, salaried, no pay data, absent, not in payroll.
 -- worked_gap: Why there are no worked hours, or only a part: draft, the kind (sickness, absence, unpaid), not yet, not punched out, open, absent, nothing recorded.
 CREATE OR REPLACE VIEW marts.hours AS
 WITH

@@ -1,4 +1,4 @@
--- What did labour cost in percent of revenue, per department and month of this year, and of which share of the worked hours is the cost known?
+-- What was labour cost as a percentage of revenue, per department and month of this year, and for what share of the worked hours is the cost known?
 SELECT portal, department_id, any_value(department) AS department, strftime(date, '%Y-%m') AS month,
     sum(labour_cost) AS cost, sum(revenue) AS revenue, any_value(currency) AS currency,
     round(100.0 * sum(cost_known_hours) / (sum(cost_known_hours) + coalesce(sum(cost_unknown_hours), 0)), 1) AS known_percent,

@@ -11,25 +11,25 @@
 -- course_hours: Of those that stand for courses.
 -- standby_hours: Of those that stand for standby.
 -- unpaid_hours: Of those of unpaid types.
--- open_hours: Of shifts without an employee, of all kinds.
+-- open_hours: Of shifts without an employee, of all kinds; drafts left out.
 -- worked_hours: Approved, else punched, else paid hours of work, as in `marts.hours`; a shift counts on the day it begins. Courses and standby are not among them.
 -- punched_hours: From punching in to punching out, without punched breaks.
--- approved_hours: As approved, of all kinds.
+-- approved_hours: As approved, of all kinds, as in `marts.hours`.
 -- paid_hours: As payroll counts them, of all kinds.
 -- planned_cost: From time and cost, supplements included; never add it to payroll.
 -- shift_cost: Pay for shifts, from payroll; NULL where none of them has pay data.
 -- shift_supplement_cost: Supplements of those shifts. Whether `shift_cost` holds them already is not documented.
 -- month_supplement_cost: Supplements that belong to no shift; may be negative.
 -- salary_cost: Salaries.
--- salary_allocated_by: By what: allocation, worked hours, main department.
--- labour_cost: `shift_cost`, `month_supplement_cost` and `salary_cost`; `shift_supplement_cost` as well where `salary_includes_supplements` of portals.yaml is false.
+-- salary_allocated_by: List of what salaries were allocated by: allocation, main department, worked hours; NULL where there are none.
+-- labour_cost: `shift_cost`, `month_supplement_cost` and `salary_cost`; `shift_supplement_cost` as well where `salary_includes_supplements` of portals.yaml is false. NULL where there is none of them, and in rows without a department.
 -- unallocated_cost: Cost that nothing assigns to a department; in rows without one only.
 -- currency: Of all amounts: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 -- cost_known_hours: Worked hours, courses and standby included, whose cost is known: by pay data, or by a salary that is allocated.
--- cost_unknown_hours: Those whose cost is not known.
--- cost_known_percent: Share of the former; NULL where nobody worked.
--- revenue: Turnover of the department's revenue units.
--- labour_cost_percent: Labour cost in percent of revenue; NULL where either is missing, or where the cost of a worked hour is not known.
+-- cost_unknown_hours: Worked hours whose cost is not known; NULL where there are none.
+-- cost_known_percent: `cost_known_hours` as a percentage of both; NULL where nobody worked.
+-- revenue: Revenue of the department's revenue units (`turnover` in `revenue.revenue`).
+-- labour_cost_percent: `labour_cost` as a percentage of `revenue`; NULL where either is missing, where revenue is 0, or where the cost of any worked hour is not known.
 CREATE OR REPLACE VIEW marts.labour_daily AS
 WITH allocated AS MATERIALIZED (
     SELECT portal, portal_id, month, employee_id, cost_of, date, department_id, amount, allocated_by FROM marts.allocated_costs

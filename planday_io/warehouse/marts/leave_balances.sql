@@ -21,10 +21,10 @@
 -- balance_gap: Why there is none: not read, Planday gives none.
 -- used: Taken from the account up to that day.
 -- booked: Leave after that day that is approved already.
--- used_by: By what the two are known: transactions (`absence.account_transactions`, read on request), records (approved absence).
+-- used_by: Where both figures are from: transactions (`absence.account_transactions`, read on request), records (approved absence).
 -- used_gap: Why they are not known: no balance, account begins before the first month read (or at an unknown day).
--- entitlement: Earned up to that day, corrections included: the balance and what was used.
--- rate: Pay per unit: the highest hourly pay, or the daily pay, of `marts.hourly_pay`.
+-- entitlement: Earned up to that day, corrections included: `balance` plus `used`.
+-- rate: Pay per hour or day, as `unit` says: `highest_hourly_pay` or `daily_pay` of `marts.hourly_pay`.
 -- liability: What the balance is worth at that rate; negative where more was taken.
 -- liability_gap: Why it is not known: no balance, account has ended, inactive account, person not known, person not in the lists of people, unit is neither days nor hours, or what `marts.hourly_pay` says of the person.
 -- currency: Of rate and liability: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.

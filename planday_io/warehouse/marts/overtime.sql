@@ -1,4 +1,4 @@
--- One row per person and period (week or month) with hours of work and courses: worked hours beside contracted ones. Contracted hours are those per month that `hr.employee_details` says today, whole for every month; hours in the names of contract rules are not read. For limits per week or day see `marts.overtime_over`.
+-- One row per person and period (week or month) with hours of work and courses: worked hours beside contracted ones. Contracted hours are those per month that `hr.employee_details` says today, in full for every month, also one that somebody joined or left in; hours in the names of contract rules are not read. For limits per week or day see `marts.overtime_over`.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
@@ -16,7 +16,7 @@
 -- shifts_without_hours: Shifts that began and whose worked hours are not known, or not whole: nothing recorded, not punched out.
 -- days_worked: Days with worked hours.
 -- longest_day_hours: Worked hours of the longest day.
--- contract_hours: Contracted hours of the period; of a week those of the month times 12, by 52. NULL where they are missing or 0.
+-- contract_hours: Contracted hours of the period; of a week those of the month times 12, divided by 52. NULL where they are missing or 0.
 -- over_contract_hours: Worked hours beyond the contracted ones, 0 where there are none; NULL where either is not known.
 -- over_contract_gap: Why that is not known: no contracted hours, no worked hours.
 CREATE OR REPLACE VIEW marts.overtime AS

@@ -7,8 +7,8 @@
 -- category: Its name; NULL where it has none. Group by the id as well.
 -- people: Active people in the category, whatever is known of them.
 -- coverage_percent: Share of them whose hourly pay and gender are known; NULL where figures are withheld.
--- women: How many women have a known pay.
--- men: How many men have a known pay.
+-- women: Number of women whose pay is known.
+-- men: Number of men whose pay is known.
 -- women_mean: Mean pay per hour of women, without supplements, as in `marts.hourly_pay`; people who are paid per shift are left out.
 -- men_mean: Mean of men.
 -- women_lower_quartile: A quarter of the women are paid less.
@@ -17,8 +17,8 @@
 -- men_lower_quartile: A quarter of the men are paid less.
 -- men_median: Half of the men are paid less.
 -- men_upper_quartile: A quarter of the men are paid more.
--- mean_gap_percent: How much less women are paid on average, in percent of the mean of men; negative where they are paid more.
--- median_gap_percent: The same of the medians.
+-- mean_gap_percent: How much less women are paid on average, as a percentage of the mean of men; negative where they are paid more.
+-- median_gap_percent: The same for the medians.
 -- withheld_reason: Why there are no figures: gender not known of anybody (not read, or dropped or hashed by the privacy policy), pay not known of anybody (likewise), too few people (or figures of too few would follow).
 -- currency: Of the amounts: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 CREATE OR REPLACE VIEW marts.pay_gap AS

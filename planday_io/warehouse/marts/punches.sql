@@ -23,9 +23,9 @@
 -- is_approved: Whether a manager approved the punch.
 -- is_open: Punched in and not out.
 -- is_forgotten: Still open 16 hours after punching in, when the punch was read.
--- break_minutes: Minutes of punched breaks that were ended.
+-- break_minutes: Minutes of punched breaks that have ended.
 -- breaks: How many breaks those are.
--- longest_stretch_hours: Longest time between punching in, breaks and punching out; NULL before punching out.
+-- longest_stretch_hours: Longest time without a punched break; NULL before punching out.
 -- hours: Hours from punching in to punching out, without punched breaks; NULL before punching out.
 CREATE OR REPLACE VIEW marts.punches AS
 WITH weeks AS (

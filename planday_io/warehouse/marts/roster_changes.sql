@@ -1,10 +1,10 @@
--- One row per change of an assigned shift that two reads saw: assigned, moved, shortened, lengthened, swapped, unassigned, published, unpublished, cancelled. When it happened lies between two instants, those of the reads; where reads failed in between, they lie further apart. What a month's first read found is no change. A shift that moved to another month is one change.
+-- One row per change of an assigned shift that two reads saw: assigned, moved, shortened, lengthened, swapped, unassigned, published, unpublished, cancelled. When it happened is known as an interval only, from the read before it to the read after it; failed reads make it longer. What a month's first read found is no change. A shift that moved to another month is one change.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
 -- month: Month of the shift before the change (YYYY-MM); after it where it was not there before.
 -- date: Day of the shift before the change; after it where it was not there before.
--- iso_week: Year and number of that day's week (202548 is week 48); filters by it, by day and by month reach the tables.
+-- iso_week: ISO year and week of that day (202548 is week 48 of 2025). A condition on it, on the day or on the month limits what is read.
 -- department_id: Its department, likewise.
 -- department: Name of that department; NULL where it has none. Group by the id as well.
 -- shift_id: Id in `scheduling.shifts`, also of shifts that are gone.
@@ -29,9 +29,9 @@
 -- new_department_id: Department after.
 -- changed_after: The last read that found the former state (UTC).
 -- changed_before: The first read that found the later state (UTC). The change happened between the two.
--- hours_before_at_least: Hours from `changed_before` to the start, that before the change where somebody had the shift, else the new one. Negative: it may have been after the start.
--- hours_before_at_most: Hours from `changed_after` to it. Negative: it was after the start.
--- hours_at_stake: Hours that somebody lost, got or has at another time: the difference where a shift was shortened or lengthened, else all of its hours.
+-- hours_before_at_least: Hours from `changed_before` to the start of the shift: the old start where somebody had the shift, else the new one. Negative: the change may have come after it.
+-- hours_before_at_most: Hours from `changed_after` to the same start. Negative: the change came after it.
+-- hours_at_stake: Hours that somebody lost, gained, or has at another time: the difference where a shift was shortened or lengthened, else all of its hours.
 -- cost_at_stake: Those hours at what an hour of the person's shifts costs in that month, by time and cost: an estimate.
 -- cost_gap: Why there is none: no hours, no planned cost.
 -- currency: Of the cost: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.

@@ -4,17 +4,17 @@
 -- portal_id: Planday's id of the portal.
 -- department_id: Id in `hr.departments`; NULL for shifts without one.
 -- department: Its name; NULL where it has none. Group by the id as well.
--- iso_week: Year and number of the week in which the shift begins, before the change (202548 is week 48); filters by it reach the tables.
--- week: Monday of that week. Filters by it read all weeks: use `iso_week`.
+-- iso_week: ISO year and week in which the shift begins, before the change (202548 is week 48 of 2025). A condition on it limits what is read.
+-- week: Monday of that week. A condition on it still reads all weeks: use `iso_week`.
 -- assigned_shifts: Shifts that somebody has, or that have a change in `marts.roster_changes`.
 -- changed_shifts: Shifts with a change that may have been before their start.
 -- changed_within_24h_at_least: Shifts with a change that was certainly within the last 24 hours before the start.
--- changed_within_24h_at_most: Shifts with a change that may have been.
+-- changed_within_24h_at_most: Shifts with a change that may have been within them.
 -- changed_within_48h_at_least: The same for 48 hours.
 -- changed_within_48h_at_most: The same for 48 hours.
 -- changed_within_168h_at_least: The same for a week.
 -- changed_within_168h_at_most: The same for a week.
--- changed_within_24h_percent_at_least: In percent of the assigned shifts; NULL where there is none.
+-- changed_within_24h_percent_at_least: As a percentage of `assigned_shifts`; NULL where there are none.
 -- changed_within_24h_percent_at_most: Likewise.
 -- changed_within_48h_percent_at_least: Likewise.
 -- changed_within_48h_percent_at_most: Likewise.

@@ -33,7 +33,7 @@
 -- time_and_cost_gap: Why breaks are not taken from time and cost although the shift is there, as in `marts.planned_costs`; NULL where they are.
 -- planned_cost: What time and cost says the shift costs; never add it to payroll.
 -- currency: Of the cost: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
--- is_overnight: Whether the shift ends on a later day.
+-- is_overnight: Whether the shift ends on a later day; an end at midnight does not count.
 -- created_at: When the shift was created; the zone is not documented, UTC is assumed.
 -- modified_at: When it was last changed, likewise.
 CREATE OR REPLACE VIEW marts.shifts AS

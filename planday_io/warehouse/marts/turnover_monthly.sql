@@ -1,4 +1,4 @@
--- One row per portal, main department and month: who came, who left and why, turnover over twelve months, how many of those hired stayed, and how long people have been there. Headcount at the start plus hired minus left is the headcount at the end.
+-- One row per portal, main department and month: who joined, who left and why, turnover over twelve months, how many of those hired stayed, and how long people have been there. Headcount at the start plus hired minus left is the headcount at the end.
 --
 -- portal: Key of the portal in portals.yaml.
 -- month: The month (YYYY-MM), from the month of the first hire (at most ten years before the first month read) to the current one.
@@ -6,15 +6,15 @@
 -- department: Its name; NULL where it has none. Group by the id as well.
 -- headcount_start: People employed on the last day of the month before.
 -- hired: People whose first day is in the month.
--- left_count: People whose last day is in the month; like the headcount without people who left at an unknown time, or before their first day.
--- headcount_end: People employed on the last day of the month (of the current month: today). Who leaves on a day is not counted on it.
+-- left_count: People who left in the month. Who left at an unknown time, or before the first day, is in no column of this view.
+-- headcount_end: People employed on the last day of the month (of the current month: today). People are not counted on the day they leave.
 -- left_reasons: List of (reason, people) of those who left: `reason` is the portal's termination type, NULL where it names none; NULL where nobody left.
 -- left_12_months: People who left in the twelve months up to this one.
 -- average_headcount_12_months: Mean of the headcounts at the end of these months.
--- turnover_percent: The former in percent of the latter.
--- turnover_gap: Why there is none: less than twelve months known, nobody employed. For several departments add up both columns, and divide afterwards.
+-- turnover_percent: `left_12_months` as a percentage of `average_headcount_12_months`. For several departments add up both columns, and divide afterwards.
+-- turnover_gap: Why there is none: less than twelve months known, nobody employed.
 -- stayed_90_days: Of those hired in the month, people who were still employed 90 days after their first day; NULL until the 90 days are over for everybody.
--- survival_percent: The same in percent of those hired.
+-- survival_percent: `stayed_90_days` as a percentage of `hired`: retention at 90 days.
 -- survival_gap: Why there is none: nobody hired, not over yet.
 -- tenure_under_3_months: Of the headcount at the end, people whose first day was less than three months earlier.
 -- tenure_3_to_12_months: From three months up to a year.

@@ -5,7 +5,7 @@
 -- month: Month of the shift or punch (YYYY-MM).
 -- date: Day it begins.
 -- basis: planned; worked.
--- worked_by: punched; approved; NULL of planned ones.
+-- worked_by: punched; approved; NULL for planned ones.
 -- shift_id: Id in `scheduling.shifts`; NULL for punches without one.
 -- punch_id: Id in `punchclock.punch_clock_shifts`; NULL for planned ones, and for shifts approved without a punch.
 -- department_id: Id in `hr.departments`.

@@ -27,7 +27,7 @@
 -- worked_week_hours: Worked hours of the week; NULL where none are known.
 -- planned_week_rest_hours: Longest planned rest of the week, Monday 0:00 to Sunday 24:00.
 -- worked_week_rest_hours: Longest rest of the week from work; NULL until the week is over.
--- planned_average_week_hours: Planned hours per week on average, over the weeks up to this one that `weekly_hours` of `working_time` says (17 without it), or since the person's first week known. Weeks of leave count as weeks without hours; NULL in such a week.
+-- planned_average_week_hours: Planned hours per week on average, over as many weeks up to this one as `weekly_hours` of `working_time` says (17 without it), or since the person's first week known. Weeks of leave count as weeks without hours; NULL in such a week.
 -- worked_average_week_hours: The same of worked hours; NULL until the week is over, and in weeks without.
 -- planned_average_weeks: Over how many weeks the planned average is.
 -- worked_average_weeks: Over how many weeks the worked average is.

@@ -12,8 +12,8 @@
 -- department: Its name; NULL where it has none. Group by the id as well.
 -- period_start: First day of the period.
 -- period_end: Last day of the period.
--- start_utc: Start of work that the 24 hours, or the hours without a break, are counted from; NULL of rules that count days, and where no zone is known.
--- start_local: The same, wall clock; NULL of rules that count days.
+-- start_utc: Start of work that the 24 hours, or the hours without a break, are counted from; NULL for rules that count days, and where no zone is known.
+-- start_local: The same, wall clock; NULL for rules that count days.
 -- value: What it was.
 -- limit_value: What the rule says: at least that rest, at most those hours or days.
 -- unit: hours; days.
