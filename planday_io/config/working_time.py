@@ -40,7 +40,7 @@ class WeeklyHours(Section):
 
 
 class WorkingTime(Section):
-    """The rules: those of the preset, each of which may be replaced; null compares with none.
+    """The rules: those of the preset, each of which may be replaced; null switches one off.
 
     Args:
         preset: eu, dk or uk.

@@ -47,7 +47,7 @@ _QUERIES = (
         """,
     ),
     (
-        "Planned, worked and paid hours of last month",
+        "Planned and worked hours of work last month, and paid hours of all kinds",
         f"""
         SELECT portal, sum(planned_work_hours)::DECIMAL(9, 0) AS planned_h, sum(worked_hours)::DECIMAL(9, 0) AS worked_h,
                sum(paid_hours)::DECIMAL(9, 0) AS paid_h, sum(sickness_hours)::DECIMAL(9, 0) AS sickness_h,
@@ -99,7 +99,7 @@ _QUERIES = (
         """,
     ),
     (
-        "Why were shifts of last month not paid?",
+        "Why do shifts of last month have no cost in payroll?",
         f"""
         SELECT portal, paid_gap AS reason, count(*) AS shifts, sum(planned_hours)::DECIMAL(9, 1) AS hours
         FROM marts.hours WHERE paid_gap IS NOT NULL AND {_LAST_MONTH} GROUP BY ALL ORDER BY portal, shifts DESC

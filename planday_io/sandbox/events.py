@@ -182,7 +182,7 @@ def _edited_person(moment: Moment) -> int | None:
 
 
 def _counted(moment: Moment) -> int | None:
-    """The turnover of yesterday was counted again."""
+    """Yesterday's revenue was counted again."""
     unit = moment.chance.choice(moment.portal.roster.revenue_units)
     yesterday = (moment.local.date() - timedelta(days=1)).isoformat()
     usual = moment.portal.roster.takings.get(unit["departmentId"], 7_000.0) / 7

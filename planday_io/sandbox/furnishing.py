@@ -16,7 +16,7 @@ def furnish(roster: Roster, people: People, chance: random.Random) -> None:
     for row in types:
         if "payMonetary" in row:
             row["payMonetary"] = money(row["payMonetary"], people.zone)
-    # One more to shuffle would be another roster.
+    # With one more to draw from, the roster would be another one.
     roster.shift_types = [row for row in types if row["id"] != ADDED_TYPE]
     for n, department in enumerate(sorted(people.departments, key=lambda row: row["id"])):
         number = department["id"]

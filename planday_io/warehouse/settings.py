@@ -34,7 +34,7 @@ _SETTINGS: Columns = (
         "currency (of portals.yaml, or the symbol that payroll shows), salary_includes_supplements (true or false), "
         "bradford (true), pay_gap_by (employee_group, department or employee_type).",
     ),
-    ("value", "VARCHAR", "The value. What is unknown has no row."),
+    ("value", "VARCHAR", "The value. What is unknown or switched off has no row."),
 )
 _RULES: Columns = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),

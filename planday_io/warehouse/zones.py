@@ -45,12 +45,12 @@ _WEEKS: Columns = (
     ("repeats_from", "TIMESTAMP", "As in `sync.time_zone_offsets`."),
     ("repeat_offset_seconds", "BIGINT", "As in `sync.time_zone_offsets`."),
     ("later_from", "TIMESTAMP", "From this local time of the week on another offset holds; NULL where none does."),
-    ("later_offset_seconds", "BIGINT", "That offset."),
+    ("later_offset_seconds", "BIGINT", "Seconds ahead of UTC from then on."),
 )
 TABLES: dict[str, tuple[str, Columns]] = {
     ZONES: ("One row per portal and time zone that its shifts and punches name: which zone is meant.", _ZONES),
     OFFSETS: ("One row per zone in use and change of its offset, from 1990 to 2070.", _OFFSETS),
-    WEEKS: ("The same by week, one row per zone in use and week, because marts find an offset by its week.", _WEEKS),
+    WEEKS: ("One row per zone in use and week: its offsets in that week, which marts look up by week.", _WEEKS),
 }
 """Name -> what it is, and its columns with type and meaning."""
 

@@ -2,8 +2,8 @@
 --
 -- weekly_hours: Hours a week that are no overtime, 37 unless given; NULL for no such limit.
 -- daily_hours: Hours a day that are no overtime; no such limit unless given.
--- from_date: The weeks from the one of this day on; all weeks unless given.
--- to_date: The weeks up to the one of this day; all weeks unless given.
+-- from_date: First day: its whole week counts; all weeks unless given.
+-- to_date: Last day: its whole week counts; all weeks unless given.
 -- db: Name that the file is attached as; the database in use unless given.
 --
 -- portal: Key of the portal in portals.yaml.

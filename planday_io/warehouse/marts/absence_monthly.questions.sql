@@ -11,7 +11,7 @@ FROM marts.absence_monthly
 WHERE month = strftime(today() - INTERVAL 1 MONTH, '%Y-%m') AND sickness_days > 0
 ORDER BY bradford_score DESC NULLS LAST, sickness_days DESC, portal, employee_id;
 
--- How much absence of which kind is planned for the next three months?
+-- How much absence of each kind is planned for this month and the next three?
 SELECT portal, month, sum(vacation_days) AS vacation, sum(sickness_days) AS sickness, sum(other_days) AS other,
     sum(calendar_days) AS without_a_day_registered
 FROM marts.absence_monthly

@@ -9,7 +9,7 @@ SELECT portal, department_id, department, month, count(*) AS shifts, count(*) FI
     count(*) FILTER (is_punch_out_forgotten) AS forgotten, round(avg(late_minutes), 1) AS average_late_minutes
 FROM marts.attendance WHERE row_of = 'shift' AND month >= strftime(today() - INTERVAL 6 MONTH, '%Y-%m') AND date <= today() GROUP BY ALL ORDER BY ALL;
 
--- Who did not come to a shift in the last three months, and nobody knows why?
+-- Who missed a shift in the last three months, with no reason recorded?
 SELECT portal, department_id, department, date, employee_id, employee, start_local, end_local
 FROM marts.attendance WHERE is_no_show AND date BETWEEN today() - 92 AND today() AND month >= strftime(today() - 92, '%Y-%m')
 ORDER BY portal, date, department_id, employee_id;

@@ -6,6 +6,6 @@ WHERE is_active AND hourly_pay_gap IS NOT NULL ORDER BY ALL;
 SELECT portal, department_id, department, count(hourly_pay) AS people, round(avg(hourly_pay), 2) AS average, any_value(currency) AS currency
 FROM marts.hourly_pay WHERE is_active GROUP BY ALL ORDER BY ALL;
 
--- By what is pay per hour known?
+-- Where is hourly pay known from, or why is it not known?
 SELECT portal, coalesce(hourly_pay_by, hourly_pay_gap) AS known_by, count(*) AS people FROM marts.hourly_pay
 WHERE is_active GROUP BY ALL ORDER BY ALL;

@@ -1,4 +1,4 @@
--- How far are worked from planned hours of work this year, per department and month, where people punch and where they do not?
+-- How far do worked hours differ from planned hours of work this year, per department and month, where people punch and where they do not?
 SELECT portal, department_id, department, month, uses_punch_clock, sum(planned_hours) AS planned, sum(worked_hours) AS worked,
     sum(planned_hours) FILTER (WHERE worked_hours IS NULL) AS not_worked
 FROM marts.hours
@@ -11,7 +11,7 @@ FROM marts.hours WHERE approved_gap = 'not approved' AND worked_hours > 0
     AND date BETWEEN today() - 31 AND today() AND month >= strftime(today() - 31, '%Y-%m')
 ORDER BY portal, date, department_id, employee_id;
 
--- Why were shifts of the last full month not paid?
+-- Why do shifts of the last full month have no cost in payroll?
 SELECT portal, paid_gap, count(*) AS shifts, sum(planned_hours) AS hours FROM marts.hours
 WHERE paid_gap IS NOT NULL AND month = strftime(today() - INTERVAL 1 MONTH, '%Y-%m')
 GROUP BY ALL ORDER BY ALL;

@@ -8,7 +8,7 @@ SELECT portal, department_id, any_value(department) AS department, strftime(date
 FROM marts.labour_daily WHERE department_id IS NOT NULL AND date >= CAST(date_trunc('year', today()) AS DATE)
 GROUP BY portal, department_id, strftime(date, '%Y-%m') ORDER BY portal, department_id, month;
 
--- How do planned, worked and paid hours of work compare on each day of the last two weeks, and how many were sickness?
+-- How do planned and worked hours of work compare with paid hours of all kinds on each day of the last two weeks, and how many hours were planned as sickness?
 SELECT portal, date, sum(planned_work_hours) AS planned, sum(worked_hours) AS worked, sum(paid_hours) AS paid, sum(sickness_hours) AS sick
 FROM marts.labour_daily WHERE date BETWEEN today() - 14 AND today() GROUP BY ALL ORDER BY ALL;
 

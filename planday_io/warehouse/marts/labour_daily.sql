@@ -6,11 +6,11 @@
 -- department_id: Id in `hr.departments`; NULL for what belongs to no department.
 -- department: Its name; NULL where it has none. Group by the id as well.
 -- planned_work_hours: Of assigned shifts of kind work, without breaks that are known.
--- sickness_hours: Of assigned shifts that stand for sickness, as planned.
+-- sickness_hours: Planned hours of assigned shifts that stand for sickness.
 -- absence_hours: Of those that stand for vacation and other absence.
 -- course_hours: Of those that stand for courses.
 -- standby_hours: Of those that stand for standby.
--- unpaid_hours: Of those of unpaid types.
+-- unpaid_hours: Of those of unpaid types, as planned.
 -- open_hours: Of shifts without an employee, of all kinds; drafts left out.
 -- worked_hours: Approved, else punched, else paid hours of work, as in `marts.hours`; a shift counts on the day it begins. Courses and standby are not among them.
 -- punched_hours: From punching in to punching out, without punched breaks.

@@ -1,4 +1,4 @@
--- Which shifts of the last four weeks were cancelled, moved or swapped less than 24 hours before they began, as far as reads show for certain?
+-- Which shifts of the last four weeks were cancelled, unassigned, swapped, moved or shortened less than 24 hours before they began, as far as reads show for certain?
 SELECT portal, department_id, department, date, shift_id, old_employee_id, old_employee, change, old_start_local, changed_after, changed_before,
     hours_before_at_least, hours_before_at_most
 FROM marts.roster_changes
@@ -6,14 +6,14 @@ WHERE date BETWEEN today() - 28 AND today() AND change IN ('cancelled', 'moved',
     AND hours_before_at_least >= 0 AND hours_before_at_most < 24
 ORDER BY portal, date, shift_id, changed_before;
 
--- How many hours were changed per department and month of this year within a week before the start, and what were they planned to cost?
+-- How many hours were changed, or may have been, within a week before the start, per department and month of this year, and what were they planned to cost?
 SELECT portal, department_id, any_value(department) AS department, month, change, count(*) AS changes, sum(hours_at_stake) AS hours,
     sum(cost_at_stake) AS cost, any_value(currency) AS currency, count(*) FILTER (WHERE cost_gap IS NOT NULL) AS changes_without_cost
 FROM marts.roster_changes
 WHERE date BETWEEN date_trunc('year', today()) AND today() AND hours_before_at_least < 168 AND hours_before_at_most > 0
 GROUP BY portal, department_id, month, change ORDER BY ALL;
 
--- Whose shifts were changed most often in the last four weeks, before they began?
+-- Whose shifts of the last four weeks were changed most often before they began, or may have been?
 SELECT portal, coalesce(old_employee_id, new_employee_id) AS employee_id, coalesce(any_value(old_employee), any_value(new_employee)) AS employee,
     count(*) AS changes, count(DISTINCT shift_id) AS shifts
 FROM marts.roster_changes

@@ -4,7 +4,7 @@ SELECT portal, department_id, any_value(department) AS department, sum(assigned_
     round(100.0 * sum(changed_within_168h_at_most) / nullif(sum(assigned_shifts), 0), 1) AS percent_at_most
 FROM marts.roster_stability WHERE iso_week BETWEEN yearweek(today() - 84) AND yearweek(today()) GROUP BY portal, department_id ORDER BY ALL;
 
--- How long before they began were open shifts filled, and how many were open to the last, week by week?
+-- How long before they began were open shifts filled, and how many were still open at their start, week by week?
 SELECT portal, week, sum(filled_shifts) AS filled, sum(open_at_start) AS open_at_start,
     min(median_filled_hours_at_least) AS lowest_median_hours_at_least, max(median_filled_hours_at_most) AS highest_median_hours_at_most
 FROM marts.roster_stability WHERE iso_week BETWEEN yearweek(today() - 84) AND yearweek(today()) GROUP BY ALL ORDER BY ALL;

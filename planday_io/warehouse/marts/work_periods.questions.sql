@@ -7,6 +7,6 @@ SELECT portal, department_id, department, worked_by, count(*) AS periods, sum(ho
 WHERE basis = 'worked' AND month = strftime(date_trunc('month', today()) - INTERVAL 1 MONTH, '%Y-%m')
 GROUP BY ALL ORDER BY ALL;
 
--- Who worked or is to work for more than 12 hours on end, from a month ago on?
+-- Who worked, or is planned to work, more than 12 hours (breaks left out) in one shift or punch, since a month ago?
 SELECT portal, basis, employee_id, employee, date, start_local, end_local, hours
 FROM marts.work_periods WHERE hours > 12 AND date >= today() - 31 AND month >= strftime(today() - 31, '%Y-%m') ORDER BY portal, start_local, employee_id;
