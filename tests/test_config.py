@@ -176,6 +176,7 @@ PORTAL = "{client_id: x, refresh_token: {env: A}}"
         ('alerts: {mail: {host: "smtp\u00ad.example.com", sender: a@b, to: [a@b]}}\n' + GOOD, "U+00AD (soft hyphen)"),
         ('alerts: {mail: {host: smtp, sender: "a\u200b@b", to: [a@b]}}\n' + GOOD, "U+200B (zero width space)"),
         ("retries: &a [*a]\n" + GOOD, "found an unknown key"),
+        ('"": 1\n' + GOOD, "line 1: '': found an unknown key; expected a known key"),
         ("[" * 500, "found a value that cannot be read (RecursionError)"),
         ("lake: " + "9" * 5000 + "\n" + GOOD, "found a value that cannot be read (ValueError)"),
         ("lake: a\x07b\n" + GOOD, "line 1: found U+0007, which is invisible"),

@@ -259,8 +259,10 @@ def test_cost_at_stake_is_that_of_the_person(db: Db) -> None:
     version(db, 2, 0, 2, employee_id=2)
     put(db, "scheduling.shifts", portal="oslo", id=5, month="2025-09", start_date_time="2025-09-10 08:00",
         end_date_time="2025-09-10 18:00", time_zone="UTC")  # fmt: skip
-    put(db, "scheduling.time_and_costs", portal="oslo", month="2025-09", department_id=10, shift_id=5, ordinal=0,
-        date="2025-09-10", employee_id=1, duration="0:10:00", cost=1500)  # fmt: skip
+    # Its ten hours are in several rows, of which one has no cost.
+    for ordinal, day, cost in ((0, 10, 1000), (1, 10, 400), (0, 11, 100), (2, 10, None)):
+        put(db, "scheduling.time_and_costs", portal="oslo", month="2025-09", department_id=10, shift_id=5, ordinal=ordinal,
+            date=f"2025-09-{day}", employee_id=1, duration="0:10:00", cost=cost)  # fmt: skip
     put(db, "sync.mart_settings", portal="oslo", name="currency", value="NOK")
     write_zones(db, again=False)
     rows = db.execute(

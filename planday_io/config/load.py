@@ -54,6 +54,7 @@ _EXPECTED = {
     "model_type": "a mapping (`key: value` lines)",
     "too_short": "at least one entry",
     "string_too_short": "a text that is not empty",
+    "string_too_long": "a text of at most {max_length} characters",
 }
 """Pydantic's error types, in words for someone who writes YAML."""
 
@@ -230,7 +231,7 @@ class _Mistakes:
         """Add a mistake, unless it is one of `defaults` that a portal inherits."""
         if loc[:1] == ("defaults",):
             self._inherited.add((loc[1:], _show(found)))
-        elif loc[0] in MartSettings.model_fields:
+        elif loc[:1] and loc[0] in MartSettings.model_fields:
             self._inherited.add((loc, _show(found)))
         elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited and not self._is_written(loc):
             return
@@ -247,13 +248,15 @@ class _Mistakes:
             # Pydantic adds the branch of a union to `loc`; it is not a key of the file.
             loc = tuple(part for part in parts if part not in ("SecretRef", "str", "[key]"))
             loc = tuple(part for part in loc if not str(part).startswith(("constrained-str", "function-")))
-            said = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
+            said = _EXPECTED.get(detail["type"], "").format_map(context) or detail["msg"].removeprefix(
+                "Input should be "
+            )
             expected = str(context.get("expected", said))
             # A token written in place of `env: NAME` has become a key: never repeat it.
             secret = any(part in _SECRET_KEYS for part in loc)
-            if key := context.get("key"):
+            if (key := context.get("key")) is not None:
                 found = _UNKNOWN_KEY
-                loc = loc if secret else (*loc, key)
+                loc = loc if secret else (*loc, key or "''")
             elif detail["type"] == "missing":
                 found, expected = None, "a value"
             elif detail["type"] == "value_error":

@@ -54,7 +54,7 @@ MailAddress = Annotated[str, AfterValidator(values.mail_address)]
 PortalId = Annotated[int, BeforeValidator(values.portal_id)]
 ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
 TypeName = Annotated[str, Field(min_length=1), AfterValidator(values.shown)]
-ShiftTypeName = Annotated[str, BeforeValidator(values.shift_type), Field(min_length=1)]
+ShiftTypeName = Annotated[TypeName, BeforeValidator(values.shift_type)]
 Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
 

@@ -187,7 +187,9 @@ def mail_address(value: str) -> str:
 
 
 def shown(value: str) -> str:
-    """A text of visible characters: a mail server's name, an account."""
+    """A text of visible characters: a mail server's name, an account, a currency."""
+    if not value.strip():
+        raise refuse("a text that is not empty")
     try:
         return visible(value)
     except TextError as error:

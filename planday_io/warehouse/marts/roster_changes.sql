@@ -189,12 +189,14 @@ staked AS (
     END AS hours_at_stake, CASE WHEN old_state = 'assigned' THEN old_employee_id ELSE new_employee_id END AS whose, coalesce(new_type_id, old_type_id) AS type_id
     FROM named
 ),
--- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+-- Of a shift with several rows of cost, the hours count once.
 costs AS (
-    SELECT c.portal, c.month, c.employee_id, TRY_CAST(c.cost AS DOUBLE) AS cost,
-        CASE WHEN c.cost IS NOT NULL THEN date_diff('second', s.start_date_time, s.end_date_time) END AS seconds
+    SELECT c.portal, c.month, c.employee_id, sum(TRY_CAST(c.cost AS DOUBLE)) AS cost,
+        max(CASE WHEN c.cost IS NOT NULL THEN date_diff('second', s.start_date_time, s.end_date_time) END) AS seconds
     FROM scheduling.time_and_costs AS c JOIN scheduling.shifts AS s ON s.portal = c.portal AND s.id = c.shift_id AND s.end_date_time > s.start_date_time
+    GROUP BY c.portal, c.month, c.employee_id, c.shift_id
 ),
+-- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
 rates AS (SELECT portal, month, employee_id, sum(cost) AS cost, sum(seconds) AS seconds FROM costs GROUP BY ALL),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 people AS NOT MATERIALIZED (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
