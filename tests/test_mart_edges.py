@@ -112,7 +112,7 @@ def test_drafts_are_neither_planned_nor_open(db: Db) -> None:
 def test_labour_in_percent_of_revenue(db: Db, turnover: int, percent: float | None) -> None:
     put_all(db, "payroll.shifts", {"id": 1, "salary": 100, "department_id": 10}, month="2025-09", date="2025-09-08")
     put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
-    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": turnover}, date="2025-09-08")
+    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": turnover}, month="2025-09", date="2025-09-08")
     assert found(db, "labour_daily", "labour_cost, revenue, labour_cost_percent") == [(100, turnover, percent)]
 
 
@@ -184,7 +184,7 @@ def test_percentage_needs_the_cost_of_each_worked_hour(db: Db) -> None:
     pay = ({"id": 1, "salary": 100, "wage_rate": 10}, {"id": 2, "salary": 0, "wage_rate": 0})
     put_all(db, "payroll.shifts", *pay, month="2025-09", date="2025-09-08", department_id=10)
     put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
-    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 400}, date="2025-09-08")
+    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 400}, month="2025-09", date="2025-09-08")
     columns = "shift_cost, cost_known_hours, cost_unknown_hours, cost_known_percent, labour_cost_percent"
     assert found(db, "labour_daily", columns) == [(100, 8, 8, 50.0, None)]
     # Nothing that is unknown is 0.
@@ -196,7 +196,7 @@ def test_salaried_hours_are_known_once_the_salary_is_allocated(db: Db) -> None:
     shifts(db, {"status": "Approved"})
     put_all(db, "payroll.salaried", {"employee_id": 1, "salary": 250}, month="2025-09", date="2025-09-01", ordinal=1)
     put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
-    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 1000}, date="2025-09-08")
+    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 1000}, month="2025-09", date="2025-09-08")
     columns = "salary_cost, salary_allocated_by, cost_known_percent, labour_cost_percent"
     assert found(db, "labour_daily", columns) == [(250, ["worked hours"], 100.0, 25.0)]
     # An amount that the privacy policy dropped is not known.

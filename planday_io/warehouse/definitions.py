@@ -182,11 +182,7 @@ def _alone(body: str) -> str:
     _gather(body, needed)
     if not needed:
         return body
-    used = "".join(needed.values()) + _renamed(body)
-    parts = ",\n".join(
-        f"marts_{name} AS {'' if name == 'hours' and used.count('marts_hours') > 1 else 'NOT '}MATERIALIZED (\n{text}\n)"
-        for name, text in needed.items()
-    )
+    parts = ",\n".join(f"marts_{name} AS NOT MATERIALIZED (\n{text}\n)" for name, text in needed.items())
     return f"WITH {parts}\nSELECT * FROM (\n{_renamed(body)}\n);\n"
 
 

@@ -28,7 +28,7 @@ GRAINS: Mapping[str, str] = {
     # Punches without a shift have no id of their own.
     "hours": "portal, shift_id",
     "allocated_costs": "portal, month, employee_id, cost_of, payroll_date, ordinal, date, department_id",
-    "labour_daily": "portal, department_id, date",
+    "labour_daily": "portal, month, department_id, date",
     "headcount_monthly": "portal, department_id, month",
     "absence_monthly": "portal, month, employee_id",
     "turnover_monthly": "portal, department_id, month",

@@ -1,8 +1,8 @@
--- How far do worked hours differ from planned hours of work this year, per department and month, where people punch and where they do not?
+-- How far do worked hours differ from planned hours of work in the last three months, per department and month, where people punch and where they do not?
 SELECT portal, department_id, department, month, uses_punch_clock, sum(planned_hours) AS planned, sum(worked_hours) AS worked,
     sum(planned_hours) FILTER (WHERE worked_hours IS NULL) AS not_worked
 FROM marts.hours
-WHERE month >= strftime(date_trunc('year', today()), '%Y-%m') AND kind = 'work' AND worked_gap IS DISTINCT FROM 'not yet' AND status IS DISTINCT FROM 'Draft'
+WHERE month >= strftime(today() - INTERVAL 3 MONTH, '%Y-%m') AND kind = 'work' AND worked_gap IS DISTINCT FROM 'not yet' AND status IS DISTINCT FROM 'Draft'
 GROUP BY ALL ORDER BY ALL;
 
 -- Which worked shifts of the last month are not approved yet?

@@ -4,7 +4,7 @@
 -- portal_id: Planday's id of the portal.
 -- row_of: shift; punch (without a shift); payroll (paid, and no longer in the roster).
 -- shift_id: Id in `scheduling.shifts`; NULL for punches without one.
--- month: Month of the shift (YYYY-MM); of punches without a shift, the month they were read for.
+-- month: Month of the shift (YYYY-MM); of punches without a shift, the month they were read for; of row_of payroll, the month of payroll.
 -- date: Day the shift or punch starts.
 -- department_id: Id in `hr.departments`; NULL where there is none.
 -- department: Its name; NULL where it has none.
@@ -142,9 +142,19 @@ unpaid AS (
     WHERE b.is_paid IS NOT DISTINCT FROM false
     GROUP BY ALL
 ),
+-- Paid, and no longer in the roster.
+alone AS NOT MATERIALIZED (
+    SELECT p.portal, p.portal_id, p.id, p.month, coalesce(p.date, TRY_CAST(p.start AS DATE)) AS date,
+        p.department_id, p.employee_id, p.employee_group_id, p.position_id, p.shift_type_id, p.start, p."end" AS finish, p.salary, p.wage_rate
+    FROM payroll.shifts AS p
+    LEFT JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.id
+    WHERE s.id IS NULL
+),
 unpaid_alone AS (
-    SELECT portal, shift_id, month, sum(coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4)))) AS hours
-    FROM payroll.shift_breaks WHERE is_paid IS NOT DISTINCT FROM false GROUP BY ALL
+    SELECT b.portal, b.shift_id, b.month, sum(coalesce(b.duration, CAST(date_diff('second', b.start, b."end") / 3600.0 AS DECIMAL(18, 4)))) AS hours
+    FROM payroll.shift_breaks AS b
+    JOIN (SELECT DISTINCT portal, month, id FROM alone) AS a ON a.portal = b.portal AND a.month = b.month AND a.id = b.shift_id
+    WHERE b.is_paid IS NOT DISTINCT FROM false GROUP BY ALL
 ),
 paid AS (
     SELECT p.portal, p.id AS shift_id, s.month, p.start, p."end" AS finish, p.salary, p.wage_rate
@@ -187,15 +197,13 @@ rows_of AS (
         ON b.portal = p.portal AND b.month = p.month AND b.punch_id = p.id
     WHERE p.shift_id IS NULL
     UNION ALL
-    SELECT p.portal, p.portal_id, 'payroll', p.id, coalesce(p.date, CAST(p.start AS DATE)),
-        coalesce(strftime(coalesce(p.date, CAST(p.start AS DATE)), '%Y-%m'), p.month), p.department_id, p.employee_id, p.employee_group_id,
-        p.position_id, p.shift_type_id, NULL, false, false, p.start, p."end", NULL, NULL, z.zone, NULL, NULL, NULL,
+    SELECT p.portal, p.portal_id, 'payroll', p.id, p.date, p.month, p.department_id, p.employee_id, p.employee_group_id,
+        p.position_id, p.shift_type_id, NULL, false, false, p.start, p.finish, NULL, NULL, z.zone, NULL, NULL, NULL,
         NULL, NULL, NULL, NULL, 0, false, NULL, NULL,
-        true, p.start, p."end", p.salary, p.wage_rate, u.hours
-    FROM payroll.shifts AS p
+        true, p.start, p.finish, p.salary, p.wage_rate, u.hours
+    FROM alone AS p
     LEFT JOIN sync.time_zones AS z ON z.portal = p.portal AND z.name = ''
     LEFT JOIN unpaid_alone AS u ON u.portal = p.portal AND u.month = p.month AND u.shift_id = p.id
-    WHERE NOT EXISTS (FROM scheduling.shifts AS s WHERE s.portal = p.portal AND s.id = p.id)
 ),
 -- Paid times are those of the roster, nearly always; where they are, so are the hours.
 matched AS (

@@ -2,6 +2,7 @@
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
+-- month: Month of the day (YYYY-MM); of pay the month of payroll.
 -- date: The day.
 -- department_id: Id in `hr.departments`; NULL for what belongs to no department.
 -- department: Its name; NULL where it has none. Group by the id as well.
@@ -38,10 +39,11 @@ salaried AS (
     SELECT portal, month, employee_id, bool_and(TRY_CAST(salary AS DECIMAL(18, 4)) IS NOT NULL) AS is_known FROM payroll.salaried GROUP BY ALL
 ),
 unplaced AS (
-    SELECT DISTINCT portal, month, employee_id, true AS is_unplaced FROM allocated WHERE cost_of = 'salary' AND department_id IS NULL
+    -- No more conditions than on the month, which then reach the tables below what is allocated.
+    SELECT portal, month, employee_id, bool_or(cost_of = 'salary' AND department_id IS NULL) AS is_unplaced FROM allocated GROUP BY portal, month, employee_id
 ),
 worked AS (
-    SELECT h.portal, h.portal_id, h.date, h.department_id,
+    SELECT h.portal, h.portal_id, h.month, h.date, h.department_id,
         CASE WHEN h.kind = 'work' AND h.employee_id IS NOT NULL AND h.status IS DISTINCT FROM 'Draft' THEN h.planned_hours END AS planned_work_hours,
         CASE WHEN h.kind = 'sickness' AND h.employee_id IS NOT NULL AND h.status IS DISTINCT FROM 'Draft' THEN h.planned_hours END AS sickness_hours,
         CASE WHEN h.kind = 'absence' AND h.employee_id IS NOT NULL AND h.status IS DISTINCT FROM 'Draft' THEN h.planned_hours END AS absence_hours,
@@ -51,10 +53,10 @@ worked AS (
         CASE WHEN h.employee_id IS NULL AND h.status IS DISTINCT FROM 'Draft' THEN h.planned_hours END AS open_hours,
         CASE WHEN h.kind = 'work' THEN h.worked_hours END AS worked_hours,
         h.punched_hours, h.approved_hours, h.paid_hours,
-        CASE WHEN h.worked_hours > 0 AND (h.paid_gap IS NULL OR h.paid_gap = 'salaried' AND s.is_known AND u.is_unplaced IS NULL)
+        CASE WHEN h.worked_hours > 0 AND (h.paid_gap IS NULL OR h.paid_gap = 'salaried' AND s.is_known AND u.is_unplaced IS NOT TRUE)
             THEN h.worked_hours
         END AS cost_known_hours,
-        CASE WHEN h.worked_hours > 0 AND NOT coalesce(h.paid_gap IS NULL OR h.paid_gap = 'salaried' AND s.is_known AND u.is_unplaced IS NULL, false)
+        CASE WHEN h.worked_hours > 0 AND NOT coalesce(h.paid_gap IS NULL OR h.paid_gap = 'salaried' AND s.is_known AND u.is_unplaced IS NOT TRUE, false)
             THEN h.worked_hours
         END AS cost_unknown_hours
     FROM marts.hours AS h
@@ -62,7 +64,7 @@ worked AS (
     LEFT JOIN unplaced AS u ON u.portal = h.portal AND u.month = h.month AND u.employee_id = h.employee_id
 ),
 paid AS (
-    SELECT portal, portal_id, id, coalesce(date, CAST(start AS DATE)) AS date, department_id,
+    SELECT portal, portal_id, id, month, coalesce(date, TRY_CAST(start AS DATE)) AS date, department_id,
         -- No pay data: a rate and a salary of 0.
         CASE WHEN coalesce(TRY_CAST(wage_rate AS DECIMAL(18, 4)), 0) <> 0 OR TRY_CAST(salary AS DECIMAL(18, 4)) <> 0
             THEN TRY_CAST(salary AS DECIMAL(18, 4))
@@ -72,16 +74,16 @@ paid AS (
 parts AS (
     SELECT * FROM worked
     UNION ALL BY NAME
-    SELECT portal, portal_id, date, department_id, TRY_CAST(cost AS DECIMAL(18, 4)) AS planned_cost FROM scheduling.time_and_costs
+    SELECT portal, portal_id, month, date, department_id, TRY_CAST(cost AS DECIMAL(18, 4)) AS planned_cost FROM scheduling.time_and_costs
     UNION ALL BY NAME
-    SELECT portal, portal_id, date, department_id, CASE WHEN department_id IS NOT NULL THEN amount END AS shift_cost,
+    SELECT portal, portal_id, month, date, department_id, CASE WHEN department_id IS NOT NULL THEN amount END AS shift_cost,
         CASE WHEN department_id IS NULL THEN amount END AS unallocated_cost
     FROM paid
     UNION ALL BY NAME
-    SELECT s.portal, s.portal_id, p.date, p.department_id, TRY_CAST(s.modification AS DECIMAL(18, 4)) AS shift_supplement_cost
-    FROM payroll.shift_supplements AS s LEFT JOIN paid AS p ON p.portal = s.portal AND p.id = s.shift_id
+    SELECT s.portal, s.portal_id, s.month, p.date, p.department_id, TRY_CAST(s.modification AS DECIMAL(18, 4)) AS shift_supplement_cost
+    FROM payroll.shift_supplements AS s LEFT JOIN paid AS p ON p.portal = s.portal AND p.month = s.month AND p.id = s.shift_id
     UNION ALL BY NAME
-    SELECT portal, portal_id, date, department_id,
+    SELECT portal, portal_id, month, date, department_id,
         CASE WHEN department_id IS NOT NULL AND cost_of = 'supplement' THEN amount END AS month_supplement_cost,
         CASE WHEN department_id IS NOT NULL AND cost_of = 'salary' THEN amount END AS salary_cost,
         CASE WHEN department_id IS NULL THEN amount END AS unallocated_cost,
@@ -90,12 +92,12 @@ parts AS (
         department_id IS NOT NULL AND cost_of = 'salary' AND allocated_by = 'main department' AS is_by_main
     FROM allocated
     UNION ALL BY NAME
-    SELECT r.portal, r.portal_id, r.date, u.department_id, r.turnover AS revenue
+    SELECT r.portal, r.portal_id, r.month, r.date, u.department_id, r.turnover AS revenue
     FROM revenue.revenue AS r
     LEFT JOIN revenue.revenue_units AS u ON u.portal = r.portal AND u.id = r.revenue_unit_id
 ),
 days AS (
-    SELECT portal, portal_id, date, department_id,
+    SELECT portal, portal_id, month, date, department_id,
         sum(planned_work_hours) AS planned_work_hours, sum(sickness_hours) AS sickness_hours, sum(absence_hours) AS absence_hours,
         sum(course_hours) AS course_hours, sum(standby_hours) AS standby_hours, sum(unpaid_hours) AS unpaid_hours,
         sum(open_hours) AS open_hours, sum(worked_hours) AS worked_hours, sum(punched_hours) AS punched_hours,
@@ -131,6 +133,7 @@ costed AS (
 SELECT
     portal,
     portal_id,
+    month,
     date,
     department_id,
     department,
