@@ -13,7 +13,6 @@ from typing import Literal
 from planday_io.catalogue.shift_kinds import Kind, guessed
 
 AbsenceKind = Literal["sickness", "vacation", "other"]
-ABSENCE_KINDS: tuple[AbsenceKind, ...] = ("sickness", "vacation", "other")
 
 _VACATION = re.compile(
     r"\b(vacation|holidays?|annual leave|pto|paid time off|ferie\w*|semester\w*|(jahres|erholungs|rest)?urlaub\w*)\b"

@@ -12,10 +12,11 @@ import duckdb
 from planday_io.catalogue.absence_kinds import absence_of_shift, chosen_absence, guessed_absence
 from planday_io.catalogue.shift_kinds import Kind
 from planday_io.config.model import MartSettings
+from planday_io.warehouse.ledger import Columns
 
 KINDS = "sync.absence_kinds"
 
-COLUMNS: tuple[tuple[str, str, str], ...] = (
+COLUMNS: Columns = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
     ("type_of", "VARCHAR", "account or shift."),
     (

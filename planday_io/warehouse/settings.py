@@ -14,10 +14,9 @@ import duckdb
 from planday_io.catalogue.shift_kinds import Kind, chosen, guessed
 from planday_io.config.model import MartSettings
 from planday_io.warehouse import absence_kinds
+from planday_io.warehouse.ledger import Columns
 
 KINDS, SETTINGS, RULES = "sync.shift_kinds", "sync.mart_settings", "sync.working_time_rules"
-
-Columns = tuple[tuple[str, str, str], ...]
 
 _KINDS: Columns = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),

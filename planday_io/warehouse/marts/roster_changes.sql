@@ -64,7 +64,7 @@ steps AS (
 ),
 pairs AS (
     -- One state after the other.
-    SELECT v.portal, v.portal_id, v.id, v.month, v.date, yearweek(v.date) AS iso_week, v.month AS old_month, v.date AS old_date, v.department_id AS old_department_id,
+    SELECT v.portal, v.portal_id, v.id, v.month, v.date, yearweek(v.date) AS iso_week, v.month AS old_month, v.department_id AS old_department_id,
         v.employee_id AS old_employee_id, v.shift_type_id AS old_type_id, v.status AS old_status, v.start_date_time AS old_start, v.end_date_time AS old_end,
         v.time_zone AS old_zone, v.state AS old_state, n.department_id AS new_department_id, n.employee_id AS new_employee_id, n.shift_type_id AS new_type_id,
         n.status AS new_status, n.start_date_time AS new_start, n.end_date_time AS new_end, n.time_zone AS new_zone, n.state AS new_state,
@@ -72,7 +72,7 @@ pairs AS (
     FROM stayers AS v JOIN versions AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_from = v.valid_to
     UNION ALL
     -- Gone, for good or until it came back.
-    SELECT portal, portal_id, id, month, date, yearweek(date), month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
+    SELECT portal, portal_id, id, month, date, yearweek(date), month, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
     FROM (
         SELECT v.* FROM stayers AS v
@@ -81,7 +81,7 @@ pairs AS (
     WHERE valid_to IS NOT NULL
     UNION ALL
     -- New, or back.
-    SELECT portal, portal_id, id, month, date, yearweek(date), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+    SELECT portal, portal_id, id, month, date, yearweek(date), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
         department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
     FROM (
         SELECT v.* FROM stayers AS v
@@ -91,23 +91,23 @@ pairs AS (
     UNION ALL
     -- The same for shifts that moved to another month. Months are read one by one, so a shift that moved may be in both for a while, or in neither: it
     -- left the one after its last read there, and before the first read here.
-    SELECT s.portal, portal_id, id, s.month, date, yearweek(date), s.month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
+    SELECT s.portal, portal_id, id, s.month, date, yearweek(date), s.month, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
         next_department_id, next_employee_id, next_type_id, next_status, next_start, next_end, next_zone, next_state,
         greatest(coalesce(ended_after, CASE WHEN valid_to IS NULL THEN r.read_at END, valid_from), coalesce(next_after, valid_from)),
         CASE WHEN valid_to < next_from THEN valid_to ELSE next_from END, valid_from
     FROM steps AS s LEFT JOIN reads AS r ON r.portal = s.portal AND r.month = s.month
     WHERE next_from IS NOT NULL AND NOT coalesce(next_after >= valid_to AND next_from > valid_to, false)
     UNION ALL
-    SELECT portal, portal_id, id, month, date, yearweek(date), month, date, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
+    SELECT portal, portal_id, id, month, date, yearweek(date), month, department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state,
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
     FROM steps
     WHERE valid_to IS NOT NULL AND CASE WHEN next_from IS NULL THEN NOT is_there ELSE coalesce(next_after >= valid_to AND next_from > valid_to, false) END
     UNION ALL
-    SELECT portal, coalesce(next_portal_id, portal_id), id, next_month, next_date, yearweek(next_date), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+    SELECT portal, coalesce(next_portal_id, portal_id), id, next_month, next_date, yearweek(next_date), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
         next_department_id, next_employee_id, next_type_id, next_status, next_start, next_end, next_zone, next_state, next_after, next_from, next_after
     FROM steps WHERE coalesce(next_after >= valid_to AND next_from > valid_to, false)
     UNION ALL
-    SELECT portal, portal_id, id, month, date, yearweek(date), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
+    SELECT portal, portal_id, id, month, date, yearweek(date), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone',
         department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
     FROM steps WHERE is_first AND changed_after IS NOT NULL
 ),
