@@ -189,3 +189,13 @@ def test_a_year_of_turnover_by_hand(db: Db) -> None:
     late = db.execute(f"SELECT left_12_months, turnover_percent, turnover_gap {query}", [shifted(month_of(begin), 12)])
     # The first who left did so thirteen months before; twelve people until the month of the second, eleven since.
     assert late.fetchall() == [(1, round(100 / ((2 * 12 + 10 * 11) / 12), 1), None)]
+
+
+def test_placeholders_and_days_ahead_are_no_tenure(db: Db) -> None:
+    """They would decide the average of a department."""
+    first_days = (date(1, 1, 1), date(1753, 1, 1), date(1900, 1, 1), TODAY + timedelta(days=30), None, date(1950, 1, 1))
+    for number, day in enumerate(first_days):
+        put(db, "hr.employees", portal="oslo", id=number, hired_date=day)
+    put(db, "hr.deactivated_employees", portal="oslo", id=9, hired_date="2025-03-01", deactivation_date="2025-02-01")
+    known = db.execute("SELECT employee_id FROM marts.employees WHERE tenure_days IS NOT NULL")
+    assert known.fetchall() == [(5,)]

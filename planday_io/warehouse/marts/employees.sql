@@ -9,7 +9,7 @@
 -- is_active: Whether the person is in the list of active employees.
 -- hired_date: First day of employment.
 -- deactivation_date: Day the person left or will leave.
--- tenure_days: Days from the first day to today, or to the last one.
+-- tenure_days: Days from the first day to today, or to the last one; NULL where the first day is not known, or before 1950, or did not come yet.
 -- termination_type: Why the person left, as the portal classifies it.
 -- department_ids: Ids in `hr.departments`.
 -- departments: Their names.
@@ -67,8 +67,9 @@ SELECT
     p.is_active,
     coalesce(p.hired_date, x.hired_from) AS hired_date,
     p.deactivation_date,
-    date_diff('day', coalesce(p.hired_date, x.hired_from),
-        least(CAST(today() AS DATE), coalesce(p.deactivation_date, CAST(today() AS DATE)))) AS tenure_days,
+    CASE WHEN coalesce(p.hired_date, x.hired_from) BETWEEN DATE '1950-01-01' AND least(CAST(today() AS DATE), coalesce(p.deactivation_date, CAST(today() AS DATE)))
+        THEN date_diff('day', coalesce(p.hired_date, x.hired_from), least(CAST(today() AS DATE), coalesce(p.deactivation_date, CAST(today() AS DATE))))
+    END AS tenure_days,
     p.termination_type_name AS termination_type,
     p.departments AS department_ids,
     d.names AS departments,
