@@ -32,11 +32,21 @@ def drawn(chance: random.Random, table: str) -> tuple[dict[str, Any], dict[str, 
     match table:
         case "scheduling.shifts":
             status, person = chance.choice(
-                [("Assigned", 1), ("Approved", 1), ("Draft", 1), ("Open", None), ("Cancelled", 1)]
+                [
+                    ("Assigned", 1),
+                    ("Approved", 1),
+                    ("PunchclockApproved", 1),
+                    ("Draft", 1),
+                    ("Open", None),
+                    ("Cancelled", 1),
+                ]
             )
             planned = length if person and status not in ("Draft", "Cancelled") else 0
             columns = {"start_date_time": BEGIN, "end_date_time": end, "status": status, "employee_id": person}
-            return columns, {"planned_hours": D(planned), "approved_hours": D(length if status == "Approved" else 0)}
+            return columns, {
+                "planned_hours": D(planned),
+                "approved_hours": D(length if status in ("Approved", "PunchclockApproved") else 0),
+            }
         case "punchclock.punch_clock_shifts":
             left, is_approved = chance.choice([end, end, None]), chance.choice([True, False, None])
             columns = {"start_date_time": BEGIN, "end_date_time": left, "shift_start_date_time": BEGIN,

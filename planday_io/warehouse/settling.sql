@@ -38,7 +38,7 @@ amounts AS (
     FROM punchclock.punch_clock_shifts_history
     UNION ALL
     SELECT portal, month, 'approved_hours', 'scheduling.shifts', valid_from, valid_to, changed_after,
-        CASE WHEN status = 'Approved' AND employee_id IS NOT NULL THEN CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
+        CASE WHEN status IN ('Approved', 'PunchclockApproved') AND employee_id IS NOT NULL THEN CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
     FROM scheduling.shifts_history AS s
     WHERE NOT EXISTS (FROM punchclock.punch_clock_shifts_history AS p WHERE p.is_approved AND p.portal = s.portal AND p.shift_id = s.id)
     UNION ALL
