@@ -22,7 +22,7 @@ from planday_io.months import month_of, shifted
 from planday_io.warehouse.definitions import MARTS, macros, marts
 from tests.support.installation import EVERYTHING, FAST, Installation
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(1200)]
 
 CLIENTS = [sys.executable, *os.environ.get("PLANDAY_CLIENTS", "").split()]
 VIEWS = [*(f"marts.{name}" for name in MARTS), "sync.findings", "sync.settling"]
@@ -118,7 +118,7 @@ def ask(client: str, planday: Installation, how: str, folder: Path) -> dict[str,
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=1000,
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
