@@ -160,6 +160,39 @@ def test_each_kind_of_shift_counts_apart(db: Db) -> None:
     assert found(db, "labour_daily", f"{columns}, cost_unknown_hours, currency") == [(16, 8, 8, 8, 8, 8, 16, 32, "NOK")]
 
 
+@pytest.mark.parametrize(("status", "gap"), [("Assigned", "partly approved"), ("PunchclockApproved", None)])
+def test_one_punch_of_two_approved_is_a_part(db: Db, status: str, gap: str | None) -> None:
+    """Unless the shift itself is approved: then somebody decided on all of it."""
+    shifts(db, {"status": status})
+    for number, is_approved in ((1, True), (2, False)):
+        put(db, "punchclock.punch_clock_shifts", portal="oslo", id=number, shift_id=1, month="2025-09", employee_id=1, time_zone="UTC",
+            start_date_time="2025-09-08 08:00", end_date_time="2025-09-08 11:00", shift_start_date_time="2025-09-08 08:00",
+            shift_end_date_time="2025-09-08 12:00", is_approved=is_approved)  # fmt: skip
+    assert found(db, "hours", "worked_hours, worked_by, worked_gap") == [(4, "approved", gap)]
+
+
+@pytest.mark.parametrize(
+    ("times", "worked"),
+    [({}, (None, None, "absent")), ({"time_start": "08:00", "time_end": "10:00"}, (8, "paid", None))],
+)
+def test_absent_for_hours_is_not_for_the_day(db: Db, times: dict[str, str], worked: tuple[Any, ...]) -> None:
+    period = {"absence_period_start": "2025-09-08", "absence_period_end": "2025-09-08"}
+    put(db, "absence.absence_records", portal="oslo", id=1, employee_id=1, status="Approved", **period)
+    put(
+        db,
+        "absence.absence_record_registrations",
+        portal="oslo",
+        absence_record_id=1,
+        ordinal=1,
+        date="2025-09-08",
+        **times,
+    )
+    put(db, "payroll.shifts", portal="oslo", id=1, month="2025-09", employee_id=1, department_id=10, date="2025-09-08",
+        start="2025-09-08 08:00", end="2025-09-08 16:00", wage_rate="200", salary="1600")  # fmt: skip
+    shifts(db, {})
+    assert found(db, "hours", "worked_hours, worked_by, worked_gap") == [worked]
+
+
 def test_a_type_that_is_gone_keeps_its_kind(db: Db) -> None:
     history = ({"name": "Sick", "valid_from": "2025-02-01"}, {"name": "Normal", "valid_from": "2025-01-01"})
     put_all(db, "scheduling.shift_types_history", *history, id=50)

@@ -41,7 +41,7 @@
 -- punched_gap: Why there are no punched hours: draft, open, not punched out, not yet, absent, not punched.
 -- approved_gap: Why there are no approved hours: draft, open, not yet, absent, not approved.
 -- paid_gap: Why there is no `paid_cost`: draft, open, not yet, payroll not read, salaried, no pay data, absent, not in payroll.
--- worked_gap: Why there are no worked hours, or only a part: draft, the kind (sickness, absence, unpaid), not yet, not punched out, open, absent, nothing recorded.
+-- worked_gap: Why there are no worked hours, or only a part: partly approved (of several punches), draft, the kind (sickness, absence, unpaid), not yet, not punched out, open, absent, nothing recorded.
 CREATE OR REPLACE VIEW marts.hours AS
 WITH
 -- The month of the shift is with all that belongs to it, so that a condition on the month cuts all tables.
@@ -133,7 +133,7 @@ punches AS NOT MATERIALIZED (
 ),
 by_shift AS (
     SELECT portal, shift_id, shift_month, count(*) AS punches, sum(hours) AS hours, sum(approved_hours) AS approved_hours,
-        bool_or(is_open) AS is_open, min(start_date_time) AS first_in, max(end_date_time) AS last_out
+        bool_or(is_open) AS is_open, bool_or(approved_hours IS NULL) AS has_unapproved, min(start_date_time) AS first_in, max(end_date_time) AS last_out
     FROM punches WHERE shift_id IS NOT NULL GROUP BY ALL
 ),
 unpaid AS (
@@ -163,7 +163,8 @@ paid AS (
 -- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),
 read_months AS (SELECT DISTINCT portal, month, true AS is_read FROM sync.slices WHERE table_name = 'payroll.shifts'),
-absent AS (SELECT DISTINCT portal, employee_id, date, true AS is_absent FROM marts.absence_days),
+-- An absence of some hours leaves the others to be worked.
+absent AS (SELECT DISTINCT portal, employee_id, date, true AS is_absent FROM marts.absence_days WHERE is_whole_day),
 clocks AS (SELECT DISTINCT portal, month, department_id, true AS is_used FROM punchclock.punch_clock_shifts),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
@@ -179,6 +180,7 @@ rows_of AS (
         coalesce(
             p.approved_hours, CASE WHEN s.status IN ('Approved', 'PunchclockApproved') AND s.is_assigned THEN s.planned_hours END
         ) AS approved_hours,
+        coalesce(p.has_unapproved AND s.status NOT IN ('Approved', 'PunchclockApproved'), false) AS has_unapproved,
         coalesce(p.punches, 0) AS punches, coalesce(p.is_open, false) AS is_in, s.created_at, s.modified_at,
         y.shift_id IS NOT NULL AS is_paid, y.start AS paid_start, y.finish AS paid_finish, y.salary, y.wage_rate, u.hours AS unpaid_hours
     FROM marts.shifts AS s
@@ -190,7 +192,7 @@ rows_of AS (
     UNION ALL
     SELECT p.portal, p.portal_id, 'punch', NULL, p.date, p.month, p.department_id, p.employee_id, NULL, NULL,
         NULL, NULL, false, false, p.start_local, p.end_local, p.start_utc, p.end_utc, NULL, NULL, p.start_date_time, p.end_date_time,
-        NULL, NULL, p.hours - coalesce(b.hours, 0), p.approved_hours, 1, p.is_open, NULL, NULL,
+        NULL, NULL, p.hours - coalesce(b.hours, 0), p.approved_hours, false, 1, p.is_open, NULL, NULL,
         false, NULL, NULL, NULL, NULL, NULL
     FROM punches AS p
     LEFT JOIN (SELECT portal, punch_id, month, sum(hours) AS hours FROM breaks WHERE punch_id IS NOT NULL GROUP BY ALL) AS b
@@ -199,7 +201,7 @@ rows_of AS (
     UNION ALL
     SELECT p.portal, p.portal_id, 'payroll', p.id, p.date, p.month, p.department_id, p.employee_id, p.employee_group_id,
         p.position_id, p.shift_type_id, NULL, false, false, p.start, p.finish, NULL, NULL, z.zone, NULL, NULL, NULL,
-        NULL, NULL, NULL, NULL, 0, false, NULL, NULL,
+        NULL, NULL, NULL, NULL, false, 0, false, NULL, NULL,
         true, p.start, p.finish, p.salary, p.wage_rate, u.hours
     FROM alone AS p
     LEFT JOIN sync.time_zones AS z ON z.portal = p.portal AND z.name = ''
@@ -328,6 +330,7 @@ SELECT
     END AS paid_gap,
     CASE
         WHEN r.worked_by = 'punched' AND r.is_in THEN 'not punched out'
+        WHEN r.worked_by = 'approved' AND r.has_unapproved THEN 'partly approved'
         WHEN r.worked_by IS NOT NULL THEN NULL
         WHEN r.is_draft THEN 'draft'
         WHEN r.kind IN ('sickness', 'absence', 'unpaid') THEN r.kind

@@ -13,7 +13,7 @@
 -- department: Its name; NULL where it has none. Group by the id as well.
 -- planned_hours: Assigned hours of the roster, without breaks that are known.
 -- worked_hours: Hours as in `marts.hours`: approved, else punched, else paid; NULL where none are known.
--- shifts_without_hours: Shifts that began and whose worked hours are not known, or not whole: nothing recorded, not punched out.
+-- shifts_without_hours: Shifts that began and whose worked hours are not known, or not whole: nothing recorded, not punched out, partly approved.
 -- days_worked: Days with worked hours.
 -- longest_day_hours: Worked hours of the longest day.
 -- contract_hours: Contracted hours of the period; of a week those of the month times 12, divided by 52. NULL where they are missing or 0.
@@ -22,7 +22,7 @@
 CREATE OR REPLACE VIEW marts.overtime AS
 WITH days AS NOT MATERIALIZED (
     SELECT portal, portal_id, employee_id, date, month, sum(worked_hours) AS worked_hours, sum(planned_hours) AS planned_hours,
-        count(*) FILTER (worked_gap IN ('nothing recorded', 'not punched out')) AS shifts_without_hours
+        count(*) FILTER (worked_gap IN ('nothing recorded', 'not punched out', 'partly approved')) AS shifts_without_hours
     FROM marts.hours
     WHERE employee_id IS NOT NULL AND kind IN ('work', 'course') AND status IS DISTINCT FROM 'Draft' AND isfinite(date)
     GROUP BY ALL
