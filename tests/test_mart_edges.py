@@ -165,9 +165,10 @@ def test_one_punch_of_two_approved_is_a_part(db: Db, status: str, gap: str | Non
     """Unless the shift itself is approved: then somebody decided on all of it."""
     shifts(db, {"status": status})
     for number, is_approved in ((1, True), (2, False)):
-        put(db, "punchclock.punch_clock_shifts", portal="oslo", id=number, shift_id=1, month="2025-09", employee_id=1, time_zone="UTC",
-            start_date_time="2025-09-08 08:00", end_date_time="2025-09-08 11:00", shift_start_date_time="2025-09-08 08:00",
-            shift_end_date_time="2025-09-08 12:00", is_approved=is_approved)  # fmt: skip
+        put(db, "punchclock.punch_clock_shifts", portal="oslo", id=number, shift_id=1, month="2025-09", employee_id=1,
+            time_zone="UTC", start_date_time="2025-09-08 08:00", end_date_time="2025-09-08 11:00",
+            shift_start_date_time="2025-09-08 08:00", shift_end_date_time="2025-09-08 12:00",
+            is_approved=is_approved)  # fmt: skip
     assert found(db, "hours", "worked_hours, worked_by, worked_gap") == [(4, "approved", gap)]
 
 
