@@ -59,9 +59,9 @@ daemon: $(READY)
 backfill-daemon: $(READY)
 	PLANDAY_BACKFILL_MONTHS=20 $(BIN)/python -m pytest tests/test_daemon.py -k six_runs -m slow -s --timeout=3600
 
-# Thirty nights of ten portals with faults, kills and edits; the short one is in `make slow`.
+# Thirty nights of ten portals with faults, kills and edits; the short one, of five portals, is in `make slow`.
 soak: $(READY)
-	PLANDAY_NIGHTS=30 $(BIN)/python -m pytest tests/test_soak.py -m slow -s --timeout=1800
+	PLANDAY_NIGHTS=30 PLANDAY_PORTALS=10 $(BIN)/python -m pytest tests/test_soak.py -m slow -s --timeout=1800
 
 soak-short: $(READY)
 	$(BIN)/python -m pytest tests/test_soak.py -m slow -s --timeout=600

@@ -72,6 +72,20 @@ print(CliRunner().invoke(app, sys.argv[1:]).exit_code, *{"dagster", "pandas", "d
     assert done.stdout.split() == ["0", *loads], done.stderr
 
 
+@pytest.mark.parametrize("wrong", ["sync --months=2026", "plan --resources=hr.employes", "status olso"])
+def test_wrong_arguments_load_no_dagster(planday: Installation, wrong: str) -> None:
+    script = """
+import sys
+from pipelines.cli.main import main
+try:
+    main()
+except SystemExit as ended:
+    print(ended.code, "dagster" in sys.modules)
+"""
+    done = _run(planday, sys.executable, "-c", script, *wrong.split())
+    assert done.stdout.split() == ["2", "False"], done.stderr
+
+
 def test_a_first_read_loads_no_duckdb(planday: Installation) -> None:
     """It takes more memory than the rows of most months."""
     script = """

@@ -25,8 +25,8 @@ def places(folder: Path, secret: str) -> list[str]:
 @pytest.mark.processes
 def test_secrets_and_contact_data_after_day_of_work(make: Make) -> None:
     planday = make(rotates=True)
-    for _ in range(2):
-        done = planday_command(planday, "sync", "oslo", "--resources", "portal,hr,hr.employee_history")
+    for resources in ("portal,hr,hr.employee_history", "hr.employees"):
+        done = planday_command(planday, "sync", "oslo", "--resources", resources)
         assert done.returncode == 0, done.stdout + done.stderr
     (planday.folder / "stdout.log").write_text(done.stdout + done.stderr)
     checked = planday_command(planday, "check", "--json")

@@ -20,7 +20,7 @@ from tests.support.installation import Installation, Make
 
 def content(planday: Installation) -> dict[str, list[tuple[object, ...]]]:
     tables = planday.query("SELECT schema_name || '.' || table_name FROM duckdb_tables() ORDER BY 1")
-    return {name: planday.query(f"SELECT t::VARCHAR FROM {name} AS t ORDER BY 1") for (name,) in tables}
+    return planday.queries({name: f"SELECT t::VARCHAR FROM {name} AS t ORDER BY 1" for (name,) in tables})
 
 
 @pytest.mark.processes
@@ -28,7 +28,7 @@ def test_rebuild_gives_the_same_content(planday: Installation) -> None:
     for portal in ("oslo", "london"):
         for table in ("hr.departments", "hr.employees", "hr.skills"):
             planday.refresh(table, portal)
-            planday.publish()
+        planday.publish()
     before = content(planday)
     assert planday.publish(rebuild=True).is_rebuild
     assert content(planday) == before

@@ -165,14 +165,15 @@ def sync(
 
     Without --months: the window of each portal and, where shifts were edited or a month was never read, those months too.
     """
-    from pipelines.cli.console import listening, print_outcome, summary
-    from pipelines.cli.sync import sync as synchronise
-
     installation = current_installation()
     config = installation.config
     chosen = known_portals(config, portals)
     names = known_resources(resources)
     wanted = known_months(config, chosen, months)
+    # Loaded once the arguments are known to be right, because Dagster takes seconds.
+    from pipelines.cli.console import listening, print_outcome, summary
+    from pipelines.cli.sync import sync as synchronise
+
     options = {"full": full, "accept_shrink": accept_shrink, "publishes": publish}
     console = terminal(err=as_json)
     with listening(console, chosen) as listener:
@@ -196,17 +197,17 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
-    from pipelines.cli.console import print_forecasts
-    from pipelines.cli.sync import planned_runs, scheduled_runs
-    from planday_io.sync.forecast import forecast
-    from planday_io.sync.session import PortalSession
-
     installation = current_installation()
     config = installation.config
     chosen = known_portals(config, portals)
     if schedule and (resources or months):
         raise ConfigError("--schedule says what is read: leave out --resources and --months")
     names, wanted = known_resources(resources), known_months(config, chosen, months)
+    from pipelines.cli.console import print_forecasts
+    from pipelines.cli.sync import planned_runs, scheduled_runs
+    from planday_io.sync.forecast import forecast
+    from planday_io.sync.session import PortalSession
+
     found = []
     for portal in chosen:
         if schedule:
@@ -281,12 +282,12 @@ def status(
 
     For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
     """
-    from pipelines.cli.console import print_status
-    from pipelines.cli.status import UNREADABLE_TABLE, installation_state, table_states
-
     installation = current_installation()
     config = installation.config
     chosen = known_portals(config, portals)
+    from pipelines.cli.console import print_status
+    from pipelines.cli.status import UNREADABLE_TABLE, installation_state, table_states
+
     states = table_states(installation, chosen)
     whole = installation_state(installation)
     incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -138,20 +138,26 @@ class Installation:
     def content(self, portal: str = "oslo", tables: Iterable[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:
         """All published rows of the facts, or of some tables, without the time they were read."""
         names = tables or [table.full_name for table in self.catalogue.tables() if table.is_monthly]
-        return {
-            name: self.query(f"SELECT * EXCLUDE (_fetched_at) FROM {name} WHERE portal = '{portal}' ORDER BY ALL")
-            for name in names
-        }
+        return self.queries(
+            {
+                name: f"SELECT * EXCLUDE (_fetched_at) FROM {name} WHERE portal = '{portal}' ORDER BY ALL"
+                for name in names
+            }
+        )
 
     def publish(self, **how: Any) -> Any:
         return publish(self.installation, **how)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.queries({"": sql})[""]
+
+    def queries(self, asked: Mapping[str, str]) -> dict[str, list[tuple[Any, ...]]]:
+        """Answers to several questions: opening the file takes longer than most of them."""
         with _client().cursor() as db:
             db.execute(f"ATTACH '{self.config.warehouse}' AS warehouse (READ_ONLY)")
             try:
                 db.execute("USE warehouse")
-                return db.execute(sql).fetchall()
+                return {name: db.execute(sql).fetchall() for name, sql in asked.items()}
             finally:
                 db.execute("USE memory")
                 db.execute("DETACH warehouse")
