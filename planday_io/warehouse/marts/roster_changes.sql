@@ -235,7 +235,7 @@ SELECT
     CAST((epoch_us(s.start_of_it) - epoch_us(s.before)) / 3600000000.0 AS DECIMAL(18, 4)) AS hours_before_at_least,
     CAST((epoch_us(s.start_of_it) - epoch_us(s.after)) / 3600000000.0 AS DECIMAL(18, 4)) AS hours_before_at_most,
     CAST(s.hours_at_stake AS DECIMAL(18, 4)) AS hours_at_stake,
-    CASE WHEN r.cost > 0 THEN TRY_CAST(CAST(s.hours_at_stake AS DOUBLE) * 3600 * r.cost / r.seconds AS DECIMAL(18, 4)) END AS cost_at_stake,
+    CASE WHEN r.cost > 0 THEN TRY_CAST(round(CAST(s.hours_at_stake AS DOUBLE) * 3600 * r.cost / r.seconds, 4) AS DECIMAL(18, 4)) END AS cost_at_stake,
     CASE WHEN s.hours_at_stake IS NULL THEN 'no hours' WHEN r.cost > 0 THEN NULL ELSE 'no planned cost' END AS cost_gap,
     c.currency
 FROM staked AS s

@@ -144,8 +144,9 @@ SELECT
     CASE WHEN d.planned_week_hours IS NOT NULL THEN CAST(greatest(d.planned_week_rest, 0) / 3600000000.0 AS DECIMAL(18, 4)) END AS planned_week_rest_hours,
     CASE WHEN d.worked_week_hours IS NOT NULL AND d.is_over THEN CAST(greatest(d.worked_week_rest, 0) / 3600000000.0 AS DECIMAL(18, 4)) END
         AS worked_week_rest_hours,
-    TRY_CAST(CAST(d.planned_reference_hours AS DOUBLE) / CASE WHEN d.planned_weeks > 0 THEN d.planned_weeks END AS DECIMAL(18, 4)) AS planned_average_week_hours,
-    TRY_CAST(CAST(d.worked_reference_hours AS DOUBLE) / CASE WHEN d.worked_weeks > 0 THEN d.worked_weeks END AS DECIMAL(18, 4)) AS worked_average_week_hours,
+    -- Rounded first: DuckDB 1.2 casts halves to the even digit, later versions away from zero.
+    TRY_CAST(round(CAST(d.planned_reference_hours AS DOUBLE) / CASE WHEN d.planned_weeks > 0 THEN d.planned_weeks END, 4) AS DECIMAL(18, 4)) AS planned_average_week_hours,
+    TRY_CAST(round(CAST(d.worked_reference_hours AS DOUBLE) / CASE WHEN d.worked_weeks > 0 THEN d.worked_weeks END, 4) AS DECIMAL(18, 4)) AS worked_average_week_hours,
     d.planned_weeks AS planned_average_weeks,
     d.worked_weeks AS worked_average_weeks
 FROM averaged AS d
