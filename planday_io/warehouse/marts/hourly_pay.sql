@@ -75,12 +75,12 @@ SELECT
     p.is_active,
     p.primary_department_id AS department_id,
     p.primary_department AS department,
-    TRY_CAST(p.hourly AS DECIMAL(18, 4)) AS hourly_pay,
+    TRY_CAST(round(p.hourly, 4) AS DECIMAL(18, 4)) AS hourly_pay,
     CASE WHEN p.hourly IS NULL THEN NULL WHEN p.salary IS NOT NULL THEN 'salary' WHEN p.rates > 1 THEN 'mean of several hourly rates' ELSE 'hourly rate' END AS hourly_pay_by,
-    TRY_CAST(p.highest_hourly AS DECIMAL(18, 4)) AS highest_hourly_pay,
+    TRY_CAST(round(p.highest_hourly, 4) AS DECIMAL(18, 4)) AS highest_hourly_pay,
     CASE WHEN p.hourly IS NULL THEN p.gap END AS hourly_pay_gap,
-    TRY_CAST(p.day_hours AS DECIMAL(18, 4)) AS day_hours,
-    TRY_CAST(p.daily AS DECIMAL(18, 4)) AS daily_pay,
+    TRY_CAST(round(p.day_hours, 4) AS DECIMAL(18, 4)) AS day_hours,
+    TRY_CAST(round(p.daily, 4) AS DECIMAL(18, 4)) AS daily_pay,
     CASE WHEN p.daily IS NOT NULL THEN NULL WHEN p.salary IS NOT NULL OR p.hourly IS NOT NULL THEN 'hours of a day not known' ELSE p.gap END AS daily_pay_gap,
     c.currency
 FROM paid AS p
