@@ -242,5 +242,5 @@ def test_the_page_finds_pay_that_changed_later(db: duckdb.DuckDBPyConnection) ->
                 key = {"id": number} if table == "payroll.shifts_history" else {"ordinal": 0}
                 put(db, table, portal="oslo", month=month, employee_id=person, salary=salary, valid_from=since,
                     valid_to=until, **key)  # fmt: skip
-    found = db.execute(query_of(PAGE, "What payroll says changed after a month was paid")).fetchall()
+    found = db.execute(query_of(PAGE, "What has changed in payroll since a month was paid")).fetchall()
     assert found == [("oslo", "2026-09", 1, "shift", 100, 130), ("oslo", "2026-09", 3, "salary", 500, 0)]

@@ -30,12 +30,12 @@ def days_of(shifts: Sequence[Shift]) -> Iterator[tuple[str, int, date, Decimal |
                 worked = planned if punch.is_approved else size
                 yield shift.portal, shift.person or 1, punch.came.date(), None, worked, worked is None
         elif shift.is_assigned and shift.person and KINDS[shift.type] in ("work", "course"):
-            approved = [planned for punch, _ in punched if punch.is_approved] or (
-                [planned] if shift.status == "Approved" else []
-            )
+            by_punch = [planned for punch, _ in punched if punch.is_approved]
+            approved = by_punch or ([planned] if shift.status == "Approved" else [])
             sizes = [size for _, size in punched if size is not None]
             worked = sum(approved or sizes, D(0)) if approved or sizes else None
             is_part = not approved and any(size is None for _, size in punched)
+            is_part |= 0 < len(by_punch) < len(punched) and shift.status != "Approved"
             yield shift.portal, shift.person, shift.begin.date(), planned, worked, worked is None or is_part
 
 
