@@ -30,6 +30,7 @@ from planday_io.state import State
 from planday_io.sync.session import PortalSession, refresh
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import publish
+from planday_io.warehouse.definitions import literal
 
 EVERYTHING = "timezone: Europe/Copenhagen"
 """A line of `defaults` that leaves all resources in."""
@@ -154,7 +155,7 @@ class Installation:
     def queries(self, asked: Mapping[str, str]) -> dict[str, list[tuple[Any, ...]]]:
         """Answers to several questions: opening the file takes longer than most of them."""
         with _client().cursor() as db:
-            db.execute(f"ATTACH '{self.config.warehouse}' AS warehouse (READ_ONLY)")
+            db.execute(f"ATTACH {literal(str(self.config.warehouse))} AS warehouse (READ_ONLY)")
             try:
                 db.execute("USE warehouse")
                 return {name: db.execute(sql).fetchall() for name, sql in asked.items()}
