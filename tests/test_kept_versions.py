@@ -48,7 +48,7 @@ def supplements(rows: list[tuple[int | None, int]], at: datetime) -> pa.Table:
 
 
 class Model:
-    """Versions of rows that are told apart by their content, and of equal ones by their number."""
+    """Versions of rows without an id: rows are matched by content, and rows with equal content by their number."""
 
     def __init__(self) -> None:
         self.closed: list[tuple[Any, ...]] = []

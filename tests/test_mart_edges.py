@@ -12,15 +12,10 @@ import pytest
 from planday_io.config.model import MartSettings
 from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
-from tests.support.tables import put
+from tests.support.tables import found, put, put_oslo
 
 Db = duckdb.DuckDBPyConnection
 D = Decimal
-
-
-def put_all(db: Db, table: str, *rows: dict[str, Any], **common: Any) -> None:
-    for row in rows:
-        put(db, table, portal="oslo", **common, **row)
 
 
 def shifts(db: Db, *rows: dict[str, Any]) -> None:
@@ -30,10 +25,6 @@ def shifts(db: Db, *rows: dict[str, Any]) -> None:
         put(db, "scheduling.shifts", portal="oslo", **({"id": number, "month": "2025-09"} | usual | times | row))
     put(db, "sync.slices", portal="oslo", table_name="payroll.shifts", month="2025-09", slice_id="s")
     write_zones(db, again=False)
-
-
-def found(db: Db, mart: str, columns: str) -> list[tuple[Any, ...]]:
-    return db.execute(f"SELECT {columns} FROM marts.{mart} ORDER BY ALL").fetchall()
 
 
 def test_several_punches_of_one_shift_add_up(db: Db) -> None:
@@ -46,7 +37,7 @@ def test_several_punches_of_one_shift_add_up(db: Db) -> None:
             "shift_start_date_time": f"2025-09-08 {begin}",
             "shift_end_date_time": f"2025-09-08 {end or '15:00'}",
         }
-        put_all(db, "punchclock.punch_clock_shifts", {"id": number, **ends, **planned}, month="2025-09", shift_id=1,
+        put_oslo(db, "punchclock.punch_clock_shifts", {"id": number, **ends, **planned}, month="2025-09", shift_id=1,
             start_date_time=f"2025-09-08 {begin}", is_approved=bool(end), time_zone="UTC")  # fmt: skip
     write_zones(db, again=False)
     assert found(db, "hours", "punched_hours, approved_hours, punches, punched_gap") == [
@@ -73,7 +64,7 @@ def test_salary_of_zero_with_rate_is_pay(db: Db) -> None:
         {"id": 2, "salary": 0, "wage_rate": 0},
         {"id": 3, "wage_rate": 150},
     )
-    put_all(db, "payroll.shifts", *pay, month="2025-09", date="2025-09-08")
+    put_oslo(db, "payroll.shifts", *pay, month="2025-09", date="2025-09-08")
     assert found(db, "hours", "shift_id, paid_cost, paid_gap") == [
         (1, 0, None),
         (2, None, "no pay data"),
@@ -92,14 +83,14 @@ def test_nobody_is_approved_for_a_shift_without_anybody(db: Db) -> None:
 
 def test_a_salary_counts_in_its_own_month(db: Db) -> None:
     shifts(db, {}, {"employee_id": 2})
-    put_all(db, "payroll.salaried", {"employee_id": 1, "month": "2025-10"}, {"employee_id": 2, "month": "2025-09"})
+    put_oslo(db, "payroll.salaried", {"employee_id": 1, "month": "2025-10"}, {"employee_id": 2, "month": "2025-09"})
     assert found(db, "hours", "employee_id, paid_gap") == [(1, "not in payroll"), (2, "salaried")]
 
 
 def test_absence_explains_its_own_day_only(db: Db) -> None:
     shifts(db, {}, {"date": "2025-09-09"}, {"employee_id": 2})
     period = {"absence_period_start": "2025-09-08", "absence_period_end": "2025-09-08"}
-    put_all(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved", **period})
+    put_oslo(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved", **period})
     assert found(db, "hours", "shift_id, punched_gap") == [(1, "absent"), (2, "not punched"), (3, "not punched")]
 
 
@@ -110,20 +101,20 @@ def test_drafts_are_neither_planned_nor_open(db: Db) -> None:
 
 @pytest.mark.parametrize(("turnover", "percent"), [(0, None), (400, 25.0), (-400, -25.0)])
 def test_labour_in_percent_of_revenue(db: Db, turnover: int, percent: float | None) -> None:
-    put_all(db, "payroll.shifts", {"id": 1, "salary": 100, "department_id": 10}, month="2025-09", date="2025-09-08")
-    put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
-    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": turnover}, month="2025-09", date="2025-09-08")
+    put_oslo(db, "payroll.shifts", {"id": 1, "salary": 100, "department_id": 10}, month="2025-09", date="2025-09-08")
+    put_oslo(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
+    put_oslo(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": turnover}, month="2025-09", date="2025-09-08")
     assert found(db, "labour_daily", "labour_cost, revenue, labour_cost_percent") == [(100, turnover, percent)]
 
 
 def test_costs_of_day_and_department_add_up(db: Db) -> None:
     """Nobody is known to belong anywhere, so supplements and salaries are allocated to no department."""
     where = {"date": "2025-09-08", "month": "2025-09"}
-    put_all(db, "payroll.shifts", {"id": 1, "salary": 100}, {"id": 2, "salary": D("0.25")}, department_id=10, **where)
-    put_all(db, "payroll.shifts", {"id": 3, "salary": 7}, **where)
-    put_all(db, "payroll.shift_supplements", {"shift_id": 1, "ordinal": 1, "modification": 30}, month="2025-09")
-    put_all(db, "payroll.supplements", {"ordinal": 1, "salary": -20}, {"ordinal": 2, "salary": 5}, **where)
-    put_all(db, "payroll.salaried", {"ordinal": 1, "salary": 1000}, **where)
+    put_oslo(db, "payroll.shifts", {"id": 1, "salary": 100}, {"id": 2, "salary": D("0.25")}, department_id=10, **where)
+    put_oslo(db, "payroll.shifts", {"id": 3, "salary": 7}, **where)
+    put_oslo(db, "payroll.shift_supplements", {"shift_id": 1, "ordinal": 1, "modification": 30}, month="2025-09")
+    put_oslo(db, "payroll.supplements", {"ordinal": 1, "salary": -20}, {"ordinal": 2, "salary": 5}, **where)
+    put_oslo(db, "payroll.salaried", {"ordinal": 1, "salary": 1000}, **where)
     columns = "department_id, shift_cost, shift_supplement_cost, labour_cost, unallocated_cost"
     assert found(db, "labour_daily", columns) == [
         (10, D("100.25"), 30, D("100.25"), None),
@@ -140,9 +131,9 @@ KINDS = ("work", "sickness", "absence", "course", "standby", "unpaid")
 
 
 def test_each_kind_of_shift_counts_apart(db: Db) -> None:
-    """Approved shifts of six types, of which one is told by its id, one by its name, and the others are guessed."""
+    """Approved shifts of six types: `shift_kinds` lists one by its id and one by its name; the others are guessed."""
     names = ("Normal", "Sygdom", "Vacation", "XY", "Bagvagt", "Ulønnet fri")
-    put_all(db, "scheduling.shift_types", *({"id": 50 + n, "name": name} for n, name in enumerate(names)))
+    put_oslo(db, "scheduling.shift_types", *({"id": 50 + n, "name": name} for n, name in enumerate(names)))
     write_settings(db, {"oslo": MartSettings(shift_kinds={"53": "course", " normal ": "work"}, currency="NOK")})
     assert db.execute("SELECT kind, is_guessed FROM sync.shift_kinds ORDER BY shift_type_id").fetchall() == [
         (kind, kind not in ("work", "course")) for kind in KINDS
@@ -196,14 +187,14 @@ def test_absent_for_hours_is_not_for_the_day(db: Db, times: dict[str, str], work
 
 def test_a_type_that_is_gone_keeps_its_kind(db: Db) -> None:
     history = ({"name": "Sick", "valid_from": "2025-02-01"}, {"name": "Normal", "valid_from": "2025-01-01"})
-    put_all(db, "scheduling.shift_types_history", *history, id=50)
+    put_oslo(db, "scheduling.shift_types_history", *history, id=50)
     write_settings(db, {})
     shifts(db, {"shift_type_id": 50}, {"shift_type_id": 51})
     assert found(db, "shifts", "kind, shift_type") == [("sickness", "Sick"), ("work", None)]
 
 
 def test_departments_without_a_name_stay_apart(db: Db) -> None:
-    put_all(db, "hr.departments", {"id": 10}, {"id": 11})
+    put_oslo(db, "hr.departments", {"id": 10}, {"id": 11})
     shifts(db, {}, {"department_id": 11}, {"department_id": None})
     assert found(db, "labour_daily", "department_id, department, planned_work_hours") == [
         (10, None, 8),
@@ -216,9 +207,9 @@ def test_percentage_needs_the_cost_of_each_worked_hour(db: Db) -> None:
     """Of two people one has no pay data: the share that is known is said, and no percentage."""
     shifts(db, {"status": "Approved"}, {"status": "Approved", "employee_id": 2})
     pay = ({"id": 1, "salary": 100, "wage_rate": 10}, {"id": 2, "salary": 0, "wage_rate": 0})
-    put_all(db, "payroll.shifts", *pay, month="2025-09", date="2025-09-08", department_id=10)
-    put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
-    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 400}, month="2025-09", date="2025-09-08")
+    put_oslo(db, "payroll.shifts", *pay, month="2025-09", date="2025-09-08", department_id=10)
+    put_oslo(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
+    put_oslo(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 400}, month="2025-09", date="2025-09-08")
     columns = "shift_cost, cost_known_hours, cost_unknown_hours, cost_known_percent, labour_cost_percent"
     assert found(db, "labour_daily", columns) == [(100, 8, 8, 50.0, None)]
     # Nothing that is unknown is 0.
@@ -228,9 +219,9 @@ def test_percentage_needs_the_cost_of_each_worked_hour(db: Db) -> None:
 
 def test_salaried_hours_are_known_once_the_salary_is_allocated(db: Db) -> None:
     shifts(db, {"status": "Approved"})
-    put_all(db, "payroll.salaried", {"employee_id": 1, "salary": 250}, month="2025-09", date="2025-09-01", ordinal=1)
-    put_all(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
-    put_all(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 1000}, month="2025-09", date="2025-09-08")
+    put_oslo(db, "payroll.salaried", {"employee_id": 1, "salary": 250}, month="2025-09", date="2025-09-01", ordinal=1)
+    put_oslo(db, "revenue.revenue_units", {"id": 70, "department_id": 10})
+    put_oslo(db, "revenue.revenue", {"revenue_unit_id": 70, "turnover": 1000}, month="2025-09", date="2025-09-08")
     columns = "salary_cost, salary_allocated_by, cost_known_percent, labour_cost_percent"
     assert found(db, "labour_daily", columns) == [(250, ["worked hours"], 100.0, 25.0)]
     # An amount that the privacy policy dropped is not known.
@@ -241,7 +232,7 @@ def test_salaried_hours_are_known_once_the_salary_is_allocated(db: Db) -> None:
 def test_durations_of_one_shift_add_up(db: Db) -> None:
     shifts(db, {})
     costs = ({"ordinal": 1, "duration": "0:04:00", "cost": 400}, {"ordinal": 2, "duration": "0:03:30", "cost": 350})
-    put_all(db, "scheduling.time_and_costs", *costs, month="2025-09", department_id=10, shift_id=1, date="2025-09-08")
+    put_oslo(db, "scheduling.time_and_costs", *costs, month="2025-09", department_id=10, shift_id=1, date="2025-09-08")
     assert found(db, "shifts", "planned_hours, break_hours, planned_cost") == [(D("7.5"), D("0.5"), 750)]
 
 
@@ -256,10 +247,10 @@ def test_a_shift_until_midnight_is_not_overnight(db: Db, end: str, *, is_overnig
 
 def test_what_was_given_back_is_not_taken(db: Db) -> None:
     """Registrations of one record and day: a day, half of which was given back, and hours."""
-    put_all(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved"})
+    put_oslo(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved"})
     costs = (("Days", -1), ("Days", D("0.5")), ("Hours", -3))
     for ordinal, (unit, value) in enumerate(costs):
-        put_all(db, "absence.absence_record_registrations", {"ordinal": ordinal, "time_start": "08:00" if ordinal else None},
+        put_oslo(db, "absence.absence_record_registrations", {"ordinal": ordinal, "time_start": "08:00" if ordinal else None},
             absence_record_id=1, date="2025-09-08", account_costs=[{"value": value, "unit_type": unit}])  # fmt: skip
     assert found(db, "absence_days", "days, hours, is_whole_day") == [(D("0.5"), 3, True)]
 
@@ -269,92 +260,25 @@ def test_absence_up_to_one_year_counts_fully(db: Db, length: int, days: int) -> 
     """Longer is open: of that the days from the first month read on count."""
     begin = date(2020, 1, 1)
     put(db, "sync.slices", table_name="scheduling.shifts", portal="oslo", month="2025-09")
-    put_all(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved"}, absence_period_start=begin,
+    put_oslo(db, "absence.absence_records", {"id": 1, "employee_id": 1, "status": "Approved"}, absence_period_start=begin,
         absence_period_end=begin + timedelta(days=length - 1))  # fmt: skip
     assert len(found(db, "absence_days", "date")) == days
 
 
-@pytest.mark.parametrize(
-    ("hired", "left", "august", "september"),
-    [
-        ("2025-08-31", None, (1, 1, 0), (1, 0, 0)),
-        ("2025-09-01", None, (0, 0, 0), (1, 1, 0)),
-        ("2020-01-01", "2025-08-31", (0, 0, 1), (0, 0, 0)),
-        ("2020-01-01", "2025-09-01", (1, 0, 0), (0, 0, 1)),
-        ("2025-08-01", "2025-09-30", (1, 1, 0), (0, 0, 1)),
-        (None, "2025-09-15", (1, 0, 0), (0, 0, 1)),
-    ],
-)
-def test_headcount_on_the_first_and_last_day(
-    db: Db, hired: str | None, left: str | None, august: tuple[int, ...], september: tuple[int, ...]
-) -> None:
-    """Headcount, hired and left of two months. Somebody else was there before."""
-    put_all(db, "hr.employees", {"id": 1, "hired_date": "2025-01-01", "primary_department_id": 11})
-    put_all(db, "hr.deactivated_employees" if left else "hr.employees", {"id": 2, "hired_date": hired})
-    if left:
-        db.execute("UPDATE hr.deactivated_employees SET deactivation_date = ?", [left])
-    # At an unknown time: never counted.
-    put_all(db, "hr.deactivated_employees", {"id": 3, "hired_date": "2020-01-01"})
-    query = "SELECT headcount, hired, left_count FROM marts.headcount_monthly WHERE month = ? AND department_id IS NULL"
-    for month, expected in (("2025-08", august), ("2025-09", september)):
-        assert db.execute(query, [month]).fetchall() == [expected]
-
-
-def test_what_lists_and_details_know_of_a_person(db: Db) -> None:
-    """Of two sources the nearer one counts, and the other where that says nothing."""
-    put_all(db, "hr.employees", {"id": 1, "hired_date": "2020-01-01"}, {"id": 2})
-    put_all(db, "hr.employee_details", {"id": 1}, {"id": 2}, hired_from="2021-01-01", contract_rules_rule_id=60)
-    put_all(db, "contract_rules.contract_rules", {"id": 60, "name": "Of the details"})
-    put_all(db, "contract_rules.employee_contract_rules", {"employee_id": 1, "id": 61, "name": "Of the person"})
-    assert found(db, "employees", "employee_id, hired_date, contract_rule") == [
-        (1, date(2020, 1, 1), "Of the person"),
-        (2, date(2021, 1, 1), "Of the details"),
-    ]
-
-
-def test_main_department_of_those_who_left(db: Db) -> None:
-    """The last one that a read found while they were active, or else the first of their departments."""
-    of_two = {"departments": [11, 12]}
-    put_all(db, "hr.deactivated_employees", {"id": 1, **of_two}, {"id": 2, **of_two}, {"id": 3})
-    versions = (
-        {"primary_department_id": 12, "valid_from": "2025-03-01"},
-        {"primary_department_id": 10, "valid_from": "2025-01-01"},
-        {"primary_department_id": None, "valid_from": "2025-04-01"},
-    )
-    put_all(db, "hr.employees_history", *versions, id=1)
-    put_all(db, "hr.employees", {"id": 4, "primary_department_id": 10}, {"id": 5})
-    assert found(db, "employees", "employee_id, primary_department_id, primary_department_by") == [
-        (1, 12, "history"),
-        (2, 11, "first department"),
-        (3, None, None),
-        (4, 10, "employee list"),
-        (5, None, None),
-    ]
-
-
-def test_tenure_ends_today_or_on_the_last_day(db: Db) -> None:
-    today = datetime.now(UTC).date()
-    last_days = (None, today + timedelta(days=90), today - timedelta(days=90))
-    for number, day in enumerate(last_days):
-        put_all(db, "hr.employees", {"id": number, "deactivation_date": day}, hired_date=today - timedelta(days=100))
-    tenures = [days for (days,) in found(db, "employees", "tenure_days")]
-    assert tenures in ([10, 100, 100], [10, 101, 101])
-
-
 def test_rows_without_a_date_count_on_their_start(db: Db) -> None:
     """Paid shifts that the roster lacks, supplements, and punches that only have the scheduled time."""
-    put_all(
+    put_oslo(
         db, "payroll.shifts", {"id": 77, "salary": 0, "wage_rate": 150}, month="2025-09", department_id=10,
         start="2025-09-08 08:00", end="2025-09-08 16:00",
     )  # fmt: skip
-    put_all(
+    put_oslo(
         db,
         "payroll.supplements",
         {"ordinal": 1, "employee_id": 1, "salary": 5},
         month="2025-09",
         start="2025-09-09 00:00",
     )
-    put_all(
+    put_oslo(
         db, "punchclock.punch_clock_shifts", {"id": 5}, month="2025-09", department_id=11, is_approved=False,
         shift_start_date_time="2025-09-10 08:00", shift_end_date_time="2025-09-10 16:00",
     )  # fmt: skip
@@ -379,9 +303,9 @@ def test_breaks_count_for_the_punch_that_they_are_of(db: Db) -> None:
     for number, shift, end in punches:
         punch = {"id": number, "shift_id": shift, "end_date_time": end and f"2025-09-08 {end}"}
         begin = {"month": "2025-09", "start_date_time": "2025-09-08 08:00", "time_zone": "UTC"}
-        put_all(db, "punchclock.punch_clock_shifts", punch, **begin)
+        put_oslo(db, "punchclock.punch_clock_shifts", punch, **begin)
         pause = {"start_date_time": "2025-09-08 09:00", "end_date_time": "2025-09-08 09:15"}
-        put_all(
+        put_oslo(
             db,
             "punchclock.punch_clock_breaks",
             {"id": number, "punch_clock_shift_id": number},
@@ -406,10 +330,10 @@ def test_what_belongs_to_a_shift_may_be_of_the_month_before(db: Db) -> None:
             "end_date_time": "2025-10-01 08:00",
         },
     )
-    put_all(db, "punchclock.punch_clock_shifts", {"id": 5}, month="2025-09", shift_id=1, start_date_time="2025-09-30 23:45",
+    put_oslo(db, "punchclock.punch_clock_shifts", {"id": 5}, month="2025-09", shift_id=1, start_date_time="2025-09-30 23:45",
         end_date_time="2025-10-01 08:00", time_zone="UTC")  # fmt: skip
     pause = {"start_date_time": "2025-10-01 01:00", "end_date_time": "2025-10-01 01:15"}
-    put_all(
+    put_oslo(
         db,
         "punchclock.punch_clock_breaks",
         {"id": 1, "punch_clock_shift_id": 5},
@@ -418,8 +342,8 @@ def test_what_belongs_to_a_shift_may_be_of_the_month_before(db: Db) -> None:
         **pause,
     )
     times = {"start": "2025-10-01 00:00", "end": "2025-10-01 08:00"}
-    put_all(db, "payroll.shifts", {"id": 1, "salary": 100}, month="2025-09", date="2025-10-01", **times)
-    put_all(
+    put_oslo(db, "payroll.shifts", {"id": 1, "salary": 100}, month="2025-09", date="2025-10-01", **times)
+    put_oslo(
         db, "payroll.shift_breaks", {"shift_id": 1, "ordinal": 1}, month="2025-09", duration=D("0.5"), is_paid=False
     )
     write_zones(db, again=False)

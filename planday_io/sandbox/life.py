@@ -1,6 +1,6 @@
 """Lets a portal live: what managers and employees do to it between two instants, the same each time.
 
-People work the shifts that are over by then, and changes are spread over the time, each stamped with its instant: rosters,
+Shifts that have ended by then are worked. Changes are spread over the period, each with its own timestamp: rosters,
 punches, pay, absence and people change as they do in a real portal, so that its change feeds have something to show.
 """
 

@@ -1,4 +1,4 @@
--- One row per portal, month, figure and number of days after the end of the month: what the figure was by then, as reads knew it, and how much it still moved until the last read. So: when can a month be trusted? From the histories, in hours of the wall clock, also on the nights when clocks change; NULL with the reason where they do not reach back, or where the month was not read again since.
+-- One row per portal, month, figure and number of days after the end of the month: the figure as it stood then, according to the reads up to that day, and how much it changed until the last read. So: when can a month be trusted? From the histories, in hours of the wall clock, also on the nights when clocks change; NULL with the reason where they do not reach back, or where the month was not read again since.
 --
 -- portal: Key of the portal in portals.yaml.
 -- month: Month of the rows (YYYY-MM).

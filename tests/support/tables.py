@@ -37,3 +37,14 @@ def put_portal(db: duckdb.DuckDBPyConnection, zone: str | None, configured: str 
 def put_months(db: duckdb.DuckDBPyConnection, *months: str) -> None:
     for month in months:
         put(db, "sync.slices", table_name="scheduling.shifts", portal="oslo", month=month)
+
+
+def put_oslo(db: duckdb.DuckDBPyConnection, table: str, *rows: dict[str, Any], **common: Any) -> None:
+    """Rows of the portal oslo with some columns in common."""
+    for row in rows:
+        put(db, table, portal="oslo", **common, **row)
+
+
+def found(db: duckdb.DuckDBPyConnection, mart: str, columns: str) -> list[tuple[Any, ...]]:
+    """Columns of all rows of a mart, sorted."""
+    return db.execute(f"SELECT {columns} FROM marts.{mart} ORDER BY ALL").fetchall()
