@@ -37,41 +37,36 @@ clocked AS NOT MATERIALIZED (
     LEFT JOIN kinds AS k ON k.portal = s.portal AND k.shift_type_id = s.shift_type_id
     WHERE k.kind IS NULL
 ),
--- Shifts that a punch says the times of.
-covered AS (
-    SELECT portal, shift_id, true AS is_covered FROM punchclock.punch_clock_shifts
-    WHERE shift_id IS NOT NULL AND (
-        isfinite(start_date_time) AND isfinite(end_date_time) OR is_approved AND shift_start_date_time IS NOT NULL AND shift_end_date_time IS NOT NULL
+-- Each shift once or twice: as planned, and as worked if it was approved and is no longer to come.
+rostered AS NOT MATERIALIZED (
+    SELECT s.*, x.basis FROM marts.shifts AS s CROSS JOIN (VALUES ('planned'), ('worked')) AS x(basis)
+    WHERE s.is_assigned AND s.kind IN ('work', 'course') AND (
+        x.basis = 'planned' OR s.status IN ('Approved', 'PunchclockApproved') AND coalesce(s.start_utc <= now(), s.start_local <= CAST(now() AS TIMESTAMP))
     )
-    GROUP BY ALL
 ),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
 periods AS (
-    SELECT portal, portal_id, month, date, 'worked' AS basis, 'punched' AS worked_by, shift_id, punch_id, department_id, employee_id, zone,
-        punched_in AS start_local, punched_out AS end_local, punched_in_utc AS start_utc, punched_out_utc AS end_utc, hours,
-        CASE WHEN punches_breaks THEN longest_stretch_hours END AS longest_stretch_hours
-    FROM clocked
-    WHERE stayed <= 57600000000 OR stayed IS NOT NULL AND NOT is_corrected
+    -- As punched, or else as approved.
+    SELECT portal, portal_id, month, CASE WHEN is_as_punched THEN date ELSE TRY_CAST(approved_start AS DATE) END AS date, 'worked' AS basis,
+        CASE WHEN is_as_punched THEN 'punched' ELSE 'approved' END AS worked_by, shift_id, punch_id, department_id, employee_id, zone,
+        CASE WHEN is_as_punched THEN punched_in ELSE approved_start END AS start_local, CASE WHEN is_as_punched THEN punched_out ELSE approved_end END AS end_local,
+        CASE WHEN is_as_punched THEN punched_in_utc ELSE approved_start_utc END AS start_utc, CASE WHEN is_as_punched THEN punched_out_utc ELSE approved_end_utc END AS end_utc,
+        CASE WHEN is_as_punched THEN hours END AS hours, CASE WHEN is_as_punched AND punches_breaks THEN longest_stretch_hours END AS longest_stretch_hours
+    FROM (SELECT *, coalesce(stayed <= 57600000000 OR stayed IS NOT NULL AND NOT is_corrected, false) AS is_as_punched FROM clocked)
+    WHERE is_as_punched OR is_corrected
     UNION ALL
-    SELECT portal, portal_id, month, TRY_CAST(approved_start AS DATE), 'worked', 'approved', shift_id, punch_id, department_id, employee_id, zone,
-        approved_start, approved_end, approved_start_utc, approved_end_utc, NULL, NULL
-    FROM clocked
-    -- By the wall clock first, which the table is read by.
-    WHERE is_corrected AND NOT coalesce(date_diff('microsecond', punched_in, punched_out) BETWEEN 0 AND 50400000000, false)
-        AND NOT coalesce(stayed <= 57600000000, false)
-    UNION ALL
-    SELECT s.portal, s.portal_id, s.month, s.date, 'worked', 'approved', s.shift_id, NULL, s.department_id, s.employee_id, s.zone,
-        s.start_local, s.end_local, s.start_utc, s.end_utc, s.planned_hours, NULL
-    FROM marts.shifts AS s
-    LEFT JOIN covered AS c ON c.portal = s.portal AND c.shift_id = s.shift_id
-    WHERE s.is_assigned AND s.kind IN ('work', 'course') AND s.status IN ('Approved', 'PunchclockApproved') AND c.is_covered IS NULL
-        AND coalesce(s.start_utc <= now(), s.start_local <= CAST(now() AS TIMESTAMP))
-    UNION ALL
-    SELECT portal, portal_id, month, date, 'planned', NULL, shift_id, NULL, department_id, employee_id, zone, start_local, end_local, start_utc, end_utc,
-        planned_hours, CASE WHEN break_hours = 0 AND planned_cost IS NOT NULL AND time_and_cost_gap IS NULL THEN hours END
-    FROM marts.shifts
-    WHERE is_assigned AND kind IN ('work', 'course')
+    SELECT portal, portal_id, month, date, basis, CASE WHEN basis = 'worked' THEN 'approved' END, shift_id, NULL, department_id, employee_id, zone,
+        start_local, end_local, start_utc, end_utc, planned_hours,
+        CASE WHEN basis = 'planned' AND break_hours = 0 AND planned_cost IS NOT NULL AND time_and_cost_gap IS NULL THEN hours END
+    FROM rostered AS r
+    -- Not the shifts that a punch says the times of.
+    WHERE basis = 'planned' OR NOT EXISTS (
+        FROM punchclock.punch_clock_shifts AS p WHERE p.portal = r.portal AND p.shift_id = r.shift_id AND (
+            isfinite(p.start_date_time) AND isfinite(p.end_date_time)
+            OR p.is_approved AND p.shift_start_date_time IS NOT NULL AND p.shift_end_date_time IS NOT NULL
+        )
+    )
 ),
 bounded AS (
     SELECT *, coalesce(
