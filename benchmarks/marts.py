@@ -22,7 +22,8 @@ from planday_io.catalogue.history import history_column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import duckdb_columns, quote
 from planday_io.months import first_day, last_day, month_of, shifted
-from planday_io.warehouse.definitions import Mart, define, marts, sql_name
+from planday_io.warehouse.definitions import define, sql_name
+from planday_io.warehouse.mart_files import Mart, marts
 from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
 

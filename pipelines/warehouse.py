@@ -11,8 +11,8 @@ from pipelines.reporting import GRAIN_CHECK, STEP, SUMS_CHECK, WAREHOUSE, Event,
 from pipelines.resources import PlandayPortals
 from pipelines.run_end import ending_run
 from planday_io.lake.installation import Installation
-from planday_io.warehouse.definitions import marts, read_by
 from planday_io.warehouse.inspection import CHECKED, GRAINS, SUMS
+from planday_io.warehouse.mart_files import marts, read_by
 
 
 def warehouse_keys() -> list[dg.AssetKey]:

@@ -19,7 +19,7 @@ import pytest
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.months import month_of, shifted
-from planday_io.warehouse.definitions import MARTS, macros, marts
+from planday_io.warehouse.mart_files import MARTS, macros, marts
 from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(1200)]

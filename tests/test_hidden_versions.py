@@ -10,7 +10,7 @@ import pytest
 from planday_io.catalogue import CATALOGUE
 from planday_io.months import month_of, shifted
 from planday_io.sync.session import PortalSession, refresh
-from planday_io.warehouse.definitions import MARTS
+from planday_io.warehouse.mart_files import MARTS
 from tests.support.folders import files
 from tests.support.installation import EVERYTHING, Installation, Make
 

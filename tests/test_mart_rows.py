@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from planday_io.warehouse.definitions import marts
+from planday_io.warehouse.mart_files import marts
 from planday_io.warehouse.zones import write_zones
 from tests.support.tables import put
 from tests.support.two_portals import ANNA, BAR, BO, CAI, KITCHEN, fill_bergen, fill_oslo

@@ -17,7 +17,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox import labour
 from planday_io.sync.session import PortalSession, refresh
-from planday_io.warehouse.definitions import macros, marts
+from planday_io.warehouse.mart_files import macros, marts
 from tests.support.document import headers
 from tests.support.installation import EVERYTHING, Installation, Make
 

@@ -22,7 +22,8 @@ from planday_io.frames.types import duckdb_columns
 from planday_io.frames.windows_zones import WINDOWS_ZONES
 from planday_io.frames.zones import zone_named
 from planday_io.months import month_of, shifted
-from planday_io.warehouse.definitions import macros, marts, sql_name
+from planday_io.warehouse.definitions import sql_name
+from planday_io.warehouse.mart_files import macros, marts
 from planday_io.warehouse.zones import write_zones
 from tests.support.installation import EVERYTHING, Make
 from tests.support.tables import put, put_months, put_portal

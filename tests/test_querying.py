@@ -17,7 +17,7 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
-from planday_io.warehouse.definitions import macros, marts, sync_views
+from planday_io.warehouse.mart_files import macros, marts, sync_views
 from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = pytest.mark.processes

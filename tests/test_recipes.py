@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from planday_io.reports.documentation import marts_page
-from planday_io.warehouse.definitions import MARTS
+from planday_io.warehouse.mart_files import MARTS
 from tests.support.edges_of_weeks import put_edges
 from tests.support.recipes_of_pay import (
     Rows,

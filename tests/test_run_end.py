@@ -17,8 +17,8 @@ from pipelines.progress import LISTENER
 from pipelines.steps import OpenSteps
 from pipelines.warehouse import warehouse_keys
 from planday_io.monitoring.failures import INSTALLATION
-from planday_io.warehouse.definitions import MARTS, marts, read_by, sources_of
 from planday_io.warehouse.inspection import CHECKED, GRAINS, SUMS, inspect
+from planday_io.warehouse.mart_files import MARTS, marts, read_by, sources_of
 from tests.support.installation import QUIET, Installation, run
 
 NEEDS = {"employees": [], "details": ["employees"], "fields": ["details"], "departments": []}

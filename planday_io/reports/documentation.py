@@ -13,7 +13,7 @@ from planday_io.catalogue.model import Column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.warehouse import ledger, settings, zones
-from planday_io.warehouse.definitions import macros, marts, sync_views
+from planday_io.warehouse.mart_files import macros, marts, sync_views
 
 _CONFIDENCE = {
     "documented": "documented by Planday",

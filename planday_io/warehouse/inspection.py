@@ -14,7 +14,7 @@ import duckdb
 
 from planday_io.errors import PublicationError
 from planday_io.warehouse import ledger
-from planday_io.warehouse.definitions import MARTS, sources_of
+from planday_io.warehouse.mart_files import MARTS, sources_of
 from planday_io.warehouse.place import Place, headers_of
 from planday_io.warehouse.standing import attached
 
