@@ -20,7 +20,7 @@ from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
 from tests.support.rosters import ROSTERS, ZONES, Shift, day_off, plant
 from tests.support.tables import put
-from tests.support.working_time import days_of, findings_of, periods_of
+from tests.support.working_time import days_of, findings_of, firsts_of, periods_of
 
 Db = duckdb.DuckDBPyConnection
 D = Decimal
@@ -63,7 +63,7 @@ def test_working_time_is_what_plain_python_says(empty: Db, drawn: list[Shift]) -
         ).fetchall()
     finally:
         empty.execute("ROLLBACK")
-    by_person = periods_of(shifts)
+    by_person, firsts = periods_of(shifts), firsts_of(shifts)
     assert sorted(register, key=repr) == sorted(
         (
             (*key, one.by, one.shift, one.punch, *one.local, *one.span, one.hours, one.stretch)
@@ -76,7 +76,7 @@ def test_working_time_is_what_plain_python_says(empty: Db, drawn: list[Shift]) -
     assert len(found) == len(rows)
     expected: dict[Any, dict[str, Any]] = {}
     for (portal, person, basis), periods in by_person.items():
-        for day, row in days_of(periods, ZONES[portal], LIMITS["over_weeks"]).items():
+        for day, row in days_of(periods, ZONES[portal], LIMITS["over_weeks"], firsts[portal, person, basis]).items():
             expected.setdefault((portal, person, day), {}).update(
                 {f"{basis}_{NAMES[name]}": value for name, value in row.items()}
             )
@@ -87,7 +87,49 @@ def test_working_time_is_what_plain_python_says(empty: Db, drawn: list[Shift]) -
             same = abs(float(shown) - value) < 0.00011 if isinstance(value, float) else shown == value
             assert same, (key, name, shown, value)
     listed = [(*row[:7], tuple(row[7] or ()), tuple(row[8] or ())) for row in findings]
-    assert [rounded(one) for one in sorted(listed)] == [rounded(one) for one in findings_of(by_person, LIMITS)]
+    assert [rounded(one) for one in sorted(listed)] == [rounded(one) for one in findings_of(by_person, LIMITS, firsts)]
+
+
+@settings(max_examples=8)
+@given(ROSTERS)
+def test_some_days_are_those_of_the_view(empty: Db, drawn: list[Shift]) -> None:
+    """Of October, when the shifts of March are too long ago to be read: rest since then is not known."""
+    more = [day_off(one, days) for one in drawn[:8] for days in (1, 2, 7)]
+    shifts = drawn + [Shift(**{**vars_of(one), "number": 500 + n}) for n, one in enumerate(more)]
+    noon = datetime(2025, 10, 2, 12)  # noqa: DTZ001 - a wall clock
+    shifts.append(Shift("oslo", 600, 12, 3, noon, noon + timedelta(hours=14), "Approved", None))
+    first, last = date(2025, 10, 1), date(2025, 10, 27)
+    days = f"date BETWEEN '{first}' AND '{last}'"
+    some = f"(from_date := '{first}', to_date := '{last}')"
+    rests = [f"{basis}_rest_hours" for basis in ("planned", "worked")]
+    shown = ", ".join(
+        f"CASE WHEN {rest.removesuffix('_rest_hours')}_start_utc - to_hours(CAST({rest} AS BIGINT)) > '2025-06-01' "
+        f"THEN {rest} END AS {rest}"
+        for rest in rests
+    )
+    empty.execute("BEGIN")
+    try:
+        plant(empty, shifts)
+        put_rules(empty)
+        for rows, expected in (
+            (f"marts.working_time_between{some}", f"(SELECT * REPLACE ({shown}) FROM marts.working_time WHERE {days})"),
+            (f"marts.working_time_findings_between{some}", f"(FROM marts.working_time_findings WHERE {days})"),
+        ):
+            found = empty.execute(f"FROM {rows} ORDER BY ALL").fetchall()
+            assert found == empty.execute(f"FROM {expected} ORDER BY ALL").fetchall()
+            assert found, "fourteen hours on end are a row and a finding"
+    finally:
+        empty.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("name", ["working_time_between", "working_time_findings_between"])
+def test_too_short_a_look_back_is_an_error(db: Db, name: str) -> None:
+    put_shifts(db, ("2025-01-02 08:00", "2025-01-02 23:00"))
+    for rule, limit, weeks in (("weekly_hours", 48, 26), ("daily_rest", 11, None)):
+        put(db, "sync.working_time_rules", portal="oslo", rule=rule, limit_value=limit, over_weeks=weeks)
+    assert db.execute(f"FROM marts.{name}(from_date := '2025-01-01', look_back_weeks := 26)").fetchall()
+    with pytest.raises(duckdb.Error, match="pass look_back_weeks := 26"):
+        db.execute(f"FROM marts.{name}(from_date := '2025-01-01')")
 
 
 def vars_of(shift: Shift) -> dict[str, Any]:

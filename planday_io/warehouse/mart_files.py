@@ -34,12 +34,11 @@ MARTS = (
     "labour_hourly",
 )
 """The marts' files, in the order in which they build on each other."""
-MACROS = ("attendance_exceptions", "overtime_over")
-"""Files of marts that take arguments: table macros, which name a mart by `query_table`."""
+MACROS = ("attendance_exceptions", "overtime_over", "working_time_between", "working_time_findings_between")
+"""Files of marts that take arguments: table macros."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")
-
-
 _READ = re.compile(r"(?<!DISTINCT )(?:FROM|JOIN) ([a-z_]+\.[a-z_]+)")
+_PART_OF_MART = re.compile(r"\bmarts_(\w+) AS MATERIALIZED \(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,7 @@ class Macro:
         doc: what a row is.
         arguments: name -> meaning.
         columns: name -> meaning.
+        rows_of: the mart that has the same columns, if there is one.
         sql: the statement that creates it.
         questions: that it answers.
     """
@@ -92,6 +92,7 @@ class Macro:
     doc: str
     arguments: dict[str, str]
     columns: dict[str, str]
+    rows_of: str
     sql: str
     questions: tuple[Question, ...]
 
@@ -129,10 +130,12 @@ def _macro(name: str) -> Macro:
     doc, *parts = (
         [line.removeprefix("--").strip() for line in part.splitlines()] for part in head.strip().split("\n--\n")
     )
-    arguments, columns = (dict(line.split(": ", 1) for line in lines) for lines in parts)
-    return Macro(
-        name, doc[0], arguments, columns, create + statement, _questions(_HERE / "macros" / f"{name}.questions.sql")
-    )
+    arguments, *own = (dict(line.split(": ", 1) for line in lines) for lines in parts)
+    rows_of = "" if own else name.removesuffix("_between")
+    begin, _, body = statement.partition(" AS TABLE\n")
+    sql = f"{create}{begin} AS TABLE\n{_of_attached(_over_parts(body, frozenset(_PART_OF_MART.findall(body))))}"
+    columns = own[0] if own else _mart(rows_of).columns
+    return Macro(name, doc[0], arguments, columns, rows_of, sql, _questions(_HERE / "macros" / f"{name}.questions.sql"))
 
 
 def _questions(file: Path) -> tuple[Question, ...]:
@@ -181,3 +184,35 @@ def _gather(body: str, needed: dict[str, str]) -> None:
 
 def _renamed(body: str) -> str:
     return _NAMED_MART.sub(r"marts_\1", body.strip().removesuffix(";"))
+
+
+def _over_parts(body: str, parts: frozenset[str], *, is_inner: bool = False) -> str:
+    """A macro's query in which marts are computed from parts of other marts.
+
+    A part is a CTE of the macro, `marts_<name>`. A mart that reads one, also by way of others, is replaced by its query.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match[1]
+        if is_inner and name in parts:
+            return f"marts_{name}"
+        if not parts & _marts_below(name):
+            return match[0]
+        return f"(\n{_over_parts(_query_of(name).strip().removesuffix(';'), parts, is_inner=True)}\n)"
+
+    return _NAMED_MART.sub(replaced, body)
+
+
+def _marts_below(name: str) -> frozenset[str]:
+    direct = frozenset(_NAMED_MART.findall(_query_of(name)))
+    return direct.union(*(_marts_below(one) for one in direct))
+
+
+def _of_attached(body: str) -> str:
+    """A macro's query that finds its tables in the attached file `db` names: a macro looks names up in the database in use."""
+    return _READ.sub(
+        lambda match: match[0].replace(
+            match[1], f"query_table(CASE WHEN db IS NULL THEN '{match[1]}' ELSE db || '.{match[1]}' END)"
+        ),
+        body,
+    )

@@ -90,8 +90,20 @@ def _week(day: date, zone: str) -> Span:
     return first.astimezone(UTC), last.astimezone(UTC)
 
 
-def days_of(periods: Sequence[Period], zone: str, over_weeks: int) -> dict[date, dict[str, Any]]:
-    """What `marts.working_time` has to show of one side of a person, by day."""
+def firsts_of(shifts: Sequence[Shift]) -> dict[Person, date]:
+    """The first day with a shift of whatever kind, and the first with a punch or an approved one."""
+    found: dict[Person, list[date]] = defaultdict(list)
+    for shift in shifts:
+        if shift.is_assigned and shift.person:
+            found[shift.portal, shift.person, "planned"].append(shift.begin.date())
+            if shift.status == "Approved":
+                found[shift.portal, shift.person, "worked"].append(shift.begin.date())
+        found[shift.portal, shift.person or 1, "worked"] += [min(p.came, p.begin).date() for p in shift.punches]
+    return {person: min(days) for person, days in found.items() if days}
+
+
+def days_of(periods: Sequence[Period], zone: str, over_weeks: int, first: date) -> dict[date, dict[str, Any]]:
+    """What `marts.working_time` has to show of one side of a person, by day, with the first day known of them."""
     spans = [one.span for one in periods]
     dates = {one.date for one in periods}
     rows: dict[date, dict[str, Any]] = {}
@@ -104,7 +116,7 @@ def days_of(periods: Sequence[Period], zone: str, over_weeks: int) -> dict[date,
             run += 1
         week = monday(day)
         of_week = [one for one in periods if monday(one.date) == week]
-        since = max(min(monday(one) for one in dates), week - 7 * (over_weeks - 1) * DAY)
+        since = max(monday(first), week - 7 * (over_weeks - 1) * DAY)
         weeks = (week - since).days // 7 + 1
         reference = sum((one.hours for one in periods if since <= monday(one.date) <= week), Decimal(0))
         rows[day] = {
@@ -124,11 +136,13 @@ def days_of(periods: Sequence[Period], zone: str, over_weeks: int) -> dict[date,
 Finding = tuple[str, int, str, str, date, date, Decimal, tuple[int, ...], tuple[int, ...]]
 
 
-def findings_of(by_person: Mapping[Person, Sequence[Period]], limits: Mapping[str, Any]) -> list[Finding]:
+def findings_of(
+    by_person: Mapping[Person, Sequence[Period]], limits: Mapping[str, Any], firsts: Mapping[Person, date]
+) -> list[Finding]:
     """Portal, person, side, rule, first and last day, value, and the ids of shifts and punches."""
     found: list[Finding] = []
     for (portal, person, basis), periods in by_person.items():
-        days = days_of(periods, ZONES[portal], limits["over_weeks"])
+        days = days_of(periods, ZONES[portal], limits["over_weeks"], firsts[portal, person, basis])
 
         def add(
             rule: str, first: date, last: date, value: Any, proof: Iterable[Period], key: Any = (portal, person, basis)

@@ -28,8 +28,10 @@ SELECT * FROM (
             WHEN 'left late' THEN a.late_leave_minutes WHEN 'long break' THEN a.long_break_minutes
         END AS DECIMAL(18, 4)) AS minutes,
         a.start_local, a.end_local, a.first_punch_in, a.last_punch_out
-    FROM query_table(CASE WHEN db IS NULL THEN 'marts.attendance' ELSE db || '.marts.attendance' END) AS a
+    FROM marts.attendance AS a
     CROSS JOIN (VALUES ('late'), ('left early'), ('came early'), ('left late'), ('long break'), ('forgotten punch-out'), ('no-show')) AS x(exception)
     WHERE (from_date IS NULL OR a.date >= CAST(from_date AS DATE)) AND (to_date IS NULL OR a.date <= CAST(to_date AS DATE))
+        -- The days' months as well, which limit what is read.
+        AND a.month >= coalesce(strftime(CAST(from_date AS DATE), '%Y-%m'), '') AND a.month <= coalesce(strftime(CAST(to_date AS DATE), '%Y-%m'), '9999-12')
         AND CASE x.exception WHEN 'forgotten punch-out' THEN a.is_punch_out_forgotten WHEN 'no-show' THEN a.is_no_show ELSE true END
 ) WHERE minutes > tolerance_minutes OR exception IN ('forgotten punch-out', 'no-show');

@@ -22,10 +22,13 @@ SELECT * FROM (
         max(hours) AS longest_day_hours
     FROM (
         SELECT h.portal, CAST(date_trunc('week', h.date) AS DATE) AS week, h.employee_id, any_value(h.employee) AS employee, h.date, sum(h.worked_hours) AS hours
-        FROM query_table(CASE WHEN db IS NULL THEN 'marts.hours' ELSE db || '.marts.hours' END) AS h
+        FROM marts.hours AS h
         WHERE h.worked_hours IS NOT NULL AND h.employee_id IS NOT NULL AND h.kind IN ('work', 'course') AND isfinite(h.date)
             AND (from_date IS NULL OR h.date >= date_trunc('week', CAST(from_date AS DATE)))
             AND (to_date IS NULL OR h.date < date_trunc('week', CAST(to_date AS DATE)) + INTERVAL 7 DAY)
+            -- The days' months as well, which limit what is read.
+            AND h.month >= coalesce(strftime(date_trunc('week', CAST(from_date AS DATE)), '%Y-%m'), '')
+            AND h.month <= coalesce(strftime(CAST(to_date AS DATE) + 6, '%Y-%m'), '9999-12')
         GROUP BY h.portal, h.employee_id, h.date
     ) GROUP BY portal, week, employee_id
 ) WHERE over_weekly_hours > 0 OR over_daily_hours > 0;

@@ -1,4 +1,4 @@
--- One row per person and day with planned or worked hours: start and end, the rest before, the longest rest of the week, days in a row, and the average week. Worked is what `marts.work_periods` knows from punches and approvals, not the roster: where nobody punches and nothing is approved there are no worked hours, and rest can look longer than it was. For comparison with rules see `marts.working_time_findings`.
+-- One row per person and day with planned or worked hours: start and end, the rest before, the longest rest of the week, days in a row, and the average week. Worked is what `marts.work_periods` knows from punches and approvals, not the roster: where nobody punches and nothing is approved there are no worked hours, and rest can look longer than it was. For comparison with rules see `marts.working_time_findings`, and for some days of a large portal `marts.working_time_between`.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
@@ -27,7 +27,7 @@
 -- worked_week_hours: Worked hours of the week; NULL where none are known.
 -- planned_week_rest_hours: Longest planned rest of the week, Monday 0:00 to Sunday 24:00.
 -- worked_week_rest_hours: Longest rest of the week from work; NULL until the week is over.
--- planned_average_week_hours: Planned hours per week on average, over as many weeks up to this one as `weekly_hours` of `working_time` says (17 without it), or since the person's first week known. Weeks of leave count as weeks without hours; NULL in such a week.
+-- planned_average_week_hours: Planned hours per week on average, over as many weeks up to this one as `weekly_hours` of `working_time` says (17 without it), or since the person's first week with a shift or punch. Weeks of leave count as weeks without hours; NULL in such a week.
 -- worked_average_week_hours: The same of worked hours; NULL until the week is over, and in weeks without.
 -- planned_average_weeks: Over how many weeks the planned average is.
 -- worked_average_weeks: Over how many weeks the worked average is.
@@ -77,34 +77,52 @@ placed AS (
     LEFT JOIN weeks AS n ON n.zone = b.zone AND n.week = b.week_number + 1
     LEFT JOIN rules AS r ON r.portal = b.portal
 ),
-counted AS (
-    SELECT *, week_ends <= epoch_us(now()) AS is_over,
-        day - max(CASE WHEN planned_begins IS NOT NULL AND planned_day_before IS DISTINCT FROM day - 1 THEN day END) OVER until + 1 AS planned_in_row,
-        day - max(CASE WHEN worked_begins IS NOT NULL AND worked_day_before IS DISTINCT FROM day - 1 THEN day END) OVER until + 1 AS worked_in_row,
-        sum(planned_hours) OVER of_week AS planned_week_hours, sum(worked_hours) OVER of_week AS worked_week_hours,
+-- Weeks before days: windows over days would compute the same for each day of a week.
+of_weeks AS (
+    SELECT portal, employee_id, week_number, max(over_weeks) AS over_weeks, max(week_ends) <= epoch_us(now()) AS is_over,
+        sum(planned_hours) AS planned_hours, sum(worked_hours) AS worked_hours,
         greatest(
-            max(planned_begins - greatest(coalesce(planned_until, week_begins), week_begins)) OVER of_week,
-            max(planned_between) OVER of_week,
-            max(week_ends) OVER of_week - greatest(max(planned_ends) OVER of_week, max(planned_until) OVER of_week)
-        ) AS planned_week_rest,
+            max(planned_begins - greatest(coalesce(planned_until, week_begins), week_begins)),
+            max(planned_between),
+            max(week_ends) - greatest(max(planned_ends), max(planned_until))
+        ) AS planned_rest,
         greatest(
-            max(worked_begins - greatest(coalesce(worked_until, week_begins), week_begins)) OVER of_week,
-            max(worked_between) OVER of_week,
-            max(week_ends) OVER of_week - greatest(max(worked_ends) OVER of_week, max(worked_until) OVER of_week)
-        ) AS worked_week_rest,
-        min(CASE WHEN planned_begins IS NOT NULL THEN week_number END) OVER person AS planned_first_week,
-        min(CASE WHEN worked_begins IS NOT NULL THEN week_number END) OVER person AS worked_first_week,
-        sum(planned_hours) OVER reference AS planned_reference_hours, sum(worked_hours) OVER reference AS worked_reference_hours
-    FROM placed
-    WINDOW until AS (PARTITION BY portal, employee_id ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
-        of_week AS (PARTITION BY portal, employee_id, week_number),
-        person AS (PARTITION BY portal, employee_id),
-        reference AS (PARTITION BY portal, employee_id ORDER BY week_number RANGE BETWEEN over_weeks - 1 PRECEDING AND CURRENT ROW)
+            max(worked_begins - greatest(coalesce(worked_until, week_begins), week_begins)),
+            max(worked_between),
+            max(week_ends) - greatest(max(worked_ends), max(worked_until))
+        ) AS worked_rest
+    FROM placed GROUP BY portal, employee_id, week_number
+),
+-- The first weeks with shifts and with punches or approved shifts of a person, of whatever kind.
+firsts AS (
+    SELECT portal, employee_id, min(planned) AS planned_from, min(worked) AS worked_from
+    FROM (
+        SELECT portal, employee_id, min(date) AS planned, min(date) FILTER (status IN ('Approved', 'PunchclockApproved')) AS worked
+        FROM scheduling.shifts WHERE employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft' AND isfinite(date) GROUP BY ALL
+        UNION ALL
+        SELECT portal, employee_id, NULL, TRY_CAST(min(least(start_date_time, shift_start_date_time)) AS DATE)
+        FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time) OR isfinite(shift_start_date_time) GROUP BY ALL
+    )
+    GROUP BY ALL
 ),
 averaged AS (
-    SELECT *, CASE WHEN planned_week_hours IS NOT NULL THEN least(over_weeks, week_number - planned_first_week + 1) END AS planned_weeks,
-        CASE WHEN is_over AND worked_week_hours IS NOT NULL THEN least(over_weeks, week_number - worked_first_week + 1) END AS worked_weeks
-    FROM counted
+    SELECT w.*,
+        sum(w.planned_hours) OVER reference AS planned_reference_hours, sum(w.worked_hours) OVER reference AS worked_reference_hours,
+        CASE WHEN w.planned_hours IS NOT NULL
+            THEN least(w.over_weeks, w.week_number - CAST(floor(date_diff('day', DATE '1990-01-01', f.planned_from) / 7.0) AS BIGINT) + 1)
+        END AS planned_weeks,
+        CASE WHEN w.is_over AND w.worked_hours IS NOT NULL
+            THEN least(w.over_weeks, w.week_number - CAST(floor(date_diff('day', DATE '1990-01-01', f.worked_from) / 7.0) AS BIGINT) + 1)
+        END AS worked_weeks
+    FROM of_weeks AS w LEFT JOIN firsts AS f ON f.portal = w.portal AND f.employee_id = w.employee_id
+    WINDOW reference AS (PARTITION BY w.portal, w.employee_id ORDER BY w.week_number RANGE BETWEEN w.over_weeks - 1 PRECEDING AND CURRENT ROW)
+),
+counted AS (
+    SELECT *,
+        day - max(CASE WHEN planned_begins IS NOT NULL AND planned_day_before IS DISTINCT FROM day - 1 THEN day END) OVER until + 1 AS planned_in_row,
+        day - max(CASE WHEN worked_begins IS NOT NULL AND worked_day_before IS DISTINCT FROM day - 1 THEN day END) OVER until + 1 AS worked_in_row
+    FROM placed
+    WINDOW until AS (PARTITION BY portal, employee_id ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 ),
 open_days AS (SELECT portal, employee_id, date, true AS is_open FROM marts.punches WHERE is_open AND NOT is_approved GROUP BY ALL),
 people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL)
@@ -139,16 +157,17 @@ SELECT
         AS worked_rest_hours,
     CASE WHEN d.planned_begins IS NOT NULL THEN d.planned_in_row END AS planned_days_in_row,
     CASE WHEN d.worked_begins IS NOT NULL THEN d.worked_in_row END AS worked_days_in_row,
-    d.planned_week_hours,
-    d.worked_week_hours,
-    CASE WHEN d.planned_week_hours IS NOT NULL THEN CAST(greatest(d.planned_week_rest, 0) / 3600000000.0 AS DECIMAL(18, 4)) END AS planned_week_rest_hours,
-    CASE WHEN d.worked_week_hours IS NOT NULL AND d.is_over THEN CAST(greatest(d.worked_week_rest, 0) / 3600000000.0 AS DECIMAL(18, 4)) END
+    w.planned_hours AS planned_week_hours,
+    w.worked_hours AS worked_week_hours,
+    CASE WHEN w.planned_hours IS NOT NULL THEN CAST(greatest(w.planned_rest, 0) / 3600000000.0 AS DECIMAL(18, 4)) END AS planned_week_rest_hours,
+    CASE WHEN w.worked_hours IS NOT NULL AND w.is_over THEN CAST(greatest(w.worked_rest, 0) / 3600000000.0 AS DECIMAL(18, 4)) END
         AS worked_week_rest_hours,
     -- Rounded first: DuckDB 1.2 casts halves to the even digit, later versions away from zero.
-    TRY_CAST(round(CAST(d.planned_reference_hours AS DOUBLE) / CASE WHEN d.planned_weeks > 0 THEN d.planned_weeks END, 4) AS DECIMAL(18, 4)) AS planned_average_week_hours,
-    TRY_CAST(round(CAST(d.worked_reference_hours AS DOUBLE) / CASE WHEN d.worked_weeks > 0 THEN d.worked_weeks END, 4) AS DECIMAL(18, 4)) AS worked_average_week_hours,
-    d.planned_weeks AS planned_average_weeks,
-    d.worked_weeks AS worked_average_weeks
-FROM averaged AS d
+    TRY_CAST(round(CAST(w.planned_reference_hours AS DOUBLE) / CASE WHEN w.planned_weeks > 0 THEN w.planned_weeks END, 4) AS DECIMAL(18, 4)) AS planned_average_week_hours,
+    TRY_CAST(round(CAST(w.worked_reference_hours AS DOUBLE) / CASE WHEN w.worked_weeks > 0 THEN w.worked_weeks END, 4) AS DECIMAL(18, 4)) AS worked_average_week_hours,
+    w.planned_weeks AS planned_average_weeks,
+    w.worked_weeks AS worked_average_weeks
+FROM counted AS d
+LEFT JOIN averaged AS w ON w.portal = d.portal AND w.employee_id = d.employee_id AND w.week_number = d.week_number
 LEFT JOIN open_days AS o ON o.portal = d.portal AND o.employee_id = d.employee_id AND o.date = d.date
 LEFT JOIN people AS e ON e.portal = d.portal AND e.employee_id = d.employee_id;

@@ -1,4 +1,4 @@
--- One row per breach of a rule of `working_time` of portals.yaml (`sync.working_time_rules`; without that key those of the preset eu), in what was worked and in what is planned. A help to find cases, and no legal advice: collective agreements, exceptions for trades and compensatory rest are not known here. Where nobody punches and nothing is approved, nothing worked is found.
+-- One row per breach of a rule of `working_time` of portals.yaml (`sync.working_time_rules`; without that key those of the preset eu), in what was worked and in what is planned. A help to find cases, and no legal advice: collective agreements, exceptions for trades and compensatory rest are not known here. Where nobody punches and nothing is approved, nothing worked is found. For some days of a large portal see `marts.working_time_findings_between`.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
