@@ -1,7 +1,7 @@
 """Case m: the documented questions of every mart, over a warehouse of five million shifts and all that belongs to them.
 
-The rows are made up by SQL (`marts.sql`), and each history has a version or two of each row. Marts are found in their list,
-so a new one is measured without a line here.
+The rows are made up by SQL (`marts.sql`), and each history has a version or two of each row. Marts, with arguments or
+without, are found in their lists, so a new one is measured without a line here.
 """
 
 from __future__ import annotations
@@ -23,11 +23,17 @@ from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import duckdb_columns, quote
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.warehouse.definitions import define, sql_name
-from planday_io.warehouse.mart_files import Mart, marts
+from planday_io.warehouse.mart_files import Question, macros, marts
 from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
 
 SQL = Path(__file__).with_suffix(".sql")
+SETTLING = Question(
+    "How much did months of the last two years still move?",
+    "SELECT portal, figure, days_after, count(moved_percent) AS months, round(max(abs(moved_percent)), 1) AS largest_percent "
+    "FROM sync.settling WHERE month >= strftime(today() - INTERVAL 2 YEAR, '%Y-%m') GROUP BY ALL ORDER BY ALL",
+)
+"""The one of docs/querying.md."""
 CHANGED = {"scheduling.shifts": "* REPLACE (start_date_time - INTERVAL 1 HOUR AS start_date_time)"}
 """Tables whose former versions differ from the current ones -> how."""
 
@@ -87,20 +93,23 @@ def _make_histories(db: duckdb.DuckDBPyConnection) -> None:
 
 def ask(file: Path, shifts: int, times: int, names: Iterable[str] = ()) -> list[Result]:
     """Ask all questions of some marts, or of all."""
-    return [_asked(file, mart, shifts, times) for mart in marts() if not names or mart.name in names]
+    asked = {f"marts.{mart.name}": mart.questions for mart in marts()}
+    asked |= {f"marts.{macro.name}": macro.questions for macro in macros()} | {"sync.settling": (SETTLING,)}
+    chosen = {name: questions for name, questions in asked.items() if not names or name.partition(".")[2] in names}
+    return [_asked(file, name, questions, shifts, times) for name, questions in chosen.items()]
 
 
-def _asked(file: Path, mart: Mart, shifts: int, times: int) -> Result:
+def _asked(file: Path, name: str, questions: Iterable[Question], shifts: int, times: int) -> Result:
     found: list[tuple[float, float]] = []
     with duckdb.connect(str(file), read_only=True) as db:
         db.execute("SET enable_progress_bar = false")
-        for question in mart.questions:
+        for question in questions:
             seconds, processor = zip(*(_timed(db, question.sql) for _ in range(times)), strict=True)
             found.append((statistics.median(seconds), statistics.median(processor)))
-            sys.stderr.write(f"  marts.{mart.name}: {found[-1][0]:.2f} s, CPU {found[-1][1]:.2f} s: {question.text}\n")
+            sys.stderr.write(f"  {name}: {found[-1][0]:.2f} s, CPU {found[-1][1]:.2f} s: {question.text}\n")
     slowest = max(found)
     each = ", ".join(f"{seconds:.2f}" for seconds, _ in found)
-    what = f"questions of `marts.{mart.name}`, {shifts} shifts (median of {times})"
+    what = f"questions of `{name}`, {shifts} shifts (median of {times})"
     return Result("m", what, f"{each} s; the slowest with {slowest[1]:.1f} s of CPU", "5 s each")
 
 

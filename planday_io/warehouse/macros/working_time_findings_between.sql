@@ -2,17 +2,23 @@
 --
 -- from_date: First day; all days unless given.
 -- to_date: Last day; all days unless given.
--- look_back_weeks: Weeks before the first day that are read, never fewer than 17. Rest since work before them is NULL, and days in a row are counted from there. An error where `weekly_hours` of `working_time` is over more weeks.
+-- look_back_weeks: Weeks before the week of the first day that are read, never fewer than 17. Rest since work before them is NULL, and days in a row are counted from there. An error where `weekly_hours` of `working_time` is over more weeks.
 -- db: Name that the file is attached as; the database in use unless given.
 CREATE OR REPLACE MACRO marts.working_time_findings_between(from_date := NULL, to_date := NULL, look_back_weeks := 17, db := NULL) AS TABLE
 WITH marts_punches AS MATERIALIZED (
     SELECT * FROM marts.punches
-    WHERE month >= coalesce(strftime(CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m'), '')
+    WHERE (from_date IS NULL OR date >= CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER))
+        AND (to_date IS NULL OR date <= CAST(to_date AS DATE) + 7)
+        -- The days' months as well, which limit what is read.
+        AND month >= coalesce(strftime(CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m'), '')
         AND month <= coalesce(strftime(CAST(to_date AS DATE) + 7, '%Y-%m'), '9999-12')
 ),
 marts_work_periods AS MATERIALIZED (
     SELECT * FROM marts.work_periods
-    WHERE month >= coalesce(strftime(CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m'), '')
+    WHERE (from_date IS NULL OR date >= CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER))
+        AND (to_date IS NULL OR date <= CAST(to_date AS DATE) + 7)
+        -- The days' months as well, which limit what is read.
+        AND month >= coalesce(strftime(CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m'), '')
         AND month <= coalesce(strftime(CAST(to_date AS DATE) + 7, '%Y-%m'), '9999-12')
 )
 SELECT * FROM marts.working_time_findings
