@@ -281,6 +281,17 @@ def test_absurd_dates_are_no_work(db: Db) -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["2025-09-10 08:00", "2025-09-08 07:00", "infinity", None])
+def test_approved_shifts_count_where_punches_are_useless(db: Db, end: str | None) -> None:
+    """The punch ends after two days, before it begins, or never."""
+    put_shifts(db, ("2025-09-08 08:00", "2025-09-08 16:00"))
+    punch = {"start_date_time": "2025-09-08 08:00", "end_date_time": end, "shift_id": 1, "employee_id": 1}
+    put(db, "punchclock.punch_clock_shifts", portal="oslo", month="2025-09", id=1, department_id=10, **punch)
+    write_zones(db, again=False)
+    rows = db.execute("SELECT worked_by, punch_id, hours FROM marts.work_periods WHERE basis = 'worked'").fetchall()
+    assert rows == [("approved", None, 8)]
+
+
 def test_why_worked_hours_are_missing(db: Db) -> None:
     later = datetime.now(UTC) + timedelta(days=40)
     ahead = (f"{later:%Y-%m-%d} 08:00", f"{later:%Y-%m-%d} 16:00")

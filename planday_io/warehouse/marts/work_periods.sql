@@ -60,10 +60,10 @@ periods AS (
         start_local, end_local, start_utc, end_utc, planned_hours,
         CASE WHEN basis = 'planned' AND break_hours = 0 AND planned_cost IS NOT NULL AND time_and_cost_gap IS NULL THEN hours END
     FROM rostered AS r
-    -- Not the shifts that a punch says the times of.
+    -- Not the shifts that a punch tells the times of, as one does that lasts up to 36 hours.
     WHERE basis = 'planned' OR NOT EXISTS (
         FROM punchclock.punch_clock_shifts AS p WHERE p.portal = r.portal AND p.shift_id = r.shift_id AND (
-            isfinite(p.start_date_time) AND isfinite(p.end_date_time)
+            date_diff('microsecond', p.start_date_time, p.end_date_time) BETWEEN 1 AND 129600000000
             OR p.is_approved AND p.shift_start_date_time IS NOT NULL AND p.shift_end_date_time IS NOT NULL
         )
     )
