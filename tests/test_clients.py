@@ -142,7 +142,13 @@ def test_every_client_finds_the_same(
     sys.stdout.write(f"\nduckdb {told['version']}, {how}: {len(told['found'])} tables and views\n")
     assert told["found"].keys() >= {*CATALOGUE.lake_tables, *VIEWS}
     assert {*told["macros"]} == {name.partition("(")[0] for name in MACROS}, "each macro is called"
-    assert told["found"] == ours["found"]
+    if told["found"] != ours["found"]:
+        # Some rows depend on what time it is, and old clients take minutes.
+        later = ask(sys.executable, planday, "direct", tmp_path)
+        assert told["found"] == {
+            name: ours["found"][name] if told["found"].get(name) == ours["found"][name] else found
+            for name, found in later["found"].items()
+        }
     assert how == "imported" or told["comment"] == "Postal code."
 
 

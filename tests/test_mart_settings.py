@@ -1,14 +1,19 @@
-"""Settings of portals.yaml that marts need: what is refused and how it says so, and what a portal overrides."""
+"""What marts need beside the data: settings of portals.yaml, and what publications find out about zones and currencies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
+from planday_io.config.model import MartSettings
 from planday_io.errors import ConfigError
+from planday_io.warehouse.settings import write_settings
+from planday_io.warehouse.zones import write_zones
+from tests.support.tables import put
 
 PORTALS = (
     "portals:\n  oslo: {client_id: x, refresh_token: {env: A}}\n"
@@ -64,3 +69,52 @@ def test_a_portal_overrides_settings_of_marts(tmp_path: Path) -> None:
     assert (oslo.bradford, oslo.pay_gap_by, oslo.absence_kinds) == (True, "department", {"Child sick": "sickness"})
     assert (bergen.bradford, bergen.pay_gap_by) == (False, "off")
     assert bergen.absence_kinds == {"Child sick": "sickness", "Flex": "vacation"}
+
+
+def test_changed_slices_bring_new_zones(db: duckdb.DuckDBPyConnection) -> None:
+    """Only of changed slices are rows looked at, and the tables are those that all rows would give."""
+
+    def tables() -> list[list[object]]:
+        return [
+            db.execute(f"FROM sync.time_zone{name} ORDER BY ALL").fetchall() for name in ("s", "_offsets", "_weeks")
+        ]
+
+    put(db, "scheduling.shifts", portal="oslo", month="2026-09", time_zone="Europe/Oslo")
+    put(db, "scheduling.shifts", portal="bergen", month="2026-09", time_zone=None)
+    write_zones(db, again=False)
+    before = tables()
+    put(db, "scheduling.shifts", portal="oslo", month="2026-10", time_zone="Romance Standard Time")
+    put(db, "scheduling.shifts_history", portal="oslo", month="2026-10", time_zone="Nowhere")
+    put(db, "payroll.shifts", portal="perth", month="2026-10")
+    write_zones(db, again=False, changed=[("scheduling.shifts", "oslo", "2026-09"), ("hr.employees", "oslo", None)])
+    assert tables() == before, "the other slices have not changed"
+    put(db, "punchclock.punch_clock_shifts", portal="bergen", month="2026-10", time_zone="America/St_Johns")
+    places = [("scheduling.shifts", "oslo"), ("scheduling.shifts_history", "oslo"), ("payroll.shifts", "perth")]
+    places += [("punchclock.punch_clock_shifts", "bergen")]
+    write_zones(db, again=False, changed=[(*place, "2026-10") for place in places])
+    after = tables()
+    write_zones(db, again=False)
+    assert after == tables() != before
+    assert {row[0] for row in after[1]} == {"Europe/Oslo", "Europe/Paris", "America/St_Johns"}
+
+
+@pytest.mark.parametrize(
+    ("months", "currency"),
+    [
+        ({"2026-10": "kr", "2026-09": "EUR"}, "kr"),
+        ({"2026-10": None, "2026-09": "EUR"}, "EUR"),
+        ({"2026-10": "", "2026-09": None, "2026-08": None, "2026-07": "kr", "2026-06": "EUR"}, "kr"),
+        ({"2026-10": None}, None),
+    ],
+)
+def test_currency_is_the_latest_symbol(
+    db: duckdb.DuckDBPyConnection, months: dict[str, str | None], currency: str | None
+) -> None:
+    for month, symbol in months.items():
+        put(db, "payroll.salaried", portal="oslo", month=month, currency_symbol=symbol)
+        put(db, "sync.slices", table_name="payroll.salaried", portal="oslo", month=month, kept=1)
+    put(db, "scheduling.time_and_costs", portal="bergen", month="2026-01", currency_symbol="NOK")
+    put(db, "sync.slices", table_name="scheduling.time_and_costs", portal="bergen", month="2026-01", kept=1)
+    write_settings(db, {"oslo": MartSettings(), "bergen": MartSettings()})
+    found = dict(db.execute("SELECT portal, value FROM sync.mart_settings WHERE name = 'currency'").fetchall())
+    assert found == {"bergen": "NOK"} | ({"oslo": currency} if currency else {})

@@ -80,7 +80,9 @@ def fill(
                 f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
                 [elsewhere[key], key.full_name, key.portal, key.month],
             )
-        zones.write_zones(db, again=redefines)
+        all_rows = is_empty or redefines
+        changed = None if all_rows else [(key.full_name, key.portal, key.month) for key in slices]
+        zones.write_zones(db, again=redefines, changed=changed)
         settings.write_settings(db, installation.config.portals)
         db.execute("COMMIT")
         db.execute("CHECKPOINT warehouse")

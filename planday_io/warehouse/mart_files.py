@@ -209,7 +209,7 @@ def _marts_below(name: str) -> frozenset[str]:
 
 
 def _of_attached(body: str) -> str:
-    """A macro's query that finds its tables in the attached file `db` names: a macro looks names up in the database in use."""
+    """A macro's query that finds its tables in the file attached as `db`: a macro looks names up in the database in use."""
     return _READ.sub(
         lambda match: match[0].replace(
             match[1], f"query_table(CASE WHEN db IS NULL THEN '{match[1]}' ELSE db || '.{match[1]}' END)"

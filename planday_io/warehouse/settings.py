@@ -14,7 +14,7 @@ import duckdb
 from planday_io.catalogue.shift_kinds import Kind, chosen, guessed
 from planday_io.config.model import MartSettings
 from planday_io.warehouse import absence_kinds
-from planday_io.warehouse.ledger import Columns
+from planday_io.warehouse.ledger import SLICES, Columns
 
 KINDS, SETTINGS, RULES = "sync.shift_kinds", "sync.mart_settings", "sync.working_time_rules"
 
@@ -62,14 +62,7 @@ _TYPES = (
     "SELECT portal, id, arg_max(name, valid_from) FROM scheduling.shift_types_history AS h "
     "WHERE NOT EXISTS (FROM scheduling.shift_types AS t WHERE t.portal = h.portal AND t.id = h.id) GROUP BY portal, id"
 )
-_SYMBOLS = (
-    "SELECT portal, arg_max(symbol, month) FROM ("
-    + " UNION ALL ".join(
-        f"SELECT portal, month, max(currency_symbol) AS symbol FROM {table} GROUP BY ALL"
-        for table in ("payroll.shifts", "payroll.supplements", "payroll.salaried", "scheduling.time_and_costs")
-    )
-    + ") WHERE symbol <> '' GROUP BY portal"
-)
+_WITH_SYMBOLS = ("payroll.shifts", "payroll.supplements", "payroll.salaried", "scheduling.time_and_costs")
 
 
 def fingerprint_of(portals: Mapping[str, MartSettings]) -> str:
@@ -96,7 +89,7 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
     _replace(db, KINDS, [(*key, *found) for key, found in sorted(kinds.items())])
     of_shifts = {key: (name, kind) for key, (name, kind, _) in kinds.items()}
     _replace(db, absence_kinds.KINDS, [*absence_kinds.absence_rows(db, portals, of_shifts)])
-    values: dict[tuple[str, str], str] = {(key, "currency"): symbol for key, symbol in db.execute(_SYMBOLS).fetchall()}
+    values = {(key, "currency"): symbol for key, symbol in _symbols(db).items()}
     for key, settings in portals.items():
         if settings.currency:
             values[key, "currency"] = settings.currency
@@ -109,6 +102,35 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
     _replace(db, SETTINGS, [(*key, value) for key, value in sorted(values.items())])
     rules = [(key, *rule, one.working_time.preset) for key, one in portals.items() for rule in one.working_time.rules()]
     _replace(db, RULES, sorted(rules, key=lambda row: row[:2]))
+
+
+def _symbols(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The latest currency symbol of each portal, from the last three months of each table, or else from all of them."""
+    read = (
+        f"SELECT portal, table_name, month FROM {SLICES} WHERE kept > 0 AND table_name IN ("
+        + ", ".join(f"'{table}'" for table in _WITH_SYMBOLS)
+        + ")"
+    )
+    last = f"{read} QUALIFY row_number() OVER (PARTITION BY portal, table_name ORDER BY month DESC) <= 3"
+    found = _symbols_in(db, last, [])
+    if without := [
+        portal for (portal,) in db.execute(f"SELECT DISTINCT portal FROM ({read})").fetchall() if portal not in found
+    ]:
+        found |= _symbols_in(db, f"{read} AND portal IN (SELECT unnest(?::VARCHAR[]))", [without])
+    return found
+
+
+def _symbols_in(db: duckdb.DuckDBPyConnection, slices: str, values: list[list[str]]) -> dict[str, str]:
+    rows = " UNION ALL ".join(
+        f"SELECT portal, month, currency_symbol AS symbol FROM {table} WHERE (portal, month) IN "
+        f"(SELECT portal, month FROM slices WHERE table_name = '{table}')"
+        for table in _WITH_SYMBOLS
+    )
+    query = (
+        f"WITH slices AS MATERIALIZED ({slices}) SELECT portal, arg_max(symbol, (month, symbol)) FROM ({rows}) "
+        "WHERE symbol <> '' GROUP BY portal"
+    )
+    return {str(portal): str(symbol) for portal, symbol in db.execute(query, values).fetchall()}
 
 
 def _replace(db: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:

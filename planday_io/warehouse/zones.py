@@ -7,7 +7,7 @@ version knows, a name that DuckDB would refuse breaks no mart, and the zone used
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import duckdb
@@ -19,7 +19,7 @@ ZONES, OFFSETS, WEEKS = "sync.time_zones", "sync.time_zone_offsets", "sync.time_
 
 _ZONES: Columns = (
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
-    ("name", "VARCHAR", "The zone as received with a shift or a punch; empty for those without one."),
+    ("name", "VARCHAR", "The zone as received with a shift or a punch, now or before; empty for those without one."),
     ("zone", "VARCHAR", "The zone used for their local times: an IANA name, or an offset such as +05:30."),
     ("reason", "VARCHAR", "Why it differs from `name`; NULL where it does not."),
 )
@@ -54,12 +54,15 @@ TABLES: dict[str, tuple[str, Columns]] = {
 }
 """Name -> what it is, and its columns with type and meaning."""
 
-_NAMED = (
-    "SELECT portal, time_zone FROM scheduling.shifts UNION SELECT portal, time_zone FROM scheduling.shifts_history "
-    "UNION SELECT portal, time_zone FROM punchclock.punch_clock_shifts "
-    "UNION SELECT portal, time_zone FROM punchclock.punch_clock_breaks UNION SELECT portal, NULL FROM payroll.shifts "
-    "UNION SELECT portal, NULL FROM portal.portals"
+_NAMING = (
+    "scheduling.shifts",
+    "scheduling.shifts_history",
+    "punchclock.punch_clock_shifts",
+    "punchclock.punch_clock_breaks",
 )
+"""Tables whose rows name a zone."""
+_OTHERS = ("payroll.shifts", "portal.portals")
+"""Tables whose rows have local times of their portal."""
 _OF_PORTALS = (
     "SELECT portal, time_zone, configured_time_zone FROM portal.portals "
     # Punches carry the zone of portals.yaml, so it is known even if the portal itself was not read.
@@ -82,13 +85,19 @@ _STEP = timedelta(days=14)
 """Step for finding offset changes: no zone changed its clocks and back within a fortnight (Morocco: within five weeks)."""
 
 
-def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
+def write_zones(
+    db: duckdb.DuckDBPyConnection, *, again: bool, changed: Iterable[tuple[str, str, str | None]] | None = None
+) -> None:
     """Bring all tables of the connected warehouse up to date with the names that its rows hold.
 
-    Offsets of zones that have them already are computed `again`, or kept.
+    Args:
+        db: connected to it.
+        again: compute offsets of zones that have them already as well.
+        changed: table, portal and month of the only slices whose rows may hold names that are not known yet. None is all
+            rows, which is also when names that no row holds any longer are left out.
     """
     names: dict[str, set[str]] = {}
-    for portal, name in db.execute(_NAMED).fetchall():
+    for portal, name in _all_named(db) if changed is None else _newly_named(db, changed):
         names.setdefault(portal, {""}).add(name or "")
     of_portals: dict[str, list[tuple[str, str]]] = {}
     for portal, told, configured in db.execute(_OF_PORTALS).fetchall():
@@ -115,6 +124,30 @@ def write_zones(db: duckdb.DuckDBPyConnection, *, again: bool) -> None:
             [list(column) for column in columns],
         )
         db.execute(_BY_WEEK)
+
+
+def _all_named(db: duckdb.DuckDBPyConnection) -> Sequence[tuple[str, str | None]]:
+    queries = [f"SELECT portal, time_zone FROM {table}" for table in _NAMING]
+    queries += [f"SELECT portal, NULL FROM {table}" for table in _OTHERS]
+    return db.execute(" UNION ".join(queries)).fetchall()
+
+
+def _newly_named(
+    db: duckdb.DuckDBPyConnection, changed: Iterable[tuple[str, str, str | None]]
+) -> Iterator[tuple[str, str | None]]:
+    yield from db.execute(f"SELECT portal, name FROM {ZONES}").fetchall()
+    slices: dict[str, list[tuple[str, str | None]]] = {}
+    for table, portal, month in changed:
+        slices.setdefault(table, []).append((portal, month))
+    for table, places in slices.items():
+        if table in _NAMING:
+            yield from db.execute(
+                f"SELECT DISTINCT portal, time_zone FROM {table} WHERE (portal, month) IN "
+                "(SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]))",
+                [[*column] for column in zip(*places, strict=True)],
+            ).fetchall()
+        elif table in _OTHERS:
+            yield from ((portal, None) for portal, _ in places)
 
 
 Offset = tuple[str, datetime, int, datetime | None, int | None]
