@@ -123,7 +123,8 @@ def ask(client: str, planday: Installation, how: str, folder: Path) -> dict[str,
         timeout=1000,
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
+    # Before it there may be a progress bar: 1.4 shows one while it exports and attaches.
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 
 
