@@ -62,17 +62,16 @@ amounts AS (
 dated AS (
     SELECT *, TRY_CAST(month || '-01' AS TIMESTAMP) + INTERVAL 1 MONTH AS month_end FROM amounts
 ),
+-- In microseconds: instants computed row by row took two thirds of the time.
 instants AS (
-    SELECT *, timezone('UTC', month_end + INTERVAL 1 DAY) AS at_1, timezone('UTC', month_end + INTERVAL 7 DAY) AS at_7,
-        timezone('UTC', month_end + INTERVAL 30 DAY) AS at_30, timezone('UTC', month_end + INTERVAL 60 DAY) AS at_60
-    FROM dated WHERE month_end IS NOT NULL
+    SELECT *, epoch_us(month_end) AS ended, epoch_us(valid_from) AS began_at, epoch_us(valid_to) AS over_at FROM dated WHERE month_end IS NOT NULL
 ),
 tables AS (
     SELECT portal, month, month_end, figure, table_name, count(amount) AS amounts,
-        sum(amount) FILTER (WHERE valid_from <= at_1 AND (valid_to IS NULL OR valid_to > at_1)) AS value_1,
-        sum(amount) FILTER (WHERE valid_from <= at_7 AND (valid_to IS NULL OR valid_to > at_7)) AS value_7,
-        sum(amount) FILTER (WHERE valid_from <= at_30 AND (valid_to IS NULL OR valid_to > at_30)) AS value_30,
-        sum(amount) FILTER (WHERE valid_from <= at_60 AND (valid_to IS NULL OR valid_to > at_60)) AS value_60,
+        sum(amount) FILTER (WHERE began_at <= ended + 86400000000 AND (over_at IS NULL OR over_at > ended + 86400000000)) AS value_1,
+        sum(amount) FILTER (WHERE began_at <= ended + 604800000000 AND (over_at IS NULL OR over_at > ended + 604800000000)) AS value_7,
+        sum(amount) FILTER (WHERE began_at <= ended + 2592000000000 AND (over_at IS NULL OR over_at > ended + 2592000000000)) AS value_30,
+        sum(amount) FILTER (WHERE began_at <= ended + 5184000000000 AND (over_at IS NULL OR over_at > ended + 5184000000000)) AS value_60,
         sum(amount) FILTER (WHERE valid_to IS NULL) AS value_now,
         min(coalesce(changed_after, valid_from)) AS known_since,
         max(coalesce(valid_to, CASE WHEN changed_after IS NOT NULL THEN valid_from END)) AS last_changed_at
