@@ -105,7 +105,7 @@ judged AS (
             WHEN p.is_approved OR p.status IN ('Approved', 'PunchclockApproved') THEN 'approved without a punch'
             WHEN y.is_paid THEN 'paid without a punch'
             WHEN p.read_at IS NULL THEN 'punches not read'
-            WHEN coalesce(p.end_utc, timezone('UTC', p.end_local)) < least(p.read_at, now()) THEN 'no-show'
+            WHEN coalesce(p.end_utc, make_timestamptz(epoch_us(p.end_local))) < least(p.read_at, now()) THEN 'no-show'
             ELSE 'not yet'
         END AS arrival_gap,
         coalesce(

@@ -122,8 +122,8 @@ punches AS NOT MATERIALIZED (
         p.start_date_time, p.end_date_time,
         coalesce(p.start_date_time, p.shift_start_date_time) AS start_local,
         CASE WHEN p.start_date_time IS NULL THEN p.shift_end_date_time ELSE p.end_date_time END AS end_local,
-        timezone('UTC', coalesce(p.start_at, p.planned_start_at)) AS start_utc,
-        timezone('UTC', CASE WHEN p.start_date_time IS NULL THEN p.planned_end_at ELSE p.end_at END) AS end_utc,
+        make_timestamptz(epoch_us(coalesce(p.start_at, p.planned_start_at))) AS start_utc,
+        make_timestamptz(epoch_us(CASE WHEN p.start_date_time IS NULL THEN p.planned_end_at ELSE p.end_at END)) AS end_utc,
         CAST(coalesce(date_diff('second', p.start_at, p.end_at), date_diff('second', p.start_date_time, p.end_date_time)) / 3600.0 AS DECIMAL(18, 4)) AS hours,
         CASE WHEN p.is_approved THEN CAST(coalesce(
             date_diff('second', p.planned_start_at, p.planned_end_at), date_diff('second', p.shift_start_date_time, p.shift_end_date_time)
@@ -235,8 +235,8 @@ paid_ends AS (
 ),
 known AS (
     SELECT r.* EXCLUDE (start_utc, end_utc), a.is_absent, k.name AS kind_name, coalesce(k.kind, 'work') AS kind,
-        CASE WHEN r.row_of = 'payroll' THEN timezone('UTC', r.paid_start_at) ELSE r.start_utc END AS start_utc,
-        CASE WHEN r.row_of = 'payroll' THEN timezone('UTC', r.paid_end_at) ELSE r.end_utc END AS end_utc,
+        CASE WHEN r.row_of = 'payroll' THEN make_timestamptz(epoch_us(r.paid_start_at)) ELSE r.start_utc END AS start_utc,
+        CASE WHEN r.row_of = 'payroll' THEN make_timestamptz(epoch_us(r.paid_end_at)) ELSE r.end_utc END AS end_utc,
         CASE
             WHEN NOT r.is_paid THEN NULL
             WHEN r.is_paid_as_planned THEN r.hours
@@ -245,7 +245,7 @@ known AS (
             ) / 3600.0 AS DECIMAL(18, 4))
         END - coalesce(r.unpaid_hours, 0) AS paid_hours,
         r.row_of = 'shift' AND coalesce(r.start_utc > now(), r.start_local > CAST(now() AS TIMESTAMP)) AS is_ahead,
-        coalesce(CASE WHEN r.row_of = 'payroll' THEN timezone('UTC', r.paid_end_at) ELSE r.end_utc END > now(),
+        coalesce(CASE WHEN r.row_of = 'payroll' THEN make_timestamptz(epoch_us(r.paid_end_at)) ELSE r.end_utc END > now(),
             r.end_local > CAST(now() AS TIMESTAMP), false) AS is_unfinished
     FROM paid_ends AS r
     LEFT JOIN absent AS a ON a.portal = r.portal AND a.employee_id = r.employee_id AND a.date = r.date

@@ -15,7 +15,7 @@
 -- currency: Of both: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 CREATE OR REPLACE VIEW marts.labour_hourly AS
 WITH timed AS (
-    SELECT portal, portal_id, month, date, department_id, start_local, end_local, timezone('UTC', start_utc) AS start_at, timezone('UTC', end_utc) AS end_at,
+    SELECT portal, portal_id, month, date, department_id, start_local, end_local, make_timestamp(epoch_us(start_utc)) AS start_at, make_timestamp(epoch_us(end_utc)) AS end_at,
         CASE WHEN kind = 'work' AND employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft' THEN planned_hours END AS planned_hours,
         CASE WHEN kind = 'work' THEN worked_hours END AS worked_hours,
         planned_cost, paid_cost,

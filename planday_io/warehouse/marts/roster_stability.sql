@@ -47,7 +47,7 @@ parts AS (
     FROM marts.roster_changes
     UNION ALL BY NAME
     SELECT portal, portal_id, department_id, date, yearweek(date) AS iso_week, id AS shift_id, true AS is_open FROM opened
-    WHERE start_at <= timezone('UTC', now()) AND valid_from <= timezone('UTC', start_at) AND (valid_to IS NULL OR valid_to > timezone('UTC', start_at))
+    WHERE start_at <= timezone('UTC', now()) AND valid_from <= make_timestamptz(epoch_us(start_at)) AND (valid_to IS NULL OR valid_to > make_timestamptz(epoch_us(start_at)))
 ),
 each_shift AS (
     SELECT portal, any_value(portal_id) AS portal_id, department_id, iso_week, min(date) AS date, shift_id,

@@ -78,7 +78,7 @@ ended AS (
         AND o.week = date_diff('day', DATE '1990-01-01', CAST(least(greatest(s.end_date_time, TIMESTAMP '1990-01-01'), TIMESTAMP '2070-01-01') AS DATE)) // 7
 ),
 spanned AS (
-    SELECT *, timezone('UTC', start_at) AS start_utc, timezone('UTC', end_at) AS end_utc,
+    SELECT *, make_timestamptz(epoch_us(start_at)) AS start_utc, make_timestamptz(epoch_us(end_at)) AS end_utc,
         CAST(coalesce(date_diff('second', start_at, end_at), clock_seconds) / 3600.0 AS DECIMAL(18, 4)) AS hours,
         CAST(clock_seconds / 3600.0 AS DECIMAL(18, 4)) AS clock_hours
     FROM ended

@@ -57,8 +57,8 @@ ended AS (
     FROM started AS s LEFT JOIN sync.time_zone_weeks AS o ON o.zone = s.zone AND o.week = s.end_week
 )
 SELECT portal, span_of, id, shift_id, start_local, end_local, named_zone, zone, zone_reason,
-    timezone('UTC', start_at) AS start_utc,
-    timezone('UTC', end_at) AS end_utc,
+    make_timestamptz(epoch_us(start_at)) AS start_utc,
+    make_timestamptz(epoch_us(end_at)) AS end_utc,
     CAST(coalesce(date_diff('second', start_at, end_at), clock_seconds) / 3600.0 AS DECIMAL(18, 4)) AS hours,
     CAST(clock_seconds / 3600.0 AS DECIMAL(18, 4)) AS clock_hours
 FROM ended;
