@@ -29,6 +29,7 @@ def expected(shifts: Sequence[Shift]) -> dict[Any, tuple[Any, ...]]:
     clocks = {(s.portal, f"{p.came:%Y-%m}", s.department) for s in shifts for p in s.punches}
     sick = {(s.portal, s.person, s.begin.date()) for s in shifts if s.is_assigned and KINDS[s.type] == "sickness"}
     loose = [(s.portal, s.person, p.came) for s in shifts for p in s.punches if not s.status]
+    read = {s.month for s in shifts}
     rows: dict[Any, tuple[Any, ...]] = {}
     for shift in shifts:
         spans = [(instants(p.came, p.left, shift.zone), p) for p in shift.punches if p.left]
@@ -51,7 +52,7 @@ def expected(shifts: Sequence[Shift]) -> dict[Any, tuple[Any, ...]]:
         is_open = any(not p.left for p in shift.punches)
         came = min((instants(p.came, p.came, shift.zone)[0] for p in shift.punches), default=None)
         left = None if is_open else max((until for (_, until), _ in spans), default=None)
-        arrival = None if came else gap_of(shift, sick, loose)
+        arrival = None if came else gap_of(shift, sick, loose, read)
         departure = "forgotten punch-out" if is_open else arrival
         rows[shift.portal, "shift", shift.number] = (
             shift.number,
@@ -74,17 +75,21 @@ def pauses(shift: Shift, punch: Any) -> timedelta:
     return sum((b - a for a, b in [instants(begin, end, shift.zone) for begin, end in punch.breaks]), NOTHING)
 
 
-def gap_of(shift: Shift, sick: Any, loose: Any) -> str:
+def gap_of(shift: Shift, sick: Any, loose: Any, read: set[str]) -> str:
     for portal, person, came in loose:
         if (portal, person) == (shift.portal, shift.person):
             is_after_midnight = came.date() == shift.begin.date() + timedelta(days=1)
-            if came.date() == shift.begin.date() or (is_after_midnight and is_overnight(shift)):
+            is_early = (
+                came.hour >= 20 and came.date() == shift.begin.date() - timedelta(days=1) and shift.begin.hour < 4
+            )
+            if came.date() == shift.begin.date() or (is_after_midnight and is_overnight(shift)) or is_early:
                 return "punched without the shift"
     if (shift.portal, shift.person, shift.begin.date()) in sick:
         return "absent"
     if shift.status == "Approved":
         return "approved without a punch"
-    return "no-show" if shift.portal == "oslo" else "punches not read"
+    ends = f"{shift.end:%Y-%m}" if is_overnight(shift) else shift.month
+    return "no-show" if shift.portal == "oslo" and ends in read else "punches not read"
 
 
 def is_overnight(shift: Shift) -> bool:
@@ -169,6 +174,26 @@ def test_no_show_needs_punches_read_afterwards(db: Db, read: str | None, gap: st
     if read:
         read_at(db, read)
     assert gaps(db) == [(gap, is_no_show)]
+
+
+@pytest.mark.parametrize(("begin", "gap"), [("00:00", "punched without the shift"), ("06:00", "no-show")])
+def test_an_evening_punch_may_be_for_the_night(db: Db, begin: str, gap: str) -> None:
+    """Of a punch that has no shift yet; somebody else's keeps the department's clock in use."""
+    read_at(db, "2025-09-10 00:00+00")
+    put_shift(db, start_date_time=f"2025-09-08 {begin}", end_date_time="2025-09-08 12:00")
+    put_punch(db, shift_id=None, start_date_time="2025-09-07 23:50", end_date_time="2025-09-08 12:00")
+    assert gaps(db)[0][0] == gap
+
+
+@pytest.mark.parametrize(("also_read", "gap"), [(True, "no-show"), (False, "punches not read")])
+def test_a_night_over_the_month_needs_both(db: Db, also_read: bool, gap: str) -> None:
+    read_at(db, "2025-10-02 00:00+00")
+    put_shift(db, date="2025-09-30", start_date_time="2025-09-30 23:55", end_date_time="2025-10-01 08:00")
+    put_punch(db, 9, shift_id=None, employee_id=3)
+    if also_read:
+        october = {"table_name": "punchclock.punch_clock_shifts", "month": "2025-10"}
+        put(db, "sync.slices", portal="oslo", fetched_at="2025-10-02 00:00+00", **october)
+    assert gaps(db)[0][0] == gap
 
 
 @pytest.mark.parametrize("excuse", ["absence", "payroll", "approved", "clock", "nobody"])

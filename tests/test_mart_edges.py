@@ -151,7 +151,9 @@ def test_each_kind_of_shift_counts_apart(db: Db) -> None:
     assert found(db, "labour_daily", f"{columns}, cost_unknown_hours, currency") == [(16, 8, 8, 8, 8, 8, 16, 32, "NOK")]
 
 
-@pytest.mark.parametrize(("status", "gap"), [("Assigned", "partly approved"), ("PunchclockApproved", None)])
+@pytest.mark.parametrize(
+    ("status", "gap"), [(None, "partly approved"), ("Assigned", "partly approved"), ("PunchclockApproved", None)]
+)
 def test_one_punch_of_two_approved_is_a_part(db: Db, status: str, gap: str | None) -> None:
     """Unless the shift itself is approved: then somebody decided on all of it."""
     shifts(db, {"status": status})
@@ -183,6 +185,25 @@ def test_absent_for_hours_is_not_for_the_day(db: Db, times: dict[str, str], work
         start="2025-09-08 08:00", end="2025-09-08 16:00", wage_rate="200", salary="1600")  # fmt: skip
     shifts(db, {})
     assert found(db, "hours", "worked_hours, worked_by, worked_gap") == [worked]
+
+
+def test_a_paid_punch_of_a_deleted_shift_counts_once(db: Db) -> None:
+    """Payroll and the punch name the same shift, which is no longer in the roster."""
+    times = {"start_date_time": "2025-09-08 08:00", "end_date_time": "2025-09-08 16:00"}
+    put_oslo(db, "punchclock.punch_clock_shifts", {"id": 7, "shift_id": 3}, month="2025-09", employee_id=1, department_id=10,
+             time_zone="UTC", **times)  # fmt: skip
+    put_oslo(db, "payroll.shifts", {"id": 3, "salary": 800, "wage_rate": 100}, {"id": 4, "salary": 800, "wage_rate": 100},
+             month="2025-09", date="2025-09-08", employee_id=1, department_id=10, start="2025-09-08 08:00",
+             end="2025-09-08 16:00")  # fmt: skip
+    write_zones(db, again=False)
+    rows = db.execute(
+        "SELECT row_of, shift_id, worked_hours, worked_by, worked_gap, paid_cost FROM marts.hours ORDER BY ALL"
+    )
+    assert rows.fetchall() == [
+        ("payroll", 3, None, None, "in the row of its punch", 800),
+        ("payroll", 4, 8, "paid", None, 800),
+        ("punch", None, 8, "punched", None, None),
+    ]
 
 
 def test_a_type_that_is_gone_keeps_its_kind(db: Db) -> None:

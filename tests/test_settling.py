@@ -53,7 +53,8 @@ def drawn(chance: random.Random, table: str) -> tuple[dict[str, Any], dict[str, 
                        "shift_end_date_time": BEGIN + 5 * HOUR, "is_approved": is_approved}  # fmt: skip
             return columns, {"punched_hours": D(length) if left else None, "approved_hours": D(5 if is_approved else 0)}
         case "punchclock.punch_clock_breaks":
-            return {"start_date_time": BEGIN, "end_date_time": BEGIN + HOUR / 2}, {"punched_hours": D("-0.5")}
+            columns = {"start_date_time": BEGIN, "end_date_time": BEGIN + HOUR / 2, "punch_clock_shift_id": 99}
+            return columns, {"punched_hours": D("-0.5")}
         case "payroll.shifts":
             pay = chance.choice([100, 250])
             return {"start": BEGIN, "end": end, "salary": pay}, {"paid_hours": D(length), "cost": D(pay)}
@@ -92,6 +93,7 @@ def plant(db: Db, chance: random.Random, portal: str, *, adds: bool) -> dict[Any
         one: [END + day * DAY + HOUR for day in instants if chance.random() < 0.8]
         for one in {*READ_WITH.values(), TABLES[0]}
     }
+    put(db, "punchclock.punch_clock_shifts_history", portal=portal, month="2025-08", id=99, end_date_time=BEGIN)
     parts: list[tuple[str, str, Decimal | None, datetime, datetime | None, datetime | None]] = []
     for table in TABLES:
         read_with = READ_WITH.get(table, table)
@@ -186,6 +188,36 @@ def test_an_approved_shift_counts_once(db: Db, *, is_approved: bool, hours: int)
         shift_start_date_time=BEGIN, shift_end_date_time=BEGIN + 5 * HOUR)  # fmt: skip
     rows = db.execute("SELECT DISTINCT value_now FROM sync.settling WHERE figure = 'approved_hours'").fetchall()
     assert rows == [(hours,)]
+
+
+def test_a_punch_counts_from_when_it_was_approved(db: Db) -> None:
+    """The approved shift's 8 hours until then, the punch's 5 afterwards; of another punch they end with it."""
+    shift = {"portal": "oslo", "month": "2025-09", "status": "Approved", "employee_id": 1, "valid_from": END - DAY}
+    punch = {"portal": "oslo", "month": "2025-09", "shift_start_date_time": BEGIN}
+    for number in (1, 2):
+        put(db, "scheduling.shifts_history", **shift, id=number, start_date_time=BEGIN, end_date_time=BEGIN + 8 * HOUR)
+    end = {"shift_end_date_time": BEGIN + 5 * HOUR}
+    for number, is_approved, since, until in ((1, False, -1, 20), (1, True, 20, None), (2, True, -1, 40)):
+        put(db, "punchclock.punch_clock_shifts_history", **punch, **end, id=10 + number, shift_id=number,
+            is_approved=is_approved, valid_from=END + since * DAY, valid_to=None if until is None else END + until * DAY)  # fmt: skip
+    put(db, "punchclock.punch_clock_shifts_history", **punch, id=20, shift_id=2, is_approved=True, valid_from=END - DAY)
+    for table in ("scheduling.shifts", "punchclock.punch_clock_shifts"):
+        put(db, "sync.slices", table_name=table, portal="oslo", month="2025-09", fetched_at=END + 70 * DAY)
+    rows = db.execute(
+        "SELECT days_after, value_then, value_now FROM sync.settling WHERE figure = 'approved_hours' ORDER BY days_after"
+    ).fetchall()
+    assert rows == [(1, 8 + 5, 5 + 8), (7, 8 + 5, 13), (30, 5 + 5, 13), (60, 5 + 8, 13)]
+
+
+def test_open_punches_and_missing_pay_are_unknown(db: Db) -> None:
+    usual = {"portal": "oslo", "month": "2025-09", "valid_from": END, "id": 1}
+    put(db, "punchclock.punch_clock_shifts_history", **usual, start_date_time=BEGIN)
+    put(db, "punchclock.punch_clock_breaks_history", **usual, punch_clock_shift_id=1, start_date_time=BEGIN,
+        end_date_time=BEGIN + HOUR)  # fmt: skip
+    put(db, "payroll.shifts_history", **usual, salary=0, start=BEGIN, end=BEGIN + HOUR)
+    rows = db.execute("SELECT DISTINCT figure, value_now, gap FROM sync.settling ORDER BY figure").fetchall()
+    figures = {figure: (value, gap) for figure, value, gap in rows}
+    assert figures["punched_hours"] == figures["cost"] == (None, "no values")
 
 
 def test_dropped_amounts_are_not_nothing(db: Db) -> None:

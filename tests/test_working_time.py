@@ -281,15 +281,63 @@ def test_absurd_dates_are_no_work(db: Db) -> None:
     ]
 
 
-@pytest.mark.parametrize("end", ["2025-09-10 08:00", "2025-09-08 07:00", "infinity", None])
+@pytest.mark.parametrize("end", ["2025-09-10 08:00", "2025-09-08 08:00", "2025-09-08 07:00", "infinity", None])
 def test_approved_shifts_count_where_punches_are_useless(db: Db, end: str | None) -> None:
-    """The punch ends after two days, before it begins, or never."""
+    """The punch ends after two days, at once, before it begins, or never; approved times of no length say nothing either."""
     put_shifts(db, ("2025-09-08 08:00", "2025-09-08 16:00"))
     punch = {"start_date_time": "2025-09-08 08:00", "end_date_time": end, "shift_id": 1, "employee_id": 1}
     put(db, "punchclock.punch_clock_shifts", portal="oslo", month="2025-09", id=1, department_id=10, **punch)
     write_zones(db, again=False)
-    rows = db.execute("SELECT worked_by, punch_id, hours FROM marts.work_periods WHERE basis = 'worked'").fetchall()
-    assert rows == [("approved", None, 8)]
+    query = "SELECT worked_by, punch_id, hours FROM marts.work_periods WHERE basis = 'worked'"
+    assert db.execute(query).fetchall() == [("approved", None, 8)]
+    approved = (
+        "is_approved = true, shift_start_date_time = '2025-09-08 08:00', shift_end_date_time = '2025-09-08 08:00'"
+    )
+    db.execute(f"UPDATE punchclock.punch_clock_shifts SET {approved}")
+    assert db.execute(query).fetchall() == [("approved", None, 8)]
+
+
+@pytest.mark.parametrize("begin", ["2025-03-29", "2025-10-25"])
+@pytest.mark.parametrize(("size", "hours"), [(36, None), (37, 8)])
+def test_the_longest_punch_is_by_the_wall_clock(db: Db, begin: str, size: int, hours: int | None) -> None:
+    """On the nights when clocks change a punch of 36 hours is one of 35 or 37; a longer one leaves the shift its hours."""
+    put_shifts(db, (f"{begin} 12:00", f"{begin} 20:00"))
+    end = datetime.fromisoformat(f"{begin} 12:00") + timedelta(hours=size)
+    punch = {"start_date_time": f"{begin} 12:00", "end_date_time": end, "time_zone": "UTC", "employee_id": 1}
+    put(db, "punchclock.punch_clock_shifts", portal="oslo", month=begin[:7], id=1, shift_id=1, **punch)
+    ((found,),) = db.execute("SELECT hours FROM marts.work_periods WHERE basis = 'worked'").fetchall()
+    assert found == (hours or (35 if "03" in begin else 37))
+
+
+def test_a_punch_without_employee_is_the_shifts(db: Db) -> None:
+    put_shifts(db, ("2025-09-08 08:00", "2025-09-08 16:00"))
+    punch = {"start_date_time": "2025-09-08 08:10", "end_date_time": "2025-09-08 16:10", "shift_id": 1}
+    put(db, "punchclock.punch_clock_shifts", portal="oslo", month="2025-09", id=1, **punch)
+    assert db.execute("SELECT employee_id, worked_hours, worked_by FROM marts.working_time").fetchall() == [
+        (1, 8, "punched")
+    ]
+
+
+def test_nights_punched_before_midnight_are_days_in_a_row(db: Db) -> None:
+    """Four shifts from midnight on, two of them punched some minutes before it: four days of eight hours."""
+    nights = [(f"2025-09-0{day} 00:00", f"2025-09-0{day} 08:00") for day in range(1, 5)]
+    put_shifts(db, *nights)
+    for number, came in enumerate(("2025-08-31 23:55", "2025-09-02 00:05", "2025-09-02 23:55", "2025-09-04 00:04"), 1):
+        punch = {"start_date_time": came, "end_date_time": nights[number - 1][1], "shift_id": number, "employee_id": 1}
+        put(db, "punchclock.punch_clock_shifts", portal="oslo", month=came[:7], id=number, **punch)
+    rows = db.execute("SELECT date, round(worked_hours), worked_days_in_row FROM marts.working_time ORDER BY date")
+    assert rows.fetchall() == [(date(2025, 9, day), 8, day) for day in range(1, 5)]
+
+
+@pytest.mark.parametrize("mart", ["working_time_between", "overtime_over", "attendance_exceptions"])
+@pytest.mark.parametrize("days", [("NULL", "NULL"), ("'-infinity'", "'infinity'"), ("'0001-01-01'", "'9999-12-31'")])
+def test_all_days_are_the_rows_without_days(db: Db, mart: str, days: tuple[str, str]) -> None:
+    put_shifts(db, *week(0, 1, 2, 3, 4, end="17:00"))
+    punch = {"start_date_time": "2025-01-06 08:00", "shift_id": 1, "department_id": 10, "employee_id": 1}
+    put(db, "punchclock.punch_clock_shifts", portal="oslo", month="2025-01", id=1, **punch)
+    some = "from_date := CAST({} AS DATE), to_date := CAST({} AS DATE)".format(*days)
+    rows = db.execute(f"FROM marts.{mart}({some}) ORDER BY ALL").fetchall()
+    assert rows == db.execute(f"FROM marts.{mart}() ORDER BY ALL").fetchall() != []
 
 
 def test_why_worked_hours_are_missing(db: Db) -> None:

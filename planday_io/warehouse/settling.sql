@@ -17,6 +17,12 @@ CREATE OR REPLACE VIEW sync.settling AS
 WITH chosen AS (
     SELECT portal, bool_or(name = 'salary_includes_supplements' AND value = 'false') AS adds_supplements FROM sync.mart_settings GROUP BY portal
 ),
+approved AS (
+    SELECT portal, shift_id, min(valid_from) AS valid_from, CASE WHEN bool_and(valid_to IS NOT NULL) THEN max(valid_to) END AS valid_to
+    FROM punchclock.punch_clock_shifts_history
+    WHERE is_approved AND shift_id IS NOT NULL AND shift_start_date_time IS NOT NULL AND shift_end_date_time IS NOT NULL
+    GROUP BY portal, shift_id
+),
 -- What each version adds to a figure while it holds.
 amounts AS (
     SELECT portal, month, 'planned_hours' AS figure, 'scheduling.shifts' AS table_name, valid_from, valid_to, changed_after,
@@ -29,9 +35,10 @@ amounts AS (
         CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4))
     FROM punchclock.punch_clock_shifts_history
     UNION ALL
-    SELECT portal, month, 'punched_hours', 'punchclock.punch_clock_shifts', valid_from, valid_to, changed_after,
-        CAST(date_diff('second', end_date_time, start_date_time) / 3600.0 AS DECIMAL(18, 4))
-    FROM punchclock.punch_clock_breaks_history
+    SELECT b.portal, b.month, 'punched_hours', 'punchclock.punch_clock_shifts', b.valid_from, b.valid_to, b.changed_after,
+        CAST(date_diff('second', b.end_date_time, b.start_date_time) / 3600.0 AS DECIMAL(18, 4))
+    FROM punchclock.punch_clock_breaks_history AS b
+    SEMI JOIN punchclock.punch_clock_shifts_history AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id AND p.end_date_time IS NOT NULL
     UNION ALL
     SELECT portal, month, 'approved_hours', 'punchclock.punch_clock_shifts', valid_from, valid_to, changed_after,
         CASE WHEN is_approved THEN CAST(date_diff('second', shift_start_date_time, shift_end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
@@ -39,8 +46,15 @@ amounts AS (
     UNION ALL
     SELECT portal, month, 'approved_hours', 'scheduling.shifts', valid_from, valid_to, changed_after,
         CASE WHEN status IN ('Approved', 'PunchclockApproved') AND employee_id IS NOT NULL THEN CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
+    FROM scheduling.shifts_history
+    UNION ALL
+    -- Less those that an approved punch tells the hours of, while it does.
+    SELECT s.portal, s.month, 'approved_hours', 'scheduling.shifts', greatest(s.valid_from, p.valid_from), least(s.valid_to, p.valid_to), NULL,
+        CAST(date_diff('second', s.end_date_time, s.start_date_time) / 3600.0 AS DECIMAL(18, 4))
     FROM scheduling.shifts_history AS s
-    WHERE NOT EXISTS (FROM punchclock.punch_clock_shifts_history AS p WHERE p.is_approved AND p.portal = s.portal AND p.shift_id = s.id)
+    JOIN approved AS p ON p.portal = s.portal AND p.shift_id = s.id
+    WHERE s.status IN ('Approved', 'PunchclockApproved') AND s.employee_id IS NOT NULL
+        AND coalesce(s.valid_to > p.valid_from, true) AND coalesce(p.valid_to > s.valid_from, true)
     UNION ALL
     SELECT portal, month, 'paid_hours', 'payroll.shifts', valid_from, valid_to, changed_after,
         CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4))
@@ -50,7 +64,10 @@ amounts AS (
         CASE WHEN is_paid IS NOT DISTINCT FROM false THEN -coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4))) ELSE 0 END
     FROM payroll.shift_breaks_history
     UNION ALL
-    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.shifts_history
+    -- As in marts.hours: an amount of 0 without a rate means that there is no pay data.
+    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after,
+        CASE WHEN salary <> 0 OR coalesce(TRY_CAST(wage_rate AS DECIMAL(18, 4)), 0) <> 0 THEN TRY_CAST(salary AS DECIMAL(18, 4)) END
+    FROM payroll.shifts_history
     UNION ALL
     SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.supplements_history
     UNION ALL

@@ -29,9 +29,12 @@ class Period:
     hours: Decimal
     stretch: Decimal | None = None
 
+    day: date | None = None
+    """That of the shift that the punch belongs to; None is that of its start."""
+
     @property
     def date(self) -> date:
-        return self.local[0].date()
+        return self.day or self.local[0].date()
 
 
 def periods_of(shifts: Sequence[Shift]) -> dict[Person, list[Period]]:
@@ -64,7 +67,9 @@ def _punched(shift: Shift, punch: Punch, number: int | None, breakers: Any) -> I
         size = hours(span[1] - span[0]) - sum(hours(b - a) for a, b in breaks)
         stretch = hours(max(_free(breaks, *span), default=timedelta(0)))
         knows = (shift.portal, shift.department, f"{punch.came:%Y-%m}") in breakers
-        yield Period(number, punch.number, "punched", (punch.came, punch.left), span, size, stretch if knows else None)
+        local = (punch.came, punch.left)
+        day = shift.begin.date() if number else None
+        yield Period(number, punch.number, "punched", local, span, size, stretch if knows else None, day)
     elif punch.is_approved:
         approved = instants(punch.begin, punch.end, shift.zone)
         local = (punch.begin, punch.end)

@@ -32,6 +32,6 @@ SELECT * FROM (
     CROSS JOIN (VALUES ('late'), ('left early'), ('came early'), ('left late'), ('long break'), ('forgotten punch-out'), ('no-show')) AS x(exception)
     WHERE (from_date IS NULL OR a.date >= CAST(from_date AS DATE)) AND (to_date IS NULL OR a.date <= CAST(to_date AS DATE))
         -- The days' months as well, which limit what is read.
-        AND a.month >= coalesce(strftime(CAST(from_date AS DATE), '%Y-%m'), '') AND a.month <= coalesce(strftime(CAST(to_date AS DATE), '%Y-%m'), '9999-12')
+        AND a.month >= strftime(greatest(CAST(from_date AS DATE), DATE '1900-01-01'), '%Y-%m') AND a.month <= strftime(least(CAST(to_date AS DATE), DATE '9999-12-01'), '%Y-%m')
         AND CASE x.exception WHEN 'forgotten punch-out' THEN a.is_punch_out_forgotten WHEN 'no-show' THEN a.is_no_show ELSE true END
 ) WHERE minutes > tolerance_minutes OR exception IN ('forgotten punch-out', 'no-show');

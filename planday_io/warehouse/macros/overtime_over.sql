@@ -27,8 +27,8 @@ SELECT * FROM (
             AND (from_date IS NULL OR h.date >= date_trunc('week', CAST(from_date AS DATE)))
             AND (to_date IS NULL OR h.date < date_trunc('week', CAST(to_date AS DATE)) + INTERVAL 7 DAY)
             -- The days' months as well, which limit what is read.
-            AND h.month >= coalesce(strftime(date_trunc('week', CAST(from_date AS DATE)), '%Y-%m'), '')
-            AND h.month <= coalesce(strftime(CAST(to_date AS DATE) + 6, '%Y-%m'), '9999-12')
+            AND h.month >= strftime(date_trunc('week', greatest(CAST(from_date AS DATE), DATE '1900-01-01')), '%Y-%m')
+            AND h.month <= strftime(least(CAST(to_date AS DATE), DATE '9999-12-01') + 6, '%Y-%m')
         GROUP BY h.portal, h.employee_id, h.date
     ) GROUP BY portal, week, employee_id
 ) WHERE over_weekly_hours > 0 OR over_daily_hours > 0;

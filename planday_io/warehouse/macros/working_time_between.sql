@@ -7,19 +7,19 @@
 CREATE OR REPLACE MACRO marts.working_time_between(from_date := NULL, to_date := NULL, look_back_weeks := 17, db := NULL) AS TABLE
 WITH marts_punches AS MATERIALIZED (
     SELECT * FROM marts.punches
-    WHERE (from_date IS NULL OR date >= CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER))
-        AND (to_date IS NULL OR date <= CAST(to_date AS DATE) + 7)
+    WHERE (from_date IS NULL OR date >= greatest(CAST(from_date AS DATE), DATE '1900-01-01') - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER))
+        AND (to_date IS NULL OR date <= least(CAST(to_date AS DATE), DATE '9999-12-01') + 7)
         -- The days' months as well, which limit what is read.
-        AND month >= coalesce(strftime(CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m'), '')
-        AND month <= coalesce(strftime(CAST(to_date AS DATE) + 7, '%Y-%m'), '9999-12')
+        AND month >= strftime(greatest(CAST(from_date AS DATE), DATE '1900-01-01') - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m')
+        AND month <= strftime(least(CAST(to_date AS DATE), DATE '9999-12-01') + 7, '%Y-%m')
 ),
 marts_work_periods AS MATERIALIZED (
     SELECT * FROM marts.work_periods
-    WHERE (from_date IS NULL OR date >= CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER))
-        AND (to_date IS NULL OR date <= CAST(to_date AS DATE) + 7)
+    WHERE (from_date IS NULL OR date >= greatest(CAST(from_date AS DATE), DATE '1900-01-01') - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER))
+        AND (to_date IS NULL OR date <= least(CAST(to_date AS DATE), DATE '9999-12-01') + 7)
         -- The days' months as well, which limit what is read.
-        AND month >= coalesce(strftime(CAST(from_date AS DATE) - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m'), '')
-        AND month <= coalesce(strftime(CAST(to_date AS DATE) + 7, '%Y-%m'), '9999-12')
+        AND month >= strftime(greatest(CAST(from_date AS DATE), DATE '1900-01-01') - CAST(7 * greatest(look_back_weeks, 17) + 6 AS INTEGER), '%Y-%m')
+        AND month <= strftime(least(CAST(to_date AS DATE), DATE '9999-12-01') + 7, '%Y-%m')
 )
 SELECT * FROM marts.working_time
 WHERE (from_date IS NULL OR date >= CAST(from_date AS DATE)) AND (to_date IS NULL OR date <= CAST(to_date AS DATE))

@@ -33,7 +33,7 @@
 -- long_break_minutes: By how much the breaks were longer than planned; 0 if shorter.
 -- break_gap: Why that is not known: planned breaks not known, or as in `departure_gap`.
 -- is_punch_out_forgotten: Punched in and still not out 16 hours later, when the punches were read.
--- is_no_show: The shift was over when the punches were read, and there is no punch, absence, approval or pay for it; NULL where the month's punches were not read.
+-- is_no_show: The shift was over when the punches were read, and there is no punch, absence, approval or pay for it; NULL where the punches of the month (of a night over its end, of both months) were not read.
 CREATE OR REPLACE VIEW marts.attendance AS
 WITH by_shift AS (
     SELECT portal, shift_id, shift_month, list(punch_id ORDER BY punch_id) AS punch_ids, min(punched_in) AS first_in, max(punched_out) AS last_out,
@@ -61,19 +61,26 @@ absent AS (
         WHERE s.employee_id IS NOT NULL AND s.status IS DISTINCT FROM 'Draft'
     ) GROUP BY ALL
 ),
--- A punch gets its shift when it is approved. After midnight it may be for a shift that began the day before.
+-- A punch gets its shift when it is approved. After midnight it may be for a shift that began the day before, and late in the evening for one that begins at night.
 begun AS (
-    SELECT portal, employee_id, shift_id, month, TRY_CAST(start_date_time AS DATE) AS date, true AS is_same_day
+    SELECT portal, employee_id, shift_id, month, TRY_CAST(start_date_time AS DATE) AS date, 0 AS days_after
     FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time)
     UNION ALL
-    SELECT portal, employee_id, shift_id, month, TRY_CAST(start_date_time - INTERVAL 1 DAY AS DATE), false
+    SELECT portal, employee_id, shift_id, month, TRY_CAST(start_date_time - INTERVAL 1 DAY AS DATE), 1
     FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time) AND day(start_date_time) > 1
     UNION ALL
-    SELECT portal, employee_id, shift_id, strftime(start_date_time - INTERVAL 1 DAY, '%Y-%m'), TRY_CAST(start_date_time - INTERVAL 1 DAY AS DATE), false
+    SELECT portal, employee_id, shift_id, strftime(start_date_time - INTERVAL 1 DAY, '%Y-%m'), TRY_CAST(start_date_time - INTERVAL 1 DAY AS DATE), 1
     FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time) AND day(start_date_time) = 1
+    UNION ALL
+    SELECT portal, employee_id, shift_id, month, TRY_CAST(start_date_time + INTERVAL 1 DAY AS DATE), -1
+    FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time) AND hour(start_date_time) >= 20 AND day(start_date_time + INTERVAL 1 DAY) > 1
+    UNION ALL
+    SELECT portal, employee_id, shift_id, strftime(start_date_time + INTERVAL 1 DAY, '%Y-%m'), TRY_CAST(start_date_time + INTERVAL 1 DAY AS DATE), -1
+    FROM punchclock.punch_clock_shifts WHERE isfinite(start_date_time) AND hour(start_date_time) >= 20 AND day(start_date_time + INTERVAL 1 DAY) = 1
 ),
 unlinked AS (
-    SELECT b.portal, b.employee_id, b.month, b.date, bool_or(b.is_same_day) AS is_same_day, bool_or(NOT b.is_same_day) AS is_after_midnight
+    SELECT b.portal, b.employee_id, b.month, b.date, bool_or(b.days_after = 0) AS is_same_day, bool_or(b.days_after = 1) AS is_after_midnight,
+        bool_or(b.days_after = -1) AS is_evening_before
     FROM begun AS b
     LEFT JOIN scheduling.shifts AS s ON s.portal = b.portal AND s.id = b.shift_id
     WHERE s.id IS NULL
@@ -89,18 +96,20 @@ planned AS (
         p.punch_ids, p.first_in, CASE WHEN NOT p.is_open THEN p.last_out END AS last_out, p.first_in_utc,
         CASE WHEN NOT p.is_open THEN p.last_out_utc END AS last_out_utc, p.is_open, p.is_forgotten, p.is_approved, p.hours,
         p.paused, p.stayed AS punched,
-        p.first_in IS NOT NULL AS is_punched, r.read_at, c.is_used
+        p.first_in IS NOT NULL AS is_punched, CASE WHEN r.read_at IS NOT NULL AND n.read_at IS NOT NULL THEN least(r.read_at, n.read_at) END AS read_at, c.is_used
     FROM marts.shifts AS s
     LEFT JOIN by_shift AS p ON p.portal = s.portal AND p.shift_month = s.month AND p.shift_id = s.shift_id
     LEFT JOIN clocks AS c ON c.portal = s.portal AND c.month = s.month AND c.department_id = s.department_id
     LEFT JOIN reads AS r ON r.portal = s.portal AND r.month = s.month
+    -- Who comes after midnight of the last day of a month is in the punches of the next.
+    LEFT JOIN reads AS n ON n.portal = s.portal AND n.month = CASE WHEN s.is_overnight AND isfinite(s.end_local) THEN strftime(s.end_local, '%Y-%m') ELSE s.month END
     WHERE s.is_assigned AND s.kind = 'work'
 ),
 judged AS (
     SELECT p.*, CASE
             WHEN p.is_punched THEN NULL
             WHEN coalesce(p.start_utc > now(), p.start_local > CAST(now() AS TIMESTAMP)) THEN 'not yet'
-            WHEN u.is_same_day OR u.is_after_midnight AND p.is_overnight THEN 'punched without the shift'
+            WHEN u.is_same_day OR u.is_after_midnight AND p.is_overnight OR u.is_evening_before AND hour(p.start_local) < 4 THEN 'punched without the shift'
             WHEN a.is_absent THEN 'absent'
             WHEN p.is_approved OR p.status IN ('Approved', 'PunchclockApproved') THEN 'approved without a punch'
             WHEN y.is_paid THEN 'paid without a punch'

@@ -41,7 +41,7 @@
 -- punched_gap: Why there are no punched hours: draft, open, not punched out, not yet, absent, not punched.
 -- approved_gap: Why there are no approved hours: draft, open, not yet, absent, not approved.
 -- paid_gap: Why there is no `paid_cost`: draft, open, not yet, payroll not read, salaried, no pay data, absent, not in payroll.
--- worked_gap: Why there are no worked hours, or only a part: partly approved (of several punches), draft, the kind (sickness, absence, unpaid), not yet, not punched out, open, absent, nothing recorded.
+-- worked_gap: Why there are no worked hours, or only a part: partly approved (of several punches), draft, the kind (sickness, absence, unpaid), in the row of its punch (paid, and no longer in the roster), not yet, not punched out, open, absent, nothing recorded.
 CREATE OR REPLACE VIEW marts.hours AS
 WITH
 -- The month of the shift is with all that belongs to it, so that a condition on the month cuts all tables.
@@ -156,6 +156,11 @@ unpaid_alone AS (
     JOIN (SELECT DISTINCT portal, month, id FROM alone) AS a ON a.portal = b.portal AND a.month = b.month AND a.id = b.shift_id
     WHERE b.is_paid IS NOT DISTINCT FROM false GROUP BY ALL
 ),
+-- Of these, what has a punch: its hours are those of the punch.
+punched_alone AS (
+    SELECT a.portal, a.month, a.id, true AS is_punched FROM alone AS a
+    JOIN punchclock.punch_clock_shifts AS p ON p.portal = a.portal AND p.shift_id = a.id GROUP BY ALL
+),
 paid AS (
     SELECT p.portal, p.id AS shift_id, s.month, p.start, p."end" AS finish, p.salary, p.wage_rate
     FROM payroll.shifts AS p JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.id
@@ -180,9 +185,10 @@ rows_of AS (
         coalesce(
             p.approved_hours, CASE WHEN s.status IN ('Approved', 'PunchclockApproved') AND s.is_assigned THEN s.planned_hours END
         ) AS approved_hours,
-        coalesce(p.has_unapproved AND s.status NOT IN ('Approved', 'PunchclockApproved'), false) AS has_unapproved,
+        coalesce(p.has_unapproved AND coalesce(s.status, '') NOT IN ('Approved', 'PunchclockApproved'), false) AS has_unapproved,
         coalesce(p.punches, 0) AS punches, coalesce(p.is_open, false) AS is_in, s.created_at, s.modified_at,
-        y.shift_id IS NOT NULL AS is_paid, y.start AS paid_start, y.finish AS paid_finish, y.salary, y.wage_rate, u.hours AS unpaid_hours
+        y.shift_id IS NOT NULL AS is_paid, y.start AS paid_start, y.finish AS paid_finish, y.salary, y.wage_rate, u.hours AS unpaid_hours,
+        false AS is_of_punch
     FROM marts.shifts AS s
     LEFT JOIN by_shift AS p ON p.portal = s.portal AND p.shift_month = s.month AND p.shift_id = s.shift_id
     LEFT JOIN (SELECT portal, shift_id, month, sum(hours) AS hours FROM breaks WHERE shift_id IS NOT NULL GROUP BY ALL) AS b
@@ -193,7 +199,7 @@ rows_of AS (
     SELECT p.portal, p.portal_id, 'punch', NULL, p.date, p.month, p.department_id, p.employee_id, NULL, NULL,
         NULL, NULL, false, false, p.start_local, p.end_local, p.start_utc, p.end_utc, NULL, NULL, p.start_date_time, p.end_date_time,
         NULL, NULL, p.hours - coalesce(b.hours, 0), p.approved_hours, false, 1, p.is_open, NULL, NULL,
-        false, NULL, NULL, NULL, NULL, NULL
+        false, NULL, NULL, NULL, NULL, NULL, false
     FROM punches AS p
     LEFT JOIN (SELECT portal, punch_id, month, sum(hours) AS hours FROM breaks WHERE punch_id IS NOT NULL GROUP BY ALL) AS b
         ON b.portal = p.portal AND b.month = p.month AND b.punch_id = p.id
@@ -202,10 +208,11 @@ rows_of AS (
     SELECT p.portal, p.portal_id, 'payroll', p.id, p.date, p.month, p.department_id, p.employee_id, p.employee_group_id,
         p.position_id, p.shift_type_id, NULL, false, false, p.start, p.finish, NULL, NULL, z.zone, NULL, NULL, NULL,
         NULL, NULL, NULL, NULL, false, 0, false, NULL, NULL,
-        true, p.start, p.finish, p.salary, p.wage_rate, u.hours
+        true, p.start, p.finish, p.salary, p.wage_rate, u.hours, coalesce(g.is_punched, false)
     FROM alone AS p
     LEFT JOIN sync.time_zones AS z ON z.portal = p.portal AND z.name = ''
     LEFT JOIN unpaid_alone AS u ON u.portal = p.portal AND u.month = p.month AND u.shift_id = p.id
+    LEFT JOIN punched_alone AS g ON g.portal = p.portal AND g.month = p.month AND g.id = p.id
 ),
 -- Paid times are those of the roster, nearly always; where they are, so are the hours.
 matched AS (
@@ -257,7 +264,7 @@ judged AS NOT MATERIALIZED (
         WHEN punched_hours IS NULL AND is_ahead THEN NULL
         WHEN approved_hours IS NOT NULL THEN 'approved'
         WHEN punched_hours IS NOT NULL THEN 'punched'
-        WHEN paid_hours IS NOT NULL AND is_absent IS NULL AND NOT is_unfinished THEN 'paid'
+        WHEN paid_hours IS NOT NULL AND is_absent IS NULL AND NOT is_unfinished AND NOT is_of_punch THEN 'paid'
     END AS worked_by
     FROM known
 )
@@ -334,6 +341,7 @@ SELECT
         WHEN r.worked_by IS NOT NULL THEN NULL
         WHEN r.is_draft THEN 'draft'
         WHEN r.kind IN ('sickness', 'absence', 'unpaid') THEN r.kind
+        WHEN r.is_of_punch THEN 'in the row of its punch'
         WHEN r.is_ahead THEN 'not yet'
         WHEN r.is_in THEN 'not punched out'
         WHEN r.is_open THEN 'open'

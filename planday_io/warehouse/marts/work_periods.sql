@@ -1,16 +1,16 @@
--- One row per stretch of work of a person, as planned and as worked: the register that rules of working time are about. Worked is as punched, whatever approving made of it; without punching out, or out more than 16 hours later, as approved; without a punch, the planned times of a shift that was approved. Planned are assigned shifts of work and courses. Sickness, absence, unpaid shifts and drafts are not here, nor is anything longer than 36 hours.
+-- One row per stretch of work of a person, as planned and as worked: the register that rules of working time are about. Worked is as punched, whatever approving made of it; without punching out, or out more than 16 hours later, as approved; without a punch, the planned times of a shift that was approved. Planned are assigned shifts of work and courses. Sickness, absence, unpaid shifts and drafts are not here, nor is anything longer than 36 hours by the wall clock.
 --
 -- portal: Key of the portal in portals.yaml.
 -- portal_id: Planday's id of the portal.
--- month: Month of the shift or punch (YYYY-MM).
--- date: Day it begins.
+-- month: Month of the shift or punch (YYYY-MM). Around midnight at the end of a month the day of a punch may be in the next.
+-- date: Day it begins; of a punch that belongs to a shift, the shift's day, which may be the day before or after.
 -- basis: planned; worked.
 -- worked_by: punched; approved; NULL for planned ones.
 -- shift_id: Id in `scheduling.shifts`; NULL for punches without one.
 -- punch_id: Id in `punchclock.punch_clock_shifts`; NULL for planned ones, and for shifts approved without a punch.
 -- department_id: Id in `hr.departments`.
 -- department: Its name; NULL where it has none. Group by the id as well.
--- employee_id: Id of the employee.
+-- employee_id: Id of the employee: the punch's, or else the shift's.
 -- employee: Name of the employee.
 -- zone: Time zone of the local times; NULL where none is known.
 -- start_local: Start, wall clock.
@@ -27,7 +27,13 @@ WITH breakers AS (
 ),
 kinds AS (SELECT portal, shift_type_id, any_value(kind) AS kind FROM sync.shift_kinds WHERE kind IN ('sickness', 'absence', 'unpaid') GROUP BY ALL),
 clocked AS NOT MATERIALIZED (
-    SELECT p.*, b.punches_breaks, p.is_approved AND p.approved_start IS NOT NULL AND p.approved_end IS NOT NULL AS is_corrected, coalesce(
+    -- A punch of a shift is on the shift's day: for one that begins at midnight people punch in the evening before.
+    SELECT p.* REPLACE (
+            coalesce(p.employee_id, s.employee_id) AS employee_id,
+            CASE WHEN abs(date_diff('day', s.date, p.date)) <= 1 THEN s.date ELSE p.date END AS date
+        ),
+        CASE WHEN abs(date_diff('day', s.date, TRY_CAST(p.approved_start AS DATE))) <= 1 THEN s.date ELSE TRY_CAST(p.approved_start AS DATE) END AS approved_date,
+        b.punches_breaks, p.is_approved AND p.approved_start IS NOT NULL AND p.approved_end IS NOT NULL AS is_corrected, coalesce(
         CASE WHEN isfinite(p.punched_in_utc) AND isfinite(p.punched_out_utc) THEN epoch_us(p.punched_out_utc) - epoch_us(p.punched_in_utc) END,
         date_diff('microsecond', p.punched_in, p.punched_out)
     ) AS stayed
@@ -48,7 +54,7 @@ departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments G
 people AS (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),
 periods AS (
     -- As punched, or else as approved.
-    SELECT portal, portal_id, month, CASE WHEN is_as_punched THEN date ELSE TRY_CAST(approved_start AS DATE) END AS date, 'worked' AS basis,
+    SELECT portal, portal_id, month, CASE WHEN is_as_punched THEN date ELSE approved_date END AS date, 'worked' AS basis,
         CASE WHEN is_as_punched THEN 'punched' ELSE 'approved' END AS worked_by, shift_id, punch_id, department_id, employee_id, zone,
         CASE WHEN is_as_punched THEN punched_in ELSE approved_start END AS start_local, CASE WHEN is_as_punched THEN punched_out ELSE approved_end END AS end_local,
         CASE WHEN is_as_punched THEN punched_in_utc ELSE approved_start_utc END AS start_utc, CASE WHEN is_as_punched THEN punched_out_utc ELSE approved_end_utc END AS end_utc,
@@ -64,7 +70,7 @@ periods AS (
     WHERE basis = 'planned' OR NOT EXISTS (
         FROM punchclock.punch_clock_shifts AS p WHERE p.portal = r.portal AND p.shift_id = r.shift_id AND (
             date_diff('microsecond', p.start_date_time, p.end_date_time) BETWEEN 1 AND 129600000000
-            OR p.is_approved AND p.shift_start_date_time IS NOT NULL AND p.shift_end_date_time IS NOT NULL
+            OR p.is_approved AND p.shift_end_date_time > p.shift_start_date_time
         )
     )
 ),
@@ -74,6 +80,7 @@ bounded AS (
         date_diff('microsecond', start_local, end_local)
     ) AS lasted
     FROM periods WHERE isfinite(start_local) AND isfinite(end_local) AND isfinite(date)
+        AND date_diff('microsecond', start_local, end_local) <= 129600000000
 )
 SELECT
     b.portal,
@@ -98,4 +105,4 @@ SELECT
 FROM bounded AS b
 LEFT JOIN departments AS d ON d.portal = b.portal AND d.id = b.department_id
 LEFT JOIN people AS e ON e.portal = b.portal AND e.employee_id = b.employee_id
-WHERE b.lasted > 0 AND b.lasted <= 129600000000 AND b.employee_id IS NOT NULL;
+WHERE b.lasted > 0 AND b.employee_id IS NOT NULL;
