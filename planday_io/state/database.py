@@ -127,26 +127,26 @@ class Database:
     def _transaction(self, work: Callable[[Connection], T], *, locks: bool) -> T:
         with storage_errors(self._file, f"use {self._name}"):
             self._prepare()
-            with self._connected() as opened:
+            with self._connected(locks=locks) as opened:
                 connection = opened.execution_options(planday_locks=locks)
                 with connection.begin():
                     return work(connection)
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _connected(self, *, locks: bool) -> Iterator[Connection]:
         if self._is_durable:
-            with self._engine().connect() as connection:
+            with self._engine(writes=locks).connect() as connection:
                 yield connection
             return
         inode = _inode(self._file)
         if self._kept is None or self._kept[0] != inode:
             # Another process may have set the open database aside.
             self.close()
-            self._kept = inode, self._engine().connect()
+            self._kept = inode, self._engine(writes=True).connect()
         yield self._kept[1]
 
-    def _engine(self) -> Engine:
-        return _engine(self._file, self._is_durable)
+    def _engine(self, *, writes: bool = False) -> Engine:
+        return _engine(self._file, self._is_durable, writes=writes)
 
     def _healed(self, work: Callable[[Connection], T], *, locks: bool) -> T:
         """Run `work` in a transaction; if that finds damage, once more with a new database."""
@@ -286,7 +286,7 @@ class Database:
         )
 
 
-def _new_engine(file: Path, is_durable: bool) -> Engine:
+def _new_engine(file: Path, is_durable: bool, *, writes: bool = True) -> Engine:
     address = f"{file.absolute().as_uri()}?mode=rw"
 
     def connected() -> sqlite3.Connection:
@@ -297,6 +297,9 @@ def _new_engine(file: Path, is_durable: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _: object) -> None:
+        if not writes:
+            # What follows says how to write, and takes a quarter of the time of a short read.
+            return
         if is_durable:
             # Removed rows must leave no bytes: a command may name an employee.
             connection.execute("PRAGMA secure_delete = ON")
@@ -317,7 +320,7 @@ def _new_engine(file: Path, is_durable: bool) -> Engine:
     return engine
 
 
-_engine = lru_cache(maxsize=8)(_new_engine)
+_engine = lru_cache(maxsize=16)(_new_engine)
 
 
 @lru_cache(maxsize=1)

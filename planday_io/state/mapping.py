@@ -102,6 +102,7 @@ class Rows(Generic[T]):
         self._optional = [one for one, hint, _ in members if type(None) in get_args(hint)]
         self._json = [one for one, hint, _ in members if hint not in _PLAIN]
         self._key = [*self.table.primary_key]
+        self._select = sa.select(self.table).order_by(*self._key)
         new = insert(self.table)
         self._add = new.on_conflict_do_nothing()
         others = {column.name: new.excluded[column.name] for column in self.c if not column.primary_key}
@@ -109,7 +110,7 @@ class Rows(Generic[T]):
 
     def all(self, connection: sa.Connection, /, *where: sa.ColumnElement[bool], **equal: object) -> list[T]:
         """All rows, or those that conditions hold for, in the order of their keys. Raises DamagedValueError."""
-        statement = sa.select(self.table).where(*where, *self._equal(equal)).order_by(*self._key)
+        statement = self._select.where(*where, *self._equal(equal))
         with damage_raised():
             return [self._value(dict(zip(self._names, row, strict=True))) for row in connection.execute(statement)]
 

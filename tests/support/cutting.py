@@ -55,8 +55,9 @@ _INSTALLED: list[Changes] = []
 def written_by(connection: Connection) -> str:
     """The database that a transaction is to change, or an empty text: it reads, or what it writes need not last."""
     database = connection.connection.dbapi_connection
-    lasts = database is not None and database.execute("PRAGMA synchronous").fetchone()[0]
-    if not lasts or not connection.get_execution_options().get("planday_locks"):
+    if database is None or not connection.get_execution_options().get("planday_locks"):
+        return ""
+    if not database.execute("PRAGMA synchronous").fetchone()[0]:
         return ""
     return str(database.execute("PRAGMA database_list").fetchone()[2])
 
