@@ -81,7 +81,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
 def write_empty(file: Path, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
     """Write a warehouse file without rows.
 
-    A process that writes several, for instance one per tenant, makes the definitions once: they take seconds.
+    A process that writes several, for instance one per tenant, makes each kind of definitions once: they take seconds.
     """
     name = fingerprint(catalogue, policies)
     if name not in _EMPTY:
@@ -92,14 +92,16 @@ def write_empty(file: Path, catalogue: Catalogue, policies: PrivacyPolicy) -> No
             define(db, catalogue, policies)
             db.execute("COMMIT")
             db.execute("CHECKPOINT warehouse")
-        _EMPTY.clear()
+        while len(_EMPTY) >= _MOST_KEPT:
+            _EMPTY.pop(next(iter(_EMPTY)))
         _EMPTY[name] = file.read_bytes()
     else:
         file.write_bytes(_EMPTY[name])
 
 
+_MOST_KEPT = 8
 _EMPTY: dict[str, bytes] = {}
-"""Fingerprint -> the last file that `write_empty` made."""
+"""Fingerprint -> a file that `write_empty` made, the oldest first: a few megabytes each."""
 
 
 def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> bool:
