@@ -21,7 +21,8 @@ def files(folder: Path) -> dict[Path, bytes]:
             content += repr(duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()).encode()
         if path.suffix == ".duckdb":
             with duckdb.connect(str(path), read_only=True) as db:
-                for schema, table in db.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall():
+                written = "SELECT schema_name, table_name FROM duckdb_tables() WHERE estimated_size > 0"
+                for schema, table in db.execute(written).fetchall():
                     content += repr(db.execute(f'SELECT t::VARCHAR FROM "{schema}"."{table}" AS t').fetchall()).encode()
         found[path] = content
     return found

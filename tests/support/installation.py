@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -153,21 +156,53 @@ class Installation:
         return self.queries({"": sql})[""]
 
     def queries(self, asked: Mapping[str, str]) -> dict[str, list[tuple[Any, ...]]]:
-        """Answers to several questions: opening the file takes longer than most of them."""
-        with _client().cursor() as db:
-            db.execute(f"ATTACH {literal(str(self.config.warehouse))} AS warehouse (READ_ONLY)")
-            try:
+        """Answers to several questions."""
+        with _reader().open(self.config.warehouse) as db:
+            return {name: db.execute(sql).fetchall() for name, sql in asked.items()}
+
+
+class _Reader:
+    """A DuckDB that asks warehouses, and keeps the last one open: opening one takes longer than most questions.
+
+    It opens a copy, so that nothing is in the way of who writes or removes the file.
+    """
+
+    def __init__(self) -> None:
+        self._db = duckdb.connect()
+        self._seen: tuple[object, ...] = ()
+
+    @contextmanager
+    def open(self, file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        found = file.stat()
+        seen = (file, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        # A log is part of what a reader sees, and changes while its file does not.
+        has_log = file.with_name(f"{file.name}.wal").exists()
+        if seen != self._seen or has_log:
+            self._close()
+            with tempfile.TemporaryDirectory() as folder:
+                self._attach(file if has_log else Path(shutil.copy(file, folder)))
+            self._seen = seen
+        try:
+            with self._db.cursor() as db:
                 db.execute("USE warehouse")
-                return {name: db.execute(sql).fetchall() for name, sql in asked.items()}
-            finally:
-                db.execute("USE memory")
-                db.execute("DETACH warehouse")
+                yield db
+        finally:
+            if has_log:
+                self._close()
+
+    def _attach(self, file: Path) -> None:
+        self._db.execute(f"ATTACH {literal(str(file))} AS warehouse (READ_ONLY)")
+
+    def _close(self) -> None:
+        if self._seen:
+            self._db.execute("DETACH warehouse")
+        self._seen = ()
 
 
 @cache
-def _client() -> duckdb.DuckDBPyConnection:
-    """A DuckDB for all questions of a process: a new one for each takes as long as the file."""
-    return duckdb.connect()
+def _reader() -> _Reader:
+    """One for all questions of a process."""
+    return _Reader()
 
 
 Make = Callable[..., Installation]
