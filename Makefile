@@ -67,7 +67,7 @@ soak-short: $(READY)
 	$(BIN)/python -m pytest tests/test_soak.py -m slow -s --timeout=600
 
 readers: $(READY)
-	PLANDAY_PUBLICATIONS=100 PLANDAY_QUERIES=5000 $(BIN)/python -m pytest tests/test_consistency.py -k readers -s --timeout=1800
+	PLANDAY_PUBLICATIONS=100 PLANDAY_QUERIES=5000 $(BIN)/python -m pytest tests/test_consistency.py -k readers -m processes -s --timeout=1800
 
 # The published file in older DuckDB clients, each in an environment of its own.
 clients: $(READY)

@@ -69,6 +69,7 @@ def ready(planday: Installation) -> dict[str, pa.Table]:
     return rows
 
 
+@pytest.mark.processes
 def test_readers_see_one_state_each_and_no_error(planday: Installation, ready: dict[str, pa.Table]) -> None:
     command = [sys.executable, "-c", READER, str(planday.config.warehouse), str(QUERIES), json.dumps(TABLES)]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True)

@@ -18,6 +18,7 @@ def last_lines(planday: Installation, cwd: Path) -> dict[str, str]:
     return {name: command.strip() for name, _, command in (line.partition(":  ") for line in lines if line)}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("where", ["above", "inside", "elsewhere"])
 def test_printed_commands_work_as_printed(make: Make, tmp_path: Path, where: str) -> None:
     made = make()

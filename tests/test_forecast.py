@@ -91,6 +91,7 @@ def test_parents_that_runs_share_count_once(make: Make) -> None:
     assert foretold == made
 
 
+@pytest.mark.processes
 def test_a_plan_says_what_it_cannot_tell(make: Make) -> None:
     planday = make(people=(3, 3, 3), resources=EVERYTHING)
     for app in planday.sandbox.apps.values():
@@ -100,6 +101,7 @@ def test_a_plan_says_what_it_cannot_tell(make: Make) -> None:
     assert "lacks scope punchclockshift:read" in " ".join(done.stdout.split())
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -233,6 +233,7 @@ def test_the_window_is_inside_the_grid(planday: Installation) -> None:
     assert window_months(planday.config, "oslo", now)[-1] == shifted(THIS, 2)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("months", "says"),
     [

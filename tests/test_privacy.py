@@ -130,6 +130,7 @@ def test_new_configured_token_wins_over_rotated_one(make: Make) -> None:
     planday.refresh("hr.departments")
 
 
+@pytest.mark.processes
 def test_errors_hold_no_values(planday: Installation) -> None:
     """A retyped member is reported by name and type; the traceback Dagster stores must not hold the value either."""
     planday.sandbox.portals["oslo"].employees[0]["firstName"] = {"oh": "Gunhild-the-secret"}
