@@ -142,7 +142,7 @@ def test_numbers_that_nothing_holds_stay_apart(number: str) -> None:
     assert document == {"a": OddNumber(number), "b": [OddNumber(number), 1]}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.recursive(
         st.none()

@@ -148,7 +148,7 @@ def test_a_minute_that_is_used_up_widens_nothing(tmp_path: Path) -> None:
     budget.close()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(late=st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.6]), min_size=60, max_size=60))
 @example(late=[0.6] + [0.0] * 59)
 def test_what_goes_out_late_counts_from_then(tmp_path_factory: object, late: list[float]) -> None:

@@ -62,7 +62,7 @@ def decoded(text: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_both_ways_give_the_same(table: str, data: st.DataObject) -> None:
     rows = data.draw(rows_of(table))
@@ -111,7 +111,7 @@ def test_rows_are_dicts_when_they_are_looked_at() -> None:
     assert (len(rows), rows[-1]["id"], [row["id"] for row in rows[1:]]) == (3, 3, [2, 3])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(ids=st.lists(st.integers(1, 50), unique=True, max_size=12))
 @example(ids=[])
 @example(ids=[1, 2, 3])

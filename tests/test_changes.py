@@ -91,8 +91,9 @@ def test_changes_outside_window_arrive_with_changes_run(make: Make) -> None:
 
 
 def test_refresh_request_lasts_until_month_is_read(planday: Installation) -> None:
-    old = shifted(THIS, -4)
+    old = shifted(THIS, -1)
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.edit_config("  oslo:\n", "  oslo:\n    window: {past_months: 0, future_months: 0}\n")
     planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
     planday.refresh("scheduling.deleted_shifts")
     assert not settle(planday.installation)
@@ -133,8 +134,9 @@ def test_unread_months_are_marked_once_without_refused_tables(planday: Installat
 
 def test_failed_month_is_requested_again(planday: Installation) -> None:
     """Shifts were read, payroll was not: later changes runs find no difference, and still the month has to come."""
-    old = shifted(THIS, -4)
+    old = shifted(THIS, -1)
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.edit_config("  oslo:\n", "  oslo:\n    window: {past_months: 0, future_months: 0}\n")
     planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
     planday.refresh("scheduling.deleted_shifts")
     roster = planday.sandbox.portals["oslo"].roster
@@ -159,17 +161,18 @@ def test_failed_month_is_requested_again(planday: Installation) -> None:
 
 def test_requests_that_were_lost_are_made_again(planday: Installation) -> None:
     """The changes run that found them would not find them twice: the next one asks for everything."""
-    old = shifted(THIS, -3)
+    old = shifted(THIS, -2)
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
+    planday.edit_config("  oslo:\n", "  oslo:\n    window: {past_months: 0, future_months: 0}\n")
     planday.read_months(grid_months(planday.config, "oslo", datetime.now(UTC)))
     planday.refresh("scheduling.deleted_shifts")
     roster = planday.sandbox.portals["oslo"].roster
     roster.edit_shift(a_shift(roster, old), comment="x", status="Assigned")
-    roster.delete_shift(a_shift(roster, shifted(THIS, -2)))
+    roster.delete_shift(a_shift(roster, shifted(THIS, -1)))
     planday.refresh("scheduling.deleted_shifts")
     requests = planday.state.refresh_requests
     before = [(one.month, one.endpoints) for one in requests.all()]
-    assert [month for month, _ in before] == [old, shifted(THIS, -2)]
+    assert [month for month, _ in before] == [old, shifted(THIS, -1)]
     DAMAGE["binary"](database_file(planday.config.state))
     assert requests.all() == []
     planday.refresh("scheduling.deleted_shifts")

@@ -91,7 +91,7 @@ def test_no_header_asks_for_more_than_a_window(answer: dict[str, str]) -> None:
         assert 10 / 60 <= window.limit / window.seconds <= 100_000
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answers=st.lists(st.tuples(headers, st.booleans()), min_size=1, max_size=5))
 @example(answers=[({"x-ratelimit-reset": "1795647802"}, True)])
 @example(answers=[({"x-ratelimit-limit": "1, 1;w=999999"}, False), ({"x-ratelimit-limit": "0;w=1"}, True)])

@@ -118,7 +118,7 @@ def test_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installation)
 ACTIONS = st.lists(st.dictionaries(st.integers(1, 6), st.sampled_from("abc"), max_size=6), min_size=1, max_size=8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(reads=ACTIONS, twice=st.sets(st.integers(0, 7)))
 def test_versions_are_what_the_reads_saw(reads: list[dict[int, str]], twice: set[int]) -> None:
     table = CATALOGUE.table("pay.salaries")

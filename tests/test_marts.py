@@ -379,15 +379,22 @@ def test_employees_and_headcount(planday: Installation) -> None:
         assert counted == (len(there), len(hired))
 
 
+@pytest.fixture(scope="module")
+def documented(planday: Installation) -> dict[str, tuple[str, dict[str, str]]]:
+    """What the file says of each mart and of its columns; asking binds all views."""
+    found = dict(planday.query("SELECT view_name, comment FROM duckdb_views() WHERE schema_name = 'marts'"))
+    columns = planday.query("SELECT table_name, column_name, comment FROM duckdb_columns() WHERE schema_name = 'marts'")
+    return {
+        name: (comment, {column: text for of, column, text in columns if of == name})
+        for name, comment in found.items()
+    }
+
+
 @pytest.mark.parametrize("mart", marts(), ids=lambda mart: mart.name)
-def test_each_mart_is_documented_and_answers_its_questions(planday: Installation, mart: Any) -> None:
-    columns = planday.query(
-        f"SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = 'marts' AND table_name = '{mart.name}'"
-    )
-    assert dict(columns) == mart.columns
-    assert planday.query(
-        f"SELECT comment FROM duckdb_views() WHERE schema_name = 'marts' AND view_name = '{mart.name}'"
-    ) == [(mart.doc,)]
+def test_each_mart_is_documented_and_answers_its_questions(
+    planday: Installation, documented: dict[str, tuple[str, dict[str, str]]], mart: Any
+) -> None:
+    assert documented[mart.name] == (mart.doc, mart.columns)
     assert len(mart.questions) == 3
     answers = [planday.query(question.sql) for question in mart.questions]
     assert any(answers), "at least one of them has an answer here"
@@ -416,7 +423,7 @@ def test_marts_answer_whatever_the_policy(make: Make, policy: str) -> None:
     planday.refresh("hr.employees")
     planday.read_months([shifted(THIS, -1)])
     for mart in marts():
-        assert planday.query(f"SELECT count(*) FROM marts.{mart.name}")
+        assert any(f"marts.{mart.name}" in question.sql for question in mart.questions)
         for question in mart.questions:
             planday.query(question.sql)
     assert planday.query("SELECT count(*) > 0, count(paid_cost) FROM marts.hours") == [(True, 0)]
