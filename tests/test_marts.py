@@ -385,8 +385,7 @@ def documented(planday: Installation) -> dict[str, tuple[str, dict[str, str]]]:
     found = dict(planday.query("SELECT view_name, comment FROM duckdb_views() WHERE schema_name = 'marts'"))
     columns = planday.query("SELECT table_name, column_name, comment FROM duckdb_columns() WHERE schema_name = 'marts'")
     return {
-        name: (comment, {column: text for of, column, text in columns if of == name})
-        for name, comment in found.items()
+        name: (comment, {column: text for of, column, text in columns if of == name}) for name, comment in found.items()
     }
 
 

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from planday_io.config.model import MartSettings
-from planday_io.frames.types import quote
 from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
+from tests.support.tables import put_all
 
 KITCHEN, BAR, NAMELESS, CELLAR = 10, 11, 12, 13
 COOKS, WAITERS = 20, 21
@@ -199,8 +199,8 @@ class World:
     def write(self, db: duckdb.DuckDBPyConnection) -> None:
         """Put all rows into an empty warehouse, and what a publication makes of them."""
         for (table, columns), rows in self._rows.items():
-            names, values = ", ".join(map(quote, columns)), ", ".join("?" * len(columns))
-            db.executemany(f"INSERT INTO {table} ({names}) VALUES ({values})", rows)
+            for begin in range(0, len(rows), 200):
+                put_all(db, [(table, dict(zip(columns, row, strict=True))) for row in rows[begin : begin + 200]])
         self._rows.clear()
         write_settings(db, {portal: MartSettings(currency="NOK", bradford=portal == "oslo") for portal in ZONES})
         write_zones(db, again=False)
