@@ -199,7 +199,8 @@ def test_a_punch_counts_from_when_it_was_approved(db: Db) -> None:
     end = {"shift_end_date_time": BEGIN + 5 * HOUR}
     for number, is_approved, since, until in ((1, False, -1, 20), (1, True, 20, None), (2, True, -1, 40)):
         put(db, "punchclock.punch_clock_shifts_history", **punch, **end, id=10 + number, shift_id=number,
-            is_approved=is_approved, valid_from=END + since * DAY, valid_to=None if until is None else END + until * DAY)  # fmt: skip
+            is_approved=is_approved, valid_from=END + since * DAY,
+            valid_to=None if until is None else END + until * DAY)  # fmt: skip
     put(db, "punchclock.punch_clock_shifts_history", **punch, id=20, shift_id=2, is_approved=True, valid_from=END - DAY)
     for table in ("scheduling.shifts", "punchclock.punch_clock_shifts"):
         put(db, "sync.slices", table_name=table, portal="oslo", month="2025-09", fetched_at=END + 70 * DAY)
