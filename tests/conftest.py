@@ -108,10 +108,19 @@ def _no_waits() -> Iterator[None]:
     stamina.set_testing(False)
 
 
+@pytest.fixture(scope="session")
+def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The databases of an instance in which nothing ran: making them takes longer than most runs of tests."""
+    home = tmp_path_factory.mktemp("blank-home")
+    with dg.DagsterInstance.local_temp(str(home), overrides=storage_at(home)) as made:
+        made.get_runs(limit=1)
+    return home
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+def instance(tmp_path: Path, blank_home: Path) -> Iterator[DagsterInstance]:
     home = tmp_path / "home"
-    home.mkdir()
+    shutil.copytree(blank_home, home)
     with dg.DagsterInstance.local_temp(str(home), overrides=storage_at(home)) as made:
         yield made
 
