@@ -94,13 +94,13 @@ DIFFERING: Mapping[str, Mapping[str, str]] = {
     "allocated_costs": {
         "amount of a person and month": (
             "SELECT count(*) FROM (SELECT portal, month, employee_id FROM ("
-            "SELECT portal, month, employee_id, amount FROM marts.allocated_costs {where} "
+            "SELECT portal, month, employee_id, amount FROM {mart} "
             "UNION ALL SELECT portal, month, employee_id, -amount FROM "
             f"({_WITHOUT_DEPARTMENT})) GROUP BY ALL HAVING sum(amount) <> 0)"
         )
     },
 }
-"""Mart -> what has to be equal -> the query that counts where it is not."""
+"""Mart -> what has to be equal -> the query that counts where it is not. It may use the mart's grain and its amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +181,16 @@ def _mart(db: duckdb.DuckDBPyConnection, name: str, portal: str) -> MartState:
     has_key = f"{grain.rpartition(', ')[2]} IS NOT NULL" if name == "hours" else "true"
     parts = "".join(f", sum({of_row}) AS sum_{number}" for number, (of_row, _) in enumerate(sums.values()))
     totals = "".join(f", coalesce(sum(sum_{number}), 0)" for number in range(len(sums)))
+    differing_of = DIFFERING.get(name, {})
+    source, of_portal = f"(FROM marts.{name} {where})", values
+    if differing_of:
+        # Computed once, because it is asked more than once.
+        db.execute(f"CREATE OR REPLACE TEMP TABLE checked AS SELECT {grain}, amount FROM marts.{name} {where}", values)
+        source, of_portal = "checked", {}
     row = db.execute(
         f"SELECT coalesce(sum(rows), 0), count(*) FILTER (rows > 1 AND {has_key}){totals} "
-        f"FROM (SELECT {grain}, count(*) AS rows{parts} FROM marts.{name} {where} GROUP BY {grain})",
-        values,
+        f"FROM (SELECT {grain}, count(*) AS rows{parts} FROM {source} GROUP BY {grain})",
+        of_portal,
     ).fetchone()
     rows, repeated, *found = row or (0, 0, *(0 for _ in sums))
     wanted = [db.execute(query.format(where=where), values).fetchone() for _, query in sums.values()]
@@ -192,8 +198,8 @@ def _mart(db: duckdb.DuckDBPyConnection, name: str, portal: str) -> MartState:
         column: (Decimal(ours), Decimal((theirs and theirs[0]) or 0))
         for column, ours, theirs in zip(sums, found, wanted, strict=True)
     }
-    for what, query in DIFFERING.get(name, {}).items():
-        differing = db.execute(query.format(where=where), values).fetchone()
+    for what, query in differing_of.items():
+        differing = db.execute(query.format(where=where, mart=source), values).fetchone()
         pairs[what] = (Decimal(differing[0] if differing else 0), Decimal(0))
     return MartState(int(rows), int(repeated), pairs)
 
