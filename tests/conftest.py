@@ -43,6 +43,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Otherwise what is frozen counts as leaked at the end of the process."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def blank_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a publication makes of an empty lake: tables, views and comments, which take half a second each time."""

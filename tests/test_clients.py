@@ -35,6 +35,7 @@ MACROS = [
     "marts.overtime_over(weekly_hours := 20, daily_hours := 7)",
     "marts.working_time_between(from_date := '2020-01-01')",
     "marts.working_time_findings_between(from_date := '2020-01-01')",
+    "marts.roster_stability_between(from_date := '2020-01-01')",
 ]
 SCALARS = [
     f"{call} AS found FROM (SELECT TIMESTAMP '2026-10-24 22:00' AS a, TIMESTAMP '2026-10-25 06:00' AS b, zone "

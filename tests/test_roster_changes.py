@@ -170,6 +170,15 @@ def test_changes_are_what_reads_saw(empty: Db, seed: int) -> None:
             "FROM marts.roster_stability"
         ).fetchall()
         main = empty.execute("SELECT count(*) FROM marts.roster_changes WHERE change <> changes[1]").fetchone()
+        for first, last in [(week, week) for week in {row[2] for row in shown}] + [
+            (date(2025, 1, 1), date(2026, 12, 31))
+        ]:
+            some = f"from_date := '{first}', to_date := DATE '{last}' + 6"
+            between = empty.execute(f"FROM marts.roster_stability_between({some}) ORDER BY ALL").fetchall()
+            weeks_of_view = f"week BETWEEN date_trunc('week', DATE '{first}') AND DATE '{last}' + 6"
+            assert (
+                between == empty.execute(f"FROM marts.roster_stability WHERE {weeks_of_view} ORDER BY ALL").fetchall()
+            )
     finally:
         empty.execute("ROLLBACK")
     assert in_order(found) == in_order(rows)

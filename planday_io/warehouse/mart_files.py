@@ -34,7 +34,13 @@ MARTS = (
     "labour_hourly",
 )
 """The marts' files, in the order in which they build on each other."""
-MACROS = ("attendance_exceptions", "overtime_over", "working_time_between", "working_time_findings_between")
+MACROS = (
+    "attendance_exceptions",
+    "overtime_over",
+    "working_time_between",
+    "working_time_findings_between",
+    "roster_stability_between",
+)
 """Files of marts that take arguments: table macros."""
 _NAMED_MART = re.compile(rf"(?<=FROM |JOIN )marts\.({'|'.join(MARTS)})\b")
 _READ = re.compile(r"(?<!DISTINCT )(?:FROM|JOIN) ([a-z_]+\.[a-z_]+)")

@@ -4,7 +4,7 @@
 -- portal_id: Planday's id of the portal.
 -- department_id: Id in `hr.departments`; NULL for shifts without one.
 -- department: Its name; NULL where it has none. Group by the id as well.
--- iso_week: ISO year and week in which the shift begins, before the change (202548 is week 48 of 2025). A condition on it limits what is read.
+-- iso_week: ISO year and week in which the shift begins, before the change (202548 is week 48 of 2025). A condition on it limits what is read; `marts.roster_stability_between` reads less.
 -- week: Monday of that week. A condition on it still reads all weeks: use `iso_week`.
 -- assigned_shifts: Shifts that somebody has, or that have a change in `marts.roster_changes`.
 -- changed_shifts: Shifts with a change that may have been before their start.

@@ -1,6 +1,6 @@
--- Which rules of working time were breached in the last two months, by whom, and what proves it?
+-- Which rules of working time were breached in the last month, by whom, and what proves it?
 SELECT portal, rule, employee_id, employee, department_id, department, period_start, period_end, value, limit_value, unit, shift_ids, punch_ids
-FROM marts.working_time_findings_between(from_date := today() - 62, to_date := today())
+FROM marts.working_time_findings_between(from_date := today() - 31, to_date := today())
 WHERE basis = 'worked' ORDER BY portal, date, rule, employee_id;
 
 -- Which shifts of the next two weeks would breach a rule?
@@ -8,6 +8,6 @@ SELECT portal, rule, employee_id, employee, department_id, department, period_st
 FROM marts.working_time_findings_between(from_date := today(), to_date := today() + 14)
 WHERE basis = 'planned' ORDER BY portal, date, rule, employee_id;
 
--- How often was each rule breached, per department and month of the last two months, as planned and as worked?
-SELECT portal, department_id, department, month, rule, count(*) FILTER (basis = 'planned') AS planned, count(*) FILTER (basis = 'worked') AS worked
-FROM marts.working_time_findings_between(from_date := today() - 62, to_date := today()) GROUP BY ALL ORDER BY ALL;
+-- How often was each rule breached, per department in the last month, as planned and as worked?
+SELECT portal, department_id, department, rule, count(*) FILTER (basis = 'planned') AS planned, count(*) FILTER (basis = 'worked') AS worked
+FROM marts.working_time_findings_between(from_date := today() - 31, to_date := today()) GROUP BY ALL ORDER BY ALL;
