@@ -207,7 +207,7 @@ def test_what_an_older_version_stored_heals(planday: Installation, statement: st
         db.execute(statement)
         db.commit()
     (report,) = planday.refresh("hr.departments")
-    assert report.counters.throttled_seconds < 2
+    assert report.counters.throttled_seconds < 60, "not until 2076, nor a million seconds"
     assert all(use.closed_seconds == 0 for use in budget_use(planday.state, time.time()))
 
 

@@ -66,7 +66,7 @@ amounts AS (
     UNION ALL
     -- As in marts.hours: an amount of 0 without a rate means that there is no pay data.
     SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after,
-        CASE WHEN salary <> 0 OR coalesce(TRY_CAST(wage_rate AS DECIMAL(18, 4)), 0) <> 0 THEN TRY_CAST(salary AS DECIMAL(18, 4)) END
+        CASE WHEN TRY_CAST(salary AS DECIMAL(18, 4)) <> 0 OR coalesce(TRY_CAST(wage_rate AS DECIMAL(18, 4)), 0) <> 0 THEN TRY_CAST(salary AS DECIMAL(18, 4)) END
     FROM payroll.shifts_history
     UNION ALL
     SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.supplements_history
