@@ -72,7 +72,7 @@ def test_a_portal_overrides_settings_of_marts(tmp_path: Path) -> None:
 
 
 def test_changed_slices_bring_new_zones(db: duckdb.DuckDBPyConnection) -> None:
-    """Only of changed slices are rows looked at, and the tables are those that all rows would give."""
+    """Only rows of changed slices are read, and the tables are the same as from all rows."""
 
     def tables() -> list[list[object]]:
         return [
