@@ -17,6 +17,7 @@ CREATE OR REPLACE VIEW sync.settling AS
 WITH chosen AS (
     SELECT portal, bool_or(name = 'salary_includes_supplements' AND value = 'false') AS adds_supplements FROM sync.mart_settings GROUP BY portal
 ),
+-- From the first version of a shift's punches that is approved to the last; that none was for a while in between does not show.
 approved AS (
     SELECT portal, shift_id, min(valid_from) AS valid_from, CASE WHEN bool_and(valid_to IS NOT NULL) THEN max(valid_to) END AS valid_to
     FROM punchclock.punch_clock_shifts_history

@@ -165,7 +165,7 @@ paid AS (
     SELECT p.portal, p.id AS shift_id, s.month, p.start, p."end" AS finish, p.salary, p.wage_rate
     FROM payroll.shifts AS p JOIN scheduling.shifts AS s ON s.portal = p.portal AND s.id = p.id
 ),
--- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+-- Grouped, so that what is there twice makes no row twice.
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),
 read_months AS (SELECT DISTINCT portal, month, true AS is_read FROM sync.slices WHERE table_name = 'payroll.shifts'),
 -- An absence of some hours leaves the others to be worked.

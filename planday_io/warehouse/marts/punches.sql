@@ -70,7 +70,7 @@ stretches AS (
     SELECT *, begins - max(ends) OVER (PARTITION BY portal, month, punch_id ORDER BY begins, ends ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS since
     FROM pauses
 ),
--- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+-- Grouped, so that what is there twice makes no row twice.
 breaks AS (
     SELECT portal, month, punch_id, sum(hours) AS hours, sum(ends - begins) AS paused, count(*) AS breaks, min(begins) AS first_begins, max(ends) AS last_ends, max(since) AS longest_between
     FROM stretches GROUP BY ALL

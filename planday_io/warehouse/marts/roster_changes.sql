@@ -196,7 +196,7 @@ costs AS (
     FROM scheduling.time_and_costs AS c JOIN scheduling.shifts AS s ON s.portal = c.portal AND s.id = c.shift_id AND s.end_date_time > s.start_date_time
     GROUP BY c.portal, c.month, c.employee_id, c.shift_id
 ),
--- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+-- Grouped, so that what is there twice makes no row twice.
 rates AS (SELECT portal, month, employee_id, sum(cost) AS cost, sum(seconds) AS seconds FROM costs GROUP BY ALL),
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 people AS NOT MATERIALIZED (SELECT portal, employee_id, any_value(name) AS name FROM marts.employees GROUP BY ALL),

@@ -49,7 +49,7 @@ paused AS (
     FROM payroll.shift_breaks AS b JOIN scheduling.shifts AS s ON s.portal = b.portal AND s.id = b.shift_id
     GROUP BY ALL
 ),
--- DuckDB leaves out a join with grouped rows if nothing of it is asked for.
+-- Grouped, so that what is there twice makes no row twice.
 departments AS (SELECT portal, id, any_value(name) AS name FROM hr.departments GROUP BY ALL),
 employee_groups AS (SELECT portal, id, any_value(name) AS name FROM hr.employee_groups GROUP BY ALL),
 positions AS (SELECT portal, id, any_value(name) AS name FROM scheduling.positions GROUP BY ALL),
