@@ -133,6 +133,10 @@ class FaultError(PlandayError):
     """An exception from outside this tree: a fault of this program, named by its type and place (`planday_io.faults`)."""
 
 
+class ExportError(PlandayError):
+    """What was asked for cannot be exported. Nothing was written, and an earlier export is as it was."""
+
+
 class StorageError(PlandayError):
     """The lake, the warehouse or the state folder cannot be written or read. Old files are untouched."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import os
 import pwd
 import re
@@ -127,6 +128,34 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
         sync_folder(file.parent)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Write a folder all or nothing; where `path` is a symbolic link, the folder that it leads to.
+
+    Yields an empty folder beside it. When the block ends well its files are flushed to disk, and it takes the place of the
+    folder, which is removed; when the block raises it is removed. For the instant between two renames there is no folder.
+    """
+    folder = link_target(path)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with temporary(folder) as name, temporary(folder) as previous:
+        name.mkdir()
+        yield name
+        for file in name.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        sync_folder(name)
+        if folder.exists():
+            copy_access(folder, name)
+            folder.rename(previous)
+        try:
+            name.rename(folder)
+        except OSError:
+            if previous.exists():
+                previous.rename(folder)
+            raise
+        sync_folder(folder.parent)
+
+
 def write_text(path: Path, text: str, mode: int | None = None) -> None:
     """Write a text file all or nothing; see `replacing`."""
     with replacing(path, mode) as temporary:
@@ -193,10 +222,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep(folder: Path, *, deep: bool = False) -> int:
-    """Remove temporary files that killed processes left in a folder, and below it if `deep`. Returns how many."""
+def sweep(folder: Path, *, deep: bool = False, of: str = "") -> int:
+    """Remove temporary files that killed processes left in a folder, and below it if `deep`. Returns how many.
+
+    `of` is the name of the file or folder whose temporary ones are meant, where the folder is not ours alone.
+    """
     removed = 0
-    for leftover in sorted(folder.glob(f"{'**/' if deep else ''}*{_TEMPORARY}*")):
+    for leftover in sorted(folder.glob(f"{'**/' if deep else ''}{glob.escape(of) if of else '*'}{_TEMPORARY}*")):
+        if of and not _BEGUN.fullmatch(leftover.name):
+            continue
         found = _BEGUN.fullmatch(leftover.name)
         held = leftover.with_name(found.group(1) + _HELD) if found else None
         if held is None or not held.exists():

@@ -19,11 +19,11 @@ LAYERS = (
     ("lake", "reading"),
     ("warehouse",),
     ("sync", "monitoring"),
-    ("privacy", "onboarding", "reports"),
+    ("privacy", "onboarding", "reports", "export"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names} | {"__init__": len(LAYERS)}
 
-STRANGERS = {"duckdb", "httpx", "numpy", "pandas", "pyarrow", "sqlalchemy", "sqlite3"}
+STRANGERS = {"duckdb", "httpx", "numpy", "pandas", "pyarrow", "sqlalchemy", "sqlite3", "xlsxwriter"}
 """What only the library speaks."""
 
 

@@ -25,6 +25,7 @@ from pipelines.cli.arguments import (
     require_known,
     terminal,
 )
+from pipelines.cli.export import export
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
 from planday_io.errors import ConfigError, PlandayError
@@ -377,4 +378,5 @@ def report(
     typer.echo(f"wrote {output}")
 
 
+app.command()(export)
 app.command()(docs)

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
-from planday_io.errors import PlandayError, StorageError
+from planday_io.errors import PlandayError
 from planday_io.files import storage_errors, write_text
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.messages import some
@@ -26,8 +26,7 @@ from planday_io.monitoring.notifier import Notifier
 from planday_io.months import first_day
 from planday_io.reports.health import LEVELS, Level, Remark, remarks, shown
 from planday_io.state import Incident
-from planday_io.warehouse.place import Place, set_aside_leftovers
-from planday_io.warehouse.standing import attached
+from planday_io.warehouse.standing import reading
 
 _MONTHS = 24
 _WEEKS = 26
@@ -69,17 +68,8 @@ def write_report(installation: Installation, output: Path, now: datetime | None 
     """
     config = installation.config
     at = now or datetime.now(UTC)
-    if not config.warehouse.exists():
-        raise StorageError(f"there is no {config.warehouse} yet: run `planday sync` first")
-    set_aside_leftovers(config.warehouse)
-    try:
-        with attached(config.warehouse) as db:
-            page = _page(installation, db, at)
-    except duckdb.Error as error:
-        remedy = "Write it again from the lake: `planday publish --rebuild`"
-        if holder := Place(config.warehouse).holder():
-            remedy = f"Close it in {holder}, which has it open for writing"
-        raise StorageError(f"{config.warehouse} cannot be read ({type(error).__name__}). {remedy}") from None
+    with reading(config.warehouse) as db:
+        page = _page(installation, db, at)
     with storage_errors(output, "write the report"):
         write_text(output, page)
 

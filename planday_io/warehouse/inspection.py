@@ -46,6 +46,60 @@ GRAINS: Mapping[str, str] = {
 }
 """Mart -> the columns that no two of its rows share."""
 
+_WITHIN = "changed_within_{0}h_at_least changed_within_{0}h_at_most"
+ADDITIVE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    mart: (tuple(counts.split()), tuple(amounts.split()))
+    for mart, counts, amounts in (
+        ("planned_costs", "hours", "cost"),
+        ("shifts", "hours break_hours planned_hours", "planned_cost"),
+        ("absence_days", "days hours", ""),
+        ("punches", "break_minutes breaks hours", ""),
+        (
+            "hours",
+            "planned_hours punched_hours approved_hours paid_hours worked_hours punches",
+            "planned_cost paid_cost",
+        ),
+        ("allocated_costs", "", "amount"),
+        (
+            "labour_daily",
+            "planned_work_hours sickness_hours absence_hours course_hours standby_hours unpaid_hours open_hours "
+            "worked_hours punched_hours approved_hours paid_hours cost_known_hours cost_unknown_hours",
+            "planned_cost shift_cost shift_supplement_cost month_supplement_cost salary_cost labour_cost "
+            "unallocated_cost revenue",
+        ),
+        ("headcount_monthly", "hired left_count", ""),
+        (
+            "absence_monthly",
+            "planned_days absent_days sickness_days vacation_days other_days calendar_days planned_hours absent_hours "
+            "sickness_hours vacation_hours other_hours days_without_hours sickness_spells",
+            "",
+        ),
+        ("turnover_monthly", "hired left_count stayed_90_days", ""),
+        ("leave_balances", "", "liability"),
+        (
+            "attendance",
+            "early_arrival_minutes late_minutes early_leave_minutes late_leave_minutes punched_hours break_minutes "
+            "planned_break_minutes long_break_minutes",
+            "",
+        ),
+        ("working_time", "planned_hours worked_hours", ""),
+        (
+            "roster_stability",
+            f"assigned_shifts changed_shifts {_WITHIN.format(24)} {_WITHIN.format(48)} {_WITHIN.format(168)} "
+            "open_at_start filled_shifts",
+            "",
+        ),
+        ("labour_hourly", "planned_work_hours worked_hours", "planned_cost shift_cost"),
+    )
+}
+"""Mart -> columns that may be added up over any of its rows: nothing is counted twice, and all values have the same unit.
+First hours, days and counts, then amounts, which have the same unit only where the `currency` of all rows is the same.
+
+Missing are percentages, averages, rates and limits; how many people there were (a stock, counted again each month); what is
+repeated on several rows (hours of the week); and all columns of marts that hold the same hours several times: `overtime`
+(weeks and months), `work_periods` (planned and worked), `spans`, `roster_changes` (a shift that changed twice).
+"""
+
 CHECKED = frozenset(
     {
         "employees",

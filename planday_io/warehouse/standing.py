@@ -8,6 +8,7 @@ recorded in the state; a file with other headers is rebuilt from the lake. `plac
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import State
 from planday_io.warehouse import ledger
 from planday_io.warehouse.definitions import literal, retyped
-from planday_io.warehouse.place import Holder, Place, headers_of
+from planday_io.warehouse.place import Holder, Place, headers_of, set_aside_leftovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,44 @@ def attached(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         db.execute(f"ATTACH {literal(str(file))} AS warehouse (READ_ONLY)")
         db.execute("USE warehouse")
         yield db
+
+
+@contextmanager
+def reading(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published file, open for reading: one connection, so that all answers are of one publication.
+
+    Raises:
+        StorageError: there is none yet, or it cannot be read.
+    """
+    if not warehouse.exists():
+        raise StorageError(f"there is no {warehouse} yet: run `planday sync` first")
+    set_aside_leftovers(warehouse)
+    try:
+        with attached(warehouse) as db:
+            yield db
+    except duckdb.Error as error:
+        if "no space left" in str(error).lower():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        remedy = "Write it again from the lake: `planday publish --rebuild`"
+        if isinstance(error, duckdb.OutOfMemoryException):
+            remedy = "There is not enough memory: free some, and run the same command again"
+        elif holder := Place(warehouse).holder():
+            remedy = f"Close it in {holder}, which has it open for writing"
+        raise StorageError(f"{warehouse} cannot be read ({type(error).__name__}). {remedy}") from None
+
+
+def restrict(db: duckdb.DuckDBPyConnection) -> None:
+    """Let a connection read what it has attached and nothing else, for good: no files, no network, no variables of this
+    process, no settings. Queries that somebody else wrote run on such a connection.
+    """
+    for setting in (
+        "python_enable_replacements = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        db.execute(f"SET {setting}")
 
 
 def _is_locked(error: duckdb.Error) -> bool:

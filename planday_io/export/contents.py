@@ -1,0 +1,316 @@
+"""What goes into the sheets: the rows of each mart and query, put aside in memory, so that they are counted before anything
+is written and every sheet shows the same publication. DuckDB moves what does not fit to disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from planday_io.errors import ConfigError, ExportError
+from planday_io.export.cells import NUMBERS, Column, kind_of
+from planday_io.export.request import PARAMETERS, Filter, Query
+from planday_io.frames.types import quote
+from planday_io.months import month_of
+from planday_io.warehouse.definitions import literal
+from planday_io.warehouse.inspection import ADDITIVE, GRAINS
+from planday_io.warehouse.mart_files import sources_of
+
+SHEET_ROWS = 1_048_576
+SHEET_COLUMNS = 16_384
+_OURS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
+"""Errors whose texts quote the query and names, and never a value of a table."""
+_PARAMETER = re.compile(rf"\$({'|'.join(PARAMETERS)})\b")
+_NAMED_MART = re.compile(r"\bmarts\.(\w+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """The rows of one sheet.
+
+    Args:
+        name: of the sheet, or of the file without its ending.
+        source: the mart, or the file of the query.
+        doc: what a row is.
+        columns: in order.
+        rows: how many rows.
+        table: where they are, in this connection.
+        remarks: what a reader should know, such as a filter that could not be applied.
+        reads: the tables that its figures come from, as `domain.table`; None where that is not known.
+    """
+
+    name: str
+    source: str
+    doc: str
+    columns: tuple[Column, ...]
+    rows: int
+    table: str
+    remarks: tuple[str, ...]
+    reads: frozenset[str] | None
+
+    @property
+    def has_totals(self) -> bool:
+        return self.rows > 0 and any(column.total is not None for column in self.columns)
+
+
+def gathered(
+    db: duckdb.DuckDBPyConnection,
+    wanted: Sequence[str | Query],
+    names: Sequence[str],
+    chosen: Filter,
+    most_rows: int | None,
+) -> list[Sheet]:
+    """Put the rows of all sheets aside.
+
+    Args:
+        db: connected to the published file, restricted.
+        wanted: names of marts, and queries.
+        names: of the sheets, as many.
+        chosen: which rows.
+        most_rows: of a sheet, header and totals included; None where there is no limit.
+
+    Raises:
+        ConfigError: a query is wrong.
+        ExportError: a sheet has more rows or columns than Excel takes, a mart is missing, or a query failed.
+    """
+    made = [
+        _Selection.of_query(db, one, chosen) if isinstance(one, Query) else _Selection.of_mart(db, one, chosen)
+        for one in wanted
+    ]
+    if most_rows is not None:
+        _refuse_large([(one, one.count(db), one.header_rows) for one in made], most_rows)
+    sheets = [one.sheet(db, name, number) for number, (one, name) in enumerate(zip(made, names, strict=True))]
+    if most_rows is not None:
+        # A query need not give as many rows twice.
+        _refuse_large([(one, sheet.rows, one.header_rows) for one, sheet in zip(made, sheets, strict=True)], most_rows)
+    return sheets
+
+
+def _refuse_large(counted: list[tuple[_Selection, int, int]], most_rows: int) -> None:
+    large = [f"{one.source} has {rows:,} rows" for one, rows, others in counted if rows + others > most_rows]
+    large += [
+        f"{one.source} has {len(one.columns):,} columns" for one, _, _ in counted if len(one.columns) > SHEET_COLUMNS
+    ]
+    if large:
+        raise ExportError(
+            f"{'; '.join(large)}, and an Excel sheet holds {most_rows:,} rows, header and totals included, and "
+            f"{SHEET_COLUMNS:,} columns. Nothing was written. Take fewer rows with --from and --to or --portal, or "
+            "--format csv, which has no such limit"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Selection:
+    """A mart or query with its filter, before it is asked."""
+
+    source: str
+    sql: str
+    values: dict[str, date]
+    order: str
+    columns: tuple[Column, ...]
+    doc: str
+    remarks: tuple[str, ...]
+    reads: frozenset[str] | None
+    counts: tuple[str, ...]
+    amounts: tuple[str, ...]
+
+    @property
+    def header_rows(self) -> int:
+        return 1 + bool(self.counts or self.amounts)
+
+    @classmethod
+    def of_mart(cls, db: duckdb.DuckDBPyConnection, mart: str, chosen: Filter) -> _Selection:
+        source = f"marts.{mart}"
+        found = db.execute(
+            "SELECT comment FROM duckdb_views() WHERE database_name = current_database() AND schema_name = 'marts' "
+            "AND view_name = ?",
+            [mart],
+        ).fetchone()
+        if found is None:
+            raise ExportError(
+                f"the published file has no {source}: an older version wrote it. Run `planday publish` first"
+            )
+        docs = _meanings(db, [mart])
+        columns = _columns(db, f"FROM {source}", {}, docs, source)
+        conditions, values, remarks = _conditions(columns, chosen, by_itself=False)
+        counts, amounts = ADDITIVE.get(mart, ((), ()))
+        names = [column.name for column in columns]
+        first = [name for name in ("portal", "date") if name in names]
+        order = [*first, *(name for name in GRAINS[mart].split(", ") if name not in first)]
+        return cls(
+            source=source,
+            sql=f"SELECT * FROM {source}{conditions}",
+            values=values,
+            order=" ORDER BY " + ", ".join(map(quote, order)),
+            columns=columns,
+            doc=found[0] or "",
+            remarks=tuple(remarks),
+            reads=sources_of(mart),
+            counts=counts,
+            amounts=amounts,
+        )
+
+    @classmethod
+    def of_query(cls, db: duckdb.DuckDBPyConnection, query: Query, chosen: Filter) -> _Selection:
+        given = dict(zip(("from_date", "to_date"), (chosen.first, chosen.last), strict=True))
+        for name in sorted(query.parameters):
+            if given[name] is None:
+                raise ConfigError(f"--sql {query.file}: it uses ${name}: give --{name.removesuffix('_date')}")
+        own = {name: day for name, day in given.items() if name in query.parameters and day}
+        docs = {**_meanings(db, _NAMED_MART.findall(query.sql)), **query.meanings}
+        columns = _columns(db, f"FROM ({query.sql}\n)", own, docs, query.file)
+        conditions, values, remarks = _conditions(columns, chosen, by_itself=bool(query.parameters))
+        numbers = {column.name.lower(): column.name for column in columns if kind_of(column.type) in NUMBERS}
+        if wrong := next((name for name in query.totals if name.lower() not in numbers), None):
+            raise ConfigError(
+                f"--sql {query.file}: `totals:` names {wrong}, which is no column of numbers of the query"
+            )
+        known = {column.name.lower() for column in columns}
+        rest = [f"{name}: {text}" for name, text in query.meanings.items() if name not in known]
+        return cls(
+            source=query.file,
+            # As it stands where there is no filter, so that nothing can lose its order.
+            sql=f"SELECT * FROM ({query.sql}\n){conditions}" if conditions else query.sql,
+            values=own | values,
+            order="",
+            columns=columns,
+            doc=" ".join([query.doc, *rest]).strip(),
+            remarks=tuple(remarks),
+            reads=_read_by(db, query),
+            counts=(),
+            amounts=tuple(numbers[name.lower()] for name in query.totals),
+        )
+
+    def count(self, db: duckdb.DuckDBPyConnection) -> int:
+        return int(_one(db, self.source, f"SELECT count(*) FROM ({self.sql}\n)", self.values)[0])
+
+    def sheet(self, db: duckdb.DuckDBPyConnection, name: str, number: int) -> Sheet:
+        table = f"memory.main.sheet_{number}"
+        _asked(db, self.source, f"CREATE TABLE {table} AS {self.sql}{self.order}", self.values)
+        rows = int(_one(db, self.source, f"SELECT count(*) FROM {table}")[0])
+        remarks = list(self.remarks)
+        totals = [*self.counts, *self.amounts]
+        if self.amounts and any(column.name == "currency" for column in self.columns):
+            many = f"SELECT count(DISTINCT coalesce(currency, '')) FROM {table}"
+            several = f"{many} WHERE " + " OR ".join(f"{quote(one)} IS NOT NULL" for one in self.amounts)
+            if int(_one(db, self.source, several)[0]) > 1:
+                totals = [*self.counts]
+                remarks.append("Amounts are in several currencies, or in one that is not known, so they have no total.")
+        measured = _one(
+            db,
+            self.source,
+            f"SELECT {', '.join(one.measures(one.name in totals) for one in self.columns)} FROM {table}",
+        )
+        return Sheet(
+            name=name,
+            source=self.source,
+            doc=self.doc,
+            columns=tuple(one.measured(measured[n]) for n, one in enumerate(self.columns)),
+            rows=rows,
+            table=table,
+            remarks=tuple(remarks),
+            reads=self.reads,
+        )
+
+
+def _columns(
+    db: duckdb.DuckDBPyConnection, source: str, values: dict[str, date], docs: dict[str, str], name: str
+) -> tuple[Column, ...]:
+    """The columns of a relation as a table has them: duplicate names get a number."""
+    _asked(db, name, f"CREATE OR REPLACE TABLE memory.main.head AS SELECT * {source} LIMIT 0", values)
+    found = db.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'memory' AND table_name = 'head' "
+        "ORDER BY column_index"
+    ).fetchall()
+    return tuple(Column(name=name, type=kind, doc=docs.get(name.lower(), "")) for name, kind in found)
+
+
+def _meanings(db: duckdb.DuckDBPyConnection, marts: Sequence[str]) -> dict[str, str]:
+    """Comments of the columns of some marts, by name; where two marts differ, which one says it."""
+    found = db.execute(
+        "SELECT column_name, any_value(comment), count(DISTINCT comment) FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND schema_name = 'marts' AND list_contains(?, table_name) "
+        "AND comment IS NOT NULL GROUP BY column_name",
+        [[name.lower() for name in marts]],
+    ).fetchall()
+    return {name.lower(): comment for name, comment, several in found if several == 1}
+
+
+def _conditions(
+    columns: Sequence[Column], chosen: Filter, *, by_itself: bool
+) -> tuple[str, dict[str, date], list[str]]:
+    """The filter as SQL over these columns, its values, and what it cannot do. `by_itself`: the query filters by days."""
+    kinds = {column.name: kind_of(column.type) for column in columns}
+    parts: list[str] = []
+    remarks: list[str] = []
+    days = {name: day for name, day in (("first", chosen.first), ("last", chosen.last)) if day}
+    values: dict[str, date] = {}
+    if days and by_itself:
+        remarks.append("The query itself uses --from and --to.")
+    elif days and kinds.get("date") in ("date", "timestamp"):
+        values = days
+        parts += [f"CAST(date AS DATE) {'>=' if name == 'first' else '<='} ${name}" for name in days]
+    elif days and kinds.get("month") == "text":
+        parts += [f"month {'>=' if name == 'first' else '<='} {literal(month_of(day))}" for name, day in days.items()]
+        remarks.append("It has a month and no date: whole months were taken.")
+    elif days:
+        remarks.append("NOT FILTERED by --from and --to: it has no column date or month.")
+    if chosen.portals and kinds.get("portal") == "text":
+        parts.append(f"portal IN ({', '.join(map(literal, chosen.portals))})")
+    elif chosen.portals:
+        remarks.append("NOT FILTERED by --portal: it has no column portal.")
+    if chosen.departments and kinds.get("department_id") == "integer":
+        parts.append(f"department_id IN ({', '.join(map(str, chosen.departments))})")
+    elif chosen.departments:
+        remarks.append("NOT FILTERED by --department: it has no column department_id.")
+    return (f" WHERE {' AND '.join(parts)}" if parts else ""), values, remarks
+
+
+def _read_by(db: duckdb.DuckDBPyConnection, query: Query) -> frozenset[str] | None:
+    """The tables that a query reads, also by way of marts; None if DuckDB cannot say, as of some table functions."""
+    try:
+        # Later versions of DuckDB name the tables that views read, with their aliases; earlier ones the views.
+        # Neither of them takes parameters, so any day stands for them.
+        sql = _PARAMETER.sub("DATE '2000-01-01'", query.sql)
+        names = {str(name).partition(" AS ")[0] for name in db.get_table_names(sql, qualified=True)}
+    except duckdb.Error:
+        return None
+    plain = {".".join(name.replace('"', "").split(".")[-2:]) for name in names}
+    marts = {name.removeprefix("marts.") for name in plain if name.startswith("marts.")}
+    tables = {name for name in plain if not name.startswith(("marts.", "sync.")) and "." in name}
+    try:
+        found = frozenset(tables.union(*(sources_of(name) for name in marts)))
+    except OSError:  # a mart of another version
+        return None
+    return found or (frozenset() if plain else None)
+
+
+def _one(
+    db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[str, date] | None = None
+) -> tuple[Any, ...]:
+    """The one row of an aggregate."""
+    found: list[tuple[Any, ...]] = _asked(db, source, sql, values or {}).fetchall()
+    return found[0]
+
+
+def _asked(db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[str, date]) -> duckdb.DuckDBPyConnection:
+    """Run a statement. Errors say which query failed, and quote nothing but its text."""
+    try:
+        return db.execute(sql, values) if values else db.execute(sql)
+    except duckdb.Error as error:
+        if isinstance(error, duckdb.OutOfMemoryException) or "no space left" in str(error).lower():
+            raise ExportError(
+                f"{source} does not fit into memory and on the disk. Nothing was written. Take fewer rows with --from and "
+                "--to or --portal, or free some space where the export is written"
+            ) from None
+        if isinstance(error, _OURS) and not source.startswith("marts."):
+            raise ConfigError(f"--sql {source}: {error}") from None
+        raise ExportError(
+            f"{source} cannot be asked ({type(error).__name__}; DuckDB's own text may quote data). Nothing was written. "
+            "Try the query in a DuckDB client"
+        ) from None
