@@ -4,8 +4,8 @@ itself (`sync.slices`, `sync.runs`) and from when schedules should have read it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import duckdb
@@ -120,9 +120,11 @@ def _of_portal(
     if never := sorted((tables & own) - due):
         notes.append(f"on request only, and never read: {some(never, _NAMES)}")
     wanted = due if is_configured else tables & there
-    stale, blind = _stale(installation, portal, slices, now) if is_configured else ({}, "")
+    ages = _ages(installation, portal, slices, now) if is_configured else _Ages()
+    if unscheduled := sorted(wanted & ages.unscheduled):
+        notes.append(f"read by no schedule, so never called stale: {some(unscheduled, _NAMES)}")
     lists = {name for name in wanted if not catalogue.table(name).is_monthly}
-    yield _state(portal, None, lists, slices, failed, stale, blind, notes)
+    yield _state(portal, None, lists, slices, failed, ages, notes)
     monthly = wanted - lists
     if not monthly:
         return
@@ -133,26 +135,34 @@ def _of_portal(
         is_early = chosen.first is not None and month < month_of(chosen.first)
         is_late = chosen.last is not None and month > month_of(chosen.last)
         if not is_early and not is_late:
-            yield _state(portal, month, monthly, slices, failed, stale, blind, [])
+            asked_for = {one for one in (*slices, *failed) if one[1] == month}
+            wanted = {name for name in monthly if not catalogue.table(name).on_request or (name, month) in asked_for}
+            yield _state(portal, month, wanted, slices, failed, ages, [])
 
 
-def _stale(
-    installation: Installation, portal: str, slices: dict[_Key, datetime], now: datetime
-) -> tuple[dict[_Key, datetime], str]:
-    """What a schedule should have read again -> since when (UTC); and why that cannot be known, or empty."""
+@dataclass(frozen=True, slots=True)
+class _Ages:
+    """What a schedule should have read again, since when (UTC); tables that none reads; why neither is known, or empty."""
+
+    stale: Mapping[_Key, datetime] = field(default_factory=dict)
+    unscheduled: frozenset[str] = frozenset()
+    unknown: str = ""
+
+
+def _ages(installation: Installation, portal: str, slices: dict[_Key, datetime], now: datetime) -> _Ages:
     try:
         states = portal_freshness(installation, portal, now)
     except PlandayError:
-        return {}, "whether it is stale cannot be known, because the lake or the state cannot be read"
+        return _Ages(unknown="whether it is stale cannot be known, because the lake or the state cannot be read")
     window: list[str | None] = [*window_months(installation.config, portal, now)]
-    found: dict[_Key, datetime] = {}
+    stale: dict[_Key, datetime] = {}
     for name, state in states.items():
         if state.is_stale and state.allowed_since is not None:
             for month in window if installation.catalogue.table(name).is_monthly else [None]:
                 at = slices.get((name, month))
                 if at is not None and at < state.allowed_since:
-                    found[name, month] = state.allowed_since
-    return found, ""
+                    stale[name, month] = state.allowed_since
+    return _Ages(stale, frozenset(name for name, state in states.items() if state.allowed_since is None))
 
 
 def _state(
@@ -161,8 +171,7 @@ def _state(
     tables: set[str],
     slices: dict[_Key, datetime],
     failed: dict[_Key, datetime],
-    stale: dict[_Key, datetime],
-    blind: str,
+    ages: _Ages,
     notes: Sequence[str],
 ) -> MonthState:
     reads = {name: slices[name, month] for name in sorted(tables) if (name, month) in slices}
@@ -183,11 +192,11 @@ def _state(
         problems.append(
             f"failed {_at(max(broken[name] for name in kept))}, so what was read before is shown: {some(kept, _NAMES)}"
         )
-    if old := [name for name in reads if (name, month) in stale and name not in broken]:
-        since = max(stale[name, month] for name in old)
+    if old := [name for name in reads if (name, month) in ages.stale and name not in broken]:
+        since = max(ages.stale[name, month] for name in old)
         problems.append(f"stale, should have been read again since {_at(since)}: {some(old, _NAMES)}")
-    if blind:
-        problems.append(blind)
+    if ages.unknown:
+        problems.append(ages.unknown)
     return MonthState(
         portal=portal,
         month=month,

@@ -53,7 +53,9 @@ def rows_of(
             True,
         )
     else:
-        yield Row("text", ("Everything that these figures are computed from was read completely and is up to date.",))
+        yield Row(
+            "text", ("Everything that these figures are computed from was read completely, and nothing is stale.",)
+        )
     yield Row("text", (f"Figures of: {_instant(published_at)} (when the warehouse was published).",))
     yield Row("text", (f"Exported: {_instant(exported_at)}.",))
     yield Row("text", (f"Filter: {chosen.words()}.",))
@@ -63,10 +65,10 @@ def rows_of(
     )
     yield Row("text")
     yield Row("title", ("What is in it",))
-    yield Row("header", ("sheet", "rows", "from", "", "", "", "", "what a row is, and what to know"))
+    yield Row("header", ("sheet", "rows", "from", "what a row is, and what to know"))
     for sheet, changed in zip(sheets, changes, strict=True):
         said = " ".join([sheet.doc, *sheet.remarks, *changed.words(formulas)])
-        cells = (sheet.name, sheet.rows, sheet.source, "", "", "", "", text_of(said, Changes()))
+        cells = (sheet.name, sheet.rows, sheet.source, text_of(said, Changes()))
         yield Row("text", cells, any(remark.startswith("NOT") for remark in sheet.remarks))
     yield Row("text")
     yield Row("title", ("What it is computed from",))

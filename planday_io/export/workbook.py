@@ -115,6 +115,8 @@ def _write_sheet(db: duckdb.DuckDBPyConnection, sheet: Worksheet, content: Sheet
     changes = Changes()
     columns = content.columns
     formats = [styles.of(column) for column in columns]
+    _print_wide(sheet)
+    sheet.repeat_rows(0)
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, content.rows, len(columns) - 1)
     for n, column in enumerate(columns):
@@ -175,9 +177,16 @@ def _write_totals(sheet: Worksheet, content: Sheet, styles: _Styles) -> None:
             sheet.write_blank(row, n, None, styles.get(top=1))
 
 
+def _print_wide(sheet: Worksheet) -> None:
+    sheet.set_landscape()
+    sheet.set_paper(9)  # A4
+    sheet.fit_to_pages(1, 0)
+
+
 def _write_first(sheet: Worksheet, rows: Sequence[Row], styles: _Styles) -> None:
+    _print_wide(sheet)
     sheet.hide_gridlines(2)
-    for n, width in enumerate((24, 12, 14, 12, 12, 21, 21, 100)):
+    for n, width in enumerate((24, 12, 24, 12, 12, 18, 18, 100)):
         sheet.set_column(n, n, width)
     for at, row in enumerate(rows):
         style = {"title": styles.get(bold=True, font_size=14), "header": styles.header}.get(row.kind)
