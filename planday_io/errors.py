@@ -129,6 +129,10 @@ class RefusedMessageError(AlertError):
     """A channel that works refused this one message."""
 
 
+class QuestionError(PlandayError):
+    """A question of an assistant is refused, or has no answer. The text says what to ask instead, and holds no path."""
+
+
 class FaultError(PlandayError):
     """An exception from outside this tree: a fault of this program, named by its type and place (`planday_io.faults`)."""
 

@@ -19,7 +19,7 @@ LAYERS = (
     ("lake", "reading"),
     ("warehouse",),
     ("sync", "monitoring"),
-    ("privacy", "onboarding", "reports", "export"),
+    ("assistant", "export", "privacy", "onboarding", "reports"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names} | {"__init__": len(LAYERS)}
 

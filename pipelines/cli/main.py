@@ -25,6 +25,7 @@ from pipelines.cli.arguments import (
     require_known,
     terminal,
 )
+from pipelines.cli.assistant import mcp
 from pipelines.cli.export import export
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
@@ -379,4 +380,5 @@ def report(
 
 
 app.command()(export)
+app.command()(mcp)
 app.command()(docs)

@@ -13,7 +13,7 @@ from planday_io.catalogue.model import Column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.warehouse import ledger, settings, zones
-from planday_io.warehouse.mart_files import macros, marts, sync_views
+from planday_io.warehouse.mart_files import macros, marts, month_conditions, sync_views
 
 _CONFIDENCE = {
     "documented": "documented by Planday",
@@ -42,7 +42,7 @@ def tables_page(catalogue: Catalogue) -> str:
 
 def marts_page() -> str:
     """The page of the marts, as Markdown."""
-    return _rendered("marts.md.j2", marts=marts(), macros=macros())
+    return _rendered("marts.md.j2", marts=marts(), macros=macros(), month_conditions=month_conditions())
 
 
 def _rendered(template: str, **values: object) -> str:

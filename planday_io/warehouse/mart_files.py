@@ -116,6 +116,12 @@ def sync_views() -> tuple[Mart, ...]:
 
 
 @functools.cache
+def month_conditions() -> str:
+    """Which conditions on a month limit what marts read, in Markdown."""
+    return (_HERE / "marts" / "month_conditions.md").read_text(encoding="utf-8").strip()
+
+
+@functools.cache
 def read_by(name: str) -> frozenset[str]:
     """The tables and marts that a mart's query names, as `domain.table` and `marts.name`; not those of the ledger."""
     return frozenset(found for found in _READ.findall(_query_of(name)) if not found.startswith("sync."))
