@@ -74,7 +74,9 @@ def test_every_import_is_declared() -> None:
     assert {name for name, of in known.items() if not of & declared and name not in own} == of_assistant
     for path in [*(ROOT / "planday_io").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]:
         if path.parent.name != "assistant":
-            assert not re.search(rf"^ *(import|from) ({'|'.join(of_assistant)})\b", path.read_text(), re.MULTILINE), path
+            assert not re.search(rf"^ *(import|from) ({'|'.join(of_assistant)})\b", path.read_text(), re.MULTILINE), (
+                path
+            )
     assert {"dagster", "duckdb", "yaml"} <= set(known)
 
 

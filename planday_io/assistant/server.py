@@ -76,7 +76,9 @@ class _Tools:
         self, name: Annotated[str, Field(description="A name from list_marts, such as marts.labour_daily")]
     ) -> CallToolResult:
         """Columns with type and meaning, and questions with tested SQL. Read it before you query a view."""
-        return await self._answer(replace(self._request, kind="description", name=name), _described)
+        of = _known().get(name if "." in name else f"marts.{name}")
+        examples = [question.sql for question in of.questions] if of else []
+        return await self._answer(replace(self._request, kind="description", name=name, examples=examples), _described)
 
     async def query(
         self,
@@ -150,8 +152,10 @@ def _described(reply: Reply) -> Iterable[str]:
     for column, kind, comment in columns:
         meaning = comment or (of.columns.get(column, "") if of else "")
         yield f"- {column} ({kind}): {meaning}".rstrip(": ")
+    allowed = cast("list[str]", facts["allowed"])
     for question in of.questions if of else ():
-        yield f"Question: {question.text}\n{question.sql}"
+        if question.sql in allowed:
+            yield f"Question: {question.text}\n{question.sql}"
     if name.startswith("marts."):
         yield f"About conditions on the month: {' '.join(month_conditions().split())}"
 

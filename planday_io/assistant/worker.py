@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ import duckdb
 
 from planday_io.assistant import published
 from planday_io.assistant.cells import line_of
-from planday_io.assistant.statements import DATABASE, check, read_allowed
+from planday_io.assistant.statements import DATABASE, Allowed, check, read_allowed
 from planday_io.errors import PlandayError, QuestionError
 
 SCHEMAS = frozenset({"marts", "sync"})
@@ -41,6 +41,7 @@ class Request:
         file: the published warehouse.
         allows_tables: all schemas may be named, not only those of `SCHEMAS`.
         kind: what is asked; `query` runs `sql`, the others are questions of `published`.
+        examples: statements, of which a description says whether they are allowed.
         seconds: until a query is interrupted.
         rows: at most that many come back.
         characters: about so many at most.
@@ -51,6 +52,7 @@ class Request:
     kind: Kind
     sql: str = ""
     name: str = ""
+    examples: list[str] = field(default_factory=list)
     portal: str | None = None
     month: str | None = None
     seconds: float = 30
@@ -177,13 +179,23 @@ def _answered(db: duckdb.DuckDBPyConnection, request: Request, status: str, now:
         case "contents":
             return Reply(status=status, facts=published.contents(db, allowed))
         case "description":
-            return Reply(status=status, facts=published.description(db, allowed, request.name))
+            facts = published.description(db, allowed, request.name)
+            facts["allowed"] = [sql for sql in request.examples if _is_allowed(db, sql, allowed)]
+            return Reply(status=status, facts=facts)
         case "completeness":
             return Reply(status=status, text=published.completeness(db, request.portal, request.month))
         case "freshness":
             return Reply(status=status, text=published.freshness(db, now))
         case "status":
             return Reply(status=status)
+
+
+def _is_allowed(db: duckdb.DuckDBPyConnection, sql: str, allowed: Allowed) -> bool:
+    try:
+        check(db, sql, allowed)
+    except QuestionError:
+        return False
+    return True
 
 
 def _queried(db: duckdb.DuckDBPyConnection, request: Request, status: str, sql: str) -> Reply:
