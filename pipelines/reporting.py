@@ -42,7 +42,7 @@ def events_of(
     is_whole = is_whole or done.is_rebuild
     state = inspect(
         config.warehouse,
-        tables=None if is_whole else {key.full_name for key in done.changed},
+        tables=None if is_whole else done.tables,
         portals=() if is_whole else {key.portal for key in done.changed},
     )
     events: list[dg.AssetMaterialization | dg.AssetCheckEvaluation] = [

@@ -86,6 +86,15 @@ class Catalogue:
                 return endpoint
         raise KeyError(full_name)
 
+    def published_name(self, full_name: str) -> str:
+        """What a table of the lake is called in the warehouse; one that is not known here, as in the lake."""
+        table = self.lake_tables.get(full_name)
+        return table.published_name if table else full_name
+
+    def schemas(self) -> tuple[str, ...]:
+        """Schemas of the warehouse with tables of the lake, each once."""
+        return tuple(dict.fromkeys(table.published_name.partition(".")[0] for table in self.lake_tables.values()))
+
     def domains(self) -> tuple[str, ...]:
         """Domains, in the order declared."""
         return tuple(dict.fromkeys(table.domain for table in self.tables()))

@@ -85,6 +85,11 @@ def history_of(table: Table) -> Table:
     )
 
 
+def lake_name(published: str) -> str:
+    """What the lake calls a table that is called `schema.name` in the warehouse."""
+    return published
+
+
 def history_column(name: str) -> str:
     """The name of a column in its table's history."""
     return f"planday_{name}" if name in {column.name for column in VERSION_COLUMNS} else name

@@ -194,6 +194,7 @@ class Table:
             the month that was asked for.
         people: the people its rows are about. Without any: nobody, or the people of its parent's rows.
         logs_changes: for tables with a slice per month: a history is kept. Snapshots always have one.
+        published_as: the DuckDB table's name, `schema.name`, where it is another one.
     """
 
     domain: str
@@ -208,6 +209,7 @@ class Table:
     month_by: tuple[str, ...] | None = None
     people: tuple[Person, ...] = ()
     logs_changes: bool = False
+    published_as: str = ""
 
     def __post_init__(self) -> None:
         where = f"table {self.full_name}"
@@ -236,6 +238,11 @@ class Table:
     def full_name(self) -> str:
         """`domain.name`."""
         return f"{self.domain}.{self.name}"
+
+    @property
+    def published_name(self) -> str:
+        """`schema.name` in the warehouse."""
+        return self.published_as or self.full_name
 
     @property
     def is_monthly(self) -> bool:

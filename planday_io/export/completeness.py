@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from planday_io.catalogue.history import lake_name
 from planday_io.config.grid import grid_months, window_months
 from planday_io.errors import PlandayError
 from planday_io.export.request import Filter
@@ -87,7 +88,7 @@ def completeness(
         failed.setdefault(portal, {})[table, month] = at.astimezone(UTC)
     histories = {history.full_name: name for name, history in installation.catalogue.histories.items()}
     known = {table.full_name for table in installation.catalogue.tables()}
-    read = known if tables is None else {histories.get(name, name) for name in tables} & known
+    read = known if tables is None else {histories.get(lake_name(name), name) for name in tables} & known
     portals = chosen.portals or sorted({*installation.config.portals, *slices})
     return [
         state

@@ -190,8 +190,8 @@ def personal_data(installation: Installation) -> list[tuple[str, str, str, str]]
             if own := [column.name for column in table.columns if column.privacy == name]:
                 columns |= dict.fromkeys(own)
                 tables.append(table.full_name)
-                if table.full_name in catalogue.histories:
-                    tables.append(f"{table.full_name}_history")
+                if history := catalogue.histories.get(table.full_name):
+                    tables.append(history.published_name)
         if name == "unknown":
             columns, tables = {"_extra": None}, ["every table"]
         found.append((name, does[config.privacy.policy(name)], ", ".join(columns), ", ".join(tables)))

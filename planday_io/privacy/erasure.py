@@ -35,7 +35,7 @@ class Forgetting:
     """The result of forgetting. Counts and names of tables only.
 
     Args:
-        removed: table -> rows that were deleted.
+        removed: table, as the warehouse calls it -> rows that were deleted.
         kept: table -> rows that stay under a pseudonym.
         mentions: table -> rows about others from which a value was removed.
         values: how many values of the person were looked for.
@@ -139,7 +139,7 @@ def forget_portal(installation: Installation, portal: str, report: Report = unre
         ForgottenPeople(config.lake, installation.state).drop(portal)
         sweep(config.lake, deep=True)
         _republish(installation, report, portal)
-        return dict(Counter(key.full_name for key in keys))
+        return dict(Counter(installation.catalogue.published_name(key.full_name) for key in keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ class _Person:
             rows, mentions = _without_mentions(rows, table, names)
             for counts, count in ((done.removed, gone), (done.kept, theirs - gone), (done.mentions, mentions)):
                 if count > 0:
-                    counts[key.full_name] = counts.get(key.full_name, 0) + count
+                    counts[table.published_name] = counts.get(table.published_name, 0) + count
             covered = dict(provenance.covered)
             if any(person.column == table.key[0] for person in table.people):
                 # The table fans out over employees.

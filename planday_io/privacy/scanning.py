@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from planday_io.catalogue import Catalogue
+from planday_io.catalogue.history import lake_name
 from planday_io.frames.types import quote
 from planday_io.lake.installation import Installation
 from planday_io.warehouse.definitions import literal
@@ -96,7 +97,7 @@ def _columns_with(
         return
     occurs = ", ".join(f"coalesce(bool_or(regexp_matches({cell}, $any)), false)" for cell in cells.values())
     found = db.execute(f"SELECT {occurs} FROM {relation}", {"any": _any_of(values)}).fetchone()
-    known = catalogue.lake_tables.get(name)
+    known = catalogue.lake_tables.get(lake_name(name))
     whole = {column.name for column in known.columns if column.privacy in NAMES} if known else set()
     words = as_words(values)
     for (column, cell), may in zip(cells.items(), found or (), strict=True):

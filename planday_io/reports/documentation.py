@@ -31,7 +31,7 @@ def tables_page(catalogue: Catalogue) -> str:
         standard=STANDARD_DOCS,
         versions=VERSION_COLUMNS,
         references=_references(catalogue),
-        how=lambda endpoint, table: _how(endpoint, table, has_history=table.full_name in catalogue.histories),
+        how=lambda endpoint, table: _how(endpoint, table, catalogue.histories.get(table.full_name)),
         confidence=_CONFIDENCE,
         typed=_typed,
         of_sync=ledger.TABLES | zones.TABLES | settings.TABLES,
@@ -73,7 +73,7 @@ def _references(catalogue: Catalogue) -> Iterator[tuple[str, str, str]]:
             yield target, table.full_name, ", ".join(columns)
 
 
-def _how(endpoint: Endpoint, table: Table, *, has_history: bool) -> str:
+def _how(endpoint: Endpoint, table: Table, history: Table | None) -> str:
     """How a table is read, in words."""
     how, fan_out = "one list or document", endpoint.fan_out
     if fan_out and fan_out.batched:
@@ -87,4 +87,4 @@ def _how(endpoint: Endpoint, table: Table, *, has_history: bool) -> str:
         how += "; one slice per month, the one that was requested"
     how += "; a feed: merged by key, rows are never removed" if endpoint.feed else ""
     how += "; read only if a schedule or command names it" if table.on_request else ""
-    return how + (f"; history in `{table.full_name}_history`" if has_history else "")
+    return how + (f"; history in `{history.published_name}`" if history else "")

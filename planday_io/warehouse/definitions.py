@@ -32,7 +32,7 @@ STORAGE_VERSION = "v1.2.0"
 def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
     """A fingerprint of all definitions; if it differs, the file has to be updated."""
     tables = [
-        (table.full_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
+        (table.published_name, table.doc, duckdb_columns(table, policies), [column.doc for column in table.columns])
         for table in catalogue.lake_tables.values()
     ]
     texts = [
@@ -51,7 +51,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
 def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
     """Update the attached warehouse: create tables, add and drop columns, replace macros, marts and comments."""
     there = ledger.columns_of(db)
-    for schema in ("sync", "marts", *catalogue.domains()):
+    for schema in ("marts", *catalogue.schemas()):
         db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
     for name, (doc, columns) in (ledger.TABLES | zones.TABLES | settings.TABLES).items():
         kinds = [(column, kind) for column, kind, _ in columns]
@@ -60,11 +60,12 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
     for table in catalogue.lake_tables.values():
         wanted = duckdb_columns(table, policies)
         docs = STANDARD_DOCS | {column.name: column.doc for column in table.columns}
-        _ensure(db, sql_name(table), wanted, there.get(table.full_name, {}))
-        for column in there.get(table.full_name, {}).keys() - {name for name, _ in wanted}:
+        name, present = sql_name(table), there.get(table.published_name, {})
+        _ensure(db, name, wanted, present)
+        for column in present.keys() - {column for column, _ in wanted}:
             # Otherwise old rows would keep the column while new ones have none.
-            db.execute(f"ALTER TABLE {sql_name(table)} DROP COLUMN {quote(column)}")
-        _comment(db, "TABLE", sql_name(table), table.doc, ((column, docs[column]) for column, _ in wanted))
+            db.execute(f"ALTER TABLE {name} DROP COLUMN {quote(column)}")
+        _comment(db, "TABLE", name, table.doc, ((column, docs[column]) for column, _ in wanted))
     db.execute(INSTANTS.read_text(encoding="utf-8"))
     for macro in as_of_macros(catalogue):
         db.execute(macro)
@@ -108,8 +109,9 @@ def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Priva
     """Whether a column of the connected warehouse has the wrong type, so that the file must be rebuilt."""
     there = ledger.columns_of(db)
     return any(
-        column in there.get(table.full_name, {}) and there[table.full_name][column] != _normal(kind)
+        column in present and present[column] != _normal(kind)
         for table in catalogue.lake_tables.values()
+        if (present := there.get(table.published_name, {}))
         for column, kind in duckdb_columns(table, policies)
     )
 
@@ -140,16 +142,16 @@ def as_of_macros(catalogue: Catalogue) -> list[str]:
             )
         macros.append(
             f"CREATE OR REPLACE MACRO {quote(table.domain)}.{quote(table.name + '_as_of')}(ts, db := NULL) AS TABLE "
-            f"SELECT {chosen} FROM query_table(CASE WHEN db IS NULL THEN {literal(history.full_name)} "
-            f"ELSE db || {literal('.' + history.full_name)} END) WHERE valid_from <= CAST(ts AS TIMESTAMPTZ) "
+            f"SELECT {chosen} FROM query_table(CASE WHEN db IS NULL THEN {literal(history.published_name)} "
+            f"ELSE db || {literal('.' + history.published_name)} END) WHERE valid_from <= CAST(ts AS TIMESTAMPTZ) "
             f"AND (valid_to IS NULL OR valid_to > CAST(ts AS TIMESTAMPTZ)){latest}"
         )
     return macros
 
 
 def sql_name(table: Table) -> str:
-    """The quoted name of a table."""
-    return f"{quote(table.domain)}.{quote(table.name)}"
+    """The quoted name of a table in the warehouse."""
+    return ".".join(map(quote, table.published_name.split(".")))
 
 
 def literal(text: str) -> str:

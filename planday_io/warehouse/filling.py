@@ -73,15 +73,18 @@ def fill(
         rows = [key for key in (*slices, *carried) if not is_derived(catalogue, key)]
         elsewhere = months.keep_latest(db, catalogue, rows)
         for key, (provenance, _) in slices.items():
-            ledger.record(db, key, provenance, elsewhere[key], is_derived=is_derived(catalogue, key))
+            name = catalogue.published_name(key.full_name)
+            ledger.record(db, key, name, provenance, elsewhere[key], is_derived=is_derived(catalogue, key))
         # The rest are slices that were not written now; all of their rows were published until now.
         for key in elsewhere.keys() - slices.keys():
             db.execute(
                 f"UPDATE {ledger.SLICES} SET elsewhere = ? WHERE table_name = ? AND portal = ? AND month = ?",
-                [elsewhere[key], key.full_name, key.portal, key.month],
+                [elsewhere[key], catalogue.published_name(key.full_name), key.portal, key.month],
             )
         all_rows = is_empty or redefines
-        changed = None if all_rows else [(key.full_name, key.portal, key.month) for key in slices]
+        changed = (
+            None if all_rows else [(catalogue.published_name(key.full_name), key.portal, key.month) for key in slices]
+        )
         zones.write_zones(db, again=redefines, changed=changed)
         settings.write_settings(db, installation.config.portals)
         db.execute("COMMIT")
@@ -110,7 +113,12 @@ def _carry(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
     is_slice = "table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?"
     for name, wanted, condition, parameters in (
         (sql_name(table), [column for column, _ in duckdb_columns(table, policies)], where, values),
-        (book, [column for column, _, _ in ledger.TABLES[book][1]], is_slice, [key.full_name, key.portal, key.month]),
+        (
+            book,
+            [column for column, _, _ in ledger.TABLES[book][1]],
+            is_slice,
+            [table.published_name, key.portal, key.month],
+        ),
     ):
         columns = _common(db, wanted, f"previous.{name}")
         db.execute(f"INSERT INTO {name} BY NAME SELECT {columns} FROM previous.{name} WHERE {condition}", parameters)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from planday_io.catalogue.history import lake_name
 from planday_io.config.model import PrivacyPolicy
 from planday_io.lake.slices import Provenance, SliceKey
 
@@ -49,7 +50,7 @@ _SLICES: Columns = (
 )
 
 _DERIVED: Columns = (
-    ("table_name", "VARCHAR", "Table, as domain.table."),
+    ("table_name", "VARCHAR", "Table, as schema.table."),
     ("portal", "VARCHAR", "Key of the portal in portals.yaml."),
     ("month", "VARCHAR", "Month of the slice (YYYY-MM), NULL where a slice covers the whole portal."),
     ("kept", "BIGINT", "Rows of the slice."),
@@ -142,7 +143,7 @@ def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
             chosen = ["table_name", "portal", read_at, *optional]
             for values in db.execute(f"SELECT {', '.join(chosen)} FROM {name}").fetchall():
                 row = dict(zip(chosen, values, strict=True))
-                found[SliceKey.of(row["table_name"], row["portal"], row.get("month"))] = Shown(
+                found[SliceKey.of(lake_name(row["table_name"]), row["portal"], row.get("month"))] = Shown(
                     row.get("slice_id", ""), row[read_at], row.get("portal_id"), row.get("elsewhere") or 0
                 )
     return found
@@ -177,16 +178,31 @@ def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
 
 
 def record(
-    db: duckdb.DuckDBPyConnection, key: SliceKey, provenance: Provenance, elsewhere: int, *, is_derived: bool
+    db: duckdb.DuckDBPyConnection,
+    key: SliceKey,
+    table: str,
+    provenance: Provenance,
+    elsewhere: int,
+    *,
+    is_derived: bool,
 ) -> None:
-    """Replace the ledger row of a slice; `elsewhere` counts its rows that a later read found in another month."""
+    """Replace the ledger row of a slice.
+
+    Args:
+        db: connected to the warehouse.
+        key: of the slice.
+        table: the name of its table in the warehouse.
+        provenance: of the slice.
+        elsewhere: how many of its rows a later read found in another month.
+        is_derived: from other slices.
+    """
     name = DERIVED if is_derived else SLICES
     db.execute(
         f"DELETE FROM {name} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
-        [key.full_name, key.portal, key.month],
+        [table, key.portal, key.month],
     )
     values = {
-        "table_name": key.full_name,
+        "table_name": table,
         "portal": key.portal,
         "month": key.month,
         "request_window": provenance.window,

@@ -45,12 +45,14 @@ class Publication:
 
     Args:
         changed: slices that were replaced; none if the warehouse was current.
+        tables: of those slices, as `schema.name` in the warehouse.
         rows: of those slices.
         notices: messages about the file for people, such as edits by another program.
         problems: unusable slices, and why. Their previous rows stay.
     """
 
     changed: tuple[SliceKey, ...]
+    tables: frozenset[str]
     rows: int
     seconds: float
     is_rebuild: bool
@@ -97,8 +99,9 @@ def publish(
     except StorageError as error:
         raise PublicationError(f"{installation.config.warehouse} was not renewed: {error}") from None
     rows, seconds = sum(provenance.kept for provenance, _ in slices.values()), time.monotonic() - began
+    tables = frozenset(installation.catalogue.published_name(key.full_name) for key in slices)
     return Publication(
-        tuple(slices), rows, seconds, is_rebuild, tuple(publisher.notices), dict(publisher.losses.problems)
+        tuple(slices), tables, rows, seconds, is_rebuild, tuple(publisher.notices), dict(publisher.losses.problems)
     )
 
 
