@@ -231,17 +231,22 @@ def test_marts_are_listed_with_what_a_row_is(published: Path) -> None:
         views = db.execute(
             "SELECT schema_name || '.' || view_name, comment FROM duckdb_views() WHERE NOT internal"
         ).fetchall()
+        old = {view for view in views if view[1].startswith("Deprecated: ")}
         tables = db.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'hr'").fetchall()
     assert len(views) > 20
-    for name, comment in views:
+    for name, comment in {*views} - old:
         assert f"- {name}: {comment}\n" in answer.text
     assert "- marts.overtime_over(weekly_hours, daily_hours, from_date, to_date): " in answer.text
     (hidden,) = [line for line in answer.text.splitlines() if line.startswith("- hr: ")]
     assert {name for (name,) in tables} <= set(hidden.removeprefix("- hr: ").split(", "))
     assert "supervisors_as_of" in hidden
+    assert "\n- hr_history: " in answer.text
     everything = ask(published, "list_marts", allows_tables=True)
     assert "- hr.supervisors_as_of(ts): the rows as of an instant ts" in everything.text
+    assert "- hr_history.employees: Versions of" in everything.text
     assert "Not to be queried" not in everything.text
+    assert ("hr.employees_history", "Deprecated: use hr_history.employees. This name goes away in version 0.3.") in old
+    assert not [name for name, _ in old if name.partition(".")[2] in re.findall(r"\w+", answer.text + everything.text)]
 
 
 def test_a_mart_is_described_by_the_file(published: Path) -> None:

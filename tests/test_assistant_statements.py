@@ -139,7 +139,7 @@ def test_a_cte_named_like_a_table_hides_it(attached: duckdb.DuckDBPyConnection, 
 
 def test_tables_are_allowed_on_request(attached: duckdb.DuckDBPyConnection) -> None:
     everything = read_allowed(attached, None)
-    for sql in ("FROM hr.employees", "FROM hr.employees_history", "FROM hr.employees_as_of(now())", "FROM marts.hours"):
+    for sql in ("FROM hr.employees", "FROM hr_history.employees", "FROM hr.employees_as_of(now())", "FROM marts.hours"):
         attached.execute(check(attached, sql, everything))
     for sql in ("FROM duckdb_tables()", "FROM information_schema.tables", "SELECT current_setting('threads')"):
         with pytest.raises(QuestionError):

@@ -226,7 +226,7 @@ def test_damaged_snapshot_is_left_out_and_read_again(planday: Installation, dama
 def test_damaged_history_stops_nobody_and_catches_up(planday: Installation, damage: Callable[[Path], None]) -> None:
     planday.refresh("hr.departments")
     planday.publish()
-    versions = planday.query("SELECT * FROM hr.departments_history ORDER BY ALL")
+    versions = planday.query("SELECT * FROM hr_history.departments ORDER BY ALL")
     good = planday.lake.path(HISTORY).read_bytes()
     damage(planday.lake.path(HISTORY))
     bad = planday.lake.path(HISTORY).read_bytes()
@@ -235,27 +235,27 @@ def test_damaged_history_stops_nobody_and_catches_up(planday: Installation, dama
     done = planday.publish()
     assert [*done.problems] == [HISTORY]
     assert planday.query("SELECT count(*) FROM hr.departments WHERE name = 'renamed'") == [(1,)]
-    assert planday.query("SELECT * FROM hr.departments_history ORDER BY ALL") == versions
+    assert planday.query("SELECT * FROM hr_history.departments ORDER BY ALL") == versions
     assert planday.lake.path(HISTORY).read_bytes() == bad, "it is kept for people to look at"
     planday.lake.path(HISTORY).write_bytes(good)
     assert planday.publish().problems == {}
     found = planday.query(
-        "SELECT name, is_current FROM hr.departments_history WHERE id = (SELECT min(id) FROM hr.departments)"
+        "SELECT name, is_current FROM hr_history.departments WHERE id = (SELECT min(id) FROM hr.departments)"
     )
-    assert len(planday.query("FROM hr.departments_history")) == len(versions) + 1, f"caught up: {found}"
+    assert len(planday.query("FROM hr_history.departments")) == len(versions) + 1, f"caught up: {found}"
 
 
 def test_damaged_history_is_carried_into_a_new_file(planday: Installation) -> None:
     """A new file is made from the lake; rows that only the previous file has are taken over."""
     planday.refresh("hr.departments")
     planday.publish()
-    versions = planday.query("SELECT * FROM hr.departments_history ORDER BY ALL")
+    versions = planday.query("SELECT * FROM hr_history.departments ORDER BY ALL")
     flip(planday.lake.path(HISTORY))
     lose_state(planday.state.folder)
     done = planday.publish()
     assert (done.is_rebuild, [*done.problems]) == (True, [HISTORY])
-    assert planday.query("SELECT * FROM hr.departments_history ORDER BY ALL") == versions
-    assert planday.query("SELECT count(*) FROM sync.derived WHERE table_name = 'hr.departments_history'") == [(1,)]
+    assert planday.query("SELECT * FROM hr_history.departments ORDER BY ALL") == versions
+    assert planday.query("SELECT count(*) FROM sync.derived WHERE table_name = 'hr_history.departments'") == [(1,)]
     assert [*planday.publish().problems] == [HISTORY]
 
 
@@ -267,7 +267,7 @@ def test_rebuild_gives_a_damaged_history_up(planday: Installation) -> None:
     assert len(planday.lake.damaged_files()) == 1
     planday.refresh("hr.departments")
     assert planday.publish().problems == {}
-    assert planday.query("SELECT count(*) FROM hr.departments_history") == [(2,)]
+    assert planday.query("SELECT count(*) FROM hr_history.departments") == [(2,)]
 
 
 def test_guard_measures_damaged_slice_by_what_was_published(planday: Installation) -> None:

@@ -59,7 +59,7 @@ def test_main_department_of_those_who_left(db: Db) -> None:
         {"primary_department_id": 10, "valid_from": "2025-01-01"},
         {"primary_department_id": None, "valid_from": "2025-04-01"},
     )
-    put_oslo(db, "hr.employees_history", *versions, id=1)
+    put_oslo(db, "hr_history.employees", *versions, id=1)
     put_oslo(db, "hr.employees", {"id": 4, "primary_department_id": 10}, {"id": 5})
     assert found(db, "employees", "employee_id, primary_department_id, primary_department_by") == [
         (1, 12, "history"),

@@ -137,13 +137,13 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
         "payroll.shifts",
     }
     before, sums = others(planday, person, months), [planday.query(sql) for sql in SUMS]
-    versions = planday.query("SELECT count(*) FROM hr.employees_history WHERE id <> ?".replace("?", str(person)))
+    versions = planday.query("SELECT count(*) FROM hr_history.employees WHERE id <> ?".replace("?", str(person)))
 
     done = planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert told["removed"]["hr.employees"] == 1
-    assert told["removed"]["hr.employees_history"] == 2
+    assert told["removed"]["hr_history.employees"] == 2
     assert told["kept"]["scheduling.shifts"] > 0
     assert told["mentions"]["scheduling.shifts"] == 1
     assert told["values"] > 8
@@ -173,7 +173,7 @@ def test_a_person_is_forgotten_and_stays_so(planday: Installation) -> None:
         assert [planday.query(sql) for sql in SUMS] == sums
 
     is_forgotten()
-    assert planday.query(f"SELECT count(*) FROM hr.employees_history WHERE id <> {person}") == versions
+    assert planday.query(f"SELECT count(*) FROM hr_history.employees WHERE id <> {person}") == versions
     pseudonym = planday.query("SELECT DISTINCT employee_id FROM payroll.shifts WHERE employee_id < 0")
     assert len(pseudonym) == 1
 
@@ -217,7 +217,7 @@ def test_name_inside_another_s_name_is_left_alone(planday: Installation) -> None
     done = planday_command(planday, "forget", "--portal", "oslo", "--employee", str(person), "--json")
     assert done.returncode == 0, done.stdout
     assert {name: planday.rows(name) for name in tables} == before
-    assert planday.query("SELECT count(*) FROM hr.employees_history WHERE first_name = 'Anders'") == [(0,)]
+    assert planday.query("SELECT count(*) FROM hr_history.employees WHERE first_name = 'Anders'") == [(0,)]
     for name in tables:
         planday.refresh(name)
     planday.publish()
@@ -293,7 +293,7 @@ def test_a_portal_is_forgotten(planday: Installation) -> None:
     assert not left_over(planday.config.lake, ["london.example"])
     with duckdb.connect(str(planday.config.warehouse), read_only=True) as db:
         assert db.execute("SELECT DISTINCT portal FROM sync.slices").fetchall() == [("oslo",)]
-        assert db.execute("SELECT DISTINCT portal FROM hr.employees_history").fetchall() == [("oslo",)]
+        assert db.execute("SELECT DISTINCT portal FROM hr_history.employees").fetchall() == [("oslo",)]
     planday.refresh("hr.departments", "london")
     assert planday.provenance("hr.departments", "london") is not None
 

@@ -183,7 +183,7 @@ def test_a_kill_between_slice_and_history_heals(planday: Installation, who_heals
         read(planday, "hr.employees", FIRST + timedelta(days=2))
     planday.publish()
     versions = planday.query(
-        f"SELECT valid_from, valid_to FROM hr.employees_history WHERE id = {person} AND portal = 'oslo' ORDER BY 1"
+        f"SELECT valid_from, valid_to FROM hr_history.employees WHERE id = {person} AND portal = 'oslo' ORDER BY 1"
     )
     starts = [FIRST + timedelta(days=n) for n in ((0, 1, 2) if who_heals == "the next read" else (0, 1))]
     assert versions == [*zip(starts, [*starts[1:], None], strict=True)]
@@ -277,5 +277,5 @@ def test_every_snapshot_has_history_that_agrees_with_it(make: Make) -> None:
             assert planday.query(
                 f"SELECT * EXCLUDE (_fetched_at) FROM {name}_as_of(now()) ORDER BY ALL"
             ) == planday.query(f"SELECT * EXCLUDE (_fetched_at) FROM {name} ORDER BY ALL"), name
-    total = planday.query("SELECT count(*), sum(kept) FROM sync.derived WHERE table_name = 'hr.employees_history'")
-    assert total == [(1, planday.query("SELECT count(*) FROM hr.employees_history")[0][0])]
+    total = planday.query("SELECT count(*), sum(kept) FROM sync.derived WHERE table_name = 'hr_history.employees'")
+    assert total == [(1, planday.query("SELECT count(*) FROM hr_history.employees")[0][0])]

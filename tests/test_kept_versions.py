@@ -92,7 +92,7 @@ def test_a_row_in_between_is_one_version(empty: duckdb.DuckDBPyConnection, reads
     empty.execute("BEGIN")
     try:
         empty.register("versions", versions)
-        empty.execute("INSERT INTO payroll.shift_supplements_history BY NAME SELECT * FROM versions")
+        empty.execute("INSERT INTO payroll_history.shift_supplements BY NAME SELECT * FROM versions")
         for night, rows in enumerate(reads):
             shown = empty.execute(
                 "SELECT shift_id, CAST(modification AS INT) FROM payroll.shift_supplements_as_of(?)",
@@ -107,7 +107,7 @@ def test_supplements_as_of_follow_their_shift(db: duckdb.DuckDBPyConnection) -> 
     """The shift moved to October with two supplements fewer; September is not read again yet."""
     for month, numbers, since in (("2026-09", 3, FIRST), ("2026-10", 1, FIRST + NIGHT)):
         for number in range(numbers):
-            put(db, "payroll.shift_supplements_history", portal="oslo", month=month, shift_id=1, ordinal=number,
+            put(db, "payroll_history.shift_supplements", portal="oslo", month=month, shift_id=1, ordinal=number,
                 valid_from=since, is_current=True)  # fmt: skip
     for at, found in ((FIRST, [("2026-09", 3)]), (FIRST + NIGHT, [("2026-10", 1)])):
         rows = "SELECT month, count(*) FROM payroll.shift_supplements_as_of(?) GROUP BY ALL"
@@ -139,7 +139,7 @@ def test_changes_of_punches_and_pay_are_kept(planday: Installation) -> None:
             read(planday, table, night) if table != "hr.departments" else planday.refresh(table)
     planday.publish()
     versions = planday.query(
-        f"SELECT valid_from, ended_after, valid_to, changed_after FROM punchclock.punch_clock_shifts_history "
+        f"SELECT valid_from, ended_after, valid_to, changed_after FROM punchclock_history.punch_clock_shifts "
         f"WHERE id = {punch['id']} ORDER BY 1"
     )
     assert versions == [(FIRST, FIRST + NIGHT, FIRST + 2 * NIGHT, None), (FIRST + 2 * NIGHT, None, None, FIRST + NIGHT)]
@@ -148,7 +148,7 @@ def test_changes_of_punches_and_pay_are_kept(planday: Installation) -> None:
             rows = planday.query(f"SELECT * EXCLUDE (_fetched_at) FROM {name} ORDER BY ALL")
             assert rows, name
             assert planday.query(f"SELECT * EXCLUDE (_fetched_at) FROM {name}_as_of(now()) ORDER BY ALL") == rows, name
-            assert (planday.query(f"SELECT count(*) FROM {name}_history")[0][0] > len(rows)) == (
+            assert (planday.query(f"SELECT count(*) FROM {name.replace('.', '_history.')}")[0][0] > len(rows)) == (
                 name == "punchclock.punch_clock_shifts"
             )
 
@@ -167,7 +167,7 @@ def test_versions_of_the_forgotten_keep_amounts_only(planday: Installation) -> N
     planday.publish()
     person = punch["employeeId"]
     assert "Quistgaard" in str(planday.rows("punchclock.punch_clock_shifts_history", month=MONTH))
-    sums = "SELECT sum(salary), count(*) FROM payroll.shifts_history"
+    sums = "SELECT sum(salary), count(*) FROM payroll_history.shifts"
     before = planday.query(sums)
     forget_person(planday.installation, "oslo", person)
     for name in ("payroll.shifts_history", "punchclock.punch_clock_shifts_history"):
@@ -217,7 +217,7 @@ def test_the_page_finds_changes_after_approval(db: duckdb.DuckDBPyConnection) ->
         for night, version in enumerate(versions):
             ends = {"valid_to": FIRST + NIGHT} if night == 0 else {"changed_after": FIRST}
             row = {**usual, "shift_start_date_time": start, **version, **ends, "valid_from": FIRST + night * NIGHT}
-            put(db, "punchclock.punch_clock_shifts_history", id=number, **row)
+            put(db, "punchclock_history.punch_clock_shifts", id=number, **row)
     found = db.execute(query_of(PAGE, "Which punches were changed after they were approved")).fetchall()
     assert [(row[1], str(row[6])[:16], row[8], row[9]) for row in found] == [
         (1, later, FIRST, FIRST + NIGHT),
@@ -229,9 +229,9 @@ def test_the_page_finds_pay_that_changed_later(db: duckdb.DuckDBPyConnection) ->
     """Not what changed before the tenth, and not a month that was first read later."""
     late = FIRST + 20 * NIGHT
     amounts: dict[str, dict[tuple[str, int], list[tuple[int, datetime, datetime | None]]]] = {
-        "payroll.shifts_history": {("2026-09", 1): [(100, FIRST, late), (130, late, None)]},
-        "payroll.supplements_history": {("2026-09", 2): [(10, FIRST, FIRST + NIGHT), (11, FIRST + NIGHT, None)]},
-        "payroll.salaried_history": {
+        "payroll_history.shifts": {("2026-09", 1): [(100, FIRST, late), (130, late, None)]},
+        "payroll_history.supplements": {("2026-09", 2): [(10, FIRST, FIRST + NIGHT), (11, FIRST + NIGHT, None)]},
+        "payroll_history.salaried": {
             ("2026-09", 3): [(500, FIRST, late)],
             ("2026-08", 4): [(500, late, late + NIGHT), (600, late + NIGHT, None)],
         },
@@ -239,7 +239,7 @@ def test_the_page_finds_pay_that_changed_later(db: duckdb.DuckDBPyConnection) ->
     for table, rows in amounts.items():
         for number, ((month, person), versions) in enumerate(rows.items()):
             for salary, since, until in versions:
-                key = {"id": number} if table == "payroll.shifts_history" else {"ordinal": 0}
+                key = {"id": number} if table == "payroll_history.shifts" else {"ordinal": 0}
                 put(db, table, portal="oslo", month=month, employee_id=person, salary=salary, valid_from=since,
                     valid_to=until, **key)  # fmt: skip
     found = db.execute(query_of(PAGE, "What has changed in payroll since a month was paid")).fetchall()

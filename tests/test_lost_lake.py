@@ -130,10 +130,10 @@ def test_missing_history_waits_for_its_backup(published: Installation) -> None:
     published.refresh("hr.departments")
     assert HISTORY in published.publish().problems
     assert not file.exists(), "no history is begun in its place"
-    assert count(published, "hr.departments_history") == 2
+    assert count(published, "hr_history.departments") == 2
     file.write_bytes(backup)
     assert published.publish().problems == {}
-    assert count(published, "hr.departments_history") == 3
+    assert count(published, "hr_history.departments") == 3
 
 
 @pytest.mark.parametrize("name", [KEY, HISTORY])
@@ -150,7 +150,7 @@ def test_older_file_that_was_put_back_is_noticed(published: Installation, name: 
         with pytest.raises(LostSliceError, match="older file"):
             published.refresh("hr.departments")
     assert published.query("SELECT count(*) FROM hr.departments WHERE name = 'renamed'") == [(1,)]
-    assert count(published, "hr.departments_history") == 3
+    assert count(published, "hr_history.departments") == 3
 
 
 def shortened(file: Path) -> None:

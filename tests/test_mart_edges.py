@@ -208,7 +208,7 @@ def test_a_paid_punch_of_a_deleted_shift_counts_once(db: Db) -> None:
 
 def test_a_type_that_is_gone_keeps_its_kind(db: Db) -> None:
     history = ({"name": "Sick", "valid_from": "2025-02-01"}, {"name": "Normal", "valid_from": "2025-01-01"})
-    put_oslo(db, "scheduling.shift_types_history", *history, id=50)
+    put_oslo(db, "scheduling_history.shift_types", *history, id=50)
     write_settings(db, {})
     shifts(db, {"shift_type_id": 50}, {"shift_type_id": 51})
     assert found(db, "shifts", "kind, shift_type") == [("sickness", "Sick"), ("work", None)]

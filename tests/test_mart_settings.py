@@ -84,12 +84,12 @@ def test_changed_slices_bring_new_zones(db: duckdb.DuckDBPyConnection) -> None:
     write_zones(db, again=False)
     before = tables()
     put(db, "scheduling.shifts", portal="oslo", month="2026-10", time_zone="Romance Standard Time")
-    put(db, "scheduling.shifts_history", portal="oslo", month="2026-10", time_zone="Nowhere")
+    put(db, "scheduling_history.shifts", portal="oslo", month="2026-10", time_zone="Nowhere")
     put(db, "payroll.shifts", portal="perth", month="2026-10")
     write_zones(db, again=False, changed=[("scheduling.shifts", "oslo", "2026-09"), ("hr.employees", "oslo", None)])
     assert tables() == before, "the other slices have not changed"
     put(db, "punchclock.punch_clock_shifts", portal="bergen", month="2026-10", time_zone="America/St_Johns")
-    places = [("scheduling.shifts", "oslo"), ("scheduling.shifts_history", "oslo"), ("payroll.shifts", "perth")]
+    places = [("scheduling.shifts", "oslo"), ("scheduling_history.shifts", "oslo"), ("payroll.shifts", "perth")]
     places += [("punchclock.punch_clock_shifts", "bergen")]
     write_zones(db, again=False, changed=[(*place, "2026-10") for place in places])
     after = tables()

@@ -178,6 +178,6 @@ def test_a_portal_removed_and_added_again(planday: Installation) -> None:
     done = planday_command(planday, "sync", "london", "--resources", "hr.departments,hr.employees")
     assert done.returncode == 0, done.stdout
     assert planday.query("SELECT count(*) FROM hr.employees WHERE portal = 'london'") == [(9,)]
-    assert planday.query("SELECT count(*) FROM hr.employees_history WHERE portal = 'london' AND valid_to IS NULL") == [
+    assert planday.query("SELECT count(*) FROM hr_history.employees WHERE portal = 'london' AND valid_to IS NULL") == [
         (9,)
     ]

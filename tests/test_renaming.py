@@ -173,7 +173,7 @@ def test_cut_anywhere_the_same_command_finishes(installed: Installation) -> None
         rename_portal(planday.installation, "oslo", "bergen")
         assert owed(planday) == []
         found = content(planday, "bergen", "bergen")
-        for table in ("hr.employees", "hr.employees_history", "scheduling.shifts", "marts.employees", "sync.runs"):
+        for table in ("hr.employees", "hr_history.employees", "scheduling.shifts", "marts.employees", "sync.runs"):
             assert found[table] == wanted[table], (at, table)
         assert leftovers(planday.folder, "oslo") == []
 

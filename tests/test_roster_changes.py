@@ -113,7 +113,7 @@ def plant(db: Db, portal: str, slices: dict[str, Slice]) -> dict[int, State]:
         for version in one.versions:
             number, state = version["id"], version["state"]
             versioned = {name: value for name, value in version.items() if name not in ("id", "state")}
-            put(db, "scheduling.shifts_history", **row_of(portal, month, number, state), **versioned)
+            put(db, "scheduling_history.shifts", **row_of(portal, month, number, state), **versioned)
         for number, state in one.found.items():
             assert one.read_at is not None
             now[number] = max(
@@ -259,7 +259,7 @@ def version(db: Db, number: int, since: int, until: int | None, **columns: Any) 
     before = FIRST + (since - 1) * NIGHT if since else None
     ends = {"valid_to": FIRST + until * NIGHT, "ended_after": FIRST + (until - 1) * NIGHT} if until is not None else {}
     since_when = {"valid_from": FIRST + since * NIGHT, "changed_after": before, "is_current": not ends}
-    put(db, "scheduling.shifts_history", id=number, **(since_when | ends | usual | times | columns))
+    put(db, "scheduling_history.shifts", id=number, **(since_when | ends | usual | times | columns))
 
 
 def test_cost_at_stake_is_that_of_the_person(db: Db) -> None:

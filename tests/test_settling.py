@@ -93,7 +93,7 @@ def plant(db: Db, chance: random.Random, portal: str, *, adds: bool) -> dict[Any
         one: [END + day * DAY + HOUR for day in instants if chance.random() < 0.8]
         for one in {*READ_WITH.values(), TABLES[0]}
     }
-    put(db, "punchclock.punch_clock_shifts_history", portal=portal, month="2025-08", id=99, end_date_time=BEGIN)
+    put(db, "punchclock_history.punch_clock_shifts", portal=portal, month="2025-08", id=99, end_date_time=BEGIN)
     parts: list[tuple[str, str, Decimal | None, datetime, datetime | None, datetime | None]] = []
     for table in TABLES:
         read_with = READ_WITH.get(table, table)
@@ -107,8 +107,8 @@ def plant(db: Db, chance: random.Random, portal: str, *, adds: bool) -> dict[Any
                 until = times[end] if end < len(times) else None
                 columns, adding = drawn(chance, table)
                 after = times[begin - 1] if begin else None
-                put(db, f"{table}_history", portal=portal, month="2025-09", valid_from=times[begin], valid_to=until,
-                    changed_after=after, **{KEYS.get(table, "id"): number}, **columns)  # fmt: skip
+                put(db, table.replace(".", "_history."), portal=portal, month="2025-09", valid_from=times[begin],
+                    valid_to=until, changed_after=after, **{KEYS.get(table, "id"): number}, **columns)  # fmt: skip
                 if table != "payroll.shift_supplements" or adds:
                     parts += [
                         (figure, read_with, hours, times[begin], until, after) for figure, hours in adding.items()
@@ -169,7 +169,7 @@ def test_figures_move_as_versions_say(empty: Db, seed: int) -> None:
 def test_months_that_go_on_have_no_figures_yet(db: Db) -> None:
     now = datetime.now(UTC)
     for month, since in ((f"{now:%Y-%m}", now - DAY), ("9999-11", now), ("no month", now)):
-        put(db, "scheduling.shifts_history", portal="oslo", month=month, id=1, valid_from=since, employee_id=1,
+        put(db, "scheduling_history.shifts", portal="oslo", month=month, id=1, valid_from=since, employee_id=1,
             start_date_time=BEGIN, end_date_time=BEGIN + HOUR, status="Assigned")  # fmt: skip
     rows = db.execute(
         "SELECT month, count(*), list_distinct(list(gap)), max(value_now) FROM sync.settling "
@@ -182,9 +182,9 @@ def test_months_that_go_on_have_no_figures_yet(db: Db) -> None:
 def test_an_approved_shift_counts_once(db: Db, *, is_approved: bool, hours: int) -> None:
     """By its punch where that is approved, else by its own times."""
     usual = {"portal": "oslo", "month": "2025-09", "valid_from": END}
-    put(db, "scheduling.shifts_history", **usual, id=1, employee_id=1, status="Approved", start_date_time=BEGIN,
+    put(db, "scheduling_history.shifts", **usual, id=1, employee_id=1, status="Approved", start_date_time=BEGIN,
         end_date_time=BEGIN + HOUR)  # fmt: skip
-    put(db, "punchclock.punch_clock_shifts_history", **usual, id=2, shift_id=1, is_approved=is_approved,
+    put(db, "punchclock_history.punch_clock_shifts", **usual, id=2, shift_id=1, is_approved=is_approved,
         shift_start_date_time=BEGIN, shift_end_date_time=BEGIN + 5 * HOUR)  # fmt: skip
     rows = db.execute("SELECT DISTINCT value_now FROM sync.settling WHERE figure = 'approved_hours'").fetchall()
     assert rows == [(hours,)]
@@ -195,13 +195,13 @@ def test_a_punch_counts_from_when_it_was_approved(db: Db) -> None:
     shift = {"portal": "oslo", "month": "2025-09", "status": "Approved", "employee_id": 1, "valid_from": END - DAY}
     punch = {"portal": "oslo", "month": "2025-09", "shift_start_date_time": BEGIN}
     for number in (1, 2):
-        put(db, "scheduling.shifts_history", **shift, id=number, start_date_time=BEGIN, end_date_time=BEGIN + 8 * HOUR)
+        put(db, "scheduling_history.shifts", **shift, id=number, start_date_time=BEGIN, end_date_time=BEGIN + 8 * HOUR)
     end = {"shift_end_date_time": BEGIN + 5 * HOUR}
     for number, is_approved, since, until in ((1, False, -1, 20), (1, True, 20, None), (2, True, -1, 40)):
-        put(db, "punchclock.punch_clock_shifts_history", **punch, **end, id=10 + number, shift_id=number,
+        put(db, "punchclock_history.punch_clock_shifts", **punch, **end, id=10 + number, shift_id=number,
             is_approved=is_approved, valid_from=END + since * DAY,
             valid_to=None if until is None else END + until * DAY)  # fmt: skip
-    put(db, "punchclock.punch_clock_shifts_history", **punch, id=20, shift_id=2, is_approved=True, valid_from=END - DAY)
+    put(db, "punchclock_history.punch_clock_shifts", **punch, id=20, shift_id=2, is_approved=True, valid_from=END - DAY)
     for table in ("scheduling.shifts", "punchclock.punch_clock_shifts"):
         put(db, "sync.slices", table_name=table, portal="oslo", month="2025-09", fetched_at=END + 70 * DAY)
     rows = db.execute(
@@ -212,17 +212,17 @@ def test_a_punch_counts_from_when_it_was_approved(db: Db) -> None:
 
 def test_open_punches_and_missing_pay_are_unknown(db: Db) -> None:
     usual = {"portal": "oslo", "month": "2025-09", "valid_from": END, "id": 1}
-    put(db, "punchclock.punch_clock_shifts_history", **usual, start_date_time=BEGIN)
-    put(db, "punchclock.punch_clock_breaks_history", **usual, punch_clock_shift_id=1, start_date_time=BEGIN,
+    put(db, "punchclock_history.punch_clock_shifts", **usual, start_date_time=BEGIN)
+    put(db, "punchclock_history.punch_clock_breaks", **usual, punch_clock_shift_id=1, start_date_time=BEGIN,
         end_date_time=BEGIN + HOUR)  # fmt: skip
-    put(db, "payroll.shifts_history", **usual, salary=0, start=BEGIN, end=BEGIN + HOUR)
+    put(db, "payroll_history.shifts", **usual, salary=0, start=BEGIN, end=BEGIN + HOUR)
     rows = db.execute("SELECT DISTINCT figure, value_now, gap FROM sync.settling ORDER BY figure").fetchall()
     figures = {figure: (value, gap) for figure, value, gap in rows}
     assert figures["punched_hours"] == figures["cost"] == (None, "no values")
 
 
 def test_dropped_amounts_are_not_nothing(db: Db) -> None:
-    put(db, "payroll.shifts_history", portal="oslo", month="2025-09", id=1, valid_from=END)
+    put(db, "payroll_history.shifts", portal="oslo", month="2025-09", id=1, valid_from=END)
     rows = db.execute("SELECT DISTINCT value_now, moved, gap FROM sync.settling WHERE figure = 'cost'").fetchall()
     assert rows == [(None, None, "no values")]
 
@@ -230,7 +230,7 @@ def test_dropped_amounts_are_not_nothing(db: Db) -> None:
 def test_pay_that_moved_twice_after_the_month(db: Db) -> None:
     sums: dict[int, list[Decimal]] = defaultdict(list)
     for number, (since, until, pay) in enumerate([(0, None, 90), (0, 3, 10), (3, None, 20), (0, 20, 5)]):
-        put(db, "payroll.shifts_history", portal="oslo", month="2025-09", id=number, salary=pay, valid_from=END + since * DAY,
+        put(db, "payroll_history.shifts", portal="oslo", month="2025-09", id=number, salary=pay, valid_from=END + since * DAY,
             valid_to=None if until is None else END + until * DAY, changed_after=END if since else None)  # fmt: skip
         for days in DAYS:
             if since <= days and (until is None or until > days):

@@ -147,7 +147,7 @@ def test_without_its_database_an_installation_heals(planday: Installation, lose:
     planday.refresh("hr.departments")
     planday.publish()
     published = planday.state.slices.published()
-    rows = planday.query("FROM hr.departments_history ORDER BY ALL")
+    rows = planday.query("FROM hr_history.departments ORDER BY ALL")
     # A slice whose history is owed, as after a kill between the two.
     portal.departments[0]["name"] = "renamed"
     behind = planday.lake.path(HISTORY).read_bytes()
@@ -160,7 +160,7 @@ def test_without_its_database_an_installation_heals(planday: Installation, lose:
     assert "state" in causes
     done = planday.publish()
     assert (done.is_rebuild, done.problems) == (True, {})
-    assert len(planday.query("FROM hr.departments_history")) == len(rows) + 1
+    assert len(planday.query("FROM hr_history.departments")) == len(rows) + 1
     assert planday.query("SELECT count(*) FROM hr.departments WHERE name = 'renamed'") == [(1,)]
     assert planday.state.slices.published().keys() == published.keys()
     assert (planday.state.histories.all(), planday.state.histories.are_lost()) == ({}, False)

@@ -292,7 +292,7 @@ def test_ends_of_calendar_through_whole_house(make: Make) -> None:
     frame = to_frame(planday.frame("hr.employees"))
     assert min(frame["date_time_created"].dropna()).year == 1
     planday.publish()
-    assert planday.query("SELECT max(hired_date)::VARCHAR FROM hr.employees_history")[0][0] == "9999-12-31"
+    assert planday.query("SELECT max(hired_date)::VARCHAR FROM hr_history.employees")[0][0] == "9999-12-31"
 
 
 def test_feeds_and_ordinals_hold_the_ends(make: Make) -> None:

@@ -79,7 +79,7 @@ def plant(db: Db, people: list[Person]) -> None:
         if one.department:
             # Where they were when they left, as the history has it; the list says another one.
             history = {"portal": one.portal, "id": number, "valid_from": "2020-01-01"}
-            put(db, "hr.employees_history", **history, primary_department_id=one.department)
+            put(db, "hr_history.employees", **history, primary_department_id=one.department)
 
 
 def added(day: date, years: int = 0, months: int = 0) -> date:

@@ -56,9 +56,13 @@ def status_line(db: duckdb.DuckDBPyConnection, now: datetime) -> str:
 
 
 def contents(db: duckdb.DuckDBPyConnection, allowed: Allowed) -> Facts:
-    """Names with comments: views and tables, whether they are allowed, and macros with their arguments."""
+    """Names with comments: views and tables, whether they are allowed, and macros with their arguments.
+
+    Old names of tables are left out: they are allowed like the tables, but nobody should begin to use them.
+    """
     rows = db.execute(
-        "SELECT schema_name, view_name, comment, true FROM duckdb_views() WHERE database_name = ? AND NOT internal UNION ALL "
+        "SELECT schema_name, view_name, comment, true FROM duckdb_views() WHERE database_name = ? AND NOT internal "
+        "AND NOT starts_with(coalesce(comment, ''), 'Deprecated: ') UNION ALL "
         "SELECT schema_name, table_name, comment, false FROM duckdb_tables() WHERE database_name = ? ORDER BY ALL",
         [DATABASE, DATABASE],
     ).fetchall()

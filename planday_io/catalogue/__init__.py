@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from planday_io.catalogue import absence, contract_rules, hr, pay, payroll, portal, punchclock, revenue, scheduling
 from planday_io.catalogue.endpoint import Endpoint, FanOut
-from planday_io.catalogue.history import RUNS, has_history, history_of
+from planday_io.catalogue.history import RUNS, SUFFIX, has_history, history_of
 from planday_io.catalogue.model import ContradictionError, Table
 
 __all__ = ["CATALOGUE", "RUNS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
@@ -41,6 +41,8 @@ class Catalogue:
         names = [table.full_name for table in self.tables()]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ContradictionError(f"declared twice: {sorted(repeated)}")
+        if taken := sorted(domain for domain in self.domains() if domain.endswith(SUFFIX)):
+            raise ContradictionError(f"domains {taken} have names of schemas of histories")
         declared: dict[str, tuple[Endpoint, Table]] = {}
         for endpoint in self.endpoints:
             if endpoint.fan_out:

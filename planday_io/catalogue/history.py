@@ -11,6 +11,8 @@ from planday_io.catalogue.endpoint import Endpoint
 from planday_io.catalogue.model import Column, ScalarList, Table
 
 SUFFIX = "_history"
+"""Ends the name of a history in the lake (`hr.employees_history`), and that of its schema in the warehouse
+(`hr_history.employees`)."""
 VERSION_COLUMNS = (
     Column("valid_from", "TIMESTAMPTZ", "When a read first found the row like this (UTC)."),
     Column(
@@ -75,6 +77,7 @@ def history_of(table: Table) -> Table:
     return replace(
         table,
         name=table.name + SUFFIX,
+        published_as=f"{table.domain}{SUFFIX}.{table.name}",
         doc=f"Versions of the rows of `{table.full_name}`, as each read found them: one row per version, deletions included.",
         key=(*key, "valid_from"),
         columns=(*columns, *VERSION_COLUMNS),
@@ -87,7 +90,8 @@ def history_of(table: Table) -> Table:
 
 def lake_name(published: str) -> str:
     """What the lake calls a table that is called `schema.name` in the warehouse."""
-    return published
+    schema, _, name = published.partition(".")
+    return f"{schema.removesuffix(SUFFIX)}.{name}{SUFFIX}" if schema.endswith(SUFFIX) else published
 
 
 def history_column(name: str) -> str:

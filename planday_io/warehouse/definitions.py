@@ -20,7 +20,7 @@ from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
-from planday_io.warehouse import ledger, settings, zones
+from planday_io.warehouse import former, ledger, settings, zones
 from planday_io.warehouse.mart_files import macros, marts, sync_views
 
 _HERE = Path(__file__).parent
@@ -44,6 +44,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
         metadata.version("tzdata"),
         repr(STANDARD_DOCS),
         *as_of_macros(catalogue),
+        repr(former.old_names(catalogue)),
     ]
     return hashlib.sha256(json.dumps([tables, texts]).encode()).hexdigest()[:16]
 
@@ -66,6 +67,10 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
             # Otherwise old rows would keep the column while new ones have none.
             db.execute(f"ALTER TABLE {name} DROP COLUMN {quote(column)}")
         _comment(db, "TABLE", name, table.doc, ((column, docs[column]) for column, _ in wanted))
+    former.move_histories(db, catalogue, there)
+    for name, (statement, doc) in former.old_names(catalogue).items():
+        db.execute(statement)
+        _comment(db, "VIEW", name, doc, ())
     db.execute(INSTANTS.read_text(encoding="utf-8"))
     for macro in as_of_macros(catalogue):
         db.execute(macro)
@@ -111,7 +116,7 @@ def retyped(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Priva
     return any(
         column in present and present[column] != _normal(kind)
         for table in catalogue.lake_tables.values()
-        if (present := there.get(table.published_name, {}))
+        if (present := former.columns_of(there, table))
         for column, kind in duckdb_columns(table, policies)
     )
 

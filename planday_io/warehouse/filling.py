@@ -17,7 +17,7 @@ from planday_io.errors import PublicationError
 from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Provenance, SliceKey
-from planday_io.warehouse import ledger, months, settings, zones
+from planday_io.warehouse import former, ledger, months, settings, zones
 from planday_io.warehouse.definitions import define, literal, sql_name, write_empty
 
 Slices = Mapping[SliceKey, tuple[Provenance, Path]]
@@ -108,20 +108,18 @@ def fill(
 def _carry(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: PrivacyPolicy, key: SliceKey) -> None:
     """Copy the rows of a slice and its ledger entry from the previous file, in the columns that both files have."""
     table = catalogue.lake_tables[key.full_name]
-    book = ledger.DERIVED if is_derived(catalogue, key) else ledger.SLICES
+    name, book = sql_name(table), ledger.DERIVED if is_derived(catalogue, key) else ledger.SLICES
     where, values = _of_slice(key)
-    is_slice = "table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?"
-    for name, wanted, condition, parameters in (
-        (sql_name(table), [column for column, _ in duckdb_columns(table, policies)], where, values),
-        (
-            book,
-            [column for column, _, _ in ledger.TABLES[book][1]],
-            is_slice,
-            [table.published_name, key.portal, key.month],
-        ),
-    ):
-        columns = _common(db, wanted, f"previous.{name}")
-        db.execute(f"INSERT INTO {name} BY NAME SELECT {columns} FROM previous.{name} WHERE {condition}", parameters)
+    source = former.name_in(db, "previous", table)
+    columns = _common(db, [column for column, _ in duckdb_columns(table, policies)], source)
+    db.execute(f"INSERT INTO {name} BY NAME SELECT {columns} FROM {source} WHERE {where}", values)
+    columns = _common(db, [column for column, _, _ in ledger.TABLES[book][1]], f"previous.{book}")
+    db.execute(
+        f"INSERT INTO {book} BY NAME SELECT {columns} FROM previous.{book} "
+        "WHERE table_name IN (?, ?) AND portal = ? AND month IS NOT DISTINCT FROM ?",
+        [table.published_name, table.full_name, key.portal, key.month],
+    )
+    former.rename_in_ledger(db, table)
 
 
 def is_derived(catalogue: Catalogue, key: SliceKey) -> bool:

@@ -59,7 +59,7 @@ TABLES: dict[str, tuple[str, Columns]] = {
 
 _TYPES = (
     "SELECT portal, id, name FROM scheduling.shift_types UNION ALL "
-    "SELECT portal, id, arg_max(name, valid_from) FROM scheduling.shift_types_history AS h "
+    "SELECT portal, id, arg_max(name, valid_from) FROM scheduling_history.shift_types AS h "
     "WHERE NOT EXISTS (FROM scheduling.shift_types AS t WHERE t.portal = h.portal AND t.id = h.id) GROUP BY portal, id"
 )
 _WITH_SYMBOLS = ("payroll.shifts", "payroll.supplements", "payroll.salaried", "scheduling.time_and_costs")

@@ -20,7 +20,7 @@ WITH chosen AS (
 -- From the first version of a shift's punches that is approved to the last; that none was for a while in between does not show.
 approved AS (
     SELECT portal, shift_id, min(valid_from) AS valid_from, CASE WHEN bool_and(valid_to IS NOT NULL) THEN max(valid_to) END AS valid_to
-    FROM punchclock.punch_clock_shifts_history
+    FROM punchclock_history.punch_clock_shifts
     WHERE is_approved AND shift_id IS NOT NULL AND shift_start_date_time IS NOT NULL AND shift_end_date_time IS NOT NULL
     GROUP BY portal, shift_id
 ),
@@ -30,52 +30,52 @@ amounts AS (
         CASE WHEN employee_id IS NOT NULL AND status IS DISTINCT FROM 'Draft' AND lower(coalesce(status, '')) NOT IN ('cancelled', 'canceled', 'deleted')
             THEN CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0
         END AS amount
-    FROM scheduling.shifts_history
+    FROM scheduling_history.shifts
     UNION ALL
     SELECT portal, month, 'punched_hours', 'punchclock.punch_clock_shifts', valid_from, valid_to, changed_after,
         CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4))
-    FROM punchclock.punch_clock_shifts_history
+    FROM punchclock_history.punch_clock_shifts
     UNION ALL
     SELECT b.portal, b.month, 'punched_hours', 'punchclock.punch_clock_shifts', b.valid_from, b.valid_to, b.changed_after,
         CAST(date_diff('second', b.end_date_time, b.start_date_time) / 3600.0 AS DECIMAL(18, 4))
-    FROM punchclock.punch_clock_breaks_history AS b
-    SEMI JOIN punchclock.punch_clock_shifts_history AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id AND p.end_date_time IS NOT NULL
+    FROM punchclock_history.punch_clock_breaks AS b
+    SEMI JOIN punchclock_history.punch_clock_shifts AS p ON p.portal = b.portal AND p.id = b.punch_clock_shift_id AND p.end_date_time IS NOT NULL
     UNION ALL
     SELECT portal, month, 'approved_hours', 'punchclock.punch_clock_shifts', valid_from, valid_to, changed_after,
         CASE WHEN is_approved THEN CAST(date_diff('second', shift_start_date_time, shift_end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
-    FROM punchclock.punch_clock_shifts_history
+    FROM punchclock_history.punch_clock_shifts
     UNION ALL
     SELECT portal, month, 'approved_hours', 'scheduling.shifts', valid_from, valid_to, changed_after,
         CASE WHEN status IN ('Approved', 'PunchclockApproved') AND employee_id IS NOT NULL THEN CAST(date_diff('second', start_date_time, end_date_time) / 3600.0 AS DECIMAL(18, 4)) ELSE 0 END
-    FROM scheduling.shifts_history
+    FROM scheduling_history.shifts
     UNION ALL
     -- Less those that an approved punch tells the hours of, while it does.
     SELECT s.portal, s.month, 'approved_hours', 'scheduling.shifts', greatest(s.valid_from, p.valid_from), least(s.valid_to, p.valid_to), NULL,
         CAST(date_diff('second', s.end_date_time, s.start_date_time) / 3600.0 AS DECIMAL(18, 4))
-    FROM scheduling.shifts_history AS s
+    FROM scheduling_history.shifts AS s
     JOIN approved AS p ON p.portal = s.portal AND p.shift_id = s.id
     WHERE s.status IN ('Approved', 'PunchclockApproved') AND s.employee_id IS NOT NULL
         AND coalesce(s.valid_to > p.valid_from, true) AND coalesce(p.valid_to > s.valid_from, true)
     UNION ALL
     SELECT portal, month, 'paid_hours', 'payroll.shifts', valid_from, valid_to, changed_after,
         CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4))
-    FROM payroll.shifts_history
+    FROM payroll_history.shifts
     UNION ALL
     SELECT portal, month, 'paid_hours', 'payroll.shifts', valid_from, valid_to, changed_after,
         CASE WHEN is_paid IS NOT DISTINCT FROM false THEN -coalesce(duration, CAST(date_diff('second', start, "end") / 3600.0 AS DECIMAL(18, 4))) ELSE 0 END
-    FROM payroll.shift_breaks_history
+    FROM payroll_history.shift_breaks
     UNION ALL
     -- As in marts.hours: an amount of 0 without a rate means that there is no pay data.
     SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after,
         CASE WHEN TRY_CAST(salary AS DECIMAL(18, 4)) <> 0 OR coalesce(TRY_CAST(wage_rate AS DECIMAL(18, 4)), 0) <> 0 THEN TRY_CAST(salary AS DECIMAL(18, 4)) END
-    FROM payroll.shifts_history
+    FROM payroll_history.shifts
     UNION ALL
-    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.supplements_history
+    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll_history.supplements
     UNION ALL
-    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll.salaried_history
+    SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(salary AS DECIMAL(18, 4)) FROM payroll_history.salaried
     UNION ALL
     SELECT portal, month, 'cost', 'payroll.shifts', valid_from, valid_to, changed_after, TRY_CAST(modification AS DECIMAL(18, 4))
-    FROM payroll.shift_supplements_history WHERE portal IN (SELECT portal FROM chosen WHERE adds_supplements)
+    FROM payroll_history.shift_supplements WHERE portal IN (SELECT portal FROM chosen WHERE adds_supplements)
 ),
 dated AS (
     SELECT *, TRY_CAST(month || '-01' AS TIMESTAMP) + INTERVAL 1 MONTH AS month_end FROM amounts

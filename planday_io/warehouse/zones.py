@@ -56,7 +56,7 @@ TABLES: dict[str, tuple[str, Columns]] = {
 
 _NAMING = (
     "scheduling.shifts",
-    "scheduling.shifts_history",
+    "scheduling_history.shifts",
     "punchclock.punch_clock_shifts",
     "punchclock.punch_clock_breaks",
 )

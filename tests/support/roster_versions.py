@@ -57,12 +57,12 @@ def _put_versions(
         before = start - hours * HOUR
         after = before - 6 * HOUR
         if state:
-            world.put("scheduling.shifts_history", **common, employee_id=state[0], status=state[1], is_current=False,
+            world.put("scheduling_history.shifts", **common, employee_id=state[0], status=state[1], is_current=False,
                 valid_from=since, valid_to=before, changed_after=after_since, ended_after=after)  # fmt: skip
         is_fill = state == OPEN
         world.changes.append(
             Change(shift.portal, shift.department, shift.number, shift.day, is_fill, after, before, start)
         )
         since, after_since = before, after
-    world.put("scheduling.shifts_history", **common, employee_id=shift.person.number, status="Assigned", is_current=True,
+    world.put("scheduling_history.shifts", **common, employee_id=shift.person.number, status="Assigned", is_current=True,
         valid_from=since, changed_after=after_since)  # fmt: skip

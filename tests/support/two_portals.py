@@ -42,10 +42,10 @@ class Portal:
         shift = {"id": number, "month": "2025-09", "department_id": department, "status": "Assigned", **times}
         first, second = (datetime(2025, 9, day, 2, tzinfo=UTC) + timedelta(hours=self._hours) for day in (1, 2))
         before, after = employees
-        self.put("scheduling.shifts_history", **shift, employee_id=before, valid_from=first, valid_to=second,
+        self.put("scheduling_history.shifts", **shift, employee_id=before, valid_from=first, valid_to=second,
             ended_after=first, is_current=False)  # fmt: skip
         self.put(
-            "scheduling.shifts_history",
+            "scheduling_history.shifts",
             **shift,
             employee_id=after,
             valid_from=second,

@@ -13,7 +13,7 @@
 -- termination_type: Why the person left, as the portal classifies it.
 -- department_ids: Ids in `hr.departments`.
 -- departments: Their names.
--- primary_department_id: Main department. Of people who left the API does not say it: then the last one known from `hr.employees_history`, or else the first of their departments.
+-- primary_department_id: Main department. Of people who left the API does not say it: then the last one known from `hr_history.employees`, or else the first of their departments.
 -- primary_department: Its name; NULL where it has none. Group by the id as well.
 -- primary_department_by: Where that is from: employee list, history, first department; NULL where there is none.
 -- employee_group_ids: Ids in `hr.employee_groups`.
@@ -26,7 +26,7 @@
 CREATE OR REPLACE VIEW marts.employees AS
 WITH formerly AS (
     SELECT portal, id, arg_max(primary_department_id, valid_from) AS department_id
-    FROM hr.employees_history WHERE primary_department_id IS NOT NULL GROUP BY ALL
+    FROM hr_history.employees WHERE primary_department_id IS NOT NULL GROUP BY ALL
 ),
 people AS (
     SELECT portal, portal_id, id, first_name, last_name, departments, primary_department_id,

@@ -45,11 +45,11 @@ WITH versions AS NOT MATERIALIZED (
             WHEN employee_id IS NULL THEN 'open'
             ELSE 'assigned'
         END AS state
-    FROM scheduling.shifts_history
+    FROM scheduling_history.shifts
 ),
 reads AS (SELECT portal, month, max(fetched_at) AS read_at FROM sync.slices WHERE table_name = 'scheduling.shifts' GROUP BY portal, month),
 -- Nearly all shifts stay in one month: of those, filters by month and day reach the table.
-movers AS MATERIALIZED (SELECT portal, id FROM scheduling.shifts_history GROUP BY portal, id HAVING min(month) <> max(month)),
+movers AS MATERIALIZED (SELECT portal, id FROM scheduling_history.shifts GROUP BY portal, id HAVING min(month) <> max(month)),
 stayers AS NOT MATERIALIZED (SELECT v.* FROM versions AS v ANTI JOIN movers AS m ON m.portal = v.portal AND m.id = v.id),
 steps AS (
     SELECT *, lead(valid_from) OVER each_shift AS next_from, lead(changed_after) OVER each_shift AS next_after, lead(portal_id) OVER each_shift AS next_portal_id,
@@ -76,7 +76,7 @@ pairs AS (
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'gone', coalesce(ended_after, valid_from), valid_to, valid_from
     FROM (
         SELECT v.* FROM stayers AS v
-        ANTI JOIN scheduling.shifts_history AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_from = v.valid_to
+        ANTI JOIN scheduling_history.shifts AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_from = v.valid_to
     )
     WHERE valid_to IS NOT NULL
     UNION ALL
@@ -85,7 +85,7 @@ pairs AS (
         department_id, employee_id, shift_type_id, status, start_date_time, end_date_time, time_zone, state, changed_after, valid_from, changed_after
     FROM (
         SELECT v.* FROM stayers AS v
-        ANTI JOIN scheduling.shifts_history AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_to = v.valid_from
+        ANTI JOIN scheduling_history.shifts AS n ON n.portal = v.portal AND n.month = v.month AND n.id = v.id AND n.valid_to = v.valid_from
     )
     WHERE changed_after IS NOT NULL
     UNION ALL

@@ -28,7 +28,7 @@
 -- median_filled_hours_at_most: At most.
 CREATE OR REPLACE VIEW marts.roster_stability AS
 WITH open_versions AS NOT MATERIALIZED (
-    SELECT h.*, z.zone FROM scheduling.shifts_history AS h
+    SELECT h.*, z.zone FROM scheduling_history.shifts AS h
     LEFT JOIN sync.time_zones AS z ON z.portal = h.portal AND z.name = coalesce(h.time_zone, '')
     WHERE h.employee_id IS NULL AND h.status IS DISTINCT FROM 'Draft' AND lower(coalesce(h.status, '')) NOT IN ('cancelled', 'canceled', 'deleted')
 ),
