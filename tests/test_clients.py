@@ -28,7 +28,7 @@ CLIENTS = [sys.executable, *os.environ.get("PLANDAY_CLIENTS", "").split()]
 OLD_NAMES = [f"{name}_history" for name in CATALOGUE.histories]
 VIEWS = [
     *(f"marts.{name}" for name in MARTS),
-    "sync.findings", "sync.settling",
+    *(f"sync.{name}" for name in ("findings", "schemas", "settling", "tables")),
 ]
 QUESTIONS = [question.sql.removesuffix(";") for mart in (*marts(), *macros()) for question in mart.questions]
 LONG_AGO = "scheduling.shifts_as_of('2020-01-01')"

@@ -12,7 +12,7 @@ from planday_io.catalogue.history import VERSION_COLUMNS
 from planday_io.catalogue.model import Column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
-from planday_io.warehouse import ledger, settings, zones
+from planday_io.warehouse import contents, ledger, settings, zones
 from planday_io.warehouse.mart_files import macros, marts, month_conditions, sync_views
 
 _CONFIDENCE = {
@@ -35,7 +35,7 @@ def tables_page(catalogue: Catalogue) -> str:
         confidence=_CONFIDENCE,
         typed=_typed,
         of_sync=ledger.TABLES | zones.TABLES | settings.TABLES,
-        views=sync_views(),
+        views=(*sync_views(), *contents.views(catalogue)),
         runs=(RUNS.full_name, RUNS.doc, [(column.name, kind, column.doc) for column, kind in _typed(RUNS)]),
     )
 

@@ -20,7 +20,7 @@ from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
-from planday_io.warehouse import former, ledger, settings, zones
+from planday_io.warehouse import contents, former, ledger, settings, zones
 from planday_io.warehouse.mart_files import macros, marts, sync_views
 
 _HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
     ]
     texts = [
         INSTANTS.read_text(encoding="utf-8"),
-        *(mart.sql for mart in (*marts(), *sync_views())),
+        *(mart.sql for mart in (*marts(), *sync_views(), *contents.views(catalogue))),
         *(macro.sql for macro in macros()),
         repr(ledger.TABLES),
         repr(zones.TABLES | settings.TABLES),
@@ -79,7 +79,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
         _comment(db, "VIEW", f"marts.{quote(mart.name)}", mart.doc, mart.columns.items())
     for made in macros():
         db.execute(made.sql)
-    for view in sync_views():
+    for view in (*sync_views(), *contents.views(catalogue)):
         db.execute(view.sql)
         _comment(db, "VIEW", f"sync.{quote(view.name)}", view.doc, view.columns.items())
 
