@@ -103,6 +103,15 @@ def test_missing_and_left_out_tables_are_named(read_on_time: Installation) -> No
     }
 
 
+@pytest.mark.parametrize("history", ["hr_history.skills", "hr.skills_history"])
+def test_a_history_counts_as_its_table(read_on_time: Installation, history: str) -> None:
+    file = read_on_time.folder / "history.sql"
+    file.write_text(f"SELECT portal, valid_from FROM {history}")
+    read_on_time.edit_config(f"include: [{TABLE}]", f"include: [{TABLE}, hr.skills]")
+    done = export(read_on_time.installation, [query_of(file)], read_on_time.folder / "out.xlsx")
+    assert {one.words for one in done.states} == {"missing, never read: hr.skills"}
+
+
 @pytest.mark.processes
 def test_unreadable_state_is_not_called_fresh(read_on_time: Installation) -> None:
     states_of(read_on_time)

@@ -85,6 +85,7 @@ def former(planday: Installation) -> tuple[Installation, Rows]:
     return planday, rows
 
 
+@pytest.mark.processes
 def test_histories_move_without_being_read_again(former: tuple[Installation, Rows]) -> None:
     planday, rows = former
     done = planday.publish()
@@ -113,6 +114,7 @@ def test_a_moved_history_goes_on(former: tuple[Installation, Rows]) -> None:
     assert planday.query("SELECT kept FROM sync.derived WHERE table_name = 'hr_history.departments'") == [(4,)]
 
 
+@pytest.mark.processes
 def test_columns_that_changed_move_too(former: tuple[Installation, Rows]) -> None:
     planday, rows = former
     with duckdb.connect(str(planday.config.warehouse)) as db:
@@ -127,6 +129,7 @@ def test_columns_that_changed_move_too(former: tuple[Installation, Rows]) -> Non
     )
 
 
+@pytest.mark.processes
 def test_damaged_history_is_carried_out_of_it(former: tuple[Installation, Rows]) -> None:
     """A new file is made, because the state is lost; the rows of a slice that is damaged are in the former file only."""
     planday, rows = former
@@ -139,6 +142,7 @@ def test_damaged_history_is_carried_out_of_it(former: tuple[Installation, Rows])
     assert ledger(planday) == {name for name, found in rows.items() if found}
 
 
+@pytest.mark.processes
 def test_column_of_another_type_renews_the_file(former: tuple[Installation, Rows]) -> None:
     planday, _ = former
     with duckdb.connect(str(planday.config.warehouse)) as db:
