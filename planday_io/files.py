@@ -5,6 +5,7 @@ filelock gives the locks: flock underneath, so a killed process leaves none behi
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import glob
@@ -130,22 +131,29 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Write a folder all or nothing; where `path` is a symbolic link, the folder that it leads to.
+    """Write a folder, and folders in it, all or nothing; where `path` is a symbolic link, the folder that it leads to.
 
-    Yields an empty folder beside it. When the block ends well its files are flushed to disk, and it takes the place of the
-    folder, which is removed; when the block raises it is removed. For the instant between two renames there is no folder.
+    Yields an empty folder beside it, which has the access of the folder that it replaces, so that what is created in it
+    belongs to the same group where that is inherited. When the block ends well everything in it is flushed to disk, and it
+    takes the place of the folder, which is removed; when the block raises it is removed. Where the system cannot exchange
+    two names (network drives, for instance), there is no folder for the instant between two renames.
     """
     folder = link_target(path)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with temporary(folder) as name, temporary(folder) as previous:
         name.mkdir()
-        yield name
-        for file in name.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        sync_folder(name)
         if folder.exists():
             copy_access(folder, name)
+        yield name
+        for inner, _, files in os.walk(name):
+            for file in files:
+                with Path(inner, file).open("rb") as written:
+                    os.fsync(written.fileno())
+            sync_folder(Path(inner))
+        if folder.exists() and _exchange(folder, name):
+            sync_folder(folder.parent)
+            return
+        if folder.exists():
             folder.rename(previous)
         try:
             name.rename(folder)
@@ -154,6 +162,28 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 previous.rename(folder)
             raise
         sync_folder(folder.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange what two names mean in one step. Python has no function for it. Returns False where the system has none.
+
+    https://man7.org/linux/man-pages/man2/rename.2.html (RENAME_EXCHANGE); macOS: renamex_np with RENAME_SWAP.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    if hasattr(library, "renameat2"):
+        failed = library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_RENAME_EXCHANGE))
+    elif hasattr(library, "renamex_np"):
+        failed = library.renamex_np(*names, ctypes.c_uint(_RENAME_SWAP))
+    else:
+        return False
+    if failed and (code := ctypes.get_errno()) not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+        raise OSError(code, os.strerror(code), str(one))
+    return not failed
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = _RENAME_SWAP = 2
 
 
 def write_text(path: Path, text: str, mode: int | None = None) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from planday_io.errors import StorageError
-from planday_io.files import replacing, storage_errors, write_text
+from planday_io.files import replacing, replacing_folder, storage_errors, write_text
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other accounts")
 
@@ -160,3 +161,52 @@ def test_circle_of_links_is_named(tmp_path: Path) -> None:
 def test_system_error_says_what_to_do(tmp_path: Path, code: int, says: str) -> None:
     with pytest.raises(StorageError, match=says), storage_errors(tmp_path, "read"):
         raise OSError(code, os.strerror(code))
+
+
+def test_folder_is_never_missing_while_replaced(tmp_path: Path) -> None:
+    """A kill between two renames would leave none."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    missed, is_over = [], threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            if not folder.exists():
+                missed.append(1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for number in range(30):
+            with replacing_folder(folder) as made:
+                (made / "inner").mkdir()
+                (made / "inner" / "file").write_text(str(number))
+    finally:
+        is_over.set()
+        watcher.join()
+    assert not missed
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert (folder / "inner" / "file").read_text() == "29"
+
+
+def test_replaced_folder_leaves_opened_files_readable(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for text in ("before", "after"):
+        with replacing_folder(folder) as made:
+            (made / "file").write_text(text)
+        if text == "before":
+            opened = (folder / "file").open()
+    with opened:
+        assert opened.read() == "before"
+    assert (folder / "file").read_text() == "after"
+
+
+def test_new_files_inherit_the_folders_group(tmp_path: Path) -> None:
+    """Those who read an export by their group go on doing so."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0o2750)
+    with replacing_folder(folder) as made:
+        (made / "inner").mkdir()
+    assert mode_of(folder) == 0o2750
+    assert mode_of(folder / "inner") & stat.S_ISGID
