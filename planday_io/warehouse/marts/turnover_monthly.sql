@@ -70,7 +70,7 @@ counted AS (
     FROM cells GROUP BY portal, first, last, department_id
 ),
 rolling AS (
-    SELECT *, count(*) OVER year AS months, sum(left_count) OVER year AS left_12_months, avg(headcount_end) OVER year AS average_headcount
+    SELECT *, count(*) OVER year AS months, CAST(sum(left_count) OVER year AS BIGINT) AS left_12_months, avg(headcount_end) OVER year AS average_headcount
     FROM counted
     WINDOW year AS (PARTITION BY portal, department_id ORDER BY first ROWS BETWEEN 11 PRECEDING AND CURRENT ROW)
 ),
