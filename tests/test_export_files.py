@@ -178,11 +178,26 @@ def test_folder_with_foreign_files_is_left_alone(read_on_time: Installation, odd
     with pytest.raises(ExportError, match=r"holds budget.xlsx, which no export wrote. Choose another folder"):
         export(planday, ["employees"], folder, form="csv")
     assert {path.name for path in folder.iterdir()} == {"odd.csv", "how_complete.csv", ".planday-export", "budget.xlsx"}
+    (folder / "budget.xlsx").unlink()
+    (folder / "mine").symlink_to(tmp_path)
+    with pytest.raises(ExportError, match=r"holds mine, which no export wrote"):
+        export(planday, ["employees"], folder, form="csv")
     file = tmp_path / "file"
     file.write_text("mine")
-    with pytest.raises(ExportError, match="is a file, and CSV files need a folder"):
+    with pytest.raises(ExportError, match="is a file, and several files need a folder"):
         export(planday, ["employees"], file, form="csv")
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", ["lake/out", "lake", ".planday/out.xlsx"])
+def test_folders_of_the_installation_are_refused(read_on_time: Installation, odd: Path, place: str) -> None:
+    planday = read_on_time
+    before = sorted(planday.folder.rglob("*"))
+    with pytest.raises(ExportError, match=r"is in the (lake|state) folder .*: choose another place with --output"):
+        export(
+            planday.installation, [query_of(odd)], planday.folder / place, form="xlsx" if "." in place[1:] else "csv"
+        )
+    assert sorted(planday.folder.rglob("*")) == before
 
 
 def test_new_publication_is_in_the_next_export(read_on_time: Installation, tmp_path: Path) -> None:

@@ -16,15 +16,13 @@ from typing import Literal
 
 import duckdb
 
-from planday_io.errors import ExportError
 from planday_io.export.cells import FORMULA_STARTS, Cell, Changes, reader, text_of
 from planday_io.export.contents import Sheet
 from planday_io.export.first_sheet import Row
+from planday_io.export.folder import mark
 
 Locale = Literal["da", "nb", "sv", "de", "en"]
 OVERVIEW = "how_complete.csv"
-MARKER = ".planday-export"
-"""Names the files of an export, so that the next one replaces nothing else."""
 GUARDED = "begin like a formula: an apostrophe stands before them, so that no program computes them"
 _FETCHED_ROWS = 5_000
 
@@ -49,26 +47,6 @@ _WRITING: dict[Locale, _Writing] = {
 LOCALES: tuple[Locale, ...] = tuple(_WRITING)
 
 
-def require_replaceable(folder: Path) -> None:
-    """Check that nothing would be lost if a folder is replaced.
-
-    Raises:
-        ExportError: it holds something that no export wrote.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ExportError(f"{folder} is a file, and CSV files need a folder: choose another one with --output")
-    marker = folder / MARKER
-    ours = {MARKER, *(marker.read_text(encoding="utf-8").splitlines() if marker.is_file() else ())}
-    if strange := sorted(path.name for path in folder.iterdir() if path.name not in ours):
-        raise ExportError(
-            f"{folder} would be replaced whole, and holds {strange[0]}, which no export wrote"
-            + (f", and {len(strange) - 1} more" if strange[1:] else "")
-            + ". Choose another folder with --output, or move it away"
-        )
-
-
 def write_folder(
     db: duckdb.DuckDBPyConnection,
     sheets: Sequence[Sheet],
@@ -84,8 +62,7 @@ def write_folder(
         out = csv.writer(file, delimiter=writing.separator)
         for row in first(changes):
             out.writerow([_shown(cell, writing, unused) for cell in row.cells])
-    names = [OVERVIEW, *(f"{sheet.name}.csv" for sheet in sheets)]
-    (folder / MARKER).write_text("\n".join(names) + "\n", encoding="utf-8")
+    mark(folder)
     return changes
 
 

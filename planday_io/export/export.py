@@ -6,29 +6,28 @@ What was exported before is replaced when everything has been written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import duckdb
-
 from planday_io.errors import ConfigError
 from planday_io.export.cells import Changes
 from planday_io.export.completeness import MonthState, completeness
 from planday_io.export.contents import SHEET_ROWS, Sheet, gathered
-from planday_io.export.csv_files import GUARDED, Locale, require_replaceable, write_folder
+from planday_io.export.csv_files import GUARDED, Locale, write_folder
 from planday_io.export.first_sheet import Row, rows_of
+from planday_io.export.folder import require_apart, require_replaceable
+from planday_io.export.publication import published
 from planday_io.export.request import Filter, Query, sheet_names
 from planday_io.export.workbook import write_workbook
 from planday_io.files import link_target, replacing, replacing_folder, storage_errors, sweep, temporary
 from planday_io.lake.installation import Installation
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.mart_files import MARTS
-from planday_io.warehouse.standing import reading, restrict
+from planday_io.warehouse.standing import restrict
 
 Format = Literal["xlsx", "csv"]
 NAME = "planday-export"
@@ -103,6 +102,7 @@ def export(
         raise ConfigError(f"there is no mart '{unknown[0]}'; there are {', '.join(MARTS)}")
     warehouse = installation.config.warehouse
     with storage_errors(place, "write the export to"):
+        require_apart(place, installation)
         target = link_target(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         if form == "csv":
@@ -110,7 +110,7 @@ def export(
         # A killed export leaves rows behind, of people perhaps.
         sweep(target.parent, of=target.name)
         # Beside the target, because what is put aside needs as much space, and must not remain in a folder of the system.
-        with temporary(target) as work, _published(warehouse) as (db, published_at):
+        with temporary(target) as work, published(warehouse) as (db, published_at):
             work.mkdir(mode=0o700)
             db.execute(f"SET temp_directory = {literal(str(work / 'spilled'))}")
             restrict(db)
@@ -138,21 +138,6 @@ def export(
             (one.name, "Excel shows its first 1,048,576 rows only.") for one in sheets if one.rows >= SHEET_ROWS
         ]
     return Exported(place=place, sheets=tuple(sheets), remarks=tuple(remarks), states=tuple(states))
-
-
-@contextmanager
-def _published(warehouse: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, datetime]]:
-    """A connection to the published file, and the instant (UTC) at which just that file was written."""
-    with ExitStack() as stack:
-        while True:
-            before = warehouse.stat() if warehouse.exists() else None
-            db = stack.enter_context(reading(warehouse))
-            after = warehouse.stat()
-            if before and (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns):
-                break
-            # It was replaced meanwhile.
-            stack.close()
-        yield db, datetime.fromtimestamp(after.st_mtime, UTC)
 
 
 def _first(
