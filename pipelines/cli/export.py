@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipelines.cli.arguments import current_installation, known_portals, require_known
 from planday_io.errors import ConfigError
+from planday_io.monitoring.messages import some
+
+if TYPE_CHECKING:
+    from planday_io.export.request import Filter, Query
+    from planday_io.lake.installation import Installation
+
+_NAMES = 3
 
 
 class Format(StrEnum):
@@ -18,6 +26,7 @@ class Format(StrEnum):
 
     XLSX = "xlsx"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 class Locale(StrEnum):
@@ -38,8 +47,16 @@ def export(
         list[Path] | None,
         typer.Option(metavar="FILE", help="A file with one SELECT, which gives its sheet its name; repeatable."),
     ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SCHEMA.NAME", help="A table, with --format parquet; repeatable."),
+    ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="One workbook, or a folder with a CSV file per sheet.")
+        Format,
+        typer.Option(
+            "--format",
+            help="One workbook, a folder with a CSV file per sheet, or folders of Parquet files for programs.",
+        ),
     ] = Format.XLSX,
     locale: Annotated[
         Locale | None, typer.Option(help="Language of the Excel that opens the CSV files; en without it.")
@@ -54,12 +71,15 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="The workbook or folder to write; planday-export.xlsx or planday-export without it."),
+        typer.Option(
+            help="The workbook or folder to write; without it planday-export.xlsx, planday-export or planday-parquet."
+        ),
     ] = None,
 ) -> None:
-    """Write marts and your own queries as an Excel workbook or as CSV, with how complete they are.
+    """Write marts and your own queries as an Excel workbook, as CSV or as Parquet, with how complete they are.
 
-    From the published file alone: nothing is read from Planday. What was exported before is replaced.
+    From the published file alone: nothing is read from Planday. What was exported before is replaced. Parquet has all
+    tables and marts, unless --table, --mart or --sql says which.
     """
     installation = current_installation()
     from planday_io.export.export import export as write
@@ -68,11 +88,13 @@ def export(
     from planday_io.warehouse.mart_files import MARTS
 
     names = require_known([name.removeprefix("marts.") for name in mart or ()], MARTS, "mart")
-    if not names and not sql:
+    if table and form is not Format.PARQUET:
+        raise ConfigError("--table is for --format parquet; for people there are marts (--mart) and queries (--sql)")
+    if not names and not sql and form is not Format.PARQUET:
         raise ConfigError(f"say what to export: --sql FILE, or --mart NAME with one of {', '.join(MARTS)}")
-    if locale and form is Format.XLSX:
+    if locale and form is not Format.CSV:
         raise ConfigError(
-            "--locale is for --format csv: a workbook holds numbers and dates, which each Excel shows its way"
+            "--locale is for --format csv: other formats hold numbers and dates, which each program shows its way"
         )
     days = (_day("--from", first), _day("--to", last))
     if days[0] and days[1] and days[0] > days[1]:
@@ -83,11 +105,16 @@ def export(
         portals=tuple(known_portals(installation.config, portal)) if portal else (),
         departments=tuple(department or ()),
     )
+    if form is Format.PARQUET:
+        wanted = [*(table or ()), *(f"marts.{name}" for name in names), *map(query_of, sql or ())]
+        _export_parquet(installation, wanted, output, chosen)
+        return
+    kind: Literal["xlsx", "csv"] = "csv" if form is Format.CSV else "xlsx"
     done = write(
         installation,
         [*names, *map(query_of, sql or ())],
-        place_of(output, form.value),
-        form=form.value,
+        place_of(output, kind),
+        form=kind,
         locale=(locale or Locale.EN).value,
         chosen=chosen,
     )
@@ -99,6 +126,22 @@ def export(
     if bad := [one for one in done.states if not one.is_complete]:
         where = "the first sheet" if form is Format.XLSX else "how_complete.csv"
         typer.echo(f"not complete: {len(bad)} of {len(done.states)} portals and months lack something, see {where}")
+
+
+def _export_parquet(
+    installation: Installation, wanted: Sequence[str | Query], output: Path | None, chosen: Filter
+) -> None:
+    from planday_io.export.parquet_files import export_parquet, folder_of
+
+    done = export_parquet(installation, wanted, folder_of(output), chosen=chosen)
+    typer.echo(f"wrote {done.place}")
+    typer.echo(f"  {len(done.tables)} tables, {done.rows:,} rows, {done.files:,} files, {done.bytes / 1e6:,.1f} MB")
+    for remark, names in done.remarks.items():
+        typer.echo(f"  {some(names, _NAMES)}: {remark}")
+    if bad := [one for one in done.states if not one.is_complete]:
+        typer.echo(
+            f"not complete: {len(bad)} of {len(done.states)} portals and months lack something, see how_complete"
+        )
 
 
 def _day(option: str, text: str | None) -> date | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -26,6 +26,8 @@ SHEET_COLUMNS = 16_384
 _OURS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
 """Errors whose texts quote the query and names, and never a value of a table."""
 _PARAMETER = re.compile(rf"\$({'|'.join(PARAMETERS)})\b")
+_RELATION = re.compile(r"\w+\.(?!sql$)\w+")
+"""What is no file with a query, but a table or view."""
 _NAMED_MART = re.compile(r"\bmarts\.(\w+)", re.IGNORECASE)
 
 
@@ -79,7 +81,7 @@ def gathered(
         ExportError: a sheet has more rows or columns than Excel takes, a mart is missing, or a query failed.
     """
     made = [
-        _Selection.of_query(db, one, chosen) if isinstance(one, Query) else _Selection.of_mart(db, one, chosen)
+        Selection.of_query(db, one, chosen) if isinstance(one, Query) else Selection.of_mart(db, one, chosen)
         for one in wanted
     ]
     if most_rows is not None:
@@ -91,7 +93,7 @@ def gathered(
     return sheets
 
 
-def _refuse_large(counted: list[tuple[_Selection, int, int]], most_rows: int) -> None:
+def _refuse_large(counted: list[tuple[Selection, int, int]], most_rows: int) -> None:
     large = [f"{one.source} has {rows:,} rows" for one, rows, others in counted if rows + others > most_rows]
     large += [
         f"{one.source} has {len(one.columns):,} columns" for one, _, _ in counted if len(one.columns) > SHEET_COLUMNS
@@ -105,8 +107,21 @@ def _refuse_large(counted: list[tuple[_Selection, int, int]], most_rows: int) ->
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Selection:
-    """A mart or query with its filter, before it is asked."""
+class Selection:
+    """A table, mart or query with its filter, before it is asked.
+
+    Args:
+        source: `schema.name`, or the file of the query.
+        sql: a SELECT, with the filter.
+        values: its parameters.
+        order: in which people read its rows; empty where the query says it.
+        columns: in order.
+        doc: what a row is.
+        remarks: what a reader should know, such as a filter that could not be applied.
+        reads: the tables that it is computed from, as `domain.table`; None where that is not known.
+        counts: columns that may be added up.
+        amounts: those that may be added up within one currency.
+    """
 
     source: str
     sql: str
@@ -124,39 +139,52 @@ class _Selection:
         return 1 + bool(self.counts or self.amounts)
 
     @classmethod
-    def of_mart(cls, db: duckdb.DuckDBPyConnection, mart: str, chosen: Filter) -> _Selection:
-        source = f"marts.{mart}"
-        found = db.execute(
-            "SELECT comment FROM duckdb_views() WHERE database_name = current_database() AND schema_name = 'marts' "
-            "AND view_name = ?",
-            [mart],
-        ).fetchone()
-        if found is None:
-            raise ExportError(
-                f"the published file has no {source}: an older version wrote it. Run `planday publish` first"
-            )
-        docs = _meanings(db, [mart])
-        columns = _columns(db, f"FROM {source}", {}, docs, source)
-        conditions, values, remarks = _conditions(columns, chosen, by_itself=False)
+    def of_mart(cls, db: duckdb.DuckDBPyConnection, mart: str, chosen: Filter) -> Selection:
+        found = cls.of_table(db, f"marts.{mart}", chosen)
         counts, amounts = ADDITIVE.get(mart, ((), ()))
-        names = [column.name for column in columns]
+        names = [column.name for column in found.columns]
         first = [name for name in ("portal", "date") if name in names]
         order = [*first, *(name for name in GRAINS[mart].split(", ") if name not in first)]
-        return cls(
-            source=source,
-            sql=f"SELECT * FROM {source}{conditions}",
-            values=values,
+        return replace(
+            found,
             order=" ORDER BY " + ", ".join(map(quote, order)),
-            columns=columns,
-            doc=found[0] or "",
-            remarks=tuple(remarks),
             reads=sources_of(mart),
             counts=counts,
             amounts=amounts,
         )
 
     @classmethod
-    def of_query(cls, db: duckdb.DuckDBPyConnection, query: Query, chosen: Filter) -> _Selection:
+    def of_table(cls, db: duckdb.DuckDBPyConnection, source: str, chosen: Filter) -> Selection:
+        """A table or view, `schema.name`. Those of the schema `sync` are about all tables."""
+        schema, _, name = source.partition(".")
+        found = db.execute(
+            "SELECT comment FROM (SELECT database_name, schema_name, table_name AS name, comment FROM duckdb_tables() "
+            "UNION ALL SELECT database_name, schema_name, view_name, comment FROM duckdb_views()) "
+            "WHERE database_name = current_database() AND schema_name = ? AND name = ?",
+            [schema, name],
+        ).fetchone()
+        if found is None:
+            raise ExportError(
+                f"the published file has no {source}: an older version wrote it. Run `planday publish` first"
+            )
+        quoted = f"{quote(schema)}.{quote(name)}"
+        columns = _columns(db, f"FROM {quoted}", {}, _meanings(db, [name], schema), source)
+        conditions, values, remarks = _conditions(columns, chosen, by_itself=False)
+        return cls(
+            source=source,
+            sql=f"SELECT * FROM {quoted}{conditions}",
+            values=values,
+            order="",
+            columns=columns,
+            doc=found[0] or "",
+            remarks=tuple(remarks),
+            reads=None if schema == "sync" else frozenset({source}),
+            counts=(),
+            amounts=(),
+        )
+
+    @classmethod
+    def of_query(cls, db: duckdb.DuckDBPyConnection, query: Query, chosen: Filter) -> Selection:
         given = dict(zip(("from_date", "to_date"), (chosen.first, chosen.last), strict=True))
         for name in sorted(query.parameters):
             if given[name] is None:
@@ -191,7 +219,7 @@ class _Selection:
 
     def sheet(self, db: duckdb.DuckDBPyConnection, name: str, number: int) -> Sheet:
         table = f"memory.main.sheet_{number}"
-        _asked(db, self.source, f"CREATE TABLE {table} AS {self.sql}{self.order}", self.values)
+        asked(db, self.source, f"CREATE TABLE {table} AS {self.sql}{self.order}", self.values)
         rows = int(_one(db, self.source, f"SELECT count(*) FROM {table}")[0])
         remarks = list(self.remarks)
         totals = [*self.counts, *self.amounts]
@@ -222,7 +250,7 @@ def _columns(
     db: duckdb.DuckDBPyConnection, source: str, values: dict[str, date], docs: dict[str, str], name: str
 ) -> tuple[Column, ...]:
     """The columns of a relation as a table has them: duplicate names get a number."""
-    _asked(db, name, f"CREATE OR REPLACE TABLE memory.main.head AS SELECT * {source} LIMIT 0", values)
+    asked(db, name, f"CREATE OR REPLACE TABLE memory.main.head AS SELECT * {source} LIMIT 0", values)
     found = db.execute(
         "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'memory' AND table_name = 'head' "
         "ORDER BY column_index"
@@ -230,13 +258,13 @@ def _columns(
     return tuple(Column(name=name, type=kind, doc=docs.get(name.lower(), "")) for name, kind in found)
 
 
-def _meanings(db: duckdb.DuckDBPyConnection, marts: Sequence[str]) -> dict[str, str]:
-    """Comments of the columns of some marts, by name; where two marts differ, which one says it."""
+def _meanings(db: duckdb.DuckDBPyConnection, names: Sequence[str], schema: str = "marts") -> dict[str, str]:
+    """Comments of the columns of some marts or tables, by name; none where two of them differ."""
     found = db.execute(
         "SELECT column_name, any_value(comment), count(DISTINCT comment) FROM duckdb_columns() "
-        "WHERE database_name = current_database() AND schema_name = 'marts' AND list_contains(?, table_name) "
+        "WHERE database_name = current_database() AND schema_name = ? AND list_contains(?, table_name) "
         "AND comment IS NOT NULL GROUP BY column_name",
-        [[name.lower() for name in marts]],
+        [schema, [name.lower() for name in names]],
     ).fetchall()
     return {name.lower(): comment for name, comment, several in found if several == 1}
 
@@ -294,12 +322,17 @@ def _one(
     db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[str, date] | None = None
 ) -> tuple[Any, ...]:
     """The one row of an aggregate."""
-    found: list[tuple[Any, ...]] = _asked(db, source, sql, values or {}).fetchall()
+    found: list[tuple[Any, ...]] = asked(db, source, sql, values or {}).fetchall()
     return found[0]
 
 
-def _asked(db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[str, date]) -> duckdb.DuckDBPyConnection:
-    """Run a statement. Errors say which query failed, and quote nothing but its text."""
+def asked(db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[str, date]) -> duckdb.DuckDBPyConnection:
+    """Run a statement. Errors say which query failed, and quote nothing but its text.
+
+    Raises:
+        ConfigError: the query is wrong.
+        ExportError: it failed.
+    """
     try:
         return db.execute(sql, values) if values else db.execute(sql)
     except duckdb.Error as error:
@@ -308,7 +341,7 @@ def _asked(db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[st
                 f"{source} does not fit into memory and on the disk. Nothing was written. Take fewer rows with --from and "
                 "--to or --portal, or free some space where the export is written"
             ) from None
-        if isinstance(error, _OURS) and not source.startswith("marts."):
+        if isinstance(error, _OURS) and not _RELATION.fullmatch(source):
             raise ConfigError(f"--sql {source}: {error}") from None
         raise ExportError(
             f"{source} cannot be asked ({type(error).__name__}; DuckDB's own text may quote data). Nothing was written. "
