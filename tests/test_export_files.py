@@ -248,6 +248,15 @@ def test_command_refuses_what_cannot_be_meant(months: Installation) -> None:
         (("--mart", "hours", "--portal", "olso"), "there is no portal 'olso'; did you mean 'oslo'?"),
         (("--mart", "hours", "--locale", "da"), "--locale is for --format csv"),
         (("--sql", "none.sql"), "--sql: there is no file none.sql"),
+        (
+            ("--table", "hr.employees"),
+            "--table is for --format parquet; for people there are marts (--mart) and queries",
+        ),
+        (
+            ("--format", "parquet", "--table", "hr.employes"),
+            "there is no table 'hr.employes' in the published file; did you mean 'hr.employees'?",
+        ),
+        (("--format", "parquet", "--output", "a.parquet"), "Parquet is a folder with a folder per table"),
     ):
         done = planday_command(months, "export", *arguments)
         assert (done.returncode, done.stdout) == (2, ""), done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -29,6 +30,7 @@ from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # that DuckDB uses in pandas
 MONTH = shifted(month_of(datetime.now(UTC).date()), -1)
+ROOT = Path(__file__).parents[1]
 TABLES = ["hr.departments", "hr.employees", "scheduling.shifts", "revenue.revenue", "marts.hours", "sync.slices"]
 """With months and without, with rows and without."""
 
@@ -252,13 +254,16 @@ def test_failure_leaves_the_earlier_export(planday: Installation, ask: Ask, tmp_
     with pytest.raises(ExportError, match=r"asked.sql cannot be asked \(ConversionException") as raised:
         ask("SELECT CAST(last_name AS INTEGER) AS n FROM hr.employees")
     assert "Could not convert" not in str(raised.value)
-    with pytest.raises(ConfigError, match=r"no table 'hr.employes'; did you mean 'hr.employees'\?"):
+    with pytest.raises(
+        ConfigError, match=r"no table 'hr.employes' in the published file; did you mean 'hr.employees'\?"
+    ):
         export_parquet(planday.installation, ["hr.departments", "hr.employes"], tmp_path / "out")
     assert sorted((tmp_path / "out").rglob("*")) == before
     assert pd.read_parquet(folder)["n"].tolist() == [1]
     assert {path.name for path in tmp_path.iterdir()} == {"out", "asked.sql"}
 
 
+@pytest.mark.processes
 def test_kill_leaves_the_earlier_export(ask: Ask, tmp_path: Path) -> None:
     """And what it had begun goes with the next one."""
     folder = ask("SELECT 1 AS n")
@@ -325,3 +330,48 @@ def test_all_tables_and_marts_by_default(planday: Installation, tmp_path: Path) 
         if column["type"] == "DECIMAL(38,0)"
     }
     assert not inexact, "counts are BIGINT, which readers have as whole numbers"
+
+
+PAGE = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+PROGRAMS = {
+    text.split()[1].partition(".")[0]: text
+    for text in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+}
+"""What the page shows, by the package that it imports first."""
+
+
+@pytest.fixture(scope="module")
+def days(planday: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an export of the mart that the page asks."""
+    folder = tmp_path_factory.mktemp("days")
+    export_parquet(planday.installation, ["marts.labour_daily"], folder / "planday-parquet")
+    return folder
+
+
+def october(planday: Installation) -> Decimal:
+    """The page's figure, of the month that there is."""
+    ((hours,),) = planday.query(f"SELECT sum(worked_hours) FROM marts.labour_daily WHERE month = '{MONTH}'")
+    assert hours > 0
+    return Decimal(hours)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("package", [*PROGRAMS])
+def test_programs_of_the_page_find_the_hours(planday: Installation, days: Path, package: str) -> None:
+    """In an environment of their own where `make clients` has made one."""
+    own = ROOT / ".venv-clients" / package / "bin" / "python"
+    python = str(own) if own.exists() else sys.executable
+    if not own.exists():
+        pytest.importorskip(package)
+    program = PROGRAMS[package].replace("2026-10", MONTH) + "\nprint(worked_hours)"
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, cwd=days, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert Decimal(done.stdout.split()[-1]) == october(planday)
+
+
+def test_question_of_the_page_finds_the_hours(
+    planday: Installation, days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(days)
+    (sql,) = re.findall(r"^```sql\n(SELECT .*planday-parquet.*)\n```$", PAGE, re.MULTILINE)
+    assert duckdb.sql(sql.replace("2026-10", MONTH)).fetchall() == [(october(planday),)]

@@ -203,7 +203,7 @@ def _selected(
     sources = [one for one in wanted if isinstance(one, str)] if wanted else everything
     for source in sources:
         if source not in everything:
-            raise ConfigError(f"the published file has no table {source!r}{nearest(source, everything)}")
+            raise ConfigError(f"there is no table {source!r} in the published file{nearest(source, everything)}")
     found = []
     for source in dict.fromkeys(sources):
         schema, _, name = source.partition(".")
