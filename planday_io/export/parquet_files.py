@@ -55,6 +55,8 @@ QUERIES = "queries"
 YEAR = "year"
 _FILE_SIZE = "256MB"
 """Of a file, about; the warehouses of others advise 100 to 250 MB."""
+_SPLITS_YEARS = int(duckdb.__version__.partition(".")[0]) >= 2
+"""Earlier versions of DuckDB cannot split the files of folders: there each year has one file."""
 _BUFFERED_ROWS = 122_880
 """Rows that each thread keeps before it writes to the files of all years: one row group of DuckDB's usual size. With its own
 default of 524,288, 7.7 million shifts of ten years took 2.7 GB instead of 1.2."""
@@ -264,9 +266,10 @@ class _Writer:
         if has_years:
             year = f"coalesce(TRY_CAST(left(month, 4) AS INTEGER), 0) AS {YEAR}"
             files = self._copy(name, selection, f"SELECT {values}, {year} {rows}", f", PARTITION_BY ({YEAR})")
-        if not has_years or not files:
-            inner = f"{name}/{YEAR}={self._year}" if has_years else name
-            files = self._copy(inner, selection, f"SELECT {values} {rows}")
+            if not files:
+                files = self._copy(f"{name}/{YEAR}={self._year}", selection, f"SELECT {values} {rows} LIMIT 0")
+        else:
+            files = self._copy(name, selection, f"SELECT {values} {rows}")
         return Written(
             source=selection.source,
             folder=name,
@@ -314,11 +317,13 @@ class _Writer:
         folder = self._folder / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         pattern = f"{name.split('/')[1 if '/' in name else 0]}-{self._stamp}-{{i}}"
+        if not options or _SPLITS_YEARS:
+            options += f", FILE_SIZE_BYTES '{_FILE_SIZE}'"
         copied = asked(
             self._db,
             selection.source,
-            f"COPY ({sql}) TO {literal(str(folder))} (FORMAT parquet, COMPRESSION snappy, FILE_SIZE_BYTES '{_FILE_SIZE}', "
-            f"FILENAME_PATTERN {literal(pattern)}, RETURN_STATS{options})",
+            f"COPY ({sql}) TO {literal(str(folder))} (FORMAT parquet, COMPRESSION snappy, RETURN_STATS, "
+            f"FILENAME_PATTERN {literal(pattern)}{options})",
             selection.values,
         )
         return {
