@@ -9,13 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from planday_io.catalogue.absence_kinds import AbsenceKind
 from planday_io.catalogue.shift_kinds import Kind
 from planday_io.config import values
+from planday_io.config.fields import (
+    AppId,
+    Cron,
+    Key,
+    Link,
+    MailAddress,
+    Month,
+    PathText,
+    Place,
+    PortalId,
+    ResourceNames,
+    ShiftTypeName,
+    TimeZone,
+    TypeName,
+    Url,
+    resource,
+)
 from planday_io.config.section import Section
-from planday_io.config.values import is_loopback, nearest, refuse
+from planday_io.config.values import is_loopback, refuse
 from planday_io.config.working_time import WorkingTime
 
 
@@ -23,38 +40,10 @@ def _off_is_drop(value: str) -> str:
     return "drop" if value == "off" else value
 
 
-def _resource(value: str, info: ValidationInfo) -> str:
-    known: tuple[str, ...] = (info.context or {}).get("resources", ())
-    if known and value not in known:
-        raise refuse(f"a domain or a table of docs/tables.md{nearest(value, known)}")
-    return value
-
-
 def _without_nulls(value: object) -> object:
     return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
-def _place(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value:
-        raise refuse("a text that is not empty")
-    file: Path = (info.context or {})["file"]
-    return file.parent / Path(values.path(value)).expanduser()
-
-
-Url = Annotated[str, AfterValidator(values.url)]
-Link = Annotated[str, AfterValidator(values.link)]
-TimeZone = Annotated[str, AfterValidator(values.time_zone)]
-Cron = Annotated[str, AfterValidator(values.cron)]
-Month = Annotated[str, AfterValidator(values.history_start)]
-Key = Annotated[str, AfterValidator(values.name)]
-PathText = Annotated[str, Field(min_length=1), AfterValidator(values.path)]
-Place = Annotated[Path, BeforeValidator(_place)]
-AppId = Annotated[str, Field(min_length=1), AfterValidator(values.app_id)]
-MailAddress = Annotated[str, AfterValidator(values.mail_address)]
-PortalId = Annotated[int, BeforeValidator(values.portal_id)]
-ResourceNames = Annotated[tuple[Annotated[str, AfterValidator(_resource)], ...], Field(strict=False)]
-TypeName = Annotated[str, Field(min_length=1), AfterValidator(values.shown)]
-ShiftTypeName = Annotated[TypeName, BeforeValidator(values.shift_type)]
 Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_is_drop)]
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
 
@@ -176,7 +165,7 @@ class Guard(Section):
 class Guards(Guard):
     """The guard of a portal, and guards of single tables by name, whose missing settings are the portal's."""
 
-    tables: dict[Annotated[str, AfterValidator(_resource)], Annotated[Guard, BeforeValidator(_without_nulls)]] = Field(
+    tables: dict[Annotated[str, AfterValidator(resource)], Annotated[Guard, BeforeValidator(_without_nulls)]] = Field(
         default_factory=dict
     )
 

@@ -7,33 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from planday_io.catalogue import mart_names
+
 _HERE = Path(__file__).parent
-MARTS = (
-    "employees",
-    "spans",
-    "planned_costs",
-    "shifts",
-    "absence_days",
-    "punches",
-    "hours",
-    "allocated_costs",
-    "labour_daily",
-    "headcount_monthly",
-    "absence_monthly",
-    "turnover_monthly",
-    "hourly_pay",
-    "leave_balances",
-    "pay_gap",
-    "attendance",
-    "work_periods",
-    "working_time",
-    "working_time_findings",
-    "overtime",
-    "roster_changes",
-    "roster_stability",
-    "labour_hourly",
-)
-"""The marts' files, in the order in which they build on each other."""
+MARTS = mart_names.MARTS
 MACROS = (
     "attendance_exceptions",
     "overtime_over",
