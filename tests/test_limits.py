@@ -30,6 +30,7 @@ from planday_io.errors import (
 )
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.channels import channels
+from planday_io.monitoring.mail import new_mail, send_mail
 from planday_io.monitoring.messages import Message
 from planday_io.reading.pages import ListLimit, Page
 from planday_io.sandbox.app import as_json
@@ -319,8 +320,6 @@ def test_a_webhook_that_never_ends_took_the_message(planday: Installation) -> No
 
 @pytest.mark.parametrize("seconds", [0.3, 0.0], ids=["while it greets", "while it connects"])
 def test_a_mail_server_that_never_ends_is_ended(planday: Installation, seconds: float) -> None:
-    from planday_io.monitoring import channels as module
-
     ended: list[str] = []
 
     def greet(connection: socket.socket) -> None:
@@ -342,5 +341,5 @@ def test_a_mail_server_that_never_ends_is_ended(planday: Installation, seconds: 
         mail = planday.config.alerts.mail
         assert mail is not None
         with pytest.raises(AlertError, match="could not be sent"):
-            module._send_mail(mail, planday.config, Message("test", "a subject", "a text", []), seconds=seconds)
+            send_mail(mail, planday.config, new_mail(mail, mail.to, "a subject", "a text"), seconds=seconds)
     assert not ended
