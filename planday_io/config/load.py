@@ -21,8 +21,10 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from planday_io.catalogue import CATALOGUE, Catalogue
+from planday_io.config.deliveries import contradictions
 from planday_io.config.model import Config, MartSettings
 from planday_io.config.places import misplaced, refuse_home
+from planday_io.config.values import Said
 from planday_io.errors import ConfigError
 from planday_io.months import month_of, shifted
 from planday_io.texts import TextError, decode
@@ -107,7 +109,11 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
     except ValidationError as error:
         mistakes.explain(error)
         raise mistakes.error() from None
-    for loc, found, expected in (*_contradictions(config, catalogue), *_doubles(config, mistakes)):
+    for loc, found, expected in (
+        *_contradictions(config, catalogue),
+        *_doubles(config, mistakes),
+        *contradictions(config),
+    ):
         mistakes.add(loc, found, expected)
     if mistakes.told:
         raise mistakes.error()
@@ -134,7 +140,7 @@ def _contradictions(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc,
         if config.history_start > last:
             yield ("history_start",), config.history_start, f"a month that has begun where portal '{key}' is"
         if not [*catalogue.endpoints_with(tuple(portal.resources.include), tuple(portal.resources.exclude), None)]:
-            yield ("portals", key, "resources"), _Said("no table"), "at least one table for each portal"
+            yield ("portals", key, "resources"), Said("no table"), "at least one table for each portal"
     for name, place, expected in misplaced(config):
         yield (name,), str(place), expected
 
@@ -145,7 +151,7 @@ def _doubles(config: Config, mistakes: _Mistakes) -> Iterator[tuple[Loc, object,
     for key, portal in config.portals.items():
         if portal.portal_id is not None and (other := first.setdefault(portal.portal_id, key)) != key:
             line = mistakes.line(("portals", other, "portal_id"))
-            found = _Said(f"{portal.portal_id}, which portal '{other}' has as well (line {line})")
+            found = Said(f"{portal.portal_id}, which portal '{other}' has as well (line {line})")
             expected = "one key for each Planday portal: take one of the two out, or correct its portal_id"
             yield ("portals", key, "portal_id"), found, expected
 
@@ -207,14 +213,8 @@ def _plain(node: Any) -> Any:  # noqa: ANN401 - outside data
     return node
 
 
-class _Said(str):
-    """A description of the value found, without secrets."""
-
-    __slots__ = ()
-
-
-_UNKNOWN_KEY = _Said("an unknown key")
-_HIDDEN = _Said("a text")
+_UNKNOWN_KEY = Said("an unknown key")
+_HIDDEN = Said("a text")
 
 
 class _Mistakes:
@@ -252,8 +252,8 @@ class _Mistakes:
                 "Input should be "
             )
             expected = str(context.get("expected", said))
-            # A token written in place of `env: NAME` has become a key: never repeat it.
-            secret = any(part in _SECRET_KEYS for part in loc)
+            # A token written in place of `env: NAME` has become a key: never repeat it. Nor addresses of people.
+            secret = any(part in _SECRET_KEYS for part in loc) or (loc[:1] == ("deliver",) and "mail" in loc)
             if (key := context.get("key")) is not None:
                 found = _UNKNOWN_KEY
                 loc = loc if secret else (*loc, key or "''")
@@ -299,7 +299,7 @@ class _Mistakes:
 def _show(found: object) -> str:
     if found is None:
         return "nothing"
-    if isinstance(found, _Said):
+    if isinstance(found, Said):
         return str(found)
     if isinstance(found, Mapping):
         return "a mapping"

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from planday_io.catalogue.absence_kinds import AbsenceKind
 from planday_io.catalogue.shift_kinds import Kind
 from planday_io.config import values
+from planday_io.config.delivery import Delivery, DeliveryName
 from planday_io.config.fields import (
     AppId,
     Cron,
@@ -276,6 +277,7 @@ class Config(MartSettings):
     privacy: PrivacyPolicy = PrivacyPolicy()
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
+    deliver: Mapping[DeliveryName, Delivery] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     portals: Annotated[dict[Key, PortalConfig], Field(min_length=1)]
     _file: Path

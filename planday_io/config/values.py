@@ -38,6 +38,12 @@ _CRON_STEPS = (60, 24, 31, 12, 7)
 _CRON_EXPECTED = "a cron expression of five fields such as '0 2 * * *'"
 
 
+class Said(str):
+    """A description of the value found, without secrets."""
+
+    __slots__ = ()
+
+
 def refuse(expected: str, *, key: str | None = None) -> PydanticCustomError:
     """An error that says what was expected; `key` is the faulty member of the mapping."""
     return PydanticCustomError("expected", "{expected}", {"expected": expected, "key": key})
