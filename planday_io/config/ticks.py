@@ -18,6 +18,8 @@ from croniter import CroniterBadDateError, croniter
 
 _LARGEST_SHIFT = timedelta(hours=3)
 """More than any zone sets its clocks back."""
+_LONGEST_READ = timedelta(hours=12)
+"""Of a tick before which there was none."""
 _MOST = 4096
 """The most ticks that are checked: three days of a schedule that runs every minute."""
 
@@ -46,6 +48,16 @@ def _due_since(cron: str, zone: str, now: datetime) -> datetime | None:
             return newer.earliest
         newer = tick
     return newer.earliest if newer else None
+
+
+def newest_tick(cron: str, zone: ZoneInfo, now: datetime) -> tuple[Tick, datetime] | None:
+    """The newest tick, and the UTC instant until which its read may take (`due_since`); None if there was no tick."""
+    newer: Tick | None = None
+    for tick in _ticks_before(cron, zone, now.astimezone(UTC).replace(second=0, microsecond=0)):
+        if newer:
+            return newer, newer.latest + (newer.latest - tick.earliest) / 2
+        newer = tick
+    return (newer, newer.latest + _LONGEST_READ) if newer else None
 
 
 def next_tick(cron: str, zone: ZoneInfo, now: datetime) -> datetime:

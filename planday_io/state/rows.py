@@ -270,6 +270,34 @@ class KnownFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryState:
+    """How far a delivery of portals.yaml is.
+
+    Args:
+        name: of the delivery.
+        schedule: when its schedule is due, as a text to compare.
+        settled: UTC instant of the newest tick that needs no delivery any more: delivered, given up, or older than the
+            delivery.
+        open: UTC instant of the tick that is being delivered, or None.
+        remarks: what the runs of that tick did not do, for whoever receives it.
+        attempts: for that tick, that failed.
+        retry_at: UTC instant of the next one, or None for now.
+        error: of the last attempt, or empty.
+        delivered_at: UTC instant of the last delivery, or None.
+    """
+
+    name: str = field(metadata=_IS_KEY)
+    schedule: str
+    settled: Instant
+    open: Instant | None = None
+    remarks: tuple[str, ...] = ()
+    attempts: Count = 0
+    retry_at: Instant | None = None
+    error: str = ""
+    delivered_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """The name of a table whose rows were lost with a damaged database, until its reader has handled the loss."""
 

@@ -20,6 +20,7 @@ from planday_io.state.tokens import RefreshTokenStore
 
 if TYPE_CHECKING:
     from planday_io.state.budget import RequestBudget
+    from planday_io.state.deliveries import Deliveries
     from planday_io.state.known_files import KnownFiles
     from planday_io.state.monitoring import Baselines, Failures, Incidents
     from planday_io.state.portals import ForgottenCopies, Portals, SharedIds
@@ -59,6 +60,7 @@ class State:
     failures: _Kind[Failures] = _Kind("monitoring.Failures")
     baselines: _Kind[Baselines] = _Kind("monitoring.Baselines")
     incidents: _Kind[Incidents] = _Kind("monitoring.Incidents")
+    deliveries: _Kind[Deliveries] = _Kind("deliveries.Deliveries")
     refresh_requests: _Kind[RefreshRequests] = _Kind("refresh_requests.RefreshRequests")
     forgotten: _Kind[ForgottenCopies] = _Kind("portals.ForgottenCopies")
     portals: _Kind[Portals] = _Kind("portals.Portals")
@@ -85,6 +87,11 @@ class State:
     def spill(self) -> Path:
         """The folder for what a publication cannot hold in memory; removed by the next one."""
         return self.folder / "spill"
+
+    @property
+    def outbox(self) -> Path:
+        """The folder for what is mailed, while it is made and sent. What a killed process leaves there is swept."""
+        return self.folder / "outbox"
 
     def close_to_others(self) -> None:
         """Restrict the state to this account. Raises StorageError."""
