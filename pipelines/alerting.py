@@ -101,13 +101,21 @@ def _record_crashes(installation: Installation, instance: dg.DagsterInstance, si
     )
     for record in records:
         run = record.dagster_run
-        ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
+        ended = _end_of(record)
         began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC)
         # If a retry began or is about to begin, its outcome counts. Runs of `planday sync` are never retried.
-        is_retried = run.tags.get("dagster/will_retry") == "true" and now - ended < _RETRY_BEGINS
-        if not is_retried and "dagster/auto_retry_run_id" not in run.tags:
+        if not awaits_retry(record, now) and "dagster/auto_retry_run_id" not in run.tags:
             with suppress(StorageError):
                 installation.state.failures.record(_crashed(installation, run, began, ended))
+
+
+def awaits_retry(record: dg.RunRecord, now: datetime) -> bool:
+    """Whether Dagster is about to start a failed run again. It says so beforehand, and may never do it."""
+    return record.dagster_run.tags.get("dagster/will_retry") == "true" and now - _end_of(record) < _RETRY_BEGINS
+
+
+def _end_of(record: dg.RunRecord) -> datetime:
+    return datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
 
 
 def _crashed(installation: Installation, run: dg.DagsterRun, began: datetime, ended: datetime) -> Iterator[Failure]:

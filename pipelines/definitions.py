@@ -12,6 +12,7 @@ import dagster as dg
 from pipelines.alerting import build_alert_sensor
 from pipelines.assets import build_assets
 from pipelines.checks import build_freshness_sensor
+from pipelines.deliveries import build_delivery_job, build_delivery_sensor
 from pipelines.housekeeping import build_housekeeping_sensor
 from pipelines.resources import PlandayPortals
 from pipelines.schedules import build_schedules
@@ -39,12 +40,14 @@ def build_definitions(path: Path) -> dg.Definitions:
     config = installation.config
     return dg.Definitions(
         assets=[*build_assets(installation), build_warehouse(installation)],
+        jobs=[build_delivery_job(installation)],
         schedules=build_schedules(installation),
         sensors=[
             *build_sensors(installation),
             build_freshness_sensor(installation),
             build_alert_sensor(installation, definitions_fault),
             build_housekeeping_sensor(installation),
+            build_delivery_sensor(installation),
         ],
         resources={"planday": PlandayPortals(config_path=str(config.file))},
         executor=_IN_PROCESS,

@@ -6,6 +6,7 @@ the portal's snapshots and `nightly_oslo_months` for the months of its window, a
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from planday_io.lake.installation import Installation
 ASSET_JOB = "__ASSET_JOB"
 
 TAKEN_NAMES = frozenset(
-    {"dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping"}
+    {"dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping", "deliveries"}
     | {"arg_dict", "input_arg_dict", "output_arg_dict"}
 )
 """Names of our sensors, which share a name space with schedules, and names with a `_` that Dagster reserves."""
@@ -69,6 +70,17 @@ def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:
         for name, configured in settings.schedules.items()
         for schedule in _schedules(installation, partitions, portal, names[portal, name], configured)
     ]
+
+
+def runs_of_tick(installation: Installation, portal: str, schedule: str, at: datetime) -> int:
+    """How many runs one tick of a portal's schedule starts."""
+    config, partitions = installation.config, _partitions(installation)
+    due = installation.endpoints_of(portal, config.portals[portal].schedules[schedule].resources)
+    runs = {"portal": 1, "month": len(window_months(config, portal, at))}
+    return sum(
+        len(_groups([endpoint for endpoint in due if endpoint.grid == grid], partitions)) * count
+        for grid, count in runs.items()
+    )
 
 
 def same_partitions(endpoints: Sequence[Endpoint], installation: Installation) -> list[list[Endpoint]]:

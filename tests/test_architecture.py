@@ -20,6 +20,7 @@ LAYERS = (
     ("warehouse",),
     ("sync", "monitoring"),
     ("assistant", "export", "privacy", "onboarding", "reports"),
+    ("delivery",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names} | {"__init__": len(LAYERS)}
 

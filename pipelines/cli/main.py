@@ -26,6 +26,7 @@ from pipelines.cli.arguments import (
     terminal,
 )
 from pipelines.cli.assistant import mcp
+from pipelines.cli.deliver import deliver
 from pipelines.cli.export import export
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
@@ -380,5 +381,6 @@ def report(
 
 
 app.command()(export)
+app.command()(deliver)
 app.command()(mcp)
 app.command()(docs)

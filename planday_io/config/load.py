@@ -156,6 +156,14 @@ def _doubles(config: Config, mistakes: _Mistakes) -> Iterator[tuple[Loc, object,
             yield ("portals", key, "portal_id"), found, expected
 
 
+def mistakes_in(path: Path, found: Iterable[tuple[Loc, object, str]]) -> list[str]:
+    """Mistakes that are found later than the file is read: a line each, as for those found then. Raises ConfigError."""
+    mistakes = _Mistakes(path, parsed(path))
+    for loc, value, expected in found:
+        mistakes.add(loc, value, expected)
+    return [*mistakes.told]
+
+
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Merge `above` over `below`: mappings merge deeply, anything else replaces, and so does a secret's mapping."""
     merged = dict(below)

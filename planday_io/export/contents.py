@@ -169,6 +169,7 @@ class Selection:
             )
         quoted = f"{quote(schema)}.{quote(name)}"
         columns = _columns(db, f"FROM {quoted}", {}, _meanings(db, [name], schema), source)
+        _refuse_whole(source, columns, chosen)
         conditions, values, remarks = _conditions(columns, chosen, by_itself=False)
         return cls(
             source=source,
@@ -192,6 +193,7 @@ class Selection:
         own = {name: day for name, day in given.items() if name in query.parameters and day}
         docs = {**_meanings(db, _NAMED_MART.findall(query.sql)), **query.meanings}
         columns = _columns(db, f"FROM ({query.sql}\n)", own, docs, query.file)
+        _refuse_whole(query.file, columns, chosen)
         conditions, values, remarks = _conditions(columns, chosen, by_itself=bool(query.parameters))
         numbers = {column.name.lower(): column.name for column in columns if kind_of(column.type) in NUMBERS}
         if wrong := next((name for name in query.totals if name.lower() not in numbers), None):
@@ -267,6 +269,22 @@ def _meanings(db: duckdb.DuckDBPyConnection, names: Sequence[str], schema: str =
         [schema, [name.lower() for name in names]],
     ).fetchall()
     return {name.lower(): comment for name, comment, several in found if several == 1}
+
+
+def _refuse_whole(source: str, columns: Sequence[Column], chosen: Filter) -> None:
+    """Raises ExportError where a strict filter cannot choose rows."""
+    kinds = {column.name: kind_of(column.type) for column in columns}
+    wanted = (
+        ("portals", chosen.portals, "portal", "text"),
+        ("departments", chosen.departments, "department_id", "integer"),
+    )
+    for key, values, name, kind in wanted:
+        if chosen.is_strict and values and kinds.get(name) != kind:
+            raise ExportError(
+                f"{source} has no column `{name}` of {'whole numbers' if kind == 'integer' else 'text'}, so `{key}` cannot "
+                "choose its rows, and it is never delivered whole. Nothing was written. Take it out, or deliver a query "
+                "that has the column"
+            )
 
 
 def _conditions(

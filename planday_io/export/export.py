@@ -42,12 +42,14 @@ class Exported:
         sheets: what it holds.
         remarks: what a reader should know, by sheet.
         states: how complete it is.
+        published_at: UTC instant at which the file was published.
     """
 
     place: Path
     sheets: tuple[Sheet, ...]
     remarks: tuple[tuple[str, str], ...]
     states: tuple[MonthState, ...]
+    published_at: datetime
 
 
 def place_of(to: Path | None, form: Format) -> Path:
@@ -76,6 +78,7 @@ def export(
     form: Format = "xlsx",
     locale: Locale = "en",
     chosen: Filter | None = None,
+    warnings: Sequence[str] = (),
     now: datetime | None = None,
     most_rows: int = SHEET_ROWS,
 ) -> Exported:
@@ -88,6 +91,7 @@ def export(
         form: a workbook, or a folder of CSV files.
         locale: of CSV.
         chosen: which rows; None for all.
+        warnings: what is known not to be complete besides, for the first sheet.
         now: the instant that staleness is judged at; the current one by default.
         most_rows: of a sheet of a workbook, header and totals included.
 
@@ -121,7 +125,7 @@ def export(
             read = frozenset[str]().union(*known) if len(known) == len(tables) else None
             states = completeness(installation, db, read, chosen, at)
             guarded = GUARDED if form == "csv" else ""
-            first = partial(_first, published_at, at, chosen, sheets, states, guarded)
+            first = partial(_first, published_at, at, chosen, sheets, states, guarded, warnings)
             if form == "csv":
                 with replacing_folder(target) as folder:
                     changes = write_folder(db, sheets, first, folder, locale)
@@ -137,7 +141,13 @@ def export(
         remarks += [
             (one.name, "Excel shows its first 1,048,576 rows only.") for one in sheets if one.rows >= SHEET_ROWS
         ]
-    return Exported(place=place, sheets=tuple(sheets), remarks=tuple(remarks), states=tuple(states))
+    return Exported(
+        place=place,
+        sheets=tuple(sheets),
+        remarks=tuple(remarks),
+        states=tuple(states),
+        published_at=published_at,
+    )
 
 
 def _first(
@@ -147,6 +157,7 @@ def _first(
     sheets: Sequence[Sheet],
     states: Sequence[MonthState],
     guarded: str,
+    warnings: Sequence[str],
     changes: Sequence[Changes],
 ) -> list[Row]:
-    return [*rows_of(published_at, at, chosen, sheets, changes, states, guarded)]
+    return [*rows_of(published_at, at, chosen, sheets, changes, states, guarded, warnings)]

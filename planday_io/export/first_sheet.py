@@ -32,6 +32,7 @@ def rows_of(
     changes: Sequence[Changes],
     states: Sequence[MonthState],
     formulas: str = "",
+    warnings: Sequence[str] = (),
 ) -> Iterator[Row]:
     """The rows, from the top.
 
@@ -43,6 +44,7 @@ def rows_of(
         changes: of each sheet.
         states: how complete the tables are that the sheets are computed from.
         formulas: what was done with texts that begin like a formula; empty in a workbook, where they are text anyway.
+        warnings: what else is not complete.
     """
     bad = [one for one in states if not one.is_complete]
     yield Row("title", ("How complete is this?",))
@@ -52,10 +54,12 @@ def rows_of(
             (f"NOT COMPLETE: {len(bad)} of {len(states)} rows below say what is missing, stale or failed.",),
             True,
         )
-    else:
+    elif not warnings:
         yield Row(
             "text", ("Everything that these figures are computed from was read completely, and nothing is stale.",)
         )
+    for text in warnings:
+        yield Row("text", (f"NOT COMPLETE: {text}.",), True)
     yield Row("text", (f"Figures of: {_instant(published_at)} (when the warehouse was published).",))
     yield Row("text", (f"Exported: {_instant(exported_at)}.",))
     yield Row("text", (f"Filter: {chosen.words()}.",))

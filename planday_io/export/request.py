@@ -37,12 +37,14 @@ class Filter:
         last: last local day, included.
         portals: keys of portals.yaml.
         departments: Planday's ids, which repeat across portals.
+        is_strict: whether what has no column for portals or departments is refused, not exported whole.
     """
 
     first: date | None = None
     last: date | None = None
     portals: tuple[str, ...] = ()
     departments: tuple[int, ...] = ()
+    is_strict: bool = False
 
     def words(self) -> str:
         """The filter in words."""

@@ -113,6 +113,12 @@ CAUSES = {
         "Do what the error says, then `planday publish`.",
         kinds=(errors.PublicationError,),
     ),
+    "delivery": Cause(
+        "A delivery (`deliver` in portals.yaml) was not made, or not everybody got it.",
+        "Do what the error says, then `planday deliver NAME`. After its next schedule it is made as usual.",
+        kinds=(errors.ExportError, errors.AlertError),
+        per_table=True,
+    ),
     "crash": Cause(
         "The run ended without a reason: its process was killed, the machine stopped, or this program has a fault.",
         "Look at the run. Its tables are read again by the next run, or by `planday sync {portal}`.",

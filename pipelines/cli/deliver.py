@@ -1,0 +1,112 @@
+"""`planday deliver`: what is delivered by itself, and a delivery by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.arguments import confirm, current_installation, require_known, terminal
+from planday_io.errors import ConfigError
+
+if TYPE_CHECKING:
+    from planday_io.delivery.delivered import Delivered
+    from planday_io.lake.installation import Installation
+
+
+def deliver(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Deliveries of portals.yaml to make now; none lists them."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be delivered; write and send nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Send mails without asking first.")] = False,
+) -> None:
+    """List what `deliver` of portals.yaml delivers by itself and when, or make deliveries now.
+
+    By hand, a delivery has the days that it would have today. Mails are sent again, files of the same days are replaced.
+    """
+    from planday_io.delivery import attempts, making
+
+    installation = current_installation()
+    known = installation.config.deliver
+    if not names:
+        raise typer.Exit(_list(installation))
+    chosen = require_known(names, known, "delivery")
+    wrong = [text for name in chosen for text in making.faults(installation, name)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    people = sum(len(known[name].mail) for name in chosen)
+    if people and not dry_run:
+        confirm(f"Mail {', '.join(chosen)} to {people} people?", yes=yes)
+    now = datetime.now(UTC)
+    for name in chosen:
+        done = making.deliver(installation, name, now, sends=not dry_run)
+        if not dry_run:
+            attempts.settle(installation, done, now)
+        _print(installation, done, is_tried=dry_run)
+        if done.refused:
+            typer.echo(f"  the mail server refused {done.refused} recipients", err=True)
+            raise typer.Exit(1)
+
+
+def _list(installation: Installation) -> int:
+    """Print what there is. Returns the exit code: 1 where a delivery cannot be made."""
+    from pipelines.cli.console import print_rows
+    from planday_io.delivery import making
+    from planday_io.delivery.rounds import next_round
+
+    config = installation.config
+    if not config.deliver:
+        typer.echo(f"{config.file.name} has no `deliver`: docs/export.md shows what to write")
+        return 0
+    now, rows, wrong = datetime.now(UTC), [], []
+    for name, one in config.deliver.items():
+        found = installation.state.deliveries.of(name)
+        after = next_round(config, name, now) if one.after else None
+        last = found.delivered_at.astimezone(UTC) if found and found.delivered_at else None
+        faults = making.faults(installation, name)
+        wrong += faults
+        rows.append(
+            (
+                name,
+                ", ".join([*one.marts, *(file.name for file in one.sql)]),
+                f"{one.days}: {making.span_at(installation, name, now).name or 'all days'}",
+                _where(installation, name),
+                f"{one.after}, {after:%Y-%m-%d %H:%M %Z}" if after else "never by itself",
+                f"{last:%Y-%m-%d %H:%M UTC}" if last else "never",
+                "wrong, see below" if faults else found.error if found else "",
+            )
+        )
+    print_rows(terminal(), "", ("name", "what", "days, today", "to", "after", "delivered", "last error"), rows)
+    typer.echo("".join(f"\n{text}" for text in wrong))
+    return 1 if wrong else 0
+
+
+def _where(installation: Installation, name: str) -> str:
+    one = installation.config.deliver[name]
+    parts = [str(one.to)] if one.to else []
+    parts += [f"{len(one.mail)} people by mail"] if one.mail else []
+    return ", ".join(parts)
+
+
+def _print(installation: Installation, done: Delivered, *, is_tried: bool) -> None:
+    from planday_io.delivery.letter import verdict_of
+
+    typer.echo(f"{done.name}, {done.span.name or 'all days'}: {'would be ' if is_tried else ''}delivered")
+    if is_tried:
+        typer.echo(f"  to {_where(installation, done.name)}")
+    elif done.place:
+        typer.echo(f"  wrote {done.place}")
+    if done.mailed:
+        typer.echo(
+            f"  mailed to {done.mailed} people" + ("" if done.is_attached else ", without the file: it is too large")
+        )
+    for sheet in done.exported.sheets:
+        typer.echo(f"  {sheet.name}: {sheet.rows:,} rows")
+    for name, remark in done.exported.remarks:
+        typer.echo(f"  {name}: {remark}")
+    typer.echo(f"  {verdict_of(done)}")

@@ -1,0 +1,194 @@
+"""Makes one delivery: the export, to the folder, and the mail. Nothing is sent that its settings cannot filter.
+
+Not here: when it is due (`rounds`), what happens when it fails (`attempts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from planday_io.config.days import Span, span_of
+from planday_io.config.load import mistakes_in
+from planday_io.delivery.delivered import Delivered
+from planday_io.delivery.letter import letter
+from planday_io.delivery.rounds import portals_of, zone_of
+from planday_io.errors import ConfigError, ExportError, PlandayError, StorageError
+from planday_io.export.export import export
+from planday_io.export.request import Filter, Query, query_of
+from planday_io.files import storage_errors, temporary
+from planday_io.lake.installation import Installation
+from planday_io.monitoring.mail import new_mail, send_mail
+from planday_io.warehouse.mart_files import marts
+
+MOST_BYTES = 20 * 2**20
+"""Of an attachment: most mail servers take 25 MB, and an attachment grows by a third on its way."""
+_PACKED = 10
+"""How many times smaller CSV files become at best, when they are packed."""
+_SECONDS = 300.0
+"""That sending a mail may take."""
+_TYPES = {
+    ".xlsx": ("application", "vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ".zip": ("application", "zip"),
+}
+
+
+def span_at(installation: Installation, name: str, at: datetime) -> Span:
+    """The days of a delivery that is due at an instant."""
+    config = installation.config
+    return span_of(config.deliver[name].days, at.astimezone(zone_of(config, name)).date())
+
+
+def faults(installation: Installation, name: str) -> list[str]:
+    """What is wrong with a delivery beyond `portals.yaml` itself: its SQL files, and filters that cannot be applied.
+
+    A line each, with file, line, key, found and expected.
+    """
+    return mistakes_in(installation.config.file, _faults(installation, name))
+
+
+def _faults(installation: Installation, name: str) -> Iterator[tuple[tuple[str | int, ...], object, str]]:
+    one = installation.config.deliver[name]
+    columns = {mart.name: mart.columns for mart in marts()}
+    for number, mart in enumerate(one.marts):
+        for key, values, column in (
+            ("portals", one.portals, "portal"),
+            ("departments", one.departments, "department_id"),
+        ):
+            if values and column not in columns[mart]:
+                expected = (
+                    f"a mart with the column `{column}`, by which `{key}` chooses rows: it is never delivered whole"
+                )
+                yield ("deliver", name, "marts", number), mart, expected
+    for number, file in enumerate(one.sql):
+        place = ("deliver", name, "sql", number)
+        if not file.is_file():
+            yield place, str(file), "a file; there is none"
+            continue
+        try:
+            query = query_of(file)
+        except PlandayError as error:
+            yield place, str(file), str(error)
+            continue
+        if query.parameters and one.days == "all":
+            yield place, str(file), f"`days` other than all, because it uses ${min(query.parameters)}"
+
+
+def deliver(
+    installation: Installation,
+    name: str,
+    at: datetime,
+    *,
+    remarks: Sequence[str] = (),
+    sends: bool = True,
+    now: datetime | None = None,
+) -> Delivered:
+    """Make a delivery.
+
+    Args:
+        installation: whose configuration says what is delivered.
+        name: of the delivery.
+        at: UTC instant at which it is due: its day says which days are meant.
+        remarks: what is known not to be complete, beside what the published file says.
+        sends: whether it is delivered; otherwise it is only tried, and what was written is removed.
+        now: the instant that staleness is judged at; the current one by default.
+
+    Raises:
+        ConfigError: its settings cannot be applied. Nothing was delivered.
+        ExportError: it cannot be exported or mailed.
+        StorageError: the published file cannot be read, or its folder not be written.
+        AlertError, SecretError: the mail was not sent; the file is in its folder, if it has one.
+    """
+    config = installation.config
+    one = config.deliver[name]
+    if wrong := faults(installation, name):
+        raise ConfigError("\n".join(wrong))
+    span = span_at(installation, name, at)
+    chosen = Filter(
+        first=span.first,
+        last=span.last,
+        portals=one.portals,
+        departments=one.departments,
+        is_strict=True,
+    )
+    wanted: list[str | Query] = [*one.marts, *map(query_of, one.sql)]
+    file_name = f"{name} {span.name}".strip() + (".xlsx" if one.format == "xlsx" else "")
+    lease = installation.state.locks.take(f"deliver-{name}")
+    if lease is None:
+        raise StorageError(f"delivery '{name}' is being made by another process: wait until it has ended")
+    with lease, ExitStack() as stack:
+        if one.to and sends:
+            folder = _folder(one.to)
+        else:
+            outbox = installation.state.outbox
+            with storage_errors(outbox, "make a mail in"):
+                outbox.mkdir(parents=True, exist_ok=True, mode=0o700)
+                folder = stack.enter_context(temporary(outbox / name))
+                folder.mkdir(mode=0o700)
+        exported = export(
+            installation,
+            wanted,
+            folder / file_name,
+            form=one.format,
+            locale=one.locale or "en",
+            chosen=chosen,
+            warnings=remarks,
+            now=now,
+        )
+        place = exported.place if one.to and sends else None
+        done = Delivered(name=name, span=span, exported=exported, remarks=tuple(remarks), place=place)
+        return _mailed(installation, done, chosen, at) if one.mail and sends else done
+
+
+def _folder(folder: Path) -> Path:
+    """The folder, which is made. One that it stands in is not: a disk that is not mounted must not get the file."""
+    with storage_errors(folder, "deliver to"):
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _mailed(installation: Installation, done: Delivered, chosen: Filter, at: datetime) -> Delivered:
+    config = installation.config
+    mail, to = config.alerts.mail, config.deliver[done.name].mail
+    assert mail is not None  # noqa: S101 - refused when the file is read
+    file = done.exported.place
+    with storage_errors(file, "read"):
+        content = _attachment(file)
+    if content is None and done.place is None:
+        raise ExportError(
+            f"delivery '{done.name}' is larger than the {MOST_BYTES // 2**20} MiB that a mail may carry. Nothing was sent. "
+            "Give it a folder (`to`): then the mail says where the file is. Or deliver fewer days, marts or portals"
+        )
+    attached = f"{file.name}.zip" if file.is_dir() else file.name
+    made = new_mail(
+        mail, to, *letter(done, chosen, portals_of(config, done.name), attached if content is not None else None)
+    )
+    # The same for each attempt: of a mail that was sent twice, mail programs show one.
+    domain = mail.sender.rpartition("@")[2]
+    made.replace_header("Message-ID", f"<planday-{done.name}-{at.astimezone(UTC):%Y%m%dT%H%M%S}@{domain}>")
+    made["Auto-Submitted"] = "auto-generated"
+    if content is not None:
+        maintype, subtype = _TYPES[Path(attached).suffix]
+        made.add_attachment(content, maintype=maintype, subtype=subtype, filename=attached)
+    refused = send_mail(mail, config, made, _SECONDS)
+    return replace(done, mailed=len(to) - refused, refused=refused, is_attached=content is not None)
+
+
+def _attachment(file: Path) -> bytes | None:
+    """The file, or a folder's files in one; None if that is too large for a mail. Raises OSError."""
+    if not file.is_dir():
+        return file.read_bytes() if file.stat().st_size <= MOST_BYTES else None
+    files = [one for one in sorted(file.iterdir()) if not one.name.startswith(".")]
+    if sum(one.stat().st_size for one in files) > MOST_BYTES * _PACKED:
+        return None
+    with BytesIO() as memory:
+        with ZipFile(memory, "w", ZIP_DEFLATED) as packed:
+            for one in files:
+                packed.write(one, one.name)
+        content = memory.getvalue()
+    return content if len(content) <= MOST_BYTES else None
