@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
-import socket
 from collections.abc import Iterator
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import ConfigError
 from tests.support.commands import planday_command
+from tests.support.inbox import Inbox, mail_server
 from tests.support.installation import Hook, Installation
 
 pytestmark = pytest.mark.processes
 
 
-class Inbox:
-    def __init__(self) -> None:
-        self.messages: list[EmailMessage] = []
-
-    async def handle_DATA(self, _: Any, __: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.messages.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[arg-type]
-        return "250 OK"
-
-
 @pytest.fixture
 def inbox(planday: Installation) -> Iterator[Inbox]:
-    made = Inbox()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    controller = Controller(made, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        planday.edit_config(
-            "defaults:",
-            f"alerts: {{mail: {{host: 127.0.0.1, port: {port}, security: none, sender: data@example.com, "
-            "to: [ops@example.com, boss@example.com]}}\ndefaults:",
-        )
+    with mail_server(planday) as made:
         yield made
-    finally:
-        controller.stop()
 
 
 def test_mail(planday: Installation, inbox: Inbox) -> None:

@@ -87,6 +87,7 @@ def deliver(
     remarks: Sequence[str] = (),
     sends: bool = True,
     now: datetime | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> Delivered:
     """Make a delivery.
 
@@ -97,6 +98,7 @@ def deliver(
         remarks: what is known not to be complete, beside what the published file says.
         sends: whether it is delivered; otherwise it is only tried, and what was written is removed.
         now: the instant that staleness is judged at; the current one by default.
+        most_bytes: of an attachment.
 
     Raises:
         ConfigError: its settings cannot be applied. Nothing was delivered.
@@ -142,7 +144,7 @@ def deliver(
         )
         place = exported.place if one.to and sends else None
         done = Delivered(name=name, span=span, exported=exported, remarks=tuple(remarks), place=place)
-        return _mailed(installation, done, chosen, at) if one.mail and sends else done
+        return _mailed(installation, done, chosen, at, most_bytes) if one.mail and sends else done
 
 
 def _folder(folder: Path) -> Path:
@@ -152,16 +154,16 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def _mailed(installation: Installation, done: Delivered, chosen: Filter, at: datetime) -> Delivered:
+def _mailed(installation: Installation, done: Delivered, chosen: Filter, at: datetime, most_bytes: int) -> Delivered:
     config = installation.config
     mail, to = config.alerts.mail, config.deliver[done.name].mail
     assert mail is not None  # noqa: S101 - refused when the file is read
     file = done.exported.place
     with storage_errors(file, "read"):
-        content = _attachment(file)
+        content = _attachment(file, most_bytes)
     if content is None and done.place is None:
         raise ExportError(
-            f"delivery '{done.name}' is larger than the {MOST_BYTES // 2**20} MiB that a mail may carry. Nothing was sent. "
+            f"delivery '{done.name}' is larger than the {most_bytes // 2**20} MiB that a mail may carry. Nothing was sent. "
             "Give it a folder (`to`): then the mail says where the file is. Or deliver fewer days, marts or portals"
         )
     attached = f"{file.name}.zip" if file.is_dir() else file.name
@@ -179,16 +181,16 @@ def _mailed(installation: Installation, done: Delivered, chosen: Filter, at: dat
     return replace(done, mailed=len(to) - refused, refused=refused, is_attached=content is not None)
 
 
-def _attachment(file: Path) -> bytes | None:
+def _attachment(file: Path, most_bytes: int) -> bytes | None:
     """The file, or a folder's files in one; None if that is too large for a mail. Raises OSError."""
     if not file.is_dir():
-        return file.read_bytes() if file.stat().st_size <= MOST_BYTES else None
+        return file.read_bytes() if file.stat().st_size <= most_bytes else None
     files = [one for one in sorted(file.iterdir()) if not one.name.startswith(".")]
-    if sum(one.stat().st_size for one in files) > MOST_BYTES * _PACKED:
+    if sum(one.stat().st_size for one in files) > most_bytes * _PACKED:
         return None
     with BytesIO() as memory:
         with ZipFile(memory, "w", ZIP_DEFLATED) as packed:
             for one in files:
                 packed.write(one, one.name)
         content = memory.getvalue()
-    return content if len(content) <= MOST_BYTES else None
+    return content if len(content) <= most_bytes else None

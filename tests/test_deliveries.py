@@ -1,0 +1,319 @@
+"""Deliveries: which days, what may be delivered to whom, and what people receive."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from planday_io.catalogue import CATALOGUE
+from planday_io.config import load_config
+from planday_io.config.days import days, span_of
+from planday_io.config.delivery import Delivery
+from planday_io.delivery.attempts import settle
+from planday_io.delivery.making import deliver, faults
+from planday_io.errors import AlertError, ConfigError, ExportError, RefusedMessageError, StorageError
+from planday_io.export.csv_files import Locale
+from planday_io.months import first_day, last_day, month_of, shifted
+from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.serve import served
+from planday_io.sandbox.state import demo_sandbox
+from planday_io.sandbox.world import demo_portals
+from tests.support.inbox import Inbox, mail_server
+from tests.support.installation import EVERYTHING, FAST, Installation
+from tests.support.workbooks import first_sheet, opened, rows_of, seen
+
+MONTH = shifted(month_of(datetime.now(UTC).date()), -1)
+DUE = datetime(int(MONTH[:4]), int(MONTH[5:]), 15, 3, tzinfo=UTC) + timedelta(days=31)
+"""An instant of the month after, so that `last month` is the month that was read."""
+ANNA = "anna.secret@example.com"
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "last", "name"),
+    [
+        ("yesterday", "2026-03-02", "2026-03-02", "2026-03-02"),
+        ("last 1 day", "2026-03-02", "2026-03-02", "2026-03-02"),
+        ("last 7 days", "2026-02-24", "2026-03-02", "2026-02-24 to 2026-03-02"),
+        ("next 2 days", "2026-03-03", "2026-03-04", "2026-03-03 to 2026-03-04"),
+        ("last week", "2026-02-23", "2026-03-01", "2026-02-23 to 2026-03-01"),
+        ("this week", "2026-03-02", "2026-03-08", "2026-03-02 to 2026-03-08"),
+        ("last month", "2026-02-01", "2026-02-28", "2026-02"),
+        ("this month", "2026-03-01", "2026-03-31", "2026-03"),
+    ],
+)
+def test_days_of_a_tuesday(words: str, first: str, last: str, name: str) -> None:
+    assert days(words) == words
+    assert span_of(words, date(2026, 3, 3)) == (date.fromisoformat(first), date.fromisoformat(last), name)
+
+
+def test_all_days_have_no_ends() -> None:
+    assert span_of("all", date(2026, 3, 3)) == (None, None, "")
+
+
+GOOD = "marts: [hours], days: last month, portals: [oslo], to: out"
+
+
+@pytest.mark.parametrize(
+    ("deliver", "says"),
+    [
+        ("a: {days: all, to: out}", "deliver.a: found nothing to deliver; expected `marts`, `sql`, or both"),
+        ("a: {days: all, portals: [oslo], marts: [hours]}", "found nowhere to deliver to"),
+        ("a: {days: all, portals: [oslo], marts: [labour_dally], to: out}", "did you mean 'labour_daily'?"),
+        ("a: {portals: [oslo], marts: [hours], to: out}", "deliver.a.days: found nothing"),
+        ("a: {days: last 0 days, portals: [oslo], marts: [hours], to: out}", "expected one of yesterday, last N days"),
+        ("a: {days: all, portals: [osl], marts: [hours], to: out}", "deliver.a.portals\\[0\\]: found 'osl'.*'oslo'"),
+        ("a: {days: all, departments: [1], marts: [hours], to: out}", "one portal in `portals`"),
+        ("a: {days: all, portals: [oslo], departments: [x], marts: [hours], to: out}", "a whole number"),
+        ("a: {days: all, marts: [hours], to: out}", "portals in 3 time zones; expected one of them"),
+        (f"a: {{{GOOD}, after: nigthly}}", "a schedule of these portals; did you mean 'nightly'?"),
+        (f"a: {{{GOOD}, latest: '7:30'}}", "a time of day such as '07:30'"),
+        (f"a: {{{GOOD}, latest: 07:30}}", "`after` with it"),
+        (f"a: {{{GOOD}, format: pdf}}", "'xlsx' or 'csv'"),
+        (f"a: {{{GOOD}, locale: nb}}", "only CSV needs one"),
+        (f"a: {{{GOOD}, mail: [{ANNA}]}}", "deliver.a.mail: found 1 addresses; expected `alerts: {mail: ...}`"),
+        (f"a: {{{GOOD}, mail: [anna.secret@]}}", "deliver.a.mail\\[0\\]: found a text; expected a mail address"),
+        (f"a: {{{GOOD}, mail: {ANNA}}}", "deliver.a.mail: found a text; expected a list"),
+        (f"a: {{{GOOD}, subject: x}}", "an unknown key"),
+        ("a: {days: all, portals: [oslo], marts: [hours], to: lake/out}", "a folder outside"),
+        (f"A: {{{GOOD}}}", "lower-case letters, digits, - and _"),
+    ],
+)
+def test_mistakes_are_refused_without_addresses(tmp_path: Path, deliver: str, says: str) -> None:
+    file = tmp_path / "portals.yaml"
+    keys = {"oslo": "Europe/Oslo", "london": "Europe/London", "paris": "Europe/Paris"}
+    portals = "".join(
+        f"  {key}: {{client_id: none, refresh_token: {{env: NONE}}, timezone: {zone}}}\n" for key, zone in keys.items()
+    )
+    file.write_text(f"deliver:\n  {deliver}\nportals:\n{portals}")
+    with pytest.raises(ConfigError, match=says) as caught:
+        load_config(file, CATALOGUE)
+    assert str(caught.value).startswith("portals.yaml, line 2: deliver.")
+    assert "anna" not in str(caught.value)
+
+
+def test_locales_are_those_of_csv() -> None:
+    (locales, _) = get_args(Delivery.model_fields["locale"].annotation)
+    assert get_args(locales) == get_args(Locale)
+
+
+LISTS = ("portal.portals", "hr.departments", "hr.employees", "hr.employee_groups", "scheduling.shift_types")
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Two portals with the same ids, read for a month."""
+    sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=demo_portals(people=(6, 4, 3)))
+    with served(sandbox) as address:
+        made = Installation(tmp_path_factory.mktemp("deliveries"), sandbox, address, resources=EVERYTHING)
+        for portal in ("oslo", "london"):
+            for table in LISTS:
+                made.refresh(table, portal)
+            made.refresh("scheduling.shifts", portal, month=MONTH)
+        made.publish()
+        yield made
+
+
+@pytest.fixture
+def planday(read: Installation) -> Iterator[Installation]:
+    text = read.config_path.read_text()
+    yield read
+    read.config_path.write_text(text)
+    for file in read.folder.glob("*.sql"):
+        file.unlink()
+
+
+@pytest.fixture
+def inbox(planday: Installation) -> Iterator[Inbox]:
+    with mail_server(planday) as made:
+        yield made
+
+
+def configure(planday: Installation, tmp_path: Path, **settings: Any) -> Path:
+    """One delivery named rosters, to a folder of the test. Returns the folder."""
+    folder = tmp_path / "exports"
+    given = {"portals": ["oslo"], "days": "last month", "to": str(folder), **settings}
+    kept = {key: value for key, value in given.items() if value is not None}
+    planday.edit_config("defaults:", f"deliver: {{rosters: {json.dumps(kept)}}}\ndefaults:")
+    return folder
+
+
+def departments(planday: Installation) -> list[int]:
+    return [one for (one,) in planday.query("SELECT DISTINCT department_id FROM marts.shifts WHERE portal = 'oslo'")]
+
+
+def test_folder_gets_the_chosen_rows_only(planday: Installation, tmp_path: Path) -> None:
+    chosen = sorted(departments(planday))[:1]
+    folder = configure(planday, tmp_path, marts=["shifts"], departments=chosen)
+    done = deliver(planday.installation, "rosters", DUE)
+    file = folder / f"rosters {MONTH}.xlsx"
+    assert [*folder.iterdir()] == [file] == [done.place]
+    asked = planday.query(
+        f"SELECT shift_id, employee_id FROM marts.shifts WHERE portal = 'oslo' AND department_id = {chosen[0]} "
+        f"AND date BETWEEN '{first_day(MONTH)}' AND '{last_day(MONTH)}'"
+    )
+    assert asked
+    sheet = opened(file)["shifts"]
+    names = [cell.value for cell in sheet[1]]
+    found = [
+        (row[names.index("shift_id")], row[names.index("employee_id")])
+        for row in rows_of(sheet, totals=done.exported.sheets[0].has_totals)
+    ]
+    assert sorted(found, key=str) == sorted((tuple(map(seen, row)) for row in asked), key=str)
+
+
+def test_query_is_filtered_like_a_mart(planday: Installation, tmp_path: Path) -> None:
+    (planday.folder / "q.sql").write_text(
+        "SELECT portal, department_id, count(*) AS shifts FROM marts.shifts WHERE date BETWEEN $from_date AND $to_date "
+        "GROUP BY ALL"
+    )
+    chosen = sorted(departments(planday))[:2]
+    folder = configure(planday, tmp_path, sql=["q.sql"], departments=chosen)
+    deliver(planday.installation, "rosters", DUE)
+    found = rows_of(opened(folder / f"rosters {MONTH}.xlsx")["q"])
+    assert {row[:2] for row in found} == {("oslo", float(one)) for one in chosen}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"marts": ["employees"], "departments": [1]}, "deliver.rosters.marts[0]: found 'employees'"),
+        ({"sql": ["gone.sql"]}, "deliver.rosters.sql[0]"),
+        ({"sql": ["two.sql"]}, "it has to hold one SELECT"),
+        ({"sql": ["from.sql"], "days": "all"}, "`days` other than all, because it uses $from_date"),
+    ],
+)
+def test_faults_name_line_and_key(planday: Installation, tmp_path: Path, settings: dict[str, Any], says: str) -> None:
+    (planday.folder / "two.sql").write_text("SELECT 1; SELECT 2")
+    (planday.folder / "from.sql").write_text("SELECT portal FROM marts.shifts WHERE date > $from_date")
+    folder = configure(planday, tmp_path, **settings)
+    (text,) = faults(planday.installation, "rosters")
+    assert text.startswith("portals.yaml, line ")
+    assert says in text
+    with pytest.raises(ConfigError):
+        deliver(planday.installation, "rosters", DUE)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("column", ["portal", "department_id"])
+def test_query_without_the_column_is_refused(planday: Installation, tmp_path: Path, column: str) -> None:
+    kept = ", ".join({"portal", "department_id", "employee"} - {column})
+    (planday.folder / "q.sql").write_text(f"SELECT {kept} FROM marts.shifts")
+    folder = configure(planday, tmp_path, sql=["q.sql"], departments=[1])
+    with pytest.raises(ExportError, match=f"q.sql has no column `{column}`.*never delivered whole"):
+        deliver(planday.installation, "rosters", DUE)
+    assert not [*folder.iterdir()]
+
+
+def test_same_days_replace_the_file(planday: Installation, tmp_path: Path) -> None:
+    folder = configure(planday, tmp_path, marts=["shifts"])
+    deliver(planday.installation, "rosters", DUE)
+    deliver(planday.installation, "rosters", DUE + timedelta(days=1), remarks=["oslo: 1 of 2 runs failed"])
+    (file,) = folder.iterdir()
+    assert "NOT COMPLETE: oslo: 1 of 2 runs failed." in first_sheet(file)
+    assert "Everything that these figures" not in first_sheet(file)
+
+
+def test_folder_of_a_missing_disk_is_refused(planday: Installation, tmp_path: Path) -> None:
+    configure(planday, tmp_path, marts=["shifts"], to=str(tmp_path / "mount/exports"))
+    with pytest.raises(StorageError, match="the disk is mounted"):
+        deliver(planday.installation, "rosters", DUE)
+    assert not (tmp_path / "mount").exists()
+
+
+def test_mail_has_the_workbook_and_what_is_missing(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    configure(planday, tmp_path, marts=["shifts"], mail=[ANNA, "bo@example.com"], to=None)
+    done = deliver(planday.installation, "rosters", DUE, remarks=["oslo: 1 of 2 runs failed"])
+    assert (done.mailed, done.place) == (2, None)
+    (message,) = inbox.messages
+    assert message["Subject"] == f"rosters {MONTH}: NOT COMPLETE"
+    assert message["To"] == f"{ANNA}, bo@example.com"
+    body, attachment = message.iter_parts()
+    text = body.get_content()
+    assert text.splitlines()[0].startswith("NOT COMPLETE: oslo lists, ")
+    assert f"oslo {MONTH}" in text.splitlines()[0]
+    assert "- oslo: 1 of 2 runs failed" in text
+    assert attachment.get_filename() == f"rosters {MONTH}.xlsx"
+    file = tmp_path / "got.xlsx"
+    file.write_bytes(attachment.get_content())
+    assert (
+        len(rows_of(opened(file)["shifts"], totals=done.exported.sheets[0].has_totals)) == done.exported.sheets[0].rows
+    )
+    assert not [*planday.state.outbox.iterdir()], "nothing of it stays"
+    assert not planday.state_files_with(ANNA)
+
+
+def test_csv_is_mailed_in_one_file(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    settings = {"format": "csv", "locale": "nb", "to": None}
+    configure(planday, tmp_path, marts=["shifts", "employees"], mail=[ANNA], **settings)
+    deliver(planday.installation, "rosters", DUE)
+    (attachment,) = inbox.messages[0].iter_attachments()
+    assert attachment.get_filename() == f"rosters {MONTH}.zip"
+    with zipfile.ZipFile(BytesIO(attachment.get_content())) as packed:
+        assert packed.namelist() == ["employees.csv", "how_complete.csv", "shifts.csv"]
+        assert packed.read("shifts.csv").decode("utf-8-sig").startswith("portal;")
+
+
+def test_large_file_is_named_not_mailed(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    folder = configure(planday, tmp_path, marts=["shifts"], mail=[ANNA])
+    done = deliver(planday.installation, "rosters", DUE, most_bytes=1000)
+    assert (done.mailed, done.is_attached) == (1, False)
+    (message,) = inbox.messages
+    assert not [*message.iter_attachments()]
+    assert f"{folder / f'rosters {MONTH}.xlsx'}, and too large for a mail" in message.get_content()
+
+
+def test_large_file_without_a_folder_is_refused(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    configure(planday, tmp_path, marts=["shifts"], mail=[ANNA], to=None)
+    with pytest.raises(ExportError, match="Give it a folder"):
+        deliver(planday.installation, "rosters", DUE, most_bytes=1000)
+    assert not inbox.messages
+
+
+def test_refused_recipient_is_an_incident(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    inbox.refuses = {ANNA}
+    configure(planday, tmp_path, marts=["shifts"], mail=[ANNA, "bo@example.com"])
+    done = deliver(planday.installation, "rosters", DUE)
+    settle(planday.installation, done, DUE)
+    (failure,) = planday.state.failures.of("-installation")
+    assert failure.error == "the mail server refused 1 of 2 recipients"
+    inbox.refuses = set()
+    settle(planday.installation, deliver(planday.installation, "rosters", DUE), DUE)
+    assert not planday.state.failures.of("-installation")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [("452 no room", RefusedMessageError), ("552 too large", RefusedMessageError)]
+)
+def test_refused_mail_says_no_address(
+    planday: Installation, tmp_path: Path, inbox: Inbox, status: str, error: type[AlertError]
+) -> None:
+    inbox.status = status
+    configure(planday, tmp_path, marts=["shifts"], mail=[ANNA])
+    with pytest.raises(error) as caught:
+        deliver(planday.installation, "rosters", DUE)
+    assert ANNA not in str(caught.value)
+
+
+def test_trial_leaves_nothing(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    folder = configure(planday, tmp_path, marts=["shifts"], mail=[ANNA])
+    done = deliver(planday.installation, "rosters", DUE, sends=False)
+    assert done.exported.sheets[0].rows > 0
+    assert not folder.exists()
+    assert not inbox.messages
+    assert not [*planday.state.outbox.iterdir()]
+
+
+def test_two_at_once_are_refused(planday: Installation, tmp_path: Path) -> None:
+    folder = configure(planday, tmp_path, marts=["shifts"])
+    lease = planday.state.locks.take("deliver-rosters")
+    assert lease is not None
+    with lease, pytest.raises(StorageError, match="being made by another process"):
+        deliver(planday.installation, "rosters", DUE)
+    assert not folder.exists()
