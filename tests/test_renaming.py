@@ -342,6 +342,29 @@ def test_only_the_key_changes_in_the_file(tmp_path: Path, written: str, ending: 
     assert [path.name for path in tmp_path.iterdir()] == ["portals.yaml"]
 
 
+def test_deliveries_name_the_new_key(tmp_path: Path) -> None:
+    file = tmp_path / "portals.yaml"
+    text = """deliver:
+  oslo: {marts: [hours], portals: [oslo_2, "oslo", oslo], days: all, to: oslo}  # oslo
+  other: {marts: [hours], portals: &both [oslo_2], days: all, to: oslo}
+  both: &one
+    marts: [hours]
+    portals:
+    - oslo
+    - oslo_2
+    days: all
+    to: oslo
+  again: *one
+portals:
+  oslo: {client_id: oslo, refresh_token: {file: oslo.txt}}
+  oslo_2: {client_id: oslo, refresh_token: {file: oslo.txt}}
+"""
+    file.write_text(text)
+    replace_text(file, text_with_key(file, CATALOGUE, "oslo", "bergen"))
+    wanted = text.replace('"oslo", oslo]', '"bergen", bergen]').replace("    - oslo\n", "    - bergen\n")
+    assert file.read_text() == wanted.replace("\n  oslo: {client_id", "\n  bergen: {client_id")
+
+
 def test_file_behind_a_link_is_edited(planday: Installation) -> None:
     planday.refresh("hr.departments")
     planday.config_path.unlink()
