@@ -25,6 +25,7 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
+from tests.support.commands import planday_command
 from tests.support.inbox import Inbox, mail_server
 from tests.support.installation import EVERYTHING, FAST, Installation
 from tests.support.workbooks import first_sheet, opened, rows_of, seen
@@ -317,3 +318,32 @@ def test_two_at_once_are_refused(planday: Installation, tmp_path: Path) -> None:
     with lease, pytest.raises(StorageError, match="being made by another process"):
         deliver(planday.installation, "rosters", DUE)
     assert not folder.exists()
+
+
+@pytest.mark.processes
+def test_command_lists_tries_and_delivers(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    folder = configure(planday, tmp_path, marts=["shifts"], mail=[ANNA], after="nightly", locale="nb", format="csv")
+    listed = planday_command(planday, "deliver")
+    assert listed.returncode == 0, listed.stderr
+    assert "rosters" in listed.stdout
+    tried = planday_command(planday, "deliver", "rosters", "--dry-run")
+    assert tried.returncode == 0, tried.stderr
+    assert "would be delivered" in tried.stdout
+    assert not folder.exists()
+    assert not inbox.messages
+    done = planday_command(planday, "deliver", "rosters")
+    assert done.returncode == 0, done.stderr
+    assert "mailed to 1 people" in done.stdout
+    assert "NOT COMPLETE" in done.stdout
+    assert len(inbox.messages) == 1
+    checked = planday_command(planday, "check", "oslo", "--json")
+    (finding,) = [one for one in json.loads(checked.stdout) if one["subject"] == "deliver.rosters"]
+    assert "shifts of portals oslo, last month (today: " in finding["detail"]
+    assert "never by itself, because schedule nightly is switched off" in finding["detail"]
+    assert "anna" not in "".join(one.stdout + one.stderr for one in (listed, tried, done, checked))
+    unknown = planday_command(planday, "deliver", "roster")
+    assert (unknown.returncode, "did you mean 'rosters'?" in unknown.stderr) == (2, True)
+    planday.edit_config('"marts": ["shifts"]', '"sql": ["gone.sql"]')
+    wrong = planday_command(planday, "deliver", "rosters")
+    assert (wrong.returncode, "deliver.rosters.sql[0]" in wrong.stderr) == (2, True)
+    assert planday_command(planday, "deliver").returncode == 1

@@ -57,6 +57,7 @@ def _list(installation: Installation) -> int:
     """Print what there is. Returns the exit code: 1 where a delivery cannot be made."""
     from pipelines.cli.console import print_rows
     from planday_io.delivery import making
+    from planday_io.delivery.checking import where
     from planday_io.delivery.rounds import next_round
 
     config = installation.config
@@ -75,7 +76,7 @@ def _list(installation: Installation) -> int:
                 name,
                 ", ".join([*one.marts, *(file.name for file in one.sql)]),
                 f"{one.days}: {making.span_at(installation, name, now).name or 'all days'}",
-                _where(installation, name),
+                where(installation, name),
                 f"{one.after}, {after:%Y-%m-%d %H:%M %Z}" if after else "never by itself",
                 f"{last:%Y-%m-%d %H:%M UTC}" if last else "never",
                 "wrong, see below" if faults else found.error if found else "",
@@ -86,19 +87,13 @@ def _list(installation: Installation) -> int:
     return 1 if wrong else 0
 
 
-def _where(installation: Installation, name: str) -> str:
-    one = installation.config.deliver[name]
-    parts = [str(one.to)] if one.to else []
-    parts += [f"{len(one.mail)} people by mail"] if one.mail else []
-    return ", ".join(parts)
-
-
 def _print(installation: Installation, done: Delivered, *, is_tried: bool) -> None:
+    from planday_io.delivery.checking import where
     from planday_io.delivery.letter import verdict_of
 
     typer.echo(f"{done.name}, {done.span.name or 'all days'}: {'would be ' if is_tried else ''}delivered")
     if is_tried:
-        typer.echo(f"  to {_where(installation, done.name)}")
+        typer.echo(f"  to {where(installation, done.name)}")
     elif done.place:
         typer.echo(f"  wrote {done.place}")
     if done.mailed:

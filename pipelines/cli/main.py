@@ -9,6 +9,7 @@ import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -123,9 +124,10 @@ def demo(
 
 @app.command()
 def check(portals: Portals = None, as_json: AsJson = False) -> None:
-    """Try each portal's token, identity and scopes, with one row each."""
+    """Try each portal's token, identity and scopes, with one row each, and say what would be delivered."""
     from pipelines.cli.console import finding_word, print_rows
     from planday_io.config.secrets import remarks
+    from planday_io.delivery.checking import delivery_findings
     from planday_io.onboarding.check import advice, personal_data
     from planday_io.onboarding.check import check as check_portals
 
@@ -133,7 +135,8 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     config = installation.config
     for remark in remarks(config):
         typer.echo(f"planday: {remark}", err=True)
-    findings = check_portals(installation, known_portals(config, portals))
+    chosen = known_portals(config, portals)
+    findings = check_portals(installation, chosen) + delivery_findings(installation, chosen, datetime.now(UTC))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -185,6 +188,8 @@ def sync(
         print_json(summary(outcome))
     else:
         print_outcome(console, config, outcome)
+        if config.deliver:
+            typer.echo("Deliveries follow schedules. `planday deliver NAME` makes one now.")
     raise typer.Exit(0 if outcome.is_complete else 1)
 
 

@@ -1,0 +1,59 @@
+"""What `planday check` says of deliveries: what would be delivered, and what is wrong. Nothing is asked of Planday."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from planday_io.delivery.making import faults, span_at
+from planday_io.delivery.rounds import next_round, portals_of, waited_for
+from planday_io.lake.installation import Installation
+from planday_io.monitoring.messages import some
+from planday_io.onboarding.check import Finding
+
+_NAMES = 8
+
+
+def delivery_findings(installation: Installation, portals: Collection[str], now: datetime) -> list[Finding]:
+    """A finding for each delivery of some portals, whose mistakes are one each."""
+    found = []
+    for name in installation.config.deliver:
+        if not {*portals_of(installation.config, name)} & {*portals}:
+            continue
+        wrong = faults(installation, name)
+        subject = f"deliver.{name}"
+        said = wrong or [description(installation, name, now)]
+        found += [Finding("", subject, is_good=not wrong, detail=text, was_tried=False) for text in said]
+    return found
+
+
+def description(installation: Installation, name: str, now: datetime) -> str:
+    """A delivery in one sentence, without addresses."""
+    one = installation.config.deliver[name]
+    what = some([*one.marts, *(file.name for file in one.sql)], _NAMES)
+    whose = f"portals {some(one.portals, _NAMES)}" if one.portals else "all portals"
+    if one.departments:
+        whose += f", departments {some([str(number) for number in one.departments], _NAMES)}"
+    days = span_at(installation, name, now).name
+    when = f"{one.days} (today: {days})" if days else "all days"
+    return f"{what} of {whose}, {when}, {one.format}, to {where(installation, name)}; {_after(installation, name, now)}"
+
+
+def where(installation: Installation, name: str) -> str:
+    """The folder, and how many people get it by mail."""
+    one = installation.config.deliver[name]
+    parts = [str(one.to)] if one.to else []
+    parts += [f"{len(one.mail)} people by mail"] if one.mail else []
+    return " and ".join(parts)
+
+
+def _after(installation: Installation, name: str, now: datetime) -> str:
+    one = installation.config.deliver[name]
+    if one.after is None:
+        return "only by `planday deliver`"
+    next_at = next_round(installation.config, name, now)
+    if next_at is None:
+        return f"never by itself, because schedule {one.after} is switched off"
+    others = {*portals_of(installation.config, name)} - {*waited_for(installation.config, name)}
+    rest = f", without waiting for {some(sorted(others), _NAMES)}, which lack it" if others else ""
+    return f"after {one.after}, next {next_at:%Y-%m-%d %H:%M %Z}{rest}"
