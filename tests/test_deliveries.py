@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +31,7 @@ from tests.support.inbox import Inbox, mail_server
 from tests.support.installation import EVERYTHING, FAST, Installation
 from tests.support.workbooks import first_sheet, opened, rows_of, seen
 
+ROOT = Path(__file__).parents[1]
 MONTH = shifted(month_of(datetime.now(UTC).date()), -1)
 DUE = datetime(int(MONTH[:4]), int(MONTH[5:]), 15, 3, tzinfo=UTC) + timedelta(days=31)
 """An instant of the month after, so that `last month` is the month that was read."""
@@ -97,6 +99,24 @@ def test_mistakes_are_refused_without_addresses(tmp_path: Path, deliver: str, sa
         load_config(file, CATALOGUE)
     assert str(caught.value).startswith("portals.yaml, line 2: deliver.")
     assert "anna" not in str(caught.value)
+
+
+@pytest.mark.parametrize("page", ["docs/export.md", "portals.example.yaml"])
+def test_documented_delivery_is_valid(tmp_path: Path, page: str) -> None:
+    """And every setting is documented."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    plain = [line.removeprefix("# ") for line in lines if page.endswith(".md") or line.startswith("# ")]
+    start = plain.index("deliver:")
+    written = list(takewhile(lambda line: line.startswith(("deliver:", "  ")), plain[start:]))
+    mail = "alerts: {mail: {host: localhost, security: none, sender: a@b.c, to: [a@b.c]}}\n"
+    portals = "portals: {oslo: {client_id: none, refresh_token: {env: NONE}}}\n"
+    file = tmp_path / "portals.yaml"
+    file.write_text("\n".join(written) + f"\n{mail}{portals}")
+    (one,) = load_config(file, CATALOGUE).deliver.values()
+    named = {line.split(":")[0].strip() for line in written if line.startswith("    ")}
+    left_out = {"locale"} if page.endswith(".yaml") else {"locale", "timezone", "format"}
+    assert named == {*Delivery.model_fields} - left_out
+    assert one.latest == "07:30"
 
 
 def test_locales_are_those_of_csv() -> None:

@@ -195,6 +195,12 @@ OTHER_ROWS = {
     "slice damaged": "test_damaged_snapshot_is_left_out_and_read_again",
     "history damaged": "test_damaged_history_stops_nobody_and_catches_up",
     "forgotten shorter": "test_shorter_list_of_forgotten_people_lets_nobody_back",
+    "delivery after failure": "test_failed_portal_is_named",
+    "delivery late": "test_late_delivery_says_what_did_not_run",
+    "delivery unsent": "test_failing_mail_is_tried_again_then_reported",
+    "delivery refused": "test_refused_recipient_is_an_incident",
+    "delivery killed": "test_killed_run_is_another_attempt",
+    "delivery wrong": "test_wrong_sql_is_reported_at_once",
     "other account": "test_unreadable_file_is_not_called_damaged",
 }
 
