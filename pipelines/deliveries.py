@@ -18,7 +18,7 @@ from pipelines.alerting import awaits_retry
 from pipelines.edges import sensor
 from pipelines.liveness import process_tags
 from pipelines.resources import SCHEDULE_TAG
-from pipelines.schedules import runs_of_tick, schedule_names
+from pipelines.schedules import Names, runs_of_ticks, schedule_names
 from planday_io.delivery import attempts, making
 from planday_io.delivery.delivered import Delivered
 from planday_io.delivery.rounds import Round, newest_round, portals_of, schedule_text
@@ -31,7 +31,6 @@ JOB = "deliver"
 _OP = "make_delivery"
 DELIVERY_TAG = "planday/delivery"
 """Names the attempt that a run makes; a run without the tag was started by hand."""
-_RUN_KEY_TAG = "dagster/run_key"
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _ABSENT = timedelta(minutes=10)
 """A sensor that was not evaluated for so long was not there: the machine slept, or no daemon ran."""
@@ -218,14 +217,19 @@ def _outcome(
 ) -> list[str] | None:
     """What the runs of a round did not do, in words; None while they have not ended, unless it is late."""
     after = current.config.deliver[name].after or ""
+    expected, names = runs_of_ticks(loaded, after, newest.ticks), schedule_names(loaded.config)
     remarks = []
     for portal, tick in newest.ticks.items():
-        runs = _runs(loaded, instance, portal, after, tick, now)
+        if portal in expected:
+            runs = _runs(instance, names[portal, after], tick, expected[portal], now)
+        else:
+            runs = _Runs(expected=None, active=0, failed=0, absent=0)
         if runs.missing and not is_late:
             return None
         remarks += [f"{portal}: {text}" for text in runs.words(after)]
-    chosen = {*portals_of(current.config, name)}
-    waiting = [key for key in current.lake.pending() if key.portal in chosen]
+    chosen, since = {*portals_of(current.config, name)}, min(newest.ticks.values())
+    # What was left out by a publication before would be waited for in vain.
+    waiting = [key for key, at in current.lake.pending().items() if key.portal in chosen and at >= since]
     if waiting and not is_late:
         return None
     if waiting:
@@ -257,19 +261,14 @@ class _Runs:
         return [f"{count} of {self.expected} runs of schedule {schedule} {what}" for count, what in counts if count]
 
 
-def _runs(
-    loaded: Installation, instance: dg.DagsterInstance, portal: str, schedule: str, tick: datetime, now: datetime
-) -> _Runs:
-    names = schedule_names(loaded.config).get((portal, schedule))
-    if names is None:
-        return _Runs(expected=None, active=0, failed=0, absent=0)
-    expected = runs_of_tick(loaded, portal, schedule, tick)
+def _runs(instance: dg.DagsterInstance, names: Names, tick: datetime, expected: int, now: datetime) -> _Runs:
     records = instance.get_run_records(
         filters=dg.RunsFilter(tags={SCHEDULE_TAG: [*names]}, created_after=tick - timedelta(seconds=1))
     )
     newest: dict[str, dg.RunRecord] = {}
     for record in records:  # newest first, so the last try of each
-        newest.setdefault(record.dagster_run.tags.get(_RUN_KEY_TAG, record.dagster_run.run_id), record)
+        run = record.dagster_run
+        newest.setdefault(run.tags.get("dagster/root_run_id", run.run_id), record)
     active = [one for one in newest.values() if one.dagster_run.status not in _ENDED or awaits_retry(one, now)]
     failed = [
         one for one in newest.values() if one not in active and one.dagster_run.status != dg.DagsterRunStatus.SUCCESS

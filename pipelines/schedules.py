@@ -72,15 +72,19 @@ def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:
     ]
 
 
-def runs_of_tick(installation: Installation, portal: str, schedule: str, at: datetime) -> int:
-    """How many runs one tick of a portal's schedule starts."""
+def runs_of_ticks(installation: Installation, schedule: str, ticks: Mapping[str, datetime]) -> dict[str, int]:
+    """How many runs a schedule starts at its tick in each portal; without portals that do not have it."""
     config, partitions = installation.config, _partitions(installation)
-    due = installation.endpoints_of(portal, config.portals[portal].schedules[schedule].resources)
-    runs = {"portal": 1, "month": len(window_months(config, portal, at))}
-    return sum(
-        len(_groups([endpoint for endpoint in due if endpoint.grid == grid], partitions)) * count
-        for grid, count in runs.items()
-    )
+    found = {}
+    for portal, at in ticks.items():
+        if portal in config.portals and schedule in config.portals[portal].schedules:
+            due = installation.endpoints_of(portal, config.portals[portal].schedules[schedule].resources)
+            runs = {"portal": 1, "month": len(window_months(config, portal, at))}
+            found[portal] = sum(
+                len(_groups([endpoint for endpoint in due if endpoint.grid == grid], partitions)) * count
+                for grid, count in runs.items()
+            )
+    return found
 
 
 def same_partitions(endpoints: Sequence[Endpoint], installation: Installation) -> list[list[Endpoint]]:

@@ -80,7 +80,7 @@ GOOD = "marts: [hours], days: last month, portals: [oslo], to: out"
         (f"a: {{{GOOD}, latest: 07:30}}", "`after` with it"),
         (f"a: {{{GOOD}, format: pdf}}", "'xlsx' or 'csv'"),
         (f"a: {{{GOOD}, locale: nb}}", "only CSV needs one"),
-        (f"a: {{{GOOD}, mail: [{ANNA}]}}", "deliver.a.mail: found 1 addresses; expected `alerts: {mail: ...}`"),
+        (f"a: {{{GOOD}, mail: [{ANNA}]}}", "deliver.a.mail: found 1 address; expected `alerts: {mail: ...}`"),
         (f"a: {{{GOOD}, mail: [anna.secret@]}}", "deliver.a.mail\\[0\\]: found a text; expected a mail address"),
         (f"a: {{{GOOD}, mail: {ANNA}}}", "deliver.a.mail: found a text; expected a list"),
         (f"a: {{{GOOD}, subject: x}}", "an unknown key"),
@@ -353,7 +353,7 @@ def test_command_lists_tries_and_delivers(planday: Installation, tmp_path: Path,
     assert not inbox.messages
     done = planday_command(planday, "deliver", "rosters")
     assert done.returncode == 0, done.stderr
-    assert "mailed to 1 people" in done.stdout
+    assert "mailed to 1 person" in done.stdout
     assert "NOT COMPLETE" in done.stdout
     assert len(inbox.messages) == 1
     checked = planday_command(planday, "check", "oslo", "--json")

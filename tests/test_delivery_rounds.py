@@ -168,7 +168,7 @@ class Night:
                         instance=self.instance,
                         partition_key=request.partition_key,
                         asset_selection=request.asset_selection,
-                        tags={**request.tags, "dagster/run_key": str(request.run_key)},
+                        tags=request.tags,
                         raise_on_error=False,
                         run_config=QUIET,
                     )
@@ -308,6 +308,26 @@ def test_killed_run_is_another_attempt(night: Make, planday: Installation) -> No
     assert again.tags[DELIVERY_TAG] == again.run_key
     assert made.deliver(again).success
     assert len(made.files) == 1
+
+
+@pytest.mark.processes
+def test_run_that_was_started_again_counts_once(night: Make, planday: Installation) -> None:
+    made = night(portals=["oslo"])
+    good = (planday.folder / "tokens/oslo.txt").read_text()
+    (planday.folder / "tokens/oslo.txt").write_text("wrong")
+    made.run_portal("oslo")
+    (failed,) = made.instance.get_runs()
+    (planday.folder / "tokens/oslo.txt").write_text(good)
+    again = made.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=made.instance,
+        partition_key="oslo",
+        asset_selection=[*failed.asset_selection],
+        tags={**failed.tags, "dagster/root_run_id": failed.run_id, "dagster/parent_run_id": failed.run_id},
+        run_config=QUIET,
+    )
+    assert again.success
+    assert made.deliver(made.ask()[0]).success
+    assert "runs of schedule" not in first_sheet(made.folder / made.files[0])
 
 
 @pytest.mark.processes

@@ -30,6 +30,7 @@ def deliver(
     By hand, a delivery has the days that it would have today. Mails are sent again, files of the same days are replaced.
     """
     from planday_io.delivery import attempts, making
+    from planday_io.delivery.checking import people
 
     installation = current_installation()
     known = installation.config.deliver
@@ -39,9 +40,8 @@ def deliver(
     wrong = [text for name in chosen for text in making.faults(installation, name)]
     if wrong:
         raise ConfigError("\n".join(wrong))
-    people = sum(len(known[name].mail) for name in chosen)
-    if people and not dry_run:
-        confirm(f"Mail {', '.join(chosen)} to {people} people?", yes=yes)
+    if (count := sum(len(known[name].mail) for name in chosen)) and not dry_run:
+        confirm(f"Mail {', '.join(chosen)} to {people(count)}?", yes=yes)
     now = datetime.now(UTC)
     for name in chosen:
         done = making.deliver(installation, name, now, sends=not dry_run)
@@ -88,7 +88,7 @@ def _list(installation: Installation) -> int:
 
 
 def _print(installation: Installation, done: Delivered, *, is_tried: bool) -> None:
-    from planday_io.delivery.checking import where
+    from planday_io.delivery.checking import people, where
     from planday_io.delivery.letter import verdict_of
 
     typer.echo(f"{done.name}, {done.span.name or 'all days'}: {'would be ' if is_tried else ''}delivered")
@@ -98,7 +98,7 @@ def _print(installation: Installation, done: Delivered, *, is_tried: bool) -> No
         typer.echo(f"  wrote {done.place}")
     if done.mailed:
         typer.echo(
-            f"  mailed to {done.mailed} people" + ("" if done.is_attached else ", without the file: it is too large")
+            f"  mailed to {people(done.mailed)}" + ("" if done.is_attached else ", without the file: it is too large")
         )
     for sheet in done.exported.sheets:
         typer.echo(f"  {sheet.name}: {sheet.rows:,} rows")

@@ -49,7 +49,7 @@ def _beside(config: Config, one: Delivery, zones: dict[str, str]) -> Iterator[Co
     if one.after and one.after not in schedules:
         yield ("after",), one.after, f"a schedule of these portals{nearest(one.after, schedules)}"
     if one.mail and config.alerts.mail is None:
-        found = Said(f"{len(one.mail)} addresses")
+        found = Said("1 address" if len(one.mail) == 1 else f"{len(one.mail)} addresses")
         yield ("mail",), found, "`alerts: {mail: ...}` in this file, the mail server to send by"
     if one.to and (folder := own_folder(config, one.to)):
         yield ("to",), str(one.to), f"a folder outside {folder}, which is this program's own"

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from planday_io.delivery.delivered import Delivered
 from planday_io.delivery.making import deliver
+from planday_io.delivery.rounds import schedule_text
 from planday_io.errors import PlandayError, RefusedMessageError, StorageError
 from planday_io.faults import as_planday_error
 from planday_io.lake.installation import Installation
@@ -56,6 +57,8 @@ def settle(installation: Installation, done: Delivered, now: datetime) -> None:
     """
     name, state = done.name, installation.state
     error = f"the mail server refused {done.refused} of {done.refused + done.mailed} recipients" if done.refused else ""
+    if state.deliveries.of(name) is None:
+        state.deliveries.begin(name, schedule_text(installation.config, name), now)
     state.deliveries.settle(name, now, error)
     with suppress(StorageError):
         if error:

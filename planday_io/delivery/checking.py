@@ -43,8 +43,13 @@ def where(installation: Installation, name: str) -> str:
     """The folder, and how many people get it by mail."""
     one = installation.config.deliver[name]
     parts = [str(one.to)] if one.to else []
-    parts += [f"{len(one.mail)} people by mail"] if one.mail else []
+    parts += [f"{people(len(one.mail))} by mail"] if one.mail else []
     return " and ".join(parts)
+
+
+def people(count: int) -> str:
+    """So many people, whose addresses are not named."""
+    return "1 person" if count == 1 else f"{count} people"
 
 
 def _after(installation: Installation, name: str, now: datetime) -> str:
