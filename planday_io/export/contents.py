@@ -86,6 +86,9 @@ def gathered(
     ]
     if most_rows is not None:
         _refuse_large([(one, one.count(db), one.header_rows) for one in made], most_rows)
+    if chosen.is_strict:
+        for one in made:
+            refuse_whole(one.source, one.columns, chosen)
     sheets = [one.sheet(db, name, number) for number, (one, name) in enumerate(zip(made, names, strict=True))]
     if most_rows is not None:
         # A query need not give as many rows twice.
@@ -169,7 +172,6 @@ class Selection:
             )
         quoted = f"{quote(schema)}.{quote(name)}"
         columns = _columns(db, f"FROM {quoted}", {}, _meanings(db, [name], schema), source)
-        _refuse_whole(source, columns, chosen)
         conditions, values, remarks = _conditions(columns, chosen, by_itself=False)
         return cls(
             source=source,
@@ -193,7 +195,6 @@ class Selection:
         own = {name: day for name, day in given.items() if name in query.parameters and day}
         docs = {**_meanings(db, _NAMED_MART.findall(query.sql)), **query.meanings}
         columns = _columns(db, f"FROM ({query.sql}\n)", own, docs, query.file)
-        _refuse_whole(query.file, columns, chosen)
         conditions, values, remarks = _conditions(columns, chosen, by_itself=bool(query.parameters))
         numbers = {column.name.lower(): column.name for column in columns if kind_of(column.type) in NUMBERS}
         if wrong := next((name for name in query.totals if name.lower() not in numbers), None):
@@ -271,22 +272,6 @@ def _meanings(db: duckdb.DuckDBPyConnection, names: Sequence[str], schema: str =
     return {name.lower(): comment for name, comment, several in found if several == 1}
 
 
-def _refuse_whole(source: str, columns: Sequence[Column], chosen: Filter) -> None:
-    """Raises ExportError where a strict filter cannot choose rows."""
-    kinds = {column.name: kind_of(column.type) for column in columns}
-    wanted = (
-        ("portals", chosen.portals, "portal", "text"),
-        ("departments", chosen.departments, "department_id", "integer"),
-    )
-    for key, values, name, kind in wanted:
-        if chosen.is_strict and values and kinds.get(name) != kind:
-            raise ExportError(
-                f"{source} has no column `{name}` of {'whole numbers' if kind == 'integer' else 'text'}, so `{key}` cannot "
-                "choose its rows, and it is never delivered whole. Nothing was written. Take it out, or deliver a query "
-                "that has the column"
-            )
-
-
 def _conditions(
     columns: Sequence[Column], chosen: Filter, *, by_itself: bool
 ) -> tuple[str, dict[str, date], list[str]]:
@@ -315,6 +300,20 @@ def _conditions(
     elif chosen.departments:
         remarks.append("NOT FILTERED by --department: it has no column department_id.")
     return (f" WHERE {' AND '.join(parts)}" if parts else ""), values, remarks
+
+
+def refuse_whole(source: str, columns: Sequence[Column], chosen: Filter) -> None:
+    """Refuse what has no column by which portals or departments could be chosen. Raises ExportError."""
+    kinds = {column.name: kind_of(column.type) for column in columns}
+    for key, values, name, kind, words in (
+        ("portals", chosen.portals, "portal", "text", "text"),
+        ("departments", chosen.departments, "department_id", "integer", "whole numbers"),
+    ):
+        if values and kinds.get(name) != kind:
+            raise ExportError(
+                f"{source} has no column `{name}` of {words}, so `{key}` cannot choose its rows, and it is never delivered "
+                "whole. Nothing was written. Take it out, or deliver a query that has the column"
+            )
 
 
 def _read_by(db: duckdb.DuckDBPyConnection, query: Query) -> frozenset[str] | None:
