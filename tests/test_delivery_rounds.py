@@ -19,6 +19,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.delivery.attempts import PAUSES
 from planday_io.delivery.rounds import newest_round, next_round, schedule_text
+from planday_io.monitoring.notifier import Notifier
 from planday_io.state import DeliveryState
 from tests.support.inbox import mail_server
 from tests.support.installation import QUIET, Hook, Installation
@@ -291,6 +292,11 @@ def test_failing_mail_is_tried_again_then_reported(night: Make, planday: Install
     (failure,) = planday.state.failures.of("-installation")
     assert (failure.cause, failure.table) == ("delivery", "deliver.people")
     assert made.files, "the folder has it"
+    for _ in range(2):
+        Notifier(planday.installation).notify(datetime.now(UTC))
+    sent = [one for message in hook.take() for one in message["incidents"] if one["cause"] == "delivery"]
+    assert [one["tables"] for one in sent] == [["deliver.people"]], "once"
+    assert "anna" not in str(sent)
 
 
 @pytest.mark.processes

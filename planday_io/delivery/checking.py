@@ -42,7 +42,9 @@ def description(installation: Installation, name: str, now: datetime) -> str:
 def where(installation: Installation, name: str) -> str:
     """The folder, and how many people get it by mail."""
     one = installation.config.deliver[name]
-    parts = [str(one.to)] if one.to else []
+    home = installation.config.home
+    inside = one.to is not None and one.to.is_relative_to(home)
+    parts = [str(one.to.relative_to(home) if inside else one.to)] if one.to else []
     parts += [f"{people(len(one.mail))} by mail"] if one.mail else []
     return " and ".join(parts)
 
