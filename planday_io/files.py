@@ -144,12 +144,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         name.mkdir()
         if folder.exists():
             copy_access(folder, name)
+            name.chmod(stat.S_IMODE(name.stat().st_mode) | stat.S_IRWXU)  # for the writer, until it is written
         yield name
         for inner, _, files in os.walk(name):
             for file in files:
                 with Path(inner, file).open("rb") as written:
                     os.fsync(written.fileno())
             sync_folder(Path(inner))
+        if folder.exists():
+            copy_access(folder, name)
         if folder.exists() and _exchange(folder, name):
             sync_folder(folder.parent)
             return

@@ -1,8 +1,9 @@
 """Types of columns as every reader of Parquet knows them.
 
-DuckDB writes some of its own types in a form that loses digits (HUGEINT becomes a DOUBLE) or that readers refuse or take for
-bytes: unsigned integers, times of day, UUIDs and JSON are no types of Spark 4.0 or Power Query, nanoseconds need an option
-of Spark. What is cast keeps its value.
+DuckDB writes some of its own types in a form that loses digits (HUGEINT becomes DOUBLE, so 9007199254740993 ends with a 2)
+or that readers refuse: Spark 4.3 times of day, intervals, UUIDs and nanoseconds, Polars 2.1 intervals; pandas gets intervals
+as bytes. Unsigned integers and JSON are not among the types that the loaders of BigQuery and Power Query are sure to know.
+What is cast keeps its value.
 """
 
 from __future__ import annotations
