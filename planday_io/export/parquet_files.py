@@ -16,7 +16,7 @@ What decides the form is what readers do without options:
   nulls").
 - A table without rows has a file, which has its columns.
 - Names of files contain when they were exported: who listed the folder before it was replaced finds no file, rather than one
-  of another publication; and Snowflake, which leaves out names that it has loaded before, loads them.
+  of another publication.
 - Compression is snappy, which all of them read.
 """
 
