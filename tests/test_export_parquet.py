@@ -304,6 +304,17 @@ def test_no_warehouse_leaves_nothing_behind(planday: Installation, tmp_path: Pat
 
 
 @pytest.mark.processes
+def test_file_of_an_older_version_is_refused(planday: Installation, tmp_path: Path) -> None:
+    copied = planday.fresh()
+    copied.config.warehouse.write_bytes(planday.config.warehouse.read_bytes())
+    with duckdb.connect(str(copied.config.warehouse)) as db:
+        db.execute("DROP VIEW marts.overtime")
+    with pytest.raises(ExportError, match=r"has no marts.overtime: an older version wrote it. Run `planday publish`"):
+        export_parquet(copied.installation, [], tmp_path / "out")
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.processes
 def test_all_tables_and_marts_by_default(planday: Installation, tmp_path: Path) -> None:
     """Views that are earlier names of tables would be there twice."""
     copied = planday.fresh()

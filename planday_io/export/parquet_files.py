@@ -44,7 +44,7 @@ from planday_io.export.request import Filter, Query
 from planday_io.files import link_target, replacing_folder, storage_errors, sweep, temporary
 from planday_io.lake.installation import Installation
 from planday_io.warehouse.definitions import literal
-from planday_io.warehouse.mart_files import MARTS, sync_views
+from planday_io.warehouse.mart_files import MARTS
 from planday_io.warehouse.standing import restrict
 
 NAME = "planday-parquet"
@@ -209,7 +209,8 @@ def _selected(
     found = []
     for source in dict.fromkeys(sources):
         schema, _, name = source.partition(".")
-        made = Selection.of_mart(db, name, chosen) if schema == "marts" else Selection.of_table(db, source, chosen)
+        is_mart = schema == "marts" and name in MARTS
+        made = Selection.of_mart(db, name, chosen) if is_mart else Selection.of_table(db, source, chosen)
         found.append((f"{schema}/{name}", made))
     queries = [one for one in wanted if isinstance(one, Query)]
     names = _folder_names([query.name for query in queries])
@@ -219,13 +220,17 @@ def _selected(
 
 
 def _everything(db: duckdb.DuckDBPyConnection) -> list[str]:
-    """All tables, marts, and views about the data. No other views: those are earlier names of what is there."""
-    tables = db.execute(
+    """All tables, marts, and views about the data. Views beside tables are not among them: they are earlier names of some.
+
+    Marts of this version are named even where the file has none, so that an export of an older file fails, and lacks nothing.
+    """
+    found = db.execute(
         "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
-        "WHERE database_name = current_database() AND NOT internal AND NOT temporary"
+        "WHERE database_name = current_database() AND NOT internal AND NOT temporary "
+        "UNION ALL SELECT schema_name || '.' || view_name FROM duckdb_views() "
+        "WHERE database_name = current_database() AND schema_name IN ('marts', 'sync')"
     ).fetchall()
-    views = [*(f"marts.{name}" for name in MARTS), *(f"sync.{view.name}" for view in sync_views())]
-    return sorted({name for (name,) in tables} | {*views})
+    return sorted({name for (name,) in found} | {f"marts.{name}" for name in MARTS})
 
 
 def _folder_names(wanted: Iterable[str]) -> list[str]:
