@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ _LONGEST_READ = timedelta(hours=12)
 """Of a tick before which there was none."""
 _MOST = 4096
 """The most ticks that are checked: three days of a schedule that runs every minute."""
+_WEEK_OF_HOURS = 169
 
 
 class Tick(NamedTuple):
@@ -58,6 +60,13 @@ def newest_tick(cron: str, zone: ZoneInfo, now: datetime) -> tuple[Tick, datetim
             return newer, newer.latest + (newer.latest - tick.earliest) / 2
         newer = tick
     return (newer, newer.latest + _LONGEST_READ) if newer else None
+
+
+def longest_interval(cron: str) -> timedelta:
+    """The longest time between two of a schedule's next ticks, on a clock that nobody changes."""
+    times = croniter(cron, datetime(2026, 1, 1))  # noqa: DTZ001 - a wall clock
+    ticks = [times.get_next(datetime) for _ in range(_WEEK_OF_HOURS)]
+    return max(later - earlier for earlier, later in pairwise(ticks))
 
 
 def next_tick(cron: str, zone: ZoneInfo, now: datetime) -> datetime:

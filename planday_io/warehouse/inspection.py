@@ -25,7 +25,6 @@ GRAINS: Mapping[str, str] = {
     "shifts": "portal, shift_id",
     "absence_days": "portal, employee_id, date",
     "punches": "portal, punch_id",
-    # Punches without a shift have no id of their own.
     "hours": "portal, shift_id",
     "allocated_costs": "portal, month, employee_id, cost_of, payroll_date, ordinal, date, department_id",
     "labour_daily": "portal, month, department_id, date",
@@ -45,6 +44,9 @@ GRAINS: Mapping[str, str] = {
     "labour_hourly": "portal, month, department_id, date, calendar_date, hour",
 }
 """Mart -> the columns that no two of its rows share."""
+
+KEYLESS: Mapping[str, str] = {"hours": "shift_id"}
+"""Mart -> the column without which a row has no key: punches without a shift have no id of their own."""
 
 _WITHIN = "changed_within_{0}h_at_least changed_within_{0}h_at_most"
 ADDITIVE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -232,7 +234,7 @@ def _mart(db: duckdb.DuckDBPyConnection, name: str, portal: str) -> MartState:
     where, values = ("WHERE portal = $portal", {"portal": portal}) if portal else ("", {})
     sums = SUMS.get(name, {})
     grain = GRAINS[name]
-    has_key = f"{grain.rpartition(', ')[2]} IS NOT NULL" if name == "hours" else "true"
+    has_key = f"{KEYLESS[name]} IS NOT NULL" if name in KEYLESS else "true"
     parts = "".join(f", sum({of_row}) AS sum_{number}" for number, (of_row, _) in enumerate(sums.values()))
     totals = "".join(f", coalesce(sum(sum_{number}), 0)" for number in range(len(sums)))
     differing_of = DIFFERING.get(name, {})
