@@ -32,24 +32,31 @@ def docs(
     context: typer.Context,
     check_only: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is stale.")] = False,
     folder: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
+    dbt: Annotated[Path, typer.Option("--dbt", help="Folder of the dbt package.")] = Path("dbt"),
 ) -> None:
-    """Write the generated pages of the documentation: tables, marts, commands. For developers."""
+    """Write what is generated: the pages of tables, marts and commands, and the dbt package. For developers."""
     from planday_io.catalogue import CATALOGUE
+    from planday_io.reports.dbt_package import GENERATED, dbt_package
     from planday_io.reports.documentation import marts_page, tables_page
 
-    pages = {
-        "tables.md": tables_page(CATALOGUE),
-        "marts.md": marts_page(),
-        "commands.md": commands_page(cast("typer.Context", context.find_root())),
+    wanted = {
+        folder / "tables.md": tables_page(CATALOGUE),
+        folder / "marts.md": marts_page(),
+        folder / "commands.md": commands_page(cast("typer.Context", context.find_root())),
+        **{dbt / path: text for path, text in dbt_package(CATALOGUE).items()},
     }
-    stale = []
-    for name, wanted in pages.items():
-        page = folder / name
-        if not check_only:
-            page.write_text(wanted, encoding="utf-8")
-        elif not page.exists() or page.read_text(encoding="utf-8") != wanted:
-            stale.append(str(page))
-    if stale:
+    left_over = {file for part in GENERATED for file in (dbt / part).glob("*") if file.is_file()} - {*wanted}
+    if not check_only:
+        for file, text in wanted.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        for file in left_over:
+            file.unlink()
+    elif stale := [
+        str(file)
+        for file in [*wanted, *sorted(left_over)]
+        if file in left_over or not file.exists() or file.read_text(encoding="utf-8") != wanted[file]
+    ]:
         typer.echo(f"{', '.join(stale)}: stale; run `make docs` and commit", err=True)
         raise typer.Exit(1)
 
