@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check --no-deps
 
 .PHONY: demo test coverage processes ui check lint types docs docs-check lock chaos backfill daemon backfill-daemon soak soak-short slow \
-	readers clients bench clean
+	readers clients bench dbt clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -84,6 +84,16 @@ bench: $(READY) .venv-bench/.ready
 	.venv-bench/bin/python $(PIP) --require-hashes -r benchmarks/requirements.lock
 	touch .venv-bench/.ready
 
+# The dbt package and its example on a small published file, and what MetricFlow makes of the metrics, in DuckDB 1.4 and 2.
+dbt: $(READY) .venv-dbt/.ready
+	PLANDAY_DBT=.venv-dbt $(BIN)/python -m pytest tests/test_dbt.py -m processes -s
+
+.venv-dbt/.ready: tests/dbt/requirements.lock tests/dbt/duckdb-1.4.lock
+	$(PYTHON) -m venv .venv-dbt
+	.venv-dbt/bin/python $(PIP) --only-binary :all: --require-hashes -r tests/dbt/requirements.lock
+	.venv-dbt/bin/python $(PIP) --only-binary :all: --require-hashes -r tests/dbt/duckdb-1.4.lock --target .venv-dbt/duckdb-1.4 --upgrade
+	touch .venv-dbt/.ready
+
 # Renews both locks to the newest versions that pyproject.toml takes; `make lock UPGRADE=` keeps what still fits. The second file
 # has what the first has not, so nothing is pinned twice. Hashes are those of all platforms and Pythons; `pip check` (below) fails
 # where a newer Python needs a package that 3.11 does not.
@@ -103,7 +113,7 @@ lock: .venv-lock/.ready
 	touch .venv-lock/.ready
 
 clean:
-	rm -rf .venv .venv-duckdb .venv-bench .venv-lock demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-duckdb .venv-bench .venv-dbt .venv-lock demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
