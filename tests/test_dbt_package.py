@@ -155,6 +155,14 @@ def test_metrics_of_unknown_columns_are_refused() -> None:
         MetricsOf(**how, metrics={"double": Figure(label="Twice", doc="Twice.", of="sales + sales")})
 
 
+def test_locks_of_dbt_hold_names_versions_and_hashes() -> None:
+    for lock in (ROOT / "tests" / "dbt").glob("*.lock"):
+        lines = [line.rstrip(" \\") for line in lock.read_text().splitlines()]
+        known = r"[a-z0-9-]+==\S+|    --hash=sha256:[0-9a-f]{64}"
+        assert [line for line in lines if not re.fullmatch(known, line)] == [], lock.name
+        assert any(line.startswith("duckdb==") for line in lines)
+
+
 def test_names_differ_from_a_companys_own() -> None:
     names = [name for one in METRICS for name in one.metrics]
     assert len(names) == len({*names})
