@@ -4,7 +4,7 @@ select
     w.department_id,
     w.department,
     w.week,
-    w.labour_cost - w.revenue * t.target_percent / 100 as over_target,
+    round(w.labour_cost - w.revenue * t.target_percent / 100, 2) as over_target,
     w.currency
 from {{ ref('department_weeks') }} as w
 join {{ ref('labour_targets') }} as t on t.portal = w.portal
