@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check --no-deps
 
 .PHONY: demo test coverage processes ui check lint types docs docs-check lock chaos backfill daemon backfill-daemon soak soak-short slow \
-	readers clients bench dbt clean
+	readers clients lock-clients bench dbt clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -69,11 +69,16 @@ soak-short: $(READY)
 readers: $(READY)
 	PLANDAY_PUBLICATIONS=100 PLANDAY_QUERIES=5000 $(BIN)/python -m pytest tests/test_consistency.py -k readers -m processes -s --timeout=1800
 
-# The published file in older DuckDB clients, each in an environment of its own.
-clients: $(READY)
-	for version in 1.2.2 1.4.4 1.5.6; do test -x .venv-duckdb/$$version/bin/python || { $(PYTHON) -m venv .venv-duckdb/$$version && \
-	.venv-duckdb/$$version/bin/python -m pip install --quiet --disable-pip-version-check duckdb==$$version pytz; }; done
-	PLANDAY_CLIENTS="$$(echo .venv-duckdb/*/bin/python)" $(BIN)/python -m pytest tests/test_clients.py -m processes -s
+# The published file in older DuckDB clients and in the programs of docs/clients.md, each in an environment of its own.
+CLIENTS := $(patsubst tests/clients/%.lock,%,$(wildcard tests/clients/*.lock))
+
+clients: $(READY) $(CLIENTS:%=.venv-clients/%/.ready)
+	PLANDAY_CLIENTS=.venv-clients $(BIN)/python -m pytest tests/test_clients.py tests/test_client_programs.py -m processes -s
+
+.venv-clients/%/.ready: tests/clients/%.lock
+	$(PYTHON) -m venv .venv-clients/$*
+	.venv-clients/$*/bin/python $(PIP) --require-hashes -r $<
+	touch $@
 
 # What this is compared with has an environment of its own. CASES="a g" runs some cases.
 bench: $(READY) .venv-bench/.ready
@@ -107,13 +112,18 @@ lock: .venv-lock/.ready
 	awk 'NR == FNR { if (/==/) run[$$0]; next } /==/ { skip = ($$0 in run) } !skip' requirements.lock .venv-lock/all.lock \
 	> requirements-dev.lock
 
+# The same for the programs of docs/clients.md, whose versions that page names.
+lock-clients: .venv-lock/.ready
+	for name in $(CLIENTS); do .venv-lock/bin/uv pip compile tests/clients/$$name.in --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --quiet $(UPGRADE) --output-file tests/clients/$$name.lock || exit 1; done
+
 .venv-lock/.ready:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python $(PIP) uv==0.13.9
 	touch .venv-lock/.ready
 
 clean:
-	rm -rf .venv .venv-duckdb .venv-bench .venv-dbt .venv-lock demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-clients .venv-bench .venv-dbt .venv-lock demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,7 +1,7 @@
 """The published file opens and reads in DuckDB 1.2, 1.4, 1.5 and the current one: by itself, attached, exported and imported.
 
 The suite asks the current client; `make clients` installs the older ones beside it and asks them as well (PLANDAY_CLIENTS
-names their Pythons). Every client has to find the same values, in whichever way it opens the file.
+names the folder of their environments). Every client has to find the same values, in whichever way it opens the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from tests.support.installation import EVERYTHING, FAST, Installation
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(1200)]
 
-CLIENTS = [sys.executable, *os.environ.get("PLANDAY_CLIENTS", "").split()]
+FOLDER = os.environ.get("PLANDAY_CLIENTS")
+CLIENTS = [sys.executable, *map(str, sorted(Path(FOLDER).glob("duckdb-[0-9]*/bin/python")) if FOLDER else [])]
 OLD_NAMES = [f"{name}_history" for name in CATALOGUE.histories]
 VIEWS = [
     *(f"marts.{name}" for name in MARTS),
