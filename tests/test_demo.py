@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.cli.demo import next_steps
 from tests.support.installation import Installation, Make
+from tests.support.workbooks import opened
 
 
 def last_lines(planday: Installation, cwd: Path) -> dict[str, str]:
@@ -34,6 +35,9 @@ def test_printed_commands_work_as_printed(make: Make, tmp_path: Path, where: str
     asked = subprocess.run(["sh", "-c", lines["Query it"]], cwd=cwd, capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr
     assert "first_name" in asked.stdout
+    done = subprocess.run(["sh", "-c", lines["Open it in Excel"]], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert opened(folder / "labour.xlsx").sheetnames == ["How complete", "labour_daily"]
     program, demo, *options, shown = shlex.split(lines["See it in Dagster"])
     assert (demo, options) == ("demo", ["--ui", "--folder"])
     assert (cwd / shown).resolve() == folder.resolve()

@@ -85,10 +85,14 @@ def next_steps(config: Config, folder: Path, cwd: Path) -> list[str]:
     warehouse = json.dumps(_from(config.warehouse, cwd), ensure_ascii=False)
     query = f'import duckdb; print(duckdb.connect({warehouse}, read_only=True).sql("FROM hr.employees LIMIT 5"))'
     python = Path(sys.executable)
-    ui = [_from(python.with_name("planday"), cwd), "demo", "--ui", "--folder", _from(folder, cwd)]
+    planday = _from(python.with_name("planday"), cwd)
+    ui = [planday, "demo", "--ui", "--folder", _from(folder, cwd)]
+    workbook = [planday, "export", "--mart", "labour_daily", "--output", _from(folder / "labour.xlsx", cwd)]
+    here = f"PLANDAY_CONFIG={shlex.quote(_from(folder / 'portals.yaml', cwd))}"
     return [
         "",
         f"Query it:           {shlex.join([_from(python, cwd), '-c', query])}",
+        f"Open it in Excel:   {here} {shlex.join(workbook)}",
         f"See it in Dagster:  {shlex.join(ui)}",
         f"Open in a browser:  {(folder / 'planday-report.html').as_uri()}",
     ]
