@@ -39,7 +39,7 @@ def needed(name: str, found: set[str]) -> None:
 
 
 def test_locks_hold_names_versions_and_hashes() -> None:
-    for lock in (RUN, DEV):
+    for lock in (RUN, DEV, *ROOT.glob("tests/clients/*.lock")):
         pinned(lock)
         rest = [line.strip(" \\") for line in lock.read_text().splitlines() if line.startswith(" ")]
         assert [line for line in rest if not re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line)] == []
