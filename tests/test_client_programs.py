@@ -13,8 +13,25 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.serve import served
+from planday_io.sandbox.state import demo_sandbox
+from planday_io.sandbox.world import demo_portals
 from tests.support import client_programs
-from tests.support.client_programs import SECTIONS, Costs, blocks, costs
+from tests.support.client_programs import (
+    PARQUET,
+    SECTIONS,
+    Costs,
+    blocks,
+    costs,
+    environment_of,
+    from_harlequin,
+    from_marimo,
+    from_python,
+    from_shell,
+    output_of,
+)
+from tests.support.installation import EVERYTHING, FAST, Installation
 from tests.support.recipes_of_pay import cost_percent, rounded
 from tests.support.weeks import world_of
 
@@ -61,19 +78,19 @@ def test_python_program_finds_the_cost(published: tuple[Path, Costs], name: str)
     programs = blocks(name, "cost")
     assert programs
     for program in programs:
-        assert costs(client_programs.from_python(python_of(name), folder, program)) == expected
+        assert costs(from_python(python_of(name), folder, program)) == expected
 
 
 def test_command_line_finds_the_cost(published: tuple[Path, Costs]) -> None:
     folder, expected = published
     ((_, command),) = SECTIONS["duckdb-cli"]
-    assert costs(client_programs.from_shell(python_of("duckdb-cli"), folder, command)) == expected
+    assert costs(from_shell(python_of("duckdb-cli"), folder, command)) == expected
 
 
 def test_harlequin_shows_the_cost(published: tuple[Path, Costs]) -> None:
     """The program itself, with keys pressed and its table read, by Textual's own pilot."""
     folder, expected = published
-    assert costs(client_programs.from_harlequin(python_of("harlequin"), folder, QUESTION)) == expected
+    assert costs(from_harlequin(python_of("harlequin"), folder, QUESTION)) == expected
 
 
 def test_marimo_finds_the_cost_and_exports(published: tuple[Path, Costs], tmp_path: Path) -> None:
@@ -81,10 +98,36 @@ def test_marimo_finds_the_cost_and_exports(published: tuple[Path, Costs], tmp_pa
     python = python_of("marimo")
     (tmp_path / "warehouse.duckdb").symlink_to(folder / "warehouse.duckdb")
     ((_, notebook),) = SECTIONS["marimo"]
-    assert costs(client_programs.from_marimo(python, tmp_path, notebook)) == expected
-    client_programs.output_of(["marimo", "export", "html", "cost.py", "-o", "cost.html"], python, tmp_path)
+    assert costs(from_marimo(python, tmp_path, notebook)) == expected
+    output_of(["marimo", "export", "html", "cost.py", "-o", "cost.html"], python, tmp_path)
     page = (tmp_path / "cost.html").read_text()
     assert [cost for cost in expected.values() if cost and f"{int(cost)}." not in page] == []
+
+
+@pytest.fixture(scope="module")
+def departments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[str]]]:
+    """A folder with a lake of two portals, one of whose keys consists of digits, and the departments that Planday has."""
+    sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=demo_portals(people=(4, 3, 3)))
+    with served(sandbox) as address:
+        made = Installation(tmp_path_factory.mktemp("lake"), sandbox, address, resources=EVERYTHING)
+        (made.folder / "token.txt").write_text(made.add_portal("0012", 90_012))
+        app = next(app for app in sandbox.apps.values() if "0012" in app.refresh_tokens)
+        secret = "{file: token.txt}"
+        made.edit_config("portals:", f"portals:\n  '0012': {{client_id: {app.client_id}, refresh_token: {secret}}}")
+        for portal in ("0012", "oslo"):
+            made.refresh("hr.departments", portal)
+    there = sorted(
+        [portal, str(one["id"])] for portal in ("0012", "oslo") for one in sandbox.portals[portal].departments
+    )
+    return made.folder, there
+
+
+@pytest.mark.parametrize(("kind", "program"), PARQUET, ids=[environment_of(*shown) for shown in PARQUET])
+def test_lake_is_read_without_options(departments: tuple[Path, list[list[str]]], kind: str, program: str) -> None:
+    folder, expected = departments
+    python = python_of(environment_of(kind, program))
+    found = (from_python if kind == "python" else from_shell)(python, folder, program)
+    assert sorted(found) == expected
 
 
 def test_each_environment_has_a_section() -> None:

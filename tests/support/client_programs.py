@@ -23,6 +23,8 @@ SECTIONS = {
     for name, text in re.findall(r'^<a id="([\w-]+)"></a>\n(.*?)(?=^<a id|\Z)', PAGE, re.MULTILINE | re.DOTALL)
 }
 """Name of an environment -> what its section shows."""
+PARQUET = SECTIONS.pop("parquet-files")
+"""What the last section shows, each for another environment."""
 
 _TELL = """
 import json
@@ -112,6 +114,11 @@ def costs(rows: Iterable[Iterable[Any]]) -> Costs:
 
 def _cents(text: str) -> Decimal | None:
     return None if text in {"None", "nan", "NULL", ""} else Decimal(text).quantize(Decimal("0.01"))
+
+
+def environment_of(kind: str, program: str) -> str:
+    """Where something of the last section runs: the package that it imports first, or the shell."""
+    return program.split()[1].partition(".")[0] if kind == "python" else "duckdb-cli"
 
 
 def from_python(python: str, folder: Path, program: str) -> list[list[str]]:
