@@ -74,6 +74,7 @@ CLIENTS := $(patsubst tests/clients/%.lock,%,$(wildcard tests/clients/*.lock))
 
 clients: $(READY) $(CLIENTS:%=.venv-clients/%/.ready)
 	PLANDAY_CLIENTS=.venv-clients $(BIN)/python -m pytest tests/test_clients.py tests/test_client_programs.py -m processes -s
+	$(BIN)/python -m pytest tests/test_export_parquet.py -k of_the_page -m ""
 
 .venv-clients/%/.ready: tests/clients/%.lock
 	$(PYTHON) -m venv .venv-clients/$*

@@ -13,6 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from planday_io.catalogue import CATALOGUE
+from planday_io.export.parquet_files import export_parquet
+from planday_io.lake import installation as product
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
@@ -29,6 +32,7 @@ from tests.support.client_programs import (
     from_marimo,
     from_python,
     from_shell,
+    of_export,
     output_of,
 )
 from tests.support.installation import EVERYTHING, FAST, Installation
@@ -47,13 +51,19 @@ QUESTION = (
 
 @pytest.fixture(scope="module")
 def published(blank_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Costs]]:
-    """A folder with a published file, and last month's labour cost in plain Python: the planted weeks of the recipes."""
+    """A folder with a published file and an export of it, and last month's labour cost in plain Python.
+
+    Of the planted weeks of the recipes.
+    """
     folder = tmp_path_factory.mktemp("published")
     shutil.copyfile(blank_warehouse, folder / "warehouse.duckdb")
+    config = folder / "portals.yaml"
+    config.write_text("portals: {oslo: {client_id: none, refresh_token: {env: NONE}}}\n")
     with duckdb.connect(str(folder / "warehouse.duckdb")) as db:
         world = world_of(db.execute("SELECT today()").fetchall()[0][0])
         world.write(db)
     before = (folder / "warehouse.duckdb").read_bytes()
+    export_parquet(product.Installation.load(config, CATALOGUE), ["marts.labour_daily"], folder / "planday-parquet")
     yield folder, {(row[0], row[1]): row[3] and rounded(row[3], 2) for row in cost_percent(world)}
     assert (folder / "warehouse.duckdb").read_bytes() == before
 
@@ -79,25 +89,30 @@ def test_python_program_finds_the_cost(published: tuple[Path, Costs], name: str)
     assert programs
     for program in programs:
         assert costs(from_python(python_of(name), folder, program)) == expected
+        assert costs(from_python(python_of(name), folder, of_export(program))) == expected
 
 
 def test_command_line_finds_the_cost(published: tuple[Path, Costs]) -> None:
     folder, expected = published
     ((_, command),) = SECTIONS["duckdb-cli"]
     assert costs(from_shell(python_of("duckdb-cli"), folder, command)) == expected
+    assert costs(from_shell(python_of("duckdb-cli"), folder, of_export(command))) == expected
 
 
 def test_harlequin_shows_the_cost(published: tuple[Path, Costs]) -> None:
     """The program itself, with keys pressed and its table read, by Textual's own pilot."""
     folder, expected = published
     assert costs(from_harlequin(python_of("harlequin"), folder, QUESTION)) == expected
+    assert costs(from_harlequin(python_of("harlequin"), folder, of_export(QUESTION), ":memory:")) == expected
 
 
 def test_marimo_finds_the_cost_and_exports(published: tuple[Path, Costs], tmp_path: Path) -> None:
     folder, expected = published
     python = python_of("marimo")
-    (tmp_path / "warehouse.duckdb").symlink_to(folder / "warehouse.duckdb")
+    for name in ("warehouse.duckdb", "planday-parquet"):
+        (tmp_path / name).symlink_to(folder / name)
     ((_, notebook),) = SECTIONS["marimo"]
+    assert costs(from_marimo(python, tmp_path, of_export(notebook))) == expected
     assert costs(from_marimo(python, tmp_path, notebook)) == expected
     output_of(["marimo", "export", "html", "cost.py", "-o", "cost.html"], python, tmp_path)
     page = (tmp_path / "cost.html").read_text()

@@ -50,7 +50,7 @@ from textual.events import Paste
 from textual_fastdatatable import DataTable
 
 async def main(file, query):
-    app = Harlequin(DuckDbAdapter([file], read_only=True), adapter_name="duckdb", record_history=False,
+    app = Harlequin(DuckDbAdapter([file], read_only=file != ":memory:"), adapter_name="duckdb", record_history=False,
         no_download_tzdata=True, keymap_names=["vscode"])
     async with app.run_test(size=(160, 50)) as pilot:
         async def until(seen):
@@ -116,6 +116,22 @@ def _cents(text: str) -> Decimal | None:
     return None if text in {"None", "nan", "NULL", ""} else Decimal(text).quantize(Decimal("0.01"))
 
 
+def of_export(text: str) -> str:
+    """The same question, asked of files that `planday export --format parquet` wrote, and with no other file open."""
+    files = "planday-parquet/marts/labour_daily/**/*.parquet"
+    for shown, instead in (
+        ('connect("warehouse.duckdb", read_only=True)', "connect()"),
+        ('duckdb:///warehouse.duckdb", connect_args={"read_only": True}', 'duckdb:///:memory:"'),
+        ("-readonly -csv warehouse.duckdb", "-csv :memory:"),
+        ("FROM marts.labour_daily", f"FROM '{files}'"),
+        ('table("labour_daily", database="marts")', f'read_parquet("{files}")'),
+    ):
+        text = text.replace(shown, instead)
+    assert "warehouse.duckdb" not in text
+    assert files in text
+    return text
+
+
 def environment_of(kind: str, program: str) -> str:
     """Where something of the last section runs: the package that it imports first, or the shell."""
     return program.split()[1].partition(".")[0] if kind == "python" else "duckdb-cli"
@@ -135,5 +151,5 @@ def from_marimo(python: str, folder: Path, notebook: str) -> list[list[str]]:
     return told(ran(python, folder, _MARIMO + _TELL))
 
 
-def from_harlequin(python: str, folder: Path, query: str) -> list[list[str]]:
-    return told(ran(python, folder, _HARLEQUIN, "warehouse.duckdb", query))
+def from_harlequin(python: str, folder: Path, query: str, file: str = "warehouse.duckdb") -> list[list[str]]:
+    return told(ran(python, folder, _HARLEQUIN, file, query))
