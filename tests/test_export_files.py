@@ -16,7 +16,7 @@ import pytest
 from dagster import DagsterInstance
 
 from planday_io.errors import ExportError
-from planday_io.export.completeness import MonthState
+from planday_io.monitoring.completeness import MonthState
 from planday_io.export.export import export
 from planday_io.export.request import Filter, query_of
 from planday_io.monitoring.freshness import observe

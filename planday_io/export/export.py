@@ -15,7 +15,6 @@ from typing import Literal
 
 from planday_io.errors import ConfigError
 from planday_io.export.cells import Changes
-from planday_io.export.completeness import MonthState, completeness
 from planday_io.export.contents import SHEET_ROWS, Sheet, gathered
 from planday_io.export.csv_files import GUARDED, Locale, write_folder
 from planday_io.export.first_sheet import Row, rows_of
@@ -25,6 +24,7 @@ from planday_io.export.request import Filter, Query, sheet_names
 from planday_io.export.workbook import write_workbook
 from planday_io.files import link_target, replacing, replacing_folder, storage_errors, sweep, temporary
 from planday_io.lake.installation import Installation
+from planday_io.monitoring.completeness import Completeness, MonthState
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.mart_files import MARTS
 from planday_io.warehouse.standing import restrict
@@ -123,7 +123,9 @@ def export(
             tables = [sheet.reads for sheet in sheets]
             known = [one for one in tables if one is not None]
             read = frozenset[str]().union(*known) if len(known) == len(tables) else None
-            states = completeness(installation, db, read, chosen, at)
+            states = Completeness(installation, db, at).states(
+                read, portals=chosen.portals, first=chosen.first, last=chosen.last
+            )
             guarded = GUARDED if form == "csv" else ""
             first = partial(_first, published_at, at, chosen, sheets, states, guarded, warnings)
             if form == "csv":

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from planday_io.export.cells import Changes, text_of
-from planday_io.export.completeness import MonthState
 from planday_io.export.contents import Sheet
 from planday_io.export.request import Filter
+from planday_io.monitoring.completeness import MonthState
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ import duckdb
 from planday_io.config.values import nearest
 from planday_io.errors import ConfigError
 from planday_io.export.cells import Column, kind_of
-from planday_io.export.completeness import MonthState, completeness
 from planday_io.export.contents import Selection, asked
 from planday_io.export.folder import mark, require_apart, require_replaceable
 from planday_io.export.portable import portable_type, portable_value
@@ -43,6 +42,7 @@ from planday_io.export.publication import published
 from planday_io.export.request import Filter, Query
 from planday_io.files import link_target, replacing_folder, storage_errors, sweep, temporary
 from planday_io.lake.installation import Installation
+from planday_io.monitoring.completeness import Completeness, MonthState
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.mart_files import MARTS
 from planday_io.warehouse.standing import restrict
@@ -190,7 +190,9 @@ def export_parquet(
             reads = [one.reads for _, one in selections]
             known = [one for one in reads if one is not None]
             read = frozenset[str]().union(*known) if wanted and len(known) == len(reads) else None
-            states = completeness(installation, db, read, chosen, at)
+            states = Completeness(installation, db, at).states(
+                read, portals=chosen.portals, first=chosen.first, last=chosen.last
+            )
             overview = write.states(states)
             _write_manifest(folder, [*tables, overview], states, chosen, published_at, at)
             mark(folder)
