@@ -94,14 +94,22 @@ def _ages(
     never = [name for name in states if name not in published and name not in on_request and name not in stale]
     rest = [name for name in states if name not in (*stale, *never) and name not in failing]
     unscheduled = [name for name in rest if states[name].allowed_since is None]
-    fresh = [name for name in rest if _is_fresh(states[name])]
-    waiting = [name for name in rest if name not in unscheduled and name not in fresh]
+    on_time = [name for name in rest if _is_fresh(states[name])]
+    # The lake has it, but what people open is the published file.
+    unpublished = [name for name in on_time if published[name] < (states[name].allowed_since or published[name])]
+    fresh = [name for name in on_time if name not in unpublished]
+    waiting = [name for name in rest if name not in unscheduled and name not in on_time]
     of_all = f"of {len(states)} tables"
     how = f"all {len(states)}" if len(fresh) == len(states) else f"{len(fresh)} of {len(states)}"
     said: list[tuple[Level, list[str], str]] = [
         ("bad", stale, f"{len(stale)} {of_all} stale"),
-        ("warn", never, f"{len(never)} tables never read"),
-        ("unknown", waiting, f"{len(waiting)} tables have not been due yet since their schedule was set"),
+        (
+            "bad",
+            unpublished,
+            f"{len(unpublished)} {of_all} read on time, but not published: the warehouse shows an earlier read",
+        ),
+        ("warn", never, f"{len(never)} {of_all} never read"),
+        ("unknown", waiting, f"{len(waiting)} {of_all} not due yet since their schedule was set"),
         ("unknown", unscheduled, f"{len(unscheduled)} {of_all} read by no schedule: how old they may be is not known"),
     ]
     found = [Remark(level, text, some(names, 6)) for level, names, text in said if names]

@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from planday_io.config.grid import grid_months
-from planday_io.config.model import Config
 from planday_io.errors import PlandayError
 from planday_io.files import storage_errors, write_text
 from planday_io.lake.installation import Installation
+from planday_io.monitoring.completeness import Completeness, MonthState
 from planday_io.monitoring.messages import some
 from planday_io.monitoring.notifier import Notifier
 from planday_io.months import first_day
 from planday_io.reports.health import LEVELS, Level, Remark, remarks, shown
+from planday_io.reports.page import environment, rows
+from planday_io.reports.past_failures import past_failures
 from planday_io.state import Incident
 from planday_io.warehouse.standing import reading
 
@@ -43,7 +44,7 @@ class PortalState:
         name: what the company calls itself.
         newest: last complete read of anything, or None.
         remarks: how it is, the worst first.
-        months: month -> slices read, and slices that there should be.
+        months: month -> how complete its tables of facts are.
         chart: planned and worked hours per week.
     """
 
@@ -51,7 +52,7 @@ class PortalState:
     name: str
     newest: datetime | None
     remarks: list[Remark]
-    months: dict[str, tuple[int, int]]
+    months: dict[str, MonthState]
     chart: dict[str, Any] | None
 
     @property
@@ -76,35 +77,27 @@ def write_report(installation: Installation, output: Path, now: datetime | None 
 
 def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetime) -> str:
     config = installation.config
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {
-        "thousands": lambda number: "unknown" if number is None else f"{number:,.0f}".replace(",", "\u202f"),
-        "ago": lambda then: _ago(then, at),
-        "month_name": lambda month: f"{first_day(month):%b %y}",
-    }
     incidents: list[Incident] = []
     blind = ""
     try:
         incidents = Notifier(installation).evaluate(at)
     except (PlandayError, OSError) as error:
         blind = str(error)
-    portals = [_portal(installation, db, key, at, incidents) for key in config.portals]
-    tables = _rows(
+    judged = Completeness(installation, db, at)
+    portals = [_portal(installation, db, key, at, incidents, judged) for key in config.portals]
+    tables = rows(
         db,
         "SELECT table_name, count(DISTINCT portal) AS portals, count(*) AS slices, sum(kept) AS kept, "
         "sum(requests) AS requests FROM sync.slices GROUP BY ALL ORDER BY kept DESC, table_name",
     )
-    runs = _rows(
+    runs = rows(
         db,
         "SELECT portal, count(*) AS runs, count(*) FILTER (NOT is_complete) AS failed, "
         "coalesce(sum(requests), 0) AS requests "
         "FROM sync.runs WHERE started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY GROUP BY ALL",
         at,
     )
-    template = environment.get_template("report.html.j2")
+    template = environment(at).get_template("report.html.j2")
     return template.render(
         at=at,
         verdict=_verdict(portals, len(incidents), blind),
@@ -115,7 +108,7 @@ def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetim
         tables=tables,
         runs=runs,
         run_of={row["portal"]: row for row in runs},
-        failures=_past_failures(config, db, at),
+        failures=past_failures(config, db, at)[:_FAILURES],
         findings=_findings(db),
         most_rows=max([1, *(row["kept"] for row in tables)]),
         chart_size=_CHART,
@@ -138,46 +131,11 @@ def _verdict(portals: list[PortalState], incidents: int, blind: str) -> tuple[Le
     return "good", "Everything fresh and complete"
 
 
-def _past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) -> list[dict[str, Any]]:
-    """What failed in the last days, by portal and reason, with whether it is over: open ones first, then the newest."""
-    groups = _rows(
-        db,
-        """
-        WITH failed AS (
-            SELECT portal, of_month, started_at, unnest(failed) AS table_name, unnest(errors) AS error
-            FROM sync.runs WHERE NOT is_complete AND started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY
-        ), known AS (
-            SELECT *, concat_ws(' ', table_name, of_month) AS name, (
-                SELECT min(later.ended_at) FROM sync.runs AS later
-                WHERE later.portal = failed.portal AND later.started_at > failed.started_at
-                    AND later.of_month IS NOT DISTINCT FROM failed.of_month
-                    AND list_contains(later.written, failed.table_name)
-            ) AS ended_at
-            FROM failed
-        )
-        SELECT portal, error, min(started_at) AS first, max(started_at) AS last, max(ended_at) AS ended,
-            count(*) AS failures, count(*) FILTER (ended_at IS NULL) AS open,
-            list_sort(coalesce(list(DISTINCT name) FILTER (ended_at IS NULL), list(DISTINCT name))) AS tables
-        FROM known GROUP BY portal, error ORDER BY last DESC
-        """,
-        at,
-    )
-    for row in groups:
-        row["is_open"] = row["open"] > 0 and row["portal"] in config.portals
-        if not row["open"]:
-            row["state"] = f"ended {row['ended']:%d %b %H:%M}"
-        elif not row["is_open"]:
-            row["state"] = "not known: the portal is no longer configured"
-        else:
-            row["state"] = "open" if row["open"] == row["failures"] else f"{row['open']} of {row['failures']} open"
-    return sorted(groups, key=lambda row: not row["is_open"])[:_FAILURES]
-
-
 def _findings(db: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Values that the marts could not use as received. A file published by an older version does not list them."""
-    if not _rows(db, "SELECT view_name FROM duckdb_views() WHERE schema_name = 'sync' AND view_name = 'findings'"):
+    if not rows(db, "SELECT view_name FROM duckdb_views() WHERE schema_name = 'sync' AND view_name = 'findings'"):
         return []
-    return _rows(
+    return rows(
         db,
         "SELECT portal, table_name, column_name, finding, consequence, min(month) AS first, max(month) AS last, "
         "CAST(sum(rows) AS BIGINT) AS rows FROM sync.findings GROUP BY ALL ORDER BY portal, rows DESC, table_name, finding",
@@ -190,26 +148,19 @@ def _portal(
     portal: str,
     at: datetime,
     incidents: Sequence[Incident],
+    judged: Completeness,
 ) -> PortalState:
-    endpoints = installation.endpoints_of(portal)
-    facts = [
-        table.full_name for one in endpoints if one.grid == "month" for table in one.tables if not table.on_request
-    ]
-    of_months = (
-        "SELECT month, count(*) FROM sync.slices WHERE portal = ? AND month IS NOT NULL AND list_contains(?, table_name) "
-        "GROUP BY ALL"
-    )
-    read = dict(db.execute(of_months, [portal, facts]).fetchall())
     newest = "SELECT table_name, max(fetched_at) FROM sync.slices WHERE portal = ? GROUP BY ALL"
     published = dict(db.execute(newest, [portal]).fetchall())
-    names = _rows(db, "SELECT company_name, name FROM portal.portals WHERE portal = ?", portal)
+    names = rows(db, "SELECT company_name, name FROM portal.portals WHERE portal = ?", portal)
     months = grid_months(installation.config, portal, at)[-_MONTHS:]
+    states = judged.states(None, portals=[portal], first=first_day(months[0]), last=first_day(months[-1]))
     return PortalState(
         key=portal,
         name=next((row["company_name"] or row["name"] or "" for row in names), ""),
         newest=max(published.values(), default=None),
         remarks=remarks(installation, portal, at, incidents=incidents, published=published),
-        months={month: (read.get(month, 0), len(facts)) for month in months},
+        months={state.month: state for state in states if state.month},
         chart=_chart(db, portal, at),
     )
 
@@ -219,7 +170,7 @@ def _chart(db: duckdb.DuckDBPyConnection, portal: str, at: datetime) -> dict[str
 
     Weeks whose hours are unknown are gaps, so a line is the points of each unbroken part; `highest` is the hours at the top.
     """
-    weeks = _rows(
+    weeks = rows(
         db,
         "SELECT CAST(date_trunc('week', date) AS DATE) AS week, CAST(sum(planned_work_hours) AS DOUBLE) AS planned, "
         "CAST(sum(worked_hours) AS DOUBLE) AS worked FROM marts.labour_daily WHERE portal = ? "
@@ -253,18 +204,3 @@ def _chart(db: duckdb.DuckDBPyConnection, portal: str, at: datetime) -> dict[str
         "sum_planned": sum(known["planned"]) if known["planned"] else None,
         "sum_worked": sum(known["worked"]) if known["worked"] else None,
     }
-
-
-def _rows(db: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - SQL values
-    found = db.execute(sql, [*values])
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
-def _ago(then: datetime | None, now: datetime) -> str:
-    if then is None:
-        return "never"
-    hours = (now - then).total_seconds() / 3600
-    if hours < 1:
-        return f"{max(0, round(hours * 60))} min ago"
-    return f"{hours:.0f} h ago" if hours < 48 else f"{hours / 24:.0f} days ago"

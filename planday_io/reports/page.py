@@ -1,0 +1,42 @@
+"""What both pages share: the template engine, filters, rows as mappings. A page is one file without scripts or requests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from planday_io.months import first_day
+
+
+def environment(at: datetime) -> Environment:
+    """Templates beside this file; what they show is escaped. Ages are those at the instant (UTC)."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {
+        "thousands": lambda number: "unknown" if number is None else f"{number:,.0f}".replace(",", "\u202f"),
+        "ago": lambda then: _ago(then, at),
+        "month_name": lambda month: f"{first_day(month):%b %y}",
+    }
+    return made
+
+
+def rows(db: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - SQL values
+    """The rows of a query, each by name of its columns."""
+    found = db.execute(sql, [*values])
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _ago(then: datetime | None, now: datetime) -> str:
+    if then is None:
+        return "never"
+    hours = (now - then).total_seconds() / 3600
+    if hours < 1:
+        return f"{max(0, round(hours * 60))} min ago"
+    return f"{hours:.0f} h ago" if hours < 48 else f"{hours / 24:.0f} days ago"

@@ -1,0 +1,46 @@
+"""What failed in the last seven days, and whether it is over, from the runs of the published file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from planday_io.config.model import Config
+from planday_io.reports.page import rows
+
+
+def past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) -> list[dict[str, Any]]:
+    """What failed in the last days, by portal and reason, with whether it is over: open ones first, then the newest."""
+    groups = rows(
+        db,
+        """
+        WITH failed AS (
+            SELECT portal, of_month, started_at, unnest(failed) AS table_name, unnest(errors) AS error
+            FROM sync.runs WHERE NOT is_complete AND started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY
+        ), known AS (
+            SELECT *, concat_ws(' ', table_name, of_month) AS name, (
+                SELECT min(later.ended_at) FROM sync.runs AS later
+                WHERE later.portal = failed.portal AND later.started_at > failed.started_at
+                    AND later.of_month IS NOT DISTINCT FROM failed.of_month
+                    AND list_contains(later.written, failed.table_name)
+            ) AS ended_at
+            FROM failed
+        )
+        SELECT portal, error, min(started_at) AS first, max(started_at) AS last, max(ended_at) AS ended,
+            count(*) AS failures, count(*) FILTER (ended_at IS NULL) AS open,
+            list_sort(coalesce(list(DISTINCT name) FILTER (ended_at IS NULL), list(DISTINCT name))) AS tables
+        FROM known GROUP BY portal, error ORDER BY last DESC
+        """,
+        at,
+    )
+    for row in groups:
+        row["is_open"] = row["open"] > 0 and row["portal"] in config.portals
+        if not row["open"]:
+            row["state"] = f"ended {row['ended']:%d %b %H:%M}"
+        elif not row["is_open"]:
+            row["state"] = "not known: the portal is no longer configured"
+        else:
+            row["state"] = "open" if row["open"] == row["failures"] else f"{row['open']} of {row['failures']} open"
+    return sorted(groups, key=lambda row: not row["is_open"])
