@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check --no-deps
 
 .PHONY: demo test coverage processes ui check lint types docs docs-check lock chaos backfill daemon backfill-daemon soak soak-short slow \
-	readers clients lock-clients bench dbt clean
+	readers clients lock-clients bench dbt pictures clean
 
 demo: $(READY)
 	$(BIN)/planday demo
@@ -80,6 +80,10 @@ clients: $(READY) $(CLIENTS:%=.venv-clients/%/.ready)
 	$(PYTHON) -m venv .venv-clients/$*
 	.venv-clients/$*/bin/python $(PIP) --require-hashes -r $<
 	touch $@
+
+# Screenshots of both report pages, from a demo of today (`make demo` first); needs Debian's chromium.
+pictures: $(READY)
+	$(BIN)/python -m tests.pictures
 
 # What this is compared with has an environment of its own. CASES="a g" runs some cases.
 bench: $(READY) .venv-bench/.ready

@@ -14,6 +14,7 @@ from dagster import DagsterInstance
 from planday_io.errors import StorageError
 from planday_io.monitoring.failures import CAUSES
 from planday_io.monitoring.freshness import observe
+from planday_io.reports.managers import write_managers_report
 from planday_io.reports.report import write_report
 from tests.support.installation import Installation, Make, run
 
@@ -138,21 +139,102 @@ def test_hours_that_are_unknown_are_gaps(make: Make) -> None:
     assert 'stroke="var(--planned)" points' in chart
 
 
-def test_badge_can_be_read() -> None:
-    """No other rule gives its text a colour, and what is behind it is printed."""
-    css = (Path(__file__).parents[1] / "planday_io/reports/report.html.j2").read_text().partition("</style>")[0]
+def test_read_but_not_published_is_not_fresh(read_on_time: Installation) -> None:
+    with duckdb.connect(str(read_on_time.config.warehouse)) as db:
+        db.execute("UPDATE sync.slices SET fetched_at = fetched_at - INTERVAL 2 DAY WHERE portal = 'oslo'")
+    page = page_of(read_on_time)
+    assert badge(page)[0] == "bad"
+    assert "1 of 1 tables read on time, but not published" in state_of(page, "oslo")
+    assert "as fresh as scheduled" not in state_of(page, "oslo")
+    assert FRESH in state_of(page, "london")
+
+
+def test_month_whose_last_read_failed_is_not_green(make: Make) -> None:
+    planday = make(resources="resources: {include: [scheduling.shifts]}")
+    for month in ("2026-08", "2026-09"):
+        planday.refresh("scheduling.shifts", month=month)
+    planday.publish()
+    with duckdb.connect(str(planday.config.warehouse)) as db:
+        db.execute(
+            "INSERT INTO sync.runs (portal, of_month, started_at, failed, errors, is_complete) "
+            "VALUES ('oslo', '2026-09', now(), ['scheduling.shifts'], ['refused'], false)"
+        )
+    page = page_of(planday)
+    cells = re.findall(r'<td title="oslo (2026-0[789]): ([^"]*)"><i class="(\w+)">(.)</i>', page)
+    assert [(month, look, sign) for month, _, look, sign in cells] == [
+        ("2026-07", "none", "·"),
+        ("2026-08", "full", "✓"),
+        ("2026-09", "part", "!"),
+    ]
+    assert "so what was read before is shown: scheduling.shifts" in cells[2][1]
+
+
+@pytest.mark.processes
+def test_managers_see_a_revoked_portal_first(read_on_time: Installation, memory: DagsterInstance) -> None:
+    planday = read_on_time
+    planday.sandbox.revoke("oslo")
+    assert not run(planday, memory, TABLE).success
+    file = planday.folder / "managers.html"
+    write_managers_report(planday.installation, file)
+    page = html.unescape(file.read_text())
+    assert badge(page) == ("bad", "Not up to date: 1 open incident")
+    assert page.index("<h2>Open incidents") < page.index("<h2>All portals")
+    assert '<b class="bad">Open</b> <b>oslo</b>: The identity server refuses the refresh token' in page
+    row = next(row for row in page[page.index("<h2>All portals") :].split("<tr>") if 'href="#oslo"' in row)
+    assert '<span class="bad">Not up to date</span>' in row
+    write_managers_report(planday.installation, file, portals=["london"])
+    assert "oslo" not in file.read_text(), "another portal's incident is nobody else's"
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, as WCAG defines it."""
+    shares = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((brightness(one), brightness(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def variables(css: str, at: str = "") -> dict[str, str]:
+    """Colours of `:root`, outside or inside an at-rule."""
+    text = css[css.index(at) :] if at else re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", css)
+    rules = re.findall(r":root \{([^}]*)\}", text)
+    long = {name: value for body in rules for name, value in re.findall(r"--([\w-]+): (#[0-9a-f]{3,6})\b", body)}
+    return {name: value if len(value) == 7 else "#" + "".join(2 * c for c in value[1:]) for name, value in long.items()}
+
+
+STYLES = Path(__file__).parents[1] / "planday_io/reports"
+
+
+@pytest.mark.parametrize("scheme", ["", "@media (prefers-color-scheme: dark)"])
+def test_texts_have_contrast(scheme: str) -> None:
+    """WCAG AA, of words on both backgrounds, and of white words on badges."""
+    found = {}
+    for name in ("page.css", "managers.css"):
+        css = (STYLES / name).read_text()
+        found |= variables(css) | (variables(css, scheme) if scheme else {})
+    for name in ("ink", "soft", "good", "warn", "bad", "link"):
+        for behind in ("page", "card"):
+            assert contrast(found[name], found[behind]) >= 4.5, f"{name} on {behind}"
+    for level in ("good", "unknown", "warn", "bad"):
+        assert contrast("#ffffff", found[f"solid-{level}"]) >= 4.5, level
+    for bar in ("bar", "planned", "paid"):
+        assert contrast(found[bar], found["card"]) >= 1.8, bar
+    assert contrast(found["bar"], found["planned"]) >= 1.5
+    assert contrast(found["bar"], found["paid"]) >= 1.5
+
+
+def test_badges_have_one_colour_each() -> None:
+    """No other rule gives their text a colour, and what is behind it is printed."""
+    css = (STYLES / "page.css").read_text()
     rules = re.findall(r"([^{}]+)\{([^{}]*)\}", css)
     for level in ("good", "unknown", "warn", "bad"):
         classes = {".badge", f".badge-{level}"}
         own = [body for names, body in rules if classes & {name.strip() for name in names.split(",")}]
-        colours = [body for body in own if "color: #" in body]
-        assert len(colours) == 1
-        solid = re.search(rf"--solid-{level}: #(\w\w)(\w\w)(\w\w)", css)
-        assert solid is not None
-        shares = [int(part, 16) / 255 for part in solid.groups()]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
-        brightness = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-        assert 1.05 / (brightness + 0.05) >= 4.5, "WCAG's contrast with white text"
+        assert len([body for body in own if "color: #" in body]) == 1
     assert "print-color-adjust: exact" in css
 
 

@@ -22,6 +22,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
 from planday_io.lake.installation import Installation
 from planday_io.months import month_of, shifted
+from planday_io.reports.managers import write_managers_report
 from planday_io.reports.overview import overview
 from planday_io.reports.report import write_report
 from planday_io.sandbox.serve import served, write_config
@@ -74,6 +75,7 @@ def run(folder: Path, console: Console) -> int:
     if not all(outcome.is_complete for outcome in outcomes):
         return 1
     write_report(installation, folder / "planday-report.html")
+    write_managers_report(installation, folder / "planday-managers.html")
     for answer in overview(config.warehouse):
         print_rows(console, f"\n{answer.question}", answer.columns, answer.rows)
     say(console, *next_steps(config, folder, cwd))
@@ -95,6 +97,7 @@ def next_steps(config: Config, folder: Path, cwd: Path) -> list[str]:
         f"Open it in Excel:   {here} {shlex.join(workbook)}",
         f"See it in Dagster:  {shlex.join(ui)}",
         f"Open in a browser:  {(folder / 'planday-report.html').as_uri()}",
+        f"What managers get:  {(folder / 'planday-managers.html').as_uri()}",
     ]
 
 

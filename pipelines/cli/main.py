@@ -31,6 +31,7 @@ from pipelines.cli.deliver import deliver
 from pipelines.cli.export import export
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
+from pipelines.cli.report import report
 from planday_io.errors import ConfigError, PlandayError
 
 app = typer.Typer(
@@ -373,18 +374,7 @@ def forget(
     raise typer.Exit(act(installation, portal, employee, terminal(), as_json=as_json))
 
 
-@app.command()
-def report(
-    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("planday-report.html"),
-) -> None:
-    """Write one HTML page: how fresh and complete everything is, per portal and month. Open it, or mail it."""
-    from planday_io.reports.report import write_report
-
-    installation = current_installation()
-    write_report(installation, output.absolute())
-    typer.echo(f"wrote {output}")
-
-
+app.command()(report)
 app.command()(export)
 app.command()(deliver)
 app.command()(mcp)
