@@ -16,9 +16,9 @@ import pytest
 from dagster import DagsterInstance
 
 from planday_io.errors import ExportError
-from planday_io.monitoring.completeness import MonthState
 from planday_io.export.export import export
 from planday_io.export.request import Filter, query_of
+from planday_io.monitoring.completeness import MonthState
 from planday_io.monitoring.freshness import observe
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox.limits import Limits

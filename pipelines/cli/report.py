@@ -49,17 +49,18 @@ def report(
     From the published file alone, and in one file without scripts: nothing is read from Planday or from elsewhere.
     """
     installation = current_installation()
-    from planday_io.reports.managers import write_managers_report
-    from planday_io.reports.report import write_report
-
     place = output or Path(NAMES[reader])
     if place.is_dir():
         place /= NAMES[reader]
     if reader is Reader.OPERATORS:
         if portal or department:
             raise ConfigError("--portal and --department choose rows of the managers' page: add --for managers")
+        from planday_io.reports.report import write_report
+
         write_report(installation, place.absolute())
     else:
+        from planday_io.reports.managers import write_managers_report
+
         keys = known_portals(installation.config, portal) if portal else []
         write_managers_report(installation, place.absolute(), portals=keys, departments=department or [])
     typer.echo(f"wrote {place}")
