@@ -112,6 +112,19 @@ def test_mistakes(tmp_path: Path, text: str, says: str) -> None:
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["..", ".oslo", "a/b", "portal=a", "2026-09", "æøå-1", "_oslo", "__"])
+def test_keys_that_are_no_folder_names(tmp_path: Path, key: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"a name of lower-case letters, digits and _|begins with a letter or a digit"
+    ):
+        load(tmp_path, f"portals:\n  '{key}': {PORTAL}\n")
+
+
+def test_keys_of_digits_stay_texts(tmp_path: Path) -> None:
+    config = load(tmp_path, f"portals:\n  '0012': {PORTAL}\n  '202609': {PORTAL}\n")
+    assert [*config.portals] == ["0012", "202609"]
+
+
 def test_secret_in_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, "portals:\n  a: {client_id: x, refresh_token: s3cret}\n")

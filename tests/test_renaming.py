@@ -19,7 +19,7 @@ from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
 from planday_io.errors import ConfigError, PlandayError, PortalIdentityError, StorageError
 from planday_io.lake.identity import PortalIdentities
-from planday_io.lake.renames import unfinished_renames
+from planday_io.lake.renames import move_slice, unfinished_renames
 from planday_io.lake.runs import Run, log_run
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.freshness import monitored_since, observe
@@ -255,6 +255,7 @@ SENSELESS = [
     ("oslo", "../x", "lower-case letters"),
     ("oslo", "", "lower-case letters"),
     ("oslo", "b\n", "lower-case letters"),
+    ("oslo", "_bergen", "does not begin with _"),
     ("olso", "bergen", "did you mean 'oslo'?"),
     ("oslo", "london", "which are two portals"),
 ]
@@ -269,6 +270,18 @@ def test_renames_that_make_no_sense(planday: Installation) -> None:
         assert says in str(refused.value)
     assert {path: path.read_bytes() for path in planday.config.lake.rglob("*") if path.is_file()} == before
     assert owed(planday) == []
+
+
+def test_data_under_a_refused_key_is_renamed(planday: Installation) -> None:
+    """Of an older version, whose keys could begin with _."""
+    planday.refresh("hr.departments")
+    rows = planday.rows("hr.departments")
+    for key in planday.lake.slices(portal="oslo"):
+        move_slice(planday.lake, key, "_oslo")
+    planday.state.rename_portal("oslo", "_oslo")
+    rename_portal(planday.installation, "_oslo", "oslo")
+    assert planday.rows("hr.departments") == rows
+    assert {key.portal for key in planday.lake.slices()} == {"oslo"}
 
 
 def test_data_that_is_not_whole_is_not_moved(planday: Installation) -> None:

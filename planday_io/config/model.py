@@ -25,6 +25,7 @@ from planday_io.config.fields import (
     PathText,
     Place,
     PortalId,
+    PortalKey,
     ResourceNames,
     ShiftTypeName,
     TimeZone,
@@ -279,7 +280,7 @@ class Config(MartSettings):
     retention: Retention = Retention()
     deliver: Mapping[DeliveryName, Delivery] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
-    portals: Annotated[dict[Key, PortalConfig], Field(min_length=1)]
+    portals: Annotated[dict[PortalKey, PortalConfig], Field(min_length=1)]
     _file: Path
 
     def model_post_init(self, context: Any) -> None:  # noqa: ANN401 - what `load` gave to the validation

@@ -157,6 +157,16 @@ def name(value: str) -> str:
     return value
 
 
+def portal_key(value: str) -> str:
+    """The key of a portal, which is also the name of its folders in the lake."""
+    if name(value).startswith("_"):
+        raise refuse(
+            "a key that begins with a letter or a digit, because programs that read Parquet files leave out folders "
+            "whose names begin with _. Choose another key; `planday portals rename OLD NEW` gives it the data that is there"
+        )
+    return value
+
+
 def portal_id(value: object) -> object:
     """A whole number, possibly written as a text."""
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value

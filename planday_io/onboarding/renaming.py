@@ -87,8 +87,10 @@ def _check(installation: Installation, old: str, new: str, *, is_owed: bool) -> 
     config, lake = installation.config, installation.lake
     identities = PortalIdentities(installation)
     file = config.file.name
-    if not re.fullmatch(r"[a-z0-9_]+", new):
-        raise ConfigError(f"'{new}' cannot be a portal's key: it takes lower-case letters, digits and _")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", new):
+        raise ConfigError(
+            f"'{new}' cannot be a portal's key: it takes lower-case letters, digits and _, and does not begin with _"
+        )
     if old == new:
         raise ConfigError(f"'{old}' and '{new}' are the same key")
     pairs = unfinished_renames(config.lake)
