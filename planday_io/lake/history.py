@@ -112,7 +112,8 @@ class Histories:
             compared = _compared(table, before, stored, policies_of(table, self._policies), hides=hides)
             versions = aligned(stored, schema)
         advanced = advance(versions, rows, table=table, compared=compared, at=provenance.fetched, seen=seen)
-        if before is not None and advanced.equals(versions) and before.policies == policies_of(history, self._policies):
+        held, absent = policies_of(history, self._policies), [history_column(name) for name in provenance.absent]
+        if before is not None and advanced.equals(versions) and (before.policies, before.absent) == (held, absent):
             return
         self._lake.write(
             target,
@@ -125,8 +126,9 @@ class Histories:
                 received=0,
                 distinct_keys=advanced.num_rows,
                 verdict="history",
-                policies=policies_of(history, self._policies),
+                policies=held,
                 covered={},
+                absent=absent,
             ),
         )
 
@@ -289,7 +291,7 @@ def _quoted(names: list[str]) -> str:
 def _compared(table: Table, before: Provenance, versions: pa.Table, now: dict[str, str], *, hides: bool) -> list[str]:
     """Columns whose privacy policy is the same now as then."""
     alike = {name for name, policy in now.items() if before.policies.get(name) == policy}
-    there = set(versions.schema.names)
+    there = set(versions.schema.names) - set(before.absent)
     names = [c.name for c in table.columns if c.privacy in alike and history_column(c.name) in there]
     # Under `drop`, only the names of unknown members are stored; once a policy hides anything, not even those.
     keeps_unknown = "unknown" in alike and now["unknown"] != "drop" and not hides

@@ -64,6 +64,12 @@ def provenance(file: Path) -> tuple[bytes, int]:
         return stored, metadata.num_rows
 
 
+def columns(file: Path) -> pa.Schema:
+    """The columns of a file; reads only the footer. Raises like `provenance`."""
+    with _told_apart(file):
+        return pq.read_schema(file).remove_metadata()
+
+
 def read(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a verified file, or some of their columns. Raises like `provenance`."""
     with _told_apart(file):

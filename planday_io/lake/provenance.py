@@ -5,7 +5,8 @@ Not here: the files (`slices`), their bytes (`parquet`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 FORMAT = 1
@@ -33,6 +34,7 @@ class Provenance:
         covered: fan-out: parents this slice covers, as `id` or `id/id`, and a digest of their row, if the endpoint
             detects changes by it; as `id/once` those that are read once, whether the API answered or not; as
             `id/in-neither` those whose rows are kept until the next read because neither list had them.
+        absent: columns that the catalogue did not have yet at the time of the read; they were added later, without values.
         slice_id: differs for every write.
     """
 
@@ -50,8 +52,13 @@ class Provenance:
     policies: dict[str, str] = field(default_factory=dict)
     covered: dict[str, str] = field(default_factory=dict)
     batch: str = ""
+    absent: list[str] = field(default_factory=list)
     slice_id: str = ""
     format: int = FORMAT
+
+    def encoded(self) -> bytes:
+        """As it is stored in a file."""
+        return json.dumps(asdict(self)).encode()
 
     @property
     def fetched(self) -> datetime:
