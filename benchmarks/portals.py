@@ -54,7 +54,7 @@ def a_look(*, portals: int = 500, months: int = 3) -> list[Result]:
         count = 0
         for file in (read / "lake").rglob("*.parquet"):
             for name in names:
-                copy = one.folder / str(file.relative_to(read)).replace("portal=oslo", f"portal={name}")
+                copy = one.folder / str(file.relative_to(read)).replace("/oslo/", f"/{name}/")
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.hardlink_to(file)
                 count += 1

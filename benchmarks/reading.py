@@ -122,10 +122,7 @@ def memory(*, rows: int = 50_000) -> list[Result]:
     for factor in (1, 4, 16):
         with bench("scheduling.shifts", shifts=rows * factor, months=THIS) as one:
             peak = one.library(f"scheduling.shifts@{THIS}").peak_mib
-            arrow = (
-                pq.read_table(one.folder / f"lake/scheduling/shifts/portal=oslo/month={THIS}/data.parquet").nbytes
-                / 2**20
-            )
+            arrow = pq.read_table(one.folder / f"lake/scheduling/shifts/oslo/{THIS}/data.parquet").nbytes / 2**20
         text = f"peak {peak:.0f} MiB = {peak / arrow:.1f} x its {arrow:.0f} MiB of Arrow data"
         found.append(Result("g", f"{rows * factor} rows", text, "4 x" if factor == 16 else ""))
     return found

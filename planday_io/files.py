@@ -109,24 +109,46 @@ def is_temporary(path: Path) -> bool:
 
 
 @contextmanager
-def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
+def replacing(path: Path, mode: int | None = None, *, via: Path | None = None) -> Iterator[Path]:
     """Write a file all or nothing; where `path` is a symbolic link, the file that it leads to.
 
     Yields the path of a temporary file beside the file. When the block ends well it is flushed to disk and renamed; when
     the block raises it is removed and the file is as it was. Without `mode` it gets the permissions, owner, group and access
-    list of the file that it replaces, and 0644 under the umask where there is none.
+    list of the file that it replaces, and 0644 under the umask where there is none. `via` is the name
+    beside which the temporary file is written, if that is not to be beside the file.
     """
     file = link_target(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with temporary(file) as name:
+    if via is not None:
+        make_folder(via.parent, like=via.parent.parent)
+    with temporary(via or file) as name:
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644 if mode is None else mode))
         yield name
         with name.open("rb") as written:
             os.fsync(written.fileno())
         if mode is None and file.exists():
             copy_access(file, name)
-        name.replace(file)
+        move(name, file)
         sync_folder(file.parent)
+
+
+def move(source: Path, file: Path) -> None:
+    """Give a file another name, also on another disk; the file that has the name is replaced. Raises OSError.
+
+    At each instant the name leads to a whole file, or to none if there was none.
+    """
+    try:
+        source.replace(file)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with temporary(file) as name:
+            shutil.copy2(source, name)
+            with name.open("rb") as written:
+                os.fsync(written.fileno())
+            copy_access(source, name)
+            name.replace(file)
+        source.unlink()
 
 
 @contextmanager
@@ -244,6 +266,13 @@ def copy_access(source: Path, target: Path) -> None:
                 # An access list is one of these (system.posix_acl_access); a file system may refuse others.
                 with suppress(OSError):
                     os.setxattr(target, name, os.getxattr(source, name))
+
+
+def make_folder(folder: Path, *, like: Path) -> None:
+    """Create a folder, unless it is there, with the access of another one: a run as root must not shut others out."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_access(like, folder)
 
 
 def sync_folder(folder: Path) -> None:

@@ -215,7 +215,7 @@ def test_damaged_snapshot_is_left_out_and_read_again(planday: Installation, dama
     assert planday.query("SELECT count(*) > 0 FROM hr.skills") == [(True,)], "the rest is published"
     assert [*planday.publish().problems] == [KEY], "as long as it lasts"
     (report,) = planday.refresh("hr.departments")
-    (aside,) = planday.lake.damaged_files()
+    (aside,) = planday.lake.files_set_aside()
     assert aside.name in "".join(report.warnings)
     done = planday.publish()
     assert done.problems == {}
@@ -264,7 +264,7 @@ def test_rebuild_gives_a_damaged_history_up(planday: Installation) -> None:
     planday.publish()
     flip(planday.lake.path(HISTORY))
     assert [*planday.publish(rebuild=True).problems] == [HISTORY]
-    assert len(planday.lake.damaged_files()) == 1
+    assert len(planday.lake.files_set_aside()) == 1
     planday.refresh("hr.departments")
     assert planday.publish().problems == {}
     assert planday.query("SELECT count(*) FROM hr_history.departments") == [(2,)]

@@ -179,6 +179,7 @@ OTHER_ROWS = {
     "database damaged": "test_damaged_database_is_made_again",
     "database unwritable": "test_full_disk_is_an_error_with_a_remedy",
     "database deleted": "test_without_its_database_an_installation_heals",
+    "old folders": "test_what_an_old_version_wrote_later_counts",
     "state upgraded": "test_upgrade_cut_anywhere_is_finished",
     "state stray": "test_damage_of_one_portal_is_not_anothers",
     "token damaged": "test_damage_of_one_portal_is_not_anothers",

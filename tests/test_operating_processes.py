@@ -41,7 +41,7 @@ def test_a_full_disk(planday: Installation) -> None:
         cp -a lake aside && mount -t tmpfs -o size=256k none lake && cp -a aside/. lake/
         dd if=/dev/zero of=lake/filler bs=1k 2>/dev/null
         {PLANDAY} sync oslo --resources hr.departments; echo "exit $?"
-        cmp -s lake/hr/departments/portal=oslo/data.parquet aside/hr/departments/portal=oslo/data.parquet && echo untouched
+        cmp -s lake/hr/departments/oslo/data.parquet aside/hr/departments/oslo/data.parquet && echo untouched
         find lake -name '*.tmp-*' | grep . || echo swept
         rm lake/filler; {PLANDAY} sync oslo --resources hr.departments; echo "then $?"
     """

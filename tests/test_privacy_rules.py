@@ -15,7 +15,7 @@ from planday_io.config.model import PrivacyPolicy, SecretRef
 from planday_io.frames.privacy import PrivacyFilter
 from planday_io.frames.types import arrow_schema
 from planday_io.lake.forgotten import Forgotten
-from planday_io.lake.policies import hidden_classes, policies_of, tighten, under_policy
+from planday_io.lake.policies import adapt, hidden_classes, policies_of, under_policy
 from planday_io.lake.provenance import Provenance
 from planday_io.lake.slices import Lake
 from planday_io.state import SliceKey, State
@@ -84,20 +84,20 @@ def test_hidden_values_and_unknown_members_go_together() -> None:
     assert (left["email"], left["_extra"]) == (None, None)
 
 
-def test_tightened_slices_are_read_again(tmp_path: Any) -> None:
+def test_adapted_slices_are_read_again(tmp_path: Any) -> None:
     lake = Lake(tmp_path / "lake", State(tmp_path / "state"))
     key, table = SliceKey.of("hr.employees", "oslo"), CATALOGUE.table("hr.employees")
     with lake.locked(key):
         rows = rows_of("hr.employees", {"id": 1, "email": "ida@example.com"})
         lake.write(key, rows, provenance(policies_of(table, policy())))
     stricter = policy(contact="drop")
-    assert tighten(lake, CATALOGUE, stricter, [key]) == [key]
+    assert adapt(lake, CATALOGUE, stricter, [key]) == [key]
     stored = lake.provenance(key)
     assert stored
     # What was in _extra is gone as well, so this is not what a read under the policies of today would give.
     assert (stored.policies["contact"], stored.policies["unknown"]) == ("drop", "drop")
     assert stored.policies != policies_of(table, stricter)
-    assert tighten(lake, CATALOGUE, stricter, [key]) == []
+    assert adapt(lake, CATALOGUE, stricter, [key]) == []
 
 
 PEOPLE = Forgotten(SALT, frozenset({Forgotten(SALT).pseudonym(1004)}))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from planday_io.catalogue import CATALOGUE
@@ -96,16 +95,13 @@ def test_describe_has_no_comments_the_lists_have(planday: Installation) -> None:
         assert db.execute("SELECT count(*) FROM duckdb_tables() WHERE comment IS NULL").fetchone() == (0,)
 
 
-def test_files_are_read_without_their_folders(planday: Installation) -> None:
+def test_files_are_read_without_options(planday: Installation) -> None:
     folder = planday.config.lake / "hr" / "departments"
-    with pytest.raises(pa.ArrowTypeError, match="Field portal has incompatible types"):
-        pd.read_parquet(folder)
-    frame = pd.read_parquet(folder, partitioning=None)
-    assert set(frame["portal"]) == {"oslo", "0012"}
-    found = duckdb.sql(
-        f"SELECT DISTINCT portal FROM read_parquet('{folder}/portal=0012/data.parquet', hive_partitioning = false)"
-    )
-    assert found.fetchall() == [("0012",)]
+    frame = pd.read_parquet(folder)
+    found = duckdb.sql(f"FROM '{folder}/**/*.parquet'")
+    assert found is not None
+    assert {*frame["portal"]} == {*found.df()["portal"]} == {"oslo", "0012"}
+    assert [*frame.columns] == found.columns == planday.frame("hr.departments").schema.names
 
 
 def test_every_mart_is_on_its_page() -> None:

@@ -104,7 +104,7 @@ def test_what_nobody_can_know_is_said(read_on_time: Installation) -> None:
     assert badge(page) == ("unknown", "No incident is open, but not everything can be known")
     assert "1 of 1 tables read by no schedule" in state_of(page, "oslo")
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
-    (planday.config.lake / "hr/departments/portal=oslo/data.parquet").write_bytes(b"PAR1")
+    (planday.config.lake / "hr/departments/oslo/data.parquet").write_bytes(b"PAR1")
     page = page_of(planday)
     assert badge(page)[0] == "bad"
     assert CAUSES["damaged"].sentence in html.unescape(state_of(page, "oslo"))

@@ -188,7 +188,7 @@ def test_data_without_record_still_own_their_portal(planday: Installation) -> No
 def test_unreadable_slices_let_no_key_have_another_s_portal(planday: Installation) -> None:
     planday.refresh(DEPARTMENTS, "oslo")
     planday.state.portals.forget("oslo")
-    for file in planday.config.lake.glob("hr/*/portal=oslo/*.parquet"):
+    for file in planday.config.lake.glob("hr/*/oslo/*.parquet"):
         DAMAGE["binary"](file)
     planday.state.portals.record("london", 815)
     with pytest.raises(PortalIdentityError, match="'oslo' and 'london' are the same"):
@@ -238,8 +238,8 @@ def test_claim_without_data_blocks_while_configured(planday: Installation) -> No
 def doubled_before(planday: Installation) -> Config:
     """Two keys with data of one portal, as earlier versions wrote them."""
     planday.refresh(DEPARTMENTS, "oslo")
-    source = planday.config.lake / "hr/departments/portal=oslo/data.parquet"
-    target = planday.config.lake / "hr/departments/portal=london/data.parquet"
+    source = planday.config.lake / "hr/departments/oslo/data.parquet"
+    target = planday.config.lake / "hr/departments/london/data.parquet"
     target.parent.mkdir()
     target.write_bytes(source.read_bytes())
     planday.state.portals.forget("oslo")

@@ -55,8 +55,11 @@ def footers(root: Path) -> dict[str, tuple[str, str, int]]:
     for file in root.rglob("data.parquet"):
         metadata = pq.read_metadata(file)
         stored = json.loads(metadata.metadata[b"planday"])
-        names = [part.partition("=")[2] or part for part in file.parent.relative_to(root).parts]
-        found[".".join(names)] = (stored["slice_id"], stored["fetched_at"], metadata.num_rows)
+        found[".".join(file.parent.relative_to(root).parts)] = (
+            stored["slice_id"],
+            stored["fetched_at"],
+            metadata.num_rows,
+        )
     return found
 
 

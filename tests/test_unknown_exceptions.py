@@ -32,7 +32,7 @@ def incidents(planday: Installation) -> list[Incident]:
 )
 def test_a_step_notes_whatever_is_raised(planday: Installation, kind: type[Exception]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        folder = planday.config.lake / "hr" / "departments" / "portal=oslo"
+        folder = planday.config.lake / "_writing" / "hr.departments.oslo"
         with counting(folder, at=1, error=kind(TEXT)):
             result = run(planday, instance, "hr.departments", "hr.employees")
         events = " ".join(str(entry) for entry in instance.all_logs(result.run_id))

@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from planday_io.errors import PortalIdentityError, StorageError
 from planday_io.lake.installation import Installation
+from planday_io.lake.layout import folders_of, portals_in
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import SliceKey
 
@@ -97,8 +98,7 @@ class PortalIdentities:
         for key in sorted({*recorded} - {besides}):
             if recorded[key] == portal_id and (key in self._config.portals or self.has_data(key)):
                 return key
-        folders = self._config.lake.glob("*/*/portal=*") if is_new else ()
-        unrecorded = {folder.name.partition("=")[2] for folder in folders} - {besides, *recorded}
+        unrecorded = (portals_in(self._config.lake) if is_new else set()) - {besides, *recorded}
         return next((key for key in sorted(unrecorded) if self._in_slices(key) == portal_id), None)
 
     def _check_stated(self, portal: str, portal_id: int) -> None:
@@ -177,7 +177,7 @@ class PortalIdentities:
 
     def _data_of(self, portal: str) -> Iterator[SliceKey]:
         """The slices of a key, lazily: the first usually suffices."""
-        for folder in sorted(self._config.lake.glob(f"*/*/portal={portal}")):
+        for folder in folders_of(self._config.lake, portal):
             domain, table = folder.parts[-3:-1]
             if domain != _NO_DATA:
                 yield from self._lake.slices(f"{domain}.{table}", portal)

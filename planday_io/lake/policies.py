@@ -7,6 +7,7 @@ at the time of reading are in `planday_io.frames.privacy`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import pyarrow as pa
@@ -51,8 +52,19 @@ def hidden_classes(table: Table, provenance: Provenance, policies: PrivacyPolicy
     return {name for name, policy in now.items() if provenance.policies.get(name, "keep") not in ("drop", policy)}
 
 
-def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Iterable[SliceKey]) -> list[SliceKey]:
-    """Remove values from slices that a stricter policy now hides. Returns the slices rewritten. Raises StorageError."""
+def adapt(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Iterable[SliceKey]) -> list[SliceKey]:
+    """Remove values from slices that a stricter policy now hides, and give slices today's columns, so that all files of a
+    table have the same ones.
+
+    A slice of which only the columns change keeps its provenance, so it counts as the same read. One that has values for
+    which there is no column any more, or of another type, stays as it is until it is read again.
+
+    Returns:
+        The slices whose values changed.
+
+    Raises:
+        StorageError: a slice cannot be read or written; those before it were adapted.
+    """
     changed = []
     for key in keys:
         table = catalogue.lake_tables.get(key.full_name)
@@ -60,12 +72,31 @@ def tighten(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Ite
             continue
         with lake.locked(key):
             provenance = lake.provenance(key)
-            hidden = hidden_classes(table, provenance, policies) if provenance is not None else set()
-            if provenance is None or not hidden:
+            if provenance is None:
                 continue
-            rows = aligned(under_policy(lake.read(key), table, provenance, policies), arrow_schema(table, policies))
-            # Removed values count as dropped, so that the table is read again; _extra is removed with any class.
-            held = policies_of(table, policies) | provenance.policies | dict.fromkeys({*hidden, "unknown"}, "drop")
-            lake.write(key, rows, replace(provenance, policies=held))
-            changed.append(key)
+            hidden, schema = hidden_classes(table, provenance, policies), arrow_schema(table, policies)
+            if hidden:
+                rows = aligned(under_policy(lake.read(key), table, provenance, policies), schema)
+                # Removed values count as dropped, so that the table is read again; _extra is removed with any class.
+                held = policies_of(table, policies) | provenance.policies | dict.fromkeys({*hidden, "unknown"}, "drop")
+                absent = _absent(lake, key, provenance, schema)
+                lake.write(key, rows, replace(provenance, policies=held, absent=absent))
+                changed.append(key)
+            elif lake.columns(key) != schema:
+                _align(lake, key, provenance, schema)
     return changed
+
+
+def _align(lake: Lake, key: SliceKey, provenance: Provenance, schema: pa.Schema) -> None:
+    before = lake.read(key)
+    gone = {*before.schema.names} - {*schema.names}
+    if any(before.column(name).null_count < before.num_rows for name in gone):
+        return
+    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        rows = aligned(before, schema)
+        lake.replace(key, rows, replace(provenance, absent=_absent(lake, key, provenance, schema)).encoded())
+
+
+def _absent(lake: Lake, key: SliceKey, provenance: Provenance, schema: pa.Schema) -> list[str]:
+    there = {*lake.columns(key).names} - {*provenance.absent}
+    return [name for name in schema.names if name not in there]

@@ -14,9 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from planday_io.catalogue import RUNS
-from planday_io.files import is_temporary, replacing, storage_errors, write_text
+from planday_io.files import is_temporary, storage_errors, write_text
 from planday_io.frames.types import replaced
 from planday_io.lake import parquet
+from planday_io.lake.layout import folders_of
 from planday_io.lake.runs import move_runs
 from planday_io.lake.slices import Lake, SliceKey
 
@@ -72,15 +73,14 @@ def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
             stored, _ = parquet.provenance(lake.path(key))
             rows = parquet.read(lake.path(key))
             rows = replaced(rows, "portal", pa.repeat(portal, rows.num_rows))
-            with storage_errors(lake.path(target), "write the slice"), replacing(lake.path(target)) as temporary:
-                parquet.write(rows, temporary, stored)
+            lake.replace(target, rows, stored)
         lake.remove(key)
 
 
 def remove_empty_folders(lake: Lake, portal: str) -> None:
     """Remove folders of a key without slices, which a kill between two steps leaves. Raises StorageError."""
-    for folder in lake.root.glob(f"*/*/portal={portal}"):
+    for folder in folders_of(lake.root, portal):
         with storage_errors(folder, "remove"):
-            for inner in (*folder.glob("month=*"), folder):
+            for inner in (*(one for one in folder.iterdir() if one.is_dir()), folder):
                 if not any(inner.iterdir()):
                     inner.rmdir()

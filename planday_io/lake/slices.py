@@ -8,11 +8,10 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,18 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.errors import DamagedSliceError, StorageError
-from planday_io.files import keep_copy, replacing, storage_errors, sweep, temporary, unique_end
+from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep, temporary
 from planday_io.lake import parquet, presence
-from planday_io.lake.listing import file_of, slices_in
+from planday_io.lake.layout import WRITING, file_of, files_set_aside, name_aside, old_file_of, slices_in
+from planday_io.lake.places import place_of, read_provenance, reading
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
 
 __all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
-
-_DAMAGED = "_damaged-"
-"""Prefix of a damaged file that was set aside: readers of Parquet folders ignore names with it."""
-
-_ORIGIN_FIELDS = frozenset(member.name for member in fields(Provenance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +87,8 @@ class Lake:
         return next(slices_in(self.root), None) is not None
 
     def path(self, key: SliceKey) -> Path:
-        """Where a slice's file is, or would be."""
-        return self.root / file_of(key)
+        """Where a slice's file is, or would be. Raises StorageError, see `planday_io.lake.places`."""
+        return place_of(self.root, key)
 
     def locked(self, key: SliceKey) -> AbstractContextManager[None]:
         """A lock for one process at a time, from reading a slice to replacing it."""
@@ -106,11 +101,9 @@ class Lake:
             DamagedSliceError: the file is not what was written.
             StorageError: it cannot be read, or is of a later format.
         """
-        path = self.path(key)
-        if not self._exists(path):
+        if not self._exists(key):
             return None
-        with storage_errors(path, "read the slice"):
-            return self._provenance_in(path, key)
+        return reading(self.root, key, lambda path: read_provenance(path, key))
 
     def usable_provenance(self, key: SliceKey) -> Provenance | None:
         """The provenance of a slice, or None if it was never pulled or its file is damaged. Raises StorageError."""
@@ -121,9 +114,8 @@ class Lake:
 
     def check(self, key: SliceKey) -> None:
         """Verify every byte of a slice. Raises like `provenance`."""
-        path = self.path(key)
-        if self._exists(path):
-            parquet.check(path)
+        if self._exists(key):
+            reading(self.root, key, parquet.check)
 
     def refuse_loss(self, key: SliceKey) -> None:
         """Raises LostSliceError where the lake has less of a slice than was published."""
@@ -133,11 +125,12 @@ class Lake:
         if provenance := self.usable_provenance(key):
             why = presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
         else:
-            why = "" if self._exists(self.path(key)) else "the lake has no file for it"
+            why = "" if self._exists(key) else "the lake has no file for it"
         if why:
             raise presence.lost_slice(key, why)
 
-    def _exists(self, path: Path) -> bool:
+    def _exists(self, key: SliceKey) -> bool:
+        path = self.path(key)
         with storage_errors(path, "read the slice"):
             try:
                 path.lstat()
@@ -172,7 +165,8 @@ class Lake:
             try:
                 stat = path.stat()
             except (FileNotFoundError, NotADirectoryError):
-                return ""
+                # Another process may have moved it just now.
+                return self._stamp(key) if self.path(key) != path else ""
         return f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}"
 
     @contextmanager
@@ -185,8 +179,9 @@ class Lake:
         with ExitStack() as stack:
             folder: Path | None = None
             for key in keys:
-                path = self.path(key)
+                path = self.root
                 try:
+                    path = self.path(key)
                     with storage_errors(path, "read the slice"):
                         if folder is None and self.root.exists():
                             folder = stack.enter_context(temporary(self.root / "frozen"))
@@ -198,7 +193,7 @@ class Lake:
                             keep_copy(path, name)
                         except (FileNotFoundError, NotADirectoryError):
                             continue
-                    provenance = self._provenance_in(name, key)
+                    provenance = read_provenance(name, key)
                     parquet.check(name)
                     found.slices[key] = (provenance, name)
                     # A file that was replaced meanwhile has another stamp, so the entry is ignored.
@@ -209,26 +204,13 @@ class Lake:
                     found.unusable[key] = error
             yield found
 
-    def _provenance_in(self, path: Path, key: SliceKey) -> Provenance:
-        text, rows = parquet.provenance(path)
-        try:
-            stored = json.loads(text)
-            if stored.get("format", 0) > FORMAT:
-                raise StorageError(
-                    f"{path} was written by a later version of this program (lake format {stored['format']}, this one "
-                    f"reads {FORMAT}): upgrade, nothing was changed"
-                )
-            provenance = Provenance(**{name: value for name, value in stored.items() if name in _ORIGIN_FIELDS})
-            provenance.fetched  # noqa: B018 - a time that cannot be read is damage
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise DamagedSliceError(path, f"it does not say where {key} comes from") from None
-        if provenance.kept != rows:
-            raise DamagedSliceError(path, f"it has {rows} rows and should have {provenance.kept}")
-        return provenance
-
     def read(self, key: SliceKey, columns: list[str] | None = None) -> pa.Table:
         """The rows of a slice. Raises like `provenance`."""
-        return parquet.read(self.path(key), columns)
+        return reading(self.root, key, lambda path: parquet.read(path, columns))
+
+    def columns(self, key: SliceKey) -> pa.Schema:
+        """The columns of a slice; reads only the footer. Raises like `provenance`."""
+        return reading(self.root, key, parquet.columns)
 
     def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
         """The rows of a slice whose column has one of some values. Raises StorageError when it cannot be read."""
@@ -274,12 +256,18 @@ class Lake:
         stored = replace(provenance, kept=table.num_rows, slice_id=slice_id)
         path = self.path(key)
         with storage_errors(path, "write the slice"):
-            if path.parent.exists():
-                sweep(path.parent)
+            sweep(self.root / WRITING, of=f"{key}")
             self._set_damaged_aside(key)
-            with replacing(path) as temporary:
-                parquet.write(table, temporary, json.dumps(asdict(stored)).encode())
+            self.replace(key, table, stored.encoded())
         return stored
+
+    def replace(self, key: SliceKey, table: pa.Table, stored: bytes) -> None:
+        """Replace the file of a slice by one with the given provenance. Call it within `locked(key)`. Raises StorageError."""
+        path = self.path(key)
+        # Not in the table's folder, where some readers of Parquet folders do not expect files with other names.
+        via = self.root / WRITING / f"{key}"
+        with storage_errors(path, "write the slice"), replacing(path, via=via) as temporary:
+            parquet.write(table, temporary, stored)
 
     def _set_damaged_aside(self, key: SliceKey) -> None:
         """Keep a damaged file under another name, so that people can decide what to recover from it."""
@@ -288,9 +276,14 @@ class Lake:
             self.provenance(key)
             self.check(key)
         except DamagedSliceError:
-            aside = path.with_name(f"{_DAMAGED}{path.name}-{unique_end()}")
-            keep_copy(path, aside)
-            self.set_aside[key] = aside
+            self.set_aside[key] = self.keep_aside(key, path, "damaged")
+
+    def keep_aside(self, key: SliceKey, path: Path, why: str) -> Path:
+        """Keep a slice's file under another name, which it returns. Raises OSError."""
+        aside = self.root / name_aside(key, why)
+        make_folder(aside.parent, like=self.root)
+        keep_copy(path, aside)
+        return aside
 
     def pending(self) -> dict[SliceKey, datetime]:
         """Slices written since they were last published, and since when (UTC), without those of runs in progress."""
@@ -308,14 +301,14 @@ class Lake:
 
     def remove(self, key: SliceKey) -> None:
         """Remove a slice. Call it within `locked(key)`."""
-        path = self.path(key)
         # Before the file is removed: after a kill in between, the slice counts as never published, not as lost.
         self.state.slices.remove([key])
-        with storage_errors(path, "remove the slice"):
-            path.unlink(missing_ok=True)
-            for folder in (path.parent, path.parent.parent):
-                if folder.exists() and not any(folder.iterdir()):
-                    folder.rmdir()
+        for path in (self.root / old_file_of(key), self.root / file_of(key)):
+            with storage_errors(path, "remove the slice"), suppress(NotADirectoryError):
+                path.unlink(missing_ok=True)
+                for folder in (path.parent, path.parent.parent):
+                    if folder.exists() and not any(folder.iterdir()):
+                        folder.rmdir()
 
     def published(self, frozen: Frozen, keys: Iterable[SliceKey]) -> None:
         """Note that frozen slices were published, all in one transaction. Slices that were written again since then
@@ -345,9 +338,9 @@ class Lake:
             path.unlink(missing_ok=True)
             self.state.slices.remove([key])
 
-    def damaged_files(self) -> list[Path]:
-        """Damaged files that were set aside and still exist."""
-        return sorted(self.root.glob(f"*/*/portal=*/**/{_DAMAGED}*"))
+    def files_set_aside(self) -> list[Path]:
+        """Files of slices that were set aside and still exist."""
+        return files_set_aside(self.root)
 
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
         """All slices, or those of a table (full name), or of a portal. Raises StorageError."""

@@ -50,6 +50,10 @@ class KnownFiles(Kind):
             _LOG.warning("%s", _MISSING)
             self._database.leave_note("missing", _MISSING)
 
+    def shut_out_old_version(self) -> None:
+        """Make processes of version 0.1 refuse to write to the lake from now on. Raises StorageError."""
+        self._database.shut_out_old_version()
+
     def warehouse(self) -> tuple[str, ...] | None:
         """Headers of the published file, and of one in progress; None where they are not known. Raises StorageError."""
         # A process of version 0.1 that publishes during an upgrade keeps the headers in a file.

@@ -27,7 +27,7 @@ from planday_io.state import rows, schema
 from planday_io.state.folder import set_aside
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import Rows
-from planday_io.state.records import decoded
+from planday_io.state.records import decoded, write_record
 
 
 def _failures(file: Path, content: bytes) -> list[rows.Failure]:
@@ -144,6 +144,22 @@ class _Lake(msgspec.Struct):
     lake: str
 
 
+def shut_out(folder: Path) -> None:
+    """Make version 0.1 refuse to write to the lake: it finds another name here than in the lake. Raises StorageError."""
+    file = folder / "lake.json"
+    if not _is_shut_out(file):
+        write_record(file, _Lake(_SHUT_OUT))
+
+
+def _is_shut_out(file: Path) -> bool:
+    with suppress(OSError, DamagedFileError):
+        return decoded(file.read_bytes(), _Lake, file, "the name of the lake").lake == _SHUT_OUT
+    return False
+
+
+_SHUT_OUT = "written by a later version"
+
+
 def _lake(file: Path, content: bytes) -> Iterator[rows.KnownFile]:
     if name := decoded(content, _Lake, file, "the name of the lake").lake:
         yield rows.KnownFile(name=schema.LAKE, marks=(name,))
@@ -189,6 +205,7 @@ class _Kind:
         store: writes rows into the database.
         lost: the rows that are lost with a damaged file, if that matters.
         lock_of: names a lock; while that is held, a file is left to its process, which removes it or is killed.
+        is_ours: whether today's program wrote a file, so that it stays.
     """
 
     folder: str
@@ -197,6 +214,7 @@ class _Kind:
     store: Callable[..., None] = lambda *_: None
     lost: Rows[Any] | None = None
     lock_of: Callable[[Path], Path] | None = None
+    is_ours: Callable[[Path], bool] = lambda _: False
 
 
 def _beside(file: Path) -> Path:
@@ -218,7 +236,7 @@ _KINDS = (
     _Kind("pending", _SLICE, _pending, schema.PENDING.add),
     _Kind("published", _SLICE, _published, _put_published),
     _Kind("history", _SLICE, _owed_histories, schema.OWED_HISTORIES.add),
-    _Kind("", r"lake\.json", _lake, schema.KNOWN_FILES.add),
+    _Kind("", r"lake\.json", _lake, schema.KNOWN_FILES.add, is_ours=_is_shut_out),
     _Kind("", r"publication\.json", _warehouse, _put_warehouse),
     # Ids that runs shared, runs in progress, and their processes: nothing to import.
     _Kind("batches/*", r"[a-z0-9_]+\.[a-z0-9_.]+\.parquet"),
@@ -305,4 +323,6 @@ def _files(kind: _Kind, folder: Path) -> list[Path]:
     with suppress(FileNotFoundError, NotADirectoryError):
         for place in folder.glob(kind.folder) if kind.folder else [folder]:
             found += (file for file in place.iterdir() if re.fullmatch(kind.name, file.name))
-    return sorted(file for file in found if not (kind.lock_of and is_locked(kind.lock_of(file))))
+    return sorted(
+        file for file in found if not (kind.is_ours(file) or (kind.lock_of and is_locked(kind.lock_of(file))))
+    )

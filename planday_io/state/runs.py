@@ -53,3 +53,10 @@ class Runs:
         # The name is of a run that version 0.1 began.
         with storage_errors(self._folder, "look at a run in"):
             return bool(_OLD_PROCESS.fullmatch(name)) and is_locked(self._folder / "processes" / name)
+
+    def is_old_version_running(self) -> bool:
+        """Whether a run of version 0.1 is in progress. Raises StorageError."""
+        folder = self._folder / "processes"
+        with storage_errors(folder, "look at the runs in"):
+            names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+        return any(_OLD_PROCESS.fullmatch(name) and self.is_alive(name) for name in names)

@@ -16,7 +16,7 @@ from planday_io.errors import StorageError
 from planday_io.files import storage_errors, write_text
 from planday_io.state.database import DamagedDatabaseError, Database
 from planday_io.state.folder import aside_name
-from planday_io.state.legacy import import_files, legacy_files, remove_files
+from planday_io.state.legacy import import_files, legacy_files, remove_files, shut_out
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import Rows
 from planday_io.state.schema import ABOUT, FIRST_VERSION, KNOWN_FILES, LOSABLE, LOST, METADATA, VERSION, lose
@@ -43,6 +43,10 @@ class StateDatabase(Database):
         """Make the next use import what a process of version 0.1 wrote meanwhile. Raises StorageError."""
         if legacy_files(self._folder):
             self.check_again()
+
+    def shut_out_old_version(self) -> None:
+        """Make processes of version 0.1 refuse to write from now on. Raises StorageError."""
+        shut_out(self._folder)
 
     def leave_note(self, name: str, text: str) -> None:
         """Leave a file that is reported until somebody removes it, like what was set aside. Raises StorageError."""

@@ -178,7 +178,7 @@ class _NewSlice:
         if (file := lake.set_aside.pop(self.key, None)) is not None:
             warnings.append(
                 f"the previous file of {name} was damaged. All of it was read again, and the damaged file was kept as "
-                f"{file.name}: remove it when it is no longer needed"
+                f"{file.relative_to(lake.root)}: remove it when it is no longer needed"
             )
         return TableReport(
             table=name,

@@ -25,10 +25,12 @@ import duckdb
 
 from planday_io.errors import DamagedSliceError, PublicationError, StorageError
 from planday_io.files import replacing, storage_errors, sweep
+from planday_io.lake.columns import adapt_columns
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
-from planday_io.lake.policies import tighten
+from planday_io.lake.moving import move_old_slices
+from planday_io.lake.policies import adapt
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Frozen, SliceKey
 from planday_io.warehouse import ledger, settings
@@ -128,6 +130,7 @@ class _Publisher:
             lake.accept()
         else:
             lake.require()
+        self._renew_old_slices()
         self._people = ForgottenPeople(lake.root, lake.state)
         self._people.keep_copies()
         self._histories = Histories(lake, catalogue, policies)
@@ -137,6 +140,25 @@ class _Publisher:
             self._people.fingerprint(),
             settings.fingerprint_of(installation.config.portals),
         )
+
+    def _renew_old_slices(self) -> None:
+        """Move slices from folders of version 0.1, and give all files of a table the same columns."""
+        moving = move_old_slices(self._lake, self._catalogue.histories)
+        if moving.moved:
+            self.notices.append(
+                f"{moving.moved} slices of {self._lake.root} were moved to folders that other programs read without options "
+                "(from portal=KEY/month=YYYY-MM to KEY/YYYY-MM)"
+            )
+        if moving.errors:
+            self.notices.append(
+                f"{len(moving.errors)} slices of {self._lake.root} are still in folders of an older version, and are moved "
+                f"by the next publication: {moving.errors[0]}"
+            )
+        if errors := adapt_columns(self._lake, self._catalogue, self._policies):
+            self.notices.append(
+                f"{len(errors)} slices of {self._lake.root} lack columns that others have, and get them with the next "
+                f"publication: {errors[0]}"
+            )
 
     def publish(self, *, compare_all: bool) -> tuple[Slices, bool]:
         """Publish. Returns the slices that were replaced, and whether the file is new."""
@@ -223,7 +245,7 @@ class _Publisher:
         keys = self._without_held(self._without_renames(keys, is_rebuild=is_rebuild), takes_held=takes_held)
         for key in keys:
             try:
-                tighten(self._lake, self._catalogue, self._policies, [key])
+                adapt(self._lake, self._catalogue, self._policies, [key])
             except DamagedSliceError:
                 # This is reported when the slices are checked.
                 continue
@@ -326,7 +348,7 @@ class _Publisher:
 
     def _remove_set_aside(self) -> None:
         """Remove copies that were set aside: they may hold data removed from warehouse and lake."""
-        files = [*self._place.set_aside(), *self._lake.damaged_files()]
+        files = [*self._place.set_aside(), *self._lake.files_set_aside()]
         for file in files:
             with storage_errors(file, "remove a file that was set aside"):
                 file.unlink(missing_ok=True)

@@ -137,8 +137,29 @@ def old_names(state: Path, lake: str, *headers: str) -> list[Path]:
     return [state / "lake.json", state / "publication.json"]
 
 
+def old_place(lake: Path, domain: str, table: str, portal: str, month: str | None = None) -> Path:
+    """Where version 0.1 keeps the file of a slice."""
+    folder = lake / domain / table / f"portal={portal}"
+    return (folder / f"month={month}" if month else folder) / "data.parquet"
+
+
+def old_layout(lake: Path) -> list[Path]:
+    """Move all slices to where version 0.1 kept them. Returns their files."""
+    found = []
+    for file in sorted(lake.glob("[a-z]*/*/**/data.parquet")):
+        domain, table, portal, *month = file.parent.relative_to(lake).parts
+        old = old_place(lake, domain, table, portal, *month)
+        old.parent.mkdir(parents=True, exist_ok=True)
+        found.append(file.rename(old))
+        for folder in (file.parent, file.parent.parent):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    return found
+
+
 def as_of_version_0_1(installation: Installation) -> None:
-    """Put what is known of slices, of the lake and of the warehouse file back into files, as version 0.1 kept it."""
+    """Put slices where version 0.1 kept them, and what is known of them, of the lake and of the warehouse file into files."""
+    old_layout(installation.config.lake)
     slices, files = installation.state.slices, installation.state.files
     folder = installation.state.folder
     pending = {str(key): one.writer for key, one in slices.pending().items()}

@@ -217,7 +217,7 @@ def untrusted(planday: Installation) -> Callable[[], None]:
 
 def lake_gone(planday: Installation) -> Callable[[], None]:
     """In the place of the folder of a table is something that is no folder, as where a disk is not mounted."""
-    folder = planday.config.lake / "hr/departments/portal=oslo"
+    folder = planday.config.lake / "hr/departments/oslo"
     aside = planday.folder / "aside"
     folder.rename(aside)
     folder.write_text("")
