@@ -20,6 +20,7 @@ from pipelines.cli.main import app
 from planday_io.catalogue import CATALOGUE, Catalogue, ContradictionError
 from planday_io.reports.dbt_metrics import METRICS, Figure, MetricsOf, Sum
 from planday_io.reports.dbt_package import dbt_package
+from planday_io.warehouse.former import old_names
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = dbt_package(CATALOGUE)
@@ -50,7 +51,9 @@ def test_sources_have_the_columns_and_comments_of_the_file(db: duckdb.DuckDBPyCo
     described = {
         name: {column["name"]: column["description"] for column in table["columns"]} for name, table in SOURCES.items()
     }
-    assert described.keys() == published.keys()
+    # Views of names that histories had before are not sources.
+    former = {name.replace('"', "") for name in old_names(CATALOGUE)}
+    assert described.keys() == published.keys() - former
     for name, columns in described.items():
         assert [*columns] == [*published[name]], name
         assert columns == published[name], name

@@ -20,7 +20,7 @@ from planday_io.config.ticks import longest_interval
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake import quality
 from planday_io.reports.dbt_metrics import METRICS, PREFIX, Figure, MetricsOf, Sum
-from planday_io.warehouse import inspection, ledger, settings, zones
+from planday_io.warehouse import contents, inspection, ledger, settings, zones
 from planday_io.warehouse.mart_files import Mart, marts, sync_views
 
 GENERATED = ("models", "models/metrics")
@@ -59,7 +59,7 @@ def _sources(catalogue: Catalogue) -> Iterator[tuple[str, _Yaml]]:
         schema, _, name = full_name.partition(".")
         described = [{"name": column, "data_type": kind, "description": text} for column, kind, text in columns]
         tables.setdefault(schema, []).append({"name": name, "description": doc, "columns": described})
-    tables.setdefault("sync", []).extend(_view(view) for view in sync_views())
+    tables.setdefault("sync", []).extend(_view(view) for view in (*sync_views(), *contents.views(catalogue)))
     tables["marts"] = [_mart(mart) for mart in marts()]
     for schema, made_tables in tables.items():
         source = {
@@ -82,7 +82,7 @@ def _describe(schema: str) -> str:
 
 def _published(table: Table) -> tuple[str, str]:
     """Schema and name in the published file."""
-    schema, _, name = table.full_name.partition(".")
+    schema, _, name = table.published_name.partition(".")
     return schema, name
 
 
