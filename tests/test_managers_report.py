@@ -17,6 +17,7 @@ from planday_io.errors import ConfigError, StorageError
 from planday_io.reports.figures import Sums
 from planday_io.reports.managers import totals_of, write_managers_report
 from planday_io.reports.portal_view import PortalView
+from tests.support.commands import planday_command
 from tests.support.installation import Installation
 from tests.support.managers_page import Planted, plant, section_of, table_of
 from tests.support.tables import put
@@ -122,7 +123,7 @@ def is_about(text: str, value: Decimal | None, digits: int = 0) -> bool:
 def test_cost_per_week_and_department_is_true(planted: Planted, department: int) -> None:
     rows = table_of(section_of(planted.page, "oslo"), f"<caption>{NAMES[department]}")
     weeks = full_weeks(planted.world)
-    assert len(weeks) >= 4
+    assert len(weeks) >= 3
     for week in weeks:
         cost, revenue = (
             costs(planted.world, week)["oslo", department],
@@ -336,12 +337,20 @@ def test_page_asks_nothing_of_anybody(planted: Planted) -> None:
 
 @pytest.mark.processes
 def test_empty_warehouse_has_no_figures(planday: Installation) -> None:
-    file = planday.folder / "page.html"
-    write_managers_report(planday.installation, file)
-    page = file.read_text()
+    done = planday_command(planday, "report", "--for", "managers")
+    assert (done.returncode, done.stdout.strip()) == (0, "wrote planday-managers.html"), done.stderr
+    page = (planday.folder / "planday-managers.html").read_text()
     assert 'id="verdict">Not complete: 3 of 3 portals<' in page
     assert page.count("<b>No data: nothing was read yet</b>") == 3
     assert "<table" not in page[page.index('<details class="portal"') :]
+
+
+@pytest.mark.processes
+def test_operators_page_has_no_filter(planday: Installation) -> None:
+    done = planday_command(planday, "report", "--portal", "oslo")
+    assert done.returncode == 2
+    assert "add --for managers" in done.stderr
+    assert not (planday.folder / "planday-report.html").exists()
 
 
 def test_file_without_a_mart_says_what_to_do(planday: Installation) -> None:

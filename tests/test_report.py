@@ -172,6 +172,8 @@ def test_month_whose_last_read_failed_is_not_green(make: Make) -> None:
 @pytest.mark.processes
 def test_managers_see_a_revoked_portal_first(read_on_time: Installation, memory: DagsterInstance) -> None:
     planday = read_on_time
+    app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
+    token = app.refresh_tokens["oslo"]
     planday.sandbox.revoke("oslo")
     assert not run(planday, memory, TABLE).success
     file = planday.folder / "managers.html"
@@ -184,6 +186,12 @@ def test_managers_see_a_revoked_portal_first(read_on_time: Installation, memory:
     assert '<span class="bad">Not up to date</span>' in row
     write_managers_report(planday.installation, file, portals=["london"])
     assert "oslo" not in file.read_text(), "another portal's incident is nobody else's"
+    app.refresh_tokens["oslo"] = token
+    assert run(planday, memory, TABLE).success
+    write_managers_report(planday.installation, file, portals=["oslo"])
+    page = html.unescape(file.read_text())
+    assert "Open incidents" not in page
+    assert re.search(r'<b class="good">Ended</b> oslo: reads failed from [^,]+, ended \d\d \w{3} \d\d:\d\d UTC', page)
 
 
 def brightness(colour: str) -> float:
