@@ -59,14 +59,13 @@ def build_delivery_job(installation: Installation) -> dg.JobDefinition:
         if done is None:
             context.log.info("This delivery was made already, or is no longer due.")
             return
-        rows = sum(sheet.rows for sheet in done.exported.sheets)
         context.log.info(
             "%s: %s sheets with %s rows, %s; %s; mailed to %s people",
             done.name,
-            len(done.exported.sheets),
-            rows,
+            len(done.sheets),
+            done.rows,
             "complete" if done.is_complete else "NOT COMPLETE",
-            "written to its folder" if done.place else "no folder",
+            "written to its folder" if done.is_kept else "no folder",
             done.mailed,
         )
 

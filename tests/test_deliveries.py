@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args
 
+import duckdb
 import pytest
 
 from planday_io.catalogue import CATALOGUE
@@ -26,6 +27,7 @@ from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
+from planday_io.warehouse.inspection import ADDITIVE
 from tests.support.commands import planday_command
 from tests.support.inbox import Inbox, mail_server
 from tests.support.installation import EVERYTHING, FAST, Installation
@@ -78,7 +80,12 @@ GOOD = "marts: [hours], days: last month, portals: [oslo], to: out"
         (f"a: {{{GOOD}, after: nigthly}}", "a schedule of these portals; did you mean 'nightly'?"),
         (f"a: {{{GOOD}, latest: '7:30'}}", "a time of day such as '07:30'"),
         (f"a: {{{GOOD}, latest: 07:30}}", "`after` with it"),
-        (f"a: {{{GOOD}, format: pdf}}", "'xlsx' or 'csv'"),
+        (f"a: {{{GOOD}, format: pdf}}", "'xlsx', 'csv' or 'parquet'"),
+        (f"a: {{{GOOD}, format: parquet, mail: [{ANNA}]}}", "Parquet by mail; expected `to`"),
+        (
+            "a: {days: all, portals: [oslo], format: parquet, to: out}",
+            "found all tables; expected no portals, or `marts`",
+        ),
         (f"a: {{{GOOD}, locale: nb}}", "only CSV needs one"),
         (f"a: {{{GOOD}, mail: [{ANNA}]}}", "deliver.a.mail: found 1 address; expected `alerts: {mail: ...}`"),
         (f"a: {{{GOOD}, mail: [anna.secret@]}}", "deliver.a.mail\\[0\\]: found a text; expected a mail address"),
@@ -174,7 +181,7 @@ def test_folder_gets_the_chosen_rows_only(planday: Installation, tmp_path: Path)
     folder = configure(planday, tmp_path, marts=["shifts"], departments=chosen)
     done = deliver(planday.installation, "rosters", DUE)
     file = folder / f"rosters {MONTH}.xlsx"
-    assert [*folder.iterdir()] == [file] == [done.place]
+    assert [*folder.iterdir()] == [file] == [done.made]
     asked = planday.query(
         f"SELECT shift_id, employee_id FROM marts.shifts WHERE portal = 'oslo' AND department_id = {chosen[0]} "
         f"AND date BETWEEN '{first_day(MONTH)}' AND '{last_day(MONTH)}'"
@@ -184,7 +191,7 @@ def test_folder_gets_the_chosen_rows_only(planday: Installation, tmp_path: Path)
     names = [cell.value for cell in sheet[1]]
     found = [
         (row[names.index("shift_id")], row[names.index("employee_id")])
-        for row in rows_of(sheet, totals=done.exported.sheets[0].has_totals)
+        for row in rows_of(sheet, totals="shifts" in ADDITIVE)
     ]
     assert sorted(found, key=str) == sorted((tuple(map(seen, row)) for row in asked), key=str)
 
@@ -252,7 +259,7 @@ def test_folder_of_a_missing_disk_is_refused(planday: Installation, tmp_path: Pa
 def test_mail_has_the_workbook_and_what_is_missing(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
     configure(planday, tmp_path, marts=["shifts"], mail=[ANNA, "bo@example.com"], to=None)
     done = deliver(planday.installation, "rosters", DUE, remarks=["oslo: 1 of 2 runs failed"])
-    assert (done.mailed, done.place) == (2, None)
+    assert (done.mailed, done.is_kept) == (2, False)
     (message,) = inbox.messages
     assert message["Subject"] == f"rosters {MONTH}: NOT COMPLETE"
     assert message["To"] == f"{ANNA}, bo@example.com"
@@ -264,9 +271,7 @@ def test_mail_has_the_workbook_and_what_is_missing(planday: Installation, tmp_pa
     assert attachment.get_filename() == f"rosters {MONTH}.xlsx"
     file = tmp_path / "got.xlsx"
     file.write_bytes(attachment.get_content())
-    assert (
-        len(rows_of(opened(file)["shifts"], totals=done.exported.sheets[0].has_totals)) == done.exported.sheets[0].rows
-    )
+    assert len(rows_of(opened(file)["shifts"], totals="shifts" in ADDITIVE)) == done.rows > 0
     assert not [*planday.state.outbox.iterdir()], "nothing of it stays"
     assert not planday.state_files_with(ANNA)
 
@@ -281,6 +286,35 @@ def test_csv_is_mailed_in_one_file(planday: Installation, tmp_path: Path, inbox:
     with zipfile.ZipFile(BytesIO(attachment.get_content())) as packed:
         assert packed.namelist() == ["employees.csv", "how_complete.csv", "shifts.csv"]
         assert packed.read("shifts.csv").decode("utf-8-sig").startswith("portal;")
+
+
+@pytest.mark.processes
+def test_parquet_keeps_one_place(planday: Installation, tmp_path: Path) -> None:
+    folder = configure(planday, tmp_path, marts=["shifts"], format="parquet")
+    deliver(planday.installation, "rosters", DUE + timedelta(days=31))
+    done = deliver(planday.installation, "rosters", DUE, remarks=["oslo: 1 of 2 runs failed"])
+    assert done.sheets == (("marts.shifts", done.rows),)
+    found = duckdb.sql(f"SELECT portal, month, count(*) FROM '{folder}/rosters/marts/shifts/**/*.parquet' GROUP BY ALL")
+    assert found.fetchall() == [("oslo", MONTH, done.rows)]
+    manifest = json.loads((folder / "rosters/_manifest.json").read_text())
+    assert (manifest["is_complete"], manifest["warnings"]) == (False, ["oslo: 1 of 2 runs failed"])
+
+
+@pytest.mark.processes
+def test_parquet_without_marts_holds_all(planday: Installation, tmp_path: Path) -> None:
+    folder = configure(planday, tmp_path, portals=None, timezone="Europe/Oslo", format="parquet", days="all")
+    done = deliver(planday.installation, "rosters", DUE, sends=False)
+    assert {"hr.employees", "marts.labour_daily", "sync.slices"} <= {name for name, _ in done.sheets}
+    assert not folder.exists()
+
+
+@pytest.mark.processes
+def test_parquet_that_cannot_be_filtered_is_refused(planday: Installation, tmp_path: Path) -> None:
+    (planday.folder / "q.sql").write_text("SELECT portal, employee FROM marts.shifts")
+    folder = configure(planday, tmp_path, sql=["q.sql"], departments=[1], format="parquet")
+    with pytest.raises(ExportError, match="never delivered whole"):
+        deliver(planday.installation, "rosters", DUE)
+    assert not [*folder.iterdir()]
 
 
 @pytest.mark.processes
@@ -327,7 +361,7 @@ def test_refused_mail_says_no_address(planday: Installation, tmp_path: Path, inb
 def test_trial_leaves_nothing(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
     folder = configure(planday, tmp_path, marts=["shifts"], mail=[ANNA])
     done = deliver(planday.installation, "rosters", DUE, sends=False)
-    assert done.exported.sheets[0].rows > 0
+    assert done.rows > 0
     assert not folder.exists()
     assert not inbox.messages
     assert not [*planday.state.outbox.iterdir()]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from planday_io.delivery.delivered import Delivered
     from planday_io.lake.installation import Installation
 
+_SHEETS = 20
+
 
 def deliver(
     names: Annotated[
@@ -57,7 +59,7 @@ def _list(installation: Installation) -> int:
     """Print what there is. Returns the exit code: 1 where a delivery cannot be made."""
     from pipelines.cli.console import print_rows
     from planday_io.delivery import making
-    from planday_io.delivery.checking import where
+    from planday_io.delivery.checking import contents, where
     from planday_io.delivery.rounds import next_round
 
     config = installation.config
@@ -74,7 +76,7 @@ def _list(installation: Installation) -> int:
         rows.append(
             (
                 name,
-                ", ".join([*one.marts, *(file.name for file in one.sql)]),
+                ", ".join(contents(installation, name)),
                 f"{one.days}: {making.span_at(installation, name, now).name or 'all days'}",
                 where(installation, name),
                 f"{one.after}, {after:%Y-%m-%d %H:%M %Z}" if after else "never by itself",
@@ -94,14 +96,17 @@ def _print(installation: Installation, done: Delivered, *, is_tried: bool) -> No
     typer.echo(f"{done.name}, {done.span.name or 'all days'}: {'would be ' if is_tried else ''}delivered")
     if is_tried:
         typer.echo(f"  to {where(installation, done.name)}")
-    elif done.place:
-        typer.echo(f"  wrote {done.place}")
+    elif done.is_kept:
+        typer.echo(f"  wrote {done.made}")
     if done.mailed:
         typer.echo(
             f"  mailed to {people(done.mailed)}" + ("" if done.is_attached else ", without the file: it is too large")
         )
-    for sheet in done.exported.sheets:
-        typer.echo(f"  {sheet.name}: {sheet.rows:,} rows")
-    for name, remark in done.exported.remarks:
+    if len(done.sheets) <= _SHEETS:
+        for name, rows in done.sheets:
+            typer.echo(f"  {name}: {rows:,} rows")
+    else:
+        typer.echo(f"  {len(done.sheets)} tables, {done.rows:,} rows")
+    for name, remark in done.notes:
         typer.echo(f"  {name}: {remark}")
     typer.echo(f"  {verdict_of(done)}")

@@ -22,15 +22,23 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
 
 
 def _alone(one: Delivery) -> Iterator[Contradiction]:
-    if not (one.marts or one.sql):
+    is_parquet = one.format == "parquet"
+    if not (one.marts or one.sql or is_parquet):
         yield (), Said("nothing to deliver"), "`marts`, `sql`, or both"
-    if not (one.to or one.mail):
+    if not (one.marts or one.sql) and is_parquet and one.portals:
+        expected = "no portals, or `marts` and `sql` with the column `portal`: not all tables have it"
+        yield ("portals",), Said("all tables"), expected
+    if one.mail and is_parquet:
+        yield ("mail",), Said("Parquet by mail"), "`to`, a folder: Parquet is for programs"
+    elif not (one.to or one.mail):
         yield (), Said("nowhere to deliver to"), "`to` (a folder), `mail` (a list of addresses), or both"
     if one.departments and len(one.portals) != 1:
         found = Said(f"{len(one.portals)} portals" if one.portals else "all portals")
         yield ("departments",), found, "one portal in `portals`, because ids of departments repeat across portals"
     if one.locale and one.format != "csv":
-        expected = "no locale: only CSV needs one; a workbook holds numbers and dates, which each Excel shows its way"
+        expected = (
+            "no locale: only CSV needs one; other formats hold numbers and dates, which each program shows its way"
+        )
         yield ("locale",), one.locale, expected
     if one.latest and not one.after:
         yield ("latest",), one.latest, "`after` with it: the schedule whose runs are waited for until then"

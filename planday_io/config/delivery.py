@@ -48,7 +48,7 @@ class Delivery(Section):
     """One delivery.
 
     Args:
-        marts: views of the schema `marts`, a sheet each.
+        marts: views of the schema `marts`, a sheet each. Parquet without marts and queries holds all tables and marts.
         sql: files with one SELECT each, a sheet each.
         portals: whose rows; none named means all portals.
         departments: Planday's ids of departments, of one portal.
@@ -69,7 +69,7 @@ class Delivery(Section):
     departments: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
     days: Annotated[str, AfterValidator(days)]
     timezone: TimeZone | None = None
-    format: Literal["xlsx", "csv"] = "xlsx"
+    format: Literal["xlsx", "csv", "parquet"] = "xlsx"
     locale: Literal["da", "nb", "sv", "de", "en"] | None = None
     after: Key | None = None
     latest: Annotated[str, AfterValidator(_clock)] | None = None

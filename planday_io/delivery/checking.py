@@ -30,13 +30,19 @@ def delivery_findings(installation: Installation, portals: Collection[str], now:
 def description(installation: Installation, name: str, now: datetime) -> str:
     """A delivery in one sentence, without addresses."""
     one = installation.config.deliver[name]
-    what = some([*one.marts, *(file.name for file in one.sql)], _NAMES)
+    what = some(contents(installation, name), _NAMES)
     whose = f"portals {some(one.portals, _NAMES)}" if one.portals else "all portals"
     if one.departments:
         whose += f", departments {some([str(number) for number in one.departments], _NAMES)}"
     days = span_at(installation, name, now).name
     when = f"{one.days} (today: {days})" if days else "all days"
     return f"{what} of {whose}, {when}, {one.format}, to {where(installation, name)}; {_after(installation, name, now)}"
+
+
+def contents(installation: Installation, name: str) -> list[str]:
+    """The marts and files that are delivered."""
+    one = installation.config.deliver[name]
+    return [*one.marts, *(file.name for file in one.sql)] or ["all tables and marts"]
 
 
 def where(installation: Installation, name: str) -> str:

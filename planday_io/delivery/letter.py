@@ -29,20 +29,20 @@ def letter(done: Delivered, chosen: Filter, portals: Sequence[str], attached: st
 def _lines(done: Delivered, chosen: Filter, portals: Sequence[str], attached: str | None) -> Iterator[str]:
     yield verdict_of(done)
     yield from (f"- {remark}" for remark in done.remarks)
-    bad = [one for one in done.exported.states if not one.is_complete]
+    bad = [one for one in done.states if not one.is_complete]
     yield from (f"- {one.portal} {one.month or 'lists'}: {one.words}" for one in bad[:_LINES])
     if len(bad) > _LINES:
         yield f"- and {len(bad) - _LINES} more, on the first sheet"
     yield ""
     if attached is not None:
         yield f"Attached: {attached}"
-    if done.place is not None:
+    if done.is_kept:
         too_large = "" if attached else ", and too large for a mail"
-        yield f"It is in the folder that was agreed on: {done.place}{too_large}"
-    yield "What it holds: " + "; ".join(f"{sheet.name} ({sheet.rows:,} rows)" for sheet in done.exported.sheets)
-    yield from (f"{name}: {remark}" for name, remark in done.exported.remarks)
+        yield f"It is in the folder that was agreed on: {done.made}{too_large}"
+    yield "What it holds: " + "; ".join(f"{name} ({rows:,} rows)" for name, rows in done.sheets)
+    yield from (f"{name}: {remark}" for name, remark in done.notes)
     yield f"Portals: {', '.join(portals)}. Filter: {chosen.words()}."
-    yield f"Figures of: {done.exported.published_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+    yield f"Figures of: {done.published_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
     yield ""
     yield "It may hold personal data: pass it on to people who may see it, and to nobody else."
     yield "You are named in the settings of the data warehouse. Whoever runs it can take you out."
@@ -52,8 +52,8 @@ def verdict_of(done: Delivered) -> str:
     """One line: complete or not, and what is not."""
     if done.is_complete:
         return "Complete: everything that these figures are computed from was read, and nothing is stale."
-    bad = [one for one in done.exported.states if not one.is_complete]
+    bad = [one for one in done.states if not one.is_complete]
     if not bad:
         return "NOT COMPLETE:"
     names = some([f"{one.portal} {one.month or 'lists'}" for one in bad], _NAMED)
-    return f"NOT COMPLETE: {names} ({len(bad)} of {len(done.exported.states)} portals and months)."
+    return f"NOT COMPLETE: {names} ({len(bad)} of {len(done.states)} portals and months)."

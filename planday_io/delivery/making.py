@@ -20,14 +20,17 @@ from planday_io.delivery.letter import letter
 from planday_io.delivery.rounds import portals_of, zone_of
 from planday_io.errors import ConfigError, ExportError, PlandayError, StorageError
 from planday_io.export.export import export
+from planday_io.export.parquet_files import export_parquet
 from planday_io.export.request import Filter, Query, query_of
 from planday_io.files import storage_errors, temporary
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.mail import new_mail, send_mail
+from planday_io.monitoring.messages import some
 from planday_io.warehouse.mart_files import marts
 
 MOST_BYTES = 20 * 2**20
 """Of an attachment: most mail servers take 25 MB, and an attachment grows by a third on its way."""
+_NAMES = 3
 _PACKED = 10
 """How many times smaller CSV files become at best, when they are packed."""
 _SECONDS = 300.0
@@ -118,8 +121,6 @@ def deliver(
         departments=one.departments,
         is_strict=True,
     )
-    wanted: list[str | Query] = [*one.marts, *map(query_of, one.sql)]
-    file_name = f"{name} {span.name}".strip() + (".xlsx" if one.format == "xlsx" else "")
     lease = installation.state.locks.take(f"deliver-{name}")
     if lease is None:
         raise StorageError(f"delivery '{name}' is being made by another process: wait until it has ended")
@@ -132,19 +133,59 @@ def deliver(
                 outbox.mkdir(parents=True, exist_ok=True, mode=0o700)
                 folder = stack.enter_context(temporary(outbox / name))
                 folder.mkdir(mode=0o700)
-        exported = export(
-            installation,
-            wanted,
-            folder / file_name,
-            form=one.format,
-            locale=one.locale or "en",
-            chosen=chosen,
-            warnings=remarks,
-            now=now,
-        )
-        place = exported.place if one.to and sends else None
-        done = Delivered(name=name, span=span, exported=exported, remarks=tuple(remarks), place=place)
+        done = _exported(installation, name, folder, span, chosen, tuple(remarks), now)
+        done = replace(done, is_kept=bool(one.to and sends))
         return _mailed(installation, done, chosen, at, most_bytes) if one.mail and sends else done
+
+
+def _exported(
+    installation: Installation,
+    name: str,
+    folder: Path,
+    span: Span,
+    chosen: Filter,
+    remarks: tuple[str, ...],
+    now: datetime | None,
+) -> Delivered:
+    one = installation.config.deliver[name]
+    queries = [query_of(file) for file in one.sql]
+    if one.format == "parquet":
+        wanted: list[str | Query] = [*(f"marts.{mart}" for mart in one.marts), *queries]
+        # Programs read one place, whatever the days.
+        made = export_parquet(installation, wanted, folder / name, chosen=chosen, warnings=remarks, now=now)
+        return Delivered(
+            name=name,
+            span=span,
+            made=made.place,
+            sheets=tuple((table.source, table.rows) for table in made.tables),
+            notes=tuple((some(tables, _NAMES), text) for text, tables in made.remarks.items()),
+            states=made.states,
+            published_at=made.published_at,
+            remarks=remarks,
+            is_kept=False,
+        )
+    file_name = f"{name} {span.name}".strip() + (".xlsx" if one.format == "xlsx" else "")
+    exported = export(
+        installation,
+        [*one.marts, *queries],
+        folder / file_name,
+        form=one.format,
+        locale=one.locale or "en",
+        chosen=chosen,
+        warnings=remarks,
+        now=now,
+    )
+    return Delivered(
+        name=name,
+        span=span,
+        made=exported.place,
+        sheets=tuple((sheet.name, sheet.rows) for sheet in exported.sheets),
+        notes=exported.remarks,
+        states=exported.states,
+        published_at=exported.published_at,
+        remarks=remarks,
+        is_kept=False,
+    )
 
 
 def _folder(folder: Path) -> Path:
@@ -158,10 +199,10 @@ def _mailed(installation: Installation, done: Delivered, chosen: Filter, at: dat
     config = installation.config
     mail, to = config.alerts.mail, config.deliver[done.name].mail
     assert mail is not None  # noqa: S101 - refused when the file is read
-    file = done.exported.place
+    file = done.made
     with storage_errors(file, "read"):
         content = _attachment(file, most_bytes)
-    if content is None and done.place is None:
+    if content is None and not done.is_kept:
         raise ExportError(
             f"delivery '{done.name}' is larger than the {most_bytes // 2**20} MiB that a mail may carry. Nothing was sent. "
             "Give it a folder (`to`): then the mail says where the file is. Or deliver fewer days, marts or portals"

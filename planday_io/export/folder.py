@@ -50,13 +50,15 @@ def mark(folder: Path) -> None:
 
 
 def require_apart(place: Path, installation: Installation) -> None:
-    """Check that an export would not stand among the files that this program keeps.
+    """Check that an export would not stand among the files that this program keeps. Its outbox is for exports.
 
     Raises:
         ExportError: it would.
     """
     target = Path(os.path.realpath(place))
     config = installation.config
+    if target.is_relative_to(os.path.realpath(installation.state.outbox)):
+        return
     for kept, what in ((config.lake, "lake"), (config.state, "state")):
         if target.is_relative_to(os.path.realpath(kept)):
             raise ExportError(f"{place} is in the {what} folder ({kept}): choose another place with --output")

@@ -35,7 +35,7 @@ import duckdb
 from planday_io.config.values import nearest
 from planday_io.errors import ConfigError
 from planday_io.export.cells import Column, kind_of
-from planday_io.export.contents import Selection, asked
+from planday_io.export.contents import Selection, asked, refuse_whole
 from planday_io.export.folder import mark, require_apart, require_replaceable
 from planday_io.export.portable import portable_type, portable_value
 from planday_io.export.publication import published
@@ -149,6 +149,7 @@ def export_parquet(
     place: Path,
     *,
     chosen: Filter | None = None,
+    warnings: Sequence[str] = (),
     now: datetime | None = None,
 ) -> ExportedFolder:
     """Write Parquet files into a folder, all or nothing. What was exported there before is replaced when all is written.
@@ -158,6 +159,7 @@ def export_parquet(
         wanted: tables and marts as `schema.name`, and queries; nothing for all tables and marts.
         place: the folder, absolute.
         chosen: which rows; None for all.
+        warnings: what is known not to be complete besides, for the manifest.
         now: the instant that staleness is judged at; the current one by default.
 
     Raises:
@@ -184,6 +186,9 @@ def export_parquet(
             db.execute(f"SET partitioned_write_flush_threshold = {_BUFFERED_ROWS}")
             restrict(db, writes_to=folder)
             selections = _selected(db, wanted, chosen)
+            if chosen.is_strict:
+                for _, one in selections:
+                    refuse_whole(one.source, one.columns, chosen)
             stamp = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
             write = _Writer(db, folder, stamp, published_at.year)
             tables = [write.selection(name, one) for name, one in selections]
@@ -194,7 +199,7 @@ def export_parquet(
                 read, portals=chosen.portals, first=chosen.first, last=chosen.last
             )
             overview = write.states(states)
-            _write_manifest(folder, [*tables, overview], states, chosen, published_at, at)
+            _write_manifest(folder, [*tables, overview], states, warnings, chosen, published_at, at)
             mark(folder)
     return ExportedFolder(place=place, published_at=published_at, tables=tuple(tables), states=tuple(states))
 
@@ -343,6 +348,7 @@ def _write_manifest(
     folder: Path,
     tables: Sequence[Written],
     states: Sequence[MonthState],
+    warnings: Sequence[str],
     chosen: Filter,
     published_at: datetime,
     exported_at: datetime,
@@ -352,7 +358,8 @@ def _write_manifest(
         "published_at": published_at.astimezone(UTC).isoformat(timespec="seconds"),
         "exported_at": exported_at.astimezone(UTC).isoformat(timespec="seconds"),
         "filter": chosen.words(),
-        "is_complete": all(one.is_complete for one in states),
+        "is_complete": not warnings and all(one.is_complete for one in states),
+        "warnings": [*warnings],
         "tables": [
             {
                 "name": one.source,
