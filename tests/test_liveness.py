@@ -109,7 +109,8 @@ def test_nothing_asks_the_system_for_processes() -> None:
     for path in {*(ROOT / "planday_io").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")} - {named}:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not node.value.startswith("/proc"), path
+                # A process may say something about itself.
+                assert not node.value.startswith("/proc") or node.value.startswith("/proc/self/"), path
             if isinstance(node, ast.Attribute):
                 assert node.attr not in ("kill", "pid_exists", "waitpid"), f"{path}:{node.lineno}"
 
