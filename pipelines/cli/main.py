@@ -258,6 +258,10 @@ def publish(
             typer.echo(text)
         if done.slices or done.is_rebuild:
             typer.echo(f"published {done.slices} slices with {done.rows} rows to {config.warehouse}")
+        elif done.is_redefined:
+            typer.echo(
+                f"renewed tables, views and settings of {config.warehouse}; its rows already were those of the lake"
+            )
         elif not done.problems:
             typer.echo(f"{config.warehouse} already shows all of the lake")
     raise typer.Exit(1 if done.problems else 0)

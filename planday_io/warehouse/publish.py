@@ -51,6 +51,7 @@ class Publication:
         rows: of those slices.
         notices: messages about the file for people, such as edits by another program.
         problems: unusable slices, and why. Their previous rows stay.
+        is_redefined: the file was renewed without a changed slice, say because tables, views or settings are new.
     """
 
     changed: tuple[SliceKey, ...]
@@ -60,6 +61,7 @@ class Publication:
     is_rebuild: bool
     notices: tuple[str, ...] = ()
     problems: dict[SliceKey, StorageError] = field(default_factory=dict)
+    is_redefined: bool = False
 
     @property
     def slices(self) -> int:
@@ -103,7 +105,14 @@ def publish(
     rows, seconds = sum(provenance.kept for provenance, _ in slices.values()), time.monotonic() - began
     tables = frozenset(installation.catalogue.published_name(key.full_name) for key in slices)
     return Publication(
-        tuple(slices), tables, rows, seconds, is_rebuild, tuple(publisher.notices), dict(publisher.losses.problems)
+        tuple(slices),
+        tables,
+        rows,
+        seconds,
+        is_rebuild,
+        tuple(publisher.notices),
+        dict(publisher.losses.problems),
+        is_redefined=publisher.is_renewed and not slices and not is_rebuild,
     )
 
 
@@ -113,6 +122,7 @@ class _Publisher:
     def __init__(self, installation: Installation, *, rebuild: bool, forgetting: bool, removed_portal: str) -> None:
         lake, catalogue, policies = installation.lake, installation.catalogue, installation.config.privacy
         self.notices: list[str] = []
+        self.is_renewed = False
         self._installation = installation
         self._lake = lake
         self._place = Place(installation.config.warehouse)
@@ -342,6 +352,7 @@ class _Publisher:
                     self.notices.append(f"{self._keeps} was kept as {place.keep_copy().name}")
                 # Before the rename: until then readers see the previous publication, as it was published.
                 moved = place.set_aside_logs()
+        self.is_renewed = True
         self._settle(built, moved, holder)
         if must_hide:
             self._remove_set_aside()
