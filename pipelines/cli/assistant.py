@@ -14,13 +14,16 @@ from planday_io.errors import ConfigError
 def mcp(
     tables: Annotated[
         bool,
-        typer.Option("--tables", help="Also allow the tables as Planday has them and their histories, not only marts."),
+        typer.Option(
+            "--tables",
+            help="Also allow the tables as Planday has them, and their histories; otherwise only marts and sync.",
+        ),
     ] = False,
     file: Annotated[
-        Path | None, typer.Option(help="A published warehouse, such as a copy; else that of portals.yaml.")
+        Path | None, typer.Option(help="A published warehouse, such as a copy; by default that of portals.yaml.")
     ] = None,
 ) -> None:
-    """Let an assistant ask the published warehouse, and change nothing: a server of the Model Context Protocol.
+    """Let a chat assistant query the published warehouse, read-only: a Model Context Protocol server.
 
     It speaks over standard input and output, so the assistant's program starts it; docs/assistant.md says how. It needs the
     extra `mcp`.

@@ -1,4 +1,4 @@
-"""`planday deliver`: what is delivered by itself, and a delivery by hand."""
+"""`planday deliver`: lists deliveries, and makes them by hand."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ _SHEETS = 20
 def deliver(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Deliveries of portals.yaml to make now; none lists them."),
+        typer.Argument(metavar="NAME", help="Deliveries to make now; without a name, all are listed."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be delivered; write and send nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Send mails without asking first.")] = False,
 ) -> None:
-    """List what `deliver` of portals.yaml delivers by itself and when, or make deliveries now.
+    """List the deliveries of portals.yaml and when each is due, or make some now.
 
-    By hand, a delivery has the days that it would have today. Mails are sent again, files of the same days are replaced.
+    A delivery made by hand covers the days that it would cover today. Mails are sent again; files of the same days are
+    replaced.
     """
     from planday_io.delivery import attempts, making
     from planday_io.delivery.checking import people
@@ -79,7 +80,7 @@ def _list(installation: Installation) -> int:
                 ", ".join(contents(installation, name)),
                 f"{one.days}: {making.span_at(installation, name, now).name or 'all days'}",
                 where(installation, name),
-                f"{one.after}, {after:%Y-%m-%d %H:%M %Z}" if after else "never by itself",
+                f"{one.after}, {after:%Y-%m-%d %H:%M %Z}" if after else "only by hand",
                 f"{last:%Y-%m-%d %H:%M UTC}" if last else "never",
                 "wrong, see below" if faults else found.error if found else "",
             )

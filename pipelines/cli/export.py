@@ -1,4 +1,4 @@
-"""`planday export`: what people are handed."""
+"""`planday export`: workbooks, CSV and Parquet of the published file."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def export(
     ] = None,
     sql: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A file with one SELECT, which gives its sheet its name; repeatable."),
+        typer.Option(metavar="FILE", help="A file with one SELECT; the sheet is named after it; repeatable."),
     ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(metavar="SCHEMA.NAME", help="A table, with --format parquet; repeatable."),
+        typer.Option(metavar="SCHEMA.NAME", help="A table; only with --format parquet; repeatable."),
     ] = None,
     form: Annotated[
         Format,
@@ -59,7 +59,7 @@ def export(
         ),
     ] = Format.XLSX,
     locale: Annotated[
-        Locale | None, typer.Option(help="Language of the Excel that opens the CSV files; en without it.")
+        Locale | None, typer.Option(help="Language of the Excel that opens the CSV files; en by default.")
     ] = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day, such as 2026-10-01.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last day, included.")] = None,
@@ -72,14 +72,14 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="The workbook or folder to write; without it planday-export.xlsx, planday-export or planday-parquet."
+            help="The workbook or folder to write; by default planday-export.xlsx, planday-export or planday-parquet."
         ),
     ] = None,
 ) -> None:
-    """Write marts and your own queries as an Excel workbook, as CSV or as Parquet, with how complete they are.
+    """Export marts and your own queries to an Excel workbook, CSV or Parquet, and say how complete they are.
 
     From the published file alone: nothing is read from Planday. What was exported before is replaced. Parquet has all
-    tables and marts, unless --table, --mart or --sql says which.
+    tables and marts, unless --table, --mart or --sql selects some.
     """
     installation = current_installation()
     from planday_io.export.export import export as write

@@ -41,7 +41,7 @@ def report(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="The HTML file to write; planday-report.html or planday-managers.html without it."),
+        typer.Option(help="The HTML file to write; by default planday-report.html or planday-managers.html."),
     ] = None,
 ) -> None:
     """Write one HTML page, for operators or for managers. Open it, print it, or mail it.
