@@ -172,7 +172,7 @@ def test_many_rows_are_cut_and_said(published: Path) -> None:
     assert answer.rows == [[n] for n in range(1000)]
     assert "Cut at 1000 rows: there are more rows, and how many is not known" in answer.text
     exact = ask(published, "query", sql="SELECT x FROM range(1000) AS t(x)")
-    assert "1000 rows, which is all of them." in exact.text
+    assert "1000 rows; there are no more." in exact.text
     wide = ask(published, "query", sql="SELECT repeat('y', 900) FROM range(1000)")
     assert "Cut at 60000 characters" in wide.text
     assert len(wide.text) < 63_000
@@ -327,7 +327,7 @@ def test_a_file_that_is_no_warehouse(tmp_path: Path, content: bytes | None) -> N
         file.write_bytes(content)
     answer = ask(file, "list_marts")
     assert answer.is_error
-    assert re.match("Refused: the (warehouse cannot be opened|file is no warehouse)", answer.text)
+    assert re.match("Refused: the (warehouse cannot be opened|file is not a warehouse)", answer.text)
     assert "planday publish" in answer.text
     assert str(tmp_path) not in answer.text
 

@@ -1,4 +1,4 @@
-"""Asks a question in a process of its own (`worker`), and ends that process where it does not end by itself."""
+"""Asks a question in a process of its own (`worker`), and kills that process if it does not end in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = ("SYSTEMROOT", "TZ", "TZDIR")
 
 
 class Asker:
-    """Asks of one file. A question that was given up (the client cancelled it, or went) ends its process."""
+    """Asks questions, a few at a time. One that was given up (the client cancelled it, or disconnected) ends its process."""
 
     def __init__(self) -> None:
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
@@ -31,7 +31,7 @@ class Asker:
         async with self._limiter:
             reply = await _asked(request)
             if reply.refusal and not reply.status and request.kind != "status":
-                # The process was killed, or died of it: the answer says all the same how old the data is.
+                # The process was killed, or died: the answer still says how complete and how old the data is.
                 told = await _asked(replace(request, kind="status"))
                 reply = replace(reply, status=told.status, refusal=reply.refusal if told.status else told.refusal)
         return reply
@@ -53,7 +53,7 @@ async def _asked(request: Request) -> Reply:
         return Reply(refusal=f"stopped after {request.seconds:g} seconds: ask for less, or in another way")
     if done.returncode != 0:
         return Reply(
-            refusal="the process of this question ended without an answer, as one does that needs more memory or time than "
-            "it may have: ask for less"
+            refusal="the process of this question ended without an answer, probably because it ran out of memory or time: "
+            "ask for less"
         )
     return Reply(**json.loads(done.stdout))

@@ -1,4 +1,4 @@
-"""What the published file says about itself: names, comments, how complete and how old it is. The questions are ours.
+"""What the published file says about itself: names, comments, how complete and how old it is.
 
 Every slice in the file is a complete read, or it would not be there; so what can be missing is a table or a month that was
 never read, and what was to be read again and failed, which keeps its previous rows (`sync.runs`).
@@ -100,8 +100,8 @@ def description(db: duckdb.DuckDBPyConnection, allowed: Allowed, name: str) -> F
     schema = schema.removeprefix(f"{DATABASE}.") or "marts"
     is_macro = (schema, short) in allowed.table_macros
     if (schema, short) not in allowed.tables and not is_macro:
-        why = ", which only a server started with --tables shows" if schema in allowed.hidden else ""
-        raise QuestionError(f"there is no {schema}.{short} to describe{why}: list_marts names what there is")
+        why = "only a server started with --tables describes" if schema in allowed.hidden else "there is no"
+        raise QuestionError(f"{why} {schema}.{short}: list_marts names what there is")
     of = short.removesuffix("_as_of") if is_macro else short
     columns = db.execute(
         "SELECT column_name, data_type, coalesce(comment, '') FROM duckdb_columns() "
@@ -121,10 +121,10 @@ def description(db: duckdb.DuckDBPyConnection, allowed: Allowed, name: str) -> F
 
 
 def completeness(db: duckdb.DuckDBPyConnection, portal: str | None, month: str | None) -> str:
-    """In words what of a portal, or of all, and of a month was read, and how that is known. Raises QuestionError."""
+    """In words: what was read of a portal, or of all, and why it counts as complete. Raises QuestionError."""
     portals = _portals(db, portal)
     if month is not None and not is_month(month):
-        raise QuestionError(f"the month {month[:20]!r} is none: write it as 2026-09")
+        raise QuestionError(f"{month[:20]!r} is not a month: write it as 2026-09")
     lines = []
     for name in portals:
         lines.append(f"Portal {name}:")
@@ -146,7 +146,7 @@ def completeness(db: duckdb.DuckDBPyConnection, portal: str | None, month: str |
 
 
 def freshness(db: duckdb.DuckDBPyConnection, now: datetime) -> str:
-    """In words when each portal was read last: lists, months, and its last run."""
+    """In words: when lists and months of each portal were last read, and how its last run ended."""
     lines = []
     for name in _portals(db, None):
         lists = _row(
@@ -159,20 +159,20 @@ def freshness(db: duckdb.DuckDBPyConnection, now: datetime) -> str:
             "GROUP BY month ORDER BY month DESC LIMIT 6",
             [name],
         ).fetchall()
-        run = _row(db, "SELECT max(ended_at), arg_max(is_complete, ended_at), 0 FROM sync.runs WHERE portal = ?", name)
+        run = _row(db, "SELECT max(ended_at), arg_max(is_complete, ended_at) FROM sync.runs WHERE portal = ?", name)
         lines.append(f"Portal {name}:")
         if lists[2]:
             lines.append(
-                f"- {lists[2]} lists (people, departments and the like): the oldest was read {_told(lists[0], now)}, "
-                f"the newest {_told(lists[1], now)}"
+                f"- {lists[2]} lists (people, departments and the like): the oldest was read {_when(lists[0], now)}, "
+                f"the newest {_when(lists[1], now)}"
             )
         lines += [
-            f"- month {month}: its tables were read between {_told(oldest, now)} and {_told(newest, now)}"
+            f"- month {month}: its tables were read between {_when(oldest, now)} and {_when(newest, now)}"
             for month, oldest, newest in months
         ]
         if run[0] is not None:
             lines.append(
-                f"- its last run ended {_told(run[0], now)} and was {'complete' if run[1] else 'not complete'}"
+                f"- its last run ended {_when(run[0], now)} and was {'complete' if run[1] else 'not complete'}"
             )
     lines.append(
         "Each table shows what Planday had when it was read; later changes in Planday come with the next read."
@@ -220,7 +220,7 @@ def _portals(db: duckdb.DuckDBPyConnection, wanted: str | None) -> list[str]:
 
 
 def _described(db: duckdb.DuckDBPyConnection, schema: str, name: str) -> str:
-    """A statement that describes a macro's rows; arguments without a default are the days that it takes."""
+    """A statement that describes a macro's rows. Its only arguments without a default are days, so any day does."""
     (names,) = _row(
         db, f"SELECT parameters FROM duckdb_functions() WHERE schema_name = '{schema}' AND function_name = ?", name
     )
@@ -236,7 +236,7 @@ def _instant(at: object) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if isinstance(at, datetime) else "at an unknown time"
 
 
-def _told(at: object, now: datetime) -> str:
+def _when(at: object, now: datetime) -> str:
     return f"{_instant(at)} ({_ago(at, now)})" if isinstance(at, datetime) else "never"
 
 

@@ -44,7 +44,7 @@ def serve(file: Path, *, allows_tables: bool) -> None:
 
 
 def made_server(file: Path, *, allows_tables: bool, seconds: float = 30) -> MCPServer[None]:
-    """The server.
+    """The server, with its tools.
 
     Args:
         file: the published warehouse; it need not be there yet, and may be replaced at any time.
@@ -104,10 +104,10 @@ class _Tools:
         try:
             reply = await self._asker.ask(request)
             status = reply.status
-            lines = [f"Refused: {reply.refusal}."] if reply.refusal else [*words(reply)]
+            lines = [_sentence(f"Refused: {reply.refusal}")] if reply.refusal else [*words(reply)]
             is_error = bool(reply.refusal)
         except Exception as error:  # noqa: BLE001 - the package would log its text, which may quote data
-            lines, is_error = [f"Failed: {as_planday_error(error)}."], True
+            lines, is_error = [_sentence(f"Failed: {as_planday_error(error)}")], True
         status = status or "Completeness and age are not known: the published file could not be read."
         return CallToolResult(content=[TextContent(text="\n".join([*lines, status]))], is_error=is_error)
 
@@ -167,15 +167,17 @@ def _rows(reply: Reply) -> Iterable[str]:
     yield _BEGIN
     yield from lines
     yield _END
-    yield (
-        f"{reply.cut}." if reply.cut else f"{len(lines)} {'row' if len(lines) == 1 else 'rows'}, which is all of them."
-    )
+    yield f"{reply.cut}." if reply.cut else f"{len(lines)} {'row' if len(lines) == 1 else 'rows'}; there are no more."
 
 
 def _known() -> dict[str, Named]:
     known: dict[str, Named] = {f"marts.{one.name}": one for one in marts()}
     known |= {f"marts.{one.name}": one for one in macros()}
     return known | {f"sync.{one.name}": one for one in sync_views()}
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _text(reply: Reply) -> Iterable[str]:

@@ -101,7 +101,7 @@ def check(db: duckdb.DuckDBPyConnection, sql: str, allowed: Allowed) -> str:
     """The one statement, as it may run.
 
     Raises:
-        QuestionError: it is none, or says what it may not. The text says what to write instead.
+        QuestionError: it is not one SELECT, or names what it may not. The text says what to write instead.
     """
     if len(sql) > LONGEST:
         raise QuestionError(f"the statement has more than {LONGEST} characters: ask for less at once")
@@ -117,7 +117,7 @@ def check(db: duckdb.DuckDBPyConnection, sql: str, allowed: Allowed) -> str:
     row = db.execute("SELECT json_serialize_sql(CAST(? AS VARCHAR))", [text]).fetchone()
     statements = _dict(json.loads(row[0]) if row else None).get("statements")
     if not isinstance(statements, list) or len(statements) != 1:
-        raise QuestionError("only one SELECT is allowed, and DuckDB does not take this for one")
+        raise QuestionError("only one SELECT is allowed, and DuckDB does not read this as one")
     _check_tree(_dict(statements[0]), allowed)
     return text
 
@@ -161,10 +161,10 @@ def _check_table(node: Json, ctes: frozenset[str], allowed: Allowed) -> None:
             f"{name} is not for assistants: only the schemas marts and sync are, unless the server was started with "
             "--tables. list_marts has the views that answer questions"
         )
-    known = {".".join(one) for one in allowed.tables}
+    known = sorted(".".join(one) for one in allowed.tables)
     near = [one for one in known if one.endswith(f".{path[-1]}")] or get_close_matches(name, known, n=3, cutoff=0.6)
     raise QuestionError(
-        f"there is no {name}{f': do you mean {_or(near)}?' if near else '. list_marts names what there is'}"
+        f"there is no {name}{f'; did you mean {_or(near)}?' if near else ': list_marts names what there is'}"
     )
 
 
@@ -196,7 +196,7 @@ def _check_function(node: Json, allowed: Allowed) -> None:
             return
         raise QuestionError(f"write {name} without the schema {'.'.join(schema)}")
     near = get_close_matches(name, FUNCTIONS | allowed.aggregates, n=2, cutoff=0.8)
-    raise QuestionError(f"the function {name} is not allowed{f': do you mean {_or(near)}?' if near else ''}")
+    raise QuestionError(f"the function {name} is not allowed{f'; did you mean {_or(near)}?' if near else ''}")
 
 
 def _nodes(tree: Json) -> Iterator[Json]:

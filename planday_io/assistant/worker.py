@@ -43,8 +43,8 @@ class Request:
         kind: what is asked; `query` runs `sql`, the others are questions of `published`.
         examples: statements, of which a description says whether they are allowed.
         seconds: until a query is interrupted.
-        rows: at most that many come back.
-        characters: about so many at most.
+        rows: the most that come back.
+        characters: about the most that come back, in all rows together.
     """
 
     file: str
@@ -108,7 +108,9 @@ def answer(request: Request) -> Reply:
         refusal = "the query needs more memory than it may have: group, filter by `month`, or select fewer columns"
     except duckdb.Error as error:
         refusal = (
-            f"DuckDB's message, which may quote data, is: {_told(error, request.file)}" if status else _unopened(error)
+            f"DuckDB's message, which may quote data, is: {_message_of(error, request.file)}"
+            if status
+            else _unopened(error)
         )
     except RecursionError:
         refusal = "the statement is nested too deeply"
@@ -122,7 +124,7 @@ def _confined(request: Request) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the file that can read it and nothing else, and a process that can write no file."""
     with duckdb.connect(":memory:", config={"python_enable_replacements": "false"}) as db:
         # An attached file, because `connect` would allow only one kind of access per file and process.
-        db.execute("ATTACH ? AS planday (READ_ONLY)", [request.file])
+        db.execute(f"ATTACH ? AS {DATABASE} (READ_ONLY)", [request.file])
         for setting in (
             f"memory_limit = '{_memory_mib()}MiB'",
             "threads = 2",
@@ -219,7 +221,7 @@ def _queried(db: duckdb.DuckDBPyConnection, request: Request, status: str, sql: 
     )
 
 
-def _told(error: duckdb.Error, file: str) -> str:
+def _message_of(error: duckdb.Error, file: str) -> str:
     """DuckDB's message on one line, without the place of the file."""
     text = " ".join(str(error).split())
     for place in (file, os.path.realpath(file), str(Path(file).parent)):
@@ -229,7 +231,7 @@ def _told(error: duckdb.Error, file: str) -> str:
 
 def _unopened(error: duckdb.Error) -> str:
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
-        return "the file is no warehouse of planday, or one of an earlier version: `planday publish` renews it"
+        return "the file is not a warehouse of planday, or an earlier version wrote it: `planday publish` renews it"
     return (
         "the warehouse cannot be opened: it is not there yet, damaged, or another program has it open for writing. "
         "`planday status` says what is wrong, and `planday publish` writes it"
