@@ -134,7 +134,7 @@ def _crashed(installation: Installation, run: dg.DagsterRun, began: datetime, en
             slice_ = installation.lake.provenance(SliceKey.of(table, portal, month))
             if slice_ and (slice_.run_id in same or slice_.fetched > began):
                 continue
-        error = f"run {run.run_id} ended without telling why"
+        error = f"run {run.run_id} ended without saying why"
         yield Failure(
             portal=portal, table=table, month=month, cause="crash", error=error, run_id=run.run_id, since=ended
         )

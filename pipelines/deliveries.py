@@ -128,7 +128,9 @@ def build_delivery_sensor(installation: Installation) -> dg.SensorDefinition:
         """Starts the deliveries of portals.yaml (`deliver`) after the runs of their schedules."""
         now = datetime.now(UTC)
         watch, requests = due(installation, context.instance, now, Watch.of(context.cursor, now))
-        waiting = f"waiting for runs before: {some([*watch.seen])}" if watch.seen else "no delivery is due"
+        waiting = (
+            f"waiting for the runs of their schedule: {some([*watch.seen])}" if watch.seen else "no delivery is due"
+        )
         return dg.SensorResult(
             run_requests=requests, cursor=watch.cursor(), skip_reason=None if requests else dg.SkipReason(waiting)
         )
@@ -191,7 +193,7 @@ def _request(current: Installation, instance: dg.DagsterInstance, name: str, now
     if runs:
         if runs[0].status in _ENDED:
             # It was killed, or never began: otherwise it would have noted how the attempt ended.
-            error = AlertError(f"run {runs[0].run_id} ended without telling why")
+            error = AlertError(f"run {runs[0].run_id} ended without saying why")
             attempts.attempt_failed(current, name, error, now)
         return []
     return [

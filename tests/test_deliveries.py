@@ -213,7 +213,7 @@ def test_query_is_filtered_like_a_mart(planday: Installation, tmp_path: Path) ->
     [
         ({"marts": ["employees"], "departments": [1]}, "deliver.rosters.marts[0]: found 'employees'"),
         ({"sql": ["gone.sql"]}, "deliver.rosters.sql[0]"),
-        ({"sql": ["two.sql"]}, "it has to hold one SELECT"),
+        ({"sql": ["two.sql"]}, "two.sql has to hold one SELECT"),
         ({"sql": ["from.sql"], "days": "all"}, "`days` other than all, because it uses $from_date"),
     ],
 )
@@ -324,7 +324,7 @@ def test_large_file_is_named_not_mailed(planday: Installation, tmp_path: Path, i
     assert (done.mailed, done.is_attached) == (1, False)
     (message,) = inbox.messages
     assert not [*message.iter_attachments()]
-    assert f"{folder / f'rosters {MONTH}.xlsx'}, and too large for a mail" in message.get_content()
+    assert f"{folder / f'rosters {MONTH}.xlsx'} (too large to attach)" in message.get_content()
 
 
 @pytest.mark.processes
@@ -395,7 +395,7 @@ def test_command_lists_tries_and_delivers(planday: Installation, tmp_path: Path,
     checked = planday_command(planday, "check", "oslo", "--json")
     (finding,) = [one for one in json.loads(checked.stdout) if one["subject"] == "deliver.rosters"]
     assert "shifts of portals oslo, last month (today: " in finding["detail"]
-    assert "never by itself, because schedule nightly is switched off" in finding["detail"]
+    assert "never, because schedule nightly is switched off" in finding["detail"]
     assert "anna" not in "".join(one.stdout + one.stderr for one in (listed, tried, done, checked))
     unknown = planday_command(planday, "deliver", "roster")
     assert (unknown.returncode, "did you mean 'rosters'?" in unknown.stderr) == (2, True)

@@ -251,10 +251,10 @@ def test_filter_takes_days_months_portals_and_departments(planday: Installation,
     assert days > 0
     remarks = dict(done.remarks[-2:])
     assert dict(done.remarks)["headcount_monthly"] == "It has a month and no date: whole months were taken."
-    assert remarks["employees"] == "NOT FILTERED by --department: it has no column department_id."
+    assert remarks["employees"] == "NOT FILTERED by department: it has no column department_id."
     said = first_sheet(file)
     assert f"Filter: from {first}; to {last} (included); portal oslo; department {department}." in said
-    assert "NOT FILTERED by --from and --to: it has no column date or month." in said
+    assert "NOT FILTERED by days: it has no column date or month." in said
     assert {one.portal for one in done.states} == {"oslo"}
     assert {one.month for one in done.states} == {None, MONTH}
 
@@ -278,10 +278,10 @@ WHERE date BETWEEN $from_date AND $to_date GROUP BY ALL ORDER BY department_id D
     assert sheet.cell(sheet.max_row, 3).value == float(sum(row[2] or 0 for row in asked))
     assert sheet["C1"].comment.text == "What the sheet's reader should know."
     assert sheet["B1"].comment.text.startswith("Id in `hr.departments`"), "the mart's own comment"
-    assert "Hours per department. The query itself uses --from and --to." in first_sheet(tmp_path / "asked.xlsx")
+    assert "Hours per department. The query chooses the days itself." in first_sheet(tmp_path / "asked.xlsx")
     assert done.sheets[0].reads is not None
     assert {"scheduling.shifts", "payroll.shifts"} < done.sheets[0].reads
-    with pytest.raises(ConfigError, match=r"it uses \$to_date: give --to"):
+    with pytest.raises(ConfigError, match=r"uses \$to_date: give --to"):
         ask(sql, chosen=Filter(first=first_day(MONTH)))
 
 
@@ -293,14 +293,14 @@ WHERE date BETWEEN $from_date AND $to_date GROUP BY ALL ORDER BY department_id D
         ("", "it holds no statement"),
         ("ATTACH 'other.duckdb'", "it holds ATTACH"),
         ("SET threads = 1", "it holds SET"),
-        ("SELECT $day", r"uses the parameter \$day; there are \$from_date and \$to_date"),
+        ("SELECT $day", r"uses the parameter \$day; there are only \$from_date and \$to_date"),
         ("SELEC 1", "syntax error"),
         ("FROM marts.hour", "hour does not exist"),
         ("FROM read_text('asked.sql')", "file system operations are disabled"),
         ("FROM read_csv('https://example.com/x.csv')", "disabled|not|extension"),
         ("FROM planday", "planday does not exist"),
-        ("-- totals: nobody\nSELECT 1 AS a", "`totals:` names nobody, which is no column of numbers"),
-        ("-- totals: a\nSELECT 'x' AS a", "`totals:` names a, which is no column of numbers"),
+        ("-- totals: nobody\nSELECT 1 AS a", "`totals:` names nobody, which is not a numeric column"),
+        ("-- totals: a\nSELECT 'x' AS a", "`totals:` names a, which is not a numeric column"),
     ],
 )
 def test_wrong_query_says_what_is_wrong(ask: Ask, tmp_path: Path, sql: str, says: str) -> None:
@@ -310,7 +310,7 @@ def test_wrong_query_says_what_is_wrong(ask: Ask, tmp_path: Path, sql: str, says
 
 
 def test_failing_query_quotes_no_data(ask: Ask) -> None:
-    with pytest.raises(ExportError, match=r"asked.sql cannot be asked \(ConversionException") as raised:
+    with pytest.raises(ExportError, match=r"asked.sql failed \(ConversionException") as raised:
         ask("SELECT CAST(employee AS INTEGER) AS n FROM marts.hours WHERE employee IS NOT NULL")
     assert "Could not convert" not in str(raised.value)
 
@@ -371,4 +371,4 @@ def test_first_sheet_says_when_it_was_read(planday: Installation, tmp_path: Path
     said = first_sheet(file)
     assert "NOT COMPLETE" in said
     written = datetime.fromtimestamp(planday.config.warehouse.stat().st_mtime, UTC)
-    assert f"Figures of: {written:%Y-%m-%d %H:%M} UTC" in said
+    assert f"Figures as of: {written:%Y-%m-%d %H:%M} UTC" in said

@@ -15,7 +15,7 @@ _NAMES = 8
 
 
 def delivery_findings(installation: Installation, portals: Collection[str], now: datetime) -> list[Finding]:
-    """A finding for each delivery of some portals, whose mistakes are one each."""
+    """A finding for each delivery of some portals, or one for each of its mistakes."""
     found = []
     for name in installation.config.deliver:
         if not {*portals_of(installation.config, name)} & {*portals}:
@@ -66,7 +66,7 @@ def _after(installation: Installation, name: str, now: datetime) -> str:
         return "only by `planday deliver`"
     next_at = next_round(installation.config, name, now)
     if next_at is None:
-        return f"never by itself, because schedule {one.after} is switched off"
+        return f"never, because schedule {one.after} is switched off"
     others = {*portals_of(installation.config, name)} - {*waited_for(installation.config, name)}
     rest = f", without waiting for {some(sorted(others), _NAMES)}, which lack it" if others else ""
     return f"after {one.after}, next {next_at:%Y-%m-%d %H:%M %Z}{rest}"

@@ -37,15 +37,15 @@ def _lines(done: Delivered, chosen: Filter, portals: Sequence[str], attached: st
     if attached is not None:
         yield f"Attached: {attached}"
     if done.is_kept:
-        too_large = "" if attached else ", and too large for a mail"
-        yield f"It is in the folder that was agreed on: {done.made}{too_large}"
-    yield "What it holds: " + "; ".join(f"{name} ({rows:,} rows)" for name, rows in done.sheets)
+        too_large = "" if attached else " (too large to attach)"
+        yield f"Saved as: {done.made}{too_large}"
+    yield "Contents: " + "; ".join(f"{name} ({rows:,} rows)" for name, rows in done.sheets)
     yield from (f"{name}: {remark}" for name, remark in done.notes)
     yield f"Portals: {', '.join(portals)}. Filter: {chosen.words()}."
-    yield f"Figures of: {done.published_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+    yield f"Figures as of: {done.published_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
     yield ""
-    yield "It may hold personal data: pass it on to people who may see it, and to nobody else."
-    yield "You are named in the settings of the data warehouse. Whoever runs it can take you out."
+    yield "It may contain personal data: pass it on only to people who may see it."
+    yield "You get this mail because the settings of the data warehouse name you. Whoever runs it can remove you."
 
 
 def verdict_of(done: Delivered) -> str:

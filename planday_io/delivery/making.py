@@ -76,7 +76,7 @@ def _faults(installation: Installation, name: str) -> Iterator[tuple[tuple[str |
         try:
             query = query_of(file)
         except PlandayError as error:
-            yield place, str(file), str(error)
+            yield place, str(file), f"a query that can run: {error}"
             continue
         if query.parameters and one.days == "all":
             yield place, str(file), f"`days` other than all, because it uses ${min(query.parameters)}"

@@ -1,5 +1,5 @@
-"""What goes into the sheets: the rows of each mart and query, put aside in memory, so that they are counted before anything
-is written and every sheet shows the same publication. DuckDB moves what does not fit to disk.
+"""What goes into the sheets: the rows of each mart and query, copied into temporary tables, so that they are counted before
+anything is written. DuckDB spills what does not fit into memory to disk.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from planday_io.warehouse.mart_files import sources_of
 
 SHEET_ROWS = 1_048_576
 SHEET_COLUMNS = 16_384
-_OURS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
+_ABOUT_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
 """Errors whose texts quote the query and names, and never a value of a table."""
 _PARAMETER = re.compile(rf"\$({'|'.join(PARAMETERS)})\b")
 _RELATION = re.compile(r"\w+\.(?!sql$)\w+")
-"""What is no file with a query, but a table or view."""
+"""The name of a table or view, not of a file with a query."""
 _NAMED_MART = re.compile(r"\bmarts\.(\w+)", re.IGNORECASE)
 
 
@@ -67,7 +67,7 @@ def gathered(
     chosen: Filter,
     most_rows: int | None,
 ) -> list[Sheet]:
-    """Put the rows of all sheets aside.
+    """Copy the rows of all sheets into temporary tables.
 
     Args:
         db: connected to the published file, restricted.
@@ -104,8 +104,8 @@ def _refuse_large(counted: list[tuple[Selection, int, int]], most_rows: int) -> 
     if large:
         raise ExportError(
             f"{'; '.join(large)}, and an Excel sheet holds {most_rows:,} rows, header and totals included, and "
-            f"{SHEET_COLUMNS:,} columns. Nothing was written. Take fewer rows with --from and --to or --portal, or "
-            "--format csv, which has no such limit"
+            f"{SHEET_COLUMNS:,} columns. Nothing was written. Choose fewer days or portals, or CSV, which has no "
+            "such limit"
         )
 
 
@@ -117,7 +117,7 @@ class Selection:
         source: `schema.name`, or the file of the query.
         sql: a SELECT, with the filter.
         values: its parameters.
-        order: in which people read its rows; empty where the query says it.
+        order: an ORDER BY; empty where the query has its own, or none is needed.
         columns: in order.
         doc: what a row is.
         remarks: what a reader should know, such as a filter that could not be applied.
@@ -191,16 +191,14 @@ class Selection:
         given = dict(zip(("from_date", "to_date"), (chosen.first, chosen.last), strict=True))
         for name in sorted(query.parameters):
             if given[name] is None:
-                raise ConfigError(f"--sql {query.file}: it uses ${name}: give --{name.removesuffix('_date')}")
+                raise ConfigError(f"{query.file} uses ${name}: give --{name.removesuffix('_date')}")
         own = {name: day for name, day in given.items() if name in query.parameters and day}
         docs = {**_meanings(db, _NAMED_MART.findall(query.sql)), **query.meanings}
         columns = _columns(db, f"FROM ({query.sql}\n)", own, docs, query.file)
         conditions, values, remarks = _conditions(columns, chosen, by_itself=bool(query.parameters))
         numbers = {column.name.lower(): column.name for column in columns if kind_of(column.type) in NUMBERS}
         if wrong := next((name for name in query.totals if name.lower() not in numbers), None):
-            raise ConfigError(
-                f"--sql {query.file}: `totals:` names {wrong}, which is no column of numbers of the query"
-            )
+            raise ConfigError(f"{query.file}: `totals:` names {wrong}, which is not a numeric column of the query")
         known = {column.name.lower() for column in columns}
         rest = [f"{name}: {text}" for name, text in query.meanings.items() if name not in known]
         return cls(
@@ -282,7 +280,7 @@ def _conditions(
     days = {name: day for name, day in (("first", chosen.first), ("last", chosen.last)) if day}
     values: dict[str, date] = {}
     if days and by_itself:
-        remarks.append("The query itself uses --from and --to.")
+        remarks.append("The query chooses the days itself.")
     elif days and kinds.get("date") in ("date", "timestamp"):
         values = days
         parts += [f"CAST(date AS DATE) {'>=' if name == 'first' else '<='} ${name}" for name in days]
@@ -290,15 +288,15 @@ def _conditions(
         parts += [f"month {'>=' if name == 'first' else '<='} {literal(month_of(day))}" for name, day in days.items()]
         remarks.append("It has a month and no date: whole months were taken.")
     elif days:
-        remarks.append("NOT FILTERED by --from and --to: it has no column date or month.")
+        remarks.append("NOT FILTERED by days: it has no column date or month.")
     if chosen.portals and kinds.get("portal") == "text":
         parts.append(f"portal IN ({', '.join(map(literal, chosen.portals))})")
     elif chosen.portals:
-        remarks.append("NOT FILTERED by --portal: it has no column portal.")
+        remarks.append("NOT FILTERED by portal: it has no column portal.")
     if chosen.departments and kinds.get("department_id") == "integer":
         parts.append(f"department_id IN ({', '.join(map(str, chosen.departments))})")
     elif chosen.departments:
-        remarks.append("NOT FILTERED by --department: it has no column department_id.")
+        remarks.append("NOT FILTERED by department: it has no column department_id.")
     return (f" WHERE {' AND '.join(parts)}" if parts else ""), values, remarks
 
 
@@ -355,12 +353,12 @@ def asked(db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[str
     except duckdb.Error as error:
         if isinstance(error, duckdb.OutOfMemoryException) or "no space left" in str(error).lower():
             raise ExportError(
-                f"{source} does not fit into memory and on the disk. Nothing was written. Take fewer rows with --from and "
-                "--to or --portal, or free some space where the export is written"
+                f"{source} fits neither into memory nor on the disk. Nothing was written. Choose fewer days "
+                "or portals, or free some space where the export is written"
             ) from None
-        if isinstance(error, _OURS) and not _RELATION.fullmatch(source):
-            raise ConfigError(f"--sql {source}: {error}") from None
+        if isinstance(error, _ABOUT_THE_QUERY) and not _RELATION.fullmatch(source):
+            raise ConfigError(f"{source}: {error}") from None
         raise ExportError(
-            f"{source} cannot be asked ({type(error).__name__}; DuckDB's own text may quote data). Nothing was written. "
+            f"{source} failed ({type(error).__name__}; DuckDB's own text may quote data). Nothing was written. "
             "Try the query in a DuckDB client"
         ) from None

@@ -60,12 +60,12 @@ def rows_of(
         )
     for text in warnings:
         yield Row("text", (f"NOT COMPLETE: {text}.",), True)
-    yield Row("text", (f"Figures of: {_instant(published_at)} (when the warehouse was published).",))
+    yield Row("text", (f"Figures as of: {_instant(published_at)} (when the warehouse was published).",))
     yield Row("text", (f"Exported: {_instant(exported_at)}.",))
     yield Row("text", (f"Filter: {chosen.words()}.",))
     yield Row(
         "text",
-        ("Totals below the sheets follow the filter buttons. Instants are UTC; columns `_local` are wall clock.",),
+        ("Totals cover the rows that the filter of a sheet shows. Times are UTC; columns `..._local` are local time.",),
     )
     yield Row("text")
     yield Row("title", ("What is in it",))

@@ -1,7 +1,7 @@
 """What somebody wants exported: marts, files with one SELECT each, and a filter.
 
 An SQL file may begin with comments, as the files of the marts do: what a row is, `-- column: meaning` for columns, and
-`-- totals: column, column` for those that may be added up, which nobody else can know of a query.
+`-- totals: column, column` for those that may be added up, which nothing else can tell of a query.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One SELECT of somebody.
+    """One SELECT from a file.
 
     Args:
         name: of its sheet.
@@ -93,21 +93,20 @@ def query_of(file: Path) -> Query:
     try:
         text = decode(data)
     except TextError as error:
-        raise ConfigError(f"--sql {file}: {error}") from None
+        raise ConfigError(f"{file}: {error}") from None
     try:
         found = duckdb.extract_statements(text)
     except duckdb.Error as error:
-        raise ConfigError(f"--sql {file}: {error}") from None
+        raise ConfigError(f"{file}: {error}") from None
     if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
         raise ConfigError(
-            f"--sql {file}: it has to hold one SELECT and nothing else; it holds "
+            f"{file} has to hold one SELECT and nothing else; it holds "
             + (", ".join(one.type.name for one in found) or "no statement")
         )
     parameters = frozenset(found[0].named_parameters)
     if unknown := sorted(parameters - {*PARAMETERS}):
         raise ConfigError(
-            f"--sql {file}: it uses the parameter ${unknown[0]}; there are $from_date and $to_date, the days of "
-            "--from and --to"
+            f"{file} uses the parameter ${unknown[0]}; there are only $from_date and $to_date, the first and last day"
         )
     doc, meanings, totals = _comments(text)
     sql = _END.sub("", found[0].query.rstrip().removesuffix(";"))

@@ -115,7 +115,7 @@ CAUSES = {
     ),
     "delivery": Cause(
         "A delivery (`deliver` in portals.yaml) was not made, or not everybody got it.",
-        "Do what the error says, then `planday deliver NAME`. After its next schedule it is made as usual.",
+        "Do what the error says, then `planday deliver NAME`. It is made as usual after the next tick of its schedule.",
         kinds=(errors.ExportError, errors.AlertError),
         per_table=True,
     ),
