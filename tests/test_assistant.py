@@ -333,7 +333,7 @@ def test_a_file_that_is_no_warehouse(tmp_path: Path, content: bytes | None) -> N
 
 
 def test_a_new_publication_is_seen_at_once(planday: Installation) -> None:
-    """While a question reads the old one, which keeps nobody waiting and is gone when the question is."""
+    """Also while a question still reads the old file, for which no publication waits."""
     planday.refresh("hr.departments", "oslo")
     planday.publish()
     file = planday.config.warehouse

@@ -99,7 +99,7 @@ def test_without_the_package_it_says_what_to_install(published: Installation) ->
 
 
 def test_standard_output_is_the_protocol_only(published: Installation) -> None:
-    """What is no message is answered or ignored, and the end of input ends it."""
+    """Input that is not a message is answered or ignored, and the server ends when its input does."""
     hello = {
         "jsonrpc": "2.0",
         "id": 1,

@@ -1,4 +1,4 @@
-"""`deliver` of `portals.yaml`: what is exported by itself after a schedule, to a folder or by mail."""
+"""`deliver` of `portals.yaml`: exports that are made automatically after a schedule, to a folder or by mail."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Delivery(Section):
         format: of what is delivered.
         locale: of CSV: the language of the Excel that opens the files.
         after: the schedule that it follows; None if only `planday deliver` makes it.
-        latest: when it is made with what is there, although runs have not ended; a time of day. Without it, half of the time
-            to the schedule's next tick is waited for.
+        latest: time of day at which it is made with what is there, although runs have not ended. Without it, that is half
+            of the time to the schedule's next tick.
         to: folder that gets the file.
         mail: people who get it by mail.
     """

@@ -20,10 +20,11 @@ from croniter import CroniterBadDateError, croniter
 _LARGEST_SHIFT = timedelta(hours=3)
 """More than any zone sets its clocks back."""
 _LONGEST_READ = timedelta(hours=12)
-"""Of a tick before which there was none."""
+"""How long the read of a schedule's first tick may take: there is no interval before it."""
 _MOST = 4096
 """The most ticks that are checked: three days of a schedule that runs every minute."""
 _WEEK_OF_HOURS = 169
+"""Ticks of an hourly schedule in a week, and one more, so that no interval of the week is missed."""
 
 
 class Tick(NamedTuple):
@@ -53,7 +54,7 @@ def _due_since(cron: str, zone: str, now: datetime) -> datetime | None:
 
 
 def newest_tick(cron: str, zone: ZoneInfo, now: datetime) -> tuple[Tick, datetime] | None:
-    """The newest tick, and the UTC instant until which its read may take (`due_since`); None if there was no tick."""
+    """The newest tick, and the UTC instant by which its read must be complete (`due_since`); None if there was no tick."""
     newer: Tick | None = None
     for tick in _ticks_before(cron, zone, now.astimezone(UTC).replace(second=0, microsecond=0)):
         if newer:
@@ -63,7 +64,7 @@ def newest_tick(cron: str, zone: ZoneInfo, now: datetime) -> tuple[Tick, datetim
 
 
 def longest_interval(cron: str) -> timedelta:
-    """The longest time between two of a schedule's next ticks, on a clock that nobody changes."""
+    """The longest time between two of a schedule's next ticks, on a clock that never changes."""
     times = croniter(cron, datetime(2026, 1, 1))  # noqa: DTZ001 - a wall clock
     ticks = [times.get_next(datetime) for _ in range(_WEEK_OF_HOURS)]
     return max(later - earlier for earlier, later in pairwise(ticks))

@@ -1,7 +1,7 @@
 """One tick, one delivery: what failed is tried again, and then is an incident.
 
-A tick that is being delivered is noted first and settled when it was delivered, so that neither a restart nor a kill makes it
-twice, or not at all. A kill in the instant between both sends the same mail once more, with the same id.
+A tick is noted before it is delivered and settled afterwards, so a restart or a kill neither repeats nor loses it. Only a
+kill between sending and settling sends the same mail once more, with the same id.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def settle(installation: Installation, done: Delivered, now: datetime) -> None:
 
 
 def attempt_failed(installation: Installation, name: str, error: PlandayError, now: datetime) -> None:
-    """Note that an attempt failed. After the last one, or where another one is of no use, it is recorded for alerts.
+    """Note that an attempt failed. After the last one, or where another one would be useless, it is recorded for alerts.
 
     Raises:
         StorageError: it cannot be noted.

@@ -1,4 +1,4 @@
-"""The mail of a delivery: its first line says whether it is complete. It holds no figures; those are in the file."""
+"""The mail of a delivery: its subject and first line say whether it is complete. Figures are only in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes one delivery: the export, to the folder, and the mail. Nothing is sent that its settings cannot filter.
+"""Makes one delivery: the export, into its folder, and the mail. What its filters cannot be applied to is refused.
 
 Not here: when it is due (`rounds`), what happens when it fails (`attempts`).
 """
@@ -32,7 +32,7 @@ MOST_BYTES = 20 * 2**20
 """Of an attachment: most mail servers take 25 MB, and an attachment grows by a third on its way."""
 _NAMES = 3
 _PACKED = 10
-"""How many times smaller CSV files become at best, when they are packed."""
+"""How many times smaller zip makes CSV files, at best."""
 _SECONDS = 300.0
 """That sending a mail may take."""
 _TYPES = {
@@ -99,7 +99,7 @@ def deliver(
         name: of the delivery.
         at: UTC instant at which it is due: its day says which days are meant.
         remarks: what is known not to be complete, beside what the published file says.
-        sends: whether it is delivered; otherwise it is only tried, and what was written is removed.
+        sends: False for a dry run: the export is made and removed again, and nothing is sent.
         now: the instant that staleness is judged at; the current one by default.
         most_bytes: of an attachment.
 
@@ -189,7 +189,7 @@ def _exported(
 
 
 def _folder(folder: Path) -> Path:
-    """The folder, which is made. One that it stands in is not: a disk that is not mounted must not get the file."""
+    """The folder, which is created; its parent is not: the file must not land in the mount point of an unmounted disk."""
     with storage_errors(folder, "deliver to"):
         folder.mkdir(exist_ok=True)
     return folder

@@ -20,7 +20,7 @@ from planday_io.config.ticks import newest_tick, next_tick
 from planday_io.state import DeliveryState
 
 _GRACE = timedelta(hours=1)
-"""How long runs are waited for where nobody was there at the time of the tick: they begin only then."""
+"""How long runs are waited for where no daemon was running at the tick: they begin only when it is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Round:
 
     Args:
         ticks: portal -> instant of its tick; runs of the tick begin later.
-        at: the latest that one of them is, by which the round is known.
+        at: the latest of them, which identifies the round.
         until: when it is delivered with what is there, although runs have not ended.
     """
 
@@ -42,7 +42,7 @@ class Round:
         return min(self.ticks.values()) > state.settled
 
     def waits_until(self, seen_at: datetime) -> datetime:
-        """`until`, or later where nobody was there when it began (`seen_at`): runs that were missed are begun then."""
+        """`until`, or later where the daemon first saw the round late (`seen_at`): missed runs begin only then."""
         return max(self.until, seen_at + min(self.until - self.at, _GRACE))
 
 
@@ -66,7 +66,7 @@ def waited_for(config: Config, name: str) -> list[str]:
 
 
 def schedule_text(config: Config, name: str) -> str:
-    """When a delivery is due, as a text to compare: with another one it begins anew."""
+    """When a delivery is due, as a text to compare. A delivery whose text changes begins again with its next tick."""
     one = config.deliver[name]
     ticks = [f"{key} {_cron(config, one, key)} {config.portals[key].timezone}" for key in waited_for(config, name)]
     return "; ".join([one.after or "", *ticks])
@@ -93,7 +93,7 @@ def newest_round(config: Config, name: str, now: datetime) -> Round | None:
 
 
 def next_round(config: Config, name: str, now: datetime) -> datetime | None:
-    """When every portal's schedule was due again, on the delivery's clock; None where none has the schedule."""
+    """The latest of the portals' next ticks, in the delivery's time zone; None where none has the schedule."""
     one = config.deliver[name]
     ticks = [
         next_tick(_cron(config, one, key), ZoneInfo(config.portals[key].timezone), now)

@@ -1,1 +1,1 @@
-"""Files for people: marts and queries of the published file as an Excel workbook or as CSV, with how complete they are."""
+"""Exports of the published file: marts and queries as Excel or CSV for people, everything as Parquet for programs."""

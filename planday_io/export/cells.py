@@ -64,7 +64,7 @@ class Column:
     Args:
         name: as in the header.
         type: DuckDB's.
-        doc: what it means; empty where nobody says.
+        doc: what it means, or empty.
         width: in characters.
         has_odd_dates: dates or times that Excel does not have: infinite ones, and years before 1900 or after 9999.
         total: the sum over all rows; None where it would mean nothing.
@@ -167,7 +167,7 @@ class Changes:
 
 
 def reader(column: Column, changes: Changes) -> Callable[[Any], Cell]:
-    """What makes a cell of each value of a column, as `Column.expression` gives it."""
+    """The function that turns each value of a column, as `Column.expression` selects it, into a cell."""
     match column.kind:
         case "text" | "nested":
             return lambda value: None if value is None else text_of(value, changes)

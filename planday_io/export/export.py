@@ -1,4 +1,4 @@
-"""`planday export`: marts and queries of the published file, for people, with how complete they are.
+"""`planday export`: marts and queries of the published file for people, and how complete they are.
 
 The file is opened once, read-only, so that everything is of one publication, and the connection can reach nothing but it.
 What was exported before is replaced when everything has been written.
@@ -91,7 +91,7 @@ def export(
         form: a workbook, or a folder of CSV files.
         locale: of CSV.
         chosen: which rows; None for all.
-        warnings: what is known not to be complete besides, for the first sheet.
+        warnings: what else is not complete, for the first sheet.
         now: the instant that staleness is judged at; the current one by default.
         most_rows: of a sheet of a workbook, header and totals included.
 
@@ -111,7 +111,7 @@ def export(
         target.parent.mkdir(parents=True, exist_ok=True)
         if form == "csv":
             require_replaceable(target)
-        # A killed export leaves rows behind, of people perhaps.
+        # A killed export leaves rows behind, which may be personal data.
         sweep(target.parent, of=target.name)
         # Beside the target, because what is put aside needs as much space, and must not remain in a folder of the system.
         with temporary(target) as work, published(warehouse) as (db, published_at):

@@ -1,8 +1,8 @@
-"""A folder of Parquet files: the published tables, marts and queries for programs, with how complete they are.
+"""A folder of Parquet files: the published tables, marts and queries for programs, and how complete they are.
 
     scheduling/shifts/year=2026/shifts-20261127T051203Z-0.parquet    a table with months
     hr/departments/departments-20261127T051203Z-0.parquet            any other
-    queries/<name>/...                                               queries of somebody's own
+    queries/<name>/...                                               queries of your own
     how_complete/...                                                 per portal and month
     _manifest.json                                                   what there is, and what it means
 
@@ -164,7 +164,7 @@ def export_parquet(
 
     Raises:
         ConfigError: a query is wrong, or there is no such table.
-        ExportError: it cannot be exported, for instance because the folder holds files of somebody's.
+        ExportError: it cannot be exported, for instance because the folder holds files that no export wrote.
         StorageError: the published file cannot be read, or the export not be written.
     """
     at, chosen = now or datetime.now(UTC), chosen or Filter()
@@ -173,9 +173,9 @@ def export_parquet(
         target = link_target(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         require_replaceable(target)
-        # A killed export leaves rows behind, of people perhaps.
+        # A killed export leaves rows behind, which may be personal data.
         sweep(target.parent, of=target.name)
-        # The file first: where there is none, nothing is made.
+        # The published file first: without one, no folder is begun.
         with (
             published(installation.config.warehouse) as (db, published_at),
             temporary(target) as work,
@@ -229,7 +229,7 @@ def _selected(
 def _everything(db: duckdb.DuckDBPyConnection) -> list[str]:
     """All tables, marts, and views about the data. Views beside tables are not among them: they are earlier names of some.
 
-    Marts of this version are named even where the file has none, so that an export of an older file fails, and lacks nothing.
+    All marts of this version are named, so that the export of an older file fails rather than lack some.
     """
     found = db.execute(
         "SELECT schema_name || '.' || table_name FROM duckdb_tables() "

@@ -29,7 +29,7 @@ _CAST = {
     "timestamp_ms": "TIMESTAMP",
     "timestamp_ns": "TIMESTAMP",
 }
-"""Instants are kept to the microsecond. What is in neither list becomes text."""
+"""Instants are kept to the microsecond. A type that is neither here nor in `_KEPT` becomes text."""
 
 
 def portable_type(db: duckdb.DuckDBPyConnection, column: Column) -> str:

@@ -14,7 +14,7 @@ from planday_io.warehouse.standing import reading
 
 @contextmanager
 def published(warehouse: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, datetime]]:
-    """A connection to the published file, and the instant (UTC) at which just that file was written.
+    """A connection to the published file, and the instant (UTC) at which that very file was written.
 
     Raises:
         StorageError: there is none yet, or it cannot be read.

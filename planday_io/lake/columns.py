@@ -1,4 +1,4 @@
-"""Which columns the files of each table have: what the catalogue and the privacy policy say, noted once all files have them.
+"""Gives all files of a table the columns that the catalogue and the privacy policy say, and notes that it did.
 
 Files of one table that differ in their columns cannot be read together: pandas leaves out what the first file lacks, and
 Polars and DuckDB refuse. So a new column reaches the older files as well, without values, with the first publication that

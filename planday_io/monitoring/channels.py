@@ -22,7 +22,7 @@ from planday_io.monitoring.messages import Message
 
 _TIMEOUT_SECONDS = 15.0
 _WHOLE_SECONDS = 60.0
-"""The limit for one delivery: a channel that answers a byte at a time must not block the others."""
+"""The limit for one message: a channel that answers a byte at a time must not block the others."""
 
 
 def channels(config: Config) -> dict[str, Callable[[Message], None]]:

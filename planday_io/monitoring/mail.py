@@ -22,7 +22,7 @@ from planday_io.texts import visible
 
 _TIMEOUT_SECONDS = 15.0
 _WHOLE_SECONDS = 60.0
-"""The limit for one delivery: a channel that answers a byte at a time must not block the others."""
+"""The limit for one mail: a server that answers a byte at a time must not block other channels."""
 
 
 def new_mail(mail: Mail, to: Sequence[str], subject: str, text: str) -> EmailMessage:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 WIDTH = 360
 _TOP, _BOTTOM, _LEFT = 18, 20, 0
 _GAP = 0.24
-"""Of the room of a week, what stays free beside its bars."""
+"""Share of a week's width that stays free beside its bars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Value:
     Args:
         number: None where it is not known.
         text: above the bar.
-        title: the whole in words.
+        title: the tooltip.
         is_open: whether it is not final.
     """
 

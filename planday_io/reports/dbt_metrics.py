@@ -34,7 +34,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Is worked out of other metrics.
+    """Computed from other metrics.
 
     Args:
         label: what people see.
@@ -57,7 +57,7 @@ class MetricsOf:
         mart: name of the view.
         entity: what a row is.
         date: expression for the day that a row counts on.
-        granularity: how fine days are: day or month.
+        granularity: of that date: day or month.
         dimensions: columns to group by.
         rows: condition on the rows that count, or empty.
         metrics: name without prefix -> metric.
@@ -83,12 +83,12 @@ class MetricsOf:
             raise ContradictionError(f"metrics of marts.{self.mart} name {sorted(strange)}, which are not its columns")
         for name, metric in self.metrics.items():
             if isinstance(metric, Figure) and (strange := {*_words(metric.of)} - {*self.metrics}):
-                raise ContradictionError(f"metric {name} is worked out of {sorted(strange)}, which are no metrics")
+                raise ContradictionError(f"metric {name} is computed from {sorted(strange)}, which are not metrics")
         object.__setattr__(self, "doc", mart.doc)
         object.__setattr__(self, "columns", {name: doc for name, doc in mart.columns.items() if name in named})
 
     def inputs(self, figure: Figure) -> list[str]:
-        """The metrics that a figure is worked out of."""
+        """The metrics that a figure is computed from."""
         return [*dict.fromkeys(_words(figure.of))]
 
 

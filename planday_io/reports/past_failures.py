@@ -12,7 +12,7 @@ from planday_io.reports.page import rows
 
 
 def past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) -> list[dict[str, Any]]:
-    """What failed in the last days, by portal and reason, with whether it is over: open ones first, then the newest."""
+    """Failures of the last seven days by portal and reason, and whether each is over: open ones first, then the newest."""
     groups = rows(
         db,
         """

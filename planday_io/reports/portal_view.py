@@ -32,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class FindingCell:
-    """Counts by rule in words; none of them where nothing was found. `unknown` is for where nothing could be."""
+    """Counts by rule in words; no lines where nothing was found. `unknown` where nothing could have been found."""
 
     lines: tuple[str, ...] = ()
     looked_at: str = ""
@@ -102,7 +102,7 @@ class PortalView:
         ahead_rows: the next two weeks.
         ahead_states: how complete the plan of each is.
         plan_findings: findings in that plan, in words.
-        notes: reasons of dashes.
+        notes: why numbers are dashes, and what else to know about numbers.
         last: sums of the last full week by department, for totals of several portals.
         last_percent: labour cost % of that week.
         last_worked: worked hours of that week.

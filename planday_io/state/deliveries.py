@@ -1,4 +1,4 @@
-"""Which ticks were delivered, and which delivery is tried again when.
+"""Which ticks were delivered, and when a failed delivery is tried again.
 
 Names and instants only: neither addresses nor what was delivered.
 

@@ -280,7 +280,7 @@ class DeliveryState:
             delivery.
         open: UTC instant of the tick that is being delivered, or None.
         remarks: what the runs of that tick did not do, for whoever receives it.
-        attempts: for that tick, that failed.
+        attempts: how many failed for that tick.
         retry_at: UTC instant of the next one, or None for now.
         error: of the last attempt, or empty.
         delivered_at: UTC instant of the last delivery, or None.

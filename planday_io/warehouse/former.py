@@ -15,7 +15,7 @@ from planday_io.frames.types import quote
 from planday_io.warehouse import ledger
 
 DEPRECATED = "Deprecated: "
-"""What the comment of a view of an old name begins with."""
+"""How the comments of views with old names begin."""
 
 
 def columns_of(there: Mapping[str, dict[str, str]], table: Table) -> dict[str, str]:
