@@ -96,18 +96,18 @@ def _key(installation: Installation, name: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Cursor:
     """What the sensor remembers between ticks: when it was evaluated, and since when it has waited for which round."""
 
     at: datetime | None = None
     seen: Mapping[str, tuple[datetime, datetime]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cursor: str | None, now: datetime) -> "Watch":
-        """From the cursor; empty after an absence."""
-        if not cursor:
+    def of(cls, text: str | None, now: datetime) -> "Cursor":
+        """From the text that Dagster kept; empty after an absence."""
+        if not text:
             return cls()
-        found = json.loads(cursor)
+        found = json.loads(text)
         at = datetime.fromisoformat(found["at"])
         seen = {
             name: (datetime.fromisoformat(tick), datetime.fromisoformat(since))
@@ -115,7 +115,8 @@ class Watch:
         }
         return cls() if now - at > _ABSENT else cls(at, seen)
 
-    def cursor(self) -> str:
+    def encoded(self) -> str:
+        """The text that Dagster keeps."""
         seen = {name: [one.isoformat() for one in both] for name, both in self.seen.items()}
         return json.dumps({"at": self.at and self.at.isoformat(), "seen": seen})
 
@@ -127,27 +128,27 @@ def build_delivery_sensor(installation: Installation) -> dg.SensorDefinition:
     def deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Starts the deliveries of portals.yaml (`deliver`) after the runs of their schedules."""
         now = datetime.now(UTC)
-        watch, requests = due(installation, context.instance, now, Watch.of(context.cursor, now))
+        cursor, requests = due(installation, context.instance, now, Cursor.of(context.cursor, now))
         waiting = (
-            f"waiting for the runs of their schedule: {some([*watch.seen])}" if watch.seen else "no delivery is due"
+            f"waiting for the runs of their schedule: {some([*cursor.seen])}" if cursor.seen else "no delivery is due"
         )
         return dg.SensorResult(
-            run_requests=requests, cursor=watch.cursor(), skip_reason=None if requests else dg.SkipReason(waiting)
+            run_requests=requests, cursor=cursor.encoded(), skip_reason=None if requests else dg.SkipReason(waiting)
         )
 
     return deliveries
 
 
 def due(
-    loaded: Installation, instance: dg.DagsterInstance, now: datetime, watch: Watch
-) -> tuple[Watch, list[dg.RunRequest]]:
+    loaded: Installation, instance: dg.DagsterInstance, now: datetime, cursor: Cursor
+) -> tuple[Cursor, list[dg.RunRequest]]:
     """What is waited for, and the runs to start.
 
     Args:
         loaded: the installation as this location's schedules know it. Deliveries are those of the file as it is now.
         instance: that has the runs.
         now: UTC instant.
-        watch: what was waited for before.
+        cursor: what was waited for before.
 
     Raises:
         ConfigError: the file cannot be used.
@@ -171,7 +172,7 @@ def due(
                 continue
             if not newest.is_new(found):
                 continue
-            before, since = watch.seen.get(name, (None, now))
+            before, since = cursor.seen.get(name, (None, now))
             since = since if before == newest.at else now
             remarks = _outcome(loaded, current, instance, name, newest, now)
             if remarks is None and now < newest.waits_until(since):
@@ -181,7 +182,7 @@ def due(
                 remarks = _outcome(loaded, current, instance, name, newest, now, is_late=True) or []
             state.open(name, newest.at, remarks)
         requests += _request(current, instance, name, now)
-    return Watch(now, seen), requests
+    return Cursor(now, seen), requests
 
 
 def _request(current: Installation, instance: dg.DagsterInstance, name: str, now: datetime) -> list[dg.RunRequest]:

@@ -14,7 +14,7 @@ import pytest
 from dagster import DagsterInstance
 
 from pipelines.definitions import build_definitions
-from pipelines.deliveries import DELIVERY_TAG, JOB, Watch, due
+from pipelines.deliveries import DELIVERY_TAG, JOB, Cursor, due
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.delivery.attempts import PAUSES
@@ -130,18 +130,18 @@ class Night:
         self.settings = {key: value for key, value in given.items() if value is not None}
         planday.edit_config("defaults:", f"deliver: {{people: {json.dumps(self.settings)}}}\ndefaults:")
         self._built: tuple[str, dg.Definitions] | None = None
-        self.watch = Watch()
+        self.cursor = Cursor()
         # As the sensor sees it before the tick: the delivery is new, and its first tick is the next one.
         assert self.ask(self.tick - timedelta(hours=1)) == []
 
     def ask(self, now: datetime | None = None) -> list[dg.RunRequest]:
         """One tick of the sensor."""
-        self.watch, requests = due(self.planday.installation, self.instance, now or self.after, self.watch)
+        self.cursor, requests = due(self.planday.installation, self.instance, now or self.after, self.cursor)
         return requests
 
     def restart(self) -> None:
         """Another process: all that remains is in the cursor and in the state."""
-        self.watch = Watch.of(self.watch.cursor(), self.after)
+        self.cursor = Cursor.of(self.cursor.encoded(), self.after)
 
     @property
     def definitions(self) -> dg.Definitions:
@@ -259,7 +259,7 @@ def test_late_delivery_says_what_did_not_run(night: Make) -> None:
 def test_machine_that_slept_waits_an_hour(night: Make) -> None:
     made = night(portals=["oslo"])
     woken = made.tick + timedelta(hours=20)
-    made.watch = Watch.of(made.watch.cursor(), woken)
+    made.cursor = Cursor.of(made.cursor.encoded(), woken)
     assert made.ask(woken) == []
     assert made.ask(woken + timedelta(minutes=5)) == []
     made.run_portal("oslo")
