@@ -44,7 +44,6 @@ _WRITING: dict[Locale, _Writing] = {
     "de": _Writing(";", ",", "WAHR", "FALSCH"),
     "en": _Writing(",", ".", "TRUE", "FALSE"),
 }
-LOCALES: tuple[Locale, ...] = tuple(_WRITING)
 
 
 def write_folder(

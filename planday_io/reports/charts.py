@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH = 360
-_TOP, _BOTTOM, _LEFT = 18, 20, 0
+_WIDTH = 360
+_TOP, _BOTTOM, _NUMBERS = 18, 20, 40
 _GAP = 0.24
 """Share of a week's width that stays free beside its bars."""
 
@@ -66,9 +66,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A picture `WIDTH` wide. Lines are (y, number at it)."""
+    """A picture. Bars stand between `left` and `width`; lines are (y, number at it), with the numbers left of `left`."""
 
+    width: int
     height: int
+    left: int
     base: float
     groups: tuple[Group, ...]
     lines: tuple[tuple[float, float], ...]
@@ -102,8 +104,8 @@ def chart(
         height: of the picture.
         lines: how many lines across, with their numbers at the left; those need room.
     """
-    left = 40 if lines else _LEFT
-    base, room = height - _BOTTOM, (WIDTH - left) / max(1, len(labels))
+    left = _NUMBERS if lines else 0
+    base, room = height - _BOTTOM, (_WIDTH - left) / max(1, len(labels))
     width = room * (1 - _GAP) / len(series)
     groups = []
     for n, label in enumerate(labels):
@@ -126,4 +128,4 @@ def chart(
         top = min(bar.y for bar in bars) - 4
         groups.append(Group(label=label, center=round(left + (n + 0.5) * room, 1), bars=tuple(bars), top=round(top, 1)))
     across = tuple((round(base - k / lines * (base - _TOP), 1), scale * k / lines) for k in range(1, lines + 1))
-    return Chart(height=height, base=base, groups=tuple(groups), lines=across)
+    return Chart(width=_WIDTH, height=height, left=left, base=base, groups=tuple(groups), lines=across)

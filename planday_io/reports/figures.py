@@ -6,7 +6,7 @@ what is not known, and are None where nothing is. Nothing here is about one pers
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from decimal import Decimal
@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from planday_io.months import month_of
+from planday_io.reports.page import rows
 from planday_io.reports.periods import Periods
 from planday_io.warehouse.definitions import literal
 
@@ -164,12 +165,12 @@ _SUMMED = tuple(one.name for one in fields(Sums) if one.name != "gaps")
 
 def added(parts: Iterable[Sums]) -> Sums:
     """The sums of several parts; None where no part is known."""
-    rows = [*parts]
+    all_parts = [*parts]
     values: dict[str, Any] = {}
     for name in _SUMMED:
-        known = [value for row in rows if (value := getattr(row, name)) is not None]
+        known = [value for part in all_parts if (value := getattr(part, name)) is not None]
         values[name] = sum(known[1:], known[0]) if known else None
-    return Sums(**values, gaps=tuple(sorted({gap for row in rows for gap in row.gaps})))
+    return Sums(**values, gaps=tuple(sorted({gap for part in all_parts for gap in part.gaps})))
 
 
 Department = int | None
@@ -296,6 +297,4 @@ def _of_days(first: date, last: date) -> dict[str, object]:
 
 
 def _rows(db: duckdb.DuckDBPyConnection, sql: str, scope: Scope, **values: object) -> list[dict[str, Any]]:
-    found = db.execute(sql.format(where=scope.where), values)
-    names: Sequence[str] = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return rows(db, sql.format(where=scope.where), **values)

@@ -17,20 +17,19 @@ from typing import Any
 import duckdb
 
 from planday_io.config.model import Config
-from planday_io.errors import ConfigError, PlandayError
+from planday_io.errors import ConfigError
 from planday_io.files import storage_errors, write_text
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.completeness import Completeness
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
-from planday_io.monitoring.notifier import Notifier
 from planday_io.months import first_day
 from planday_io.reports.figures import FEWEST_PEOPLE, Key, Scope, figures, names_of_departments
-from planday_io.reports.page import environment
+from planday_io.reports.page import environment, open_incidents
 from planday_io.reports.past_failures import past_failures
-from planday_io.reports.percent import percent_of_all
+from planday_io.reports.percent import UNKNOWN, percent_of_all
 from planday_io.reports.periods import Judge, Periods, periods_of
 from planday_io.reports.portal_builder import Judges, PortalBuilder
-from planday_io.reports.portal_view import UNKNOWN, PortalView, WeekRow, days_text, spaced, week_name, weeks_text
+from planday_io.reports.portal_view import PortalView, WeekRow, days_text, spaced, week_name, weeks_text
 from planday_io.state import Incident
 from planday_io.warehouse.mart_files import sources_of
 from planday_io.warehouse.standing import reading
@@ -93,8 +92,8 @@ def _page(
     _require_known(names_of_departments(db), scope)
     periods = periods_of(config, scope.portals, at)
     found = figures(db, scope, periods)
-    open_incidents, blind = _incidents(installation, at)
-    incidents = [one for one in open_incidents if one.portal in (*scope.portals, INSTALLATION)]
+    everything, blind = open_incidents(installation, at)
+    incidents = [one for one in everything if one.portal in (*scope.portals, INSTALLATION)]
     judged = Completeness(installation, db, at)
     charted = next(most for portals, most in _CHARTED if len(scope.portals) <= portals)
     has_weeks = len({key for key in found.weeks if key[1] is not None}) <= _WEEKS_OF_DEPARTMENTS
@@ -141,14 +140,6 @@ def _require_known(departments: Mapping[Key, str | None], scope: Scope) -> None:
             there = sorted((one, name) for (key, one), name in departments.items() if key == portal and one)
             names = ", ".join(f"{one} ({name or 'no name'})" for one, name in there[:20]) or "none"
             raise ConfigError(f"--department {number}: portal '{portal}' has no such department; there are {names}")
-
-
-def _incidents(installation: Installation, at: datetime) -> tuple[list[Incident], str]:
-    """What is open, and why that cannot be known, or an empty text."""
-    try:
-        return Notifier(installation).evaluate(at), ""
-    except (PlandayError, OSError) as error:
-        return [], str(error)
 
 
 def _judge(

@@ -1,4 +1,4 @@
-"""What both pages share: the template engine, filters, rows as mappings. A page is one file without scripts or requests."""
+"""What both pages share: template engine, filters, open incidents, rows. A page is one file without scripts or requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from planday_io.errors import PlandayError
+from planday_io.lake.installation import Installation
+from planday_io.monitoring.notifier import Notifier
 from planday_io.months import first_day
+from planday_io.state import Incident
 
 
 def environment(at: datetime) -> Environment:
@@ -26,11 +30,19 @@ def environment(at: datetime) -> Environment:
     return made
 
 
-def rows(db: duckdb.DuckDBPyConnection, sql: str, *values: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - SQL values
-    """The rows of a query, each by name of its columns."""
-    found = db.execute(sql, [*values])
+def rows(db: duckdb.DuckDBPyConnection, sql: str, *values: Any, **named: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - SQL values
+    """The rows of a query with `?` or `$name`, each by name of its columns."""
+    found = db.execute(sql, named or [*values])
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def open_incidents(installation: Installation, at: datetime) -> tuple[list[Incident], str]:
+    """What is open at an instant (UTC), or why that cannot be known; one of both is empty."""
+    try:
+        return Notifier(installation).evaluate(at), ""
+    except (PlandayError, OSError) as error:
+        return [], str(error)
 
 
 def _ago(then: datetime | None, now: datetime) -> str:

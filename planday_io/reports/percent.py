@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from planday_io.reports.figures import Sums, added
 
+UNKNOWN = "\u2013"
+"""What stands for a number that is not known."""
 _GAPS = {"no pay data": "no rate or salary in Planday"}
 
 
@@ -33,7 +35,7 @@ class Percent:
     @property
     def text(self) -> str:
         if self.number is None:
-            return "\u2013"
+            return UNKNOWN
         return f"\u2265{self.number:.1f}" if self.is_bound else f"{self.number:.1f}"
 
 

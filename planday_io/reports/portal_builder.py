@@ -10,10 +10,9 @@ from decimal import Decimal
 from planday_io.reports import charts
 from planday_io.reports.charts import Chart, Value
 from planday_io.reports.figures import FEWEST_PEOPLE, Figures, Key, Overtime, Rate, Sums, added
-from planday_io.reports.percent import Percent, percent_of, percent_of_all
+from planday_io.reports.percent import UNKNOWN, Percent, percent_of, percent_of_all
 from planday_io.reports.periods import Judge, Periods, PeriodState, days_of
 from planday_io.reports.portal_view import (
-    UNKNOWN,
     AheadCell,
     Cell,
     DepartmentView,

@@ -9,10 +9,9 @@ from decimal import Decimal
 
 from planday_io.reports.charts import Chart
 from planday_io.reports.figures import Sums
-from planday_io.reports.percent import Percent
+from planday_io.reports.percent import UNKNOWN, Percent
 from planday_io.reports.periods import PeriodState
 
-UNKNOWN = "\u2013"
 _RULES = {
     "daily_rest": "daily rest too short",
     "weekly_rest": "weekly rest too short",

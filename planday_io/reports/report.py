@@ -16,15 +16,13 @@ from typing import Any
 import duckdb
 
 from planday_io.config.grid import grid_months
-from planday_io.errors import PlandayError
 from planday_io.files import storage_errors, write_text
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.completeness import Completeness, MonthState
 from planday_io.monitoring.messages import some
-from planday_io.monitoring.notifier import Notifier
 from planday_io.months import first_day
 from planday_io.reports.health import LEVELS, Level, Remark, remarks, shown
-from planday_io.reports.page import environment, rows
+from planday_io.reports.page import environment, open_incidents, rows
 from planday_io.reports.past_failures import past_failures
 from planday_io.state import Incident
 from planday_io.warehouse.standing import reading
@@ -77,12 +75,7 @@ def write_report(installation: Installation, output: Path, now: datetime | None 
 
 def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetime) -> str:
     config = installation.config
-    incidents: list[Incident] = []
-    blind = ""
-    try:
-        incidents = Notifier(installation).evaluate(at)
-    except (PlandayError, OSError) as error:
-        blind = str(error)
+    incidents, blind = open_incidents(installation, at)
     judged = Completeness(installation, db, at)
     portals = [_portal(installation, db, key, at, incidents, judged) for key in config.portals]
     tables = rows(
