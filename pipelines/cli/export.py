@@ -17,6 +17,7 @@ from planday_io.monitoring.messages import some
 if TYPE_CHECKING:
     from planday_io.export.request import Filter, Query
     from planday_io.lake.installation import Installation
+    from planday_io.monitoring.completeness import MonthState
 
 _NAMES = 3
 
@@ -123,9 +124,7 @@ def export(
         typer.echo(f"  {sheet.name}: {sheet.rows:,} rows")
     for name, remark in done.remarks:
         typer.echo(f"  {name}: {remark}")
-    if bad := [one for one in done.states if not one.is_complete]:
-        where = "the first sheet" if form is Format.XLSX else "how_complete.csv"
-        typer.echo(f"not complete: {len(bad)} of {len(done.states)} portals and months lack something, see {where}")
+    _print_incomplete(done.states, "the first sheet" if form is Format.XLSX else "how_complete.csv")
 
 
 def _export_parquet(
@@ -138,10 +137,12 @@ def _export_parquet(
     typer.echo(f"  {len(done.tables)} tables, {done.rows:,} rows, {done.files:,} files, {done.bytes / 1e6:,.1f} MB")
     for remark, names in done.remarks.items():
         typer.echo(f"  {some(names, _NAMES)}: {remark}")
-    if bad := [one for one in done.states if not one.is_complete]:
-        typer.echo(
-            f"not complete: {len(bad)} of {len(done.states)} portals and months lack something, see how_complete"
-        )
+    _print_incomplete(done.states, "how_complete")
+
+
+def _print_incomplete(states: Sequence[MonthState], where: str) -> None:
+    if bad := [one for one in states if not one.is_complete]:
+        typer.echo(f"not complete: {len(bad)} of {len(states)} portals and months lack something, see {where}")
 
 
 def _day(option: str, text: str | None) -> date | None:

@@ -5,7 +5,7 @@ anything is written. DuckDB spills what does not fit into memory to disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 
 from planday_io.errors import ConfigError, ExportError
-from planday_io.export.cells import NUMBERS, Column, kind_of
+from planday_io.export.cells import NUMBERS, Cell, Changes, Column, kind_of, reader
 from planday_io.export.request import PARAMETERS, Filter, Query
-from planday_io.frames.types import quote
+from planday_io.frames.types import quote, quote_parts
 from planday_io.months import month_of
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.inspection import ADDITIVE, GRAINS
@@ -23,6 +23,7 @@ from planday_io.warehouse.mart_files import sources_of
 
 SHEET_ROWS = 1_048_576
 SHEET_COLUMNS = 16_384
+_FETCHED_ROWS = 5_000
 _ABOUT_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
 """Errors whose texts quote the query and names, and never a value of a table."""
 _PARAMETER = re.compile(rf"\$({'|'.join(PARAMETERS)})\b")
@@ -94,6 +95,21 @@ def gathered(
         # A query need not give as many rows twice.
         _refuse_large([(one, sheet.rows, one.header_rows) for one, sheet in zip(made, sheets, strict=True)], most_rows)
     return sheets
+
+
+def cells_of(db: duckdb.DuckDBPyConnection, sheet: Sheet, changes: Changes) -> Iterator[list[Cell]]:
+    """The rows of a sheet as its cells can hold them, a few at a time in memory. What is changed is counted in `changes`."""
+    readers = [reader(column, changes) for column in sheet.columns]
+    found = db.execute(f"SELECT {', '.join(column.expression for column in sheet.columns)} FROM {sheet.table}")
+    while rows := found.fetchmany(_FETCHED_ROWS):
+        for values in rows:
+            yield [read(value) for read, value in zip(readers, values, strict=True)]
+
+
+def tables_read(parts: Sequence[Sheet | Selection]) -> frozenset[str] | None:
+    """The tables that the figures of all parts come from; None where that is not known of one of them."""
+    known = [part.reads for part in parts if part.reads is not None]
+    return frozenset[str]().union(*known) if len(known) == len(parts) else None
 
 
 def _refuse_large(counted: list[tuple[Selection, int, int]], most_rows: int) -> None:
@@ -170,7 +186,7 @@ class Selection:
             raise ExportError(
                 f"the published file has no {source}: an older version wrote it. Run `planday publish` first"
             )
-        quoted = f"{quote(schema)}.{quote(name)}"
+        quoted = quote_parts(source)
         columns = _columns(db, f"FROM {quoted}", {}, _meanings(db, [name], schema), source)
         conditions, values, remarks = _conditions(columns, chosen, by_itself=False)
         return cls(

@@ -16,15 +16,14 @@ from typing import Literal
 
 import duckdb
 
-from planday_io.export.cells import FORMULA_STARTS, Cell, Changes, reader, text_of
-from planday_io.export.contents import Sheet
+from planday_io.export.cells import FORMULA_STARTS, Cell, Changes, text_of
+from planday_io.export.contents import Sheet, cells_of
 from planday_io.export.first_sheet import Row
 from planday_io.export.folder import mark
 
 Locale = Literal["da", "nb", "sv", "de", "en"]
 OVERVIEW = "how_complete.csv"
 GUARDED = "begin like a formula: an apostrophe stands before them, so that no program computes them"
-_FETCHED_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +66,11 @@ def write_folder(
 
 def _write_sheet(db: duckdb.DuckDBPyConnection, sheet: Sheet, path: Path, writing: _Writing) -> Changes:
     changes = Changes()
-    readers = [reader(column, changes) for column in sheet.columns]
-    found = db.execute(f"SELECT {', '.join(column.expression for column in sheet.columns)} FROM {sheet.table}")
     # With a byte order mark, because Excel takes the file for the old encoding of its language otherwise.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         out = csv.writer(file, delimiter=writing.separator)
         out.writerow([_shown(text_of(column.name, changes), writing, changes) for column in sheet.columns])
-        while rows := found.fetchmany(_FETCHED_ROWS):
-            out.writerows(
-                [_shown(read(value), writing, changes) for read, value in zip(readers, values, strict=True)]
-                for values in rows
-            )
+        out.writerows([_shown(cell, writing, changes) for cell in cells] for cells in cells_of(db, sheet, changes))
     return changes
 
 

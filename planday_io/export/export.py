@@ -15,7 +15,7 @@ from typing import Literal
 
 from planday_io.errors import ConfigError
 from planday_io.export.cells import Changes
-from planday_io.export.contents import SHEET_ROWS, Sheet, gathered
+from planday_io.export.contents import SHEET_ROWS, Sheet, gathered, tables_read
 from planday_io.export.csv_files import GUARDED, Locale, write_folder
 from planday_io.export.first_sheet import Row, rows_of
 from planday_io.export.folder import require_apart, require_replaceable
@@ -120,11 +120,8 @@ def export(
             restrict(db)
             names = sheet_names([one if isinstance(one, str) else one.name for one in wanted])
             sheets = gathered(db, wanted, names, chosen, most_rows if form == "xlsx" else None)
-            tables = [sheet.reads for sheet in sheets]
-            known = [one for one in tables if one is not None]
-            read = frozenset[str]().union(*known) if len(known) == len(tables) else None
             states = Completeness(installation, db, at).states(
-                read, portals=chosen.portals, first=chosen.first, last=chosen.last
+                tables_read(sheets), portals=chosen.portals, first=chosen.first, last=chosen.last
             )
             guarded = GUARDED if form == "csv" else ""
             first = partial(_first, published_at, at, chosen, sheets, states, guarded, warnings)

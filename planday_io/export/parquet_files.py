@@ -35,7 +35,7 @@ import duckdb
 from planday_io.config.values import nearest
 from planday_io.errors import ConfigError
 from planday_io.export.cells import Column, kind_of
-from planday_io.export.contents import Selection, asked, refuse_whole
+from planday_io.export.contents import Selection, asked, refuse_whole, tables_read
 from planday_io.export.folder import mark, require_apart, require_replaceable
 from planday_io.export.portable import portable_type, portable_value
 from planday_io.export.publication import published
@@ -192,9 +192,7 @@ def export_parquet(
             stamp = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
             write = _Writer(db, folder, stamp, published_at.year)
             tables = [write.selection(name, one) for name, one in selections]
-            reads = [one.reads for _, one in selections]
-            known = [one for one in reads if one is not None]
-            read = frozenset[str]().union(*known) if wanted and len(known) == len(reads) else None
+            read = tables_read([one for _, one in selections]) if wanted else None
             states = Completeness(installation, db, at).states(
                 read, portals=chosen.portals, first=chosen.first, last=chosen.last
             )

@@ -16,12 +16,11 @@ from xlsxwriter.utility import xl_col_to_name
 from xlsxwriter.worksheet import Worksheet
 
 from planday_io.errors import ExportError
-from planday_io.export.cells import FORMULA_STARTS, Cell, Changes, Column, reader, text_of
-from planday_io.export.contents import Sheet
+from planday_io.export.cells import FORMULA_STARTS, Cell, Changes, Column, text_of
+from planday_io.export.contents import Sheet, cells_of
 from planday_io.export.first_sheet import Row
 from planday_io.export.request import FIRST_SHEET
 
-_FETCHED_ROWS = 5_000
 _NOTE_CHARACTERS = 45
 """That fit into a line of a note, about."""
 
@@ -125,16 +124,10 @@ def _write_sheet(db: duckdb.DuckDBPyConnection, sheet: Worksheet, content: Sheet
         if column.note:
             lines = len(column.note) // _NOTE_CHARACTERS + 2
             sheet.write_comment(0, n, column.note, {"author": "planday", "width": 320, "height": 18 * lines})
-    readers = [reader(column, changes) for column in columns]
-    found = db.execute(f"SELECT {', '.join(column.expression for column in columns)} FROM {content.table}")
-    row = 0
-    while rows := found.fetchmany(_FETCHED_ROWS):
-        for values in rows:
-            row += 1
-            for n, value in enumerate(values):
-                cell = readers[n](value)
-                if cell is not None:
-                    _write_cell(sheet, row, n, cell, formats[n], styles, changes)
+    for row, cells in enumerate(cells_of(db, content, changes), start=1):
+        for n, cell in enumerate(cells):
+            if cell is not None:
+                _write_cell(sheet, row, n, cell, formats[n], styles, changes)
     if content.has_totals:
         _write_totals(sheet, content, styles)
     return changes

@@ -103,3 +103,8 @@ def replaced(rows: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> p
 def quote(name: str) -> str:
     """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_parts(name: str) -> str:
+    """A name `schema.table` as quoted SQL identifiers."""
+    return ".".join(map(quote, name.split(".")))

@@ -19,7 +19,7 @@ import duckdb
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import PrivacyPolicy
-from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote
+from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote, quote_parts
 from planday_io.warehouse import contents, former, ledger, settings, zones
 from planday_io.warehouse.mart_files import macros, marts, sync_views
 
@@ -156,7 +156,7 @@ def as_of_macros(catalogue: Catalogue) -> list[str]:
 
 def sql_name(table: Table) -> str:
     """The quoted name of a table in the warehouse."""
-    return ".".join(map(quote, table.published_name.split(".")))
+    return quote_parts(table.published_name)
 
 
 def literal(text: str) -> str:

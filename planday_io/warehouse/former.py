@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import duckdb
 
 from planday_io.catalogue import Catalogue, Table
-from planday_io.frames.types import quote
+from planday_io.frames.types import quote, quote_parts
 from planday_io.warehouse import ledger
 
 DEPRECATED = "Deprecated: "
@@ -30,7 +30,7 @@ def name_in(db: duckdb.DuckDBPyConnection, database: str, table: Table) -> str:
         "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name || '.' || table_name = ?",
         [database, table.published_name],
     ).fetchone()
-    return f"{database}.{_quoted(table.published_name if found else table.full_name)}"
+    return f"{database}.{quote_parts(table.published_name if found else table.full_name)}"
 
 
 def move_histories(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, there: Mapping[str, dict[str, str]]) -> None:
@@ -43,7 +43,7 @@ def move_histories(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, there: M
     """
     for history in catalogue.histories.values():
         if history.full_name in there and history.published_name not in there:
-            old, new = _quoted(history.full_name), _quoted(history.published_name)
+            old, new = quote_parts(history.full_name), quote_parts(history.published_name)
             both = there[history.full_name].keys() & ledger.names_in(db, new)
             chosen = ", ".join(map(quote, sorted(both)))
             # No version of DuckDB moves a table to another schema.
@@ -61,13 +61,9 @@ def rename_in_ledger(db: duckdb.DuckDBPyConnection, table: Table) -> None:
 def old_names(catalogue: Catalogue) -> dict[str, tuple[str, str]]:
     """The views of the old names: quoted name -> the statement that creates it, and its comment."""
     return {
-        (name := _quoted(history.full_name)): (
-            f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {_quoted(history.published_name)}",
+        (name := quote_parts(history.full_name)): (
+            f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {quote_parts(history.published_name)}",
             f"{DEPRECATED}use {history.published_name}. This name goes away in version 0.3.",
         )
         for history in catalogue.histories.values()
     }
-
-
-def _quoted(name: str) -> str:
-    return ".".join(map(quote, name.split(".")))
