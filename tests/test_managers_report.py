@@ -165,7 +165,7 @@ def test_percentage_of_all_is_of_those_known(planted: Planted) -> None:
     week = full_weeks(planted.world)[-1]
     cost, revenue = costs(planted.world, week), revenues(planted.world, week)
     both = [key for key in cost if key[0] == "oslo" and key in revenue]
-    shown = re.search(r"Labour cost of revenue</span><b>([^<]+)<", part)
+    shown = re.search(r"Labour cost, % of revenue</span><b>([^<]+)<", part)
     assert shown is not None
     assert sorted(both) == [("oslo", KITCHEN), ("oslo", BAR)]
     text = shown[1].removesuffix(" %")

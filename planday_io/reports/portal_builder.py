@@ -126,7 +126,7 @@ class PortalBuilder:
         before = "" if earlier.number is None else f"{earlier.text} % in {weeks_text(weeks_before)}"
         text = f"{now.text} %" if now.number is not None else UNKNOWN
         view.tiles = [
-            Tile("Labour cost of revenue", Cell(text, view.last_percent.note), before),
+            Tile("Labour cost, % of revenue", Cell(text, view.last_percent.note), before),
             Tile("Labour cost", self._cost(total), self._money),
             Tile("Revenue", self._revenue(total), self._money),
             Tile("Worked hours", view.last_worked, f"{planned.text} planned"),
