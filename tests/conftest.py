@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from starlette.routing import Route
 
 from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.lake import installation as product
+from planday_io.monitoring.freshness import observe
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
@@ -103,6 +105,18 @@ def make(tmp_path: Path, blank_warehouse: Path) -> Iterator[Make]:
 def planday(make: Make) -> Installation:
     """The usual installation."""
     return make()
+
+
+@pytest.fixture
+def read_on_time(make: Make) -> Installation:
+    """Three portals with `hr.departments` alone, read when its schedule was due, and monitored for a month."""
+    planday = make(resources="resources: {include: [hr.departments]}")
+    planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
+    observe(planday.installation, datetime.now(UTC) - timedelta(days=30))
+    for portal in planday.config.portals:
+        planday.refresh("hr.departments", portal)
+    planday.publish()
+    return planday
 
 
 @pytest.fixture(autouse=True)

@@ -125,10 +125,7 @@ def departments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[li
     sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=demo_portals(people=(4, 3, 3)))
     with served(sandbox) as address:
         made = Installation(tmp_path_factory.mktemp("lake"), sandbox, address, resources=EVERYTHING)
-        (made.folder / "token.txt").write_text(made.add_portal("0012", 90_012))
-        app = next(app for app in sandbox.apps.values() if "0012" in app.refresh_tokens)
-        secret = "{file: token.txt}"
-        made.edit_config("portals:", f"portals:\n  '0012': {{client_id: {app.client_id}, refresh_token: {secret}}}")
+        made.connect_portal("0012", 90_012)
         for portal in ("0012", "oslo"):
             made.refresh("hr.departments", portal)
     there = sorted(

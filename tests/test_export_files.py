@@ -19,31 +19,18 @@ from planday_io.errors import ExportError
 from planday_io.export.export import export
 from planday_io.export.request import Filter, query_of
 from planday_io.monitoring.completeness import MonthState
-from planday_io.monitoring.freshness import observe
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
 from tests.support.commands import planday_command
-from tests.support.installation import EVERYTHING, FAST, Installation, Make, run
+from tests.support.installation import EVERYTHING, FAST, Installation, run
 from tests.support.workbooks import first_sheet, opened, rows_of, seen
 
 TABLE = "hr.departments"
 MONTH = shifted(month_of(datetime.now(UTC).date()), -1)
 PAGE = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
-
-
-@pytest.fixture
-def read_on_time(make: Make) -> Installation:
-    """Three portals with one table each, read when its schedule was due, and watched for long."""
-    planday = make(resources=f"resources: {{include: [{TABLE}]}}")
-    planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
-    observe(planday.installation, datetime.now(UTC) - timedelta(days=30))
-    for portal in planday.config.portals:
-        planday.refresh(TABLE, portal)
-    planday.publish()
-    return planday
 
 
 def states_of(planday: Installation, later: timedelta = timedelta()) -> dict[str, MonthState]:

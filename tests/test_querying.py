@@ -35,10 +35,7 @@ def planday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     sandbox = demo_sandbox(limits=Limits(FAST, FAST), portals=portals)
     with served(sandbox) as address:
         made = Installation(tmp_path_factory.mktemp("querying"), sandbox, address, resources=EVERYTHING)
-        (made.folder / "token.txt").write_text(made.add_portal("0012", 90_012))
-        app = next(app for app in sandbox.apps.values() if "0012" in app.refresh_tokens)
-        secret = "{file: token.txt}"
-        made.edit_config("portals:", f"portals:\n  '0012': {{client_id: {app.client_id}, refresh_token: {secret}}}")
+        made.connect_portal("0012", 90_012)
         for table in ("hr.departments", "hr.employees", "hr.employee_groups"):
             made.refresh(table, "oslo")
             made.refresh(table, "0012")

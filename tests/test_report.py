@@ -13,25 +13,12 @@ from dagster import DagsterInstance
 
 from planday_io.errors import StorageError
 from planday_io.monitoring.failures import CAUSES
-from planday_io.monitoring.freshness import observe
 from planday_io.reports.managers import write_managers_report
 from planday_io.reports.report import write_report
 from tests.support.installation import Installation, Make, run
 
 TABLE = "hr.departments"
 FRESH = "all 1 tables as fresh as scheduled"
-
-
-@pytest.fixture
-def read_on_time(make: Make) -> Installation:
-    """Three portals with one table each, read when its schedule was due, and watched for long."""
-    planday = make(resources=f"resources: {{include: [{TABLE}]}}")
-    planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
-    observe(planday.installation, datetime.now(UTC) - timedelta(days=30))
-    for portal in planday.config.portals:
-        planday.refresh(TABLE, portal)
-    planday.publish()
-    return planday
 
 
 def page_of(planday: Installation) -> str:

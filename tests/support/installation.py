@@ -73,6 +73,13 @@ class Installation:
         app.refresh_tokens[key] = f"demo-refresh-token-{key}"
         return app.refresh_tokens[key]
 
+    def connect_portal(self, key: str, number: int) -> None:
+        """The same, named in portals.yaml as well."""
+        (self.folder / f"{key}.txt").write_text(self.add_portal(key, number))
+        app = next(app for app in self.sandbox.apps.values() if key in app.refresh_tokens)
+        secret = f"{{file: '{key}.txt'}}"
+        self.edit_config("portals:", f"portals:\n  '{key}': {{client_id: {app.client_id}, refresh_token: {secret}}}")
+
     @property
     def config(self) -> Config:
         """As the file is now; reading it again where it is the same would take a tenth of the suite."""
