@@ -259,7 +259,7 @@ def test_overtime_and_absence_are_the_marts_sums(project: Project) -> None:
                 assert_same(found, figure, (portal, department, month, metric))
 
 
-def test_freshness_is_that_of_the_portal_read_longest_ago(project: Project, tmp_path: Path) -> None:
+def test_freshness_is_of_the_portal_read_longest_ago(project: Project, tmp_path: Path) -> None:
     file = tmp_path / "warehouse.duckdb"
     shutil.copyfile(project.warehouse, file)
     now = datetime.now(UTC)

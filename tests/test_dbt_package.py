@@ -41,7 +41,7 @@ def asked_of(table: str, column: str | None = None) -> list[Any]:
     return found.get("data_tests", [])
 
 
-def test_sources_have_the_columns_and_comments_of_the_file(db: duckdb.DuckDBPyConnection) -> None:
+def test_sources_have_the_files_columns_and_comments(db: duckdb.DuckDBPyConnection) -> None:
     published: dict[str, dict[str, str]] = {}
     for table, column, comment in db.execute(
         "SELECT schema_name || '.' || table_name, column_name, comment FROM duckdb_columns() "
