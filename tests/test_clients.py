@@ -29,7 +29,7 @@ CLIENTS = [sys.executable, *map(str, sorted(Path(FOLDER).glob("duckdb-[0-9]*/bin
 OLD_NAMES = [f"{name}_history" for name in CATALOGUE.histories]
 VIEWS = [
     *(f"marts.{name}" for name in MARTS),
-    *(f"sync.{name}" for name in ("findings", "schemas", "settling", "tables")),
+    *(f"sync.{name}" for name in ("failures", "findings", "schemas", "settling", "tables")),
 ]
 QUESTIONS = [question.sql.removesuffix(";") for mart in (*marts(), *macros()) for question in mart.questions]
 LONG_AGO = "scheduling.shifts_as_of('2020-01-01')"

@@ -377,6 +377,17 @@ def test_two_at_once_are_refused(planday: Installation, tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
+def test_refused_recipient_keeps_no_delivery_back(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    inbox.refuses = {ANNA}
+    folder = configure(planday, tmp_path, marts=["shifts"], mail=[ANNA, "bo@example.com"])
+    planday.edit_config("deliver: {", f"deliver: {{others: {{{GOOD.replace('out', str(tmp_path / 'others'))}}}, ")
+    done = planday_command(planday, "deliver", "rosters", "others", "--yes")
+    assert (done.returncode, "refused 1 recipients" in done.stderr) == (1, True)
+    assert [*folder.iterdir()]
+    assert [*(tmp_path / "others").iterdir()]
+
+
+@pytest.mark.processes
 def test_command_lists_tries_and_delivers(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
     folder = configure(planday, tmp_path, marts=["shifts"], mail=[ANNA], after="nightly", locale="nb", format="csv")
     listed = planday_command(planday, "deliver")

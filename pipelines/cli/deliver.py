@@ -45,7 +45,7 @@ def deliver(
         raise ConfigError("\n".join(wrong))
     if (count := sum(len(known[name].mail) for name in chosen)) and not dry_run:
         confirm(f"Mail {', '.join(chosen)} to {people(count)}?", yes=yes)
-    now = datetime.now(UTC)
+    now, refused = datetime.now(UTC), 0
     for name in chosen:
         done = making.deliver(installation, name, now, sends=not dry_run)
         if not dry_run:
@@ -53,7 +53,8 @@ def deliver(
         _print(installation, done, is_tried=dry_run)
         if done.refused:
             typer.echo(f"  the mail server refused {done.refused} recipients", err=True)
-            raise typer.Exit(1)
+            refused += done.refused
+    raise typer.Exit(1 if refused else 0)
 
 
 def _list(installation: Installation) -> int:

@@ -1,7 +1,7 @@
 """What the published file says about itself: names, comments, how complete and how old it is.
 
 Every slice in the file is a complete read, or it would not be there; so what can be missing is a table or a month that was
-never read, and what was to be read again and failed, which keeps its previous rows (`sync.runs`).
+never read, and what was to be read again and failed, which keeps its previous rows (`sync.failures`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,10 @@ from planday_io.months import is_month
 Facts = dict[str, object]
 
 _FAILING = """
-    WITH tried AS (
-        SELECT portal, of_month, ended_at, unnest(written) AS table_name, false AS is_failed, '' AS error FROM sync.runs
-        UNION ALL
-        SELECT portal, of_month, ended_at, unnest(failed), true, unnest(errors) FROM sync.runs
-    )
-    SELECT portal, of_month, table_name, max(ended_at) AS ended_at, arg_max(error, ended_at) AS error FROM tried
-    GROUP BY portal, of_month, table_name HAVING arg_max(is_failed, ended_at)
-    ORDER BY ALL
+    SELECT portal, month, table_name, max(started_at), arg_max(error, started_at)
+    FROM sync.failures WHERE NOT is_over GROUP BY portal, month, table_name ORDER BY ALL
 """
-"""Tables whose last read failed, per portal and month."""
+"""Tables whose last read failed, per portal and month: when that run began, and why."""
 _VERDICTS = {
     "total_matched": "rows and keys equal the total that Planday announced",
     "exhausted": "read to an empty page",

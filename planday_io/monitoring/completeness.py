@@ -1,5 +1,5 @@
 """How complete the tables are that figures are computed from, per portal and month, from what the published file says of
-itself (`sync.slices`, `sync.runs`) and from when schedules should have read it (`planday_io.monitoring.freshness`).
+itself (`sync.slices`, `sync.failures`) and from when schedules should have read it (`planday_io.monitoring.freshness`).
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ class Completeness:
             self._slices.setdefault(portal, {})[table, month] = at.astimezone(UTC)
         self._failed: dict[str, dict[_Key, datetime]] = {}
         for portal, table, month, at in db.execute(
-            "SELECT portal, table_name, of_month, max(started_at) FROM "
-            "(SELECT portal, of_month, started_at, unnest(failed) AS table_name FROM sync.runs WHERE NOT is_complete) "
-            "GROUP BY ALL"
+            "SELECT portal, table_name, month, max(started_at) FROM sync.failures WHERE NOT is_over GROUP BY ALL"
         ).fetchall():
             self._failed.setdefault(portal, {})[table, month] = at.astimezone(UTC)
         self._ages: dict[str, _Ages] = {}
@@ -188,11 +186,7 @@ def _state(
     reads = {name: slices[name, month] for name in sorted(tables) if (name, month) in slices}
     problems = []
     missing = [name for name in sorted(tables) if name not in reads]
-    broken = {
-        name: failed[name, month]
-        for name in sorted(tables)
-        if (name, month) in failed and (name not in reads or failed[name, month] > reads[name])
-    }
+    broken = {name: failed[name, month] for name in sorted(tables) if (name, month) in failed}
     if only := [name for name in missing if name not in broken]:
         problems.append(f"missing, never read: {some(only, _NAMES)}")
     if lost := [name for name in missing if name in broken]:

@@ -16,21 +16,18 @@ def past_failures(config: Config, db: duckdb.DuckDBPyConnection, at: datetime) -
     groups = rows(
         db,
         """
-        WITH failed AS (
-            SELECT portal, of_month, started_at, unnest(failed) AS table_name, unnest(errors) AS error
-            FROM sync.runs WHERE NOT is_complete AND started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY
-        ), known AS (
-            SELECT *, concat_ws(' ', table_name, of_month) AS name, (
+        WITH known AS (
+            SELECT failed.*, concat_ws(' ', table_name, month) AS name, CASE WHEN is_over THEN coalesce((
                 SELECT min(later.ended_at) FROM sync.runs AS later
                 WHERE later.portal = failed.portal AND later.started_at > failed.started_at
-                    AND later.of_month IS NOT DISTINCT FROM failed.of_month
+                    AND later.of_month IS NOT DISTINCT FROM failed.month
                     AND list_contains(later.written, failed.table_name)
-            ) AS ended_at
-            FROM failed
+            ), read_at) END AS over_at
+            FROM sync.failures AS failed WHERE started_at > CAST(? AS TIMESTAMPTZ) - INTERVAL 7 DAY
         )
-        SELECT portal, error, min(started_at) AS first, max(started_at) AS last, max(ended_at) AS ended,
-            count(*) AS failures, count(*) FILTER (ended_at IS NULL) AS open,
-            list_sort(coalesce(list(DISTINCT name) FILTER (ended_at IS NULL), list(DISTINCT name))) AS tables
+        SELECT portal, error, min(started_at) AS first, max(started_at) AS last, max(over_at) AS ended,
+            count(*) AS failures, count(*) FILTER (NOT is_over) AS open,
+            list_sort(coalesce(list(DISTINCT name) FILTER (NOT is_over), list(DISTINCT name))) AS tables
         FROM known GROUP BY portal, error ORDER BY last DESC
         """,
         at,

@@ -88,8 +88,8 @@ def macros() -> tuple[Macro, ...]:
 
 @functools.cache
 def sync_views() -> tuple[Mart, ...]:
-    """The views of the schema `sync`: values that the marts could not use as received, and how figures settled."""
-    return tuple(_view(name, _HERE / f"{name}.sql") for name in ("findings", "settling"))
+    """The views of the schema `sync`: reads that failed, values that the marts could not use, and how figures settled."""
+    return tuple(_view(name, _HERE / f"{name}.sql") for name in ("failures", "findings", "settling"))
 
 
 @functools.cache
