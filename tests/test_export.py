@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -177,6 +178,53 @@ def test_odd_values_never_break_the_file(ask: Ask, tmp_path: Path) -> None:
     assert "1 cells had control characters" in said
     assert "1 cells are numbers of more than 15 digits" in said
     assert "6 cells are dates that Excel does not have" in said
+
+
+def test_headers_and_notes_never_break_the_file(ask: Ask, tmp_path: Path) -> None:
+    ask('-- <r>rows</r>\n-- a: mean\x01ing\nSELECT 1 AS a, 2 AS "<r>b</r>", 3 AS "=1+1"')
+    book = opened(tmp_path / "asked.xlsx", formulas=True)
+    assert [cell.value for cell in book["asked"][1]] == ["a", "<r>b</r>", "=1+1"]
+    assert book["asked"]["A1"].comment.text == "mean\ufffding"
+    assert "<r>rows</r>" in first_sheet(tmp_path / "asked.xlsx")
+
+
+def test_last_instant_stays_in_its_day(ask: Ask, tmp_path: Path) -> None:
+    ask("SELECT TIMESTAMP '9999-12-31 23:59:59.999999' AS until, TIME '23:59:59.999999' AS clock")
+    until, clock = opened(tmp_path / "asked.xlsx")["asked"][2]
+    assert (until.value.date(), until.value.year) == (at("9999-12-31").date(), 9999)
+    assert clock.value.isoformat().startswith("23:59:59")
+
+
+@pytest.mark.parametrize(
+    ("sql", "row"),
+    [
+        ("SELECT 'a;--b' AS a", ("a;--b",)),
+        ("SELECT 1 AS a /* x; -- */", (1,)),
+        ("SELECT 1 AS a;; -- x;\n; /* y; */", (1,)),
+        (f"SELECT 1 AS a, -- x; {'-' * 200}\n2 AS b;", (1, 2)),
+    ],
+)
+def test_semicolons_in_texts_and_comments_stay(ask: Ask, tmp_path: Path, sql: str, row: tuple[object, ...]) -> None:
+    ask(sql)
+    assert rows_of(opened(tmp_path / "asked.xlsx")["asked"]) == [row]
+
+
+def test_names_of_columns_have_no_case(ask: Ask) -> None:
+    done = ask(
+        "-- totals: cost\nSELECT portal AS Portal, id AS Department_Id, portal AS Currency, 1 AS Cost FROM hr.departments",
+        chosen=Filter(portals=("oslo", "london"), departments=(100, 101), is_strict=True),
+    )
+    (sheet,) = done.sheets
+    assert sheet.rows == 4
+    assert [remark for remark in sheet.remarks if "NOT FILTERED" in remark] == []
+    assert not sheet.has_totals, "amounts of two currencies were added"
+
+
+def test_file_name_that_is_no_text_is_shown(planday: Installation, tmp_path: Path) -> None:
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/k\xf8d.sql"))
+    file.write_text("SELECT 1 AS a")
+    export(planday.installation, [query_of(file)], tmp_path / "out.xlsx")
+    assert opened(tmp_path / "out.xlsx").sheetnames == ["How complete", "k\ufffdd"]
 
 
 def test_other_types_become_what_excel_has(ask: Ask, tmp_path: Path) -> None:

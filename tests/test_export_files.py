@@ -180,11 +180,21 @@ def test_folder_with_foreign_files_is_left_alone(read_on_time: Installation, odd
 def test_folders_of_the_installation_are_refused(read_on_time: Installation, odd: Path, place: str) -> None:
     planday = read_on_time
     before = sorted(planday.folder.rglob("*"))
-    with pytest.raises(ExportError, match=r"is in the (lake|state) folder .*: choose another place with --output"):
+    with pytest.raises(ExportError, match="which is this program's own: choose another place with --output"):
         export(
             planday.installation, [query_of(odd)], planday.folder / place, form="xlsx" if "." in place[1:] else "csv"
         )
     assert sorted(planday.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("own", ["warehouse.duckdb", "portals.yaml"])
+def test_link_to_own_file_is_refused(read_on_time: Installation, odd: Path, tmp_path: Path, own: str) -> None:
+    planday, link = read_on_time, tmp_path / "out.xlsx"
+    before = (planday.folder / own).read_bytes()
+    link.symlink_to(planday.folder / own)
+    with pytest.raises(ExportError, match="which is this program's own"):
+        export(planday.installation, [query_of(odd)], link)
+    assert (planday.folder / own).read_bytes() == before
 
 
 def test_new_publication_is_in_the_next_export(read_on_time: Installation, tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def test_folder_of_somebody_is_left_alone(planday: Installation, tmp_path: Path)
     with pytest.raises(ExportError, match=r"holds hr/departments/mine.parquet, which no export wrote. Choose another"):
         export_parquet(planday.installation, ["hr.departments"], out)
     assert mine.read_text() == "mine"
-    with pytest.raises(ExportError, match="is in the lake folder"):
+    with pytest.raises(ExportError, match="which is this program's own"):
         export_parquet(planday.installation, ["hr.departments"], planday.folder / "lake" / "out")
     with pytest.raises(ConfigError, match="give the name of a folder"):
         folder_of(Path("shifts.parquet"))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.arguments import current_installation, known_portals
+from planday_io.config.places import own_place
 from planday_io.errors import ConfigError
 
 
@@ -52,6 +53,8 @@ def report(
     place = output or Path(NAMES[reader])
     if place.is_dir():
         place /= NAMES[reader]
+    if own := own_place(installation.config, place):
+        raise ConfigError(f"--output {place} is in {own}, or leads there, which is this program's own: choose another")
     if reader is Reader.OPERATORS:
         if portal or department:
             raise ConfigError("--portal and --department choose rows of the managers' page: add --for managers")

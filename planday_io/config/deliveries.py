@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from planday_io.config.delivery import Delivery
 from planday_io.config.model import Config
-from planday_io.config.places import own_folder
+from planday_io.config.places import own_place
 from planday_io.config.values import Said, nearest
 
 Contradiction = tuple[tuple[str | int, ...], object, str]
@@ -59,5 +59,5 @@ def _beside(config: Config, one: Delivery, zones: dict[str, str]) -> Iterator[Co
     if one.mail and config.alerts.mail is None:
         found = Said("1 address" if len(one.mail) == 1 else f"{len(one.mail)} addresses")
         yield ("mail",), found, "`alerts: {mail: ...}` in this file, the mail server to send by"
-    if one.to and (folder := own_folder(config, one.to)):
-        yield ("to",), str(one.to), f"a folder outside {folder}, which is this program's own"
+    if one.to and (own := own_place(config, one.to)):
+        yield ("to",), str(one.to), f"a folder outside {own}, which is this program's own"

@@ -62,10 +62,11 @@ def misplaced(config: Config) -> Iterator[tuple[str, Path, str]]:
             yield "warehouse", config.warehouse, f"a file outside {state}, which is not for data"
 
 
-def own_folder(config: Config, folder: Path) -> Path | None:
-    """The folder of this program that a folder is, or is in; None if it is in none of them."""
-    inside = (_real(folder), *_real(folder).parents)
-    return next((own for own in (config.lake, config.state, config.home / ".dagster") if _real(own) in inside), None)
+def own_place(config: Config, place: Path) -> Path | None:
+    """The folder or file of this program that a place is, or is in; None if it is in none of them."""
+    inside = (_real(place), *_real(place).parents)
+    owned = (config.lake, config.state, config.home / ".dagster", config.warehouse, config.file)
+    return next((own for own in owned if _real(own) in inside), None)
 
 
 def _real(path: Path) -> Path:

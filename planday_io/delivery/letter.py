@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC
 
 from planday_io.delivery.delivered import Delivered
@@ -12,21 +12,20 @@ from planday_io.monitoring.messages import some
 _NAMED, _LINES = 6, 20
 
 
-def letter(done: Delivered, chosen: Filter, portals: Sequence[str], attached: str | None) -> tuple[str, str]:
+def letter(done: Delivered, chosen: Filter, attached: str | None) -> tuple[str, str]:
     """Subject and text.
 
     Args:
         done: what was exported.
         chosen: the filter.
-        portals: whose rows they are.
         attached: name of the attachment, or None where it is too large.
     """
     verdict = "complete" if done.is_complete else "NOT COMPLETE"
     subject = f"{done.name} {done.span.name}".strip() + f": {verdict}"
-    return subject, "\n".join(_lines(done, chosen, portals, attached))
+    return subject, "\n".join(_lines(done, chosen, attached))
 
 
-def _lines(done: Delivered, chosen: Filter, portals: Sequence[str], attached: str | None) -> Iterator[str]:
+def _lines(done: Delivered, chosen: Filter, attached: str | None) -> Iterator[str]:
     yield verdict_of(done)
     yield from (f"- {remark}" for remark in done.remarks)
     bad = [one for one in done.states if not one.is_complete]
@@ -41,6 +40,8 @@ def _lines(done: Delivered, chosen: Filter, portals: Sequence[str], attached: st
         yield f"Saved as: {done.made}{too_large}"
     yield "Contents: " + "; ".join(f"{name} ({rows:,} rows)" for name, rows in done.sheets)
     yield from (f"{name}: {remark}" for name, remark in done.notes)
+    # Without a filter also one that portals.yaml no longer has.
+    portals = dict.fromkeys(one.portal for one in done.states)
     yield f"Portals: {', '.join(portals)}. Filter: {chosen.words()}."
     yield f"Figures as of: {done.published_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
     yield ""

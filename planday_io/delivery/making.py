@@ -17,7 +17,7 @@ from planday_io.config.days import Span, span_of
 from planday_io.config.load import mistakes_in
 from planday_io.delivery.delivered import Delivered
 from planday_io.delivery.letter import letter
-from planday_io.delivery.rounds import portals_of, zone_of
+from planday_io.delivery.rounds import zone_of
 from planday_io.errors import ConfigError, ExportError, PlandayError, StorageError
 from planday_io.export.export import export
 from planday_io.export.parquet_files import export_parquet
@@ -208,9 +208,7 @@ def _mailed(installation: Installation, done: Delivered, chosen: Filter, at: dat
             "Give it a folder (`to`): then the mail says where the file is. Or deliver fewer days, marts or portals"
         )
     attached = f"{file.name}.zip" if file.is_dir() else file.name
-    made = new_mail(
-        mail, to, *letter(done, chosen, portals_of(config, done.name), attached if content is not None else None)
-    )
+    made = new_mail(mail, to, *letter(done, chosen, attached if content is not None else None))
     # The same for each attempt: of a mail that was sent twice, mail programs show one.
     domain = mail.sender.rpartition("@")[2]
     made.replace_header("Message-ID", f"<planday-{done.name}-{at.astimezone(UTC):%Y%m%dT%H%M%S}@{domain}>")

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from planday_io.errors import ConfigError, ExportError
-from planday_io.export.cells import NUMBERS, Cell, Changes, Column, kind_of, reader
+from planday_io.export.cells import NUMBERS, Cell, Changes, Column, Kind, kind_of, reader
 from planday_io.export.request import PARAMETERS, Filter, Query
 from planday_io.frames.types import quote, quote_parts
 from planday_io.months import month_of
@@ -240,7 +240,7 @@ class Selection:
         rows = int(_one(db, self.source, f"SELECT count(*) FROM {table}")[0])
         remarks = list(self.remarks)
         totals = [*self.counts, *self.amounts]
-        if self.amounts and any(column.name == "currency" for column in self.columns):
+        if self.amounts and any(column.name.lower() == "currency" for column in self.columns):
             many = f"SELECT count(DISTINCT coalesce(currency, '')) FROM {table}"
             several = f"{many} WHERE " + " OR ".join(f"{quote(one)} IS NOT NULL" for one in self.amounts)
             if int(_one(db, self.source, several)[0]) > 1:
@@ -290,7 +290,7 @@ def _conditions(
     columns: Sequence[Column], chosen: Filter, *, by_itself: bool
 ) -> tuple[str, dict[str, date], list[str]]:
     """The filter as SQL over these columns, its values, and what it cannot do. `by_itself`: the query filters by days."""
-    kinds = {column.name: kind_of(column.type) for column in columns}
+    kinds = _kinds(columns)
     parts: list[str] = []
     remarks: list[str] = []
     days = {name: day for name, day in (("first", chosen.first), ("last", chosen.last)) if day}
@@ -316,9 +316,14 @@ def _conditions(
     return (f" WHERE {' AND '.join(parts)}" if parts else ""), values, remarks
 
 
+def _kinds(columns: Sequence[Column]) -> dict[str, Kind]:
+    """Kinds by name in lower case: to SQL `Portal` is the column `portal`."""
+    return {column.name.lower(): kind_of(column.type) for column in columns}
+
+
 def refuse_whole(source: str, columns: Sequence[Column], chosen: Filter) -> None:
     """Refuse what has no column by which portals or departments could be chosen. Raises ExportError."""
-    kinds = {column.name: kind_of(column.type) for column in columns}
+    kinds = _kinds(columns)
     for key, values, name, kind, words in (
         ("portals", chosen.portals, "portal", "text", "text"),
         ("departments", chosen.departments, "department_id", "integer", "whole numbers"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from planday_io.config.places import own_place
 from planday_io.errors import ExportError
 from planday_io.lake.installation import Installation
 
@@ -50,15 +51,16 @@ def mark(folder: Path) -> None:
 
 
 def require_apart(place: Path, installation: Installation) -> None:
-    """Check that an export would not stand among the files that this program keeps. Its outbox is for exports.
+    """Check that an export would not replace, or stand among, the files that this program keeps. Links are followed.
+
+    Its outbox is for exports.
 
     Raises:
         ExportError: it would.
     """
-    target = Path(os.path.realpath(place))
-    config = installation.config
-    if target.is_relative_to(os.path.realpath(installation.state.outbox)):
+    if Path(os.path.realpath(place)).is_relative_to(os.path.realpath(installation.state.outbox)):
         return
-    for kept, what in ((config.lake, "lake"), (config.state, "state")):
-        if target.is_relative_to(os.path.realpath(kept)):
-            raise ExportError(f"{place} is in the {what} folder ({kept}): choose another place with --output")
+    if own := own_place(installation.config, place):
+        raise ExportError(
+            f"{place} is in {own}, or leads there, which is this program's own: choose another place with --output"
+        )

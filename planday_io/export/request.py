@@ -6,6 +6,7 @@ An SQL file may begin with comments, as the files of the marts do: what a row is
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,6 @@ PARAMETERS = ("from_date", "to_date")
 _FORBIDDEN = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
 _COMMENT = re.compile(r"\s*--(.*)")
 _MEANING = re.compile(r"(\w+): (.+)")
-_END = re.compile(r";\s*(?:--[^\n]*\s*|/\*.*?\*/\s*)*\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +109,16 @@ def query_of(file: Path) -> Query:
             f"{file} uses the parameter ${unknown[0]}; there are only $from_date and $to_date, the first and last day"
         )
     doc, meanings, totals = _comments(text)
-    sql = _END.sub("", found[0].query.rstrip().removesuffix(";"))
+    # Bytes that are no UTF-8 cannot be written into a file.
+    shown = Path(os.fsencode(file.name).decode(errors="replace"))
     return Query(
-        name=file.stem, file=file.name, sql=sql, doc=doc, meanings=meanings, totals=totals, parameters=parameters
+        name=shown.stem,
+        file=shown.name,
+        sql=_without_semicolons(found[0].query),
+        doc=doc,
+        meanings=meanings,
+        totals=totals,
+        parameters=parameters,
     )
 
 
@@ -129,6 +136,16 @@ def sheet_names(wanted: Sequence[str]) -> list[str]:
         taken.add(name.lower())
         names.append(name)
     return names
+
+
+def _without_semicolons(statement: str) -> str:
+    """A statement without the semicolons that end it. DuckDB says which they are: texts and comments have some too."""
+    data = statement.encode()
+    end, parts = len(data), duckdb.tokenize(statement)  # offsets are in bytes
+    while parts and (parts[-1][1] == duckdb.token_type.comment or data[parts[-1][0] :][:1] == b";"):
+        at, kind = parts.pop()
+        end = end if kind == duckdb.token_type.comment else at
+    return data[:end].decode()
 
 
 def _shortened(text: str, units: int) -> str:

@@ -120,10 +120,10 @@ def _write_sheet(db: duckdb.DuckDBPyConnection, sheet: Worksheet, content: Sheet
     sheet.autofilter(0, 0, content.rows, len(columns) - 1)
     for n, column in enumerate(columns):
         sheet.set_column(n, n, column.width)
-        sheet.write_string(0, n, text_of(column.name, changes), styles.header)
-        if column.note:
-            lines = len(column.note) // _NOTE_CHARACTERS + 2
-            sheet.write_comment(0, n, column.note, {"author": "planday", "width": 320, "height": 18 * lines})
+        _write_text(sheet, 0, n, text_of(column.name, changes), styles.header, styles)
+        if note := text_of(column.note, Changes()):
+            lines = len(note) // _NOTE_CHARACTERS + 2
+            sheet.write_comment(0, n, note, {"author": "planday", "width": 320, "height": 18 * lines})
     for row, cells in enumerate(cells_of(db, content, changes), start=1):
         for n, cell in enumerate(cells):
             if cell is not None:
@@ -143,17 +143,26 @@ def _write_cell(
             style = styles.get(quote_prefix=True)
         else:
             style = None
-        if cell.startswith("<r>") and cell.endswith("</r>"):
-            # With constant_memory XlsxWriter takes such a text for its own markup; two fragments it escapes.
-            sheet.write_rich_string(row, column, cell[:1], styles.get(font_name="Calibri"), cell[1:])
-        else:
-            sheet.write_string(row, column, cell, style)
+        _write_text(sheet, row, column, cell, style, styles)
     elif isinstance(cell, bool):
         sheet.write_boolean(row, column, cell)
     elif isinstance(cell, int | float | Decimal):
         sheet.write_number(row, column, float(cell), style)
-    elif isinstance(cell, date | datetime | time):
+    elif isinstance(cell, datetime | time):
+        # A workbook has milliseconds: with more, the last instant of a day would become the next day.
+        whole = cell.replace(microsecond=cell.microsecond // 1000 * 1000)
+        sheet.write_datetime(row, column, whole, style)
+    elif isinstance(cell, date):
         sheet.write_datetime(row, column, cell, style)
+
+
+def _write_text(sheet: Worksheet, row: int, column: int, text: str, style: Format | None, styles: _Styles) -> None:
+    if text.startswith("<r>") and text.endswith("</r>"):
+        # With constant_memory XlsxWriter takes such a text for its own markup; two fragments it escapes.
+        whole = [style] if style else []
+        sheet.write_rich_string(row, column, text[:1], styles.get(font_name="Calibri"), text[1:], *whole)
+    else:
+        sheet.write_string(row, column, text, style)
 
 
 def _write_totals(sheet: Worksheet, content: Sheet, styles: _Styles) -> None:
@@ -190,4 +199,4 @@ def _write_first(sheet: Worksheet, rows: Sequence[Row], styles: _Styles) -> None
             elif isinstance(cell, int):
                 sheet.write_number(at, n, cell, styles.get(num_format="#,##0", align="left"))
             elif cell:
-                sheet.write_string(at, n, cell, style or warns)
+                _write_text(sheet, at, n, cell, style or warns, styles)
