@@ -1,4 +1,7 @@
-"""Values of DuckDB as JSON, one line per row: a text of a cell cannot begin a line, or look like the end of the rows."""
+"""Values of DuckDB as JSON, one line per row: a text of a cell cannot begin a line, or look like the end of the rows.
+
+Other texts that are not ours, such as messages of DuckDB, become one line as well.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,11 @@ LONGEST_CELL = 1_000
 def line_of(row: tuple[object, ...]) -> str:
     """A row as one line: a JSON array, in ASCII where a character would end a line or show nothing."""
     return _json([_cell(value) for value in row])
+
+
+def plain_line(text: str) -> str:
+    """A text as one line that shows all of its characters: what would end a line, hide text or move it becomes an escape."""
+    return _visible(" ".join(text.split()))
 
 
 def _cell(value: object) -> object:
@@ -56,7 +64,10 @@ def _number(value: Decimal) -> object:
 
 
 def _json(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    return _visible(json.dumps(value, ensure_ascii=False))
+
+
+def _visible(text: str) -> str:
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from planday_io.assistant.cells import plain_line
 from planday_io.assistant.statements import DATABASE, Allowed
 from planday_io.errors import QuestionError
 from planday_io.months import is_month
@@ -18,10 +19,10 @@ from planday_io.months import is_month
 Facts = dict[str, object]
 
 _FAILING = """
-    SELECT portal, month, table_name, max(started_at), arg_max(error, started_at)
+    SELECT portal, month, table_name, max(started_at), arg_max(error, started_at), any_value(read_at) IS NOT NULL AS is_read
     FROM sync.failures WHERE NOT is_over GROUP BY portal, month, table_name ORDER BY ALL
 """
-"""Tables whose last read failed, per portal and month: when that run began, and why."""
+"""Tables whose last read failed, per portal and month: when that run began, why, and whether an earlier one did not fail."""
 _VERDICTS = {
     "total_matched": "rows and keys equal the total that Planday announced",
     "exhausted": "read to an empty page",
@@ -39,13 +40,13 @@ def status_line(db: duckdb.DuckDBPyConnection, now: datetime) -> str:
     if len(portals) > 1 and (newest - oldest).total_seconds() > 3600:
         first_read = f"{_instant(oldest)} (portal {first}, {_ago(oldest, now)})"
         read = f"last read from Planday between {first_read} and {_instant(newest)}"
-    failing = len(db.execute(_FAILING).fetchall())
+    failing = [is_read for *_, is_read in db.execute(_FAILING).fetchall()]
     complete = "all that is here was read completely"
     if failing:
-        complete = (
-            f"{_count(failing, 'table or month', 'tables or months')} kept earlier rows, because the last read failed"
-        )
-        complete += " (see the tool completeness)"
+        kept, never = failing.count(True), failing.count(False)
+        words = [f"{_tables(kept)} kept earlier rows, because the last read failed"] if kept else []
+        words += [f"{_tables(never)} never read, because every read failed"] if never else []
+        complete = f"{', and '.join(words)} (see the tool completeness)"
     return f"Completeness: {complete}. Age: {_count(len(portals), 'portal')}, {read}."
 
 
@@ -129,9 +130,9 @@ def completeness(db: duckdb.DuckDBPyConnection, portal: str | None, month: str |
             if one[0] == name and (month is None or one[1] in (None, month))
         ]
         lines += [
-            f"- {table}{f' of {of_month}' if of_month else ''}: its read of {_instant(at)} failed, so earlier rows stay, "
-            f"if there are any. Reason: {_short(error)}"
-            for _, of_month, table, at, error in failed
+            f"- {table}{f' of {of_month}' if of_month else ''}: its read of {_instant(at)} failed, "
+            f"{'so earlier rows stay' if is_read else 'and it was never read before'}. Reason: {_short(error)}"
+            for _, of_month, table, at, error, is_read in failed
         ]
     lines.append(
         "A read that is not complete is never published. Tables and months that are not named here were never read."
@@ -207,7 +208,9 @@ def _of_month(db: duckdb.DuckDBPyConnection, portal: str, month: str) -> list[st
 
 
 def _portals(db: duckdb.DuckDBPyConnection, wanted: str | None) -> list[str]:
-    there = [str(name) for (name,) in db.execute("SELECT DISTINCT portal FROM sync.slices ORDER BY 1").fetchall()]
+    """Those of which something was read, or tried."""
+    found = db.execute("SELECT portal FROM sync.slices UNION SELECT portal FROM sync.runs ORDER BY 1").fetchall()
+    there = [str(name) for (name,) in found]
     if wanted is not None and wanted not in there:
         raise QuestionError(f"there is no portal {wanted[:60]!r}; there are {', '.join(there) or 'none yet'}")
     return [wanted] if wanted is not None else there
@@ -245,5 +248,9 @@ def _count(number: int, word: str, plural: str = "") -> str:
     return f"{number} {word if number == 1 else plural or word + 's'}"
 
 
+def _tables(number: int) -> str:
+    return _count(number, "table or month", "tables or months")
+
+
 def _short(text: object) -> str:
-    return " ".join(str(text).split())[:300]
+    return plain_line(str(text))[:300]

@@ -18,7 +18,7 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
 from planday_io.assistant.asking import Asker
-from planday_io.assistant.cells import line_of
+from planday_io.assistant.cells import line_of, plain_line
 from planday_io.assistant.worker import Reply, Request
 from planday_io.faults import as_planday_error
 from planday_io.warehouse.mart_files import Macro, Mart, macros, marts, month_conditions, sync_views
@@ -177,7 +177,9 @@ def _known() -> dict[str, Named]:
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?")) else f"{text}."
+    """One line with an end. It may quote the question, or data, so it cannot look like another line of ours."""
+    line = plain_line(text)
+    return line if line.endswith((".", "?")) else f"{line}."
 
 
 def _text(reply: Reply) -> Iterable[str]:

@@ -44,7 +44,7 @@ class Request:
         examples: statements, of which a description says whether they are allowed.
         seconds: until a query is interrupted.
         rows: the most that come back.
-        characters: about the most that come back, in all rows together.
+        characters: the most that come back, in all rows together and names of columns.
     """
 
     file: str
@@ -114,6 +114,8 @@ def answer(request: Request) -> Reply:
         )
     except RecursionError:
         refusal = "the statement is nested too deeply"
+    except UnicodeEncodeError:
+        refusal = "the statement has half of a character (a lone surrogate): write it as UTF-8"
     except PlandayError as error:
         refusal = str(error)
     return Reply(status=status, refusal=refusal)
@@ -204,15 +206,22 @@ def _queried(db: duckdb.DuckDBPyConnection, request: Request, status: str, sql: 
     db.execute(sql)
     columns = [(str(name), str(kind)) for name, kind, *_ in db.description]
     lines: list[str] = []
-    left = request.characters
-    while (row := db.fetchone()) is not None:
-        if len(lines) >= request.rows or left <= 0:
+    left = request.characters - len(line_of(tuple(columns)))
+    while left >= 0:
+        row = db.fetchone()
+        if row is None:
+            return Reply(status=status, columns=columns, lines=lines)
+        line = line_of(row)
+        left -= len(line)
+        if left < 0 or len(lines) == request.rows:
             break
-        lines.append(line_of(row))
-        left -= len(lines[-1])
-    else:
-        return Reply(status=status, columns=columns, lines=lines)
-    limit = f"{request.rows} rows" if len(lines) >= request.rows else f"{request.characters} characters"
+        lines.append(line)
+    if not lines:
+        raise QuestionError(
+            f"one row and the names of its {len(columns)} columns have more than {request.characters} characters: select "
+            "fewer columns, or parts of their texts"
+        )
+    limit = f"{request.characters} characters" if left < 0 else f"{request.rows} rows"
     return Reply(
         status=status,
         columns=columns,
@@ -222,8 +231,8 @@ def _queried(db: duckdb.DuckDBPyConnection, request: Request, status: str, sql: 
 
 
 def _message_of(error: duckdb.Error, file: str) -> str:
-    """DuckDB's message on one line, without the place of the file."""
-    text = " ".join(str(error).split())
+    """DuckDB's message without the place of the file."""
+    text = str(error)
     for place in (file, os.path.realpath(file), str(Path(file).parent)):
         text = text.replace(place, "the warehouse")
     return text[:1000]
