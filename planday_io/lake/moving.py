@@ -45,12 +45,13 @@ def move_old_slices(lake: Lake, with_histories: Collection[str]) -> Move:
     Raises:
         StorageError: the lake cannot be listed.
     """
+    # A publication that was killed may have left folders without slices.
+    if not old_folders_in(lake.root) or lake.state.runs.is_old_version_running():
+        return Move(0)
+    lake.state.files.shut_out_old_version()
     moved, errors = 0, dict[SliceKey, StorageError]()
     # A slice may be written to an old folder until its lock was held once.
     while keys := [key for key in old_slices_in(lake.root) if key not in errors]:
-        if not moved and lake.state.runs.is_old_version_running():
-            return Move(0)
-        lake.state.files.shut_out_old_version()
         for key in keys:
             try:
                 with lake.locked(key):
@@ -59,7 +60,7 @@ def move_old_slices(lake: Lake, with_histories: Collection[str]) -> Move:
             except StorageError as error:
                 errors[key] = error
     untidy: list[StorageError] = []
-    for folder in old_folders_in(lake.root) if moved else ():
+    for folder in old_folders_in(lake.root):
         try:
             _tidy(lake, folder)
         except StorageError as error:
