@@ -260,7 +260,7 @@ def test_sheet_too_long_is_refused_before_writing(ask: Ask, tmp_path: Path, rows
         assert opened(file)["asked"].max_row == 10
         return
     file.write_bytes(b"earlier")
-    with pytest.raises(ExportError, match=r"asked.sql has 9 rows, and .* 10 rows.* Nothing was written.*--format csv"):
+    with pytest.raises(ExportError, match=r"asked.sql has 9 rows, and .* 10 rows.* Nothing was written.*CSV"):
         ask(sql, most_rows=10)
     assert file.read_bytes() == b"earlier"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["asked.sql", "asked.xlsx"]
