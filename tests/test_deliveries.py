@@ -19,6 +19,7 @@ from planday_io.config import load_config
 from planday_io.config.days import days, span_of
 from planday_io.config.delivery import Delivery
 from planday_io.delivery.attempts import settle
+from planday_io.delivery.checking import delivery_findings
 from planday_io.delivery.making import deliver, faults
 from planday_io.errors import ConfigError, ExportError, RefusedMessageError, StorageError
 from planday_io.export.csv_files import Locale
@@ -251,8 +252,11 @@ def test_same_days_replace_the_file(planday: Installation, tmp_path: Path) -> No
 
 def test_folder_of_a_missing_disk_is_refused(planday: Installation, tmp_path: Path) -> None:
     configure(planday, tmp_path, marts=["shifts"], to=str(tmp_path / "mount/exports"))
-    with pytest.raises(StorageError, match="the disk is mounted"):
-        deliver(planday.installation, "rosters", DUE)
+    for sends in (True, False):
+        with pytest.raises(StorageError, match=r"there is no folder .*/mount that .*the disk is mounted"):
+            deliver(planday.installation, "rosters", DUE, sends=sends)
+    (found,) = delivery_findings(planday.installation, ["oslo"], DUE)
+    assert (found.is_good, "Make it" in found.detail) == (False, True)
     assert not (tmp_path / "mount").exists()
 
 
@@ -393,7 +397,7 @@ def test_command_lists_tries_and_delivers(planday: Installation, tmp_path: Path,
     listed = planday_command(planday, "deliver")
     assert listed.returncode == 0, listed.stderr
     assert "rosters" in listed.stdout
-    tried = planday_command(planday, "deliver", "rosters", "--dry-run")
+    tried = planday_command(planday, "deliver", "--dry-run")
     assert tried.returncode == 0, tried.stderr
     assert "would be delivered" in tried.stdout
     assert not folder.exists()

@@ -20,7 +20,9 @@ _SHEETS = 20
 def deliver(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Deliveries to make now; without a name, all are listed."),
+        typer.Argument(
+            metavar="NAME", help="Deliveries to make now; without a name, all are listed, or tried with --dry-run."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be delivered; write and send nothing.")
@@ -37,9 +39,9 @@ def deliver(
 
     installation = current_installation()
     known = installation.config.deliver
-    if not names:
+    if not names and not (dry_run and known):
         raise typer.Exit(_list(installation))
-    chosen = require_known(names, known, "delivery")
+    chosen = require_known(names or [*known], known, "delivery")
     wrong = [text for name in chosen for text in making.faults(installation, name)]
     if wrong:
         raise ConfigError("\n".join(wrong))
@@ -73,8 +75,8 @@ def _list(installation: Installation) -> int:
         found = installation.state.deliveries.of(name)
         after = next_round(config, name, now) if one.after else None
         last = found.delivered_at.astimezone(UTC) if found and found.delivered_at else None
-        faults = making.faults(installation, name)
-        wrong += faults
+        found_wrong = making.obstacles(installation, name)
+        wrong += found_wrong
         rows.append(
             (
                 name,
@@ -83,7 +85,7 @@ def _list(installation: Installation) -> int:
                 where(installation, name),
                 f"{one.after}, {after:%Y-%m-%d %H:%M %Z}" if after else "only by hand",
                 f"{last:%Y-%m-%d %H:%M UTC}" if last else "never",
-                "wrong, see below" if faults else found.error if found else "",
+                "wrong, see below" if found_wrong else found.error if found else "",
             )
         )
     print_rows(terminal(), "", ("name", "what", "days, today", "to", "after", "delivered", "last error"), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from planday_io.delivery.making import faults, span_at
+from planday_io.delivery.making import obstacles, span_at
 from planday_io.delivery.rounds import next_round, portals_of, waited_for
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.messages import some
@@ -20,7 +20,7 @@ def delivery_findings(installation: Installation, portals: Collection[str], now:
     for name in installation.config.deliver:
         if not {*portals_of(installation.config, name)} & {*portals}:
             continue
-        wrong = faults(installation, name)
+        wrong = obstacles(installation, name)
         subject = f"deliver.{name}"
         said = wrong or [description(installation, name, now)]
         found += [Finding("", subject, is_good=not wrong, detail=text, was_tried=False) for text in said]

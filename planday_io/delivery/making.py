@@ -82,6 +82,23 @@ def _faults(installation: Installation, name: str) -> Iterator[tuple[tuple[str |
             yield place, str(file), f"`days` other than all, because it uses ${min(query.parameters)}"
 
 
+def obstacles(installation: Installation, name: str) -> list[str]:
+    """Why a delivery cannot be made now: its faults, or a folder that is not there."""
+    missing = _missing_folder(installation, name)
+    return faults(installation, name) or ([missing] if missing else [])
+
+
+def _missing_folder(installation: Installation, name: str) -> str:
+    """Why the folder of a delivery cannot be made, or an empty text. No mistake of `portals.yaml`: its disk may be away."""
+    to = installation.config.deliver[name].to
+    if to is None or to.parent.is_dir():
+        return ""
+    return (
+        f"cannot deliver to {to}: there is no folder {to.parent} that it could stand in. Make it, or check that the disk is "
+        "mounted. What was there before is untouched"
+    )
+
+
 def deliver(
     installation: Installation,
     name: str,
@@ -125,6 +142,8 @@ def deliver(
     if lease is None:
         raise StorageError(f"delivery '{name}' is being made by another process: wait until it has ended")
     with lease, ExitStack() as stack:
+        if missing := _missing_folder(installation, name):
+            raise StorageError(missing)
         if one.to and sends:
             folder = _folder(one.to)
         else:
