@@ -115,6 +115,28 @@ def test_totals_are_sums_of_one_currency(planday: Installation, tmp_path: Path) 
     )
 
 
+def test_hours_of_several_currencies_have_a_total(ask: Ask) -> None:
+    done = ask(
+        "-- totals: worked_hours, labour_cost\n"
+        "SELECT portal, sum(worked_hours) AS worked_hours, sum(labour_cost) AS labour_cost, "
+        "any_value(currency) AS currency FROM marts.labour_daily WHERE labour_cost > 0 GROUP BY portal"
+    )
+    totals = {column.name for column in done.sheets[0].columns if column.total is not None}
+    assert (totals, [remark for _, remark in done.remarks if "several currencies" in remark] != []) == (
+        {"worked_hours"},
+        True,
+    )
+
+
+def test_department_that_planday_lacks_is_named(planday: Installation, tmp_path: Path) -> None:
+    chosen = Filter(portals=("oslo",), departments=(12,))
+    done = export(planday.installation, ["labour_daily"], tmp_path / "out.xlsx", chosen=chosen)
+    (remark,) = [text for _, text in done.remarks]
+    listed = planday.query("SELECT min(id) FROM hr.departments WHERE portal = 'oslo'")[0][0]
+    assert remark.startswith(f"Planday lists no department 12; there are {listed} (")
+    assert remark in first_sheet(tmp_path / "out.xlsx")
+
+
 def test_amounts_of_several_currencies_have_no_total(planday: Installation, tmp_path: Path) -> None:
     file = tmp_path / "out.xlsx"
     done = export(planday.installation, ["labour_daily"], file)

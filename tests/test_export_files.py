@@ -19,7 +19,7 @@ from planday_io.errors import ExportError
 from planday_io.export.export import export
 from planday_io.export.request import Filter, query_of
 from planday_io.monitoring.completeness import MonthState
-from planday_io.months import first_day, last_day, month_of, shifted
+from planday_io.months import first_day, last_day, month_of, months_between, shifted
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.serve import served
 from planday_io.sandbox.state import demo_sandbox
@@ -207,6 +207,17 @@ def test_new_publication_is_in_the_next_export(read_on_time: Installation, tmp_p
     assert export(planday.installation, [query_of(file)], tmp_path / "out.xlsx").sheets[0].rows == before + 1
 
 
+def test_first_sheet_says_nothing_of_totals_without_any(read_on_time: Installation, tmp_path: Path) -> None:
+    export(read_on_time.installation, ["employees"], tmp_path / "out.xlsx")
+    export(read_on_time.installation, ["shifts"], tmp_path / "out", form="csv")
+    texts = (
+        first_sheet(tmp_path / "out.xlsx"),
+        (tmp_path / "out" / "how_complete.csv").read_text(encoding="utf-8-sig"),
+    )
+    assert ["Instants are UTC" in text for text in texts] == [True, True]
+    assert ["Totals" in text for text in texts] == [False, False]
+
+
 @pytest.fixture(scope="module")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A portal read for last month."""
@@ -298,3 +309,26 @@ def test_libreoffice_shows_the_same_figures(months: Installation, tmp_path: Path
     shown = [float(row[head.index("shift_cost")]) for row in rows if row[head.index("shift_cost")]]
     assert sorted(shown) == sorted(float(cost) for (cost,) in asked)
     assert float(totals[head.index("shift_cost")]) == pytest.approx(float(sum(cost for (cost,) in asked)))
+
+
+def test_months_outside_of_what_is_read_are_missing(months: Installation, tmp_path: Path) -> None:
+    start, end = months.installation.config.history_start, shifted(MONTH, 4)
+    long_ago, far_ahead = shifted(start, -20), shifted(end, 20)
+    chosen = Filter(first=first_day(long_ago), last=first_day(far_ahead), portals=("oslo",))
+    done = export(months.installation, ["labour_daily"], tmp_path / "out.xlsx", chosen=chosen)
+    early, late = done.states[1], done.states[-1]
+    assert (early.month, early.read, early.is_complete) == (long_ago, 0, False)
+    assert (
+        early.words
+        == f"never read: {long_ago} to {shifted(start, -1)}, because nothing before {start} is read (`history_start`)"
+    )
+    assert (late.month, late.words) == (
+        end,
+        f"never read: {end} to {far_ahead}, because nothing after {shifted(end, -1)} is read yet (`window.future_months`)",
+    )
+    inside = Filter(first=first_day(start), last=first_day(MONTH), portals=("oslo",))
+    within = export(months.installation, ["labour_daily"], tmp_path / "out.xlsx", chosen=inside).states
+    assert [one.month for one in within] == [None, *months_between(start, MONTH)]
+    only = Filter(last=first_day(long_ago), portals=("oslo",))
+    states = export(months.installation, ["labour_daily"], tmp_path / "out.xlsx", chosen=only).states
+    assert [(one.month, one.words.partition(",")[0]) for one in states[1:]] == [(long_ago, f"never read: {long_ago}")]

@@ -16,6 +16,7 @@ from planday_io.errors import ConfigError, ExportError
 from planday_io.export.cells import NUMBERS, Cell, Changes, Column, Kind, kind_of, reader
 from planday_io.export.request import PARAMETERS, Filter, Query
 from planday_io.frames.types import quote, quote_parts
+from planday_io.monitoring.messages import some
 from planday_io.months import month_of
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.inspection import ADDITIVE, GRAINS
@@ -24,6 +25,7 @@ from planday_io.warehouse.mart_files import sources_of
 SHEET_ROWS = 1_048_576
 SHEET_COLUMNS = 16_384
 _FETCHED_ROWS = 5_000
+_NAMES = 20
 _ABOUT_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
 """Errors whose texts quote the query and names, and never a value of a table."""
 _PARAMETER = re.compile(rf"\$({'|'.join(PARAMETERS)})\b")
@@ -188,7 +190,7 @@ class Selection:
             )
         quoted = quote_parts(source)
         columns = _columns(db, f"FROM {quoted}", {}, _meanings(db, [name], schema), source)
-        conditions, values, remarks = _conditions(columns, chosen, by_itself=False)
+        conditions, values, remarks = _conditions(db, columns, chosen, by_itself=False)
         return cls(
             source=source,
             sql=f"SELECT * FROM {quoted}{conditions}",
@@ -211,10 +213,14 @@ class Selection:
         own = {name: day for name, day in given.items() if name in query.parameters and day}
         docs = {**_meanings(db, _NAMED_MART.findall(query.sql)), **query.meanings}
         columns = _columns(db, f"FROM ({query.sql}\n)", own, docs, query.file)
-        conditions, values, remarks = _conditions(columns, chosen, by_itself=bool(query.parameters))
+        conditions, values, remarks = _conditions(db, columns, chosen, by_itself=bool(query.parameters))
         numbers = {column.name.lower(): column.name for column in columns if kind_of(column.type) in NUMBERS}
         if wrong := next((name for name in query.totals if name.lower() not in numbers), None):
             raise ConfigError(f"{query.file}: `totals:` names {wrong}, which is not a numeric column of the query")
+        totals = [numbers[name.lower()] for name in query.totals]
+        # What the marts count in hours, days or pieces has a total whatever the currencies.
+        marts = {name.lower() for name in _NAMED_MART.findall(query.sql)}
+        counts = {name for mart in marts & {*ADDITIVE} for name in ADDITIVE[mart][0]}
         known = {column.name.lower() for column in columns}
         rest = [f"{name}: {text}" for name, text in query.meanings.items() if name not in known]
         return cls(
@@ -227,8 +233,8 @@ class Selection:
             doc=" ".join([query.doc, *rest]).strip(),
             remarks=tuple(remarks),
             reads=_read_by(db, query),
-            counts=(),
-            amounts=tuple(numbers[name.lower()] for name in query.totals),
+            counts=tuple(name for name in totals if name in counts),
+            amounts=tuple(name for name in totals if name not in counts),
         )
 
     def count(self, db: duckdb.DuckDBPyConnection) -> int:
@@ -287,7 +293,7 @@ def _meanings(db: duckdb.DuckDBPyConnection, names: Sequence[str], schema: str =
 
 
 def _conditions(
-    columns: Sequence[Column], chosen: Filter, *, by_itself: bool
+    db: duckdb.DuckDBPyConnection, columns: Sequence[Column], chosen: Filter, *, by_itself: bool
 ) -> tuple[str, dict[str, date], list[str]]:
     """The filter as SQL over these columns, its values, and what it cannot do. `by_itself`: the query filters by days."""
     kinds = _kinds(columns)
@@ -311,6 +317,7 @@ def _conditions(
         remarks.append("NOT FILTERED by portal: it has no column portal.")
     if chosen.departments and kinds.get("department_id") == "integer":
         parts.append(f"department_id IN ({', '.join(map(str, chosen.departments))})")
+        remarks += _strange_departments(db, chosen)
     elif chosen.departments:
         remarks.append("NOT FILTERED by department: it has no column department_id.")
     return (f" WHERE {' AND '.join(parts)}" if parts else ""), values, remarks
@@ -319,6 +326,17 @@ def _conditions(
 def _kinds(columns: Sequence[Column]) -> dict[str, Kind]:
     """Kinds by name in lower case: to SQL `Portal` is the column `portal`."""
     return {column.name.lower(): kind_of(column.type) for column in columns}
+
+
+def _strange_departments(db: duckdb.DuckDBPyConnection, chosen: Filter) -> list[str]:
+    """A remark where departments are chosen that Planday does not list. No error: one that was deleted has rows still."""
+    whose = f" WHERE portal IN ({', '.join(map(literal, chosen.portals))})" if chosen.portals else ""
+    found = db.execute(f"SELECT id, any_value(name) FROM hr.departments{whose} GROUP BY id ORDER BY id").fetchall()
+    listed = {number: f"{number} ({name or 'no name'})" for number, name in found}
+    strange = [str(number) for number in chosen.departments if number not in listed]
+    if not listed or not strange:
+        return []
+    return [f"Planday lists no department {some(strange, _NAMES)}; there are {some([*listed.values()], _NAMES)}."]
 
 
 def refuse_whole(source: str, columns: Sequence[Column], chosen: Filter) -> None:

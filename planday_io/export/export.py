@@ -121,10 +121,11 @@ def export(
             names = sheet_names([one if isinstance(one, str) else one.name for one in wanted])
             sheets = gathered(db, wanted, names, chosen, most_rows if form == "xlsx" else None)
             states = Completeness(installation, db, at).states(
-                tables_read(sheets), portals=chosen.portals, first=chosen.first, last=chosen.last
+                tables_read(sheets), portals=chosen.portals, first=chosen.first, last=chosen.last, with_gaps=True
             )
             guarded = GUARDED if form == "csv" else ""
-            first = partial(_first, published_at, at, chosen, sheets, states, guarded, warnings)
+            has_totals = form == "xlsx" and any(sheet.has_totals for sheet in sheets)
+            first = partial(_first, published_at, at, chosen, sheets, states, guarded, warnings, has_totals)
             if form == "csv":
                 with replacing_folder(target) as folder:
                     changes = write_folder(db, sheets, first, folder, locale)
@@ -157,6 +158,7 @@ def _first(
     states: Sequence[MonthState],
     guarded: str,
     warnings: Sequence[str],
+    has_totals: bool,
     changes: Sequence[Changes],
 ) -> list[Row]:
-    return [*rows_of(published_at, at, chosen, sheets, changes, states, guarded, warnings)]
+    return [*rows_of(published_at, at, chosen, sheets, changes, states, guarded, warnings, has_totals=has_totals)]

@@ -33,6 +33,8 @@ def rows_of(
     states: Sequence[MonthState],
     formulas: str = "",
     warnings: Sequence[str] = (),
+    *,
+    has_totals: bool = False,
 ) -> Iterator[Row]:
     """The rows, from the top.
 
@@ -45,6 +47,7 @@ def rows_of(
         states: how complete the tables are that the sheets are computed from.
         formulas: what was done with texts that begin like a formula; empty in a workbook, where they are text anyway.
         warnings: what else is not complete.
+        has_totals: whether a sheet has a row of totals.
     """
     bad = [one for one in states if not one.is_complete]
     yield Row("title", ("How complete is this?",))
@@ -63,10 +66,9 @@ def rows_of(
     yield Row("text", (f"Figures as of: {_instant(published_at)} (when the warehouse was published).",))
     yield Row("text", (f"Exported: {_instant(exported_at)}.",))
     yield Row("text", (f"Filter: {chosen.words()}.",))
-    yield Row(
-        "text",
-        ("Totals cover the rows that the filter of a sheet shows. Times are UTC; columns `..._local` are local time.",),
-    )
+    if has_totals:
+        yield Row("text", ("Totals cover the rows that the filter of a sheet shows.",))
+    yield Row("text", ("Times are UTC; columns `..._local` are local time.",))
     yield Row("text")
     yield Row("title", ("What is in it",))
     yield Row("header", ("sheet", "rows", "from", "what a row is, and what to know"))

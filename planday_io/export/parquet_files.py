@@ -194,7 +194,7 @@ def export_parquet(
             tables = [write.selection(name, one) for name, one in selections]
             read = tables_read([one for _, one in selections]) if wanted else None
             states = Completeness(installation, db, at).states(
-                read, portals=chosen.portals, first=chosen.first, last=chosen.last
+                read, portals=chosen.portals, first=chosen.first, last=chosen.last, with_gaps=True
             )
             overview = write.states(states)
             _write_manifest(folder, [*tables, overview], states, warnings, chosen, published_at, at)

@@ -17,7 +17,7 @@ from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.messages import some
-from planday_io.months import month_of
+from planday_io.months import month_of, shifted
 
 _NAMES = 4
 _Key = tuple[str, str | None]
@@ -98,6 +98,7 @@ class Completeness:
         portals: Sequence[str] = (),
         first: date | None = None,
         last: date | None = None,
+        with_gaps: bool = False,
     ) -> list[MonthState]:
         """The states of portals: lists first, then the months, the oldest first.
 
@@ -106,15 +107,19 @@ class Completeness:
             portals: keys; none for all that are configured or published.
             first: local day; months before it are left out.
             last: local day; months after it are left out.
+            with_gaps: whether somebody asked for these days, so that those before all months that are read, and those after,
+                have a state each, at their first month: nothing of them can be there.
         """
         catalogue = self._installation.catalogue
         histories = {history.full_name: name for name, history in catalogue.histories.items()}
         known = {table.full_name for table in catalogue.tables()}
         read = known if tables is None else {histories.get(lake_name(name), name) for name in tables} & known
         keys = portals or sorted({*self._installation.config.portals, *self._slices})
-        return [state for portal in keys for state in self._of_portal(portal, read, first, last)]
+        return [state for portal in keys for state in self._of_portal(portal, read, first, last, with_gaps)]
 
-    def _of_portal(self, portal: str, tables: set[str], first: date | None, last: date | None) -> Iterator[MonthState]:
+    def _of_portal(
+        self, portal: str, tables: set[str], first: date | None, last: date | None, with_gaps: bool
+    ) -> Iterator[MonthState]:
         config, catalogue = self._installation.config, self._installation.catalogue
         slices, failed = self._slices.get(portal, {}), self._failed.get(portal, {})
         is_configured = portal in config.portals
@@ -142,6 +147,10 @@ class Completeness:
         months = {month for table, month in slices if month and table in monthly}
         if is_configured:
             months.update(grid_months(config, portal, self._now))
+        gaps = _gaps(months, first, last) if with_gaps and months else (None, None)
+        expected = len([name for name in monthly if not catalogue.table(name).on_request])
+        if gaps[0] and expected:
+            yield _gap(portal, gaps[0], expected, f"nothing before {min(months)} is read (`history_start`)")
         for month in sorted(months):
             is_early = first is not None and month < month_of(first)
             is_late = last is not None and month > month_of(last)
@@ -151,6 +160,8 @@ class Completeness:
                     name for name in monthly if not catalogue.table(name).on_request or (name, month) in asked_for
                 }
                 yield _state(portal, month, wanted, slices, failed, ages, [])
+        if gaps[1] and expected:
+            yield _gap(portal, gaps[1], expected, f"nothing after {max(months)} is read yet (`window.future_months`)")
 
     def _ages_of(self, portal: str) -> _Ages:
         if portal not in self._ages:
@@ -172,6 +183,34 @@ def _ages(installation: Installation, portal: str, slices: dict[_Key, datetime],
                 if at is not None and at < state.allowed_since:
                     stale[name, month] = state.allowed_since
     return _Ages(stale, frozenset(name for name, state in states.items() if state.allowed_since is None))
+
+
+_Gap = tuple[str, str] | None
+"""First and last month."""
+
+
+def _gaps(months: AbstractSet[str], first: date | None, last: date | None) -> tuple[_Gap, _Gap]:
+    """What is asked for before and after some months. An open end asks for no more than there is."""
+    asked = [month_of(day) for day in (first, last) if day]
+    if not asked:
+        return None, None
+    before = (asked[0], min(asked[-1] if last else min(months), shifted(min(months), -1)))
+    after = (max(asked[0] if first else max(months), shifted(max(months), 1)), asked[-1])
+    return (before if asked[0] < min(months) else None), (after if asked[-1] > max(months) else None)
+
+
+def _gap(portal: str, gap: tuple[str, str], needed: int, why: str) -> MonthState:
+    said = f"never read: {' to '.join(dict.fromkeys(gap))}, because {why}"
+    return MonthState(
+        portal=portal,
+        month=gap[0],
+        read=0,
+        needed=needed,
+        oldest=None,
+        newest=None,
+        problems=(said,),
+        notes=(),
+    )
 
 
 def _state(
