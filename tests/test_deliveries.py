@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import duckdb
 import pytest
+import yaml
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config
@@ -278,6 +279,17 @@ def test_mail_has_the_workbook_and_what_is_missing(planday: Installation, tmp_pa
     assert len(rows_of(opened(file)["shifts"], totals="shifts" in ADDITIVE)) == done.rows > 0
     assert not [*planday.state.outbox.iterdir()], "nothing of it stays"
     assert not planday.state_files_with(ANNA)
+
+
+@pytest.mark.processes
+def test_mail_names_portals_that_were_removed(planday: Installation, tmp_path: Path, inbox: Inbox) -> None:
+    configure(planday, tmp_path, marts=["shifts"], portals=None, timezone="Europe/Oslo", mail=[ANNA], to=None)
+    config = yaml.safe_load(planday.config_path.read_text())
+    del config["portals"]["london"]
+    planday.config_path.write_text(yaml.safe_dump(config))
+    deliver(planday.installation, "rosters", DUE)
+    body, _ = inbox.messages[0].iter_parts()
+    assert "Portals: copenhagen, london, oslo. Filter: " in body.get_content()
 
 
 @pytest.mark.processes

@@ -53,14 +53,13 @@ def mark(folder: Path) -> None:
 def require_apart(place: Path, installation: Installation) -> None:
     """Check that an export would not replace, or stand among, the files that this program keeps. Links are followed.
 
-    Its outbox is for exports.
+    The outbox is for exports: what is mailed is made there.
 
     Raises:
         ExportError: it would.
     """
-    if Path(os.path.realpath(place)).is_relative_to(os.path.realpath(installation.state.outbox)):
-        return
-    if own := own_place(installation.config, place):
+    own = own_place(installation.config, place)
+    if own and not place.is_relative_to(installation.state.outbox):
         raise ExportError(
             f"{place} is in {own}, or leads there, which is this program's own: choose another place with --output"
         )
