@@ -149,6 +149,14 @@ def test_csv_is_as_its_excel_writes_it(
     assert "an apostrophe stands before them" in (folder / "how_complete.csv").read_text(encoding="utf-8-sig")
 
 
+def test_csv_has_all_digits_of_numbers(read_on_time: Installation, tmp_path: Path) -> None:
+    file = tmp_path / "long.sql"
+    file.write_text("SELECT CAST('-12345678901234567.25' AS DECIMAL(38, 2)) AS a, -9223372036854775807 AS b")
+    export(read_on_time.installation, [query_of(file)], tmp_path / "out", form="csv", locale="da")
+    text = (tmp_path / "out" / "long.csv").read_text(encoding="utf-8-sig")
+    assert text.splitlines() == ["a;b", "-12345678901234567,25;-9223372036854775807"]
+
+
 def test_csv_folder_is_replaced_whole(read_on_time: Installation, odd: Path, tmp_path: Path) -> None:
     planday, folder = read_on_time.installation, tmp_path / "out"
     export(planday, ["employees", query_of(odd)], folder, form="csv")

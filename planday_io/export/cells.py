@@ -143,7 +143,7 @@ class Changes:
     Args:
         cut: texts longer than Excel takes.
         controls: texts with characters that a file cannot hold or show.
-        digits: numbers with more digits than Excel keeps, written as text.
+        digits: numbers with more digits than a workbook keeps, written as text.
         moments: dates and times that Excel does not have, written as text.
         formulas: texts that begin like a formula.
     """
@@ -166,13 +166,15 @@ class Changes:
         return [f"{count:,} cells {text}." for count, text in said if count]
 
 
-def reader(column: Column, changes: Changes) -> Callable[[Any], Cell]:
-    """The function that turns each value of a column, as `Column.expression` selects it, into a cell."""
+def reader(column: Column, changes: Changes, digits: int | None = DIGITS) -> Callable[[Any], Cell]:
+    """The function that turns each value of a column, as `Column.expression` selects it, into a cell. Numbers of more digits
+    become text.
+    """
     match column.kind:
         case "text" | "nested":
             return lambda value: None if value is None else text_of(value, changes)
-        case "integer" | "decimal":
-            return lambda value: None if value is None else _number(value, changes)
+        case "integer" | "decimal" if digits is not None:
+            return lambda value: None if value is None else _number(value, changes, digits)
         case "double":
             return _double
         case ("date" | "timestamp" | "instant") as kind if column.has_odd_dates:
@@ -196,9 +198,9 @@ def text_of(value: str, changes: Changes) -> str:
     return shown
 
 
-def _number(value: int | Decimal, changes: Changes) -> Cell:
+def _number(value: int | Decimal, changes: Changes, most: int) -> Cell:
     digits = f"{value:f}".lstrip("-").replace(".", "").strip("0") if isinstance(value, Decimal) else str(abs(value))
-    if len(digits) <= DIGITS:
+    if len(digits) <= most:
         return value
     changes.digits += 1
     return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from planday_io.errors import ConfigError, ExportError
-from planday_io.export.cells import NUMBERS, Cell, Changes, Column, Kind, kind_of, reader
+from planday_io.export.cells import DIGITS, NUMBERS, Cell, Changes, Column, Kind, kind_of, reader
 from planday_io.export.request import PARAMETERS, Filter, Query
 from planday_io.frames.types import quote, quote_parts
 from planday_io.monitoring.messages import some
@@ -99,9 +99,11 @@ def gathered(
     return sheets
 
 
-def cells_of(db: duckdb.DuckDBPyConnection, sheet: Sheet, changes: Changes) -> Iterator[list[Cell]]:
+def cells_of(
+    db: duckdb.DuckDBPyConnection, sheet: Sheet, changes: Changes, digits: int | None = DIGITS
+) -> Iterator[list[Cell]]:
     """The rows of a sheet as its cells can hold them, a few at a time in memory. What is changed is counted in `changes`."""
-    readers = [reader(column, changes) for column in sheet.columns]
+    readers = [reader(column, changes, digits) for column in sheet.columns]
     found = db.execute(f"SELECT {', '.join(column.expression for column in sheet.columns)} FROM {sheet.table}")
     while rows := found.fetchmany(_FETCHED_ROWS):
         for values in rows:

@@ -70,7 +70,9 @@ def _write_sheet(db: duckdb.DuckDBPyConnection, sheet: Sheet, path: Path, writin
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         out = csv.writer(file, delimiter=writing.separator)
         out.writerow([_shown(text_of(column.name, changes), writing, changes) for column in sheet.columns])
-        out.writerows([_shown(cell, writing, changes) for cell in cells] for cells in cells_of(db, sheet, changes))
+        # All digits of a number, with the file's own decimal mark; a text would have a point, or an apostrophe.
+        rows = cells_of(db, sheet, changes, digits=None)
+        out.writerows([_shown(cell, writing, changes) for cell in cells] for cells in rows)
     return changes
 
 
