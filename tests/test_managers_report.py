@@ -16,7 +16,7 @@ import pytest
 from planday_io.errors import ConfigError, StorageError
 from planday_io.reports.figures import Sums
 from planday_io.reports.managers import totals_of, write_managers_report
-from planday_io.reports.portal_view import PortalView
+from planday_io.reports.portal_view import PortalView, week_title
 from tests.support.commands import planday_command
 from tests.support.installation import Installation
 from tests.support.managers_page import Planted, plant, section_of, table_of
@@ -313,6 +313,18 @@ def test_different_currencies_are_not_added(
     ]  # fmt: skip
     totals = totals_of(config.model_copy(update={"portals": portals}), views)
     assert [f"{one.name} {one.percent}" for one in totals] == shown
+
+
+@pytest.mark.parametrize(
+    ("monday", "title"),
+    [
+        (date(2026, 11, 16), "Week 47, 16\u201322 Nov 2026"),
+        (date(2024, 12, 30), "Week 1, 30 Dec 2024\u20135 Jan 2025"),
+        (date(2026, 12, 28), "Week 53, 28 Dec 2026\u20133 Jan 2027"),
+    ],
+)
+def test_week_over_new_year_names_both_years(monday: date, title: str) -> None:
+    assert week_title(monday) == title
 
 
 @pytest.mark.processes

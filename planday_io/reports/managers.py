@@ -29,7 +29,7 @@ from planday_io.reports.past_failures import past_failures
 from planday_io.reports.percent import UNKNOWN, percent_of_all
 from planday_io.reports.periods import Judge, Periods, periods_of
 from planday_io.reports.portal_builder import Judges, PortalBuilder
-from planday_io.reports.portal_view import PortalView, WeekRow, days_text, spaced, week_name, weeks_text
+from planday_io.reports.portal_view import PortalView, WeekRow, days_text, spaced, week_name, week_title, weeks_text
 from planday_io.state import Incident
 from planday_io.warehouse.mart_files import sources_of
 from planday_io.warehouse.standing import reading
@@ -111,7 +111,7 @@ def _page(
     last = periods.weeks[-1]
     return environment(at).get_template("managers.html.j2").render(
         at=at,
-        week=f"Week {last.isocalendar().week}, {days_text(last, last + timedelta(days=6))} {last:%Y}",
+        week=week_title(last),
         portals=views,
         totals=totals_of(config, views) if len(views) > 1 else [],
         incidents=[_shown(one) for one in sorted(incidents, key=lambda one: one.since, reverse=True)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from planday_io.reports.charts import Chart
@@ -171,6 +171,16 @@ def spaced(text: str) -> str:
 def week_name(monday: date) -> str:
     """The ISO week."""
     return f"W{monday.isocalendar().week:02d}"
+
+
+def week_title(monday: date) -> str:
+    """The ISO week with its days and their year, or years."""
+    sunday = monday + timedelta(days=6)
+    if monday.year == sunday.year:
+        days = f"{days_text(monday, sunday)} {sunday.year}"
+    else:
+        days = f"{monday.day} {monday:%b %Y}\u2013{sunday.day} {sunday:%b %Y}"
+    return f"Week {monday.isocalendar().week}, {days}"
 
 
 def days_text(first: date, last: date) -> str:
