@@ -162,13 +162,12 @@ def due(
         state = current.state.deliveries
         found = state.of(name)
         if not (found and found.open):
-            newest = newest_round(current.config, name, now)
-            if newest is None:
-                continue
-            text = schedule_text(current.config, name)
+            newest, text = newest_round(current.config, name, now), schedule_text(current.config, name)
             if found is None or found.schedule != text:
-                # It is new, or has another schedule: its first tick is the next one.
-                state.begin(name, text, newest.at)
+                # It is new, or its schedule was changed, or switched off or on: its first tick is the next one.
+                state.begin(name, text, newest.at if newest else now)
+                continue
+            if newest is None:
                 continue
             if not newest.is_new(found):
                 continue

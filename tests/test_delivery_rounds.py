@@ -373,6 +373,16 @@ def test_moved_schedule_begins_with_its_next_tick(night: Make, planday: Installa
     assert made.ask() == [], "of a tick before it was moved there is no delivery"
 
 
+def test_schedule_switched_on_begins_with_its_next_tick(night: Make, planday: Installation) -> None:
+    made = night(portals=["oslo"])
+    planday.edit_config("nightly: {cron", "nightly: {enabled: false, cron")
+    assert made.ask() == []
+    planday.edit_config("nightly: {enabled: false, cron", "nightly: {cron")
+    made.after += timedelta(hours=13)
+    assert made.ask() == []
+    assert made.ask() == [], "nobody ran what was switched off"
+
+
 @pytest.mark.processes
 def test_sensor_starts_the_job(night: Make, planday: Installation) -> None:
     made = night(portals=["oslo"])
