@@ -223,9 +223,12 @@ def unique_end() -> str:
 
 
 def keep_copy(file: Path, copy: Path) -> None:
-    """Keep a file under a second name (a hard link, else a copy), even if the first is replaced. Raises OSError."""
+    """Keep a file under a second name (a hard link, else a copy), even if the first is replaced. Raises OSError.
+
+    Where it is a symbolic link, that is the file which it leads to: a relative link leads nowhere from another folder.
+    """
     try:
-        os.link(file, copy)
+        os.link(os.path.realpath(file), copy)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError:  # a file system without hard links, a target on another one, or a file of another account

@@ -182,8 +182,8 @@ def test_many_rows_are_cut_and_said(published: Path) -> None:
     "sql",
     [
         f"SELECT {', '.join(['repeat(chr(120), 1000)'] * 400)}",
-        f"SELECT {', '.join(['*'] * 100)} FROM sync.slices",
-        f"SELECT {', '.join(['*'] * 100)} FROM sync.slices WHERE false",
+        f"SELECT {', '.join(['*'] * 300)} FROM sync.slices",
+        f"SELECT {', '.join(['*'] * 300)} FROM sync.slices WHERE false",
     ],
 )
 def test_a_row_that_is_too_wide_is_refused(published: Path, sql: str) -> None:

@@ -20,6 +20,7 @@ from planday_io.lake.slices import Lake, SliceKey
 from planday_io.monitoring.notifier import Notifier
 from planday_io.onboarding.renaming import rename_portal
 from planday_io.privacy.erasure import forget_portal
+from planday_io.privacy.scanning import scan
 from planday_io.state import State
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.damage import DAMAGE
@@ -299,6 +300,19 @@ def test_forgetting_a_portal_finds_old_slices(planday: Installation) -> None:
     forget_portal(planday.installation, "london")
     assert not [path for path in planday.config.lake.rglob("*") if "london" in path.name]
     assert planday.query("SELECT DISTINCT portal FROM hr.departments") == [("oslo",)]
+
+
+@pytest.mark.parametrize("linked", ["hr", "hr/employees", "hr/employees/oslo", "hr/employees/oslo/data.parquet"])
+def test_links_in_the_lake_are_followed(planday: Installation, linked: str) -> None:
+    planday.refresh("hr.employees")
+    (name,) = {row["last_name"] for row in planday.rows("hr.employees") if row["id"] == 1001}
+    place, away = planday.config.lake / linked, planday.folder / "another-disk"
+    place.rename(away)
+    place.symlink_to(os.path.relpath(away, place.parent))
+    assert planday.publish().problems == {}
+    assert len(planday.query("FROM hr.employees")) == len(planday.rows("hr.employees"))
+    searched = scan(planday.installation, {name})
+    assert any(one.startswith("lake/hr/employees/oslo/data.parquet") for one in searched.places)
 
 
 def test_renaming_a_portal_finds_old_slices(planday: Installation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Iterable, Iterator
@@ -42,7 +43,7 @@ def scan(installation: Installation, values: set[str]) -> Scan:
     """
     config = installation.config
     unmistakable = [value.encode() for value in values if len(value) >= INSIDE_FROM and not value.isalpha()]
-    files = [path for path in config.lake.rglob("*") if path.is_file()]
+    files = [*_files_in(config.lake)]
     files += [path for path in config.warehouse.parent.glob(f"{config.warehouse.name}*") if path.is_file()]
     places = []
     with duckdb.connect(":memory:") as db:
@@ -53,6 +54,17 @@ def scan(installation: Installation, values: set[str]) -> Scan:
                 places.append(f"{name} (bytes)")
             places += [f"{name} ({column})" for column in _cells_with(db, installation, path, values)]
     return Scan(len(files), places)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """All files below a folder, also where a folder in it is a symbolic link to another disk, which `rglob` passes over."""
+    seen = set[str]()
+    for there, folders, names in os.walk(folder, followlinks=True):
+        # Links may form a circle.
+        real = {name: os.path.realpath(f"{there}/{name}") for name in folders}
+        folders[:] = [name for name in folders if real[name] not in seen]
+        seen.update(real.values())
+        yield from (path for path in (Path(there, name) for name in names) if path.is_file())
 
 
 def _cells_with(
