@@ -19,7 +19,7 @@ from planday_io.lake.provenance import Provenance
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.monitoring.notifier import Notifier
 from planday_io.onboarding.renaming import rename_portal
-from planday_io.privacy.erasure import forget_portal
+from planday_io.privacy.erasure import forget_person, forget_portal
 from planday_io.privacy.scanning import scan
 from planday_io.state import State
 from tests.support.cutting import KILLED, counting, killed
@@ -255,6 +255,27 @@ def test_what_an_old_version_wrote_later_counts(planday: Installation) -> None:
     )
     assert versions == [(False, False, False), (True, True, True)]
     assert {file.name.partition(".replaced-")[0] for file in lake.files_set_aside()} == {str(DEPARTMENTS), str(history)}
+
+
+@pytest.mark.parametrize("removal", ["forget", "drop"])
+def test_replaced_file_keeps_nothing_that_was_removed(planday: Installation, removal: str) -> None:
+    """What is removed while a run of version 0.1 is alive is removed from the file that counts; the other one goes."""
+    planday.refresh("hr.employees")
+    planday.publish()
+    key = SliceKey.of("hr.employees", "oslo")
+    earlier = planday.lake.path(key).read_bytes()
+    planday.refresh("hr.employees")
+    put(old_file(planday.lake, key), earlier)
+    with old_run(planday.state.folder, "0123456789abcdef"):
+        if removal == "forget":
+            forget_person(planday.installation, "oslo", 1001)
+        else:
+            planday.edit_config("defaults:", "privacy: {identity: drop}\ndefaults:")
+            planday.publish()
+        assert old_file(planday.lake, key).exists(), "not moved yet"
+    planday.publish()
+    assert not [path for path in planday.config.lake.rglob("*") if "=" in path.name]
+    assert planday.lake.files_set_aside() == []
 
 
 def test_what_cannot_be_moved_stays_readable(planday: Installation) -> None:

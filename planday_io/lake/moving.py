@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,11 @@ class Move:
     errors: tuple[StorageError, ...] = ()
 
 
-def move_old_slices(lake: Lake, with_histories: Collection[str]) -> Move:
+def move_old_slices(
+    lake: Lake,
+    with_histories: Collection[str],
+    may_keep: Callable[[SliceKey, Provenance | None], bool] = lambda _key, _provenance: True,
+) -> Move:
     """Move all slices that are in old folders, unless a run of version 0.1 is in progress, which would not find them.
 
     Call it within the lock of publications, so that one process at a time does it.
@@ -41,6 +45,8 @@ def move_old_slices(lake: Lake, with_histories: Collection[str]) -> Move:
     Args:
         lake: of the slices.
         with_histories: full names of tables that have a history. It is owed where a later file replaces another one.
+        may_keep: whether a file that another one replaces may be set aside, by its key and provenance (None: damaged). It may
+            hold what was to be removed since it was written; then it goes, as with any other write.
 
     Raises:
         StorageError: the lake cannot be listed.
@@ -55,7 +61,7 @@ def move_old_slices(lake: Lake, with_histories: Collection[str]) -> Move:
         for key in keys:
             try:
                 with lake.locked(key):
-                    _move(lake, key, with_histories)
+                    _move(lake, key, with_histories, may_keep)
                 moved += 1
             except StorageError as error:
                 errors[key] = error
@@ -68,7 +74,12 @@ def move_old_slices(lake: Lake, with_histories: Collection[str]) -> Move:
     return Move(moved, (*errors.values(), *untidy))
 
 
-def _move(lake: Lake, key: SliceKey, with_histories: Collection[str]) -> None:
+def _move(
+    lake: Lake,
+    key: SliceKey,
+    with_histories: Collection[str],
+    may_keep: Callable[[SliceKey, Provenance | None], bool],
+) -> None:
     new, old = lake.root / file_of(key), lake.root / old_file_of(key)
     with storage_errors(old, "move the slice"):
         if not os.path.lexists(old):
@@ -81,7 +92,8 @@ def _move(lake: Lake, key: SliceKey, with_histories: Collection[str]) -> None:
                 owed = {key: of_new.fetched if of_new else None} if key.full_name in with_histories else {}
                 lake.state.slices.announce({key: ""}, "", owed)
             # After a kill between copying a file to another disk and removing it, both are the same.
-            if not (of_new and of_old and of_new.slice_id == of_old.slice_id != ""):
+            is_same = of_new and of_old and of_new.slice_id == of_old.slice_id != ""
+            if not is_same and may_keep(key, of_new if counts == old else of_old):
                 lake.keep_aside(key, new if counts == old else old, "replaced")
         if counts != old:
             old.unlink()

@@ -30,7 +30,8 @@ from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
 from planday_io.lake.moving import move_old_slices
-from planday_io.lake.policies import adapt
+from planday_io.lake.policies import adapt, hidden_classes
+from planday_io.lake.provenance import Provenance
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Frozen, SliceKey
 from planday_io.warehouse import ledger, settings
@@ -140,8 +141,8 @@ class _Publisher:
             lake.accept()
         else:
             lake.require()
-        self._renew_old_slices()
         self._people = ForgottenPeople(lake.root, lake.state)
+        self._renew_old_slices()
         self._people.keep_copies()
         self._histories = Histories(lake, catalogue, policies)
         self._wanted = ledger.Published(
@@ -153,7 +154,7 @@ class _Publisher:
 
     def _renew_old_slices(self) -> None:
         """Move slices from folders of version 0.1, and give all files of a table the same columns."""
-        moving = move_old_slices(self._lake, self._catalogue.histories)
+        moving = move_old_slices(self._lake, self._catalogue.histories, self._may_set_aside)
         if moving.moved:
             self.notices.append(
                 f"{moving.moved} slices of {self._lake.root} were moved to folders that other programs read without options "
@@ -169,6 +170,13 @@ class _Publisher:
                 f"{len(errors)} slices of {self._lake.root} lack columns that others have, and get them with the next "
                 f"publication: {errors[0]}"
             )
+
+    def _may_set_aside(self, key: SliceKey, provenance: Provenance | None) -> bool:
+        """Whether a replaced file of a slice surely holds nothing that was removed from the lake."""
+        table = self._catalogue.lake_tables.get(key.full_name)
+        if table is None or self._people.of(key.portal).pseudonyms:
+            return False
+        return provenance is None or not hidden_classes(table, provenance, self._policies)
 
     def publish(self, *, compare_all: bool) -> tuple[Slices, bool]:
         """Publish. Returns the slices that were replaced, and whether the file is new."""
