@@ -21,7 +21,7 @@ from planday_io.config.days import days, span_of
 from planday_io.config.delivery import Delivery
 from planday_io.delivery.attempts import settle
 from planday_io.delivery.checking import delivery_findings
-from planday_io.delivery.making import deliver, faults
+from planday_io.delivery.making import deliver, faults, obstacles
 from planday_io.errors import ConfigError, ExportError, RefusedMessageError, StorageError
 from planday_io.export.csv_files import Locale
 from planday_io.months import first_day, last_day, month_of, shifted
@@ -381,6 +381,26 @@ def test_trial_leaves_nothing(planday: Installation, tmp_path: Path, inbox: Inbo
     assert not folder.exists()
     assert not inbox.messages
     assert not [*planday.state.outbox.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELECT portl FROM marts.shifts", "portl"),
+        ("SELECT portal FROM marts.shift", "marts.shift"),
+        ("SELECT 1 AS portl", "no column `portal`"),
+        ("SELECT portal FROM marts.shifts", ""),
+    ],
+)
+def test_query_without_an_answer_is_found_beforehand(
+    planday: Installation, tmp_path: Path, sql: str, says: str
+) -> None:
+    (tmp_path / "asked.sql").write_text(sql)
+    configure(planday, tmp_path, sql=[str(tmp_path / "asked.sql")])
+    assert not faults(planday.installation, "rosters")
+    found = obstacles(planday.installation, "rosters", DUE)
+    assert len(found) == bool(says)
+    assert not says or ("deliver.rosters.sql[0]" in found[0] and says in found[0]), found
 
 
 def test_two_at_once_are_refused(planday: Installation, tmp_path: Path) -> None:

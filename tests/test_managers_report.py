@@ -172,7 +172,7 @@ def test_percentage_of_all_is_of_those_known(planted: Planted) -> None:
     if text != "\u2013":
         assert is_about(text, 100 * sum(cost[key] for key in both) / sum(revenue[key] for key in both), 1)
     else:
-        assert "the cost of some worked hours and the revenue of some days of work are not known" in part.lower()
+        assert "the cost of some hours and the revenue of some days of work are not known" in part.lower()
 
 
 def test_next_two_weeks_are_true(planted: Planted) -> None:

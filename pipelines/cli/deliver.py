@@ -75,7 +75,7 @@ def _list(installation: Installation) -> int:
         found = installation.state.deliveries.of(name)
         after = next_round(config, name, now) if one.after else None
         last = found.delivered_at.astimezone(UTC) if found and found.delivered_at else None
-        found_wrong = making.obstacles(installation, name)
+        found_wrong = making.obstacles(installation, name, now)
         wrong += found_wrong
         rows.append(
             (

@@ -20,7 +20,7 @@ def delivery_findings(installation: Installation, portals: Collection[str], now:
     for name in installation.config.deliver:
         if not {*portals_of(installation.config, name)} & {*portals}:
             continue
-        wrong = obstacles(installation, name)
+        wrong = obstacles(installation, name, now)
         subject = f"deliver.{name}"
         said = wrong or [description(installation, name, now)]
         found += [Finding("", subject, is_good=not wrong, detail=text, was_tried=False) for text in said]

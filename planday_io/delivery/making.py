@@ -14,12 +14,13 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from planday_io.config.days import Span, span_of
+from planday_io.config.delivery import Delivery
 from planday_io.config.load import mistakes_in
 from planday_io.delivery.delivered import Delivered
 from planday_io.delivery.letter import letter
 from planday_io.delivery.rounds import zone_of
 from planday_io.errors import ConfigError, ExportError, PlandayError, StorageError
-from planday_io.export.export import export
+from planday_io.export.export import export, require_answer
 from planday_io.export.parquet_files import export_parquet
 from planday_io.export.request import Filter, Query, query_of
 from planday_io.files import storage_errors, temporary
@@ -82,10 +83,29 @@ def _faults(installation: Installation, name: str) -> Iterator[tuple[tuple[str |
             yield place, str(file), f"`days` other than all, because it uses ${min(query.parameters)}"
 
 
-def obstacles(installation: Installation, name: str) -> list[str]:
-    """Why a delivery cannot be made now: its faults, or a folder that is not there."""
+def obstacles(installation: Installation, name: str, at: datetime) -> list[str]:
+    """Why a delivery that is due at an instant cannot be made: its faults, a folder that is not there, or a query that the
+    published file cannot answer.
+    """
     missing = _missing_folder(installation, name)
-    return faults(installation, name) or ([missing] if missing else [])
+    found = faults(installation, name) or ([missing] if missing else [])
+    return found or mistakes_in(installation.config.file, _unanswered(installation, name, at))
+
+
+def _unanswered(
+    installation: Installation, name: str, at: datetime
+) -> Iterator[tuple[tuple[str | int, ...], object, str]]:
+    one = installation.config.deliver[name]
+    # Before the first publication nobody knows.
+    for number, file in enumerate(one.sql if installation.config.warehouse.exists() else ()):
+        try:
+            require_answer(installation, query_of(file), _chosen(one, span_at(installation, name, at)))
+        except PlandayError as error:
+            yield ("deliver", name, "sql", number), str(file), f"a query that the published file can answer: {error}"
+
+
+def _chosen(one: Delivery, span: Span) -> Filter:
+    return Filter(first=span.first, last=span.last, portals=one.portals, departments=one.departments, is_strict=True)
 
 
 def _missing_folder(installation: Installation, name: str) -> str:
@@ -131,13 +151,7 @@ def deliver(
     if wrong := faults(installation, name):
         raise ConfigError("\n".join(wrong))
     span = span_at(installation, name, at)
-    chosen = Filter(
-        first=span.first,
-        last=span.last,
-        portals=one.portals,
-        departments=one.departments,
-        is_strict=True,
-    )
+    chosen = _chosen(one, span)
     lease = installation.state.locks.take(f"deliver-{name}")
     if lease is None:
         raise StorageError(f"delivery '{name}' is being made by another process: wait until it has ended")

@@ -15,7 +15,7 @@ from typing import Literal
 
 from planday_io.errors import ConfigError
 from planday_io.export.cells import Changes
-from planday_io.export.contents import SHEET_ROWS, Sheet, gathered, tables_read
+from planday_io.export.contents import SHEET_ROWS, Selection, Sheet, gathered, refuse_whole, tables_read
 from planday_io.export.csv_files import GUARDED, Locale, write_folder
 from planday_io.export.first_sheet import Row, rows_of
 from planday_io.export.folder import require_apart, require_replaceable
@@ -68,6 +68,21 @@ def place_of(to: Path | None, form: Format) -> Path:
     if place.suffix.lower() != ".xlsx":
         raise ConfigError(f"--output {to}: name a folder that exists, or a file that ends with .xlsx")
     return place
+
+
+def require_answer(installation: Installation, query: Query, chosen: Filter) -> None:
+    """Check that the published file can answer a query, and that a strict filter can choose its rows. Nothing is computed.
+
+    Raises:
+        ConfigError: the query is wrong.
+        ExportError: it cannot be answered, or not be filtered.
+        StorageError: the published file cannot be read.
+    """
+    with published(installation.config.warehouse) as (db, _):
+        restrict(db)
+        one = Selection.of_query(db, query, chosen)
+        if chosen.is_strict:
+            refuse_whole(one.source, one.columns, chosen)
 
 
 def export(

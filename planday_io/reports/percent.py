@@ -53,15 +53,15 @@ def percent_of(sums: Sums) -> Percent:
         return Percent(reasons=tuple(reasons), figures=tuple(reasons))
     figures, unknown = [], sums.cost_unknown_hours
     if unknown is not None:
-        reasons.append(f"at least so much, because the cost of some worked hours is not known{why}")
+        reasons.append(f"at least so much, because the cost of some hours is not known{why}")
         worked = unknown + (sums.cost_known_hours or 0)
-        figures.append(f"the cost of {unknown:.0f} of {worked:.0f} worked hours is not known{why}")
+        figures.append(f"the cost of {unknown:.0f} of {worked:.0f} hours of work, courses and standby is not known{why}")
     if sums.days_without_revenue:
         reasons.append("days of work without revenue: too high if it is only not recorded yet")
         figures.append(f"no revenue on {sums.days_without_revenue} of {sums.days_worked} days of work")
         if unknown is not None:
             # Too low by the one and perhaps too high by the other.
-            reasons = ["the cost of some worked hours and the revenue of some days of work are not known"]
+            reasons = ["the cost of some hours and the revenue of some days of work are not known"]
             return Percent(reasons=tuple(reasons), figures=tuple(figures))
     number = 100 * float(sums.labour_cost) / float(sums.revenue)
     return Percent(number=number, is_bound=unknown is not None, reasons=tuple(reasons), figures=tuple(figures))
