@@ -14,6 +14,7 @@ from dagster import DagsterInstance
 from planday_io.errors import StorageError
 from planday_io.monitoring.failures import CAUSES
 from planday_io.reports.managers import write_managers_report
+from planday_io.reports.page import environment
 from planday_io.reports.report import write_report
 from tests.support.installation import Installation, Make, run
 
@@ -231,6 +232,19 @@ def test_badges_have_one_colour_each() -> None:
         own = [body for names, body in rules if classes & {name.strip() for name in names.split(",")}]
         assert len([body for body in own if "color: #" in body]) == 1
     assert "print-color-adjust: exact" in css
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("run `planday sync` <now>", "run <code>planday sync</code> &lt;now&gt;"),
+        ("`<a>`", "<code>&lt;a&gt;</code>"),
+        ("an odd ` stays, and so does <a>", "an odd ` stays, and so does &lt;a&gt;"),
+    ],
+)
+def test_commands_in_messages_are_code(text: str, shown: str) -> None:
+    page = environment(datetime.now(UTC)).from_string("{{ text | with_code }}")
+    assert page.render(text=text) == shown
 
 
 def test_warehouse_that_cannot_be_read(planday: Installation) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
@@ -24,6 +25,7 @@ def environment(at: datetime) -> Environment:
     )  # fmt: skip
     made.filters |= {
         "thousands": lambda number: "unknown" if number is None else f"{number:,.0f}".replace(",", "\u202f"),
+        "with_code": _with_code,
         "ago": lambda then: _ago(then, at),
         "month_name": lambda month: f"{first_day(month):%b %y}",
     }
@@ -43,6 +45,16 @@ def open_incidents(installation: Installation, at: datetime) -> tuple[list[Incid
         return Notifier(installation).evaluate(at), ""
     except (PlandayError, OSError) as error:
         return [], str(error)
+
+
+def _with_code(text: str) -> Markup:
+    """A text of messages as HTML: what stands between backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)
+    )
 
 
 def _ago(then: datetime | None, now: datetime) -> str:

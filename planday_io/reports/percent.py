@@ -55,7 +55,9 @@ def percent_of(sums: Sums) -> Percent:
     if unknown is not None:
         reasons.append(f"at least so much, because the cost of some hours is not known{why}")
         worked = unknown + (sums.cost_known_hours or 0)
-        figures.append(f"the cost of {unknown:.0f} of {worked:.0f} hours of work, courses and standby is not known{why}")
+        figures.append(
+            f"the cost of {unknown:.0f} of {worked:.0f} hours of work, courses and standby is not known{why}"
+        )
     if sums.days_without_revenue:
         reasons.append("days of work without revenue: too high if it is only not recorded yet")
         figures.append(f"no revenue on {sums.days_without_revenue} of {sums.days_worked} days of work")
