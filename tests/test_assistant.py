@@ -307,12 +307,21 @@ def test_a_macro_is_described_with_arguments(published: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hr.supervisors", "nothing", "duckdb_tables", "hr.supervisors_as_of", "'; DROP TABLE x", ""]
+    ("name", "says"),
+    [
+        ("hr.supervisors", "only the schemas marts and sync are"),
+        ("hr.supervisors_as_of", "only the schemas marts and sync are"),
+        ("nothing", "list_marts names what there is"),
+        ("duckdb_tables", "list_marts names what there is"),
+        ("'; DROP TABLE x", "list_marts names what there is"),
+        ("", "there is no marts"),
+        ("labour_dayly", "there is no marts.labour_dayly; did you mean marts.labour_daily"),
+    ],
 )
-def test_what_is_not_allowed_is_not_described(published: Path, name: str) -> None:
+def test_what_is_not_allowed_is_not_described(published: Path, name: str, says: str) -> None:
     answer = ask(published, "describe", name=name)
     assert answer.is_error
-    assert "list_marts names what there is" in answer.text
+    assert says in answer.text
 
 
 def test_tables_need_the_option(published: Path) -> None:

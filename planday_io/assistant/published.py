@@ -95,8 +95,7 @@ def description(db: duckdb.DuckDBPyConnection, allowed: Allowed, name: str) -> F
     schema = schema.removeprefix(f"{DATABASE}.") or "marts"
     is_macro = (schema, short) in allowed.table_macros
     if (schema, short) not in allowed.tables and not is_macro:
-        why = "only a server started with --tables describes" if schema in allowed.hidden else "there is no"
-        raise QuestionError(f"{why} {schema}.{short}: list_marts names what there is")
+        raise allowed.refusal((schema, short))
     of = short.removesuffix("_as_of") if is_macro else short
     columns = db.execute(
         "SELECT column_name, data_type, coalesce(comment, '') FROM duckdb_columns() "

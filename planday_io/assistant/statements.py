@@ -65,6 +65,20 @@ class Allowed:
     own: frozenset[str]
     hidden: frozenset[str]
 
+    def refusal(self, path: tuple[str, ...]) -> QuestionError:
+        """Why a table or view cannot be named, and which one may be meant."""
+        name = ".".join(path)
+        if len(path) == 2 and path[0] in self.hidden:
+            return QuestionError(
+                f"{name} is not for assistants: only the schemas marts and sync are, unless the server was started with "
+                "--tables. list_marts has the views that answer questions"
+            )
+        close = get_close_matches(path[-1], {short for _, short in self.tables}, n=3, cutoff=0.75)
+        near = sorted(".".join(one) for one in self.tables if one[1] in close)
+        return QuestionError(
+            f"there is no {name}{f'; did you mean {_or(near)}?' if near else ': list_marts names what there is'}"
+        )
+
 
 def read_allowed(db: duckdb.DuckDBPyConnection, schemas: frozenset[str] | None) -> Allowed:
     """What the attached file has in these schemas; None means all of them."""
@@ -155,17 +169,7 @@ def _check_table(node: Json, ctes: frozenset[str], allowed: Allowed) -> None:
         path = path[1:]
     if len(path) == 2 and path in allowed.tables:
         return
-    name = ".".join(path)
-    if len(path) == 2 and path[0] in allowed.hidden:
-        raise QuestionError(
-            f"{name} is not for assistants: only the schemas marts and sync are, unless the server was started with "
-            "--tables. list_marts has the views that answer questions"
-        )
-    known = sorted(".".join(one) for one in allowed.tables)
-    near = [one for one in known if one.endswith(f".{path[-1]}")] or get_close_matches(name, known, n=3, cutoff=0.6)
-    raise QuestionError(
-        f"there is no {name}{f'; did you mean {_or(near)}?' if near else ': list_marts names what there is'}"
-    )
+    raise allowed.refusal(path)
 
 
 def _check_table_function(function: Json, allowed: Allowed) -> None:

@@ -52,7 +52,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "string_type": "a text",
     "dict_type": "a mapping (`key: value` lines)",
-    "tuple_type": "a list",
+    "tuple_type": "a list, written as [one, another]",
     "model_type": "a mapping (`key: value` lines)",
     "too_short": "at least one entry",
     "string_too_short": "a text that is not empty",
