@@ -32,6 +32,8 @@ _OP = "make_delivery"
 DELIVERY_TAG = "planday/delivery"
 """Names the attempt that a run makes; a run without the tag was started by hand."""
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_LONGEST = timedelta(hours=1)
+"""That an attempt may take; Dagster's daemon ends a longer run, which counts as a failed attempt."""
 _ABSENT = timedelta(minutes=10)
 """A sensor that was not evaluated for so long was not there: the machine slept, or no daemon ran."""
 
@@ -70,7 +72,10 @@ def build_delivery_job(installation: Installation) -> dg.JobDefinition:
         )
 
     @dg.job(
-        name=JOB, description="Makes one delivery of portals.yaml. The sensor `deliveries` starts it when one is due."
+        name=JOB,
+        description="Makes one delivery of portals.yaml. The sensor `deliveries` starts it when one is due.",
+        # A query that somebody wrote may never end.
+        tags={"dagster/max_runtime": f"{_LONGEST.total_seconds():.0f}"},
     )
     def job() -> None:
         deliver()
