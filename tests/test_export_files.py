@@ -222,7 +222,7 @@ def test_first_sheet_says_nothing_of_totals_without_any(read_on_time: Installati
         first_sheet(tmp_path / "out.xlsx"),
         (tmp_path / "out" / "how_complete.csv").read_text(encoding="utf-8-sig"),
     )
-    assert ["Instants are UTC" in text for text in texts] == [True, True]
+    assert ["Times are UTC" in text for text in texts] == [True, True]
     assert ["Totals" in text for text in texts] == [False, False]
 
 
