@@ -186,6 +186,7 @@ def months_of(planday: Installation) -> list[str]:
     return grid_months(planday.config, "oslo", datetime.now(UTC))
 
 
+@pytest.mark.processes
 def test_a_month_of_a_portal_is_one_run(make: Make, instance: DagsterInstance) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
@@ -214,6 +215,7 @@ def test_a_month_of_a_portal_is_one_run(make: Make, instance: DagsterInstance) -
     assert asked["oslo /portal/v1.0/info"] == 1
 
 
+@pytest.mark.processes
 def test_runs_started_together_share_parents(make: Make, instance: DagsterInstance) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()

@@ -58,6 +58,7 @@ def figures(planday: Installation) -> list[Any]:
     ]  # fmt: skip
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("policy", ["drop", "hash"])
 def test_versions_are_hidden_as_tables_are(make: Make, policy: str) -> None:
     """Two versions of a punch and of pay, then the policy, then a read without a change and one with another."""

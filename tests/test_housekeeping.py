@@ -46,6 +46,7 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
     assert "stale tables. Stale: london portal.portals" in late.stdout.splitlines()[-1]
 
 
+@pytest.mark.processes
 def test_runs_behind_shown_data_are_kept(
     planday: Installation,
     instance: DagsterInstance,

@@ -72,6 +72,7 @@ class Model:
         return [*self.closed, *((*key, *one, None, None) for key, one in self.open.items())]
 
 
+@pytest.mark.processes
 @settings(max_examples=15, deadline=None)
 @given(reads=READS)
 @example(reads=[[(1, 10), (1, 30)], [(1, 10), (1, 20), (1, 30)], [(1, 30)], []])

@@ -411,6 +411,7 @@ def test_each_mart_with_arguments_is_as_documented(planday: Installation, macro:
         planday.query(question.sql)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("policy", ["hash", "drop"])
 def test_marts_answer_whatever_the_policy(make: Make, policy: str) -> None:
     planday = make(people=(4, 4, 4), resources=EVERYTHING)

@@ -74,6 +74,7 @@ def test_what_is_kept_is_on_disk(planday: Installation) -> None:
     assert found(planday) == set(VALUES)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("policy", ["drop", "hash"])
 @pytest.mark.parametrize("name", list(VALUES))
 def test_a_policy_is_what_is_on_disk(planday: Installation, name: str, policy: str) -> None:
@@ -88,6 +89,7 @@ def test_a_policy_is_what_is_on_disk(planday: Installation, name: str, policy: s
     assert found(planday) == set(VALUES) - {name}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("policy", "at_once"), [("drop", 1), ("hash", 2)])
 def test_stricter_policies_reach_what_was_read_before(planday: Installation, policy: str, at_once: int) -> None:
     """One class or two after the other: in the lake, its histories and the published file, without another read."""

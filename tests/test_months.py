@@ -75,6 +75,7 @@ def test_reading_twice_changes_nothing(planday: Installation) -> None:
     assert planday.content() == before
 
 
+@pytest.mark.processes
 def test_month_read_again_after_edits_equals_fresh_load(planday: Installation) -> None:
     month = shifted(THIS, -1)
     planday.read_months([month])
@@ -137,6 +138,7 @@ def test_shift_history_grows_with_changed_shifts(planday: Installation) -> None:
     assert deleted in {row["shift_id"] for row in after}
 
 
+@pytest.mark.processes
 def test_a_moved_shift_is_never_there_twice(planday: Installation) -> None:
     """Its old month still has it when the new one is read; the later read is published, the other is counted."""
     old, new = shifted(THIS, -3), shifted(THIS, -2)
@@ -206,6 +208,7 @@ def test_rows_without_a_whole_key_are_nobodys_double(planday: Installation) -> N
     assert planday.query("SELECT sum(elsewhere) FROM sync.slices") == [(0,)]
 
 
+@pytest.mark.processes
 def test_changed_type_does_not_bring_moved_shift_back(planday: Installation) -> None:
     old, new = shifted(THIS, -3), shifted(THIS, -2)
     planday.read_months([old, new])

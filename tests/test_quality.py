@@ -72,6 +72,7 @@ def test_an_unusual_number_of_rows_is_told(make: Make) -> None:
     assert verdicts(planday, "scheduling.shifts", months[1])["row_count_usual"][0]
 
 
+@pytest.mark.processes
 def test_each_materialization_answers_its_checks(planday: Installation, instance: DagsterInstance) -> None:
     result = run(planday, instance, "hr.departments", "hr.employees")
     found = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
@@ -167,6 +168,7 @@ def test_the_log_of_runs(planday: Installation) -> None:
     assert planday.query("FROM sync.runs ORDER BY run_id") == before
 
 
+@pytest.mark.processes
 def test_unwritable_log_does_not_stop_publication(
     planday: Installation,
     instance: DagsterInstance,

@@ -40,6 +40,7 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
 DEPARTMENTS = dg.AssetKey(["hr", "departments"])
 
 
+@pytest.mark.processes
 def test_stock_storage_continues_our_files(planday: Installation, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -61,6 +62,7 @@ def test_stock_storage_continues_our_files(planday: Installation, tmp_path: Path
         assert len(ours.fetch_materializations(DEPARTMENTS, limit=10).records) == 2
 
 
+@pytest.mark.processes
 def test_only_the_index_stays_open(planday: Installation, instance: DagsterInstance) -> None:
     def is_open() -> set[str]:
         names = {Path(file.path).name for file in psutil.Process().open_files()}
