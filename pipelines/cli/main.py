@@ -128,7 +128,6 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     """Try each portal's token, identity and scopes, with one row each, and say what would be delivered."""
     from pipelines.cli.console import finding_word, print_rows
     from planday_io.config.secrets import remarks
-    from planday_io.delivery.checking import delivery_findings
     from planday_io.onboarding.check import advice, personal_data
     from planday_io.onboarding.check import check as check_portals
 
@@ -137,7 +136,12 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
     for remark in remarks(config):
         typer.echo(f"planday: {remark}", err=True)
     chosen = known_portals(config, portals)
-    findings = check_portals(installation, chosen) + delivery_findings(installation, chosen, datetime.now(UTC))
+    findings = check_portals(installation, chosen)
+    if config.deliver:
+        # Not above: it reads the warehouse, and DuckDB takes as long to load as the rest.
+        from planday_io.delivery.checking import delivery_findings
+
+        findings += delivery_findings(installation, chosen, datetime.now(UTC))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
