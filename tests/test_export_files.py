@@ -102,7 +102,7 @@ def test_a_history_counts_as_its_table(read_on_time: Installation, history: str)
 @pytest.mark.processes
 def test_unreadable_state_is_not_called_fresh(read_on_time: Installation) -> None:
     states_of(read_on_time)
-    # Of a newer version of this program, which is the one thing that it does not mend by itself.
+    # A state database of a newer version cannot be repaired automatically, unlike a damaged one.
     with closing(sqlite3.connect(read_on_time.state.folder / "state.sqlite")) as database, database:
         database.execute("UPDATE about SET version = 999")
     done = planday_command(read_on_time, "export", "--sql", "departments.sql", "--output", "out.xlsx")

@@ -208,7 +208,7 @@ def test_the_same_file_twice_is_one(tmp_path: Path) -> None:
 
 
 def test_an_old_run_is_waited_for(tmp_path: Path) -> None:
-    """It would not find slices that were moved, and begin them anew."""
+    """An old process would not find the moved slices, and would start their histories again."""
     lake = lake_in(tmp_path)
     write(lake, SHIFTS, 1)
     old_layout(lake.root)

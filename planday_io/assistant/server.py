@@ -1,8 +1,8 @@
 """The Model Context Protocol server: five tools, and the words of their answers. Needs the package `mcp`.
 
-Answers are text, because that is what every client hands to its model. Rows stand between two marks, one JSON array a line,
-so no cell can look like the end of the rows or like words of ours. The last line of every answer, also of a refusal, says
-how complete and how old the data is.
+Answers are plain text, because that is what every client passes to its model. Rows come between two marker lines, as one JSON
+array per line, so that no cell can pass for the end of the rows or for text of the server. Every answer ends with a line that
+says how complete and how old the data is; so does every refusal.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _known() -> dict[str, Named]:
 
 
 def _sentence(text: str) -> str:
-    """One line with an end. It may quote the question, or data, so it cannot look like another line of ours."""
+    """A sentence on a single line. It may quote the question or data, which must not pass for another line of the answer."""
     line = plain_line(text)
     return line if line.endswith((".", "?")) else f"{line}."
 

@@ -7,7 +7,6 @@ at the time of reading are in `planday_io.frames.privacy`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 
 import pyarrow as pa
@@ -92,9 +91,12 @@ def _align(lake: Lake, key: SliceKey, provenance: Provenance, schema: pa.Schema)
     gone = {*before.schema.names} - {*schema.names}
     if any(before.column(name).null_count < before.num_rows for name in gone):
         return
-    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    try:
         rows = aligned(before, schema)
-        lake.replace(key, rows, replace(provenance, absent=_absent(lake, key, provenance, schema)).encoded())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        # Values of another type, which only another read has as the catalogue says.
+        return
+    lake.replace(key, rows, replace(provenance, absent=_absent(lake, key, provenance, schema)).encoded())
 
 
 def _absent(lake: Lake, key: SliceKey, provenance: Provenance, schema: pa.Schema) -> list[str]:

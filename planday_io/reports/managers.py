@@ -1,7 +1,8 @@
 """`planday report --for managers`: one self-contained HTML page about labour cost, hours, sickness and findings.
 
-Figures come from the marts of the published file (`planday_io.reports.figures`), and how complete they are stands beside
-them. No person is named, and sickness of fewer than five people is withheld. Amounts of different currencies are never added.
+All figures come from the marts of the published file (`planday_io.reports.figures`), and each is shown with how complete its
+data is. No person is named, sickness of fewer than five people is withheld, and amounts in different currencies are never
+added up.
 """
 
 from __future__ import annotations

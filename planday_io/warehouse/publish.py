@@ -25,15 +25,13 @@ import duckdb
 
 from planday_io.errors import DamagedSliceError, PublicationError, StorageError
 from planday_io.files import replacing, storage_errors, sweep
-from planday_io.lake.columns import adapt_columns
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
-from planday_io.lake.moving import move_old_slices
-from planday_io.lake.policies import adapt, hidden_classes
-from planday_io.lake.provenance import Provenance
+from planday_io.lake.policies import adapt
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import Frozen, SliceKey
+from planday_io.lake.upgrade import upgrade
 from planday_io.warehouse import ledger, settings
 from planday_io.warehouse.definitions import fingerprint
 from planday_io.warehouse.filling import Slices, fill, is_derived
@@ -142,7 +140,7 @@ class _Publisher:
         else:
             lake.require()
         self._people = ForgottenPeople(lake.root, lake.state)
-        self._renew_old_slices()
+        self.notices += upgrade(lake, catalogue, policies, self._people)
         self._people.keep_copies()
         self._histories = Histories(lake, catalogue, policies)
         self._wanted = ledger.Published(
@@ -151,32 +149,6 @@ class _Publisher:
             self._people.fingerprint(),
             settings.fingerprint_of(installation.config.portals),
         )
-
-    def _renew_old_slices(self) -> None:
-        """Move slices from folders of version 0.1, and give all files of a table the same columns."""
-        moving = move_old_slices(self._lake, self._catalogue.histories, self._may_set_aside)
-        if moving.moved:
-            self.notices.append(
-                f"{moving.moved} slices of {self._lake.root} were moved to folders that other programs read without options "
-                "(from portal=KEY/month=YYYY-MM to KEY/YYYY-MM)"
-            )
-        if moving.errors:
-            self.notices.append(
-                f"{len(moving.errors)} slices of {self._lake.root} are still in folders of an older version, and are moved "
-                f"by the next publication: {moving.errors[0]}"
-            )
-        if errors := adapt_columns(self._lake, self._catalogue, self._policies):
-            self.notices.append(
-                f"{len(errors)} slices of {self._lake.root} lack columns that others have, and get them with the next "
-                f"publication: {errors[0]}"
-            )
-
-    def _may_set_aside(self, key: SliceKey, provenance: Provenance | None) -> bool:
-        """Whether a replaced file of a slice surely holds nothing that was removed from the lake."""
-        table = self._catalogue.lake_tables.get(key.full_name)
-        if table is None or self._people.of(key.portal).pseudonyms:
-            return False
-        return provenance is None or not hidden_classes(table, provenance, self._policies)
 
     def publish(self, *, compare_all: bool) -> tuple[Slices, bool]:
         """Publish. Returns the slices that were replaced, and whether the file is new."""

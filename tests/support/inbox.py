@@ -16,11 +16,11 @@ from tests.support.installation import Installation
 
 
 class Inbox:
-    """Takes every mail, except where it is told otherwise.
+    """A mail server that accepts every message by default.
 
     Args:
-        status: the answer to a mail; 250 takes it.
-        refuses: addresses that it does not know.
+        status: the SMTP reply to a message; 250 accepts it.
+        refuses: addresses that it rejects as unknown.
     """
 
     def __init__(self) -> None:
