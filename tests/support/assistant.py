@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from mcp import Client
 from mcp.server import MCPServer
 
@@ -47,3 +48,17 @@ def ask(file: Path, tool: str, *, allows_tables: bool = False, seconds: float = 
             return await call(client, tool, **arguments)
 
     return asyncio.run(asked(made_server(file, allows_tables=allows_tables, seconds=seconds)))
+
+
+def workers() -> list[psutil.Process]:
+    """Processes of questions."""
+    return [
+        one for one in psutil.Process().children(recursive=True) if "planday_io.assistant.worker" in commands_of(one)
+    ]
+
+
+def commands_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
