@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "months", "texts"),
+    ("errors", "months", "restriction", "texts"),
     ("catalogue", "files", "faults", "documents"),
     ("config", "state"),
     ("client", "frames"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from tests.support.assistant import Answer, call
-from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.commands import PLANDAY, planday_command, run_command
 from tests.support.installation import Installation
 
 pytestmark = pytest.mark.processes
@@ -84,15 +83,7 @@ def test_without_a_warehouse_it_says_what_to_do(planday: Installation) -> None:
 
 def test_without_the_package_it_says_what_to_install(published: Installation) -> None:
     code = "import sys; sys.modules['mcp'] = None; sys.argv = ['planday', 'mcp']; from pipelines.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(published),
-        cwd=published.folder,
-        timeout=120,
-    )
+    done = run_command(published, sys.executable, "-c", code)
     assert done.returncode == 2
     assert "pip install 'planday-warehouse[mcp]'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -106,16 +97,7 @@ def test_standard_output_is_the_protocol_only(published: Installation) -> None:
         "method": "initialize",
         "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}},
     }
-    done = subprocess.run(
-        [PLANDAY, "mcp"],
-        input=f"{json.dumps(hello)}\nno message\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(published),
-        cwd=published.folder,
-        timeout=120,
-    )
+    done = run_command(published, PLANDAY, "mcp", given=f"{json.dumps(hello)}\nno message\n")
     assert done.returncode == 0, done.stderr
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     (answered,) = [one for one in messages if one.get("id") == 1]

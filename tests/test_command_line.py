@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from planday_io.lake.slices import SliceKey
-from tests.support.commands import PLANDAY, _run, planday_command, summary
+from tests.support.commands import PLANDAY, planday_command, run_command, summary
 from tests.support.help import commands
 from tests.support.installation import Installation
 
@@ -68,7 +68,7 @@ from typer.testing import CliRunner
 from pipelines.cli.main import app
 print(CliRunner().invoke(app, sys.argv[1:]).exit_code, *{"dagster", "pandas", "duckdb"} & {*sys.modules})
 """
-    done = _run(planday, sys.executable, "-c", script, command)
+    done = run_command(planday, sys.executable, "-c", script, command)
     assert done.stdout.split() == ["0", *loads], done.stderr
 
 
@@ -82,7 +82,7 @@ try:
 except SystemExit as ended:
     print(ended.code, "dagster" in sys.modules)
 """
-    done = _run(planday, sys.executable, "-c", script, *wrong.split())
+    done = run_command(planday, sys.executable, "-c", script, *wrong.split())
     assert done.stdout.split() == ["2", "False"], done.stderr
 
 
@@ -97,7 +97,7 @@ from planday_io.sync.session import PortalSession, refresh
 session = PortalSession(Installation.load(Path(sys.argv[1]), CATALOGUE), "oslo", run_id="test")
 print(refresh(session, "hr.departments")[0].rows > 0, "duckdb" in sys.modules)
 """
-    done = _run(planday, sys.executable, "-c", script, str(planday.config_path))
+    done = run_command(planday, sys.executable, "-c", script, str(planday.config_path))
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 

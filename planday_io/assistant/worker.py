@@ -23,6 +23,7 @@ from planday_io.assistant import published
 from planday_io.assistant.cells import line_of
 from planday_io.assistant.statements import DATABASE, Allowed, check, read_allowed
 from planday_io.errors import PlandayError, QuestionError
+from planday_io.restriction import restrict
 
 SCHEMAS = frozenset({"marts", "sync"})
 """What a question may name unless tables are allowed."""
@@ -124,20 +125,13 @@ def answer(request: Request) -> Reply:
 @contextmanager
 def _confined(request: Request) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the file that can read it and nothing else, and a process that can write no file."""
-    with duckdb.connect(":memory:", config={"python_enable_replacements": "false"}) as db:
+    with duckdb.connect(":memory:") as db:
         # An attached file, because `connect` would allow only one kind of access per file and process.
         db.execute(f"ATTACH ? AS {DATABASE} (READ_ONLY)", [request.file])
-        for setting in (
-            f"memory_limit = '{_memory_mib()}MiB'",
-            "threads = 2",
-            "temp_directory = ''",
-            "autoinstall_known_extensions = false",
-            "autoload_known_extensions = false",
-            "enable_external_access = false",
-        ):
+        for setting in (f"memory_limit = '{_memory_mib()}MiB'", "threads = 2", "temp_directory = ''"):
             db.execute(f"SET {setting}")
         db.execute(f"USE {DATABASE}")
-        db.execute("SET lock_configuration = true")
+        restrict(db)
         _limit_process(request.seconds)
         timer = threading.Timer(request.seconds, db.interrupt)
         timer.daemon = True

@@ -43,9 +43,9 @@ from planday_io.export.request import Filter, Query
 from planday_io.files import link_target, replacing_folder, storage_errors, sweep, temporary
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.completeness import Completeness, MonthState
+from planday_io.restriction import restrict
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.mart_files import MARTS
-from planday_io.warehouse.standing import restrict
 
 NAME = "planday-parquet"
 MANIFEST = "_manifest.json"

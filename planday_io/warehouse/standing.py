@@ -173,26 +173,6 @@ def reading(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise StorageError(f"{warehouse} cannot be read ({type(error).__name__}). {remedy}") from None
 
 
-def restrict(db: duckdb.DuckDBPyConnection, writes_to: Path | None = None) -> None:
-    """Let a connection read what it has attached and nothing else, for good: no files, no network, no variables of this
-    process, no settings. Queries that somebody else wrote run on such a connection.
-
-    Args:
-        db: connected to what may be read.
-        writes_to: the one folder in which it may write files, and read them.
-    """
-    if writes_to is not None:
-        db.execute(f"SET allowed_directories = [{literal(str(writes_to))}]")
-    for setting in (
-        "python_enable_replacements = false",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "enable_external_access = false",
-        "lock_configuration = true",
-    ):
-        db.execute(f"SET {setting}")
-
-
 def _is_locked(error: duckdb.Error) -> bool:
     """Whether another program, or this one, has the file open for writing."""
     text = str(error).lower()

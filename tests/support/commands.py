@@ -22,12 +22,14 @@ def environment(planday: Installation) -> dict[str, str]:
 
 
 def planday_command(planday: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return _run(planday, PLANDAY, *arguments)
+    return run_command(planday, PLANDAY, *arguments)
 
 
-def _run(planday: Installation, *command: str) -> subprocess.CompletedProcess[str]:
+def run_command(planday: Installation, *command: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program in the installation's environment; `given` is its standard input."""
     return subprocess.run(
         command,
+        input=given,
         capture_output=True,
         text=True,
         check=False,
