@@ -93,7 +93,10 @@ def temporary(path: Path) -> Iterator[Path]:
     lock or replace it on their own.
     """
     name = path.with_name(f"{path.name}{_TEMPORARY}{secrets.token_hex(8)}")
-    lock = acquire(name.with_name(name.name + _HELD))
+    held = name.with_name(name.name + _HELD)
+    # filelock would go on trying for ever in a folder that lets nothing be created, such as /proc.
+    os.close(os.open(held, os.O_CREAT | os.O_RDWR, _PRIVATE))
+    lock = acquire(held)
     try:
         yield name
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from planday_io.errors import StorageError
-from planday_io.files import replacing, replacing_folder, storage_errors, write_text
+from planday_io.files import replacing, replacing_folder, storage_errors, temporary, write_text
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other accounts")
 
@@ -210,3 +210,9 @@ def test_new_files_inherit_the_folders_group(tmp_path: Path) -> None:
         (made / "inner").mkdir()
     assert mode_of(folder) == 0o2750
     assert mode_of(folder / "inner") & stat.S_ISGID
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that lets nothing be created is Linux's")
+def test_folder_that_takes_no_files_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError), temporary(Path("/proc/out.xlsx")):
+        pass

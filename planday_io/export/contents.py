@@ -399,6 +399,11 @@ def asked(db: duckdb.DuckDBPyConnection, source: str, sql: str, values: dict[str
             ) from None
         if isinstance(error, _ABOUT_THE_QUERY) and not _RELATION.fullmatch(source):
             raise ConfigError(f"{source}: {error}") from None
+        if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
+            raise ExportError(
+                f"{source} has a value that does not fit its type, or that of the file: a number of more than 38 digits, for "
+                "instance, or a text that is no date. Nothing was written. Cast it in the query, with TRY_CAST"
+            ) from None
         raise ExportError(
             f"{source} failed ({type(error).__name__}; DuckDB's own text may quote data). Nothing was written. "
             "Try the query in a DuckDB client"
