@@ -380,7 +380,7 @@ def test_wrong_query_says_what_is_wrong(ask: Ask, tmp_path: Path, sql: str, says
 
 
 def test_failing_query_quotes_no_data(ask: Ask) -> None:
-    with pytest.raises(ExportError, match=r"asked.sql failed \(ConversionException") as raised:
+    with pytest.raises(ExportError, match=r"asked.sql has a value that does not fit its type") as raised:
         ask("SELECT CAST(employee AS INTEGER) AS n FROM marts.hours WHERE employee IS NOT NULL")
     assert "Could not convert" not in str(raised.value)
 

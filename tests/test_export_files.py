@@ -26,6 +26,7 @@ from planday_io.sandbox.state import demo_sandbox
 from planday_io.sandbox.world import demo_portals
 from tests.support.commands import planday_command
 from tests.support.installation import EVERYTHING, FAST, Installation, run
+from tests.support.troubles import revoked
 from tests.support.workbooks import first_sheet, opened, rows_of, seen
 
 TABLE = "hr.departments"
@@ -59,15 +60,13 @@ def test_what_a_schedule_missed_is_stale(read_on_time: Installation) -> None:
 
 def test_failed_read_is_said_until_it_succeeds(read_on_time: Installation, memory: DagsterInstance) -> None:
     planday = read_on_time
-    app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
-    token = app.refresh_tokens["oslo"]
-    planday.sandbox.revoke("oslo")
+    give_back = revoked(planday)
     assert not run(planday, memory, TABLE).success
     planday.publish()
     states = states_of(planday)
     assert re.fullmatch(rf"failed [\d-]+ [\d:]+ UTC, so what was read before is shown: {TABLE}", states["oslo"].words)
     assert states["london"].is_complete
-    app.refresh_tokens["oslo"] = token
+    give_back()
     assert run(planday, memory, TABLE).success
     assert states_of(planday)["oslo"].is_complete
 

@@ -17,6 +17,7 @@ from planday_io.reports.managers import write_managers_report
 from planday_io.reports.page import environment
 from planday_io.reports.report import write_report
 from tests.support.installation import Installation, Make, run
+from tests.support.troubles import revoked
 
 TABLE = "hr.departments"
 FRESH = "all 1 tables as fresh as scheduled"
@@ -51,9 +52,7 @@ def test_fresh_and_complete(read_on_time: Installation) -> None:
 
 def test_revoked_portal_is_not_fresh_until_it_ends(read_on_time: Installation, memory: DagsterInstance) -> None:
     planday = read_on_time
-    app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
-    token = app.refresh_tokens["oslo"]
-    planday.sandbox.revoke("oslo")
+    give_back = revoked(planday)
     assert not run(planday, memory, TABLE).success
     page = page_of(planday)
     assert badge(page) == ("bad", "Something needs a look: 1 incident open")
@@ -64,7 +63,7 @@ def test_revoked_portal_is_not_fresh_until_it_ends(read_on_time: Installation, m
     assert "planday authorize oslo" in page[page.index("<h2>Open incidents") : page.index("<h2>Freshness")]
     failed = page[page.index("<h2>What failed") :]
     assert '<span class="bad">open</span>' in failed
-    app.refresh_tokens["oslo"] = token
+    give_back()
     assert run(planday, memory, TABLE).success
     page = page_of(planday)
     assert badge(page) == ("good", "Everything fresh and complete")
@@ -160,9 +159,7 @@ def test_month_whose_last_read_failed_is_not_green(make: Make) -> None:
 @pytest.mark.processes
 def test_managers_see_a_revoked_portal_first(read_on_time: Installation, memory: DagsterInstance) -> None:
     planday = read_on_time
-    app = next(app for app in planday.sandbox.apps.values() if "oslo" in app.refresh_tokens)
-    token = app.refresh_tokens["oslo"]
-    planday.sandbox.revoke("oslo")
+    give_back = revoked(planday)
     assert not run(planday, memory, TABLE).success
     file = planday.folder / "managers.html"
     write_managers_report(planday.installation, file)
@@ -174,7 +171,7 @@ def test_managers_see_a_revoked_portal_first(read_on_time: Installation, memory:
     assert '<span class="bad">Not up to date</span>' in row
     write_managers_report(planday.installation, file, portals=["london"])
     assert "oslo" not in file.read_text(), "another portal's incident is nobody else's"
-    app.refresh_tokens["oslo"] = token
+    give_back()
     assert run(planday, memory, TABLE).success
     write_managers_report(planday.installation, file, portals=["oslo"])
     page = html.unescape(file.read_text())
