@@ -136,6 +136,7 @@ def test_balance_day_never_exceeds_account_end() -> None:
     assert found == [date(2026, 11, 24), date(2026, 3, 31), date(2026, 11, 24)]
 
 
+@pytest.mark.processes
 @settings(deadline=None)
 @given(
     days=st.lists(st.integers(0, 120), max_size=60),

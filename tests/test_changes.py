@@ -90,6 +90,7 @@ def test_changes_outside_window_arrive_with_changes_run(make: Make) -> None:
     assert sum(planday.sandbox.requests.values()) == 4
 
 
+@pytest.mark.processes
 def test_refresh_request_lasts_until_month_is_read(planday: Installation) -> None:
     old = shifted(THIS, -1)
     planday.edit_config("history_start: 2025-01", f"history_start: {old}")
@@ -132,6 +133,7 @@ def test_unread_months_are_marked_once_without_refused_tables(planday: Installat
     assert mark.endpoints == ("revenue.revenue",)
 
 
+@pytest.mark.processes
 def test_failed_month_is_requested_again(planday: Installation) -> None:
     """Shifts were read, payroll was not: later changes runs find no difference, and still the month has to come."""
     old = shifted(THIS, -1)
@@ -159,6 +161,7 @@ def test_failed_month_is_requested_again(planday: Installation) -> None:
     assert again.endpoints == ("payroll.shifts",)
 
 
+@pytest.mark.processes
 def test_requests_that_were_lost_are_made_again(planday: Installation) -> None:
     """The changes run that found them would not find them twice: the next one asks for everything."""
     old = shifted(THIS, -2)

@@ -200,6 +200,7 @@ def night(planday: Installation, memory: DagsterInstance, tmp_path: Path) -> Mak
     return make
 
 
+@pytest.mark.processes
 def test_delivered_once_after_the_last_run(night: Make) -> None:
     made = night(portals=["oslo", "london"])
     assert made.ask() == [], "nothing ran yet"

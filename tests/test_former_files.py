@@ -102,6 +102,7 @@ def test_histories_move_without_being_read_again(former: tuple[Installation, Row
     assert shown(planday, old=False) == rows, "the lake says the same"
 
 
+@pytest.mark.processes
 def test_a_moved_history_goes_on(former: tuple[Installation, Rows]) -> None:
     planday, rows = former
     planday.sandbox.portals["oslo"].departments[0]["name"] = "Renamed again"

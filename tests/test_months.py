@@ -29,6 +29,7 @@ def ids(planday: Installation, month: str) -> set[int]:
     return {row["id"] for row in planday.rows("scheduling.shifts", month=month)}
 
 
+@pytest.mark.processes
 def test_each_shift_is_in_exactly_one_month(planday: Installation) -> None:
     months = [shifted(THIS, by) for by in (-2, -1, 0, 1)]
     planday.read_months(months)
@@ -167,6 +168,7 @@ def test_a_moved_shift_is_never_there_twice(planday: Installation) -> None:
     assert planday.query(where.format("scheduling.shifts", "id")) == [(old,)]
 
 
+@pytest.mark.processes
 def test_a_department_that_was_closed_keeps_its_history(planday: Installation) -> None:
     # Its revenue goes with it; how much that is depends on the day of the month.
     planday.edit_config("retries: {step", "guards: {max_lost_rows: 1000}\n  retries: {step")
@@ -311,6 +313,7 @@ def test_people_who_left_worked_before(planday: Installation) -> None:
     assert all(date.fromisoformat(shift["date"]) < left[shift["employeeId"]] for shift in worked)
 
 
+@pytest.mark.processes
 def test_a_portal_with_nothing_in_it(planday: Installation) -> None:
     """Every table is there with no rows: read, and found empty."""
     portal = planday.sandbox.portals["oslo"]

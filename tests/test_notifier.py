@@ -241,6 +241,7 @@ def test_killed_sync_is_reported_unless_read_again(
     assert reported(hook) == [("recovered", "crash", [DEPARTMENTS])]
 
 
+@pytest.mark.processes
 def test_crash_names_only_tables_nobody_accounts_for(
     planday: Installation, hook: Hook, instance: DagsterInstance
 ) -> None:

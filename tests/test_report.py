@@ -50,6 +50,7 @@ def test_fresh_and_complete(read_on_time: Installation) -> None:
     assert "Open incidents" not in page
 
 
+@pytest.mark.processes
 def test_revoked_portal_is_not_fresh_until_it_ends(read_on_time: Installation, memory: DagsterInstance) -> None:
     planday = read_on_time
     give_back = revoked(planday)

@@ -137,6 +137,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     }
 
 
+@pytest.mark.processes
 def test_publication_is_reported_by_its_run(planday: Installation, memory: DagsterInstance) -> None:
     first = run(planday, memory, "hr.departments", "hr.employees")
     told = reported(first)
@@ -176,6 +177,7 @@ def test_unchanged_warehouse_is_not_materialized(planday: Installation, memory: 
     assert all(checks(again).values())
 
 
+@pytest.mark.processes
 def test_warehouse_step_publishes_once_behind_tables(planday: Installation, memory: DagsterInstance) -> None:
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
     selected = [dg.AssetKey(["hr", "departments"]), dg.AssetKey(["hr", "employees"]), *warehouse_keys()]

@@ -86,6 +86,7 @@ def test_working_time_is_what_plain_python_says(empty: Db, drawn: list[Shift]) -
     assert [rounded(one) for one in sorted(listed)] == [rounded(one) for one in findings_of(by_person, LIMITS, firsts)]
 
 
+@pytest.mark.processes
 @settings(max_examples=8)
 @given(ROSTERS)
 def test_some_days_are_those_of_the_view(empty: Db, drawn: list[Shift]) -> None:
