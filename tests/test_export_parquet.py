@@ -246,7 +246,7 @@ def test_earlier_export_is_replaced_whole(planday: Installation, tmp_path: Path)
 def test_failure_leaves_the_earlier_export(planday: Installation, ask: Ask, tmp_path: Path) -> None:
     folder = ask("SELECT 1 AS n")
     before = sorted((tmp_path / "out").rglob("*"))
-    with pytest.raises(ExportError, match="asked.sql has a value that does not fit its type") as raised:
+    with pytest.raises(ExportError, match=r"asked\.sql has a value that does not fit its type") as raised:
         ask("SELECT CAST(last_name AS INTEGER) AS n FROM hr.employees")
     assert "Could not convert" not in str(raised.value)
     with pytest.raises(
