@@ -6,6 +6,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from planday_io.errors import ConfigError, StorageError
 from planday_io.reports.figures import Sums
 from planday_io.reports.managers import totals_of, write_managers_report
+from planday_io.reports.percent import percent_of, percent_of_all
 from planday_io.reports.portal_view import PortalView, week_title
 from tests.support.commands import planday_command
 from tests.support.installation import Installation
@@ -173,6 +175,23 @@ def test_percentage_of_all_is_of_those_known(planted: Planted) -> None:
         assert is_about(text, 100 * sum(cost[key] for key in both) / sum(revenue[key] for key in both), 1)
     else:
         assert "the cost of some hours and the revenue of some days of work are not known" in part.lower()
+
+
+def test_revenue_not_above_0_has_no_percentage() -> None:
+    """As in `marts.labour_daily`: after refunds, cost as a percentage of revenue says nothing."""
+    sold = Sums(labour_cost=Decimal(300), revenue=Decimal(1000))
+    empty, refunded = replace(sold, revenue=Decimal(0)), replace(sold, revenue=Decimal(-500))
+    assert percent_of(sold).number == 30
+    assert [(percent_of(one).number, percent_of(one).reasons) for one in (empty, refunded)] == [
+        (None, ("revenue is 0",)),
+        (None, ("revenue is below 0",)),
+    ]
+    found = percent_of_all([("Bar", sold), ("Kitchen", empty), ("Shop", refunded)])
+    assert (found.number, found.reasons) == (
+        30,
+        ("without Kitchen, Shop: no cost is known, or revenue is not above 0",),
+    )
+    assert percent_of_all([("Shop", refunded)]).reasons == ("revenue is below 0",)
 
 
 def test_next_two_weeks_are_true(planted: Planted) -> None:

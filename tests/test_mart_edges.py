@@ -99,7 +99,7 @@ def test_drafts_are_neither_planned_nor_open(db: Db) -> None:
     assert found(db, "labour_daily", "planned_work_hours, open_hours") == [(8, 8)]
 
 
-@pytest.mark.parametrize(("turnover", "percent"), [(0, None), (400, 25.0), (-400, -25.0)])
+@pytest.mark.parametrize(("turnover", "percent"), [(0, None), (400, 25.0), (-400, None)])
 def test_labour_in_percent_of_revenue(db: Db, turnover: int, percent: float | None) -> None:
     put_oslo(db, "payroll.shifts", {"id": 1, "salary": 100, "department_id": 10}, month="2025-09", date="2025-09-08")
     put_oslo(db, "revenue.revenue_units", {"id": 70, "department_id": 10})

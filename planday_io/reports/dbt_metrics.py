@@ -145,9 +145,9 @@ METRICS = (
             "labour_cost_percent": Figure(
                 label="Labour cost %",
                 doc="Labour cost of departments as a percentage of their revenue. NULL where either is missing, where "
-                "revenue is 0, and where the cost of any worked hour is not known.",
-                of="case when cost_unknown_hours is null "
-                "then round(100.0 * cast(labour_cost as double) / cast(nullif(revenue, 0) as double), 2) end",
+                "revenue is not above 0, and where the cost of any worked hour is not known.",
+                of="case when cost_unknown_hours is null and revenue > 0 "
+                "then round(100.0 * cast(labour_cost as double) / cast(revenue as double), 2) end",
                 where="department_id",
             ),
             "cost_known_percent": Figure(

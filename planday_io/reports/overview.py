@@ -36,7 +36,8 @@ _QUERIES = (
         SELECT portal, department_id, coalesce(any_value(department), '(no name)') AS department,
                sum(worked_hours)::DECIMAL(9, 0) AS worked_h, sum(labour_cost)::DECIMAL(11, 0) AS cost,
                sum(revenue)::DECIMAL(11, 0) AS revenue, any_value(currency) AS currency,
-               round(100 * sum(labour_cost)::DOUBLE / nullif(sum(revenue), 0)::DOUBLE, 1) AS cost_percent,
+               CASE WHEN sum(revenue) > 0 THEN round(100 * sum(labour_cost)::DOUBLE / sum(revenue)::DOUBLE, 1) END
+                   AS cost_percent,
                round(100 * sum(cost_known_hours) / (sum(cost_known_hours) + coalesce(sum(cost_unknown_hours), 0)), 1)
                    AS known_percent
         FROM marts.labour_daily

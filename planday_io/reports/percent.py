@@ -1,7 +1,7 @@
 """Labour cost as a percentage of revenue, of one department and of several, with the reasons where it is not known.
 
 As recipe 1 of docs/recipes.md: where the cost of worked hours is not known, the percentage is a lower bound. That of several
-departments is of those whose cost and revenue are both known; the others are named.
+departments is of those whose cost is known and whose revenue is above 0; the others are named.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Percent:
 
 
 def percent_of(sums: Sums) -> Percent:
-    """Of one department, or of several whose cost and revenue are known."""
+    """Of one department, or of several; not known where revenue is not above 0."""
     reasons = []
     why = f" ({', '.join(_GAPS.get(gap, gap) for gap in sums.gaps)})" if sums.gaps else ""
     if sums.revenue is None:
         reasons.append("no revenue is recorded")
-    elif sums.revenue == 0:
-        reasons.append("revenue is 0")
+    elif sums.revenue <= 0:
+        reasons.append("revenue is 0" if sums.revenue == 0 else "revenue is below 0")
     if sums.labour_cost is None:
         reasons.append(f"no labour cost is known{why}")
-    if not sums.revenue or sums.labour_cost is None:
+    if sums.revenue is None or sums.revenue <= 0 or sums.labour_cost is None:
         return Percent(reasons=tuple(reasons), figures=tuple(reasons))
     figures, unknown = [], sums.cost_unknown_hours
     if unknown is not None:
@@ -72,7 +72,7 @@ def percent_of(sums: Sums) -> Percent:
 def percent_of_all(departments: Sequence[tuple[str, Sums]]) -> Percent:
     """Of several departments, each with its name."""
     rows = [(name, sums) for name, sums in departments if sums.labour_cost is not None or sums.revenue is not None]
-    both = [(name, sums) for name, sums in rows if sums.labour_cost is not None and sums.revenue]
+    both = [(name, sums) for name, sums in rows if sums.labour_cost is not None and (sums.revenue or 0) > 0]
     if not both:
         parts = dict.fromkeys(reason for _, sums in departments for reason in percent_of(sums).reasons)
         reasons = tuple(parts)[:2] or ("nothing is recorded",)
@@ -81,7 +81,6 @@ def percent_of_all(departments: Sequence[tuple[str, Sums]]) -> Percent:
     if len(both) == len(rows):
         return found
     names = [name for name, sums in rows if (name, sums) not in both]
-    said = (
-        f"without {', '.join(names) if len(names) <= 3 else f'{len(names)} departments'}: cost or revenue is not known"
-    )
+    these = ", ".join(names) if len(names) <= 3 else f"{len(names)} departments"
+    said = f"without {these}: no cost is known, or revenue is not above 0"
     return replace(found, reasons=(*found.reasons, said), figures=(*found.figures, said))

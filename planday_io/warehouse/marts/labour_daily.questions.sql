@@ -2,8 +2,8 @@
 SELECT portal, department_id, any_value(department) AS department, month,
     sum(labour_cost) AS cost, sum(revenue) AS revenue, any_value(currency) AS currency,
     round(100.0 * sum(cost_known_hours) / (sum(cost_known_hours) + coalesce(sum(cost_unknown_hours), 0)), 1) AS known_percent,
-    CASE WHEN sum(cost_unknown_hours) IS NULL
-        THEN round(100.0 * CAST(sum(labour_cost) AS DOUBLE) / nullif(CAST(sum(revenue) AS DOUBLE), 0), 1)
+    CASE WHEN sum(cost_unknown_hours) IS NULL AND sum(revenue) > 0
+        THEN round(100.0 * CAST(sum(labour_cost) AS DOUBLE) / CAST(sum(revenue) AS DOUBLE), 1)
     END AS percent
 FROM marts.labour_daily WHERE department_id IS NOT NULL AND month = strftime(date_trunc('month', today()) - INTERVAL 1 MONTH, '%Y-%m')
 GROUP BY portal, department_id, month ORDER BY portal, department_id, month;

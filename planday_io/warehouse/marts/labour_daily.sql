@@ -30,7 +30,7 @@
 -- cost_unknown_hours: Worked hours whose cost is not known; NULL where there are none.
 -- cost_known_percent: `cost_known_hours` as a percentage of both; NULL where nobody worked.
 -- revenue: Revenue of the department's revenue units (`turnover` in `revenue.revenue`).
--- labour_cost_percent: `labour_cost` as a percentage of `revenue`; NULL where either is missing, where revenue is 0, or where the cost of any worked hour is not known.
+-- labour_cost_percent: `labour_cost` as a percentage of `revenue`; NULL where either is missing, where revenue is not above 0, or where the cost of any worked hour is not known.
 CREATE OR REPLACE VIEW marts.labour_daily AS
 WITH allocated AS MATERIALIZED (
     SELECT portal, portal_id, month, employee_id, cost_of, date, department_id, amount, allocated_by FROM marts.allocated_costs
@@ -165,7 +165,7 @@ SELECT
     round(100.0 * CAST(coalesce(cost_known_hours, 0) AS DOUBLE) / CAST(nullif(coalesce(cost_known_hours, 0) + coalesce(cost_unknown_hours, 0), 0) AS DOUBLE), 2)
         AS cost_known_percent,
     revenue,
-    CASE WHEN revenue <> 0 AND labour_cost IS NOT NULL AND cost_unknown_hours IS NULL
+    CASE WHEN revenue > 0 AND labour_cost IS NOT NULL AND cost_unknown_hours IS NULL
         THEN round(100.0 * CAST(labour_cost AS DOUBLE) / CAST(revenue AS DOUBLE), 2)
     END AS labour_cost_percent
 FROM costed;
