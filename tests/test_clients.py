@@ -80,7 +80,7 @@ found |= {
 }
 found |= {query: digest(db, "SELECT " + query.format(prefix)) for query in scalars}
 sql = f"SELECT DISTINCT schema_name, function_name FROM duckdb_functions() WHERE {where} AND function_type = 'table_macro'"
-defined = sorted(".".join(row) for row in db.execute(sql).fetchall() if row[0] != "pg_catalog")
+defined = sorted(".".join(row) for row in db.execute(sql).fetchall() if row[0] not in ("main", "pg_catalog"))
 call = re.compile(rf"\\b((?:{'|'.join(map(re.escape, defined))})\\((?:[^()]|\\((?:[^()]|\\([^()]*\\))*\\))*)\\)")
 for question in questions:
     # As an analyst would who attached the file: its name before each schema, and as an argument of macros.
