@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from planday_io.config.model import MartSettings
 from planday_io.warehouse.settings import write_settings
 from planday_io.warehouse.zones import write_zones
-from tests.support.rosters import ROSTERS, ZONES, Shift, day_off, plant
+from tests.support.rosters import ROSTERS, ZONES, Punch, Shift, day_off, plant
 from tests.support.tables import put
 from tests.support.working_time import days_of, findings_of, firsts_of, periods_of
 
@@ -84,6 +84,23 @@ def test_working_time_is_what_plain_python_says(empty: Db, drawn: list[Shift]) -
             assert same, (key, name, shown, value)
     listed = [(*row[:7], tuple(row[7] or ()), tuple(row[8] or ())) for row in findings]
     assert [rounded(one) for one in sorted(listed)] == [rounded(one) for one in findings_of(by_person, LIMITS, firsts)]
+
+
+@pytest.mark.parametrize(("begins", "came", "rest"), [(120, 105, D("121.75")), (90, 130, D(122))])
+def test_punch_across_the_week_ends_its_rest(db: Db, begins: int, came: int, rest: Decimal) -> None:
+    """Of Monday's shift, punched from Sunday 23:45, and of Sunday's, punched from Monday 0:10. Clocks went back on Sunday."""
+    evening = datetime(2025, 10, 26, 22)  # noqa: DTZ001 - a wall clock
+    hour = timedelta(hours=1)
+    tuesday = (evening - timedelta(days=5), evening - timedelta(days=5) + hour)
+    begin, from_ = (evening + timedelta(minutes=one) for one in (begins, came))
+    first = Punch(11, *tuesday, is_approved=False, begin=tuesday[0], end=tuesday[1])
+    second = Punch(12, from_, from_ + hour, is_approved=False, begin=begin, end=begin + hour)
+    plant(db, [
+        Shift("oslo", 1, 10, 1, *tuesday, "Assigned", None, [first]),
+        Shift("oslo", 2, 10, 1, begin, begin + hour, "Assigned", None, [second]),
+    ])  # fmt: skip
+    found = db.execute("SELECT worked_week_rest_hours FROM marts.working_time WHERE date = '2025-10-21'").fetchone()
+    assert found == (rest,)
 
 
 @pytest.mark.processes

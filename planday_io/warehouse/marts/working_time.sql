@@ -39,6 +39,7 @@ WITH periods AS (
 ),
 followed AS (
     SELECT *, date_diff('day', DATE '1990-01-01', date) AS day,
+        lead(begins, 1, 9223372036854775807) OVER (PARTITION BY portal, employee_id, basis ORDER BY begins, ends) AS next_begins,
         max(ends) OVER earlier AS until, max(date_diff('day', DATE '1990-01-01', date)) OVER earlier AS day_before
     FROM periods
     WINDOW earlier AS (PARTITION BY portal, employee_id, basis ORDER BY begins, ends ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
@@ -55,6 +56,7 @@ days AS (
         min(until) FILTER (basis = 'worked' AND day_before IS DISTINCT FROM day) AS worked_until,
         max(begins - until) FILTER (basis = 'planned' AND day_before = day) AS planned_between,
         max(begins - until) FILTER (basis = 'worked' AND day_before = day) AS worked_between,
+        max(next_begins) FILTER (basis = 'planned') AS planned_next, max(next_begins) FILTER (basis = 'worked') AS worked_next,
         min(day_before) FILTER (basis = 'planned' AND day_before IS DISTINCT FROM day) AS planned_day_before,
         min(day_before) FILTER (basis = 'worked' AND day_before IS DISTINCT FROM day) AS worked_day_before,
         arg_min(start_local, begins) FILTER (basis = 'planned') AS planned_start_local,
@@ -77,19 +79,20 @@ placed AS (
     LEFT JOIN weeks AS n ON n.zone = b.zone AND n.week = b.week_number + 1
     LEFT JOIN rules AS r ON r.portal = b.portal
 ),
--- Weeks before days: windows over days would compute the same for each day of a week.
+-- Weeks before days: windows over days would compute the same for each day of a week. A period belongs to the week of its
+-- shift and may begin before it, or after it: rest is that between Monday 0:00 and Sunday 24:00.
 of_weeks AS (
     SELECT portal, employee_id, week_number, max(over_weeks) AS over_weeks, max(week_ends) <= epoch_us(now()) AS is_over,
         sum(planned_hours) AS planned_hours, sum(worked_hours) AS worked_hours,
         greatest(
-            max(planned_begins - greatest(coalesce(planned_until, week_begins), week_begins)),
+            max(CASE WHEN planned_begins > week_ends THEN week_ends ELSE planned_begins END - greatest(coalesce(planned_until, week_begins), week_begins)),
             max(planned_between),
-            max(week_ends) - greatest(max(planned_ends), max(planned_until))
+            least(max(week_ends), max(planned_next)) - greatest(max(planned_ends), max(planned_until))
         ) AS planned_rest,
         greatest(
-            max(worked_begins - greatest(coalesce(worked_until, week_begins), week_begins)),
+            max(CASE WHEN worked_begins > week_ends THEN week_ends ELSE worked_begins END - greatest(coalesce(worked_until, week_begins), week_begins)),
             max(worked_between),
-            max(week_ends) - greatest(max(worked_ends), max(worked_until))
+            least(max(week_ends), max(worked_next)) - greatest(max(worked_ends), max(worked_until))
         ) AS worked_rest
     FROM placed GROUP BY portal, employee_id, week_number
 ),
