@@ -5,7 +5,7 @@ the portal's snapshots and `nightly_oslo_months` for the months of its window, a
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import recording
+from pipelines.groups import grouped, partition_kinds
 from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Endpoint
 from planday_io.config import Config, Schedule
@@ -62,7 +63,7 @@ def schedule_names(config: Config) -> dict[tuple[str, str], Names]:
 
 def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:
     """Schedules of all portals, without those that would read nothing."""
-    partitions = _partitions(installation)
+    partitions = partition_kinds(installation)
     names = schedule_names(installation.config)
     return [
         schedule
@@ -74,39 +75,17 @@ def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:
 
 def runs_of_ticks(installation: Installation, schedule: str, ticks: Mapping[str, datetime]) -> dict[str, int]:
     """How many runs a schedule starts at its tick in each portal; without portals that do not have it."""
-    config, partitions = installation.config, _partitions(installation)
+    config, partitions = installation.config, partition_kinds(installation)
     found = {}
     for portal, at in ticks.items():
         if portal in config.portals and schedule in config.portals[portal].schedules:
             due = installation.endpoints_of(portal, config.portals[portal].schedules[schedule].resources)
             runs = {"portal": 1, "month": len(window_months(config, portal, at))}
             found[portal] = sum(
-                len(_groups([endpoint for endpoint in due if endpoint.grid == grid], partitions)) * count
+                len(grouped([endpoint for endpoint in due if endpoint.grid == grid], partitions)) * count
                 for grid, count in runs.items()
             )
     return found
-
-
-def same_partitions(endpoints: Sequence[Endpoint], installation: Installation) -> list[list[Endpoint]]:
-    """Endpoints in groups that one run can materialize, in order."""
-    return _groups(endpoints, _partitions(installation))
-
-
-def _partitions(installation: Installation) -> dict[str, tuple[str, int]]:
-    """Endpoint's name -> grid and a number per set of portals, equal for endpoints with equal partitions."""
-    numbers: dict[tuple[str, ...], int] = {}
-    portals = {name: tuple(keys) for name, keys in installation.portals_by_endpoint().items()}
-    return {
-        endpoint.name: (endpoint.grid, numbers.setdefault(portals[endpoint.name], len(numbers)))
-        for endpoint in installation.catalogue.endpoints
-    }
-
-
-def _groups(endpoints: Sequence[Endpoint], partitions: Mapping[str, tuple[str, int]]) -> list[list[Endpoint]]:
-    groups: dict[tuple[str, int], list[Endpoint]] = {}
-    for endpoint in endpoints:
-        groups.setdefault(partitions[endpoint.name], []).append(endpoint)
-    return list(groups.values())
 
 
 def _schedules(
@@ -121,7 +100,7 @@ def _schedules(
     months = f"{window.past_months} months back and {window.future_months} ahead"
     due = installation.endpoints_of(portal, schedule.resources)
     for grid, name, what in (("portal", names.snapshots, "the snapshots"), ("month", names.months, months)):
-        groups = _groups([endpoint for endpoint in due if endpoint.grid == grid], partitions)
+        groups = grouped([endpoint for endpoint in due if endpoint.grid == grid], partitions)
         if groups:
             yield dg.ScheduleDefinition(
                 name=name,

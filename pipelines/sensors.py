@@ -12,11 +12,12 @@ import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import sensor
+from pipelines.groups import same_partitions
 from pipelines.liveness import end_dead_runs
 from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
 from pipelines.resources import BATCH_TAG
-from pipelines.schedules import ASSET_JOB, same_partitions
+from pipelines.schedules import ASSET_JOB
 from planday_io.config.grid import grid_months
 from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation

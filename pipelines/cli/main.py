@@ -217,7 +217,7 @@ def plan(
         raise ConfigError("--schedule says what is read: leave out --resources and --months")
     names, wanted = known_resources(resources), known_months(config, chosen, months)
     from pipelines.cli.console import print_forecasts
-    from pipelines.cli.sync import planned_runs, scheduled_runs
+    from pipelines.cli.runs import planned_runs, scheduled_runs
     from planday_io.sync.forecast import forecast
     from planday_io.sync.session import PortalSession
 

@@ -7,7 +7,7 @@ budget and take turns publishing.
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,21 +17,20 @@ import dagster as dg
 from pipelines.assets import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, asset_keys, partition_of
 from pipelines.cli.instance import open_instance
 from pipelines.cli.publishing import publish_as_run, run_in_process
+from pipelines.cli.runs import due, runs_of
 from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER, Listener
 from pipelines.resources import BATCH_TAG, STARTED_BY_TAG, WRITER_TAG
-from pipelines.schedules import ASSET_JOB, same_partitions
+from pipelines.schedules import ASSET_JOB
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from planday_io.catalogue import Endpoint
-from planday_io.config import Schedule
-from planday_io.config.grid import grid_months, window_months
 from planday_io.errors import PlandayError, StorageError
 from planday_io.faults import as_planday_error
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
-from planday_io.sync.changes import months_to_read, settle
+from planday_io.sync.changes import settle
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
@@ -134,7 +133,7 @@ def sync(
                 try:
                     # Checked before any run; otherwise every table would fail for the same reason.
                     PortalConnection(installation, portal).require_secrets()
-                    for month, group in _runs(installation, portal, resources, months):
+                    for month, group in runs_of(installation, portal, resources, months):
                         assets, partition = asset_keys(group), partition_of(portal, month)
                         result = run_in_process(job, instance, assets, {**tags, WRITER_TAG: writer.name}, partition)
                         _record_skipped(outcome, portal, month, group, result)
@@ -171,73 +170,12 @@ def _record_portal(
     with suppress(StorageError):
         installation.state.failures.record(
             failure_of(error, now, portal=portal, table=table.full_name, month=month)
-            for month, endpoints in _due(installation, portal, resources, months).items()
+            for month, endpoints in due(installation, portal, resources, months).items()
             for endpoint in endpoints
             for table in endpoint.tables
             if (table.full_name, month) not in written
         )
     outcome.failed(portal, "everything" if not written else "the rest", None, str(error), is_final=True)
-
-
-def _due(
-    installation: Installation, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
-) -> dict[str | None, list[Endpoint]]:
-    """Month, or None for snapshots -> endpoints that are read, before it is known in which other months shifts changed."""
-    due = installation.endpoints_of(portal, resources if resources is not None else installation.catalogue.domains())
-    found: dict[str | None, list[Endpoint]] = {}
-    if resources is not None or months is None:
-        found[None] = [endpoint for endpoint in due if endpoint.grid == "portal"]
-    facts = [endpoint for endpoint in due if endpoint.grid == "month"]
-    return found | dict.fromkeys(months or window_months(installation.config, portal, datetime.now(UTC)), facts)
-
-
-def _runs(
-    installation: Installation, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
-) -> Iterator[tuple[str | None, list[Endpoint]]]:
-    """The runs of a portal, one after the other: snapshots, then the latest month first.
-
-    Refresh requests are looked up after the snapshots, because reading those creates them.
-    """
-    wanted = _due(installation, portal, resources, months)
-    snapshots = wanted.pop(None, [])
-    for group in same_partitions(snapshots, installation):
-        yield None, group
-    if months is None and any(endpoint.change_detection for endpoint in snapshots):
-        for request in settle(installation, portal):
-            requested = installation.endpoints_of(portal, request.endpoints)
-            both = [*wanted.get(request.month, []), *requested]
-            wanted[request.month] = [one for one in installation.catalogue.endpoints if one in both]
-    for month in sorted(filter(None, wanted), reverse=True):
-        for group in same_partitions(wanted[month], installation):
-            yield month, group
-
-
-def planned_runs(
-    installation: Installation,
-    portal: str,
-    *,
-    resources: Sequence[str] | None = None,
-    months: Sequence[str] | None = None,
-) -> list[tuple[str | None, list[Endpoint]]]:
-    """The runs that `sync` would start now, as far as is known before the API reports changes."""
-    now = datetime.now(UTC)
-    runs = list(_runs(installation, portal, resources, months))
-    facts = [one for one in installation.endpoints_of(portal, installation.catalogue.domains()) if one.grid == "month"]
-    if months is None and any(one.change_detection for _, group in runs for one in group):
-        grid = grid_months(installation.config, portal, now)
-        due = {(month, one.name) for month, group in runs for one in group}
-        for month, names in months_to_read(installation.lake, portal, grid, facts, (), (), now).items():
-            missing = [one for one in facts if one.name in names and (month, one.name) not in due]
-            runs += [(month, group) for group in same_partitions(missing, installation)]
-    return runs
-
-
-def scheduled_runs(
-    installation: Installation, portal: str, schedule: Schedule
-) -> list[tuple[str | None, list[Endpoint]]]:
-    """The runs of one tick of a schedule."""
-    due = _due(installation, portal, schedule.resources, None)
-    return [(month, group) for month, some in due.items() for group in same_partitions(some, installation)]
 
 
 def _record_skipped(
