@@ -15,6 +15,7 @@ from pipelines.progress import LISTENER
 from pipelines.reporting import Event
 from pipelines.resources import PlandayPortals
 from pipelines.run_end import ending_run
+from pipelines.tags import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.config.model import Retries
@@ -26,10 +27,6 @@ from planday_io.lake.slices import SliceKey
 from planday_io.sync.session import PortalSession
 from planday_io.sync.session import refresh as refresh_endpoint
 from planday_io.sync.writer import TableReport
-
-FULL_TAG = "planday/full"
-ACCEPT_SHRINK_TAG = "planday/accept_shrink"
-DELAY_CAP_TAG = ".dagster/planday_step_delay_cap_seconds"
 
 
 def build_assets(installation: Installation) -> list[dg.AssetsDefinition]:

@@ -17,8 +17,8 @@ import dagster as dg
 from pipelines.alerting import awaits_retry
 from pipelines.edges import sensor
 from pipelines.liveness import process_tags
-from pipelines.resources import SCHEDULE_TAG
 from pipelines.schedules import Names, runs_of_ticks, schedule_names
+from pipelines.tags import DELIVERY_TAG, SCHEDULE_TAG
 from planday_io.delivery import attempts, making
 from planday_io.delivery.delivered import Delivered
 from planday_io.delivery.rounds import Round, newest_round, portals_of, schedule_text
@@ -29,8 +29,6 @@ from planday_io.monitoring.messages import some
 
 JOB = "deliver"
 _OP = "make_delivery"
-DELIVERY_TAG = "planday/delivery"
-"""Names the attempt that a run makes; a run without the tag was started by hand."""
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _LONGEST = timedelta(hours=1)
 """That an attempt may take; Dagster's daemon ends a longer run, which counts as a failed attempt."""

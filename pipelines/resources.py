@@ -15,6 +15,15 @@ from pipelines import liveness
 from pipelines.progress import PUBLISHED
 from pipelines.publication import publish_pending
 from pipelines.steps import OpenSteps
+from pipelines.tags import (
+    BACKFILL_TAG,
+    BATCH_TAG,
+    COMPARE_ALL_TAG,
+    REBUILD_TAG,
+    SCHEDULE_TAG,
+    STARTED_BY_TAG,
+    WRITER_TAG,
+)
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
 from planday_io.errors import ConfigError, PlandayError, StorageError
@@ -26,18 +35,6 @@ from planday_io.state import Lease
 from planday_io.sync.session import PortalSession
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
-
-WRITER_TAG = ".dagster/planday_writer"
-"""The tag names the writer that the run belongs to and that publishes when it ends; a run without the tag is its own
-writer."""
-STARTED_BY_TAG = "planday/started_by"
-SCHEDULE_TAG = "planday/schedule"
-BATCH_TAG = "planday/batch"
-REBUILD_TAG = "planday/rebuild"
-"""A run with this tag writes a new warehouse from the whole lake."""
-COMPARE_ALL_TAG = "planday/compare_all"
-"""A run with this tag compares every slice with the warehouse, not only those known to have changed."""
-BACKFILL_TAG = "dagster/backfill"
 
 
 class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]

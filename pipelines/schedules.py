@@ -15,7 +15,7 @@ import dagster as dg
 from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import recording
 from pipelines.groups import grouped, partition_kinds
-from pipelines.resources import BATCH_TAG, SCHEDULE_TAG
+from pipelines.tags import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Endpoint
 from planday_io.config import Config, Schedule
 from planday_io.config.grid import window_months

@@ -16,16 +16,14 @@ from pipelines.groups import same_partitions
 from pipelines.liveness import end_dead_runs
 from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
-from pipelines.resources import BATCH_TAG
 from pipelines.schedules import ASSET_JOB
+from pipelines.tags import BATCH_TAG, CHANGES_TAG, REFRESH_TAG
 from planday_io.config.grid import grid_months
 from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
 from planday_io.state import RefreshRequest
 from planday_io.sync.changes import settle
 
-CHANGES_TAG = "planday/changes"
-REFRESH_TAG = "planday/refresh"
 _NOT_ENDED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from pipelines.assets import partition_of
 from pipelines.definitions import build_definitions, defs
 from pipelines.liveness import LEASE, end_dead_runs, process_tags
-from pipelines.resources import WRITER_TAG
+from pipelines.tags import WRITER_TAG
 from pipelines.warehouse import warehouse_keys
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import grid_months

@@ -14,7 +14,8 @@ import pytest
 from dagster import DagsterInstance
 
 from pipelines.definitions import build_definitions
-from pipelines.deliveries import DELIVERY_TAG, JOB, Cursor, due
+from pipelines.deliveries import JOB, Cursor, due
+from pipelines.tags import DELIVERY_TAG
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
 from planday_io.delivery.attempts import PAUSES

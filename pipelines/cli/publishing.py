@@ -13,8 +13,8 @@ from pipelines.liveness import process_tags
 from pipelines.progress import PUBLISHED
 from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
-from pipelines.resources import COMPARE_ALL_TAG, REBUILD_TAG, STARTED_BY_TAG
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
+from pipelines.tags import COMPARE_ALL_TAG, REBUILD_TAG, STARTED_BY_TAG
 from pipelines.warehouse import warehouse_keys
 from planday_io.errors import PlandayError, PublicationError
 from planday_io.lake.installation import Installation

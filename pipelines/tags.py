@@ -1,0 +1,22 @@
+"""Tags of runs: what started them, what they belong to, what is different about them. The UI hides those of `.dagster/`."""
+
+STARTED_BY_TAG = "planday/started_by"
+SCHEDULE_TAG = "planday/schedule"
+DELIVERY_TAG = "planday/delivery"
+CHANGES_TAG = "planday/changes"
+REFRESH_TAG = "planday/refresh"
+BACKFILL_TAG = "dagster/backfill"
+
+WRITER_TAG = ".dagster/planday_writer"
+"""The tag names the writer that the run belongs to and that publishes when it ends; a run without the tag is its own
+writer."""
+BATCH_TAG = "planday/batch"
+"""Runs of one batch share what they fan out over."""
+
+FULL_TAG = "planday/full"
+ACCEPT_SHRINK_TAG = "planday/accept_shrink"
+DELAY_CAP_TAG = ".dagster/planday_step_delay_cap_seconds"
+REBUILD_TAG = "planday/rebuild"
+"""A run with this tag writes a new warehouse from the whole lake."""
+COMPARE_ALL_TAG = "planday/compare_all"
+"""A run with this tag compares every slice with the warehouse, not only those known to have changed."""
