@@ -133,4 +133,4 @@ def _planday(folder: Path, *arguments: str) -> str:
 
 
 def _planned(folder: Path, *arguments: str) -> int:
-    return sum(one["requests"] for one in json.loads(_planday(folder, "plan", "--json", *arguments)))
+    return sum(one["requests"] for one in json.loads(_planday(folder, "plan", "--json", *arguments))["portals"])

@@ -30,6 +30,15 @@ class Listener:
     def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:
         """A table failed; not final when the step is tried again."""
 
+    def left_out(self, portal: str, table: str, month: str | None, why: str) -> None:
+        """A table was not read, because of another one or of a fault."""
+
+    def ended(self, portal: str) -> None:
+        """Nothing more is read of a portal."""
+
+    def published(self, publication: Publication | None, error: str) -> None:
+        """The warehouse was renewed; or it was not, and the error says why."""
+
 
 _NOBODY = Listener()
 LISTENER: ContextVar[Listener] = ContextVar("planday_listener", default=_NOBODY)

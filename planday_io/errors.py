@@ -22,6 +22,10 @@ class PlandayError(Exception):
         """Add the place to the message of an error that was raised where the place is not known."""
         self.args = (f"{self} [{place}]", *self.args[1:])
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How another process gets it: as it is now, without the constructor, which subclasses change."""
+        return (type(self).__new__, (type(self), *self.args), self.__dict__)
+
 
 class ConfigError(PlandayError):
     """The configuration or the command line is wrong. The text names file, line, key, found and expected."""
@@ -139,6 +143,10 @@ class FaultError(PlandayError):
 
 class ExportError(PlandayError):
     """What was asked for cannot be exported. Nothing was written, and an earlier export is as it was."""
+
+
+class KilledError(PlandayError):
+    """A process that made runs was killed. What it had read completely is kept."""
 
 
 class StorageError(PlandayError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 
 import pyarrow.parquet as pq
@@ -15,7 +14,7 @@ import pytest
 
 from planday_io.lake.slices import SliceKey
 from planday_io.months import shifted
-from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.commands import killed, planday_command, started
 from tests.support.installation import EVERYTHING, Make
 from tests.support.months import THIS
 
@@ -27,24 +26,20 @@ def test_killed_at_random_moments(make: Make) -> None:
     planday = make(people=(12, 5, 5), resources=EVERYTHING)
     planday.edit_config("history_start: 2025-01", f"history_start: {shifted(THIS, -1)}")
     chance = random.Random(20261123)
-    killed = 0
-    command = [PLANDAY, "sync", "oslo"]
+    kills = 0
     for _ in range(KILLS):
-        process = subprocess.Popen(
-            command, env=environment(planday), cwd=planday.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = started(planday, "sync", "oslo")
         try:
-            process.wait(timeout=chance.uniform(0.5, 12))
+            process.communicate(timeout=chance.uniform(0.5, 12))
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            killed += 1
+            killed(process)
+            kills += 1
         for path in planday.config.lake.rglob("data.parquet"):
             pq.read_table(path)
         if planday.config.warehouse.exists():
             for table, kept in planday.query("SELECT table_name, sum(kept - elsewhere) FROM sync.slices GROUP BY ALL"):
                 assert planday.query(f"SELECT count(*) FROM {table} WHERE portal = 'oslo'") == [(kept,)]
-    assert killed
+    assert kills
     done = planday_command(planday, "sync", "oslo")
     assert done.returncode == 0, done.stdout + done.stderr
     portal = planday.sandbox.portals["oslo"]

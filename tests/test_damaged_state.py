@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cli.outcome import Outcome
+from pipelines.cli.runs import Wanted
 from pipelines.cli.status import UNREADABLE_TABLE, table_states
-from pipelines.cli.sync import Outcome, sync
+from pipelines.cli.sync import sync
+from pipelines.cli.workers import Workers
+from pipelines.progress import Listener
 from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import SliceKey
@@ -19,7 +23,6 @@ from planday_io.months import month_of
 from planday_io.state import Incident, State
 from planday_io.state.records import read_record
 from planday_io.state.tokens import token_file
-from planday_io.sync.writer import TableReport
 from tests.support.commands import environment
 from tests.support.damage import DAMAGE, damage_state
 from tests.support.installation import Installation, Make
@@ -38,15 +41,6 @@ STRAY = (
 )
 
 
-class Silent:
-    """Hears nothing."""
-
-    def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None: ...
-    def waiting(self, portal: str, text: str) -> None: ...
-    def finished(self, portal: str, report: TableReport) -> None: ...
-    def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None: ...
-
-
 @pytest.fixture
 def planday(make: Make, monkeypatch: pytest.MonkeyPatch) -> Installation:
     made = make(
@@ -63,7 +57,8 @@ def planday(make: Make, monkeypatch: pytest.MonkeyPatch) -> Installation:
 
 
 def synced(planday: Installation) -> Outcome:
-    return sync(planday.installation, PORTALS, listener=Silent())
+    with Workers(planday.config.file, limit=2) as workers:
+        return sync(planday.installation, PORTALS, workers, listener=Listener(), wanted=Wanted())
 
 
 def incidents(planday: Installation) -> list[Incident]:

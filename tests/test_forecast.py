@@ -29,7 +29,7 @@ def planned(planday: Installation, *options: str) -> tuple[int, int]:
     before = sum(planday.sandbox.requests.values())
     done = planday_command(planday, "plan", "--json", *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    portals = json.loads(done.stdout)
+    portals = json.loads(done.stdout)["portals"]
     asked = sum(portal["asked"] for portal in portals)
     spent = sum(planday.sandbox.requests.values()) - before
     assert asked <= spent <= asked + len(portals), "what was spent on looking is told (but for whose portal it is)"

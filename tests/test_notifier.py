@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
 import threading
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
@@ -26,7 +24,7 @@ from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
 from planday_io.state import Failure
 from planday_io.state.state_database import database_file
-from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.commands import killed, planday_command, started
 from tests.support.cutting import full_disk
 from tests.support.damage import DAMAGE
 from tests.support.failures import DEPARTMENTS, GROUPS, fail, reported
@@ -217,15 +215,9 @@ def test_killed_sync_is_reported_unless_read_again(
         go_on.wait(20)
 
     planday.sandbox.faults.append(Fault("/departments", stand_still, times=1))
-    victim = subprocess.Popen(
-        [PLANDAY, "sync", "oslo", "--resources", DEPARTMENTS],
-        env=environment(planday),
-        cwd=planday.folder,
-        stdout=subprocess.DEVNULL,
-    )
+    victim = started(planday, "sync", "oslo", "--resources", DEPARTMENTS)
     assert reached.wait(60)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    killed(victim)
     go_on.set()
     assert planday_command(planday, "sync", "oslo", "--resources", GROUPS).returncode == 0, "it ends the dead run"
     monkeypatch.chdir(planday.folder)

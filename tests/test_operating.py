@@ -142,6 +142,8 @@ OTHER_ROWS = {
     "disk full": "test_a_full_disk",
     "killed process": "test_a_killed_sync_and_the_next_one",
     "killed machine": "test_a_run_that_a_stopped_machine_left_behind",
+    "interrupted sync": "test_interruption_ends_all_cleanly",
+    "killed reader": "test_killed_process_fails_its_portal_only",
     "two syncs": "test_two_syncs_of_one_portal_at_once",
     "edited while queued": "test_a_config_edited_while_runs_are_queued",
     "portal removed and back": "test_a_portal_removed_and_added_again",

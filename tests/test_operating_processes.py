@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import threading
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from pipelines.definitions import build_definitions
 from pipelines.liveness import LEASE, end_dead_runs
 from planday_io.monitoring.notifier import Notifier
 from planday_io.sandbox.state import Fault
-from tests.support.commands import PLANDAY, environment, planday_command
+from tests.support.commands import PLANDAY, environment, killed, planday_command, started
 from tests.support.installation import QUIET, Installation, run
 
 pytestmark = pytest.mark.processes
@@ -76,12 +75,9 @@ def test_a_killed_sync_and_the_next_one(planday: Installation, monkeypatch: pyte
 
     planday.sandbox.portals["oslo"].hire()
     planday.sandbox.faults.append(Fault(EMPLOYEES, stand_still, times=1))
-    victim = subprocess.Popen(
-        [PLANDAY, "sync", "oslo"], env=environment(planday), cwd=planday.folder, stdout=subprocess.DEVNULL
-    )
+    victim = started(planday, "sync", "oslo")
     assert reached.wait(60)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    killed(victim)
     go_on.set()
     assert planday.query("SELECT count(*) FROM hr.employees") == [(6,)]
     done = planday_command(planday, "sync", "oslo")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import threading
 from collections import Counter
@@ -30,7 +29,7 @@ from pipelines.alerting import notify
 from planday_io.months import first_day, last_day
 from planday_io.sandbox.limits import Limits
 from planday_io.sandbox.state import Fault
-from tests.support.commands import PLANDAY, environment
+from tests.support.commands import environment, killed, started
 from tests.support.installation import Hook, Installation, Make
 from tests.support.months import THIS
 
@@ -128,19 +127,13 @@ class Reader(threading.Thread):
 
 def sync(planday: Installation, kill_after: float | None = None) -> int | None:
     """A night. Returns the exit code, or None when it was killed."""
-    process = subprocess.Popen(
-        [PLANDAY, "sync"],
-        env=environment(planday),
-        cwd=planday.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = started(planday, "sync")
     try:
-        return process.wait(timeout=kill_after)
+        process.communicate(timeout=kill_after)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        killed(process)
         return None
+    return process.returncode
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ from planday_io.state import Incident
 
 if TYPE_CHECKING:
     # Needed for types only; importing these modules loads Dagster, pandas and DuckDB.
+    from pipelines.cli.outcome import Outcome
     from pipelines.cli.status import InstallationState, TableState
-    from pipelines.cli.sync import Outcome
     from planday_io.onboarding.check import Finding
     from planday_io.sync.forecast import Forecast
     from planday_io.sync.writer import TableReport
@@ -65,19 +65,25 @@ class PlainLines(Listener):
 
 
 class Bars(PlainLines):
-    """The lines, and under them one bar per portal with the table in progress."""
+    """The lines, and under them one bar per portal that is being read, with the table in progress."""
 
-    def __init__(self, progress: Progress, portals: Sequence[str]) -> None:
+    def __init__(self, progress: Progress) -> None:
         super().__init__(progress.console)
         self._progress = progress
-        self._bars: dict[str, TaskID] = {key: progress.add_task(key, total=None, table="") for key in portals}
+        self._bars: dict[str, TaskID] = {}
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
+        if portal not in self._bars:
+            self._bars[portal] = self._progress.add_task(portal, table="")
         self._progress.update(self._bars[portal], table=named(table, month), completed=done, total=expected)
+
+    def ended(self, portal: str) -> None:
+        if portal in self._bars:
+            self._progress.remove_task(self._bars.pop(portal))
 
 
 @contextmanager
-def listening(console: Console, portals: Sequence[str]) -> Iterator[Listener]:
+def listening(console: Console) -> Iterator[Listener]:
     """The listener that suits the console: bars on a terminal, otherwise lines."""
     if not console.is_terminal:
         yield PlainLines(console)
@@ -90,7 +96,7 @@ def listening(console: Console, portals: Sequence[str]) -> Iterator[Listener]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        yield Bars(progress, portals)
+        yield Bars(progress)
 
 
 def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -158,8 +164,8 @@ def _word(value: object) -> object:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
-def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
-    """Print what each table and each portal will cost."""
+def print_forecasts(console: Console, forecasts: Sequence[Forecast], at_once: int, seconds: float) -> None:
+    """Print what each table and each portal will cost, and how long all of them take."""
     tables = [(one.portal, table) for one in forecasts for table in one.tables.values()]
     rows = [
         (portal, one.table, one.slices, one.requests, f"{one.seconds:.1f}", f"{one.share:.2%}")
@@ -173,6 +179,9 @@ def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
         totals.append((one.portal, slices, one.requests, f"{one.seconds / 60:.1f}", f"{one.share:.1%}", one.asked))
     columns = ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests made to predict this")
     print_rows(console, "\nTotal", columns, totals)
+    if len(forecasts) > 1:
+        many = f"{at_once} portals at a time" if at_once > 1 else "one portal after another"
+        say(console, f"\nAll of it, {many}, takes about {seconds / 60:.1f} minutes, publication included.")
 
 
 def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:
@@ -219,4 +228,5 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "tables": [{"portal": portal, **asdict(report)} for portal, report in outcome.reports],
         "failures": [asdict(failure) for failure in outcome.failures],
         "publication_error": outcome.publication_error or None,
+        "interrupted": outcome.is_interrupted,
     }

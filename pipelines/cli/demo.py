@@ -11,13 +11,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from pipelines.cli.console import listening, print_outcome, print_rows, say
 from pipelines.cli.instance import packaged
-from pipelines.cli.sync import sync
+from pipelines.cli.runs import Wanted
+from pipelines.cli.sync import INTERRUPTED, sync
+from pipelines.cli.workers import Workers
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config
 from planday_io.lake.installation import Installation
@@ -27,6 +30,7 @@ from planday_io.reports.overview import overview
 from planday_io.reports.report import write_report
 from planday_io.sandbox.serve import served, write_config
 from planday_io.sandbox.state import Sandbox, demo_sandbox
+from planday_io.sync.side_by_side import portals_at_once
 
 _CHANGES = 60
 """Of each portal, between its two reads: every kind of them, and short notice where rosters change at the last moment."""
@@ -56,22 +60,25 @@ def run(folder: Path, console: Console) -> int:
         everywhere, (last, *from_now) = list(config.portals), [shifted(config.history_start, n) for n in range(3)]
         # What is read on request only, of the smallest portal and of one month.
         on_request = [table.full_name for table in CATALOGUE.tables() if table.on_request]
-        with listening(console, everywhere) as listener:
-            outcomes = [sync(installation, everywhere, listener=listener, publishes=False)]
+        again = [*on_request, "payroll", "punchclock.punch_clock_shifts"]
+        # One call for each account of leave: the large portal has hundreds, and no pay to value them at.
+        balances = Wanted(["absence.account_balances"])
+        limit = portals_at_once(installation, everywhere)
+        with listening(console) as listener, Workers(file, limit) as workers:
+            read = partial(sync, installation, workers=workers, listener=listener)
+            outcomes = [read(everywhere, wanted=Wanted(), publishes=False)]
             _live(sandbox, changes=0)
             changes = _live(sandbox, changes=_CHANGES)
             console.print(f"\n{changes} things happened in the portals meanwhile; reading again what changes often:\n")
-            again = [*on_request, "payroll", "punchclock.punch_clock_shifts"]
             outcomes += [
-                sync(installation, ["oslo"], listener=listener, resources=again, months=[last], publishes=False),
-                # One call for each account of leave: the large portal has hundreds, and no pay to value them at.
-                sync(
-                    installation, ["london"], listener=listener, resources=["absence.account_balances"], publishes=False
-                ),
-                sync(installation, everywhere, listener=listener, resources=_LIVELY, months=from_now),
+                read(["oslo"], wanted=Wanted(again, [last]), publishes=False),
+                read(["london"], wanted=balances, publishes=False),
+                read(everywhere, wanted=Wanted(_LIVELY, from_now)),
             ]
     for outcome in outcomes:
         print_outcome(console, config, outcome)
+    if any(outcome.is_interrupted for outcome in outcomes):
+        return INTERRUPTED
     if not all(outcome.is_complete for outcome in outcomes):
         return 1
     write_report(installation, folder / "planday-report.html")

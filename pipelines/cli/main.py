@@ -1,6 +1,7 @@
 """The `planday` command. Everything heavy is imported by the command that needs it, so that `--help` is quick.
 
-Exit codes: 0 all complete, 1 something incomplete or refused (everything else was written), 2 usage or configuration.
+Exit codes: 0 all complete, 1 something incomplete or refused (everything else was written), 2 usage or configuration,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ app = typer.Typer(
 
 Portals = Annotated[list[str] | None, typer.Argument(metavar="PORTAL", help="Keys of portals.yaml; none means all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many portals to read at once; by default as many as the apps' budgets feed."),
+]
 Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as hr,scheduling.shifts.")]
 
 
@@ -170,11 +175,13 @@ def sync(
         typer.Option(help="Read these months of facts, such as 2026-08..2026-10 (both included) or 2026-09."),
     ] = None,
     publish: Annotated[bool, typer.Option(help="Renew the warehouse at the end.")] = True,
+    processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read portals into the lake and publish the warehouse.
+    """Read portals into the lake, side by side, and publish the warehouse.
 
     Without --months: the window of each portal and, where shifts were edited or a month was never read, those months too.
+    Ctrl+C ends the runs: what they had read completely is kept, and `planday publish` shows it. The exit code is 130 then.
     """
     installation = current_installation()
     config = installation.config
@@ -183,18 +190,26 @@ def sync(
     wanted = known_months(config, chosen, months)
     # Loaded once the arguments are known to be right, because Dagster takes seconds.
     from pipelines.cli.console import listening, print_outcome, summary
+    from pipelines.cli.runs import Wanted
+    from pipelines.cli.sync import INTERRUPTED
     from pipelines.cli.sync import sync as synchronise
+    from pipelines.cli.workers import Workers
+    from planday_io.sync.side_by_side import portals_at_once
 
     options = {"full": full, "accept_shrink": accept_shrink, "publishes": publish}
     console = terminal(err=as_json)
-    with listening(console, chosen) as listener:
-        outcome = synchronise(installation, chosen, listener=listener, resources=names, months=wanted, **options)
+    limit = processes or portals_at_once(installation, chosen)
+    with listening(console) as listener, Workers(config.file, limit) as workers:
+        outcome = synchronise(installation, chosen, workers, listener=listener, wanted=Wanted(names, wanted), **options)
     if as_json:
         print_json(summary(outcome))
     else:
         print_outcome(console, config, outcome)
         if config.deliver:
             typer.echo("Deliveries follow schedules. `planday deliver NAME` makes one now.")
+    if outcome.is_interrupted:
+        typer.echo("planday: interrupted. What was read completely is kept: `planday publish` shows it", err=True)
+        raise typer.Exit(INTERRUPTED)
     raise typer.Exit(0 if outcome.is_complete else 1)
 
 
@@ -207,9 +222,10 @@ def plan(
     ] = None,
     schedule: Annotated[str | None, typer.Option(help="Predict one tick of this schedule, such as nightly.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Predict reading everything, not only changes.")] = False,
+    processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what `planday sync` with these options, or a schedule, will cost: requests, seconds, share of the budget."""
+    """Show what `planday sync` with these options, or a schedule, will cost: requests, time, share of the budget."""
     installation = current_installation()
     config = installation.config
     chosen = known_portals(config, portals)
@@ -217,9 +233,10 @@ def plan(
         raise ConfigError("--schedule says what is read: leave out --resources and --months")
     names, wanted = known_resources(resources), known_months(config, chosen, months)
     from pipelines.cli.console import print_forecasts
-    from pipelines.cli.runs import planned_runs, scheduled_runs
+    from pipelines.cli.runs import Wanted, planned_runs, scheduled_runs
     from planday_io.sync.forecast import forecast
     from planday_io.sync.session import PortalSession
+    from planday_io.sync.side_by_side import portals_at_once, seconds_together
 
     found = []
     for portal in chosen:
@@ -227,16 +244,18 @@ def plan(
             require_known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
             runs = scheduled_runs(installation, portal, config.portals[portal].schedules[schedule])
         else:
-            runs = planned_runs(installation, portal, resources=names, months=wanted)
+            runs = planned_runs(installation, portal, Wanted(names, wanted))
         session = PortalSession(installation, portal, run_id="plan")
         found.append(forecast(session, runs, full=full))
+    at_once = processes or portals_at_once(installation, chosen)
+    together = seconds_together(installation, found, at_once)
     if as_json:
         told = [
             {**asdict(one), "requests": one.requests, "tables": [*map(asdict, one.tables.values())]} for one in found
         ]
-        print_json(told)
+        print_json({"portals": told, "at_once": at_once, "seconds": round(together, 1)})
     else:
-        print_forecasts(terminal(), found)
+        print_forecasts(terminal(), found, at_once, together)
     raise typer.Exit(1 if any(table.error for one in found for table in one.tables.values()) else 0)
 
 

@@ -23,6 +23,7 @@ Commands read the file that `PLANDAY_CONFIG` names, else `portals.yaml` in the c
 | 0 | all complete |
 | 1 | something is incomplete or was refused, and the command says what; everything else was written |
 | 2 | wrong usage or configuration; nothing was done |
+| 130 | `planday sync` or `planday demo` was interrupted; what was read completely is kept |
 
 `PLANDAY_TRACE=1` in the environment adds where in the program an unexpected error came from, without any data.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipelines.groups import same_partitions
@@ -13,51 +14,56 @@ from planday_io.lake.installation import Installation
 from planday_io.sync.changes import months_to_read, settle
 
 
-def due(
-    installation: Installation, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
-) -> dict[str | None, list[Endpoint]]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to read of each portal.
+
+    Args:
+        resources: domains and tables; None is each portal's default tables, or its facts where months are given.
+        months: of facts; None is each portal's window, months with changes, and months never read.
+    """
+
+    resources: Sequence[str] | None = None
+    months: Sequence[str] | None = None
+
+
+def due(installation: Installation, portal: str, wanted: Wanted) -> dict[str | None, list[Endpoint]]:
     """Month, or None for snapshots -> endpoints that are read, before it is known in which other months shifts changed."""
-    wanted = installation.endpoints_of(portal, resources if resources is not None else installation.catalogue.domains())
+    resources = wanted.resources if wanted.resources is not None else installation.catalogue.domains()
+    endpoints = installation.endpoints_of(portal, resources)
     found: dict[str | None, list[Endpoint]] = {}
-    if resources is not None or months is None:
-        found[None] = [endpoint for endpoint in wanted if endpoint.grid == "portal"]
-    facts = [endpoint for endpoint in wanted if endpoint.grid == "month"]
-    return found | dict.fromkeys(months or window_months(installation.config, portal, datetime.now(UTC)), facts)
+    if wanted.resources is not None or wanted.months is None:
+        found[None] = [endpoint for endpoint in endpoints if endpoint.grid == "portal"]
+    facts = [endpoint for endpoint in endpoints if endpoint.grid == "month"]
+    months = wanted.months or window_months(installation.config, portal, datetime.now(UTC))
+    return found | dict.fromkeys(months, facts)
 
 
-def runs_of(
-    installation: Installation, portal: str, resources: Sequence[str] | None, months: Sequence[str] | None
-) -> Iterator[tuple[str | None, list[Endpoint]]]:
+def runs_of(installation: Installation, portal: str, wanted: Wanted) -> Iterator[tuple[str | None, list[Endpoint]]]:
     """The runs of a portal, one after the other: snapshots, then the latest month first.
 
     Refresh requests are looked up after the snapshots, because reading those creates them.
     """
-    wanted = due(installation, portal, resources, months)
-    snapshots = wanted.pop(None, [])
+    months = due(installation, portal, wanted)
+    snapshots = months.pop(None, [])
     for group in same_partitions(snapshots, installation):
         yield None, group
-    if months is None and any(endpoint.change_detection for endpoint in snapshots):
+    if wanted.months is None and any(endpoint.change_detection for endpoint in snapshots):
         for request in settle(installation, portal):
             requested = installation.endpoints_of(portal, request.endpoints)
-            both = [*wanted.get(request.month, []), *requested]
-            wanted[request.month] = [one for one in installation.catalogue.endpoints if one in both]
-    for month in sorted(filter(None, wanted), reverse=True):
-        for group in same_partitions(wanted[month], installation):
+            both = [*months.get(request.month, []), *requested]
+            months[request.month] = [one for one in installation.catalogue.endpoints if one in both]
+    for month in sorted(filter(None, months), reverse=True):
+        for group in same_partitions(months[month], installation):
             yield month, group
 
 
-def planned_runs(
-    installation: Installation,
-    portal: str,
-    *,
-    resources: Sequence[str] | None = None,
-    months: Sequence[str] | None = None,
-) -> list[tuple[str | None, list[Endpoint]]]:
+def planned_runs(installation: Installation, portal: str, wanted: Wanted) -> list[tuple[str | None, list[Endpoint]]]:
     """The runs that `sync` would start now, as far as is known before the API reports changes."""
     now = datetime.now(UTC)
-    runs = list(runs_of(installation, portal, resources, months))
+    runs = list(runs_of(installation, portal, wanted))
     facts = [one for one in installation.endpoints_of(portal, installation.catalogue.domains()) if one.grid == "month"]
-    if months is None and any(one.change_detection for _, group in runs for one in group):
+    if wanted.months is None and any(one.change_detection for _, group in runs for one in group):
         grid = grid_months(installation.config, portal, now)
         known = {(month, one.name) for month, group in runs for one in group}
         for month, names in months_to_read(installation.lake, portal, grid, facts, (), (), now).items():
@@ -70,5 +76,5 @@ def scheduled_runs(
     installation: Installation, portal: str, schedule: Schedule
 ) -> list[tuple[str | None, list[Endpoint]]]:
     """The runs of one tick of a schedule."""
-    wanted = due(installation, portal, schedule.resources, None)
-    return [(month, group) for month, some in wanted.items() for group in same_partitions(some, installation)]
+    months = due(installation, portal, Wanted(resources=schedule.resources))
+    return [(month, group) for month, some in months.items() for group in same_partitions(some, installation)]

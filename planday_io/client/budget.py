@@ -75,6 +75,11 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     return result
 
 
+def rate(windows: Sequence[RateWindow]) -> float:
+    """Requests a second that a policy allows for long."""
+    return min(window.limit / window.seconds for window in windows)
+
+
 class RateLimiter:
     """One process's handle on the request budget that all processes share, for one app on one portal.
 
@@ -184,6 +189,11 @@ class RateLimiter:
     def windows(self) -> dict[str, tuple[RateWindow, ...]]:
         """The policy in force, per bucket."""
         return self._budget.transaction(self._windows)
+
+    def policies(self) -> tuple[Sequence[RateWindow], Sequence[RateWindow]]:
+        """The policies in force: the app's, and the portal's."""
+        windows = self.windows()
+        return windows[self._client], windows[self._portal]
 
     def _windows(self, bookings: Bookings) -> dict[str, tuple[RateWindow, ...]]:
         return {bucket: _plausible(bookings.policy(bucket)) or start for bucket, start in self._starts.items()}

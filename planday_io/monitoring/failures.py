@@ -122,6 +122,7 @@ CAUSES = {
     "crash": Cause(
         "The run ended without a reason: its process was killed, the machine stopped, or this program has a fault.",
         "Look at the run. Its tables are read again by the next run, or by `planday sync {portal}`.",
+        kinds=(errors.KilledError,),
     ),
     "unfinished": Cause(
         "A command was stopped half-way: only part of its work is done.",

@@ -6,8 +6,8 @@ Reading is in `planday_io.sync.reader`; the budget and the token exchange are in
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from planday_io.frames.privacy import PrivacyFilter
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
 from planday_io.reading.rows import portal_info
+from planday_io.state import RateWindow
 from planday_io.texts import visible
 
 _LOG = logging.getLogger(__name__)
@@ -81,11 +82,7 @@ class PortalConnection:
     @asynccontextmanager
     async def open(self, *, tries: int | None = None) -> AsyncIterator[PortalClient]:
         """An HTTP client within the shared budget. `tries` of each request are those of the portal's settings by default."""
-        budget = RateLimiter(
-            self._state.budget,
-            client=f"{self._config.planday.api_url} {self.tokens.client_id()}",
-            portal=f"{self._config.planday.api_url} {self.portal}",
-        )
+        budget = self._budget()
         try:
             async with PortalClient(
                 portal=self.portal,
@@ -99,6 +96,21 @@ class PortalConnection:
                 yield client
         finally:
             budget.close()
+
+    def _budget(self) -> RateLimiter:
+        """Raises SecretError where the app's id is missing."""
+        url = self._config.planday.api_url
+        return RateLimiter(self._state.budget, client=f"{url} {self.tokens.client_id()}", portal=f"{url} {self.portal}")
+
+    def policies(self) -> tuple[Sequence[RateWindow], Sequence[RateWindow]]:
+        """The rate limits in force: the app's, and the portal's.
+
+        Raises:
+            SecretError: the app's id is missing.
+            StorageError: the budget cannot be read.
+        """
+        with closing(self._budget()) as budget:
+            return budget.policies()
 
     async def verified(
         self, client: PortalClient, fetched_at: datetime, month: str | None, *, remember: bool = True

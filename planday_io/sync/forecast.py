@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from planday_io.catalogue import Endpoint
 from planday_io.catalogue.endpoint import FanOut
-from planday_io.client.budget import paced
+from planday_io.client.budget import paced, rate
 from planday_io.client.http import NONE, Counters, PortalClient
 from planday_io.errors import PlandayError
 from planday_io.lake.slices import SliceKey
@@ -67,12 +67,14 @@ class Forecast:
 
     Args:
         portal: config key.
+        own_seconds: of them, those of Dagster's steps and runs.
         asked: requests that the forecast itself made.
     """
 
     portal: str
     tables: dict[str, TableForecast] = field(default_factory=dict)
     seconds: float = 0.0
+    own_seconds: float = 0.0
     share: float = 0.0
     asked: int = 0
 
@@ -144,15 +146,14 @@ class _Forecaster:
                     except PlandayError as error:
                         entry.error = str(error)
                     identity = 0
-            windows = client.budget.windows()
-        portal = next(rates for bucket, rates in windows.items() if bucket.startswith("portal"))
+            _, portal = client.budget.policies()
         result.asked = self._counters.requests
-        hourly = min(window.limit * 3600 / window.seconds for window in portal)
+        hourly = 3600 * rate(portal)
         for entry in result.tables.values():
             entry.seconds = seconds_for(entry.requests, portal) + steps[entry.table] * STEP_SECONDS
             entry.share = entry.requests / hourly
-        own = steps.total() * STEP_SECONDS + len(runs) * RUN_SECONDS
-        result.seconds = seconds_for(result.requests, portal) + own
+        result.own_seconds = steps.total() * STEP_SECONDS + len(runs) * RUN_SECONDS
+        result.seconds = seconds_for(result.requests, portal) + result.own_seconds
         result.share = result.requests / hourly
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,22 @@ def run_command(planday: Installation, *command: str, given: str | None = None) 
 
 def summary(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
+
+
+def started(planday: Installation, *arguments: str) -> subprocess.Popen[str]:
+    """The program, running with what it starts in a group of its own. Its output ends when all of them have ended."""
+    return subprocess.Popen(
+        [PLANDAY, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(planday),
+        cwd=planday.folder,
+        start_new_session=True,
+    )
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    """SIGKILL for a program and what it started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()

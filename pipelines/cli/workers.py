@@ -1,0 +1,172 @@
+"""The processes that make the runs of `planday sync`, side by side: started when they are needed, ended with the command.
+
+`concurrent.futures.ProcessPoolExecutor` was left: one killed process ends all of its work, and it has no word for progress.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from pipelines.cli.orders import Done, Order
+from pipelines.progress import Listener
+from planday_io.errors import KilledError
+
+OnKilled = Callable[[Order, KilledError], None]
+"""Called with the order that a process had not carried out when it was killed."""
+
+_PATIENCE_SECONDS = 30.0
+"""How long an interrupted process may take to end its run before it is killed."""
+
+
+class _Worker(NamedTuple):
+    process: SpawnProcess
+    connection: Connection
+
+    def end(self) -> None:
+        """Wait until it has ended, which it does when the connection is closed; kill it if it does not."""
+        self.connection.close()
+        self.process.join(_PATIENCE_SECONDS)
+        self.process.kill()
+        self.process.join()
+
+
+class Workers:
+    """Processes that carry out orders side by side.
+
+    Ctrl+C and SIGTERM interrupt the command, which ends them: a signal of the terminal does not reach them.
+
+    Args:
+        file: the configuration.
+        limit: how many there are at most.
+    """
+
+    def __init__(self, file: Path, limit: int) -> None:
+        self._file, self._limit = file, limit
+        self._free: list[_Worker] = []
+        self._busy: dict[_Worker, Order] = {}
+
+    def __enter__(self) -> Self:
+        self._on_term = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._busy:
+            worker.process.terminate()
+        for worker in (*self._free, *self._busy):
+            worker.end()
+        signal.signal(signal.SIGTERM, self._on_term)
+
+    def carry_out(self, orders: Iterable[Order], listener: Listener, on_killed: OnKilled) -> None:
+        """Carry out orders, as many at once as there may be processes.
+
+        Args:
+            orders: in the order in which they begin.
+            listener: hears what the processes report.
+            on_killed: see there.
+
+        Raises:
+            PlandayError: a process could not begin.
+            KeyboardInterrupt: interrupted. Runs that were begun have ended, and what they reported was passed on.
+        """
+        waiting = deque(orders)
+        try:
+            while waiting or self._busy:
+                while waiting and (self._free or len(self._busy) < self._limit):
+                    self._give(waiting.popleft())
+                for order, error in self._hear(listener):
+                    on_killed(order, error)
+        except KeyboardInterrupt:
+            self._interrupt(listener)
+            raise
+
+    def _give(self, order: Order) -> None:
+        worker = self._free.pop() if self._free else self._started()
+        self._busy[worker] = order
+        try:
+            worker.connection.send(order)
+        except OSError:
+            # It was killed while it had nothing to do: the connection says so when it is read.
+            return
+
+    def _started(self) -> _Worker:
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_work, args=(theirs, self._file), daemon=True)
+        with _blocked(signal.SIGINT):
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _hear(self, listener: Listener, timeout: float | None = None) -> list[tuple[Order, KilledError]]:
+        """Wait for reports, at most until the timeout, and pass them on. Returns the orders of killed processes."""
+        killed = []
+        told_something = wait([worker.connection for worker in self._busy], timeout)
+        for worker in [worker for worker in self._busy if worker.connection in told_something]:
+            try:
+                told = worker.connection.recv()
+            except (EOFError, OSError):
+                order = self._busy.pop(worker)
+                worker.end()
+                killed.append((order, KilledError(_why(worker.process.exitcode))))
+                continue
+            if not isinstance(told, Done):
+                getattr(listener, told.method)(*told.arguments, **told.options)
+                continue
+            order = self._busy.pop(worker)
+            self._free.append(worker)
+            if told.error:
+                raise told.error
+            if order.portal:
+                listener.ended(order.portal)
+        return killed
+
+    def _interrupt(self, listener: Listener) -> None:
+        """End the runs that were begun, and hear what they read until then. A second interruption kills them."""
+        for worker in self._busy:
+            worker.process.terminate()
+        ends_at = time.monotonic() + _PATIENCE_SECONDS
+        try:
+            while self._busy and time.monotonic() < ends_at:
+                self._hear(listener, timeout=1.0)
+        except KeyboardInterrupt:
+            for worker in self._busy:
+                worker.process.kill()
+
+
+def _work(connection: Connection, file: Path) -> None:
+    # Not above: it loads Dagster, which the command itself does not need.
+    from pipelines.cli.worker import work
+
+    work(connection, file)
+
+
+@contextmanager
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    """Block a signal. It stays blocked in processes that are started meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _why(exit_code: int | None) -> str:
+    how = f"ended with exit code {exit_code}"
+    if exit_code is not None and exit_code < 0:
+        how = f"was killed by {signal.Signals(-exit_code).name}"
+    return (
+        f"the process that read the portal {how}. What it had read completely is kept. If memory is short, "
+        "`--processes 1` needs the least"
+    )
