@@ -4,13 +4,13 @@ Snapshots have a partition per portal, facts one per month and portal (`2026-09|
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 
 import dagster as dg
 
-from pipelines.checks import FRESH, FRESH_DOC, freshness_of
+from pipelines.checks import FRESH, FRESH_DOC, check_result, checks_together, described, freshness_of
 from pipelines.progress import LISTENER
 from pipelines.reporting import Event
 from pipelines.resources import PlandayPortals
@@ -22,7 +22,7 @@ from planday_io.config.model import Retries
 from planday_io.faults import as_planday_error, trace_of
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake.installation import Installation
-from planday_io.lake.quality import NAMES, check_slice, checks_of
+from planday_io.lake.quality import check_slice, checks_of
 from planday_io.lake.slices import SliceKey
 from planday_io.sync.session import PortalSession
 from planday_io.sync.session import refresh as refresh_endpoint
@@ -127,8 +127,8 @@ def _result(
             **_lineage(endpoint, catalogue.table(report.table)),
         },
         check_results=[
-            *(_check(report.table, one.check, one.passed, one.counts, is_error=one.is_error) for one in checked),
-            _check(report.table, FRESH, *freshness_of(endpoint, report.table, installation)),
+            *checks_together(report.table, checked),
+            check_result(report.table, FRESH, *freshness_of(endpoint, report.table, installation)),
         ],
     )
 
@@ -192,20 +192,8 @@ def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -
                 partitions_def=None if name == FRESH else partitions,
             )
             for table in endpoint.tables
-            for name, description in (*((name, NAMES[name]) for name in checks_of(table)), (FRESH, FRESH_DOC))
+            for name, description in (*described(checks_of(table)).items(), (FRESH, FRESH_DOC))
         ]
-
-
-def _check(
-    table: str, name: str, passed: bool, metadata: Mapping[str, dg.MetadataValue | int | str], *, is_error: bool = False
-) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=passed,
-        asset_key=dg.AssetKey(table.split(".")),
-        check_name=name,
-        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-        metadata=metadata,
-    )
 
 
 def _spec(

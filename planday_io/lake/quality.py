@@ -32,7 +32,7 @@ UNUSUAL = frozenset({"references_resolve", "row_count_usual"})
 
 
 def checks_of(table: Table) -> list[str]:
-    """The checks of a table: those of `NAMES` that can fail for it. Each of them costs Dagster about 45 ms per run."""
+    """The checks of a table: those of `NAMES` that can fail for it."""
     # Part of the key of rows without an id may be absent legitimately; the ordinal tells them apart.
     needs_key = not table.ordinal and table.confidence in ("documented", "observed")
     refers = any(column.references for column in table.columns)
