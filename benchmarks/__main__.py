@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import counting, marts, portals, publication, reading, start
+from benchmarks import counting, marts, portals, publication, reading, side_by_side, start
 from benchmarks.reading import Result
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -29,6 +29,7 @@ CASES: dict[str, list[Callable[[], list[Result]]]] = {
     "f": [portals.definitions, portals.a_look, portals.the_minute_in_which_all_tick],
     "g": [reading.memory],
     "h": [reading.one_call_per_employee],
+    "i": [side_by_side.three_portals],
     "m": [marts.questions],
     "start": [start.commands],
 }

@@ -58,7 +58,7 @@ def planday(make: Make, monkeypatch: pytest.MonkeyPatch) -> Installation:
 
 def synced(planday: Installation) -> Outcome:
     with Workers(planday.config.file, limit=2) as workers:
-        return sync(planday.installation, PORTALS, workers, listener=Listener(), wanted=Wanted())
+        return sync(planday.installation, [(key, Wanted()) for key in PORTALS], workers, listener=Listener())
 
 
 def incidents(planday: Installation) -> list[Incident]:

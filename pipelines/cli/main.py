@@ -199,8 +199,9 @@ def sync(
     options = {"full": full, "accept_shrink": accept_shrink, "publishes": publish}
     console = terminal(err=as_json)
     limit = processes or portals_at_once(installation, chosen)
+    work = [(portal, Wanted(names, wanted)) for portal in chosen]
     with listening(console) as listener, Workers(config.file, limit) as workers:
-        outcome = synchronise(installation, chosen, workers, listener=listener, wanted=Wanted(names, wanted), **options)
+        outcome = synchronise(installation, work, workers, listener=listener, **options)
     if as_json:
         print_json(summary(outcome))
     else:

@@ -24,11 +24,10 @@ INTERRUPTED = 130
 
 def sync(
     installation: Installation,
-    portals: Sequence[str],
+    work: Sequence[tuple[str, Wanted]],
     workers: Workers,
     *,
     listener: Listener,
-    wanted: Wanted,
     full: bool = False,
     accept_shrink: bool = False,
     publishes: bool = True,
@@ -37,10 +36,9 @@ def sync(
 
     Args:
         installation: of the portals.
-        portals: keys, in the order in which they begin.
+        work: keys of portals with what to read of each, in the order in which they begin.
         workers: make the runs.
         listener: hears the progress.
-        wanted: what is read of each portal.
         full: read everything, not only changes.
         accept_shrink: accept snapshots that shrank.
         publishes: renew the warehouse at the end.
@@ -55,16 +53,17 @@ def sync(
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
-    refused = refused_as_doubles(installation, portals)
-    for portal, error in refused.items():
-        record_portal(installation, portal, wanted, error, outcome)
+    refused = refused_as_doubles(installation, [*dict.fromkeys(portal for portal, _ in work)])
+    for portal, wanted in work:
+        if portal in refused:
+            record_portal(installation, portal, wanted, refused[portal], outcome)
     on_killed = partial(_record_killed, installation, outcome)
     try:
         with installation.state.runs.begin() as writer:
-            orders = [Order(portal, wanted, tags, writer.name) for portal in portals if portal not in refused]
+            orders = [Order(portal, wanted, tags, writer.name) for portal, wanted in work if portal not in refused]
             workers.carry_out(orders, outcome, on_killed)
         if publishes:
-            workers.carry_out([Order(None, wanted, tags, "")], outcome, on_killed)
+            workers.carry_out([Order(None, Wanted(), tags, "")], outcome, on_killed)
     except KeyboardInterrupt:
         outcome.is_interrupted = True
     outcome.seconds = time.monotonic() - began
