@@ -25,6 +25,8 @@ from tests.support.commands import planday_command, started, summary
 from tests.support.installation import Installation, Make
 
 DEPARTMENTS = "/hr/v1.0/departments"
+PATIENCE = 120
+"""Seconds, on a busy machine."""
 PORTALS = ["oslo", "london", "copenhagen"]
 
 
@@ -80,18 +82,18 @@ def test_interruption_ends_all_cleanly(planday: Installation, how: str, monkeypa
     monkeypatch.chdir(planday.folder)  # paths of dagster.yaml are relative
     reached, release = standing_still(planday, "london")
     process = started(planday, "sync", *PORTALS, "--processes", "3")
-    assert reached.wait(60)
+    assert reached.wait(PATIENCE)
     wait_for_line(process, "copenhagen hr.employee_groups")
     if how == "ctrl-c":
         os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to all
     else:
         process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, output
     assert "interrupted" in output
     assert "Traceback" not in output
-    assert statuses(planday)["london"] == dg.DagsterRunStatus.CANCELED
-    assert not planday.config.warehouse.exists()
+    assert statuses(planday)["london"] == dg.DagsterRunStatus.CANCELED, output
+    assert planday.query("SELECT count(*) FROM sync.slices") == [(0,)], "nothing was published"
     release()
     assert planday_command(planday, "publish").returncode == 0
     assert planday.query("SELECT count(DISTINCT portal) FROM hr.departments WHERE portal = 'copenhagen'") == [(1,)]
@@ -104,9 +106,9 @@ def test_killed_process_fails_its_portal_only(planday: Installation) -> None:
     """The next portal gets a new process."""
     reached, release = standing_still(planday, "oslo")
     process = started(planday, "sync", "oslo", "london", "--processes", "1")
-    assert reached.wait(60)
+    assert reached.wait(PATIENCE)
     os.kill(reader_of(process), signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     release()
     assert process.returncode == 1, output
     assert "was killed by SIGKILL" in output
@@ -124,10 +126,10 @@ def test_killed_process_fails_its_portal_only(planday: Installation) -> None:
 def test_without_the_command_its_processes_end(planday: Installation) -> None:
     reached, release = standing_still(planday, "oslo")
     process = started(planday, "sync", "oslo", "london", "--processes", "1")
-    assert reached.wait(60)
+    assert reached.wait(PATIENCE)
     process.kill()
     release()
-    process.communicate(timeout=60)  # ends when every process has closed its output
+    process.communicate(timeout=PATIENCE)  # ends when every process has closed its output
     assert planday.sandbox.requests[f"london {DEPARTMENTS}"] == 0
     assert planday_command(planday, "sync", "oslo", "london").returncode == 0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
@@ -52,16 +52,14 @@ class Done:
 
 
 class Sender(Listener):
-    """Sends what it hears to the command that started this process. Without the command, it ends this process's run."""
+    """Sends what it hears to the command that started this process. If that is gone, nobody hears it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def _send(self, method: str, *arguments: object, **options: object) -> None:
-        try:
+        with suppress(OSError):
             self._connection.send(Report(method, arguments, options))
-        except OSError:
-            signal.raise_signal(signal.SIGTERM)
 
     def reading(self, portal: str, table: str, month: str | None, done: int, expected: int | None) -> None:
         self._send("reading", portal, table, month, done, expected)

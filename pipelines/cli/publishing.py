@@ -70,11 +70,13 @@ def run_in_process(
     assets: Sequence[dg.AssetKey],
     tags: dict[str, str],
     partition: str | None = None,
+    run_id: str | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run some assets here, without Dagster's own log on the terminal. Raises DagsterStorageError."""
     with dagster_storage():
         return job.execute_in_process(
             instance=instance,
+            run_id=run_id,
             partition_key=partition,
             asset_selection=assets,
             tags=tags,

@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 
 import dagster as dg
 
@@ -35,64 +39,102 @@ from planday_io.lake.installation import Installation
 from planday_io.sync.changes import settle
 from planday_io.sync.connection import PortalConnection
 
+_AGAIN_SECONDS = 1.0
+
 
 def work(connection: Connection, file: Path) -> None:
-    """Carry out the orders of a connection until it is closed, with the configuration in `file`.
+    """Carry out the orders of a connection, with the configuration in `file`, until None comes or it is closed.
 
-    SIGTERM ends it: the run that it is in is canceled, and what the run had read completely is kept.
+    If that is in the middle of a run, the run is canceled; what it had read completely is kept.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.unraisablehook = _unraisable
     try:
         _carry_out(connection, file)
-    except (KeyboardInterrupt, EOFError):
-        pass
     except Exception as error:  # noqa: BLE001 - the process that started this one reports it
         if os.environ.get("PLANDAY_TRACE"):
             print(trace_of(error), file=sys.stderr)  # noqa: T201
         with suppress(OSError):
             connection.send(Done(as_planday_error(error)))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _carry_out(connection: Connection, file: Path) -> None:
-    """Raises EOFError at the end of the orders, KeyboardInterrupt when it was interrupted."""
     installation = Installation.load(file, CATALOGUE)
-    worker = _Worker(installation, checked_definitions(file).resolve_implicit_global_asset_job_def())
+    job = checked_definitions(file).resolve_implicit_global_asset_job_def()
     with open_instance(installation) as instance:
         with dagster_storage():
             end_dead_runs(instance, installation.state)
-        while True:
-            order: Order = connection.recv()
-            outcome = Outcome(Sender(connection))
-            LISTENER.set(outcome)
-            if order.portal is None:
-                worker.publish(instance, order, outcome)
-            else:
-                worker.read(instance, order.portal, order, outcome)
-            connection.send(Done())
+        worker = _Worker(installation, job, instance)
+        orders = SimpleQueue[Order]()
+        threading.Thread(target=_receive, args=(connection, orders, worker), daemon=True).start()
+        try:
+            while True:
+                order = orders.get()
+                outcome = Outcome(Sender(connection))
+                LISTENER.set(outcome)
+                if order.portal is None:
+                    worker.publish(order, outcome)
+                else:
+                    worker.read(order.portal, order, outcome)
+                connection.send(Done())
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _unraisable(error: sys.UnraisableHookArgs) -> None:
+    """An interruption that is lost is no news: another follows."""
+    if not issubclass(error.exc_type, (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)):
+        sys.__unraisablehook__(error)
+
+
+def _receive(connection: Connection, orders: SimpleQueue[Order], worker: _Worker) -> None:
+    """Take orders; interrupt this process when there are no more, because the command has ended or was interrupted."""
+    with suppress(EOFError, OSError):
+        while (order := connection.recv()) is not None:
+            orders.put(order)
+    worker.cancel()
+    while True:
+        # Again and again: Python loses what a signal raises while it collects garbage.
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_AGAIN_SECONDS)
 
 
 class _Worker:
-    def __init__(self, installation: Installation, job: dg.JobDefinition) -> None:
-        self._installation, self._job = installation, job
+    def __init__(self, installation: Installation, job: dg.JobDefinition, instance: dg.DagsterInstance) -> None:
+        self._installation, self._job, self._instance = installation, job, instance
+        self._run_id = ""
+        self._is_canceled = False
+
+    def cancel(self) -> None:
+        """Have the present run end as canceled when it is interrupted, and begin no other. Called by another thread."""
+        self._is_canceled = True
+        run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
+        if run and not run.is_finished:
+            self._instance.report_run_canceling(run)
 
     def _tags(self, order: Order) -> dict[str, str]:
         return {**order.tags, **process_tags(self._installation.state)}
 
-    def publish(self, instance: dg.DagsterInstance, order: Order, outcome: Outcome) -> None:
+    def publish(self, order: Order, outcome: Outcome) -> None:
+        """Publish, and report how it went."""
         try:
-            outcome.published(publish_as_run(self._installation, instance, self._job, self._tags(order)), "")
+            done = publish_as_run(self._installation, self._instance, self._job, self._tags(order))
         except PlandayError as error:
             outcome.published(None, str(error))
+        else:
+            outcome.published(done, "")
 
-    def read(self, instance: dg.DagsterInstance, portal: str, order: Order, outcome: Outcome) -> None:
+    def read(self, portal: str, order: Order, outcome: Outcome) -> None:
+        """Make the runs of a portal. Raises KeyboardInterrupt."""
         installation, tags = self._installation, {**self._tags(order), WRITER_TAG: order.writer}
         month, group = None, list[Endpoint]()
         try:
             # Checked before any run; otherwise every table would fail for the same reason.
             PortalConnection(installation, portal).require_secrets()
             for month, group in runs_of(installation, portal, order.wanted):
-                result = run_in_process(self._job, instance, asset_keys(group), tags, partition_of(portal, month))
-                _stop_if_canceled(result)
+                result = self._run(group, tags, partition_of(portal, month))
                 _report_skipped(outcome, portal, month, group, result)
             settle(installation, portal)
         except DagsterStorageError as error:
@@ -104,11 +146,15 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - one portal's trouble is never another portal's
             record_portal(installation, portal, order.wanted, as_planday_error(error), outcome)
 
-
-def _stop_if_canceled(result: dg.ExecuteInProcessResult) -> None:
-    """Dagster keeps an interruption to itself and only cancels the run. Raises KeyboardInterrupt if it did."""
-    if any(event.event_type is dg.DagsterEventType.RUN_CANCELED for event in result.all_events):
-        raise KeyboardInterrupt
+    def _run(self, group: Sequence[Endpoint], tags: dict[str, str], partition: str) -> dg.ExecuteInProcessResult:
+        """One run. Raises KeyboardInterrupt if it was interrupted: Dagster only ends it."""
+        self._run_id = str(uuid.uuid4())
+        result = run_in_process(self._job, self._instance, asset_keys(group), tags, partition, self._run_id)
+        failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+        names = {error.cls_name for error in failures if error}
+        if self._is_canceled or dg.DagsterExecutionInterruptedError.__name__ in names:
+            raise KeyboardInterrupt
+        return result
 
 
 def _report_skipped(

@@ -10,7 +10,8 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -31,6 +32,11 @@ _PATIENCE_SECONDS = 30.0
 class _Worker(NamedTuple):
     process: SpawnProcess
     connection: Connection
+
+    def stop(self) -> None:
+        """Have it end, in the middle of a run too, after it has said what it had read."""
+        with suppress(OSError):
+            self.connection.send(None)
 
     def end(self) -> None:
         """Wait until it has ended, which it does when the connection is closed; kill it if it does not."""
@@ -63,7 +69,7 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for worker in self._busy:
-            worker.process.terminate()
+            worker.stop()
         for worker in (*self._free, *self._busy):
             worker.end()
         signal.signal(signal.SIGTERM, self._on_term)
@@ -94,16 +100,16 @@ class Workers:
     def _give(self, order: Order) -> None:
         worker = self._free.pop() if self._free else self._started()
         self._busy[worker] = order
-        try:
+        # If it was killed while it had nothing to do, the connection says so when it is read.
+        with suppress(OSError):
             worker.connection.send(order)
-        except OSError:
-            # It was killed while it had nothing to do: the connection says so when it is read.
-            return
 
     def _started(self) -> _Worker:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=_work, args=(theirs, self._file), daemon=True)
+        # What `start` would start first, unblocking all signals afterwards.
+        resource_tracker.ensure_running()
         with _blocked(signal.SIGINT):
             process.start()
         theirs.close()
@@ -135,7 +141,7 @@ class Workers:
     def _interrupt(self, listener: Listener) -> None:
         """End the runs that were begun, and hear what they read until then. A second interruption kills them."""
         for worker in self._busy:
-            worker.process.terminate()
+            worker.stop()
         ends_at = time.monotonic() + _PATIENCE_SECONDS
         try:
             while self._busy and time.monotonic() < ends_at:
