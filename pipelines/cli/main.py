@@ -29,6 +29,7 @@ from pipelines.cli.arguments import (
 )
 from pipelines.cli.assistant import mcp
 from pipelines.cli.deliver import deliver
+from pipelines.cli.drift import drift
 from pipelines.cli.export import export
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
@@ -402,6 +403,7 @@ def forget(
     raise typer.Exit(act(installation, portal, employee, terminal(), as_json=as_json))
 
 
+app.command()(drift)
 app.command()(report)
 app.command()(export)
 app.command()(deliver)

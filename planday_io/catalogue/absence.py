@@ -95,7 +95,7 @@ ACCOUNTS = Endpoint(
                 ),
                 Column("type_id", "BIGINT", "Id in `absence.account_types`.", references="absence.account_types"),
                 Column("name", "VARCHAR", "Name of the account."),
-                Column("status", "VARCHAR", "Active or Inactive."),
+                Column("status", "VARCHAR", "Active or Inactive.", values=("Active", "Inactive")),
                 Column("validity_period_start", "DATE", "First day it is valid.", member="validityPeriod.start"),
                 Column("validity_period_end", "DATE", "Last day it is valid.", member="validityPeriod.end"),
             ),
@@ -120,7 +120,7 @@ ABSENCE_RECORDS = Endpoint(
             columns=(
                 Column("id", "BIGINT", "Absence record id, unique within the portal."),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
-                Column("status", "VARCHAR", "Approved or Declined."),
+                Column("status", "VARCHAR", "Approved or Declined.", values=("Approved", "Declined")),
                 Column("note", "VARCHAR", "Note, as typed.", "free_text"),
                 *_PERIOD,
             ),

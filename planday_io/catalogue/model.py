@@ -71,6 +71,8 @@ class Column:
         confidence: how well type and meaning are known; None inherits the table's.
         references: full name of the table whose ids these are, or empty.
         empty_is_unknown: an empty list means that the value is unknown, so it is NULL.
+        values: of an enumeration, every value that Planday documents; empty where the set is open or not known. Other
+            values are kept as they come, and counted as schema drift.
     """
 
     name: str
@@ -81,8 +83,11 @@ class Column:
     confidence: Confidence | None = None
     references: str = ""
     empty_is_unknown: bool = False
+    values: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.values and self.type != "VARCHAR":
+            raise ContradictionError(f"column {self.name!r} is no text, so it has no enumeration")
         if self.empty_is_unknown and not isinstance(self.type, ScalarList):
             raise ContradictionError(f"column {self.name!r} is no list, so it cannot be empty")
         if not _NAME.match(self.name) or self.name in RESERVED:

@@ -18,7 +18,7 @@ _EMPLOYEE_ID = Column(
     "employee_id", "BIGINT", "Id in `hr.employees`.", member="{employee_id}", references="hr.employees"
 )
 _RATE = (
-    Column("wage_type", "VARCHAR", "HourlyRate or ShiftRate."),
+    Column("wage_type", "VARCHAR", "HourlyRate or ShiftRate.", values=("HourlyRate", "ShiftRate")),
     Column("rate", "DECIMAL", "Rate per hour or shift, in the portal's currency.", "pay"),
     Column("salary_code", "VARCHAR", "Payroll code; a text that may begin with zeros.", confidence="inferred"),
 )

@@ -48,6 +48,10 @@ _SHIFT = (
         "VARCHAR",
         "Open, Assigned, Approved (for payroll), ForSale, Draft, OnDuty, PendingSwapAcceptance, PendingApproval, "
         "PunchclockStarted, PunchclockFinished or PunchclockApproved.",
+        values=(
+            *("Open", "Assigned", "Approved", "ForSale", "Draft", "OnDuty", "PendingSwapAcceptance", "PendingApproval"),
+            *("PunchclockStarted", "PunchclockFinished", "PunchclockApproved"),
+        ),
     ),
     Column("comment", "VARCHAR", "Comment, as typed.", "free_text"),
     Column("date_time_created", "TIMESTAMPTZ", "When it was created; the zone is not documented, UTC is assumed."),
@@ -251,7 +255,12 @@ SCHEDULE_DAYS = Endpoint(
                     ),
                     "Holidays on that day.",
                 ),
-                Column("lock_state", "VARCHAR", "Unlocked, ManagerLocked or SalaryLocked."),
+                Column(
+                    "lock_state",
+                    "VARCHAR",
+                    "Unlocked, ManagerLocked or SalaryLocked.",
+                    values=("Unlocked", "ManagerLocked", "SalaryLocked"),
+                ),
             ),
         ),
     ),

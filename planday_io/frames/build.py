@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue.model import ChildArray, ChildMembers, Column, ColumnType, ScalarList, Table
+from planday_io.catalogue.naming import camel_case
 from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.bulk import Rows, RowShape
 from planday_io.frames.members import PathParam, Row, member_values, nested_members, row_name, strangers
 from planday_io.frames.privacy import PrivacyFilter
-from planday_io.frames.schema_drift import SchemaDrift
+from planday_io.frames.schema_drift import ROW, SchemaDrift
 from planday_io.frames.stamps import STAMPS, cast_stamps
 from planday_io.frames.type_mismatch import OutOfRange, TypeMismatch, json_type, to_json
 from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of, replaced
@@ -78,7 +79,15 @@ class FrameBuilder:
         self._nested = nested_members(table.columns)
         self._child_patterns = [re.compile(c.rows.pattern) for c in children if isinstance(c.rows, ChildMembers)]
         self._known.update(c.rows.member for c in children if isinstance(c.rows, ChildArray))
+        # Rows may repeat ids of their request.
+        self._known.update(camel_case(column.path_param) for column in table.columns if column.path_param)
         self._has_zone = any(column.member == "timeZone" for column in table.columns)
+        self._watched = [
+            (place, column, context.privacy.policy(column.privacy) == "keep" and bool(column.values))
+            for place, column in enumerate(table.columns)
+            if not (column.is_provided or column.path_param) and context.privacy.policy(column.privacy) != "drop"
+        ]
+        self.drift.watched = {column.member for _, column, _ in self._watched}
         hashed = any(context.privacy.policy(column.privacy) == "hash" for column in table.columns)
         needs_key = hashed or context.privacy.policies.policy("unknown") == "hash"
         self._hash: Callable[[str], str] | None = context.privacy.hasher() if needs_key else None
@@ -113,6 +122,7 @@ class FrameBuilder:
     def _with_standard(self, own: Sequence[pa.Array], extra: pa.Array) -> pa.RecordBatch:
         """A table's own columns between those that every table has."""
         context, count = self._context, len(extra)
+        self._count(own, count)
         constants = [context.portal, context.portal_id, *([context.month] if self.table.is_monthly else [])]
         head = [
             pa.repeat(pa.scalar(value, kind), count)
@@ -121,6 +131,18 @@ class FrameBuilder:
         known = [_without_empty(column, values) for column, values in zip(self.table.columns, own, strict=True)]
         fetched_at = pa.repeat(pa.scalar(context.fetched_at, self.schema.field("_fetched_at").type), count)
         return pa.RecordBatch.from_arrays([*head, *known, extra, fetched_at], schema=self.schema)
+
+    def _count(self, own: Sequence[pa.Array], count: int) -> None:
+        """Count which members came, and values that are new in enumerations."""
+        self.drift.rows += count
+        for place, column, has_values in self._watched:
+            values = own[place]
+            self.drift.present[column.member] += count - values.null_count
+            if has_values:
+                counts = pc.value_counts(values)
+                self.drift.see_values(
+                    column, zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)
+                )
 
     def _row_shape(self) -> RowShape | None:
         """The shape of plain rows, or None if a column takes more than plain values."""
@@ -163,6 +185,7 @@ class FrameBuilder:
                 continue
             missing = table.column(name).null_count
             if missing and self.table.confidence_of(self.table.column(name)) in _STRICT:
+                self.drift.see("gone_member", self.table.column(name).member, is_fatal=True)
                 raise self._unexpected(f"{missing} rows lack {self.table.column(name).member}, which identifies them")
         return table
 
@@ -187,7 +210,9 @@ class FrameBuilder:
                 objects.append(row)
                 continue
             what = "an object without members" if isinstance(row, dict) else f"a {json_type(row)}"
-            if self.table.confidence in _STRICT:
+            is_strict = self.table.confidence in _STRICT
+            self.drift.see("retyped", ROW, found=json_type(row), expected="object", is_fatal=is_strict)
+            if is_strict:
                 raise self._unexpected(
                     f"{self._name_of({}, number, path_params)} is {what} where an object with members is documented"
                 )
@@ -223,7 +248,7 @@ class FrameBuilder:
                     self._put_extra(extras[number], path, value)
 
     def _put_extra(self, extra: Row, path: str, value: object) -> None:
-        self.drift.unknown.add(path)
+        self.drift.unknown[path] += 1
         extra[path] = self._guarded(value, "unknown")
 
     def _guarded(self, value: object, *classes: str) -> object:
@@ -268,7 +293,12 @@ class FrameBuilder:
         declared = mismatch.declared or (column.type if isinstance(column.type, str) else "array")
         what = f"{column.member}{mismatch.path} is {mismatch.met} instead of {declared}"
         is_unheld = isinstance(mismatch, OutOfRange)
-        if self.table.confidence_of(column) in _STRICT and not is_unheld:
+        is_fatal = self.table.confidence_of(column) in _STRICT and not is_unheld
+        if not is_unheld:
+            path = f"{column.member}{mismatch.path}"
+            self.drift.see("retyped", path, found=mismatch.met, expected=declared, is_fatal=is_fatal)
+        self.drift.present[column.member] += column.member in self.drift.watched
+        if is_fatal:
             raise self._unexpected(f"{what} in {row}") from None
         self.drift.add("unheld" if is_unheld else "mismatched", what, row)
         extra[column.member] = self._guarded(value, "unknown", column.privacy)

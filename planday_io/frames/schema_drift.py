@@ -1,9 +1,21 @@
-"""Schema drift: rows that were accepted although they did not match the catalogue, counted for the run's warnings."""
+"""Schema drift of one table in one read: what came that the catalogue does not declare, and what did not come.
+
+Rows that were accepted although they do not match are counted for the run's warnings. The same counts, without rows, are
+the sightings that `planday_io.sync.drift` compares with earlier reads.
+
+Names of members, ids and JSON types, never values, with one exception: a value of an enumeration that is not
+documented. It is named only if its column holds no personal data and it looks like a name in a program.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from planday_io.catalogue.model import Column
 
 _NAMES, _LETTERS = 20, 80
 _REASONS = {
@@ -11,34 +23,95 @@ _REASONS = {
     "unheld": "the column cannot hold it, so it is NULL and went to _extra",
     "damaged": "half a character, or bytes that are not text; U+FFFD stands for what was lost",
 }
+_ENUMERATION = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+ROW, OTHERS = "(row)", "(others)"
+"""Stand for a path where rows as a whole have another type, and where more paths drifted than are named."""
+
+DriftKind = Literal["new_member", "gone_member", "retyped", "new_value", "scope_lost", "refused", "not_found"]
+"""The first four are of a member of a table's rows, the others of the endpoint that fills the table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """Something in one read that differs from the catalogue.
+
+    Args:
+        kind: of drift.
+        path: of the member, such as `bankAccount.iban`; of the endpoint.
+        found: JSON type, or the new value; empty for members, and for values that are not named.
+        expected: type that is declared, or empty.
+        rows: how many rows have it.
+        is_fatal: the read fails because of it, so the failure is reported.
+    """
+
+    kind: DriftKind
+    path: str
+    found: str = ""
+    expected: str = ""
+    rows: int = 0
+    is_fatal: bool = False
 
 
 @dataclass(slots=True)
 class SchemaDrift:
-    """Counts of rows by kind of drift. Holds names of members, ids and JSON types, never values."""
+    """Counts of rows by kind of drift. A list that is read again counts again."""
 
-    unknown: set[str] = field(default_factory=set)
+    rows: int = 0
+    """How many came."""
+    present: Counter[str] = field(default_factory=Counter)
+    """Members that the catalogue knows -> rows that had them, also with another type. Those that are dropped are missing."""
+    watched: set[str] = field(default_factory=set)
+    """The members that are counted in `present`."""
+    unknown: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     _rows: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in _REASONS})
     _first: dict[tuple[str, str], str] = field(default_factory=dict)
+    _seen: Counter[Sighting] = field(default_factory=Counter)
 
     def add(self, kind: str, what: str, row: str) -> None:
         """Count a row. `kind` is one of `_REASONS`, `row` the name of the row in messages."""
         self._rows[kind][what] += 1
         self._first.setdefault((kind, what), row)
 
+    def see(self, kind: DriftKind, path: str, *, found: str = "", expected: str = "", is_fatal: bool = False) -> None:
+        """Count a row that differs from the catalogue."""
+        self._seen[Sighting(kind=kind, path=path, found=found, expected=expected, is_fatal=is_fatal)] += 1
+
+    def see_values(self, column: Column, values: Iterator[tuple[str | None, int]]) -> None:
+        """Count rows by the value of an enumeration."""
+        for value, rows in values:
+            if value and value not in column.values:
+                is_named = column.privacy == "none" and _ENUMERATION.fullmatch(value)
+                found = value if is_named else ""
+                self._seen[Sighting(kind="new_value", path=column.member, found=found)] += rows
+
+    def sightings(self) -> list[Sighting]:
+        """What differs from the catalogue: of each kind the first paths by name, and the others as one."""
+        counts = Counter(self._seen)
+        for path, rows in self.unknown.items():
+            counts[Sighting(kind="new_member", path=path)] += rows
+        by_kind: dict[tuple[str, bool], list[tuple[Sighting, int]]] = {}
+        for one, rows in sorted(counts.items(), key=lambda item: (item[0].path, item[0].found)):
+            by_kind.setdefault((one.kind, one.is_fatal), []).append((one, rows))
+        found = []
+        for group in by_kind.values():
+            found += [replace(one, path=short(one.path), rows=rows) for one, rows in group[:_NAMES]]
+            if more := group[_NAMES:]:
+                found.append(Sighting(kind=more[0][0].kind, path=OTHERS, rows=max(rows for _, rows in more)))
+        return found
+
     def warnings(self, table: str) -> list[str]:
         """One line per kind of drift."""
         lines = []
         if self.unknown:
-            names = [_short(name) for name in sorted(self.unknown)]
+            names = [short(name) for name in sorted(self.unknown)]
             more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
             lines.append(
                 f"{table}: members that the catalogue does not know went to _extra: {', '.join(names[:_NAMES])}{more}"
             )
         for kind, counts in self._rows.items():
             lines += [
-                f"{table}: {_short(what)} in {rows} rows (first: {self._first[kind, what]}): {_REASONS[kind]}"
+                f"{table}: {short(what)} in {rows} rows (first: {self._first[kind, what]}): {_REASONS[kind]}"
                 for what, rows in sorted(counts.items())[:_NAMES]
             ]
             if len(counts) > _NAMES:
@@ -51,7 +124,7 @@ class SchemaDrift:
         return lines
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A name that the API sent, or a sentence with one, without control characters and cut to a readable length."""
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in name[: _LETTERS + 1])
     return text if len(name) <= _LETTERS else f"{text[:_LETTERS]}..."

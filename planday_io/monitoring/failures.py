@@ -102,6 +102,12 @@ CAUSES = {
         "Do what the error says, and look for what did it: a full or failing disk, a power cut, an editor, a copy.",
         kinds=(errors.DamagedFileError,),
     ),
+    "drift": Cause(
+        "Planday's answers changed: members that are new, missing or of another type, new values, or refused members.",
+        "Look: `planday drift`. If nothing is wrong, `planday drift --accept`; what is new is in `_extra` until a version of "
+        "this program has a column for it.",
+        per_table=True,
+    ),
     "fault": Cause(
         "This program has a fault, or met something that it does not know. Nothing incomplete was written.",
         "Report the type and place that the error names; they hold no data. The run's log has the trace. "

@@ -22,6 +22,7 @@ from planday_io.errors import LostSliceError
 from planday_io.faults import as_planday_error
 from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
+from planday_io.monitoring import drift
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
 from planday_io.monitoring.freshness import portal_freshness
 from planday_io.monitoring.messages import some
@@ -102,6 +103,7 @@ def _of_installation(installation: Installation, known: Mapping[Key, Incident], 
         installation.lake.require()
     except LostSliceError as lost:
         yield _problem("storage", str(lost), now)
+    yield from drift.problems(installation)
     yield from _unfinished(installation)
     yield from _set_aside(installation)
     yield from _edited(installation.config, now)

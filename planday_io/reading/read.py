@@ -17,6 +17,7 @@ from planday_io.documents import ANY_DECODER, Decoded, load
 from planday_io.errors import ApiError, DataError, IncompleteReadError
 from planday_io.frames.build import FrameBuilder, FrameContext, distinct_keys
 from planday_io.frames.members import PathParam
+from planday_io.frames.schema_drift import SchemaDrift
 from planday_io.reading.assemble import TableRead, assemble
 from planday_io.reading.calls import Call, Params, ParentKey
 from planday_io.reading.concurrency import for_each_bounded
@@ -164,6 +165,11 @@ class EndpointReader:
         ]
         result.tables = assemble(self._endpoint, self._builders, kept, portal=self._client.portal, month=self._month)
         return result
+
+    @property
+    def drift(self) -> dict[str, SchemaDrift]:
+        """What was counted of each table, by full name, also where the read failed."""
+        return {name: builder.drift for name, builder in self._builders.items()}
 
     async def _one(self, call: Call) -> ListRead[Batches]:
         read = await (self._document(call) if self._endpoint.pages is None else self._list(call, self._endpoint.pages))

@@ -20,8 +20,9 @@ from planday_io.config.ticks import longest_interval
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
 from planday_io.lake import quality
 from planday_io.reports.dbt_metrics import METRICS, PREFIX, Figure, MetricsOf, Sum
-from planday_io.warehouse import contents, inspection, ledger, settings, zones
+from planday_io.warehouse import contents, inspection
 from planday_io.warehouse.mart_files import Mart, marts, sync_views
+from planday_io.warehouse.sync_tables import SYNC_TABLES
 
 GENERATED = ("models", "models/metrics")
 """The folders of the package in which every file is generated. A folder of sources would be a part of the names by which a
@@ -55,7 +56,7 @@ def _sources(catalogue: Catalogue) -> Iterator[tuple[str, _Yaml]]:
         schema, name = _published(table)
         made = _table(catalogue, table, name, histories.get(table.full_name), intervals.get(table.full_name))
         tables.setdefault(schema, []).append(made)
-    for full_name, (doc, columns) in (ledger.TABLES | zones.TABLES | settings.TABLES).items():
+    for full_name, (doc, columns) in SYNC_TABLES.items():
         schema, _, name = full_name.partition(".")
         described = [{"name": column, "data_type": kind, "description": text} for column, kind, text in columns]
         tables.setdefault(schema, []).append({"name": name, "description": doc, "columns": described})

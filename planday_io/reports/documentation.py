@@ -12,8 +12,9 @@ from planday_io.catalogue.history import VERSION_COLUMNS
 from planday_io.catalogue.model import Column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns
-from planday_io.warehouse import contents, ledger, settings, zones
+from planday_io.warehouse import contents
 from planday_io.warehouse.mart_files import macros, marts, month_conditions, sync_views
+from planday_io.warehouse.sync_tables import SYNC_TABLES
 
 _CONFIDENCE = {
     "documented": "documented by Planday",
@@ -34,7 +35,7 @@ def tables_page(catalogue: Catalogue) -> str:
         how=lambda endpoint, table: _how(endpoint, table, catalogue.histories.get(table.full_name)),
         confidence=_CONFIDENCE,
         typed=_typed,
-        of_sync=ledger.TABLES | zones.TABLES | settings.TABLES,
+        of_sync=SYNC_TABLES,
         views=(*sync_views(), *contents.views(catalogue)),
         runs=(RUNS.full_name, RUNS.doc, [(column.name, kind, column.doc) for column, kind in _typed(RUNS)]),
     )

@@ -298,6 +298,63 @@ class DeliveryState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenMembers:
+    """Which members the rows of a table had in the reads that can be compared.
+
+    Args:
+        portal: config key.
+        table: full name.
+        reads: how many reads there were, up to the number that suffices.
+        shares: member -> the lowest share of rows that had it, over these reads.
+    """
+
+    portal: str = field(metadata=_IS_KEY)
+    table: str = field(metadata=_IS_KEY)
+    reads: Count = 0
+    shares: Mapping[str, Share] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftEntry:
+    """Something that differs from the catalogue.
+
+    Args:
+        portal: config key.
+        table: full name; for an endpoint, its first table.
+        kind: a name in `planday_io.frames.schema_drift.DriftKind`, or one that another version knows.
+        path: of the member; of the endpoint; a request for sensitive members.
+        found: JSON type, value of an enumeration, scope or status; or empty.
+        expected: type that is declared, or empty.
+        is_fatal: the table could not be read because of it.
+        first_seen: UTC instant of the first read with it, since it was over last.
+        last_seen: of the last one.
+        reads: how many had it since then.
+        rows: how many rows had it in the last one.
+        accepted_at: UTC instant at which somebody accepted it, or None.
+        ended_at: UTC instant of the read that no longer had it, or None.
+    """
+
+    portal: str = field(metadata=_IS_KEY)
+    table: str = field(metadata=_IS_KEY)
+    kind: str = field(metadata=_IS_KEY)
+    path: str = field(metadata=_IS_KEY)
+    found: str = field(metadata=_IS_KEY)
+    expected: str = ""
+    is_fatal: bool = False
+    first_seen: Instant
+    last_seen: Instant
+    reads: Count = 1
+    rows: Count = 0
+    accepted_at: Instant | None = None
+    ended_at: Instant | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last read still had it."""
+        return self.ended_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """The name of a table whose rows were lost with a damaged database, until its reader has handled the loss."""
 

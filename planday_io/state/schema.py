@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, exists, upd
 from planday_io.state import rows
 from planday_io.state.mapping import Rows, SliceRows
 
-FIRST_VERSION, VERSION = 10, 11
+FIRST_VERSION, VERSION = 10, 12
 """Databases before the first were never released, and have other columns."""
 METADATA = MetaData()
 
@@ -37,6 +37,8 @@ PENDING = SliceRows("pending", METADATA, rows.PendingSlice)
 PUBLISHED = SliceRows("published", METADATA, rows.PublishedSlice)
 OWED_HISTORIES = SliceRows("owed_history", METADATA, rows.OwedHistory)
 DELIVERIES = Rows[rows.DeliveryState]("delivery", METADATA, rows.DeliveryState)
+SEEN_MEMBERS = Rows[rows.SeenMembers]("seen_members", METADATA, rows.SeenMembers)
+DRIFT = Rows[rows.DriftEntry]("drift", METADATA, rows.DriftEntry)
 KNOWN_FILES = Rows[rows.KnownFile]("known_file", METADATA, rows.KnownFile)
 
 LAKE, WAREHOUSE = "lake", "warehouse"

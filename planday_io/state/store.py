@@ -21,6 +21,7 @@ from planday_io.state.tokens import RefreshTokenStore
 if TYPE_CHECKING:
     from planday_io.state.budget import RequestBudget
     from planday_io.state.deliveries import Deliveries
+    from planday_io.state.drift import Drift
     from planday_io.state.known_files import KnownFiles
     from planday_io.state.monitoring import Baselines, Failures, Incidents
     from planday_io.state.portals import ForgottenCopies, Portals, SharedIds
@@ -61,6 +62,7 @@ class State:
     baselines: _Kind[Baselines] = _Kind("monitoring.Baselines")
     incidents: _Kind[Incidents] = _Kind("monitoring.Incidents")
     deliveries: _Kind[Deliveries] = _Kind("deliveries.Deliveries")
+    drift: _Kind[Drift] = _Kind("drift.Drift")
     refresh_requests: _Kind[RefreshRequests] = _Kind("refresh_requests.RefreshRequests")
     forgotten: _Kind[ForgottenCopies] = _Kind("portals.ForgottenCopies")
     portals: _Kind[Portals] = _Kind("portals.Portals")

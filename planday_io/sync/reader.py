@@ -15,7 +15,7 @@ import pyarrow as pa
 from planday_io.catalogue import Endpoint, Table
 from planday_io.catalogue.endpoint import ChangeDetection
 from planday_io.client.http import Counters
-from planday_io.errors import MissingScopeError, StorageError
+from planday_io.errors import MissingScopeError, PlandayError, StorageError
 from planday_io.frames.build import FrameContext
 from planday_io.lake.forgotten import ForgottenPeople, owner_link, parents_of_forgotten
 from planday_io.lake.installation import Installation
@@ -25,6 +25,7 @@ from planday_io.reading.pages import ListLimit
 from planday_io.reading.read import EndpointRead, EndpointReader, Progress, no_progress
 from planday_io.state import SliceKey
 from planday_io.sync.connection import OpenPortal, PortalConnection
+from planday_io.sync.drift import Observation
 from planday_io.sync.incremental import IncrementalRead, ReadPlan, window_of
 from planday_io.sync.parents import ParentTables
 from planday_io.sync.sensitive import SensitiveMembers
@@ -67,6 +68,7 @@ class PortalReader:
         self._parents = ParentTables(installation, lake, connection.portal, batch)
         self._people = ForgottenPeople(installation.config.lake, installation.state)
         self._sensitive = SensitiveMembers(installation, connection)
+        self._observations: list[Observation] = []
         self._ahead: dict[tuple[str, str | None], CompleteRead] = {}
         """Reads made for another table of this run, by endpoint and month."""
 
@@ -170,12 +172,34 @@ class PortalReader:
         self, endpoint: Endpoint, portal: OpenPortal, calls: Sequence[Call], progress: Progress = no_progress
     ) -> EndpointRead:
         month, limit = portal.context.month, self.limit_of(endpoint, portal.context.month)
-        read = await EndpointReader(endpoint, portal.client, portal.context, limit=limit, progress=progress).read(calls)
+        reader = EndpointReader(endpoint, portal.client, portal.context, limit=limit, progress=progress)
+        error: Exception | None = None
+        try:
+            read = await reader.read(calls)
+        except PlandayError as why:
+            error = why
+            raise
+        finally:
+            self._observations.append(
+                Observation(
+                    endpoint=endpoint,
+                    month=month,
+                    at=portal.context.fetched_at,
+                    drift=reader.drift,
+                    refused=dict(self._sensitive.refused),
+                    error=error,
+                )
+            )
         whole = read.rows()
         for table in endpoint.tables:
             part = read.tables[table.full_name]
             part.table = self.without_forgotten(table, part.table, month, whole)
         return read
+
+    def take_observations(self) -> list[Observation]:
+        """What was read since the last time this was asked."""
+        taken, self._observations = self._observations, []
+        return taken
 
     def limit_of(self, endpoint: Endpoint, month: str | None) -> ListLimit:
         """How long a list of an endpoint may be, given its previous read."""

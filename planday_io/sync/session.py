@@ -19,6 +19,7 @@ from planday_io.catalogue import Endpoint
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake
 from planday_io.reading.read import Progress, no_progress
+from planday_io.sync import drift
 from planday_io.sync.changes import request_refreshes
 from planday_io.sync.connection import PortalConnection
 from planday_io.sync.reader import PortalReader
@@ -68,6 +69,8 @@ class PortalSession:
     def read(self, table: str, month: str | None = None) -> pa.Table:
         """Read a table from the API, typed and under the privacy policy, without writing anything."""
         read = asyncio.run(self.reader.read_only(self.endpoint_of(table, month), month, self.clock()))
+        # Nothing is remembered of it, also not with the next read of this session.
+        self.reader.take_observations()
         return read.result.tables[table].table
 
 
@@ -99,7 +102,10 @@ def refresh(
     began, fetched_at = time.monotonic(), session.clock()
     endpoint = session.endpoint_of(table, month)
     session.writer.require(endpoint, month)
-    read = asyncio.run(session.reader.read(endpoint, month, fetched_at, full=full, progress=progress))
+    try:
+        read = asyncio.run(session.reader.read(endpoint, month, fetched_at, full=full, progress=progress))
+    finally:
+        drift.record(session.installation, session.portal, session.reader.take_observations())
     # Before the slices are written: a kill in between costs a needless read, never a missed change.
     requested_months = request_refreshes(session.installation, read)
     return session.writer.write(read, began=began, requested_months=requested_months, accept_shrink=accept_shrink)

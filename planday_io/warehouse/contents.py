@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from planday_io.catalogue import RUNS, Catalogue
-from planday_io.warehouse import ledger, settings, zones
+from planday_io.warehouse import ledger
 from planday_io.warehouse.mart_files import Mart, macros, marts, sync_views
+from planday_io.warehouse.sync_tables import SYNC_TABLES
 
 _FIRST_SENTENCE = re.compile(r".+?\.(?= |$)", re.DOTALL)
 _DOCS = {
@@ -87,7 +88,7 @@ def _entries(catalogue: Catalogue) -> Iterator[_Entry]:
         yield _Entry("marts", macro.name, "mart", macro.doc)
     for table in catalogue.tables():
         yield _Entry(table.domain, table.name, "table", table.doc)
-    of_sync = {name: doc for name, (doc, _) in (ledger.TABLES | zones.TABLES | settings.TABLES).items()}
+    of_sync = {name: doc for name, (doc, _) in SYNC_TABLES.items()}
     of_sync |= {f"sync.{view.name}": view.doc for view in sync_views()}
     of_sync[RUNS.full_name] = RUNS.doc
     of_sync |= {f"sync.{name}": doc for name, doc in _DOCS.items()}

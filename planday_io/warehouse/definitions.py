@@ -20,8 +20,9 @@ from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import STANDARD_DOCS, duckdb_columns, head_of, quote, quote_parts
-from planday_io.warehouse import contents, former, ledger, settings, zones
+from planday_io.warehouse import contents, former, ledger
 from planday_io.warehouse.mart_files import macros, marts, sync_views
+from planday_io.warehouse.sync_tables import SYNC_TABLES
 
 _HERE = Path(__file__).parent
 INSTANTS = _HERE / "instants.sql"
@@ -39,8 +40,7 @@ def fingerprint(catalogue: Catalogue, policies: PrivacyPolicy) -> str:
         INSTANTS.read_text(encoding="utf-8"),
         *(mart.sql for mart in (*marts(), *sync_views(), *contents.views(catalogue))),
         *(macro.sql for macro in macros()),
-        repr(ledger.TABLES),
-        repr(zones.TABLES | settings.TABLES),
+        repr(SYNC_TABLES),
         metadata.version("tzdata"),
         repr(STANDARD_DOCS),
         *as_of_macros(catalogue),
@@ -54,7 +54,7 @@ def define(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
     there = ledger.columns_of(db)
     for schema in ("marts", *catalogue.schemas()):
         db.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-    for name, (doc, columns) in (ledger.TABLES | zones.TABLES | settings.TABLES).items():
+    for name, (doc, columns) in SYNC_TABLES.items():
         kinds = [(column, kind) for column, kind, _ in columns]
         _ensure(db, name, kinds, there.get(name, {}))
         _comment(db, "TABLE", name, doc, ((column, text) for column, _, text in columns))

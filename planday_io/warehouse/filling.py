@@ -17,7 +17,7 @@ from planday_io.errors import PublicationError
 from planday_io.frames.types import duckdb_columns, quote
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Provenance, SliceKey
-from planday_io.warehouse import former, ledger, months, settings, zones
+from planday_io.warehouse import drift, former, ledger, months, settings, zones
 from planday_io.warehouse.definitions import define, literal, sql_name, write_empty
 
 Slices = Mapping[SliceKey, tuple[Provenance, Path]]
@@ -87,6 +87,7 @@ def fill(
         )
         zones.write_zones(db, again=redefines, changed=changed)
         settings.write_settings(db, installation.config.portals)
+        drift.write_drift(db, installation.state.drift.all())
         db.execute("COMMIT")
         db.execute("CHECKPOINT warehouse")
         db.execute("USE memory")

@@ -1,0 +1,8 @@
+"""All tables of the schema `sync` that are no table of the lake and no view, with what their columns mean."""
+
+from __future__ import annotations
+
+from planday_io.warehouse import drift, ledger, settings, zones
+
+SYNC_TABLES = ledger.TABLES | zones.TABLES | settings.TABLES | drift.TABLES
+"""Name -> what it is, and its columns with type and meaning."""
