@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from planday_io.files import storage_errors, unique_end
@@ -65,6 +65,11 @@ def old_slices_in(root: Path) -> Iterator[SliceKey]:
     for domain, name in _tables(root):
         for folder in _old_folders(f"{root}/{domain}/{name}"):
             yield from _slices_of(root, domain, name, folder)
+
+
+def tables_with_old_folders(root: Path, tables: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of some tables, by domain and name, that have a folder of version 0.1. Raises StorageError."""
+    return {(domain, name) for domain, name in tables if _old_folders(f"{root}/{domain}/{name}")}
 
 
 def old_folders_in(root: Path) -> list[Path]:

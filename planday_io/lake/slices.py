@@ -8,6 +8,7 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -21,7 +22,15 @@ import pyarrow.compute as pc
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep, temporary
 from planday_io.lake import parquet, presence
-from planday_io.lake.layout import WRITING, file_of, files_set_aside, name_aside, old_file_of, slices_in
+from planday_io.lake.layout import (
+    WRITING,
+    file_of,
+    files_set_aside,
+    name_aside,
+    old_file_of,
+    slices_in,
+    tables_with_old_folders,
+)
 from planday_io.lake.places import place_of, read_provenance, reading
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
@@ -144,9 +153,12 @@ class Lake:
         known = self.state.slices.entries(keys)
         found = Indexed({}, {})
         changed: dict[SliceKey, SliceEntry] = {}
+        old = tables_with_old_folders(self.root, {(key.domain, key.table) for key in keys})
         for key in keys:
             try:
-                stamp, entry = self._stamp(key), known.get(key)
+                stamp = "" if (key.domain, key.table) in old else _stamp_of(f"{self.root}/{file_of(key)}")
+                # Where there may be two files, or another process has just moved one.
+                stamp, entry = stamp or self._stamp(key), known.get(key)
                 if stamp and entry and entry.stamp == stamp:
                     found.entries[key] = entry
                 elif stamp and (provenance := self.provenance(key)):
@@ -167,7 +179,7 @@ class Lake:
             except (FileNotFoundError, NotADirectoryError):
                 # Another process may have moved it just now.
                 return self._stamp(key) if self.path(key) != path else ""
-        return f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}"
+        return _written(stat)
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
@@ -345,6 +357,18 @@ class Lake:
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
         """All slices, or those of a table (full name), or of a portal. Raises StorageError."""
         return sorted(slices_in(self.root, table, portal), key=str)
+
+
+def _stamp_of(path: str) -> str:
+    """The stamp of a file; empty where it cannot be looked at, or is not there."""
+    try:
+        return _written(os.stat(path))  # noqa: PTH116 - a Path takes longer to make than the file to look at
+    except OSError:
+        return ""
+
+
+def _written(stat: os.stat_result) -> str:
+    return f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}"
 
 
 def _entry(provenance: Provenance, stamp: str = "", *, is_verified: bool = False) -> SliceEntry:

@@ -20,15 +20,21 @@ from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, Sli
 from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, SLICES
 from planday_io.state.state_database import Kind
 
+_MOST_NAMES = 1000
+
 
 class Slices(Kind):
     """What one installation knows of its slices."""
 
     def entries(self, keys: Collection[SliceKey]) -> dict[SliceKey, SliceEntry]:
         """The entries of the index for slices, and perhaps for others. Raises StorageError."""
-        is_portal = SLICES.c.portal.in_({key.portal for key in keys})
-        is_table = SLICES.c.table.in_({key.table for key in keys})
-        return dict(self._database.read(SLICES.all, is_portal, is_table)) if keys else {}
+        if not keys:
+            return {}
+        portals, tables, months = {k.portal for k in keys}, {k.table for k in keys}, {k.month or "" for k in keys}
+        named = (SLICES.c.portal, portals), (SLICES.c.table, tables), (SLICES.c.month, months)
+        # A statement may have only so many values, and one that has nearly all of them asks for nearly all rows.
+        where = [column.in_(values) for column, values in named if len(values) <= _MOST_NAMES]
+        return dict(self._database.read(SLICES.all, *where))
 
     def index(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
         """Renew entries of the index. Raises StorageError."""
