@@ -156,9 +156,9 @@ class Lake:
         old = tables_with_old_folders(self.root, {(key.domain, key.table) for key in keys})
         for key in keys:
             try:
-                stamp = "" if (key.domain, key.table) in old else _stamp_of(f"{self.root}/{file_of(key)}")
-                # Where there may be two files, or another process has just moved one.
-                stamp, entry = stamp or self._stamp(key), known.get(key)
+                may_be_old = (key.domain, key.table) in old
+                stamp = self._stamp(key) if may_be_old else _stamp_of(f"{self.root}/{file_of(key)}")
+                entry = known.get(key)
                 if stamp and entry and entry.stamp == stamp:
                     found.entries[key] = entry
                 elif stamp and (provenance := self.provenance(key)):
@@ -360,11 +360,14 @@ class Lake:
 
 
 def _stamp_of(path: str) -> str:
-    """The stamp of a file; empty where it cannot be looked at, or is not there."""
+    """The stamp of a file; empty if there is none. Raises StorageError."""
     try:
-        return _written(os.stat(path))  # noqa: PTH116 - a Path takes longer to make than the file to look at
-    except OSError:
+        return _written(os.stat(path))  # noqa: PTH116 - making a Path takes longer than looking at the file
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except OSError as error:
+        with storage_errors(Path(path), "look at the slice"):
+            raise error from None
 
 
 def _written(stat: os.stat_result) -> str:

@@ -23,7 +23,7 @@ from planday_io.faults import as_planday_error
 from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
-from planday_io.monitoring.freshness import portal_freshness
+from planday_io.monitoring.freshness import PortalFreshness, freshness_of
 from planday_io.monitoring.messages import some
 from planday_io.state import Failure, Incident
 from planday_io.warehouse.place import Place, set_aside_leftovers
@@ -47,8 +47,9 @@ def key_of(incident: Incident) -> Key:
 def find(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> dict[Key, Incident]:
     """The open incidents; `known` were open before. Those of portals that are "unreadable" may or may not be over."""
     problems: list[Failure] = []
+    look = _Look(installation, now)
     for portal in (*installation.config.portals, INSTALLATION):
-        check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal)
+        check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal, look=look)
         try:
             problems += [*check(installation, known, now)]
         except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others
@@ -60,6 +61,25 @@ def find(installation: Installation, known: Mapping[Key, Incident], now: datetim
         cause = one.cause if one.cause in CAUSES else "other"
         groups.setdefault((one.portal, cause, one.table if CAUSES[cause].per_table else ""), []).append(one)
     return {key: _incident(key, group) for key, group in groups.items()}
+
+
+class _Look:
+    """What the lake and the state say of all portals, asked once."""
+
+    def __init__(self, installation: Installation, now: datetime) -> None:
+        self._error: Exception | None = None
+        try:
+            self._fresh = freshness_of(installation, [*installation.config.portals], now)
+            self._failures = installation.state.failures.all()
+        except Exception as error:  # noqa: BLE001 - it is told of each portal
+            self._error = error
+
+    def of(self, portal: str) -> tuple[PortalFreshness, list[Failure]]:
+        """The freshness and the open failures of a portal. Raises why they are not known."""
+        error = self._error or self._fresh[portal]
+        if isinstance(error, Exception):
+            raise error
+        return error, self._failures.get(portal, [])
 
 
 def _incident(key: Key, group: list[Failure]) -> Incident:
@@ -74,18 +94,18 @@ def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLAT
 
 
 def _of_portal(
-    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str, look: _Look
 ) -> Iterator[Failure]:
     tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
     months = {None, *grid_months(installation.config, portal, now)}
-    failures = installation.state.failures.of(portal)
+    fresh, failures = look.of(portal)
     failures = [one for one in failures if one.table in tables and one.month in months]
     yield from failures
     failing = {one.table for one in failures}
     # A table that is known to be unreadable is not reported as stale as well.
     is_explained = any(one.cause in CAUSES and CAUSES[one.cause].whole_portal for one in failures)
     was_stale = known[portal, "stale", ""].tables if (portal, "stale", "") in known else ()
-    for name, one in portal_freshness(installation, portal, now).items():
+    for name, one in fresh.items():
         if one.damage and name not in failing:
             yield _problem("damaged", one.damage, now, portal=portal, table=name)
         if one.is_stale and (name in was_stale or not (is_explained or one.damage or name in failing)):

@@ -50,6 +50,13 @@ class Failures(Kind):
         """Open failures of a portal. Raises StorageError."""
         return self._database.read(FAILURES.all, portal=portal)
 
+    def all(self) -> dict[str, list[Failure]]:
+        """Open failures by portal; those of the installation stand under the name for it. Raises StorageError."""
+        found: dict[str, list[Failure]] = {}
+        for one in self._database.read(FAILURES.all):
+            found.setdefault(one.portal, []).append(one)
+        return found
+
     def keep_only(self, portals: Collection[str]) -> None:
         """Remove failures of portals that no longer exist. Raises StorageError."""
         is_gone = FAILURES.c.portal.not_in([*portals])
@@ -99,6 +106,13 @@ class Baselines(Kind):
     def of(self, portal: str) -> dict[str, tuple[str, datetime]]:
         """Table -> how schedules read it, and the UTC instant since when. Raises StorageError."""
         return {one.table: (one.reading, one.since) for one in self._database.read(BASELINES.all, portal=portal)}
+
+    def all(self) -> dict[str, dict[str, tuple[str, datetime]]]:
+        """What `of` gives, of every portal. Raises StorageError."""
+        found: dict[str, dict[str, tuple[str, datetime]]] = {}
+        for one in self._database.read(BASELINES.all):
+            found.setdefault(one.portal, {})[one.table] = one.reading, one.since
+        return found
 
 
 def _all(connection: Connection) -> dict[tuple[str, str], str]:
