@@ -13,15 +13,11 @@ from rich.table import Table
 
 from pipelines.progress import Listener
 from planday_io.config import Config
-from planday_io.monitoring.failures import CAUSES
-from planday_io.monitoring.messages import remedy, some
-from planday_io.state import Incident
+from planday_io.monitoring.messages import some
 
 if TYPE_CHECKING:
     # Needed for types only; importing these modules loads Dagster, pandas and DuckDB.
-    from pipelines.cli.status import InstallationState, TableState
     from pipelines.cli.sync import Outcome
-    from planday_io.onboarding.check import Finding
     from planday_io.sync.forecast import Forecast
     from planday_io.sync.writer import TableReport
     from planday_io.warehouse import Publication
@@ -103,61 +99,6 @@ def print_rows(console: Console, title: str, columns: Sequence[str], rows: Seque
     console.print(table, markup=False)
 
 
-def print_status(
-    console: Console,
-    config: Config,
-    states: Sequence[TableState],
-    whole: InstallationState,
-    incidents: Sequence[Incident],
-    *,
-    only_wrong: bool,
-) -> None:
-    """Print the state of tables and installation, with what is wrong in the last line."""
-    from pipelines.cli.status import UNREADABLE_TABLE
-
-    stale = [state for state in states if state.stale]
-    names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
-    shown = [[getattr(one, name) for name in names] for one in states if one.stale or one.failing or not only_wrong]
-    print_rows(console, "", names, [[_word(value) for value in row] for row in shown if row[1] != UNREADABLE_TABLE])
-    lines = ["", *(f"UNREADABLE {one.portal}: {one.verdict}" for one in states if one.table == UNREADABLE_TABLE)]
-    for one in incidents:
-        who = one.portal if one.portal in {state.portal for state in states} else "all portals"
-        lines.append(
-            f"INCIDENT {who}, since {one.since.isoformat()}: {CAUSES[one.cause].sentence} {one.error}".rstrip()
-        )
-        lines += [f"  {', '.join(one.tables)}"] if one.tables else []
-        lines.append(f"  What to do: {remedy(config, [one])}")
-    lines += [f"UNFINISHED since {one.since.isoformat()}: run `{one.command}` again" for one in whole.unfinished]
-    lines += [
-        f"{use.bucket}: {use.sent} of {use.limit} requests in the last minute"
-        + (f", closed for {use.closed_seconds:.0f} s" if use.closed_seconds else "")
-        for use in whole.budget
-    ]
-    lines += [f"BUDGET {whole.budget_fault}"] if whole.budget_fault else []
-    sizes = (whole.lake_bytes, whole.warehouse_bytes, whole.dagster_bytes, whole.free_bytes)
-    lines.append("MiB: lake {}, warehouse {}, Dagster {}; free {}".format(*(size // 2**20 for size in sizes)))
-    beat = whole.daemon_seconds
-    lines.append(
-        "The Dagster daemon has never run here: schedules do nothing."
-        if beat is None
-        else f"Dagster daemon: last heartbeat {beat:.0f} s ago."
-        + (" It is not running: schedules do nothing." if beat > 300 else "")
-    )
-    never = sum(state.last_complete is None and not state.stale for state in states)
-    lines += [f"{never} tables were not read yet and are not due yet."] if never else []
-    lines.append(
-        f"Wrong: {len(incidents)} incidents, {len(stale)} stale tables."
-        + (f" Stale: {some([f'{one.portal} {one.table}' for one in stale], 5)}" if stale else "")
-        if incidents or stale or whole.unfinished or any(state.failing for state in states)
-        else "No incident, and nothing is stale."
-    )
-    say(console, *lines)
-
-
-def _word(value: object) -> object:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
-
-
 def print_forecasts(console: Console, forecasts: Sequence[Forecast]) -> None:
     """Print what each table and each portal will cost."""
     tables = [(one.portal, table) for one in forecasts for table in one.tables.values()]
@@ -204,11 +145,6 @@ def remarks(publication: Publication | None) -> list[str]:
     if publication is None:
         return []
     return [*publication.notices, *(f"left out: {error}" for error in publication.problems.values())]
-
-
-def finding_word(finding: Finding) -> str:
-    """The word for a finding of `check`. A finding without an API call is a note, because it proves nothing."""
-    return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

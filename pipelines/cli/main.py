@@ -124,9 +124,18 @@ def demo(
 
 
 @app.command()
-def check(portals: Portals = None, as_json: AsJson = False) -> None:
-    """Try each portal's token, identity and scopes, with one row each, and say what would be delivered."""
-    from pipelines.cli.console import finding_word, print_rows
+def check(
+    portals: Portals = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Show all that was tried, not only what failed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try each portal's token, identity and scopes, asking for one row each; a sentence, and a line per portal.
+
+    Says what would be delivered as well. Exit code 1 where something that was tried does not work.
+    """
+    from pipelines.cli.console import print_rows
+    from pipelines.cli.health import health_facts, print_findings
+    from pipelines.cli.status import current_health
     from planday_io.config.secrets import remarks
     from planday_io.onboarding.check import advice, personal_data
     from planday_io.onboarding.check import check as check_portals
@@ -142,11 +151,11 @@ def check(portals: Portals = None, as_json: AsJson = False) -> None:
         from planday_io.delivery.checking import delivery_findings
 
         findings += delivery_findings(installation, chosen, datetime.now(UTC))
+    health = current_health(installation, chosen)
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json(health_facts(health) | {"findings": [asdict(finding) for finding in findings]})
     else:
-        rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in findings]
-        print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
+        print_findings(terminal(), health, findings, with_tables=tables)
         typer.echo("".join(f"\n{line}" for line in advice(installation, findings)))
         print_rows(
             terminal(),
@@ -292,28 +301,29 @@ def tables(as_json: AsJson = False) -> None:
 @app.command()
 def status(
     portals: Portals = None,
-    wrong: Annotated[bool, typer.Option("--wrong", help="Show tables that are stale or failing only.")] = False,
+    tables: Annotated[bool, typer.Option("--tables", help="Show every table of each portal as well.")] = False,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Show only what is stale, failing or switched off.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of everything: every table's last complete read and next run, incidents, budget, disk, daemon.
+    """Say in one sentence whether all is well, with a line per portal: state, oldest table, next run, incident, budget.
 
-    For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
+    For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale, failing or
+    switched off, when the Dagster daemon does not run, or when a portal has no usable token.
     """
-    installation = current_installation()
-    config = installation.config
-    chosen = known_portals(config, portals)
-    from pipelines.cli.console import print_status
-    from pipelines.cli.status import UNREADABLE_TABLE, installation_state, table_states
+    from pipelines.cli.health import health_facts, print_health, print_tables
+    from pipelines.cli.status import current_health
+    from planday_io.monitoring.tables import table_states
 
-    states = table_states(installation, chosen)
-    whole = installation_state(installation)
-    incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
+    installation = current_installation()
+    health = current_health(installation, known_portals(installation.config, portals))
+    states = table_states(installation, health) if tables else []
     if as_json:
-        print_json({"tables": [asdict(one) for one in states], **asdict(whole)})
+        print_json(health_facts(health) | ({"tables": [asdict(one) for one in states]} if tables else {}))
     else:
-        print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
-    is_wrong = incidents or whole.unfinished or any(one.stale or one.table == UNREADABLE_TABLE for one in states)
-    raise typer.Exit(1 if is_wrong else 0)
+        print_health(terminal(), installation.config, health, only_wrong=wrong)
+        if tables:
+            print_tables(terminal(), states, only_wrong=wrong)
+    raise typer.Exit(1 if health.is_wrong else 0)
 
 
 @app.command()

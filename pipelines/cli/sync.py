@@ -32,7 +32,6 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import failure_of
 from planday_io.onboarding.doubles import refused_as_doubles
 from planday_io.sync.changes import months_to_read, settle
-from planday_io.sync.connection import PortalConnection
 from planday_io.sync.writer import TableReport
 from planday_io.warehouse import Publication
 
@@ -133,7 +132,7 @@ def sync(
                     continue
                 try:
                     # Checked before any run; otherwise every table would fail for the same reason.
-                    PortalConnection(installation, portal).require_secrets()
+                    installation.require_secrets(portal)
                     for month, group in _runs(installation, portal, resources, months):
                         assets, partition = asset_keys(group), partition_of(portal, month)
                         result = run_in_process(job, instance, assets, {**tags, WRITER_TAG: writer.name}, partition)

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
-from planday_io.errors import LostSliceError
+from planday_io.errors import LostSliceError, PlandayError
 from planday_io.faults import as_planday_error
 from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
+from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE, failure_of
 from planday_io.monitoring.freshness import PortalFreshness, freshness_of
 from planday_io.monitoring.messages import some
 from planday_io.state import Failure, Incident
@@ -44,10 +44,12 @@ def key_of(incident: Incident) -> Key:
     return incident.portal, incident.cause, table
 
 
-def find(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> dict[Key, Incident]:
+def find(
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, look: Look | None = None
+) -> dict[Key, Incident]:
     """The open incidents; `known` were open before. Those of portals that are "unreadable" may or may not be over."""
     problems: list[Failure] = []
-    look = _Look(installation, now)
+    look = look or Look(installation, now)
     for portal in (*installation.config.portals, INSTALLATION):
         check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal, look=look)
         try:
@@ -63,7 +65,7 @@ def find(installation: Installation, known: Mapping[Key, Incident], now: datetim
     return {key: _incident(key, group) for key, group in groups.items()}
 
 
-class _Look:
+class Look:
     """What the lake and the state say of all portals, asked once."""
 
     def __init__(self, installation: Installation, now: datetime) -> None:
@@ -89,12 +91,18 @@ def _incident(key: Key, group: list[Failure]) -> Incident:
     return Incident(portal=key[0], cause=key[1], tables=tables, since=since, error=first.error, run_id=first.run_id)
 
 
+def incident_of(error: PlandayError, table: str, now: datetime) -> Incident:
+    """The incident of the installation that an error is, which nobody recorded yet."""
+    problem = failure_of(error, now, table=table)
+    return _incident((INSTALLATION, problem.cause, table if CAUSES[problem.cause].per_table else ""), [problem])
+
+
 def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLATION, table: str = "") -> Failure:
     return Failure(portal=portal, table=table, month=None, cause=cause, error=error, run_id="", since=since)
 
 
 def _of_portal(
-    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str, look: _Look
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str, look: Look
 ) -> Iterator[Failure]:
     tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
     months = {None, *grid_months(installation.config, portal, now)}

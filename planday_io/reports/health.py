@@ -22,7 +22,6 @@ from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.freshness import Freshness, portal_freshness
 from planday_io.monitoring.messages import remedy, some
 from planday_io.state import Incident
-from planday_io.sync.connection import PortalConnection
 
 Level = Literal["good", "unknown", "warn", "bad"]
 LEVELS: tuple[Level, ...] = ("good", "unknown", "warn", "bad")
@@ -68,7 +67,7 @@ def remarks(
     is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unreadable" for one in own)
     try:
         # This sends nothing.
-        PortalConnection(installation, portal).require_secrets()
+        installation.require_secrets(portal)
     except PlandayError as error:
         found.append(Remark("bad", "It cannot be read at all: one of its secrets cannot be used.", str(error)))
         is_readable = False
