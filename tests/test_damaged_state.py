@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli.status import UNREADABLE_TABLE, table_states
 from pipelines.cli.sync import Outcome, sync
 from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.failures import INSTALLATION
+from planday_io.monitoring.health import Scheduler, health_of
 from planday_io.monitoring.notifier import Notifier
 from planday_io.months import month_of
 from planday_io.state import Incident, State
@@ -161,6 +161,6 @@ def test_status_of_a_portal_that_cannot_be_read(planday: Installation) -> None:
     slice_file = planday.lake.path(SliceKey.of("hr.departments", "oslo"))
     slice_file.unlink()
     slice_file.symlink_to(slice_file)
-    states = table_states(planday.installation, PORTALS)
-    assert [(one.portal, one.table) for one in states if one.failing == "unreadable"] == [("oslo", UNREADABLE_TABLE)]
-    assert {one.portal for one in states if one.last_complete} == {"copenhagen", "london"}
+    health = health_of(planday.installation, datetime.now(UTC), Scheduler())
+    assert [one.portal for one in health.portals if one.condition == "unreadable"] == ["oslo"]
+    assert {one.portal for one in health.portals if one.newest} == {"copenhagen", "london"}

@@ -29,6 +29,7 @@ from pipelines.cli.arguments import (
 from pipelines.cli.assistant import mcp
 from pipelines.cli.deliver import deliver
 from pipelines.cli.export import export
+from pipelines.cli.metrics import metrics
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
 from pipelines.cli.report import report
@@ -360,6 +361,7 @@ def alert(
     raise typer.Exit(1 if done.open or done.failed or done.unsaved else 0)
 
 
+app.command()(metrics)
 app.command()(authorize)
 app.command()(revoke)
 app.add_typer(portals, name="portals")

@@ -4,7 +4,9 @@ knows of schedules.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
 
 from pipelines.cli.instance import open_instance
 from pipelines.scheduler import scheduler_of
@@ -13,6 +15,9 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER
 from planday_io.monitoring.health import Health, Scheduler, health_of
 from planday_io.monitoring.notifier import Notified, Notifier
+
+_MOST = 10_000
+"""Publications of a day that are counted: one every nine seconds."""
 
 
 def current_health(installation: Installation, portals: list[str] | None = None) -> Health:
@@ -31,6 +36,19 @@ def current_health(installation: Installation, portals: list[str] | None = None)
         faults[DAGSTER] = error
         scheduler = Scheduler(fault=str(error))
     return health_of(installation, datetime.now(UTC), scheduler, portals, faults)
+
+
+def publications_last_day(installation: Installation) -> int | None:
+    """How often the warehouse was published in the last 24 hours, as Dagster recorded it; None where it cannot say."""
+    from pipelines.reporting import WAREHOUSE
+
+    since = datetime.now(UTC) - timedelta(days=1)
+    try:
+        with open_instance(installation) as instance, dagster_storage():
+            wanted = dg.AssetRecordsFilter(asset_key=WAREHOUSE, after_timestamp=since.timestamp())
+            return len(instance.fetch_materializations(wanted, limit=_MOST).records)
+    except DagsterStorageError:
+        return None
 
 
 def notify_now(installation: Installation) -> Notified:

@@ -22,6 +22,7 @@ from planday_io.monitoring.completeness import Completeness, MonthState
 from planday_io.monitoring.messages import some
 from planday_io.months import first_day
 from planday_io.reports.health import LEVELS, Level, Remark, remarks, shown
+from planday_io.reports.nights import days, nights
 from planday_io.reports.page import environment, open_incidents, rows
 from planday_io.reports.past_failures import past_failures
 from planday_io.state import Incident
@@ -102,6 +103,8 @@ def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetim
         runs=runs,
         run_of={row["portal"]: row for row in runs},
         failures=past_failures(config, db, at)[:_FAILURES],
+        nights=nights(config, db, at),
+        days=days(config, at),
         findings=_findings(db),
         most_rows=max([1, *(row["kept"] for row in tables)]),
         chart_size=_CHART,

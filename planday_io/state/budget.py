@@ -144,21 +144,17 @@ class Bookings:
             DamagedValueError: a row holds what this program does not write.
         """
         sent = sa.select(_SENDS.c.bucket, sa.func.sum(sa.case((_SENDS.c.sent_at > since, 1), else_=0)))
-        queries = (
-            sent.group_by(_SENDS.c.bucket),
-            sa.select(_POLICIES.c.bucket, _POLICIES.c.windows),
-            sa.select(_GATES.c.bucket, _GATES.c.closed_until),
-        )
-        kinds = (dict[str, int], dict[str, Any], dict[str, float])
         with damage_raised():
-            counts, policies, gates = (
-                msgspec.convert(dict(self._connection.execute(query).tuples().all()), kind)
-                for query, kind in zip(queries, kinds, strict=True)
-            )
+            counts = msgspec.convert(self._pairs(sent.group_by(_SENDS.c.bucket)), dict[str, int])
+            policies = self._pairs(sa.select(_POLICIES.c.bucket, _POLICIES.c.windows))
+            gates = msgspec.convert(self._pairs(sa.select(_GATES.c.bucket, _GATES.c.closed_until)), dict[str, float])
         return {
             bucket: Booked(counts.get(bucket, 0), _windows(policies.get(bucket)), gates.get(bucket))
             for bucket in sorted({*counts, *policies, *gates})
         }
+
+    def _pairs(self, query: sa.Select[tuple[str, Any]]) -> dict[str, Any]:
+        return {bucket: value for bucket, value in self._connection.execute(query)}  # noqa: C416 - rows are no pairs to dict
 
     def add(self, buckets: Collection[str], at: float, count: int = 1) -> None:
         """Record requests in each of some buckets."""
