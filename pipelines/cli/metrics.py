@@ -36,6 +36,5 @@ def metrics(
     if output is None:
         typer.echo(text, nl=False)
         return
-    # The exporter has another account.
     with storage_errors(output, "write the metrics"):
-        write_text(output.absolute(), text, mode=0o644)
+        write_text(output.absolute(), text)
