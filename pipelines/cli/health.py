@@ -83,7 +83,7 @@ def _age(then: datetime | None, at: datetime) -> str:
 def _incidents(config: Config, health: Health) -> Iterator[str]:
     """The incidents by cause, so that many portals that fail alike are one paragraph."""
     groups: dict[str, list[Incident]] = {}
-    for one in (*health.incidents, *(one for portal in health.wrong for one in portal.incidents)):
+    for one in health.all_incidents:
         groups.setdefault(one.cause, []).append(one)
     for cause, group in groups.items():
         portals = [*dict.fromkeys(one.portal for one in group)]

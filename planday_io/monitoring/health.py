@@ -159,6 +159,11 @@ class Health:
         """Portals that somebody has to look at, the worst first."""
         return tuple(sorted((one for one in self.portals if one.is_wrong), key=lambda one: -WRONG.index(one.condition)))
 
+    @property
+    def all_incidents(self) -> tuple[Incident, ...]:
+        """The open ones of everything, and of the portals."""
+        return (*self.incidents, *(incident for one in self.portals for incident in one.incidents))
+
     @cached_property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the installation, a clause each."""

@@ -120,7 +120,7 @@ def _of_portals(health: Health) -> Iterator[Metric]:
 
 def _of_installation(health: Health, publications: int | None) -> Iterator[Metric]:
     open_ones: dict[tuple[str, ...], float] = {}
-    for one in (*health.incidents, *(one for portal in health.portals for one in portal.incidents)):
+    for one in health.all_incidents:
         key = (one.portal if one.portal in {portal.portal for portal in health.portals} else "", one.cause)
         open_ones[key] = open_ones.get(key, 0) + 1
     yield _gauge("incidents", "Open incidents; no portal means all.", open_ones.items(), "portal", "cause")
