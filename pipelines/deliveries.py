@@ -18,7 +18,8 @@ from pipelines.alerting import awaits_retry
 from pipelines.edges import sensor
 from pipelines.liveness import process_tags
 from pipelines.resources import SCHEDULE_TAG
-from pipelines.schedules import Names, runs_of_ticks, schedule_names
+from pipelines.schedule_names import Names, schedule_names
+from pipelines.schedules import runs_of_ticks
 from planday_io.delivery import attempts, making
 from planday_io.delivery.delivered import Delivered
 from planday_io.delivery.rounds import Round, newest_round, portals_of, schedule_text

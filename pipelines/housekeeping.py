@@ -15,7 +15,7 @@ import dagster as dg
 
 from pipelines.edges import sensor
 from pipelines.resources import SCHEDULE_TAG
-from pipelines.schedules import schedule_names
+from pipelines.schedule_names import schedule_names
 from planday_io.config import Config
 from planday_io.files import sweep
 from planday_io.lake.installation import Installation

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from pipelines.schedules import TAKEN_NAMES, schedule_names
+from pipelines.schedule_names import TAKEN_NAMES, schedule_names
 from planday_io.config import Config
 from planday_io.monitoring.health import Scheduler
 
