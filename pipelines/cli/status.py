@@ -4,13 +4,16 @@ knows of schedules.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import dagster as dg
 
 from pipelines.cli.instance import open_instance
 from pipelines.scheduler import scheduler_of
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
+from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER
 from planday_io.monitoring.health import Health, Scheduler, health_of
@@ -22,11 +25,8 @@ _MOST = 10_000
 
 def current_health(installation: Installation, portals: list[str] | None = None) -> Health:
     """How everything is now; of all portals, or of some. Sends nothing. Raises StorageError."""
-    # Imported here, because building the definitions takes most of a second.
-    from pipelines.definitions import definitions_fault
-
-    faults = {}
-    if fault := definitions_fault(installation.config.file):
+    faults: dict[str, PlandayError] = {}
+    if fault := _definitions_fault(installation):
         faults[CONFIGURATION] = fault
     scheduler = Scheduler()
     try:
@@ -36,6 +36,30 @@ def current_health(installation: Installation, portals: list[str] | None = None)
         faults[DAGSTER] = error
         scheduler = Scheduler(fault=str(error))
     return health_of(installation, datetime.now(UTC), scheduler, portals, faults)
+
+
+def _definitions_fault(installation: Installation) -> ConfigError | None:
+    """Why Dagster cannot load the definitions, or None. Raises StorageError.
+
+    Importing and building them takes two seconds for 500 portals, so a file that they were built of is remembered.
+    """
+    stat = installation.config.file.stat()
+    marks = (
+        f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}",
+        version("planday-warehouse"),
+        dg.__version__,
+    )
+    files = installation.state.files
+    if files.configuration() == marks:
+        return None
+    from pipelines.definitions import definitions_fault
+
+    fault = definitions_fault(installation.config.file)
+    if fault is None:
+        # Where it cannot be noted, they are built again next time.
+        with suppress(StorageError):
+            files.note_configuration(marks)
+    return fault
 
 
 def publications_last_day(installation: Installation) -> int | None:
