@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +16,7 @@ from tests.support.commands import planday_command
 from tests.support.failures import DEPARTMENTS, fail
 from tests.support.installation import Installation
 
+NAMES = re.compile(r"planday_[a-z_]+")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -51,6 +55,16 @@ def test_what_is_not_known_has_no_sample(planday: Installation) -> None:
     assert found["warehouse_readable", ()] == 0
     names = {name for name, _ in found}
     assert not names & {"publications_last_day", "requests_last_day", "rows", "oldest_read_timestamp_seconds"}
+
+
+def test_dashboard_asks_for_metrics_there_are(read_on_time: Installation) -> None:
+    board = json.loads((Path(__file__).parents[1] / "docs/deploy/grafana-planday.json").read_text())
+    asked = {name for panel in board["panels"] for one in panel["targets"] for name in NAMES.findall(one["expr"])}
+    now = datetime.now(UTC)
+    health = health_of(read_on_time.installation, now, Scheduler(heartbeat=now))
+    text = metrics_text(read_on_time.installation, health, 3)
+    assert asked <= {family.name for family in text_string_to_metric_families(text)}
+    assert len(asked) > 10
 
 
 @pytest.mark.processes

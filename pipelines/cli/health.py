@@ -123,13 +123,14 @@ def print_findings(console: Console, health: Health, findings: Sequence[Finding]
     shown = [one for one in findings if with_tables or not one.is_good or not one.was_tried]
     if shown:
         rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in shown]
-        print_rows(console, "", ("portal", "what", "", "detail"), rows)
+        title = "\nAll that was tried" if with_tables else "\nWhat failed, and what is worth knowing"
+        print_rows(console, title, ("portal", "what", "", "detail"), rows)
 
 
 def _outcome(found: Sequence[Finding]) -> str:
     tried = [one for one in found if one.was_tried or not one.is_good]
     bad = sum(not one.is_good for one in tried)
-    return f"FAILED {bad} of {len(tried)}" if bad else f"ok, {len(tried)} calls"
+    return f"FAILED {bad} of {len(tried)}" if bad else f"ok, all {len(tried)}"
 
 
 def finding_word(finding: Finding) -> str:
