@@ -18,7 +18,7 @@ from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.health import Health, PortalHealth, Scheduler, health_of
 from tests.support.commands import environment, planday_command, summary
 from tests.support.failures import DEPARTMENTS, fail
-from tests.support.installation import Installation
+from tests.support.installation import Installation, Make
 
 OSLO_OFF = frozenset({("oslo", "nightly", "portal")})
 
@@ -161,3 +161,20 @@ def test_schedule_switched_off_in_dagster(read_on_time: Installation) -> None:
         found = summary(done)
         assert tuple(one["state"] for one in found["portals"]) == states
         assert done.returncode == 1, "no daemon ever ran here"
+        checked = planday_command(read_on_time, "check", "oslo", "london")
+        is_off = "schedules are switched off in Dagster: oslo nightly" in checked.stdout.splitlines()[0]
+        assert (checked.returncode, is_off) == (1, what == "stop")
+
+
+@pytest.mark.processes
+def test_check_before_anything_ran(make: Make) -> None:
+    """Whoever tries a configuration has no daemon yet; once something was read, one is missed."""
+    planday = make(resources="resources: {include: [hr.departments]}")
+    planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
+    said = (
+        "3 portals answered everything that was asked; the Dagster daemon has never run here, so schedules do nothing."
+    )
+    for expected in ((0, f"OK: {said}"), (1, f"Wrong: {said}")):
+        checked = planday_command(planday, "check")
+        assert (checked.returncode, checked.stdout.splitlines()[0]) == expected
+        assert planday_command(planday, "sync", "oslo").returncode == 0

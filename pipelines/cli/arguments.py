@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from planday_io.config import Config
     from planday_io.lake.installation import Installation
+
+Portals = Annotated[list[str] | None, typer.Argument(metavar="PORTAL", help="Keys of portals.yaml; none means all.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def current_installation() -> Installation:

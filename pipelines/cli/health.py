@@ -1,4 +1,4 @@
-"""What `planday status` and `planday check` print: a sentence, a line per portal, and what to do."""
+"""What `planday status` prints, a sentence, a line per portal, and what to do; `planday check` prints these lines too."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.health import Health, PortalHealth
 from planday_io.monitoring.messages import remedy, some
 from planday_io.monitoring.tables import TableState
-from planday_io.onboarding.check import Finding
 from planday_io.state import Incident
 
 _PORTALS, _TABLES, _ERRORS = 10, 8, 3
 """How many names and errors of an incident are printed."""
 
-
-_FACTS = ("oldest table", "next run", "incident", "requests a minute")
+FACTS = ("oldest table", "next run", "incident", "requests a minute")
 
 
 def print_health(console: Console, config: Config, health: Health, *, only_wrong: bool = False) -> None:
     """Print the verdict, a line per portal, the worst first, and what to do."""
     say(console, health.sentence, "")
     good = [] if only_wrong else [one for one in health.portals if not one.is_wrong]
-    if rows := [(one.portal, one.condition, *_facts(one, health.at)) for one in (*health.wrong, *good)]:
-        print_rows(console, "", ("portal", "state", *_FACTS), rows)
+    if rows := [(one.portal, one.condition, *facts(one, health.at)) for one in (*health.wrong, *good)]:
+        print_rows(console, "", ("portal", "state", *FACTS), rows)
     lines = [""]
     lines += [f"UNREADABLE {one.portal}: {one.unreadable}" for one in health.wrong if one.unreadable]
     lines += [f"NO TOKEN {one.portal}: {one.secret}" for one in health.wrong if one.secret]
@@ -57,7 +55,8 @@ def print_health(console: Console, config: Config, health: Health, *, only_wrong
     say(console, *lines)
 
 
-def _facts(one: PortalHealth, at: datetime) -> tuple[str, ...]:
+def facts(one: PortalHealth, at: datetime) -> tuple[str, ...]:
+    """The cells of a portal's line, by `FACTS`."""
     oldest = "" if one.oldest is None else f"{one.oldest[0]} {_age(one.oldest[1], at)}"
     first, *more = one.incidents or (None,)
     incident = "" if first is None else f"{first.cause} since {first.since:%d %b %H:%M}Z"
@@ -101,41 +100,6 @@ def print_tables(console: Console, states: Sequence[TableState], *, only_wrong: 
     names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
     shown = [[getattr(one, name) for name in names] for one in states if one.stale or one.failing or not only_wrong]
     print_rows(console, "", names, [[_word(value) for value in row] for row in shown])
-
-
-def print_findings(console: Console, health: Health, findings: Sequence[Finding], *, with_tables: bool) -> None:
-    """Print whether all portals can be read, a line per portal, and what failed; with tables, all that was tried."""
-    own: dict[str, list[Finding]] = {}
-    for finding in findings:
-        own.setdefault(finding.portal, []).append(finding)
-    failed = {key: [one for one in found if not one.is_good] for key, found in own.items()}
-    bad = [key for key, found in failed.items() if found]
-    count = f"{len(health.portals)} portal{'s' if len(health.portals) != 1 else ''}"
-    if bad:
-        say(console, f"Wrong: what was tried fails at {some(bad, 3)}, {len(bad)} of {count}.")
-    else:
-        say(console, f"OK: {count} answered everything that was asked.")
-    say(console, f"What was read before: {health.sentence}", "")
-    lines = {one.portal: _facts(one, health.at) for one in health.portals}
-    rows = [(key, _outcome(found), *lines.get(key, ("",) * len(_FACTS))) for key, found in own.items()]
-    print_rows(console, "", ("portal", "tried", *_FACTS), sorted(rows, key=lambda row: not failed[row[0]]))
-    # Notes are what nothing else says: people without pay, guesses from names.
-    shown = [one for one in findings if with_tables or not one.is_good or not one.was_tried]
-    if shown:
-        rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in shown]
-        title = "\nAll that was tried" if with_tables else "\nWhat failed, and what is worth knowing"
-        print_rows(console, title, ("portal", "what", "", "detail"), rows)
-
-
-def _outcome(found: Sequence[Finding]) -> str:
-    tried = [one for one in found if one.was_tried or not one.is_good]
-    bad = sum(not one.is_good for one in tried)
-    return f"FAILED {bad} of {len(tried)}" if bad else f"ok, all {len(tried)}"
-
-
-def finding_word(finding: Finding) -> str:
-    """The word for a finding of `check`. A finding without an API call is a note, because it proves nothing."""
-    return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
 
 
 def _word(value: object) -> object:

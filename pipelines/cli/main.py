@@ -9,13 +9,14 @@ import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines.cli.arguments import (
+    AsJson,
+    Portals,
     confirm,
     current_installation,
     known_months,
@@ -27,6 +28,7 @@ from pipelines.cli.arguments import (
     terminal,
 )
 from pipelines.cli.assistant import mcp
+from pipelines.cli.check import check
 from pipelines.cli.deliver import deliver
 from pipelines.cli.export import export
 from pipelines.cli.metrics import metrics
@@ -43,8 +45,6 @@ app = typer.Typer(
     help="Planday's data in Parquet and DuckDB, complete or not at all.",
 )
 
-Portals = Annotated[list[str] | None, typer.Argument(metavar="PORTAL", help="Keys of portals.yaml; none means all.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as hr,scheduling.shifts.")]
 
 
@@ -124,47 +124,7 @@ def demo(
     raise typer.Exit(demonstration.open_ui(place, port) if ui else demonstration.run(place, terminal()))
 
 
-@app.command()
-def check(
-    portals: Portals = None,
-    tables: Annotated[bool, typer.Option("--tables", help="Show all that was tried, not only what failed.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Try each portal's token, identity and scopes, asking for one row each; a sentence, and a line per portal.
-
-    Says what would be delivered as well. Exit code 1 where something that was tried does not work.
-    """
-    from pipelines.cli.console import print_rows
-    from pipelines.cli.health import health_facts, print_findings
-    from pipelines.cli.status import current_health
-    from planday_io.config.secrets import remarks
-    from planday_io.onboarding.check import advice, personal_data
-    from planday_io.onboarding.check import check as check_portals
-
-    installation = current_installation()
-    config = installation.config
-    for remark in remarks(config):
-        typer.echo(f"planday: {remark}", err=True)
-    chosen = known_portals(config, portals)
-    findings = check_portals(installation, chosen)
-    if config.deliver:
-        # Not above: it reads the warehouse, and DuckDB takes as long to load as the rest.
-        from planday_io.delivery.checking import delivery_findings
-
-        findings += delivery_findings(installation, chosen, datetime.now(UTC))
-    health = current_health(installation, chosen)
-    if as_json:
-        print_json(health_facts(health) | {"findings": [asdict(finding) for finding in findings]})
-    else:
-        print_findings(terminal(), health, findings, with_tables=tables)
-        typer.echo("".join(f"\n{line}" for line in advice(installation, findings)))
-        print_rows(
-            terminal(),
-            "\nPersonal data that will be stored, according to the `privacy` section of portals.yaml",
-            ("class", "policy", "columns", "tables"),
-            personal_data(installation),
-        )
-    raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
+app.command()(check)
 
 
 @app.command()

@@ -169,6 +169,16 @@ class Health:
         """What is wrong with the installation, a clause each."""
         return tuple(self._problems())
 
+    @cached_property
+    def schedule_problems(self) -> tuple[str, ...]:
+        """Why schedules or sensors do nothing, or may, a clause each; of all portals. They are among the `problems`."""
+        return tuple(self._schedule_problems())
+
+    @property
+    def has_run(self) -> bool:
+        """Whether this is more than an installation that was only just made: a daemon ran, or something was read."""
+        return self.scheduler.heartbeat is not None or any(one.newest for one in self.portals)
+
     @property
     def is_wrong(self) -> bool:
         return bool(self.wrong or self.problems)
@@ -190,6 +200,13 @@ class Health:
 
     def _problems(self) -> Iterator[str]:
         yield from (_clause(CAUSES[one.cause].sentence) for one in self.incidents)
+        yield from self.schedule_problems
+        if self.unfinished:
+            yield f"{len(self.unfinished)} command{'s were' if len(self.unfinished) > 1 else ' was'} stopped half-way"
+        if self.budget_fault:
+            yield "the request budget cannot be read"
+
+    def _schedule_problems(self) -> Iterator[str]:
         if self.scheduler.fault:
             yield "whether schedules run is not known"
         elif not self.scheduler.is_running(self.at) and any(one.is_scheduled for one in self.portals):
@@ -198,10 +215,6 @@ class Health:
             yield f"the Dagster daemon {since}, so schedules do nothing"
         if self.scheduler.sensors_off:
             yield f"sensors are switched off in Dagster: {some(self.scheduler.sensors_off, _NAMES)}"
-        if self.unfinished:
-            yield f"{len(self.unfinished)} command{'s were' if len(self.unfinished) > 1 else ' was'} stopped half-way"
-        if self.budget_fault:
-            yield "the request budget cannot be read"
 
 
 def health_of(
