@@ -39,7 +39,12 @@ _MONTH = re.compile(rf"({_OLD_MONTH})?([0-9]{{4}}-(?:0[1-9]|1[0-2]))")
 
 def file_of(key: SliceKey) -> str:
     """The file of a slice, relative to the lake."""
-    return "/".join(part for part in (key.domain, key.table, key.portal, key.month, _FILE) if part)
+    return file_at(key.domain, key.table, key.portal, key.month)
+
+
+def file_at(domain: str, table: str, portal: str, month: str | None) -> str:
+    """The same without a key, for those who ask for tens of thousands."""
+    return f"{domain}/{table}/{portal}/{month}/{_FILE}" if month else f"{domain}/{table}/{portal}/{_FILE}"
 
 
 def old_file_of(key: SliceKey) -> str:

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, NamedTuple
 
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep, temporary
 from planday_io.lake import parquet, presence
 from planday_io.lake.layout import (
     WRITING,
+    file_at,
     file_of,
     files_set_aside,
     name_aside,
@@ -34,6 +33,9 @@ from planday_io.lake.layout import (
 from planday_io.lake.places import place_of, read_provenance, reading
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # see planday_io.lake.parquet
 
 __all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
 
@@ -62,6 +64,24 @@ class Frozen:
     slices: dict[SliceKey, tuple[Provenance, Path]]
     """The provenance of each slice, and the second name of its file."""
     entries: dict[SliceKey, SliceEntry]
+    unusable: dict[SliceKey, StorageError]
+
+
+class SlicesOf(NamedTuple):
+    """Slices of one table, of each of some portals."""
+
+    domain: str
+    table: str
+    months: tuple[str | None, ...]
+    """None for the one slice of a table without months."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldestReads:
+    """When slices of tables were read, and why files cannot be."""
+
+    reads: dict[tuple[str, str], datetime]
+    """By portal and full name of a table, the UTC instant of the oldest; only of tables that have all that were asked for."""
     unusable: dict[SliceKey, StorageError]
 
 
@@ -170,6 +190,46 @@ class Lake:
             self.state.slices.index(changed)
         return found
 
+    def oldest_reads(self, wanted: Mapping[str, Collection[SlicesOf]]) -> OldestReads:
+        """The oldest read of each table among slices of portals. Raises StorageError.
+
+        The same is in `indexed`; this makes no value of each slice, of which hundreds of portals have tens of thousands.
+        """
+        tables = {one for own in wanted.values() for one in own}
+        months = {month for one in tables for month in one.months}
+        known = self.state.slices.stamps(wanted, {one.table for one in tables}, months)
+        old = tables_with_old_folders(self.root, {(one.domain, one.table) for one in tables})
+        found = OldestReads({}, {})
+        changed: list[SliceKey] = []
+        reads: dict[tuple[str, str], list[datetime]] = {}
+        for portal, own in wanted.items():
+            for domain, table, its_months in own:
+                times = reads[portal, f"{domain}.{table}"] = []
+                if (domain, table) in old:
+                    changed += [SliceKey(domain, table, portal, month) for month in its_months]
+                    continue
+                for month in its_months:
+                    entry = known.get((domain, table, portal, month or ""))
+                    try:
+                        stamp = _stamp_of(f"{self.root}/{file_at(domain, table, portal, month)}")
+                    except StorageError as error:
+                        found.unusable[SliceKey(domain, table, portal, month)] = error
+                        continue
+                    if stamp and entry and entry[0] == stamp:
+                        times.append(entry[1])
+                    elif stamp:
+                        changed.append(SliceKey(domain, table, portal, month))
+        there = self.indexed(changed) if changed else Indexed({}, {})
+        found.unusable.update(there.unusable)
+        for key, its_entry in there.entries.items():
+            reads[key.portal, key.full_name].append(its_entry.read_at)
+        for portal, own in wanted.items():
+            for domain, table, its_months in own:
+                times = reads[portal, f"{domain}.{table}"]
+                if times and len(times) == len(its_months):
+                    found.reads[portal, f"{domain}.{table}"] = min(times)
+        return found
+
     def _stamp(self, key: SliceKey) -> str:
         """A stamp that changes when a slice's file is replaced; empty if there is no file."""
         path = self.path(key)
@@ -226,6 +286,8 @@ class Lake:
 
     def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
         """The rows of a slice whose column has one of some values. Raises StorageError when it cannot be read."""
+        import pyarrow.compute as pc
+
         found = self.read(key, [column]).column(column)
         mask = pc.is_in(found, values.cast(found.type))
         return self.read(key).filter(mask) if pc.any(mask).as_py() else self.read(key).slice(0, 0)

@@ -9,7 +9,7 @@ is remembered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 from planday_io.catalogue import Endpoint
 from planday_io.config.grid import window_months
 from planday_io.config.ticks import due_since
-from planday_io.errors import DamagedSliceError, StorageError
+from planday_io.errors import StorageError
 from planday_io.lake.installation import Installation
-from planday_io.lake.slices import Indexed, SliceKey
-from planday_io.state import SliceEntry
+from planday_io.lake.slices import Indexed, SliceKey, SlicesOf
+from planday_io.state.monitoring import Known, Readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Freshness:
 PortalFreshness = dict[str, Freshness]
 """Full name of a table -> its freshness."""
 
-_Due = dict[str, tuple[datetime | None, list[SliceKey]]]
-"""Full name of a table -> since when its schedules should have read it, and the slices that they read."""
+Monitored = dict[str, dict[str, datetime]]
+"""Portal -> full name of a table -> UTC instant since which its present schedules are known."""
 
 
 def portal_freshness(
@@ -69,34 +69,53 @@ def portal_freshness(
 
 
 def freshness_of(
-    installation: Installation, portals: Sequence[str], now: datetime, endpoints: list[Endpoint] | None = None
+    installation: Installation,
+    portals: Sequence[str],
+    now: datetime,
+    endpoints: list[Endpoint] | None = None,
+    monitored: Monitored | None = None,
 ) -> dict[str, PortalFreshness | StorageError]:
     """The freshness of the tables of portals, or why the files of a portal cannot be read.
 
     The index of the lake and the state are asked once for all of them.
 
+    Args:
+        installation: that is looked at.
+        portals: config keys.
+        now: UTC instant.
+        endpoints: None for all of each portal.
+        monitored: what `observe` found, or None to ask the state.
+
     Raises:
         StorageError: the state cannot be read.
     """
-    reads: dict[object, _Reads] = {}
-    due = {portal: _due(installation, portal, now, endpoints, reads) for portal in portals}
-    there = installation.lake.indexed(key for tables in due.values() for _, keys in tables.values() for key in keys)
+    made: dict[object, tuple[_Due, tuple[SlicesOf, ...]]] = {}
+    due = {portal: _due(installation, portal, now, endpoints, made) for portal in portals}
+    there = installation.lake.oldest_reads({portal: wanted for portal, (_, wanted) in due.items()})
     unusable: dict[str, dict[SliceKey, StorageError]] = {}
     for key, error in there.unusable.items():
         unusable.setdefault(key.portal, {})[key] = error
-    since = _monitored(installation, portals)
+    since = _monitored(installation, portals) if monitored is None else monitored
     found: dict[str, PortalFreshness | StorageError] = {}
-    for portal, tables in due.items():
-        own = Indexed(there.entries, unusable.get(portal, {}))
+    for portal, (own, _) in due.items():
         try:
-            found[portal] = _judged(tables, own.entries, own.damaged(), since[portal])
-        except StorageError as error:
-            found[portal] = error
+            damaged = Indexed({}, unusable.get(portal, {})).damaged()
+        except StorageError as why:
+            found[portal] = why
+            continue
+        damage: dict[str, str] = {}
+        for key, problem in damaged.items():
+            damage.setdefault(key.full_name, str(problem))
+        of, reads = since.get(portal, {}), there.reads
+        found[portal] = {
+            name: Freshness(reads.get((portal, name)), allowed, of.get(name), damage.get(name, ""))
+            for name, allowed in own.items()
+        }
     return found
 
 
-_Reads = list[tuple[str, str, str, datetime | None, Sequence[str | None]]]
-"""Full name, domain and name of a table, since when its schedules should have read it, and the months that they read."""
+_Due = dict[str, datetime | None]
+"""Full name of a table -> since when its schedules should have read it; None where none reads it."""
 
 
 def _due(
@@ -104,53 +123,41 @@ def _due(
     portal: str,
     now: datetime,
     endpoints: list[Endpoint] | None,
-    known: dict[object, _Reads],
-) -> _Due:
-    """What is due at a portal. Portals with the same settings share what is `known`."""
+    made: dict[object, tuple[_Due, tuple[SlicesOf, ...]]],
+) -> tuple[_Due, tuple[SlicesOf, ...]]:
+    """What is due at a portal, and the slices that schedules read. Portals with the same settings share what is `made`."""
     settings = installation.config.portals[portal]
     same = _what_decides(installation, portal), settings.timezone
-    if same not in known:
-        known[same] = [*_reads(installation, portal, now, endpoints)]
-    return {
-        full_name: (allowed, [SliceKey(domain, name, portal, month) for month in months])
-        for full_name, domain, name, allowed, months in known[same]
-    }
+    if same not in made:
+        made[same] = _reads(installation, portal, now, endpoints)
+    return made[same]
 
 
 def _reads(
     installation: Installation, portal: str, now: datetime, endpoints: list[Endpoint] | None
-) -> Iterator[tuple[str, str, str, datetime | None, Sequence[str | None]]]:
+) -> tuple[_Due, tuple[SlicesOf, ...]]:
     config = installation.config
     zone = ZoneInfo(config.portals[portal].timezone)
     crons = installation.crons_by_endpoint(portal)
     months = window_months(config, portal, now)
+    due: _Due = {}
+    wanted = []
     for endpoint in installation.endpoints_of(portal) if endpoints is None else endpoints:
         ticks = [due_since(cron, zone, now) for cron in crons.get(endpoint.name, ())]
         allowed = max((tick for tick in ticks if tick), default=None)
         was_there = window_months(config, portal, allowed or now)
-        counted = [month for month in months if month in was_there]
+        counted = tuple(month for month in months if month in was_there)
         for table in endpoint.tables:
-            yield table.full_name, table.domain, table.name, allowed, counted if table.is_monthly else [None]
+            own = counted if table.is_monthly else (None,)
+            due[table.full_name] = allowed if own else None
+            wanted.append(SlicesOf(table.domain, table.name, own))
+    return due, tuple(wanted)
 
 
-def _judged(
-    due: _Due,
-    entries: Mapping[SliceKey, SliceEntry],
-    damaged: Mapping[SliceKey, DamagedSliceError],
-    monitored: Mapping[str, datetime],
-) -> PortalFreshness:
-    found = {}
-    for name, (allowed, keys) in due.items():
-        reads = [entries[key].read_at for key in keys if key in entries]
-        last = min(reads) if keys and len(reads) == len(keys) else None
-        damage = next((str(damaged[key]) for key in keys if key in damaged), "")
-        found[name] = Freshness(last, allowed if keys else None, monitored.get(name), damage)
-    return found
-
-
-def observe(installation: Installation, now: datetime) -> None:
+def observe(installation: Installation, now: datetime) -> Monitored:
     """Remember which tables have other schedules than at the last check. Raises StorageError."""
-    installation.state.baselines.observe(_readings(installation, [*installation.config.portals]), now)
+    readings = _readings(installation, [*installation.config.portals])
+    return _current(installation.state.baselines.observe(readings, now), readings)
 
 
 def monitored_since(installation: Installation, portal: str) -> dict[str, datetime]:
@@ -158,14 +165,19 @@ def monitored_since(installation: Installation, portal: str) -> dict[str, dateti
     return _monitored(installation, [portal])[portal]
 
 
-def _monitored(installation: Installation, portals: Sequence[str]) -> dict[str, dict[str, datetime]]:
+def _monitored(installation: Installation, portals: Sequence[str]) -> Monitored:
     baselines = installation.state.baselines
     known = baselines.all() if len(portals) > 1 else {portal: baselines.of(portal) for portal in portals}
+    return _current(known, _readings(installation, portals))
+
+
+def _current(known: Known, readings: Readings) -> Monitored:
+    """Those of the known ones whose schedules are the present ones."""
     return {
         portal: {
-            table: since for table, (reading, since) in known.get(portal, {}).items() if readings.get(table) == reading
+            table: since for table, (reading, since) in known.get(portal, {}).items() if tables.get(table) == reading
         }
-        for portal, readings in _readings(installation, portals).items()
+        for portal, tables in readings.items()
     }
 
 

@@ -223,6 +223,7 @@ def health_of(
     scheduler: Scheduler,
     portals: Sequence[str] | None = None,
     faults: Mapping[str, PlandayError] | None = None,
+    look: Look | None = None,
 ) -> Health:
     """How everything is. Sends nothing.
 
@@ -232,14 +233,14 @@ def health_of(
         scheduler: what Dagster says.
         portals: config keys; None for all.
         faults: what else cannot be used, by the name under which such a failure is recorded. Each is an incident.
+        look: what was found at that instant, after `freshness.observe`; None to look now.
 
     Raises:
         StorageError: the state cannot be read.
     """
     config = installation.config
     keys = [*config.portals] if portals is None else [key for key in config.portals if key in portals]
-    observe(installation, now)
-    look = Look(installation, now)
+    look = look or Look(installation, now, observe(installation, now))
     incidents = Notifier(installation).evaluate(now, look)
     for what, fault in (faults or {}).items():
         new = incident_of(fault, what, now)

@@ -23,7 +23,7 @@ from planday_io.faults import as_planday_error
 from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE, failure_of
-from planday_io.monitoring.freshness import PortalFreshness, freshness_of
+from planday_io.monitoring.freshness import Monitored, PortalFreshness, freshness_of
 from planday_io.monitoring.messages import some
 from planday_io.state import Failure, Incident
 from planday_io.warehouse.place import Place, set_aside_leftovers
@@ -68,10 +68,10 @@ def find(
 class Look:
     """What the lake and the state say of all portals, asked once."""
 
-    def __init__(self, installation: Installation, now: datetime) -> None:
+    def __init__(self, installation: Installation, now: datetime, monitored: Monitored | None = None) -> None:
         self._error: Exception | None = None
         try:
-            self._fresh = freshness_of(installation, [*installation.config.portals], now)
+            self._fresh = freshness_of(installation, [*installation.config.portals], now, monitored=monitored)
             self._failures = installation.state.failures.all()
         except Exception as error:  # noqa: BLE001 - it is told of each portal
             self._error = error
@@ -104,10 +104,11 @@ def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLAT
 def _of_portal(
     installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str, look: Look
 ) -> Iterator[Failure]:
-    tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
-    months = {None, *grid_months(installation.config, portal, now)}
     fresh, failures = look.of(portal)
-    failures = [one for one in failures if one.table in tables and one.month in months]
+    if failures:
+        tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
+        months = {None, *grid_months(installation.config, portal, now)}
+        failures = [one for one in failures if one.table in tables and one.month in months]
     yield from failures
     failing = {one.table for one in failures}
     # A table that is known to be unreadable is not reported as stale as well.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from planday_io.state.mapping import flat
 from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, SliceEntry, SliceKey
@@ -21,6 +21,15 @@ from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, SL
 from planday_io.state.state_database import Kind
 
 _MOST_NAMES = 1000
+_STAMPS = ("domain", "table", "portal", "month", "stamp", "read_at")
+
+
+def _where(
+    portals: Collection[str], tables: Collection[str], months: Collection[str | None]
+) -> list[ColumnElement[bool]]:
+    named = (SLICES.c.portal, portals), (SLICES.c.table, tables), (SLICES.c.month, {month or "" for month in months})
+    # A statement may have only so many values, and one that has nearly all of them asks for nearly all rows.
+    return [column.in_(values) for column, values in named if len(values) <= _MOST_NAMES]
 
 
 class Slices(Kind):
@@ -30,11 +39,20 @@ class Slices(Kind):
         """The entries of the index for slices, and perhaps for others. Raises StorageError."""
         if not keys:
             return {}
-        portals, tables, months = {k.portal for k in keys}, {k.table for k in keys}, {k.month or "" for k in keys}
-        named = (SLICES.c.portal, portals), (SLICES.c.table, tables), (SLICES.c.month, months)
-        # A statement may have only so many values, and one that has nearly all of them asks for nearly all rows.
-        where = [column.in_(values) for column, values in named if len(values) <= _MOST_NAMES]
-        return dict(self._database.read(SLICES.all, *where))
+        portals, tables, months = {k.portal for k in keys}, {k.table for k in keys}, {k.month for k in keys}
+        return dict(self._database.read(SLICES.all, *_where(portals, tables, months)))
+
+    def stamps(
+        self, portals: Collection[str], tables: Collection[str], months: Collection[str | None]
+    ) -> dict[tuple[str, str, str, str], tuple[str, datetime]]:
+        """The stamp and the read of slices of portals, tables (their own names) and months, and perhaps of others.
+
+        By domain, table, portal and month, which is empty for tables with one slice per portal. Raises StorageError.
+        """
+        where = _where(portals, tables, months)
+        return {
+            (*key, month): (stamp, at) for *key, month, stamp, at in self._database.read(SLICES.some, _STAMPS, *where)
+        }
 
     def index(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
         """Renew entries of the index. Raises StorageError."""
