@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from planday_io.sync.forecast import Forecast
     from planday_io.sync.writer import TableReport
     from planday_io.warehouse import Publication
+
+_LONG = 100
+"""Rows of a table that is printed as plain columns."""
 
 
 def say(console: Console, *lines: str) -> None:
@@ -90,7 +94,13 @@ def listening(console: Console, portals: Sequence[str]) -> Iterator[Listener]:
 
 
 def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table of texts."""
+    """Print a table of texts. A long one has no lines and does not fold: the library takes a millisecond per row for that."""
+    if len(rows) > _LONG:
+        texts = [[*columns], *([*("" if value is None else str(value) for value in row)] for row in rows)]
+        widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+        padded = ((set_cell_size(text, width) for text, width in zip(row, widths, strict=True)) for row in texts)
+        say(console, *([title] if title else []), "\n".join("  ".join(row).rstrip() for row in padded))
+        return
     table = Table(title=title, title_justify="left", show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -19,6 +19,7 @@ from pipelines.cli.arguments import (
     Portals,
     confirm,
     current_installation,
+    end_soon,
     known_months,
     known_portals,
     known_resources,
@@ -275,6 +276,7 @@ def status(
     from pipelines.cli.status import current_health
     from planday_io.monitoring.tables import table_states
 
+    end_soon()
     installation = current_installation()
     health = current_health(installation, known_portals(installation.config, portals))
     states = table_states(installation, health) if tables else []
