@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_installation
+from pipelines.cli.arguments import current_installation, end_soon
 from planday_io.config.places import own_place
 from planday_io.errors import ConfigError
 from planday_io.files import storage_errors, write_text
@@ -29,10 +29,12 @@ def metrics(
     from pipelines.cli.status import current_health, publications_last_day
     from planday_io.reports.metrics import metrics_text
 
+    end_soon()
     installation = current_installation()
     if output and (own := own_place(installation.config, output)):
         raise ConfigError(f"--output {output} is in {own}, or leads there, which is this program's own: choose another")
-    text = metrics_text(installation, current_health(installation), publications_last_day(installation))
+    publications = publications_last_day(installation)
+    text = metrics_text(installation, current_health(installation), publications)
     if output is None:
         typer.echo(text, nl=False)
         return

@@ -8,15 +8,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
-import dagster as dg
-
-from pipelines.cli.instance import open_instance
-from pipelines.scheduler import scheduler_of
-from pipelines.storage_faults import DagsterStorageError, dagster_storage
+from pipelines.scheduler import asked
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER
+from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.health import Health, Scheduler, health_of
+from planday_io.monitoring.incidents import Look
 from planday_io.monitoring.notifier import Notified, Notifier
 
 _MOST = 10_000
@@ -26,16 +24,17 @@ _MOST = 10_000
 def current_health(installation: Installation, portals: list[str] | None = None) -> Health:
     """How everything is now; of all portals, or of some. Sends nothing. Raises StorageError."""
     faults: dict[str, PlandayError] = {}
-    if fault := _definitions_fault(installation):
-        faults[CONFIGURATION] = fault
-    scheduler = Scheduler()
-    try:
-        with open_instance(installation) as instance, dagster_storage():
-            scheduler = scheduler_of(instance, installation.config)
-    except DagsterStorageError as error:
-        faults[DAGSTER] = error
-        scheduler = Scheduler(fault=str(error))
-    return health_of(installation, datetime.now(UTC), scheduler, portals, faults)
+    with asked(installation) as answer:
+        if fault := _definitions_fault(installation):
+            faults[CONFIGURATION] = fault
+        now = datetime.now(UTC)
+        look = Look(installation, now, observe(installation, now))
+        try:
+            scheduler = answer()
+        except StorageError as error:
+            faults[DAGSTER] = error
+            scheduler = Scheduler(fault=str(error))
+    return health_of(installation, now, scheduler, portals, faults, look)
 
 
 def _definitions_fault(installation: Installation) -> ConfigError | None:
@@ -47,7 +46,7 @@ def _definitions_fault(installation: Installation) -> ConfigError | None:
     marks = (
         f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}",
         version("planday-warehouse"),
-        dg.__version__,
+        version("dagster"),
     )
     files = installation.state.files
     if files.configuration() == marks:
@@ -64,7 +63,11 @@ def _definitions_fault(installation: Installation) -> ConfigError | None:
 
 def publications_last_day(installation: Installation) -> int | None:
     """How often the warehouse was published in the last 24 hours, as Dagster recorded it; None where it cannot say."""
+    import dagster as dg
+
+    from pipelines.cli.instance import open_instance
     from pipelines.reporting import WAREHOUSE
+    from pipelines.storage_faults import DagsterStorageError, dagster_storage
 
     since = datetime.now(UTC) - timedelta(days=1)
     try:
@@ -78,7 +81,9 @@ def publications_last_day(installation: Installation) -> int | None:
 def notify_now(installation: Installation) -> Notified:
     """Find incidents and report what is new, as the `alerts` sensor does. Raises StorageError."""
     from pipelines.alerting import notify, record_fault
+    from pipelines.cli.instance import open_instance
     from pipelines.definitions import definitions_fault
+    from pipelines.storage_faults import DagsterStorageError, dagster_storage
 
     record_fault(installation, CONFIGURATION, definitions_fault(installation.config.file))
     try:
