@@ -8,53 +8,34 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep, temporary
 from planday_io.lake import parquet, presence
+from planday_io.lake.index import Indexed, OldestReads, SlicesOf, entry_of, indexed, oldest_reads, stamp_of
 from planday_io.lake.layout import (
     WRITING,
-    file_at,
     file_of,
     files_set_aside,
     name_aside,
     old_file_of,
     slices_in,
-    tables_with_old_folders,
 )
-from planday_io.lake.places import place_of, read_provenance, reading
+from planday_io.lake.places import exists, place_of, provenance_of, read_provenance, reading
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
 
 if TYPE_CHECKING:
     import pyarrow as pa  # see planday_io.lake.parquet
 
-__all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
-
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """What the files of slices say in their footers, and why others cannot be read. Slices never pulled are left out."""
-
-    entries: dict[SliceKey, SliceEntry]
-    unusable: dict[SliceKey, StorageError]
-
-    def damaged(self) -> dict[SliceKey, DamagedSliceError]:
-        """Files that are damaged. Raises StorageError where a file cannot be read for another reason."""
-        found = {}
-        for key, error in self.unusable.items():
-            if not isinstance(error, DamagedSliceError):
-                raise error
-            found[key] = error
-        return found
+__all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey", "SlicesOf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +45,6 @@ class Frozen:
     slices: dict[SliceKey, tuple[Provenance, Path]]
     """The provenance of each slice, and the second name of its file."""
     entries: dict[SliceKey, SliceEntry]
-    unusable: dict[SliceKey, StorageError]
-
-
-class SlicesOf(NamedTuple):
-    """Slices of one table, of each of some portals."""
-
-    domain: str
-    table: str
-    months: tuple[str | None, ...]
-    """None for the one slice of a table without months."""
-
-
-@dataclass(frozen=True, slots=True)
-class OldestReads:
-    """When slices of tables were read, and why files cannot be."""
-
-    reads: dict[tuple[str, str], datetime]
-    """By portal and full name of a table, the UTC instant of the oldest; only of tables that have all that were asked for."""
     unusable: dict[SliceKey, StorageError]
 
 
@@ -130,9 +93,7 @@ class Lake:
             DamagedSliceError: the file is not what was written.
             StorageError: it cannot be read, or is of a later format.
         """
-        if not self._exists(key):
-            return None
-        return reading(self.root, key, lambda path: read_provenance(path, key))
+        return provenance_of(self.root, key)
 
     def usable_provenance(self, key: SliceKey) -> Provenance | None:
         """The provenance of a slice, or None if it was never pulled or its file is damaged. Raises StorageError."""
@@ -143,7 +104,7 @@ class Lake:
 
     def check(self, key: SliceKey) -> None:
         """Verify every byte of a slice. Raises like `provenance`."""
-        if self._exists(key):
+        if exists(self.root, key):
             reading(self.root, key, parquet.check)
 
     def refuse_loss(self, key: SliceKey) -> None:
@@ -152,94 +113,19 @@ class Lake:
         if before is None:
             return
         if provenance := self.usable_provenance(key):
-            why = presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
+            why = presence.older_text(key, entry_of(provenance), before.slice_id, before.read_at)
         else:
-            why = "" if self._exists(key) else "the lake has no file for it"
+            why = "" if exists(self.root, key) else "the lake has no file for it"
         if why:
             raise presence.lost_slice(key, why)
 
-    def _exists(self, key: SliceKey) -> bool:
-        path = self.path(key)
-        with storage_errors(path, "read the slice"):
-            try:
-                path.lstat()
-            except (FileNotFoundError, NotADirectoryError):
-                return False
-        return True
-
     def indexed(self, keys: Iterable[SliceKey]) -> Indexed:
-        """What the files of slices say. Only those that changed since this was last asked are opened. Raises StorageError."""
-        keys = [*keys]
-        known = self.state.slices.entries(keys)
-        found = Indexed({}, {})
-        changed: dict[SliceKey, SliceEntry] = {}
-        old = tables_with_old_folders(self.root, {(key.domain, key.table) for key in keys})
-        for key in keys:
-            try:
-                may_be_old = (key.domain, key.table) in old
-                stamp = self._stamp(key) if may_be_old else _stamp_of(f"{self.root}/{file_of(key)}")
-                entry = known.get(key)
-                if stamp and entry and entry.stamp == stamp:
-                    found.entries[key] = entry
-                elif stamp and (provenance := self.provenance(key)):
-                    found.entries[key] = changed[key] = _entry(provenance, stamp)
-            except StorageError as error:
-                found.unusable[key] = error
-        # If the index cannot be written (a disk mounted read-only), files are opened again next time.
-        with suppress(StorageError):
-            self.state.slices.index(changed)
-        return found
+        """What the files of slices say, see `planday_io.lake.index`. Raises StorageError."""
+        return indexed(self.root, self.state, keys)
 
     def oldest_reads(self, wanted: Mapping[str, Collection[SlicesOf]]) -> OldestReads:
-        """The oldest read of each table among slices of portals. Raises StorageError.
-
-        The same is in `indexed`; this makes no value of each slice, of which hundreds of portals have tens of thousands.
-        """
-        tables = {one for own in wanted.values() for one in own}
-        months = {month for one in tables for month in one.months}
-        known = self.state.slices.stamps(wanted, {one.table for one in tables}, months)
-        old = tables_with_old_folders(self.root, {(one.domain, one.table) for one in tables})
-        found = OldestReads({}, {})
-        changed: list[SliceKey] = []
-        reads: dict[tuple[str, str], list[datetime]] = {}
-        for portal, own in wanted.items():
-            for domain, table, its_months in own:
-                times = reads[portal, f"{domain}.{table}"] = []
-                if (domain, table) in old:
-                    changed += [SliceKey(domain, table, portal, month) for month in its_months]
-                    continue
-                for month in its_months:
-                    entry = known.get((domain, table, portal, month or ""))
-                    try:
-                        stamp = _stamp_of(f"{self.root}/{file_at(domain, table, portal, month)}")
-                    except StorageError as error:
-                        found.unusable[SliceKey(domain, table, portal, month)] = error
-                        continue
-                    if stamp and entry and entry[0] == stamp:
-                        times.append(entry[1])
-                    elif stamp:
-                        changed.append(SliceKey(domain, table, portal, month))
-        there = self.indexed(changed) if changed else Indexed({}, {})
-        found.unusable.update(there.unusable)
-        for key, its_entry in there.entries.items():
-            reads[key.portal, key.full_name].append(its_entry.read_at)
-        for portal, own in wanted.items():
-            for domain, table, its_months in own:
-                times = reads[portal, f"{domain}.{table}"]
-                if times and len(times) == len(its_months):
-                    found.reads[portal, f"{domain}.{table}"] = min(times)
-        return found
-
-    def _stamp(self, key: SliceKey) -> str:
-        """A stamp that changes when a slice's file is replaced; empty if there is no file."""
-        path = self.path(key)
-        with storage_errors(path, "look at the slice"):
-            try:
-                stat = path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                # Another process may have moved it just now.
-                return self._stamp(key) if self.path(key) != path else ""
-        return _written(stat)
+        """The oldest read of each table among slices of portals, see `planday_io.lake.index`. Raises StorageError."""
+        return oldest_reads(self.root, self.state, wanted)
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
@@ -260,7 +146,7 @@ class Lake:
                             folder.mkdir(mode=0o700)
                         if folder is None:
                             continue
-                        name, stamp = folder / f"{key}.parquet", self._stamp(key)
+                        name, stamp = folder / f"{key}.parquet", stamp_of(self.root, key)
                         try:
                             keep_copy(path, name)
                         except (FileNotFoundError, NotADirectoryError):
@@ -269,7 +155,7 @@ class Lake:
                     parquet.check(name)
                     found.slices[key] = (provenance, name)
                     # A file that was replaced meanwhile has another stamp, so the entry is ignored.
-                    found.entries[key] = _entry(provenance, stamp, is_verified=stamp == self._stamp(key))
+                    found.entries[key] = entry_of(provenance, stamp, is_verified=stamp == stamp_of(self.root, key))
                 except DamagedSliceError as error:
                     found.unusable[key] = DamagedSliceError(path, error.why)
                 except StorageError as error:
@@ -419,30 +305,3 @@ class Lake:
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
         """All slices, or those of a table (full name), or of a portal. Raises StorageError."""
         return sorted(slices_in(self.root, table, portal), key=str)
-
-
-def _stamp_of(path: str) -> str:
-    """The stamp of a file; empty if there is none. Raises StorageError."""
-    try:
-        return _written(os.stat(path))  # noqa: PTH116 - making a Path takes longer than looking at the file
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as error:
-        with storage_errors(Path(path), "look at the slice"):
-            raise error from None
-
-
-def _written(stat: os.stat_result) -> str:
-    return f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}"
-
-
-def _entry(provenance: Provenance, stamp: str = "", *, is_verified: bool = False) -> SliceEntry:
-    return SliceEntry(
-        stamp=stamp,
-        slice_id=provenance.slice_id,
-        read_at=provenance.fetched.astimezone(UTC),
-        rows=provenance.kept,
-        received=provenance.received,
-        verdict=provenance.verdict,
-        is_verified=is_verified,
-    )

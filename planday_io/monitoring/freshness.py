@@ -18,8 +18,9 @@ from planday_io.catalogue import Endpoint
 from planday_io.config.grid import window_months
 from planday_io.config.ticks import due_since
 from planday_io.errors import StorageError
+from planday_io.lake.index import Indexed, SlicesOf
 from planday_io.lake.installation import Installation
-from planday_io.lake.slices import Indexed, SliceKey, SlicesOf
+from planday_io.lake.slices import SliceKey
 from planday_io.state.monitoring import Known, Readings
 
 
