@@ -326,6 +326,31 @@ def test_damaged_database_makes_everything_overdue(planday: Installation, hook: 
     assert sorted(event for event, _, _ in reported(hook)) == ["failed", "stale", "stale", "stale"]
 
 
+@pytest.mark.parametrize("how", ["portals.yaml", "forget"])
+def test_incident_of_removed_portal_ends_everywhere(planday: Installation, hook: Hook, how: str) -> None:
+    """A channel that refuses the end gets it later, also where the portal is neither configured nor known any more."""
+    fail(planday, DEPARTMENTS, "api", portal="copenhagen")
+    fail(planday, DEPARTMENTS, "api", portal="london")
+    now = datetime.now(UTC)
+    Notifier(planday.installation).notify(now)
+    hook.take()
+    text = planday.config_path.read_text()
+    planday.config_path.write_text(text[: text.index("  london:")])
+    if how == "forget":
+        planday.state.forget_portal("london")
+    hook.status = 500
+    assert Notifier(planday.installation).notify(now + timedelta(minutes=1)).failed
+    hook.take()
+    hook.status = 200
+    Notifier(planday.installation).notify(now + timedelta(minutes=2))
+    (message,) = hook.take()
+    assert (message["event"], [one["portal"] for one in message["incidents"]]) == ("recovered", ["london"])
+    assert "Portal london, which portals.yaml no longer names" in message["text"]
+    Notifier(planday.installation).notify(now + timedelta(minutes=3))
+    assert hook.take() == []
+    assert [one.incident.portal for one in planday.state.incidents.all()] == ["copenhagen"]
+
+
 def test_failures_of_removed_portal_do_not_return(planday: Installation, hook: Hook, instance: DagsterInstance) -> None:
     fail(planday, DEPARTMENTS, "api", portal="london")
     text = planday.config_path.read_text()

@@ -112,6 +112,8 @@ def _line(config: Config, one: Incident) -> str:
     settings = config.portals.get(one.portal)
     at = one.since.astimezone(ZoneInfo(settings.timezone) if settings else UTC)
     who = "All portals" if one.portal == INSTALLATION else f"Portal {one.portal}"
+    if one.portal != INSTALLATION and settings is None:
+        who += f", which {config.file.name} no longer names"
     return f"{who}: {some(one.tables) or 'files'}, since {at:%Y-%m-%d %H:%M %Z}"
 
 

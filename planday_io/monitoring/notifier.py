@@ -113,11 +113,11 @@ class Notifier:
         found = find(self._installation, known, now, look)
         unreadable = {portal for portal, cause, _ in found if cause == "unreadable"}
         updated = {key: _noticed(incident, notices.get(key), now) for key, incident in found.items()}
-        portals = {INSTALLATION, *self._installation.config.portals}
         for key, one in notices.items():
-            if key in found or key[0] not in portals:
+            if key in found:
                 continue
-            notice = one if key[0] in unreadable else _ended(one, now)
+            # So it ends where the portal was removed, too.
+            notice = one if key[0] in unreadable else one.ended(now)
             is_owed = any(channel in notice.deliveries for channel in self._channels)
             if notice.ended_at is None or (is_owed and now - notice.ended_at < _DAY):
                 updated[key] = notice
@@ -155,13 +155,6 @@ def _noticed(incident: Incident, before: Notice | None, now: datetime) -> Notice
     names = tuple(sorted(before.incident.names)) if before else ()
     reported = dict.fromkeys(before.deliveries, names) if before else {}
     return Notice(incident=incident, noticed_at=now, all_tables=incident.tables, deliveries=reported)
-
-
-def _ended(notice: Notice, now: datetime) -> Notice:
-    if notice.ended_at:
-        return notice
-    # The end names every table that the incident was ever about; the error no longer matters.
-    return replace(notice, incident=replace(notice.incident, tables=notice.all_tables, error=""), ended_at=now)
 
 
 def _delivered(notice: Notice, channel: str) -> Notice:

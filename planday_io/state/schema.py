@@ -79,9 +79,11 @@ def rename_rows(connection: Connection, table: Table, old: str, new: str) -> Non
 
 
 def forget_portal(connection: Connection, portal: str) -> None:
-    """Remove the rows of a portal."""
+    """Remove the rows of a portal. Channels that reported an incident of it still have to report that it is over."""
+    reported = [one.ended(datetime.now(UTC)) for one in INCIDENTS.all(connection, portal=portal) if one.deliveries]
     for table in _of_portals():
         connection.execute(table.delete().where(table.c.portal == portal))
+    INCIDENTS.put(connection, *reported)
 
 
 def _of_portals() -> list[Table]:
