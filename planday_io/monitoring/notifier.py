@@ -92,7 +92,7 @@ class Notifier:
             for channel, send in self._channels.items():
                 ready = (one for one in notices.values() if not _waits(one, now, busy, working))
                 due = [one for one in ready if _is_due(one, channel)]
-                for message, group in messages(config, due, now):
+                for message, group in messages(config, due, now, notices.values()):
                     try:
                         send(message)
                     except AlertError as error:
