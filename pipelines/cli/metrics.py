@@ -29,6 +29,11 @@ def metrics(
     from pipelines.cli.status import current_health, publications_last_day
     from planday_io.reports.metrics import metrics_text
 
+    if output and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise ConfigError(
+            f"--output {output} is no file in a folder that is there: name one, such as planday.prom in the folder that "
+            "node_exporter reads (--collector.textfile.directory)"
+        )
     end_soon()
     installation = current_installation()
     if output and (own := own_place(installation.config, output)):

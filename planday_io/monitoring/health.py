@@ -17,8 +17,9 @@ from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from planday_io.catalogue.endpoint import Grid
 from planday_io.client.budget import BudgetUse, budget_use
-from planday_io.config import Schedule
+from planday_io.config.model import PortalConfig
 from planday_io.config.ticks import next_tick
 from planday_io.errors import PlandayError, StorageError
 from planday_io.lake.installation import Installation
@@ -72,7 +73,7 @@ class PortalHealth:
         unreadable: why they cannot be, or empty.
         secret: why its token or its app's id cannot be used, or empty.
         off: schedules that were switched off in Dagster, such as "nightly (months)".
-        is_scheduled: whether `portals.yaml` enables a schedule.
+        is_scheduled: whether `portals.yaml` enables a schedule that reads something.
         next_run: the next tick of a schedule, on the portal's clock; None where nothing will run.
         budget: its use of the request budget in the last minute, or None where nothing was ever sent.
     """
@@ -260,6 +261,7 @@ def health_of(
     found = []
     for key in keys:
         fresh, unreadable = _freshness(look, key)
+        grids = _grids(installation, key)
         found.append(
             PortalHealth(
                 portal=key,
@@ -267,9 +269,11 @@ def health_of(
                 freshness=fresh,
                 unreadable=unreadable,
                 secret=_secret_fault(installation, key),
-                off=tuple(_off(installation, key, scheduler)),
-                is_scheduled=any(one.enabled for one in config.portals[key].schedules.values()),
-                next_run=None if is_running is False else _next_run(installation, key, scheduler, now, ticks),
+                off=tuple(_off(key, grids, scheduler)),
+                is_scheduled=bool(grids),
+                next_run=None
+                if is_running is False
+                else _next_run(config.portals[key], key, grids, scheduler, now, ticks),
                 budget=uses.get(f"portal {config.planday.api_url} {key}"),
             )
         )
@@ -306,34 +310,39 @@ def _secret_fault(installation: Installation, portal: str) -> str:
     return ""
 
 
-def _grids(installation: Installation, portal: str, schedule: Schedule) -> set[str]:
-    """Which of Dagster's schedules it becomes: `portal` for snapshots, `month` for months."""
-    return {endpoint.grid for endpoint in installation.endpoints_of(portal, schedule.resources)}
+_Grids = dict[str, set[Grid]]
+"""Name of an enabled schedule -> which of Dagster's schedules it becomes: `portal` for snapshots, `month` for months."""
 
 
-def _off(installation: Installation, portal: str, scheduler: Scheduler) -> Iterator[str]:
-    for name, schedule in installation.config.portals[portal].schedules.items():
-        grids = _grids(installation, portal, schedule)
-        off = {grid for grid in grids if (portal, name, grid) in scheduler.off}
-        if schedule.enabled and off:
-            yield name if off == grids else f"{name} ({'months' if 'month' in off else 'snapshots'})"
+def _grids(installation: Installation, portal: str) -> _Grids:
+    found: _Grids = {
+        name: {endpoint.grid for endpoint in installation.endpoints_of(portal, schedule.resources)}
+        for name, schedule in installation.config.portals[portal].schedules.items()
+        if schedule.enabled
+    }
+    return {name: grids for name, grids in found.items() if grids}
+
+
+def _off(portal: str, grids: _Grids, scheduler: Scheduler) -> Iterator[str]:
+    for name, own in grids.items():
+        if off := {grid for grid in own if (portal, name, grid) in scheduler.off}:
+            yield name if off == own else f"{name} ({'months' if 'month' in off else 'snapshots'})"
 
 
 def _next_run(
-    installation: Installation,
+    settings: PortalConfig,
     portal: str,
+    grids: _Grids,
     scheduler: Scheduler,
     now: datetime,
     known: dict[tuple[str, str], datetime],
 ) -> datetime | None:
     """The next tick of what is switched on. Portals with the same schedule share what is `known`."""
-    settings = installation.config.portals[portal]
     found = []
-    for name, schedule in settings.schedules.items():
-        grids = _grids(installation, portal, schedule)
-        if schedule.enabled and any((portal, name, grid) not in scheduler.off for grid in grids):
-            same = schedule.cron, settings.timezone
+    for name, own in grids.items():
+        if any((portal, name, grid) not in scheduler.off for grid in own):
+            same = settings.schedules[name].cron, settings.timezone
             if same not in known:
-                known[same] = next_tick(schedule.cron, ZoneInfo(settings.timezone), now)
+                known[same] = next_tick(same[0], ZoneInfo(same[1]), now)
             found.append(known[same])
     return min(found, default=None)
