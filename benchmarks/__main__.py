@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import counting, marts, portals, publication, reading, side_by_side, start
+from benchmarks import counting, marts, portals, publication, reading, side_by_side, start, status
 from benchmarks.reading import Result
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -32,6 +32,7 @@ CASES: dict[str, list[Callable[[], list[Result]]]] = {
     "i": [side_by_side.three_portals],
     "m": [marts.questions],
     "start": [start.commands],
+    "status": [status.commands],
 }
 
 

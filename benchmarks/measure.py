@@ -37,8 +37,10 @@ class Measured:
     output: str
 
 
-def run(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> Measured:
-    """Run a command. Raises RuntimeError when it fails."""
+def run(
+    command: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None, codes: Sequence[int] = (0,)
+) -> Measured:
+    """Run a command. Raises RuntimeError when its exit code is none of `codes`."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = os.times().elapsed
     with subprocess.Popen(
@@ -54,7 +56,7 @@ def run(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None 
         out, err = process.communicate()
         seconds = os.times().elapsed - began
         peak.stop()
-    if process.returncode:
+    if process.returncode not in codes:
         raise RuntimeError(f"{command} ended with {process.returncode}: {out[-2000:]}{err[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -17,7 +17,8 @@ import dagster as dg
 from pipelines.alerting import awaits_retry
 from pipelines.edges import sensor
 from pipelines.liveness import process_tags
-from pipelines.schedules import Names, runs_of_ticks, schedule_names
+from pipelines.schedule_names import Names, schedule_names
+from pipelines.schedules import runs_of_ticks
 from pipelines.tags import DELIVERY_TAG, SCHEDULE_TAG
 from planday_io.delivery import attempts, making
 from planday_io.delivery.delivered import Delivered

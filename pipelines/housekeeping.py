@@ -14,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.edges import sensor
-from pipelines.schedules import schedule_names
+from pipelines.schedule_names import schedule_names
 from pipelines.tags import SCHEDULE_TAG
 from planday_io.config import Config
 from planday_io.files import sweep

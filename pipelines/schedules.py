@@ -4,61 +4,25 @@ A run holds assets with equal partitions only, so a schedule that reads snapshot
 the portal's snapshots and `nightly_oslo_months` for the months of its window, at the same time.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 
 import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import recording
 from pipelines.groups import grouped, partition_kinds
+from pipelines.schedule_names import Names, schedule_names
 from pipelines.tags import BATCH_TAG, SCHEDULE_TAG
 from planday_io.catalogue import Endpoint
-from planday_io.config import Config, Schedule
+from planday_io.config import Schedule
 from planday_io.config.grid import window_months
 from planday_io.lake.installation import Installation
 
 # Dagster's job over all assets. A job of our own could not hold assets with different partitions, which exist as soon
 # as one portal lacks a table; a run may select any assets with equal partitions.
 ASSET_JOB = "__ASSET_JOB"
-
-TAKEN_NAMES = frozenset(
-    {"dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping", "deliveries"}
-    | {"arg_dict", "input_arg_dict", "output_arg_dict"}
-)
-"""Names of our sensors, which share a name space with schedules, and names with a `_` that Dagster reserves."""
-
-
-class Names(NamedTuple):
-    """Dagster's names of one schedule of one portal: the run of snapshots, and the runs of months."""
-
-    snapshots: str
-    months: str
-
-
-def schedule_names(config: Config) -> dict[tuple[str, str], Names]:
-    """(portal, schedule) -> names that no other schedule, sensor or reserved word has.
-
-    `nightly_oslo` and `nightly_oslo_months` where those names are unambiguous. Dagster remembers by name which
-    schedules were switched off in the UI, so existing names stay. Where two would be equal (portals `oslo` and
-    `oslo_months`, schedules `nightly` and `nightly_nord`), none gets the name: all are written `nightly_AT_oslo` and
-    `nightly_AT_oslo_MONTHS`, which are unambiguous, because keys have no capital letters.
-    """
-    plain = {
-        (portal, name): Names(f"{name}_{portal}", f"{name}_{portal}_months")
-        for portal, settings in config.portals.items()
-        for name in settings.schedules
-    }
-    uses = Counter(name for names in plain.values() for name in names)
-    return {
-        (portal, schedule): names
-        if all(uses[name] == 1 and name not in TAKEN_NAMES for name in names)
-        else Names(f"{schedule}_AT_{portal}", f"{schedule}_AT_{portal}_MONTHS")
-        for (portal, schedule), names in plain.items()
-    }
 
 
 def build_schedules(installation: Installation) -> list[dg.ScheduleDefinition]:

@@ -24,7 +24,17 @@ LAYERS = (
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names} | {"__init__": len(LAYERS)}
 
-STRANGERS = {"duckdb", "httpx", "numpy", "pandas", "pyarrow", "sqlalchemy", "sqlite3", "xlsxwriter"}
+STRANGERS = {
+    "duckdb",
+    "httpx",
+    "numpy",
+    "pandas",
+    "prometheus_client",
+    "pyarrow",
+    "sqlalchemy",
+    "sqlite3",
+    "xlsxwriter",
+}
 """What only the library speaks."""
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from pipelines.definitions import build_definitions, checked_definitions
-from pipelines.schedules import TAKEN_NAMES, schedule_names
+from pipelines.schedule_names import TAKEN_NAMES, schedule_names
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config, values
 from planday_io.config.grid import grid_months, window_months

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy.exc
 import yaml
 
-from pipelines.cli.status import installation_state, notify_now
+from pipelines.cli.status import current_health, notify_now
 from pipelines.definitions import definitions_fault
 from pipelines.storage_faults import DagsterStorageError, dagster_storage, file_fault, storage_fault
 from planday_io.errors import ConfigError
@@ -80,7 +80,7 @@ def test_a_damaged_database_is_an_incident(home: Installation, hook: Hook, damag
     else:
         database.unlink()
         database.mkdir()
-    state = installation_state(home.installation)
+    state = current_health(home.installation)
     assert [(one.portal, one.cause, one.tables) for one in state.incidents] == [(INSTALLATION, "storage", ("dagster",))]
     assert "Dagster's storage cannot be used" in state.incidents[0].error
     assert [one.cause for one in notify_now(home.installation).open] == ["storage"]
@@ -103,14 +103,14 @@ def test_commands_tell_a_damaged_database(planday: Installation) -> None:
 
 def test_a_broken_dagster_yaml_is_an_incident(home: Installation) -> None:
     (home.folder / "dagster.yaml").write_text("storage: {nobody: {knows: this}}\n")
-    (incident,) = installation_state(home.installation).incidents
+    (incident,) = current_health(home.installation).incidents
     assert (incident.cause, incident.tables) == ("storage", ("dagster",))
     assert "dagster.yaml" in incident.error
 
 
 def test_settings_that_are_missing_are_put_there(home: Installation) -> None:
     (home.folder / "dagster.yaml").unlink()
-    installation_state(home.installation)
+    current_health(home.installation)
     assert (home.folder / "dagster.yaml").read_text() == (Path(__file__).parents[1] / "dagster.yaml").read_text()
     assert (home.folder / ".dagster/storage/history/runs.db").exists()
     assert not (home.folder / ".telemetry").exists()
@@ -132,7 +132,7 @@ def test_dagster_home_without_folder_is_refused(
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", value)
     with pytest.raises(ConfigError, match="not the absolute path of a folder: set it to"):
-        installation_state(planday.installation)
+        current_health(planday.installation)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_definitions_nobody_foresaw_are_an_incident(
     with monkeypatch.context() as later:
         later.setattr(dg.Definitions, "validate_loadable", staticmethod(refuse))
         touch(home.config_path)
-        (incident,) = installation_state(home.installation).incidents
+        (incident,) = current_health(home.installation).incidents
         assert (incident.portal, incident.cause, incident.tables) == (INSTALLATION, "config", ("portals.yaml",))
         assert "DagsterInvalidDefinitionError: names may not hold the letter o any more)" in incident.error
         assert [one.cause for one in notify_now(home.installation).open] == ["config"]

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.cli.status import table_states
 from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageError
 from planday_io.lake import parquet
 from planday_io.lake.slices import Lake, Provenance, SliceKey
+from planday_io.monitoring.health import Scheduler, health_of
 from planday_io.monitoring.incidents import find
+from planday_io.monitoring.tables import table_states
 from planday_io.state import State
 from tests.support.damage import lose_state
 from tests.support.installation import Installation
@@ -300,6 +301,7 @@ def test_damaged_slice_is_incident_and_status_goes_on(planday: Installation) -> 
     found = find(planday.installation, {}, datetime.now(UTC))
     assert found["oslo", "damaged", ""].tables == ("hr.departments",)
     assert str(planday.lake.path(KEY)) in found["oslo", "damaged", ""].error
-    states = {state.table: state for state in table_states(planday.installation, ["oslo"])}
+    health = health_of(planday.installation, datetime.now(UTC), Scheduler(), ["oslo"])
+    states = {state.table: state for state in table_states(planday.installation, health)}
     assert states["hr.departments"].failing == "damaged"
     assert (states["hr.skills"].failing, states["hr.skills"].published) == (None, True)

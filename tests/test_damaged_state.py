@@ -10,7 +10,6 @@ import pytest
 
 from pipelines.cli.outcome import Outcome
 from pipelines.cli.runs import Wanted
-from pipelines.cli.status import UNREADABLE_TABLE, table_states
 from pipelines.cli.sync import sync
 from pipelines.cli.workers import Workers
 from pipelines.progress import Listener
@@ -18,6 +17,7 @@ from planday_io.errors import DamagedFileError
 from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.failures import INSTALLATION
+from planday_io.monitoring.health import Scheduler, health_of
 from planday_io.monitoring.notifier import Notifier
 from planday_io.months import month_of
 from planday_io.state import Incident, State
@@ -156,6 +156,6 @@ def test_status_of_a_portal_that_cannot_be_read(planday: Installation) -> None:
     slice_file = planday.lake.path(SliceKey.of("hr.departments", "oslo"))
     slice_file.unlink()
     slice_file.symlink_to(slice_file)
-    states = table_states(planday.installation, PORTALS)
-    assert [(one.portal, one.table) for one in states if one.failing == "unreadable"] == [("oslo", UNREADABLE_TABLE)]
-    assert {one.portal for one in states if one.last_complete} == {"copenhagen", "london"}
+    health = health_of(planday.installation, datetime.now(UTC), Scheduler())
+    assert [one.portal for one in health.portals if one.condition == "unreadable"] == ["oslo"]
+    assert {one.portal for one in health.portals if one.newest} == {"copenhagen", "london"}

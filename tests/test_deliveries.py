@@ -346,7 +346,7 @@ def test_command_lists_tries_and_delivers(planday: Installation, tmp_path: Path,
     assert "NOT COMPLETE" in done.stdout
     assert len(inbox.messages) == 1
     checked = planday_command(planday, "check", "oslo", "--json")
-    (finding,) = [one for one in json.loads(checked.stdout) if one["subject"] == "deliver.rosters"]
+    (finding,) = [one for one in json.loads(checked.stdout)["findings"] if one["subject"] == "deliver.rosters"]
     assert "shifts of portals oslo, last month (today: " in finding["detail"]
     assert "never, because schedule nightly is switched off" in finding["detail"]
     assert "anna" not in "".join(one.stdout + one.stderr for one in (listed, tried, done, checked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,6 +32,33 @@ def test_what_the_image_copies_is_there() -> None:
         if line.startswith("COPY "):
             for name in line.split()[1:-1]:
                 assert (ROOT / name).exists(), name
+
+
+def test_caddy_takes_the_login(tmp_path: Path) -> None:
+    if (caddy := shutil.which("caddy")) is None:
+        pytest.skip("there is no Caddy on this machine")
+    done = subprocess.run(
+        [caddy, "adapt", "--config", DEPLOY / "Caddyfile"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARN" not in done.stderr
+
+
+def test_login_stands_before_both_services() -> None:
+    """Each site of the proxy leads to the port of its own unit, which nobody else can reach."""
+    ports = {}
+    for unit in DEPLOY.glob("planday-webserver*.service"):
+        (command,) = re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
+        ports[re.search(r"-h 127\.0\.0\.1 -p (\d+)", command).group(1)] = "--read-only" in command  # type: ignore[union-attr]
+    text = (DEPLOY / "Caddyfile").read_text()
+    sites = dict(
+        re.findall(r"^(dagster[\w.-]*) \{.*?^\treverse_proxy 127\.0\.0\.1:(\d+)$", text, re.MULTILINE | re.DOTALL)
+    )
+    assert {site: ports[port] for site, port in sites.items()} == {
+        "dagster.example.com": False,
+        "dagster-view.example.com": True,
+    }
+    assert text.count("basicauth {") == text.count("reverse_proxy") == 2
 
 
 @pytest.mark.parametrize("unit", sorted(path.name for path in DEPLOY.glob("planday-*")))

@@ -214,7 +214,7 @@ def test_what_an_older_version_stored_heals(planday: Installation, statement: st
 def test_a_wait_is_a_line_of_the_display() -> None:
     for is_terminal in (False, True):
         console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200)
-        with listening(console, ["oslo"]) as listener:
+        with listening(console) as listener:
             listener.waiting("oslo", "portal 'oslo' waits 42 s before its next request")
         assert "portal 'oslo' waits 42 s" in console.file.getvalue()  # type: ignore[attr-defined]
 

@@ -24,9 +24,12 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
     status = planday_command(planday, "status", "oslo", "--json")
     assert status.returncode == 0, status.stdout
     found = summary(status)
-    assert found["incidents"] == []
-    assert found["free_bytes"] > 0 < found["lake_bytes"]
-    assert any(use["sent"] for use in found["budget"])
+    assert (found["sentence"], found["incidents"]) == (
+        "OK: 1 portal; 1 read by no schedule (oslo); nothing is stale, and no incident is open.",
+        [],
+    )
+    assert found["free_bytes"] > 0 < found["warehouse_bytes"]
+    assert found["portals"][0]["budget"]["sent"]
     (planday.folder / "tokens/oslo.txt").write_text("wrong")
     planday_command(planday, "sync", "oslo", "--resources", "hr.departments")
     failing = planday_command(planday, "status", "oslo")
@@ -35,15 +38,14 @@ def test_status_for_monitoring_systems(planday: Installation) -> None:
     assert "What to do:" in failing.stdout
     assert planday_command(planday, "status", "london").returncode == 0
     planday.edit_config(*NIGHTLY)
-    first = planday_command(planday, "status", "london")
-    assert (first.returncode, "were not read yet and are not due yet" in first.stdout) == (0, True), (
-        "nobody is late yet"
-    )
+    first = summary(planday_command(planday, "status", "london", "--json"))
+    assert [one["state"] for one in first["portals"]] == ["not read yet"], "nobody is late yet"
+    assert first["problems"] == ["the Dagster daemon has never run here, so schedules do nothing"]
     planday.state.forget_portal("london")
     observe(planday.installation, datetime.now(UTC) - timedelta(days=3))
     late = planday_command(planday, "status", "london", "--wrong")
     assert late.returncode == 1, "due and never read"
-    assert "stale tables. Stale: london portal.portals" in late.stdout.splitlines()[-1]
+    assert late.stdout.startswith("Wrong: 1 of 1 portal (london stale); the Dagster daemon has never run here")
 
 
 @pytest.mark.processes

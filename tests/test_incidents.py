@@ -196,18 +196,6 @@ def test_message_is_sent_again_until_taken(planday: Installation, hook: Hook) ->
     assert notifier.notify(now + timedelta(minutes=6)).sent == []
 
 
-def test_removed_portal_ends_without_a_message(planday: Installation, hook: Hook) -> None:
-    (planday.folder / "tokens/london.txt").write_text("wrong")
-    with dg.DagsterInstance.ephemeral() as made:
-        run(planday, made, "hr.departments", portal="london")
-    Notifier(planday.installation).notify(datetime.now(UTC))
-    assert len(hook.take()) == 1
-    text = planday.config_path.read_text()
-    planday.config_path.write_text(text[: text.index("  london:")])
-    assert Notifier(planday.installation).notify(datetime.now(UTC)).open == []
-    assert hook.take() == []
-
-
 @pytest.mark.processes
 def test_failed_publication_is_reported_and_its_end(
     planday: Installation,

@@ -318,6 +318,50 @@ def test_damaged_database_makes_everything_overdue(planday: Installation, hook: 
     assert sorted(event for event, _, _ in reported(hook)) == ["failed", "stale", "stale", "stale"]
 
 
+def test_portals_that_fail_alike_name_status_page(planday: Installation, hook: Hook) -> None:
+    page, now = "https://status.planday.com", datetime.now(UTC)
+
+    def texts() -> list[str]:
+        Notifier(planday.installation).notify(now)
+        return [one["text"] for one in hook.take()]
+
+    fail(planday, GROUPS, "api", portal="london")
+    fail(planday, DEPARTMENTS, "scope", portal="london")
+    fail(planday, DEPARTMENTS, "scope")
+    alone = texts()
+    assert (len(alone), [text for text in alone if page in text]) == (2, [])
+    fail(planday, GROUPS, "api")
+    (second,) = texts()
+    assert f"2 portals fail alike: {page}" in second, "the first was sent before"
+    planday.state.failures.keep_only([])
+    assert not [text for text in texts() if page in text], "what is over needs no page"
+
+
+@pytest.mark.parametrize("how", ["portals.yaml", "forget"])
+def test_incident_of_removed_portal_ends_everywhere(planday: Installation, hook: Hook, how: str) -> None:
+    """A channel that refuses the end gets it later, also where the portal is neither configured nor known any more."""
+    fail(planday, DEPARTMENTS, "api", portal="copenhagen")
+    fail(planday, DEPARTMENTS, "api", portal="london")
+    now = datetime.now(UTC)
+    Notifier(planday.installation).notify(now)
+    hook.take()
+    text = planday.config_path.read_text()
+    planday.config_path.write_text(text[: text.index("  london:")])
+    if how == "forget":
+        planday.state.forget_portal("london")
+    hook.status = 500
+    assert Notifier(planday.installation).notify(now + timedelta(minutes=1)).failed
+    hook.take()
+    hook.status = 200
+    Notifier(planday.installation).notify(now + timedelta(minutes=2))
+    (message,) = hook.take()
+    assert (message["event"], [one["portal"] for one in message["incidents"]]) == ("recovered", ["london"])
+    assert "Portal london, which portals.yaml no longer names" in message["text"]
+    Notifier(planday.installation).notify(now + timedelta(minutes=3))
+    assert hook.take() == []
+    assert [one.incident.portal for one in planday.state.incidents.all()] == ["copenhagen"]
+
+
 def test_failures_of_removed_portal_do_not_return(planday: Installation, hook: Hook, instance: DagsterInstance) -> None:
     fail(planday, DEPARTMENTS, "api", portal="london")
     text = planday.config_path.read_text()

@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from planday_io.errors import DamagedSliceError
 from planday_io.lake.provenance import Provenance
-from planday_io.lake.slices import Lake
+from planday_io.lake.slices import Lake, SlicesOf
 from planday_io.monitoring.notifier import Notifier
 from planday_io.state import PublishedSlice, SliceKey, State
 from tests.support.cutting import KILLED, killed
 from tests.support.damage import DAMAGE, damage_state, lose_state
 from tests.support.installation import Installation
-from tests.support.old_state import as_of_version_0_1, old_names, old_slices
+from tests.support.old_state import as_of_version_0_1, old_layout, old_names, old_slices
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 DEPARTMENTS = SliceKey.of("hr.departments", "oslo")
@@ -68,6 +69,20 @@ def indexed(lake: Lake) -> dict[str, tuple[str, str, int]]:
     return {str(key): (one.slice_id, one.read_at.isoformat(), one.rows) for key, one in entries.items()}
 
 
+WINDOW = ("2026-01", "2026-02")
+WANTED = (SlicesOf("a", "snapshot", (None,)), SlicesOf("a", "facts", WINDOW))
+
+
+def oldest(lake: Lake) -> dict[str, str]:
+    return {table: at.isoformat() for (_, table), at in lake.oldest_reads({"oslo": WANTED}).reads.items()}
+
+
+def oldest_of(found: dict[str, tuple[str, str, int]]) -> dict[str, str]:
+    """The same from what footers say."""
+    wanted = {"a.snapshot": ["a.snapshot.oslo"], "a.facts": [f"a.facts.oslo.{month}" for month in WINDOW]}
+    return {table: min(found[one][1] for one in names) for table, names in wanted.items() if {*names} <= {*found}}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_index_is_what_footers_say(tmp_path: Path, seed: int) -> None:
     """Whatever happens to files and database in between."""
@@ -98,6 +113,7 @@ def test_the_index_is_what_footers_say(tmp_path: Path, seed: int) -> None:
             case "damaged":
                 damage_state(state, "cut")
         if chance.random() < 0.7:
+            assert oldest(lake) == oldest_of(footers(lake.root))
             assert indexed(lake) == footers(lake.root)
     assert indexed(lake) == footers(lake.root)
 
@@ -114,6 +130,29 @@ def test_files_that_did_not_change_are_not_opened(tmp_path: Path) -> None:
     assert lake.indexed([key]).entries[key].slice_id == slice_id, "its stamp is the same"
     os.utime(lake.path(key))
     assert [*lake.indexed([key]).damaged()] == [key]
+
+
+def test_oldest_reads_of_files_elsewhere_or_broken(tmp_path: Path) -> None:
+    """Only the first portal has all that was asked for; a folder of version 0.1 counts."""
+    lake = Lake(tmp_path / "lake", State(tmp_path / "state"))
+    portals = ("oslo", "london", "paris", "rome")
+    for hours, portal in enumerate(portals):
+        for month in WINDOW:
+            write(lake, SliceKey.of("a.facts", portal, month), at=AT + timedelta(hours=hours))
+    new = {portal: lake.path(SliceKey.of("a.facts", portal, WINDOW[0])) for portal in portals}
+    lake.oldest_reads(dict.fromkeys(portals, WANTED))
+    DAMAGE["cut"](new["london"])
+    new["paris"].unlink()
+    new["paris"].symlink_to(new["paris"])
+    for is_old in (False, True):
+        if is_old:
+            old_layout(lake.root)
+        found = lake.oldest_reads(dict.fromkeys(portals, WANTED))
+        assert found.reads == {("oslo", "a.facts"): AT, ("rome", "a.facts"): AT + timedelta(hours=3)}
+        assert {key.portal: isinstance(why, DamagedSliceError) for key, why in found.unusable.items()} == {
+            "london": True,
+            "paris": False,
+        }
 
 
 def test_what_is_written_during_a_publication_waits(tmp_path: Path) -> None:

@@ -268,7 +268,12 @@ def test_incidents_come_back_as_they_were(tmp_path: Path) -> None:
     state.rename_portal("oslo", "bergen")
     assert [one.incident.portal for one in state.incidents.all()] == ["bergen", "london"]
     state.forget_portal("bergen")
-    assert state.incidents.all() == known[1:]
+    told, other = state.incidents.all()
+    assert other == known[1]
+    assert (told.incident.error, told.deliveries, told.ended_at is None) == ("", known[0].deliveries, False)
+    state.incidents.replace([incident()])
+    state.forget_portal("oslo")
+    assert state.incidents.all() == [], "nobody was told of it"
     state.incidents.replace([])
     assert state.incidents.all() == []
 

@@ -7,24 +7,24 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pipelines.progress import Listener
 from planday_io.config import Config
-from planday_io.monitoring.failures import CAUSES
-from planday_io.monitoring.messages import remedy, some
-from planday_io.state import Incident
+from planday_io.monitoring.messages import some
 
 if TYPE_CHECKING:
     # Needed for types only; importing these modules loads Dagster, pandas and DuckDB.
     from pipelines.cli.outcome import Outcome
-    from pipelines.cli.status import InstallationState, TableState
-    from planday_io.onboarding.check import Finding
     from planday_io.sync.forecast import Forecast
     from planday_io.sync.writer import TableReport
     from planday_io.warehouse import Publication
+
+_LONG = 100
+"""Rows of a table that is printed as plain columns."""
 
 
 def say(console: Console, *lines: str) -> None:
@@ -100,68 +100,19 @@ def listening(console: Console) -> Iterator[Listener]:
 
 
 def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table of texts."""
+    """Print a table of texts. A long one has no lines and does not fold: the library takes a millisecond per row for that."""
+    if len(rows) > _LONG:
+        texts = [[*columns], *([*("" if value is None else str(value) for value in row)] for row in rows)]
+        widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+        padded = ((set_cell_size(text, width) for text, width in zip(row, widths, strict=True)) for row in texts)
+        say(console, *([title] if title else []), "\n".join("  ".join(row).rstrip() for row in padded))
+        return
     table = Table(title=title, title_justify="left", show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table, markup=False)
-
-
-def print_status(
-    console: Console,
-    config: Config,
-    states: Sequence[TableState],
-    whole: InstallationState,
-    incidents: Sequence[Incident],
-    *,
-    only_wrong: bool,
-) -> None:
-    """Print the state of tables and installation, with what is wrong in the last line."""
-    from pipelines.cli.status import UNREADABLE_TABLE
-
-    stale = [state for state in states if state.stale]
-    names = ("portal", "table", "rows", "last_complete", "verdict", "next_due", "stale", "failing", "published")
-    shown = [[getattr(one, name) for name in names] for one in states if one.stale or one.failing or not only_wrong]
-    print_rows(console, "", names, [[_word(value) for value in row] for row in shown if row[1] != UNREADABLE_TABLE])
-    lines = ["", *(f"UNREADABLE {one.portal}: {one.verdict}" for one in states if one.table == UNREADABLE_TABLE)]
-    for one in incidents:
-        who = one.portal if one.portal in {state.portal for state in states} else "all portals"
-        lines.append(
-            f"INCIDENT {who}, since {one.since.isoformat()}: {CAUSES[one.cause].sentence} {one.error}".rstrip()
-        )
-        lines += [f"  {', '.join(one.tables)}"] if one.tables else []
-        lines.append(f"  What to do: {remedy(config, [one])}")
-    lines += [f"UNFINISHED since {one.since.isoformat()}: run `{one.command}` again" for one in whole.unfinished]
-    lines += [
-        f"{use.bucket}: {use.sent} of {use.limit} requests in the last minute"
-        + (f", closed for {use.closed_seconds:.0f} s" if use.closed_seconds else "")
-        for use in whole.budget
-    ]
-    lines += [f"BUDGET {whole.budget_fault}"] if whole.budget_fault else []
-    sizes = (whole.lake_bytes, whole.warehouse_bytes, whole.dagster_bytes, whole.free_bytes)
-    lines.append("MiB: lake {}, warehouse {}, Dagster {}; free {}".format(*(size // 2**20 for size in sizes)))
-    beat = whole.daemon_seconds
-    lines.append(
-        "The Dagster daemon has never run here: schedules do nothing."
-        if beat is None
-        else f"Dagster daemon: last heartbeat {beat:.0f} s ago."
-        + (" It is not running: schedules do nothing." if beat > 300 else "")
-    )
-    never = sum(state.last_complete is None and not state.stale for state in states)
-    lines += [f"{never} tables were not read yet and are not due yet."] if never else []
-    lines.append(
-        f"Wrong: {len(incidents)} incidents, {len(stale)} stale tables."
-        + (f" Stale: {some([f'{one.portal} {one.table}' for one in stale], 5)}" if stale else "")
-        if incidents or stale or whole.unfinished or any(state.failing for state in states)
-        else "No incident, and nothing is stale."
-    )
-    say(console, *lines)
-
-
-def _word(value: object) -> object:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 def print_forecasts(console: Console, forecasts: Sequence[Forecast], at_once: int, seconds: float) -> None:
@@ -213,11 +164,6 @@ def remarks(publication: Publication | None) -> list[str]:
     if publication is None:
         return []
     return [*publication.notices, *(f"left out: {error}" for error in publication.problems.values())]
-
-
-def finding_word(finding: Finding) -> str:
-    """The word for a finding of `check`. A finding without an API call is a note, because it proves nothing."""
-    return ("ok" if finding.was_tried else "note") if finding.is_good else "FAILED"
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

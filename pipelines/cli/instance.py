@@ -11,10 +11,16 @@ from pipelines.storage_faults import dagster_storage
 from planday_io.errors import ConfigError
 from planday_io.files import write_text
 from planday_io.lake.installation import Installation
+from planday_io.state import State
 
 
 def open_instance(installation: Installation) -> dg.DagsterInstance:
-    """The instance of the installation: DAGSTER_HOME, else the configuration's folder.
+    """The instance of the installation, see `instance_at`."""
+    return instance_at(installation.config.home, installation.state)
+
+
+def instance_at(folder: Path, state: State) -> dg.DagsterInstance:
+    """The instance of DAGSTER_HOME, else of the configuration's folder.
 
     Relative paths of dagster.yaml belong to the home folder, so this process moves there. The first use of a fresh
     folder migrates its database; twelve processes doing that at once would fail, so they take turns.
@@ -24,15 +30,14 @@ def open_instance(installation: Installation) -> dg.DagsterInstance:
         StorageError: Dagster's storage cannot be used.
     """
     if not os.environ.get("DAGSTER_HOME"):
-        os.environ["DAGSTER_HOME"] = str(installation.config.home)
+        os.environ["DAGSTER_HOME"] = str(folder)
     home = os.environ["DAGSTER_HOME"]
     if not Path(home).is_absolute() or not Path(home).is_dir():
         raise ConfigError(
-            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to "
-            f"{installation.config.home}, or unset it"
+            f"DAGSTER_HOME is {home!r}, which is not the absolute path of a folder: set it to {folder}, or unset it"
         )
     os.chdir(home)
-    with installation.state.locks.hold("instance"), dagster_storage():
+    with state.locks.hold("instance"), dagster_storage():
         _bring_settings(Path(home))
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()

@@ -10,15 +10,17 @@ import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines.cli.arguments import (
+    AsJson,
+    Portals,
     confirm,
     current_installation,
+    end_soon,
     known_months,
     known_portals,
     known_resources,
@@ -28,9 +30,11 @@ from pipelines.cli.arguments import (
     terminal,
 )
 from pipelines.cli.assistant import mcp
+from pipelines.cli.check import check
 from pipelines.cli.deliver import deliver
 from pipelines.cli.drift import drift
 from pipelines.cli.export import export
+from pipelines.cli.metrics import metrics
 from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reference import docs
 from pipelines.cli.report import report
@@ -44,8 +48,6 @@ app = typer.Typer(
     help="Planday's data in Parquet and DuckDB, complete or not at all.",
 )
 
-Portals = Annotated[list[str] | None, typer.Argument(metavar="PORTAL", help="Keys of portals.yaml; none means all.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Processes = Annotated[
     int | None,
     typer.Option(min=1, help="How many portals to read at once; by default as many as the apps' budgets feed."),
@@ -129,38 +131,7 @@ def demo(
     raise typer.Exit(demonstration.open_ui(place, port) if ui else demonstration.run(place, terminal()))
 
 
-@app.command()
-def check(portals: Portals = None, as_json: AsJson = False) -> None:
-    """Try each portal's token, identity and scopes, with one row each, and say what would be delivered."""
-    from pipelines.cli.console import finding_word, print_rows
-    from planday_io.config.secrets import remarks
-    from planday_io.onboarding.check import advice, personal_data
-    from planday_io.onboarding.check import check as check_portals
-
-    installation = current_installation()
-    config = installation.config
-    for remark in remarks(config):
-        typer.echo(f"planday: {remark}", err=True)
-    chosen = known_portals(config, portals)
-    findings = check_portals(installation, chosen)
-    if config.deliver:
-        # Not above: it reads the warehouse, and DuckDB takes as long to load as the rest.
-        from planday_io.delivery.checking import delivery_findings
-
-        findings += delivery_findings(installation, chosen, datetime.now(UTC))
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        rows = [(f.portal, f.subject, finding_word(f), f.detail) for f in findings]
-        print_rows(terminal(), "", ("portal", "what", "", "detail"), rows)
-        typer.echo("".join(f"\n{line}" for line in advice(installation, findings)))
-        print_rows(
-            terminal(),
-            "\nPersonal data that will be stored, according to the `privacy` section of portals.yaml",
-            ("class", "policy", "columns", "tables"),
-            personal_data(installation),
-        )
-    raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
+app.command()(check)
 
 
 @app.command()
@@ -313,28 +284,30 @@ def tables(as_json: AsJson = False) -> None:
 @app.command()
 def status(
     portals: Portals = None,
-    wrong: Annotated[bool, typer.Option("--wrong", help="Show tables that are stale or failing only.")] = False,
+    tables: Annotated[bool, typer.Option("--tables", help="Show every table of each portal as well.")] = False,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Show only what is stale, failing or switched off.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of everything: every table's last complete read and next run, incidents, budget, disk, daemon.
+    """Say in one sentence whether all is well, with a line per portal: state, oldest table, next run, incident, budget.
 
-    For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale or failing.
+    For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale, failing or
+    switched off, when the Dagster daemon does not run, or when a portal has no usable token.
     """
-    installation = current_installation()
-    config = installation.config
-    chosen = known_portals(config, portals)
-    from pipelines.cli.console import print_status
-    from pipelines.cli.status import UNREADABLE_TABLE, installation_state, table_states
+    from pipelines.cli.health import health_facts, print_health, print_tables
+    from pipelines.cli.status import current_health
+    from planday_io.monitoring.tables import table_states
 
-    states = table_states(installation, chosen)
-    whole = installation_state(installation)
-    incidents = [one for one in whole.incidents if one.portal in chosen or one.portal not in config.portals]
+    end_soon()
+    installation = current_installation()
+    health = current_health(installation, known_portals(installation.config, portals))
+    states = table_states(installation, health) if tables else []
     if as_json:
-        print_json({"tables": [asdict(one) for one in states], **asdict(whole)})
+        print_json(health_facts(health) | ({"tables": [asdict(one) for one in states]} if tables else {}))
     else:
-        print_status(terminal(), config, states, whole, incidents, only_wrong=wrong)
-    is_wrong = incidents or whole.unfinished or any(one.stale or one.table == UNREADABLE_TABLE for one in states)
-    raise typer.Exit(1 if is_wrong else 0)
+        print_health(terminal(), installation.config, health, only_wrong=wrong)
+        if tables:
+            print_tables(terminal(), states, only_wrong=wrong)
+    raise typer.Exit(1 if health.is_wrong else 0)
 
 
 @app.command()
@@ -371,6 +344,7 @@ def alert(
     raise typer.Exit(1 if done.open or done.failed or done.unsaved else 0)
 
 
+app.command()(metrics)
 app.command()(authorize)
 app.command()(revoke)
 app.add_typer(portals, name="portals")

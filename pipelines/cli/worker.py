@@ -37,7 +37,6 @@ from planday_io.errors import PlandayError
 from planday_io.faults import as_planday_error, trace_of
 from planday_io.lake.installation import Installation
 from planday_io.sync.changes import settle
-from planday_io.sync.connection import PortalConnection
 
 _AGAIN_SECONDS = 1.0
 
@@ -97,7 +96,7 @@ def _receive(connection: Connection, orders: SimpleQueue[Order], worker: _Worker
     worker.cancel()
     while True:
         # Again and again: Python loses what a signal raises while it collects garbage.
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         time.sleep(_AGAIN_SECONDS)
 
 
@@ -132,7 +131,7 @@ class _Worker:
         month, group = None, list[Endpoint]()
         try:
             # Checked before any run; otherwise every table would fail for the same reason.
-            PortalConnection(installation, portal).require_secrets()
+            installation.require_secrets(portal)
             for month, group in runs_of(installation, portal, order.wanted):
                 result = self._run(group, tags, partition_of(portal, month))
                 _report_skipped(outcome, portal, month, group, result)

@@ -25,7 +25,7 @@ from functools import partial
 
 from planday_io.client.headers import LONGEST_SECONDS, count_of, is_plausible, parse_policy, split_policy, wait_of
 from planday_io.state import RateWindow, State
-from planday_io.state.budget import Bookings, RequestBudget
+from planday_io.state.budget import Booked, Bookings, RequestBudget
 
 PORTAL_START = (RateWindow(10, 1.0), RateWindow(600, 60.0))
 CLIENT_START = (RateWindow(100, 1.0), RateWindow(2000, 60.0))
@@ -282,12 +282,12 @@ def budget_use(state: State, now: float) -> list[BudgetUse]:
         StorageError: the budget cannot be read.
     """
 
-    def use(bookings: Bookings, bucket: str) -> BudgetUse:
+    def use(bucket: str, booked: Booked) -> BudgetUse:
         starts = PORTAL_START if bucket.startswith("portal ") else CLIENT_START
-        longest = max(_plausible(bookings.policy(bucket)) or starts, key=lambda window: window.seconds)
+        longest = max(_plausible(booked.windows) or starts, key=lambda window: window.seconds)
         limit = round(longest.limit * 60 / longest.seconds)
-        closed = _closed_seconds(bookings.closed_until(bucket), now)
-        return BudgetUse(bucket, bookings.count(bucket, now - 60), limit, closed)
+        return BudgetUse(bucket, booked.sent, limit, _closed_seconds(booked.closed_until, now))
 
     with closing(state.budget) as budget:
-        return budget.read(lambda bookings: [use(bookings, bucket) for bucket in bookings.buckets()])
+        found = budget.read(lambda bookings: bookings.uses(now - 60))
+    return [use(bucket, booked) for bucket, booked in found.items()]

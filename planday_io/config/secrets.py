@@ -13,6 +13,7 @@ one. That file takes precedence over the copy if the environment has the name; o
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -199,7 +200,13 @@ def _in_dotenv(name: str, file: Path) -> str | None:
 
 def _lines(file: Path) -> list[Binding]:
     """The lines of a `.env`. Raises TextError and OSError."""
-    return [*parse_stream(StringIO(decode(_bytes_of(file), strict=False)))]
+    return _parsed(decode(_bytes_of(file), strict=False))
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(text: str) -> list[Binding]:
+    """The lines of a text. Kept, because a command may read the secrets of hundreds of portals from one file."""
+    return [*parse_stream(StringIO(text))]
 
 
 def _filled(value: str, values: Mapping[str, str | None], names: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from planday_io.catalogue import Catalogue, Endpoint
 from planday_io.config import Config, load_config
+from planday_io.config.secrets import read_client_id, read_secret
 from planday_io.lake.slices import Lake
 from planday_io.state import State
 
@@ -58,6 +59,16 @@ class Installation:
                 for endpoint in self.endpoints_of(portal, schedule.resources):
                     found.setdefault(endpoint.name, []).append(schedule.cron)
         return found
+
+    def configured_token(self, portal: str) -> str:
+        """The refresh token that the configuration names. Raises SecretError."""
+        ref = self.config.portals[portal].refresh_token
+        return read_secret(ref, home=self.config.home, what=f"the refresh token of portal '{portal}'")
+
+    def require_secrets(self, portal: str) -> None:
+        """Read the app's id and the refresh token in force; nothing is sent. Raises PlandayError where one is missing."""
+        read_client_id(self.config.portals[portal].client_id, home=self.config.home, portal=portal)
+        self.state.refresh_token(portal, lambda: self.configured_token(portal)).read()
 
     def portals_by_endpoint(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {endpoint.name: [] for endpoint in self.catalogue.endpoints}

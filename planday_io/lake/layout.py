@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from planday_io.files import storage_errors, unique_end
@@ -39,7 +39,12 @@ _MONTH = re.compile(rf"({_OLD_MONTH})?([0-9]{{4}}-(?:0[1-9]|1[0-2]))")
 
 def file_of(key: SliceKey) -> str:
     """The file of a slice, relative to the lake."""
-    return "/".join(part for part in (key.domain, key.table, key.portal, key.month, _FILE) if part)
+    return file_at(key.domain, key.table, key.portal, key.month)
+
+
+def file_at(domain: str, table: str, portal: str, month: str | None) -> str:
+    """The same without a key, for those who ask for tens of thousands."""
+    return f"{domain}/{table}/{portal}/{month}/{_FILE}" if month else f"{domain}/{table}/{portal}/{_FILE}"
 
 
 def old_file_of(key: SliceKey) -> str:
@@ -65,6 +70,11 @@ def old_slices_in(root: Path) -> Iterator[SliceKey]:
     for domain, name in _tables(root):
         for folder in _old_folders(f"{root}/{domain}/{name}"):
             yield from _slices_of(root, domain, name, folder)
+
+
+def tables_with_old_folders(root: Path, tables: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of some tables, by domain and name, that have a folder of version 0.1. Raises StorageError."""
+    return {(domain, name) for domain, name in tables if _old_folders(f"{root}/{domain}/{name}")}
 
 
 def old_folders_in(root: Path) -> list[Path]:

@@ -16,12 +16,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import storage_errors
+
+if TYPE_CHECKING:
+    # Loaded by the functions: commands that only look at what is there open no slice that did not change.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 META = b"planday"
 _SUM = b"planday-crc32:"
@@ -33,6 +36,9 @@ _ROWS = 122_880
 
 def write(table: pa.Table, file: Path, provenance: bytes) -> None:
     """Write a table with its provenance. Raises OSError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     # Numbers and instants hardly repeat, so a dictionary costs more time and space than it saves.
     texts = [column.name for column in table.schema if pa.types.is_string(column.type)]
     schema = table.schema.with_metadata({META: provenance})
@@ -56,6 +62,8 @@ def provenance(file: Path) -> tuple[bytes, int]:
         DamagedSliceError: it has none.
         StorageError: it cannot be read.
     """
+    import pyarrow.parquet as pq
+
     with _told_apart(file):
         metadata = pq.read_metadata(file)
         stored = (metadata.metadata or {}).get(META)
@@ -66,6 +74,8 @@ def provenance(file: Path) -> tuple[bytes, int]:
 
 def columns(file: Path) -> pa.Schema:
     """The columns of a file; reads only the footer. Raises like `provenance`."""
+    import pyarrow.parquet as pq
+
     with _told_apart(file):
         return pq.read_schema(file).remove_metadata()
 
@@ -88,6 +98,9 @@ def check(file: Path) -> None:
 
 
 def _checked(content: bytes, file: Path) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     begin = content.rfind(_SUM) + len(_SUM)
     if begin >= len(_SUM) and content[begin : begin + _DIGITS] != _checksum(content, begin):
         raise DamagedSliceError(file, "its checksum does not agree with its content")
@@ -102,6 +115,8 @@ def _checksum(content: bytes, begin: int) -> bytes:
 @contextmanager
 def _told_apart(file: Path) -> Iterator[None]:
     """Distinguish refusals of the system from bytes that are not Parquet: Arrow raises OSError for both."""
+    import pyarrow as pa
+
     try:
         with storage_errors(file, "read"):
             try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from planday_io.errors import DamagedSliceError, StorageError
+from planday_io.files import storage_errors
 from planday_io.lake import parquet
 from planday_io.lake.layout import file_of, old_file_of
 from planday_io.lake.provenance import FORMAT, Provenance
@@ -63,6 +64,24 @@ def reading(root: Path, key: SliceKey, work: Callable[[Path], T]) -> T:
         if os.path.lexists(path):
             raise
         return work(place_of(root, key))
+
+
+def exists(root: Path, key: SliceKey) -> bool:
+    """Whether a slice has a file, also a link that leads nowhere. Raises StorageError."""
+    path = place_of(root, key)
+    with storage_errors(path, "read the slice"):
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
+
+
+def provenance_of(root: Path, key: SliceKey) -> Provenance | None:
+    """The provenance of a slice, or None when it was never pulled. Raises like `read_provenance`."""
+    if not exists(root, key):
+        return None
+    return reading(root, key, lambda path: read_provenance(path, key))
 
 
 def read_provenance(path: Path, key: SliceKey) -> Provenance:

@@ -9,41 +9,33 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING
 
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep, temporary
 from planday_io.lake import parquet, presence
-from planday_io.lake.layout import WRITING, file_of, files_set_aside, name_aside, old_file_of, slices_in
-from planday_io.lake.places import place_of, read_provenance, reading
+from planday_io.lake.index import Indexed, OldestReads, SlicesOf, entry_of, indexed, oldest_reads, stamp_of
+from planday_io.lake.layout import (
+    WRITING,
+    file_of,
+    files_set_aside,
+    name_aside,
+    old_file_of,
+    slices_in,
+)
+from planday_io.lake.places import exists, place_of, provenance_of, read_provenance, reading
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
 
-__all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
+if TYPE_CHECKING:
+    import pyarrow as pa  # see planday_io.lake.parquet
 
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """What the files of slices say in their footers, and why others cannot be read. Slices never pulled are left out."""
-
-    entries: dict[SliceKey, SliceEntry]
-    unusable: dict[SliceKey, StorageError]
-
-    def damaged(self) -> dict[SliceKey, DamagedSliceError]:
-        """Files that are damaged. Raises StorageError where a file cannot be read for another reason."""
-        found = {}
-        for key, error in self.unusable.items():
-            if not isinstance(error, DamagedSliceError):
-                raise error
-            found[key] = error
-        return found
+__all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey", "SlicesOf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +93,7 @@ class Lake:
             DamagedSliceError: the file is not what was written.
             StorageError: it cannot be read, or is of a later format.
         """
-        if not self._exists(key):
-            return None
-        return reading(self.root, key, lambda path: read_provenance(path, key))
+        return provenance_of(self.root, key)
 
     def usable_provenance(self, key: SliceKey) -> Provenance | None:
         """The provenance of a slice, or None if it was never pulled or its file is damaged. Raises StorageError."""
@@ -114,7 +104,7 @@ class Lake:
 
     def check(self, key: SliceKey) -> None:
         """Verify every byte of a slice. Raises like `provenance`."""
-        if self._exists(key):
+        if exists(self.root, key):
             reading(self.root, key, parquet.check)
 
     def refuse_loss(self, key: SliceKey) -> None:
@@ -123,51 +113,19 @@ class Lake:
         if before is None:
             return
         if provenance := self.usable_provenance(key):
-            why = presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
+            why = presence.older_text(key, entry_of(provenance), before.slice_id, before.read_at)
         else:
-            why = "" if self._exists(key) else "the lake has no file for it"
+            why = "" if exists(self.root, key) else "the lake has no file for it"
         if why:
             raise presence.lost_slice(key, why)
 
-    def _exists(self, key: SliceKey) -> bool:
-        path = self.path(key)
-        with storage_errors(path, "read the slice"):
-            try:
-                path.lstat()
-            except (FileNotFoundError, NotADirectoryError):
-                return False
-        return True
-
     def indexed(self, keys: Iterable[SliceKey]) -> Indexed:
-        """What the files of slices say. Only those that changed since this was last asked are opened. Raises StorageError."""
-        keys = [*keys]
-        known = self.state.slices.entries(keys)
-        found = Indexed({}, {})
-        changed: dict[SliceKey, SliceEntry] = {}
-        for key in keys:
-            try:
-                stamp, entry = self._stamp(key), known.get(key)
-                if stamp and entry and entry.stamp == stamp:
-                    found.entries[key] = entry
-                elif stamp and (provenance := self.provenance(key)):
-                    found.entries[key] = changed[key] = _entry(provenance, stamp)
-            except StorageError as error:
-                found.unusable[key] = error
-        # If the index cannot be written (a disk mounted read-only), files are opened again next time.
-        with suppress(StorageError):
-            self.state.slices.index(changed)
-        return found
+        """What the files of slices say, see `planday_io.lake.index`. Raises StorageError."""
+        return indexed(self.root, self.state, keys)
 
-    def _stamp(self, key: SliceKey) -> str:
-        """A stamp that changes when a slice's file is replaced; empty if there is no file."""
-        path = self.path(key)
-        with storage_errors(path, "look at the slice"):
-            try:
-                stat = path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                # Another process may have moved it just now.
-                return self._stamp(key) if self.path(key) != path else ""
-        return f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}"
+    def oldest_reads(self, wanted: Mapping[str, Collection[SlicesOf]]) -> OldestReads:
+        """The oldest read of each table among slices of portals, see `planday_io.lake.index`. Raises StorageError."""
+        return oldest_reads(self.root, self.state, wanted)
 
     @contextmanager
     def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
@@ -188,7 +146,7 @@ class Lake:
                             folder.mkdir(mode=0o700)
                         if folder is None:
                             continue
-                        name, stamp = folder / f"{key}.parquet", self._stamp(key)
+                        name, stamp = folder / f"{key}.parquet", stamp_of(self.root, key)
                         try:
                             keep_copy(path, name)
                         except (FileNotFoundError, NotADirectoryError):
@@ -197,7 +155,7 @@ class Lake:
                     parquet.check(name)
                     found.slices[key] = (provenance, name)
                     # A file that was replaced meanwhile has another stamp, so the entry is ignored.
-                    found.entries[key] = _entry(provenance, stamp, is_verified=stamp == self._stamp(key))
+                    found.entries[key] = entry_of(provenance, stamp, is_verified=stamp == stamp_of(self.root, key))
                 except DamagedSliceError as error:
                     found.unusable[key] = DamagedSliceError(path, error.why)
                 except StorageError as error:
@@ -214,6 +172,8 @@ class Lake:
 
     def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
         """The rows of a slice whose column has one of some values. Raises StorageError when it cannot be read."""
+        import pyarrow.compute as pc
+
         found = self.read(key, [column]).column(column)
         mask = pc.is_in(found, values.cast(found.type))
         return self.read(key).filter(mask) if pc.any(mask).as_py() else self.read(key).slice(0, 0)
@@ -345,15 +305,3 @@ class Lake:
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
         """All slices, or those of a table (full name), or of a portal. Raises StorageError."""
         return sorted(slices_in(self.root, table, portal), key=str)
-
-
-def _entry(provenance: Provenance, stamp: str = "", *, is_verified: bool = False) -> SliceEntry:
-    return SliceEntry(
-        stamp=stamp,
-        slice_id=provenance.slice_id,
-        read_at=provenance.fetched.astimezone(UTC),
-        rows=provenance.kept,
-        received=provenance.received,
-        verdict=provenance.verdict,
-        is_verified=is_verified,
-    )

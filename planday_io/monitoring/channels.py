@@ -11,8 +11,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from planday_io.client.asking import AnswerLimits, ask_once
-from planday_io.client.bodies import UnansweredError
 from planday_io.config.model import Config, Mail, Webhook
 from planday_io.config.secrets import read_secret
 from planday_io.config.values import is_loopback
@@ -49,6 +47,10 @@ def _send(way: Callable[[Message], None], message: Message) -> None:
 
 
 def _post(webhook: Webhook, config: Config, message: Message) -> None:
+    # Not above: commands that only look at incidents send nothing, and need no HTTP client.
+    from planday_io.client.asking import AnswerLimits, ask_once
+    from planday_io.client.bodies import UnansweredError
+
     url = read_secret(webhook.url, home=config.home, what="alerts.webhook.url")
     if not url.startswith("https://") and not is_loopback(url):
         raise AlertError("alerts.webhook.url has to begin with https:// (http:// is accepted for this machine only)")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -15,7 +16,8 @@ from planday_io.catalogue.history import lake_name
 from planday_io.config.grid import grid_months, window_months
 from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.freshness import portal_freshness
+from planday_io.monitoring.freshness import PortalFreshness, portal_freshness
+from planday_io.monitoring.health import Health, PortalHealth
 from planday_io.monitoring.messages import some
 from planday_io.months import month_of, shifted
 
@@ -70,13 +72,16 @@ class _Ages:
 class Completeness:
     """What the published file and the schedules say, read once, so that several sets of tables can be judged by it."""
 
-    def __init__(self, installation: Installation, db: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    def __init__(
+        self, installation: Installation, db: duckdb.DuckDBPyConnection, now: datetime, health: Health | None = None
+    ) -> None:
         """Read the ledger.
 
         Args:
             installation: its schedules say what should be there.
             db: connected to the published file.
             now: UTC; staleness is judged at this instant.
+            health: how everything is then, where the caller knows; otherwise the lake is asked, portal by portal.
         """
         self._installation, self._now = installation, now
         self._slices: dict[str, dict[_Key, datetime]] = {}
@@ -90,6 +95,7 @@ class Completeness:
         ).fetchall():
             self._failed.setdefault(portal, {})[table, month] = at.astimezone(UTC)
         self._ages: dict[str, _Ages] = {}
+        self._known = {one.portal: one for one in health.portals} if health else {}
 
     def states(
         self,
@@ -165,14 +171,26 @@ class Completeness:
 
     def _ages_of(self, portal: str) -> _Ages:
         if portal not in self._ages:
-            self._ages[portal] = _ages(self._installation, portal, self._slices.get(portal, {}), self._now)
+            self._ages[portal] = _ages(
+                self._installation, portal, self._slices.get(portal, {}), self._now, self._known.get(portal)
+            )
         return self._ages[portal]
 
 
-def _ages(installation: Installation, portal: str, slices: dict[_Key, datetime], now: datetime) -> _Ages:
-    try:
-        states = portal_freshness(installation, portal, now)
-    except PlandayError:
+def _ages(
+    installation: Installation,
+    portal: str,
+    slices: dict[_Key, datetime],
+    now: datetime,
+    known: PortalHealth | None,
+) -> _Ages:
+    states: PortalFreshness | None = None
+    if known is None:
+        with suppress(PlandayError):
+            states = portal_freshness(installation, portal, now)
+    elif not known.unreadable:
+        states = known.freshness
+    if states is None:
         return _Ages(unknown="whether it is stale cannot be known, because the lake or the state cannot be read")
     window: list[str | None] = [*window_months(installation.config, portal, now)]
     stale: dict[_Key, datetime] = {}

@@ -26,6 +26,7 @@ class Cause(NamedTuple):
         kinds: classes of errors that belong to it, with those derived from them.
         per_table: whether each table is an incident of its own; otherwise those of a portal are one.
         whole_portal: whether no table of the portal can be read.
+        is_of_service: whether an outage at Planday can look like this, where it happens to several portals.
     """
 
     sentence: str
@@ -33,6 +34,7 @@ class Cause(NamedTuple):
     kinds: tuple[type[errors.PlandayError], ...] = ()
     per_table: bool = False
     whole_portal: bool = False
+    is_of_service: bool = False
 
 
 CAUSES = {
@@ -41,12 +43,14 @@ CAUSES = {
         "Nothing, if Planday is down: the next run reads what is missing. If it lasts, check this machine's network, proxy "
         "and certificates, and run `planday check {portal}`.",
         kinds=(errors.TransientApiError,),
+        is_of_service=True,
     ),
     "token": Cause(
         "The identity server refuses the refresh token: it is wrong, or access was revoked.",
         "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > Integrations > "
         "API Access, then write the new token to {place}. Then `planday sync {portal}` or the next schedule.",
         kinds=(errors.TokenError,),
+        is_of_service=True,
         whole_portal=True,
     ),
     "administrator": Cause(
@@ -54,6 +58,7 @@ CAUSES = {
         "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}` "
         "or the next schedule.",
         kinds=(errors.AccessRevokedError,),
+        is_of_service=True,
         whole_portal=True,
     ),
     "secret": Cause(
@@ -83,6 +88,7 @@ CAUSES = {
         "Planday's answer does not fit: its pages disagree, it is not valid JSON, or a member has an undocumented type.",
         "If the next run says the same, Planday changed this table: update this program, or exclude the table until then.",
         kinds=(errors.MalformedJsonError, errors.DataError),
+        is_of_service=True,
         per_table=True,
     ),
     "refused": Cause(
@@ -90,6 +96,7 @@ CAUSES = {
         "Run `planday check {portal}`. If only this table fails, Planday changed this call: update this program, or exclude "
         "the table until then. If all do, check api_url in portals.yaml.",
         kinds=(errors.ApiError,),
+        is_of_service=True,
         per_table=True,
     ),
     "storage": Cause(

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from planday_io.config.grid import grid_months
 from planday_io.config.model import Config
-from planday_io.errors import LostSliceError
+from planday_io.errors import LostSliceError, PlandayError
 from planday_io.faults import as_planday_error
 from planday_io.files import is_temporary
 from planday_io.lake.installation import Installation
 from planday_io.monitoring import drift
-from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE
-from planday_io.monitoring.freshness import portal_freshness
+from planday_io.monitoring.failures import CAUSES, INSTALLATION, WAREHOUSE, failure_of
+from planday_io.monitoring.freshness import Monitored, PortalFreshness, freshness_of
 from planday_io.monitoring.messages import some
 from planday_io.state import Failure, Incident
 from planday_io.warehouse.place import Place, set_aside_leftovers
@@ -45,11 +45,14 @@ def key_of(incident: Incident) -> Key:
     return incident.portal, incident.cause, table
 
 
-def find(installation: Installation, known: Mapping[Key, Incident], now: datetime) -> dict[Key, Incident]:
+def find(
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, look: Look | None = None
+) -> dict[Key, Incident]:
     """The open incidents; `known` were open before. Those of portals that are "unreadable" may or may not be over."""
     problems: list[Failure] = []
+    look = look or Look(installation, now)
     for portal in (*installation.config.portals, INSTALLATION):
-        check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal)
+        check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal, look=look)
         try:
             problems += [*check(installation, known, now)]
         except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others
@@ -63,6 +66,25 @@ def find(installation: Installation, known: Mapping[Key, Incident], now: datetim
     return {key: _incident(key, group) for key, group in groups.items()}
 
 
+class Look:
+    """What the lake and the state say of all portals, asked once."""
+
+    def __init__(self, installation: Installation, now: datetime, monitored: Monitored | None = None) -> None:
+        self._error: Exception | None = None
+        try:
+            self._fresh = freshness_of(installation, [*installation.config.portals], now, monitored=monitored)
+            self._failures = installation.state.failures.all()
+        except Exception as error:  # noqa: BLE001 - it is told of each portal
+            self._error = error
+
+    def of(self, portal: str) -> tuple[PortalFreshness, list[Failure]]:
+        """The freshness and the open failures of a portal. Raises why they are not known."""
+        error = self._error or self._fresh[portal]
+        if isinstance(error, Exception):
+            raise error
+        return error, self._failures.get(portal, [])
+
+
 def _incident(key: Key, group: list[Failure]) -> Incident:
     first = min(group, key=lambda one: one.since)
     tables = tuple(sorted({f"{one.table} {one.month or ''}".strip() for one in group} - {""}))
@@ -70,23 +92,30 @@ def _incident(key: Key, group: list[Failure]) -> Incident:
     return Incident(portal=key[0], cause=key[1], tables=tables, since=since, error=first.error, run_id=first.run_id)
 
 
+def incident_of(error: PlandayError, table: str, now: datetime) -> Incident:
+    """The incident of the installation that an error is, which nobody recorded yet."""
+    problem = failure_of(error, now, table=table)
+    return _incident((INSTALLATION, problem.cause, table if CAUSES[problem.cause].per_table else ""), [problem])
+
+
 def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLATION, table: str = "") -> Failure:
     return Failure(portal=portal, table=table, month=None, cause=cause, error=error, run_id="", since=since)
 
 
 def _of_portal(
-    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str, look: Look
 ) -> Iterator[Failure]:
-    tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
-    months = {None, *grid_months(installation.config, portal, now)}
-    failures = installation.state.failures.of(portal)
-    failures = [one for one in failures if one.table in tables and one.month in months]
+    fresh, failures = look.of(portal)
+    if failures:
+        tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
+        months = {None, *grid_months(installation.config, portal, now)}
+        failures = [one for one in failures if one.table in tables and one.month in months]
     yield from failures
     failing = {one.table for one in failures}
     # A table that is known to be unreadable is not reported as stale as well.
     is_explained = any(one.cause in CAUSES and CAUSES[one.cause].whole_portal for one in failures)
     was_stale = known[portal, "stale", ""].tables if (portal, "stale", "") in known else ()
-    for name, one in portal_freshness(installation, portal, now).items():
+    for name, one in fresh.items():
         if one.damage and name not in failing:
             yield _problem("damaged", one.damage, now, portal=portal, table=name)
         if one.is_stale and (name in was_stale or not (is_explained or one.damage or name in failing)):

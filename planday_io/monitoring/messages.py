@@ -5,7 +5,7 @@ Names, counts, instants, texts of errors and ids of runs; no personal data, no s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from planday_io.config.model import Config
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.state import Incident, Notice
 
+STATUS_PAGE = "https://status.planday.com"
 _SOME, _PORTALS = 5, 20
 _ERROR_LENGTH = 600
 
@@ -39,8 +40,17 @@ TEST = Message(
 )
 
 
-def messages(config: Config, notices: Iterable[Notice], now: datetime) -> Iterator[tuple[Message, list[Notice]]]:
-    """One message per cause for incidents that are open, and one for those that ended, each with what it is about."""
+def messages(
+    config: Config, notices: Iterable[Notice], now: datetime, known: Collection[Notice] = ()
+) -> Iterator[tuple[Message, list[Notice]]]:
+    """One message per cause for incidents that are open, and one for those that ended, each with what it is about.
+
+    Args:
+        config: names the portals.
+        notices: what is to be sent.
+        now: UTC instant.
+        known: all notices, those that were sent before as well.
+    """
     groups: dict[tuple[str, bool], list[Notice]] = {}
     for notice in notices:
         groups.setdefault((notice.incident.cause, notice.ended_at is not None), []).append(notice)
@@ -57,6 +67,14 @@ def messages(config: Config, notices: Iterable[Notice], now: datetime) -> Iterat
             lines += [f"It is over: {sentence}", "What to do: nothing."]
         else:
             lines += [f"What happened: {sentence}", *_details(config, incidents, now)]
+            alike = {
+                *portals,
+                *(one.incident.portal for one in known if one.incident.cause == cause and not one.ended_at),
+            }
+            if CAUSES[cause].is_of_service and len(alike) > 1:
+                lines.append(
+                    f"{len(alike)} portals fail alike: {STATUS_PAGE} says whether Planday's Open API has an outage."
+                )
         yield Message(event, subject, "\n".join(lines), [_facts(config, one) for one in incidents]), group
 
 
@@ -112,6 +130,8 @@ def _line(config: Config, one: Incident) -> str:
     settings = config.portals.get(one.portal)
     at = one.since.astimezone(ZoneInfo(settings.timezone) if settings else UTC)
     who = "All portals" if one.portal == INSTALLATION else f"Portal {one.portal}"
+    if one.portal != INSTALLATION and settings is None:
+        who += f", which {config.file.name} no longer names"
     return f"{who}: {some(one.tables) or 'files'}, since {at:%Y-%m-%d %H:%M %Z}"
 
 

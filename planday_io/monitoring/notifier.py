@@ -21,7 +21,7 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.channels import channels
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.freshness import observe
-from planday_io.monitoring.incidents import Key, find, key_of
+from planday_io.monitoring.incidents import Key, Look, find, key_of
 from planday_io.monitoring.messages import TEST, messages
 from planday_io.state import Incident, Notice
 
@@ -55,10 +55,16 @@ class Notifier:
         self._installation = installation
         self._channels = channels(installation.config)
 
-    def evaluate(self, now: datetime) -> list[Incident]:
-        """What is wrong now, without notifying anybody. Raises StorageError."""
-        observe(self._installation, now)
-        return _open(self._updated(self._load(), now))
+    def evaluate(self, now: datetime, look: Look | None = None) -> list[Incident]:
+        """What is wrong now, without notifying anybody. Raises StorageError.
+
+        Args:
+            now: UTC instant.
+            look: what was found at that instant, after `freshness.observe`; None to look now.
+        """
+        if look is None:
+            observe(self._installation, now)
+        return _open(self._updated(self._load(), now, look))
 
     def notify(self, now: datetime, busy: Collection[str] = (), working: Collection[str] = ()) -> Notified:
         """Find what is wrong, and send what is new and what is over.
@@ -86,7 +92,7 @@ class Notifier:
             for channel, send in self._channels.items():
                 ready = (one for one in notices.values() if not _waits(one, now, busy, working))
                 due = [one for one in ready if _is_due(one, channel)]
-                for message, group in messages(config, due, now):
+                for message, group in messages(config, due, now, notices.values()):
                     try:
                         send(message)
                     except AlertError as error:
@@ -101,17 +107,17 @@ class Notifier:
         done.open = _open(notices)
         return done
 
-    def _updated(self, notices: Notices, now: datetime) -> Notices:
+    def _updated(self, notices: Notices, now: datetime, look: Look | None = None) -> Notices:
         """Notices with what is wrong now, and without those that no channel has to report."""
         known = {key: one.incident for key, one in notices.items() if not one.ended_at}
-        found = find(self._installation, known, now)
+        found = find(self._installation, known, now, look)
         unreadable = {portal for portal, cause, _ in found if cause == "unreadable"}
         updated = {key: _noticed(incident, notices.get(key), now) for key, incident in found.items()}
-        portals = {INSTALLATION, *self._installation.config.portals}
         for key, one in notices.items():
-            if key in found or key[0] not in portals:
+            if key in found:
                 continue
-            notice = one if key[0] in unreadable else _ended(one, now)
+            # So it ends where the portal was removed, too.
+            notice = one if key[0] in unreadable else one.ended(now)
             is_owed = any(channel in notice.deliveries for channel in self._channels)
             if notice.ended_at is None or (is_owed and now - notice.ended_at < _DAY):
                 updated[key] = notice
@@ -149,13 +155,6 @@ def _noticed(incident: Incident, before: Notice | None, now: datetime) -> Notice
     names = tuple(sorted(before.incident.names)) if before else ()
     reported = dict.fromkeys(before.deliveries, names) if before else {}
     return Notice(incident=incident, noticed_at=now, all_tables=incident.tables, deliveries=reported)
-
-
-def _ended(notice: Notice, now: datetime) -> Notice:
-    if notice.ended_at:
-        return notice
-    # The end names every table that the incident was ever about; the error no longer matters.
-    return replace(notice, incident=replace(notice.incident, tables=notice.all_tables, error=""), ended_at=now)
 
 
 def _delivered(notice: Notice, channel: str) -> Notice:

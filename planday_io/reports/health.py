@@ -1,8 +1,7 @@
 """How a portal is, for people who look at the report: what is wrong, what is fresh, and what cannot be known.
 
-Comes from open incidents, from a look at the secrets (without sending anything), and from the age of each table
-compared with its schedule. A portal counts as fresh only where each of its tables was read by the tick that is due;
-anything else is reported as it is.
+Comes from what `planday_io.monitoring.health` found, and from what is published. A portal counts as fresh only where each of
+its tables was read by the tick that is due; anything else is reported as it is.
 
 Not here: what is an incident (`planday_io.monitoring`), the page (`planday_io.reports.report`).
 """
@@ -16,13 +15,11 @@ from typing import Any, Literal
 
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import Config
-from planday_io.errors import PlandayError
-from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
-from planday_io.monitoring.freshness import Freshness, portal_freshness
+from planday_io.monitoring.freshness import Freshness
+from planday_io.monitoring.health import PortalHealth
 from planday_io.monitoring.messages import remedy, some
 from planday_io.state import Incident
-from planday_io.sync.connection import PortalConnection
 
 Level = Literal["good", "unknown", "warn", "bad"]
 LEVELS: tuple[Level, ...] = ("good", "unknown", "warn", "bad")
@@ -53,31 +50,19 @@ def shown(config: Config, incidents: Sequence[Incident]) -> list[dict[str, Any]]
     ]
 
 
-def remarks(
-    installation: Installation,
-    portal: str,
-    now: datetime,
-    *,
-    incidents: Sequence[Incident],
-    published: dict[str, datetime],
-) -> list[Remark]:
+def remarks(catalogue: Catalogue, one: PortalHealth, *, published: dict[str, datetime]) -> list[Remark]:
     """What there is to say of a portal, the worst first. Never empty. `published` is table -> newest read published."""
-    own = [one for one in incidents if one.portal == portal and one.cause != "stale"]
-    found = [Remark("bad", CAUSES[one.cause].sentence, some(one.tables, 6)) for one in own]
-    failing = {name for one in own for name in one.names}
-    is_readable = not any(CAUSES[one.cause].whole_portal or one.cause == "unreadable" for one in own)
-    try:
-        # This sends nothing.
-        PortalConnection(installation, portal).require_secrets()
-    except PlandayError as error:
-        found.append(Remark("bad", "It cannot be read at all: one of its secrets cannot be used.", str(error)))
+    own = [incident for incident in one.incidents if incident.cause != "stale"]
+    found = [Remark("bad", CAUSES[incident.cause].sentence, some(incident.tables, 6)) for incident in own]
+    failing = {name for incident in own for name in incident.names}
+    is_readable = not any(CAUSES[incident.cause].whole_portal or incident.cause == "unreadable" for incident in own)
+    if one.secret:
+        found.append(Remark("bad", "It cannot be read at all: one of its secrets cannot be used.", one.secret))
         is_readable = False
-    try:
-        states = portal_freshness(installation, portal, now)
-    except PlandayError as error:
-        return [*found, Remark("bad", "How fresh it is cannot be known.", str(error))]
-    found += _ages(installation.catalogue, states, published, failing, is_readable=is_readable)
-    return sorted(found, key=lambda one: -LEVELS.index(one.level))
+    if one.unreadable:
+        return [*found, Remark("bad", "How fresh it is cannot be known.", one.unreadable)]
+    found += _ages(catalogue, one.freshness, published, failing, is_readable=is_readable)
+    return sorted(found, key=lambda remark: -LEVELS.index(remark.level))
 
 
 def _ages(

@@ -25,7 +25,7 @@ from planday_io.monitoring.completeness import Completeness
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.months import first_day
 from planday_io.reports.figures import FEWEST_PEOPLE, Key, Scope, figures, names_of_departments
-from planday_io.reports.page import environment, open_incidents
+from planday_io.reports.page import environment, health_at
 from planday_io.reports.past_failures import past_failures
 from planday_io.reports.percent import UNKNOWN, percent_of_all
 from planday_io.reports.periods import Judge, Periods, periods_of
@@ -93,9 +93,10 @@ def _page(
     _require_known(names_of_departments(db), scope)
     periods = periods_of(config, scope.portals, at)
     found = figures(db, scope, periods)
-    everything, blind = open_incidents(installation, at)
+    health, blind = health_at(installation, at)
+    everything = health.all_incidents if health else ()
     incidents = [one for one in everything if one.portal in (*scope.portals, INSTALLATION)]
-    judged = Completeness(installation, db, at)
+    judged = Completeness(installation, db, at, health)
     charted = next(most for portals, most in _CHARTED if len(scope.portals) <= portals)
     has_weeks = len({key for key in found.weeks if key[1] is not None}) <= _WEEKS_OF_DEPARTMENTS
     views = []

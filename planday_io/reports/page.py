@@ -1,7 +1,8 @@
-"""What both pages share: template engine, filters, open incidents, rows. A page is one file without scripts or requests."""
+"""What both pages share: template engine, filters, health, rows. A page is one file without scripts or requests."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ from markupsafe import Markup, escape
 
 from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
-from planday_io.monitoring.notifier import Notifier
+from planday_io.monitoring.health import Health, Scheduler, health_of
 from planday_io.months import first_day
-from planday_io.state import Incident
 
 
 def environment(at: datetime) -> Environment:
@@ -39,12 +39,14 @@ def rows(db: duckdb.DuckDBPyConnection, sql: str, *values: Any, **named: Any) ->
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def open_incidents(installation: Installation, at: datetime) -> tuple[list[Incident], str]:
-    """What is open at an instant (UTC), or why that cannot be known; one of both is empty."""
+def health_at(
+    installation: Installation, at: datetime, portals: Sequence[str] | None = None
+) -> tuple[Health | None, str]:
+    """How everything is at an instant (UTC), or None and why that cannot be known. Dagster is not asked."""
     try:
-        return Notifier(installation).evaluate(at), ""
+        return health_of(installation, at, Scheduler(fault="pages do not ask Dagster"), portals), ""
     except (PlandayError, OSError) as error:
-        return [], str(error)
+        return None, str(error)
 
 
 def _with_code(text: str) -> Markup:

@@ -7,7 +7,6 @@ and portals; nothing about a person. jinja2 escapes the names of portals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +18,13 @@ from planday_io.config.grid import grid_months
 from planday_io.files import storage_errors, write_text
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.completeness import Completeness, MonthState
+from planday_io.monitoring.health import PortalHealth
 from planday_io.monitoring.messages import some
 from planday_io.months import first_day
 from planday_io.reports.health import LEVELS, Level, Remark, remarks, shown
-from planday_io.reports.page import environment, open_incidents, rows
+from planday_io.reports.nights import days, nights
+from planday_io.reports.page import environment, health_at, rows
 from planday_io.reports.past_failures import past_failures
-from planday_io.state import Incident
 from planday_io.warehouse.standing import reading
 
 _MONTHS = 24
@@ -75,9 +75,11 @@ def write_report(installation: Installation, output: Path, now: datetime | None 
 
 def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetime) -> str:
     config = installation.config
-    incidents, blind = open_incidents(installation, at)
-    judged = Completeness(installation, db, at)
-    portals = [_portal(installation, db, key, at, incidents, judged) for key in config.portals]
+    health, blind = health_at(installation, at)
+    incidents = health.all_incidents if health else ()
+    judged = Completeness(installation, db, at, health)
+    found = {one.portal: one for one in health.portals} if health else {}
+    portals = [_portal(installation, db, key, at, found.get(key) or blind, judged) for key in config.portals]
     tables = rows(
         db,
         "SELECT table_name, count(DISTINCT portal) AS portals, count(*) AS slices, sum(kept) AS kept, "
@@ -102,6 +104,8 @@ def _page(installation: Installation, db: duckdb.DuckDBPyConnection, at: datetim
         runs=runs,
         run_of={row["portal"]: row for row in runs},
         failures=past_failures(config, db, at)[:_FAILURES],
+        nights=nights(config, db, at),
+        days=days(config, at),
         findings=_findings(db),
         most_rows=max([1, *(row["kept"] for row in tables)]),
         chart_size=_CHART,
@@ -140,7 +144,7 @@ def _portal(
     db: duckdb.DuckDBPyConnection,
     portal: str,
     at: datetime,
-    incidents: Sequence[Incident],
+    health: PortalHealth | str,
     judged: Completeness,
 ) -> PortalState:
     newest = "SELECT table_name, max(fetched_at) FROM sync.slices WHERE portal = ? GROUP BY ALL"
@@ -152,7 +156,9 @@ def _portal(
         key=portal,
         name=next((row["company_name"] or row["name"] or "" for row in names), ""),
         newest=max(published.values(), default=None),
-        remarks=remarks(installation, portal, at, incidents=incidents, published=published),
+        remarks=[Remark("bad", "How fresh it is cannot be known.", health)]
+        if isinstance(health, str)
+        else remarks(installation.catalogue, health, published=published),
         months={state.month: state for state in states if state.month},
         chart=_chart(db, portal, at),
     )

@@ -9,6 +9,7 @@ Not here: what fits into a bucket (`planday_io.client.budget`).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +55,29 @@ _MOVE = (
     .values(sent_at=sa.bindparam("to"))
 )
 """Built once: on a busy machine it is on the path of every request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What is recorded of a bucket.
+
+    Args:
+        sent: requests since the instant that was asked for.
+        windows: the stored policy; none where there is none, or it is damaged.
+        closed_until: seconds since the epoch until which it is closed, or was, or None.
+    """
+
+    sent: int
+    windows: tuple[RateWindow, ...]
+    closed_until: float | None
+
+
+def _windows(stored: object) -> tuple[RateWindow, ...]:
+    pairs = [part.partition("/") for part in str(stored or "").split()]
+    try:
+        return tuple(RateWindow(int(limit), float(seconds)) for limit, _, seconds in pairs)
+    except ValueError:
+        return ()
 
 
 def budget_file(folder: Path) -> Path:
@@ -113,11 +137,24 @@ class Bookings:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def buckets(self) -> list[str]:
-        """The buckets that have any record. Raises DamagedValueError."""
-        known = sa.union(*(sa.select(table.c.bucket) for table in (_SENDS, _POLICIES, _GATES)))
+    def uses(self, since: float) -> dict[str, Booked]:
+        """What is recorded of each bucket, by name; `since` is the instant after which requests count.
+
+        Raises:
+            DamagedValueError: a row holds what this program does not write.
+        """
+        sent = sa.select(_SENDS.c.bucket, sa.func.sum(sa.case((_SENDS.c.sent_at > since, 1), else_=0)))
         with damage_raised():
-            return sorted(msgspec.convert(self._connection.execute(known).scalars().all(), list[str]))
+            counts = msgspec.convert(self._pairs(sent.group_by(_SENDS.c.bucket)), dict[str, int])
+            policies = self._pairs(sa.select(_POLICIES.c.bucket, _POLICIES.c.windows))
+            gates = msgspec.convert(self._pairs(sa.select(_GATES.c.bucket, _GATES.c.closed_until)), dict[str, float])
+        return {
+            bucket: Booked(counts.get(bucket, 0), _windows(policies.get(bucket)), gates.get(bucket))
+            for bucket in sorted({*counts, *policies, *gates})
+        }
+
+    def _pairs(self, query: sa.Select[tuple[str, Any]]) -> dict[str, Any]:
+        return {bucket: value for bucket, value in self._connection.execute(query)}  # noqa: C416 - rows are no pairs to dict
 
     def add(self, buckets: Collection[str], at: float, count: int = 1) -> None:
         """Record requests in each of some buckets."""
@@ -141,11 +178,7 @@ class Bookings:
     def policy(self, bucket: str) -> tuple[RateWindow, ...]:
         """The stored policy of a bucket; nothing where there is none, or it is damaged, so that the first guess applies."""
         found = self._connection.execute(sa.select(_POLICIES.c.windows).where(_POLICIES.c.bucket == bucket)).scalar()
-        pairs = [part.partition("/") for part in str(found or "").split()]
-        try:
-            return tuple(RateWindow(int(limit), float(seconds)) for limit, _, seconds in pairs)
-        except ValueError:
-            return ()
+        return _windows(found)
 
     def set_policy(self, bucket: str, windows: Sequence[RateWindow]) -> None:
         """Store the policy of a bucket."""

@@ -1,4 +1,4 @@
-"""How an installation recognises its lake and its warehouse file.
+"""How an installation recognises its lake, its warehouse file, and a configuration that it has used.
 
 Not here: what to do where they are not recognised (`planday_io.lake.presence`, `planday_io.warehouse.standing`).
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from planday_io.state.rows import KnownFile
-from planday_io.state.schema import KNOWN_FILES, LAKE, LOSABLE, LOST, WAREHOUSE, lose
+from planday_io.state.schema import CONFIGURATION, KNOWN_FILES, LAKE, LOSABLE, LOST, WAREHOUSE, lose
 from planday_io.state.state_database import Kind
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +60,15 @@ class KnownFiles(Kind):
         self._database.look_again()
         known = self._database.read(KNOWN_FILES.get, name=WAREHOUSE)
         return known.marks if known else None
+
+    def configuration(self) -> tuple[str, ...]:
+        """The marks of the configuration of which Dagster's definitions were last built; or none. Raises StorageError."""
+        known = self._database.read(KNOWN_FILES.get, name=CONFIGURATION)
+        return known.marks if known else ()
+
+    def note_configuration(self, marks: Sequence[str]) -> None:
+        """Record that Dagster's definitions could be built of a configuration. Raises StorageError."""
+        self._database.write(KNOWN_FILES.put, KnownFile(name=CONFIGURATION, marks=tuple(marks)))
 
     def note_warehouse(self, headers: Sequence[str]) -> None:
         """Record the headers of the warehouse file. Raises StorageError."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from planday_io.state.rows import Baseline, Failure, Notice
 from planday_io.state.schema import BASELINES, FAILURES, INCIDENTS, LOST, put_notices
@@ -19,6 +19,8 @@ from planday_io.state.state_database import Kind
 
 Readings = Mapping[str, Mapping[str, str]]
 """Portal -> table -> how schedules read it."""
+Known = dict[str, dict[str, tuple[str, datetime]]]
+"""Portal -> table -> how schedules read it, and the UTC instant since when."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,6 +52,13 @@ class Failures(Kind):
         """Open failures of a portal. Raises StorageError."""
         return self._database.read(FAILURES.all, portal=portal)
 
+    def all(self) -> dict[str, list[Failure]]:
+        """Open failures by portal; those of the installation stand under the name for it. Raises StorageError."""
+        found: dict[str, list[Failure]] = {}
+        for one in self._database.read(FAILURES.all):
+            found.setdefault(one.portal, []).append(one)
+        return found
+
     def keep_only(self, portals: Collection[str]) -> None:
         """Remove failures of portals that no longer exist. Raises StorageError."""
         is_gone = FAILURES.c.portal.not_in([*portals])
@@ -74,8 +83,8 @@ class Incidents(Kind):
 class Baselines(Kind):
     """The baselines of one installation."""
 
-    def observe(self, readings: Readings, now: datetime) -> None:
-        """Record tables that are new or have other schedules than before. Raises StorageError.
+    def observe(self, readings: Readings, now: datetime) -> Known:
+        """Record tables that are new or have other schedules than before. Returns those of all. Raises StorageError.
 
         Where the baselines were lost with a damaged database, all tables count as scheduled for long: an alert that
         comes too early is better than none.
@@ -83,7 +92,7 @@ class Baselines(Kind):
         wanted = {(portal, table): text for portal, tables in readings.items() for table, text in tables.items()}
 
         def work(connection: Connection) -> None:
-            known = _all(connection)
+            known = _texts(_all(connection))
             since = _LONG_AGO if LOST.delete(connection, kind=BASELINES.name) else now
             for portal, table in known.keys() - wanted.keys():
                 BASELINES.delete(connection, portal=portal, table=table)
@@ -93,13 +102,27 @@ class Baselines(Kind):
             )
 
         # Usually nothing changed, and a read blocks nobody.
-        if self._database.read(_all) != wanted:
+        found = self.all()
+        if _texts(found) != wanted:
             self._database.write(work)
+            found = self.all()
+        return found
+
+    def all(self) -> Known:
+        """Those of all portals. Raises StorageError."""
+        return self._database.read(_all)
 
     def of(self, portal: str) -> dict[str, tuple[str, datetime]]:
-        """Table -> how schedules read it, and the UTC instant since when. Raises StorageError."""
-        return {one.table: (one.reading, one.since) for one in self._database.read(BASELINES.all, portal=portal)}
+        """Those of one portal, by table. Raises StorageError."""
+        return self._database.read(_all, BASELINES.c.portal == portal).get(portal, {})
 
 
-def _all(connection: Connection) -> dict[tuple[str, str], str]:
-    return {(one.portal, one.table): one.reading for one in BASELINES.all(connection)}
+def _all(connection: Connection, *where: ColumnElement[bool]) -> Known:
+    found: Known = {}
+    for portal, table, text, since in BASELINES.some(connection, ("portal", "table", "reading", "since"), *where):
+        found.setdefault(portal, {})[table] = text, since
+    return found
+
+
+def _texts(known: Known) -> dict[tuple[str, str], str]:
+    return {(portal, table): text for portal, tables in known.items() for table, (text, _) in tables.items()}

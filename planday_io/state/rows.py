@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -121,6 +121,13 @@ class Notice:
     all_tables: tuple[str, ...]
     ended_at: Instant | None = None
     deliveries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def ended(self, at: datetime) -> Notice:
+        """The notice of an incident that is over, since an instant (UTC) if not before."""
+        if self.ended_at:
+            return self
+        # The end names every table that the incident was ever about; the error no longer matters.
+        return replace(self, incident=replace(self.incident, tables=self.all_tables, error=""), ended_at=at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

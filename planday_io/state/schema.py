@@ -41,7 +41,7 @@ SEEN_MEMBERS = Rows[rows.SeenMembers]("seen_members", METADATA, rows.SeenMembers
 DRIFT = Rows[rows.DriftEntry]("drift", METADATA, rows.DriftEntry)
 KNOWN_FILES = Rows[rows.KnownFile]("known_file", METADATA, rows.KnownFile)
 
-LAKE, WAREHOUSE = "lake", "warehouse"
+LAKE, WAREHOUSE, CONFIGURATION = "lake", "warehouse", "configuration"
 """Names in the table of known files."""
 LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HISTORIES)
 """Tables whose rows cannot be derived from the lake: their readers have to handle lost rows."""
@@ -81,9 +81,11 @@ def rename_rows(connection: Connection, table: Table, old: str, new: str) -> Non
 
 
 def forget_portal(connection: Connection, portal: str) -> None:
-    """Remove the rows of a portal."""
+    """Remove the rows of a portal. Channels that reported an incident of it still have to report that it is over."""
+    reported = [one.ended(datetime.now(UTC)) for one in INCIDENTS.all(connection, portal=portal) if one.deliveries]
     for table in _of_portals():
         connection.execute(table.delete().where(table.c.portal == portal))
+    INCIDENTS.put(connection, *reported)
 
 
 def _of_portals() -> list[Table]:

@@ -13,12 +13,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from planday_io.state.mapping import flat
 from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, SliceEntry, SliceKey
 from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, SLICES
 from planday_io.state.state_database import Kind
+
+_MOST_NAMES = 1000
+_STAMPS = ("domain", "table", "portal", "month", "stamp", "read_at")
+
+
+def _where(
+    portals: Collection[str], tables: Collection[str], months: Collection[str | None]
+) -> list[ColumnElement[bool]]:
+    named = (SLICES.c.portal, portals), (SLICES.c.table, tables), (SLICES.c.month, {month or "" for month in months})
+    # A statement may have only so many values, and one that has nearly all of them asks for nearly all rows.
+    return [column.in_(values) for column, values in named if len(values) <= _MOST_NAMES]
 
 
 class Slices(Kind):
@@ -26,9 +37,22 @@ class Slices(Kind):
 
     def entries(self, keys: Collection[SliceKey]) -> dict[SliceKey, SliceEntry]:
         """The entries of the index for slices, and perhaps for others. Raises StorageError."""
-        is_portal = SLICES.c.portal.in_({key.portal for key in keys})
-        is_table = SLICES.c.table.in_({key.table for key in keys})
-        return dict(self._database.read(SLICES.all, is_portal, is_table)) if keys else {}
+        if not keys:
+            return {}
+        portals, tables, months = {k.portal for k in keys}, {k.table for k in keys}, {k.month for k in keys}
+        return dict(self._database.read(SLICES.all, *_where(portals, tables, months)))
+
+    def stamps(
+        self, portals: Collection[str], tables: Collection[str], months: Collection[str | None]
+    ) -> dict[tuple[str, str, str, str], tuple[str, datetime]]:
+        """The stamp and the read of slices of portals, tables (their own names) and months, and perhaps of others.
+
+        By domain, table, portal and month, which is empty for tables with one slice per portal. Raises StorageError.
+        """
+        where = _where(portals, tables, months)
+        return {
+            (*key, month): (stamp, at) for *key, month, stamp, at in self._database.read(SLICES.some, _STAMPS, *where)
+        }
 
     def index(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
         """Renew entries of the index. Raises StorageError."""

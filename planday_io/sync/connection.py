@@ -63,21 +63,17 @@ class PortalConnection:
         """Called with a message for people when a request waits for a long time."""
         self.overhead = Counters()
         """The cost of identity, scopes and parents: requests that belong to no table."""
+        self._installation = installation
         self._config = config = installation.config
         self._state = installation.state
         self._identities = PortalIdentities(installation)
-        self.token_store = self._state.refresh_token(portal, lambda: self._configured_token(portal))
+        self.token_store = self._state.refresh_token(portal, lambda: installation.configured_token(portal))
         self.tokens = TokenSource(
             identity_url=config.planday.identity_url,
             client_id=lambda: read_client_id(config.portals[portal].client_id, home=config.home, portal=portal),
             store=self.token_store,
             portal=portal,
         )
-
-    def require_secrets(self) -> None:
-        """Read the app's id and the refresh token; nothing is sent. Raises PlandayError where one is missing."""
-        self.tokens.client_id()
-        self.token_store.read()
 
     @asynccontextmanager
     async def open(self, *, tries: int | None = None) -> AsyncIterator[PortalClient]:
@@ -182,7 +178,7 @@ class PortalConnection:
         """
         if self._identities.known(self.portal) is not None:
             return
-        mine = self._configured_token(self.portal)
+        mine = self._installation.configured_token(self.portal)
         for key in self._config.portals:
             if key != self.portal and self._has_token(key, mine) and self._identities.known(key) is None:
                 raise PortalIdentityError(
@@ -194,11 +190,7 @@ class PortalConnection:
 
     def _has_token(self, portal: str, token: str) -> bool:
         try:
-            return self._configured_token(portal) == token
+            return self._installation.configured_token(portal) == token
         except PlandayError:
             # The runs of that portal report that its token cannot be read.
             return False
-
-    def _configured_token(self, portal: str) -> str:
-        ref = self._config.portals[portal].refresh_token
-        return read_secret(ref, home=self._config.home, what=f"the refresh token of portal '{portal}'")

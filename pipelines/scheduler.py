@@ -1,0 +1,104 @@
+"""What Dagster's instance knows of the schedules: heartbeats of the daemon, and what somebody switched off in the UI.
+
+Dagster keeps a row per schedule and sensor that somebody switched, or that once ran; without one, the definition's default
+counts, which is that of portals.yaml. A row is by name and code location, and stays when either is gone.
+
+Importing Dagster and opening its storage takes as long as all else that `planday status` does. So where Dagster is not
+loaded, a process beside this one asks: this module, run as a program.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from pipelines.schedule_names import TAKEN_NAMES, schedule_names
+from planday_io.config import Config
+from planday_io.lake.installation import Installation
+from planday_io.monitoring.health import Scheduler
+from planday_io.state import State
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_STOPPED = "STOPPED"
+
+
+class Facts(TypedDict):
+    """What is asked.
+
+    Args:
+        heartbeat: seconds since the epoch of the daemon's newest one, or None if it never ran.
+        off: names of schedules and sensors that are switched off.
+    """
+
+    heartbeat: float | None
+    off: list[str]
+
+
+@contextmanager
+def asked(installation: Installation) -> Iterator[Callable[[], Scheduler]]:
+    """Begin to ask the instance of an installation. The function gives the answer, and raises DagsterStorageError."""
+    home, state = installation.config.home, installation.state
+    if "dagster" in sys.modules:
+        yield lambda: scheduler_of(_ask(home, state), installation.config)
+        return
+    command = [sys.executable, "-P", "-m", __name__, str(home), str(state.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield partial(_answer, process, installation)
+        finally:
+            process.kill()
+
+
+def _answer(process: subprocess.Popen[bytes], installation: Installation) -> Scheduler:
+    out, _ = process.communicate()
+    if process.returncode:
+        # Asked here, the error is one that says what to do.
+        return scheduler_of(_ask(installation.config.home, installation.state), installation.config)
+    facts: Facts = json.loads(out.splitlines()[-1])
+    return scheduler_of(facts, installation.config)
+
+
+def _ask(home: Path, state: State) -> Facts:
+    from pipelines.cli.instance import instance_at
+    from pipelines.storage_faults import dagster_storage
+
+    with instance_at(home, state) as instance, dagster_storage():
+        return facts_of(instance)
+
+
+def facts_of(instance: dg.DagsterInstance) -> Facts:
+    """What an instance says. Raises what Dagster's storage raises."""
+    beats = [beat.timestamp for one in instance.get_daemon_statuses().values() if (beat := one.last_heartbeat)]
+    is_off: dict[str, bool] = {}
+    for one in instance.all_instigator_state():
+        # Of two code locations with a schedule of this name, one is no longer there; nothing says which.
+        is_off[one.name] = is_off.get(one.name, True) and one.status.value == _STOPPED
+    return Facts(heartbeat=max(beats, default=None), off=[name for name, value in is_off.items() if value])
+
+
+def scheduler_of(facts: Facts, config: Config) -> Scheduler:
+    """What that means for the schedules of a configuration."""
+    heartbeat, off = facts["heartbeat"], {*facts["off"]}
+    return Scheduler(
+        heartbeat=None if heartbeat is None else datetime.fromtimestamp(heartbeat, UTC),
+        off=frozenset(
+            (portal, schedule, grid)
+            for (portal, schedule), names in schedule_names(config).items()
+            for grid, name in (("portal", names.snapshots), ("month", names.months))
+            if name in off
+        ),
+        sensors_off=tuple(sorted(off & TAKEN_NAMES)),
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n" + json.dumps(_ask(Path(sys.argv[1]), State(Path(sys.argv[2])))))

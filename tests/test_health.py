@@ -1,0 +1,180 @@
+"""How an installation and its portals are: the facts behind `planday status`, `check`, `metrics` and the report."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+
+from planday_io.monitoring.freshness import observe
+from planday_io.monitoring.health import Health, PortalHealth, Scheduler, health_of
+from tests.support.commands import environment, planday_command, summary
+from tests.support.failures import DEPARTMENTS, fail
+from tests.support.installation import Installation, Make
+
+OSLO_OFF = frozenset({("oslo", "nightly", "portal")})
+
+
+def look(planday: Installation, scheduler: Scheduler | None = None, portals: list[str] | None = None) -> Health:
+    """How everything is, with a daemon that runs unless a scheduler says otherwise."""
+    now = datetime.now(UTC)
+    return health_of(planday.installation, now, scheduler or Scheduler(heartbeat=now), portals)
+
+
+def of(health: Health, portal: str) -> PortalHealth:
+    return next(one for one in health.portals if one.portal == portal)
+
+
+def test_all_is_well(read_on_time: Installation) -> None:
+    health = look(read_on_time)
+    assert (health.is_wrong, health.problems, [one.condition for one in health.portals]) == (False, (), ["ok"] * 3)
+    assert health.sentence == "OK: 3 portals; nothing is stale, and no incident is open."
+    provenance = read_on_time.provenance(DEPARTMENTS)
+    assert provenance is not None
+    assert of(health, "oslo").oldest == (DEPARTMENTS, provenance.fetched.astimezone(UTC))
+
+
+def test_next_run_is_on_the_portals_clock(read_on_time: Installation) -> None:
+    """The schedule of the sandbox's portals is due at two o'clock, each on its own clock."""
+    health = look(read_on_time)
+    for one in health.portals:
+        zone = ZoneInfo(read_on_time.config.portals[one.portal].timezone)
+        assert one.next_run is not None
+        assert one.next_run.utcoffset() == one.next_run.astimezone(zone).utcoffset()
+        assert (one.next_run.hour, one.next_run.minute) == (2, 0)
+        assert timedelta(0) < one.next_run - health.at <= timedelta(hours=25)
+
+
+@pytest.mark.parametrize("age", [None, timedelta(minutes=6)])
+def test_daemon_that_does_not_run_is_wrong(read_on_time: Installation, age: timedelta | None) -> None:
+    heartbeat = datetime.now(UTC) - age if age else None
+    health = look(read_on_time, Scheduler(heartbeat=heartbeat))
+    (problem,) = health.problems
+    assert problem.startswith("the Dagster daemon has " + ("not run since 20" if age else "never run here"))
+    assert {one.next_run for one in health.portals} == {None}, "nothing will run"
+    assert not health.wrong, "the portals are well"
+    assert health.sentence == f"Wrong: {problem}."
+
+
+def test_nobody_needs_a_daemon_without_schedules(planday: Installation) -> None:
+    health = look(planday, Scheduler())
+    assert (health.is_wrong, {one.condition for one in health.portals}) == (False, {"unscheduled"})
+
+
+def test_what_dagster_knows_may_be_unknown(read_on_time: Installation) -> None:
+    health = look(read_on_time, Scheduler(fault="its storage is damaged"))
+    assert health.problems == ("whether schedules run is not known",)
+
+
+def test_switched_off_schedule_promises_no_run(read_on_time: Installation) -> None:
+    health = look(read_on_time, Scheduler(heartbeat=datetime.now(UTC), off=OSLO_OFF))
+    oslo = of(health, "oslo")
+    assert (oslo.condition, oslo.off, oslo.next_run) == ("switched off", ("nightly",), None)
+    assert health.sentence == "Wrong: 1 of 3 portals (oslo switched off)."
+    read_on_time.edit_config("nightly: {enabled: true}", "nightly: {enabled: false}")
+    health = look(read_on_time, Scheduler(heartbeat=datetime.now(UTC), off=OSLO_OFF))
+    assert not health.is_wrong, "the file says the same"
+
+
+def test_switched_off_sensor_is_wrong(read_on_time: Installation) -> None:
+    health = look(read_on_time, Scheduler(heartbeat=datetime.now(UTC), sensors_off=("alerts",)))
+    assert health.problems == ("sensors are switched off in Dagster: alerts",)
+
+
+def test_token_that_cannot_be_read_is_wrong(read_on_time: Installation) -> None:
+    (read_on_time.folder / "tokens/london.txt").unlink()
+    said = read_on_time.sandbox.requests.copy()
+    health = look(read_on_time)
+    assert [(one.portal, one.condition) for one in health.wrong] == [("london", "no token")]
+    assert "the refresh token of portal 'london' cannot be read" in of(health, "london").secret
+    assert read_on_time.sandbox.requests == said, "nothing is sent"
+
+
+def test_worst_portal_comes_first(read_on_time: Installation) -> None:
+    fail(read_on_time, DEPARTMENTS, "api")
+    (read_on_time.folder / "tokens/london.txt").unlink()
+    read_on_time.lake.path(key(read_on_time, "copenhagen")).unlink()
+    health = look(read_on_time)
+    assert [(one.portal, one.condition) for one in health.wrong] == [
+        ("london", "no token"),
+        ("oslo", "failing"),
+        ("copenhagen", "stale"),
+    ]
+    assert of(health, "copenhagen").oldest == (DEPARTMENTS, None), "it is not there any more"
+
+
+def key(planday: Installation, portal: str) -> Any:
+    return next(one for one in planday.lake.slices(DEPARTMENTS) if one.portal == portal)
+
+
+def test_new_portal_is_not_wrong(planday: Installation) -> None:
+    planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
+    health = look(planday, portals=["oslo"])
+    assert (health.is_wrong, [one.condition for one in health.portals]) == (False, ["not read yet"])
+    assert "1 not read yet, and not due (oslo)" in health.sentence
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The statements that any database of this process carries out meanwhile."""
+    found: list[str] = []
+
+    def note(*event: Any) -> None:
+        found.append(event[2])
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def test_questions_do_not_grow_with_portals(read_on_time: Installation) -> None:
+    look(read_on_time)
+    with statements() as of_three:
+        look(read_on_time)
+    for number, portal in enumerate(("bergen", "aarhus", "malmo"), 9001):
+        read_on_time.connect_portal(portal, number)
+    observe(read_on_time.installation, datetime.now(UTC))
+    with statements() as of_six:
+        look(read_on_time)
+    assert len(of_six) == len(of_three) > 3
+
+
+@pytest.mark.processes
+def test_schedule_switched_off_in_dagster(read_on_time: Installation) -> None:
+    """By Dagster's own command, as its UI does."""
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    settings = environment(read_on_time) | {"DAGSTER_HOME": str(read_on_time.folder)}
+    for what, states in (("stop", ("switched off", "ok")), ("start", ("ok", "ok"))):
+        command = [dagster, "schedule", what, "nightly_oslo", "--location", "planday", "-w", "workspace.yaml"]
+        subprocess.run(command, check=True, env=settings, cwd=read_on_time.folder, timeout=120, capture_output=True)
+        done = planday_command(read_on_time, "status", "oslo", "london", "--json")
+        found = summary(done)
+        assert tuple(one["state"] for one in found["portals"]) == states
+        assert done.returncode == 1, "no daemon ever ran here"
+        checked = planday_command(read_on_time, "check", "oslo", "london")
+        is_off = "schedules are switched off in Dagster: oslo nightly" in checked.stdout.splitlines()[0]
+        assert (checked.returncode, is_off) == (1, what == "stop")
+
+
+@pytest.mark.processes
+def test_check_before_anything_ran(make: Make) -> None:
+    """Whoever tries a configuration has no daemon yet; once something was read, one is missed."""
+    planday = make(resources="resources: {include: [hr.departments]}")
+    planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
+    said = (
+        "3 portals answered everything that was asked; the Dagster daemon has never run here, so schedules do nothing."
+    )
+    for expected in ((0, f"OK: {said}"), (1, f"Wrong: {said}")):
+        checked = planday_command(planday, "check")
+        assert (checked.returncode, checked.stdout.splitlines()[0]) == expected
+        assert planday_command(planday, "sync", "oslo").returncode == 0
