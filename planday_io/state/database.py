@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -96,7 +97,7 @@ class Database:
         Raises:
             StorageError: the database cannot be read.
         """
-        if self._is_blank():
+        if self.is_blank():
             with blank_engine().begin() as connection:
                 self._metadata.create_all(connection, checkfirst=False)
                 return work(connection, *args, **named)
@@ -105,6 +106,60 @@ class Database:
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
         """Like `read`, but in a transaction that no other process is inside. After a StorageError nothing was changed."""
         return self._healed(lambda connection: work(connection, *args, **named), locks=True)
+
+    def copy_to(self, file: Path) -> None:
+        """Write the database, as it is at one instant, to a new file, while others use it. Raises StorageError."""
+        self.write(lambda _: None)  # It is there, whole and of this version.
+
+        def work(connection: Connection) -> None:
+            source = connection.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)  # noqa: S101 - for the type checker
+            with closing(sqlite3.connect(file)) as target:
+                source.backup(target)
+
+        with storage_errors(file, f"copy {self._name} to"):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            try:
+                self.read(work)
+            except sqlite3.Error as error:
+                raise StorageError(f"{self._name} cannot be copied to {file} ({error}). {remedy_of(error)}") from None
+
+    def adopt(self, copy: Path, settle: Callable[[Connection], None]) -> None:
+        """Make a copy the database, where there is none, in one step.
+
+        Args:
+            copy: a file that `copy_to` wrote, perhaps in an older version.
+            settle: what to change in it before.
+
+        Raises:
+            StorageError: there is a database, or the copy is damaged or of a newer version. Nothing was changed.
+        """
+        doing = f"restore {self._name} in"
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with storage_errors(self._file.parent, doing), self.locks.hold(self._file.stem):
+            if os.path.lexists(self._file):
+                raise StorageError(f"cannot {doing} {self._file.parent}: there is one. Nothing was changed")
+            self._remove_side_files(self._file)
+            with temporary(self._file) as name:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                shutil.copyfile(copy, name)
+                try:
+                    with new_engine(name, self._is_durable).connect() as connection:
+                        self._check(connection)
+                    finish = self._bring_up_to_date(name)
+                    with new_engine(name, self._is_durable).connect() as opened:
+                        connection = opened.execution_options(planday_locks=True)
+                        with connection.begin():
+                            settle(connection)
+                except _FAULTS as error:
+                    raise StorageError(
+                        f"{copy} holds no database of this program ({reason_of(error)}): take another backup. Nothing was "
+                        "changed"
+                    ) from None
+                self._remove_side_files(name)
+                name.rename(self._file)
+            sync_folder(self._file.parent)
+            finish()
 
     def check_again(self) -> None:
         """Check the database once more at its next use."""
@@ -212,7 +267,7 @@ class Database:
                 self._metadata.create_all(connection)
                 return self._fill(connection, is_lost=is_lost)
 
-    def _is_blank(self) -> bool:
+    def is_blank(self) -> bool:
         """Whether nothing was ever written."""
         return not os.path.lexists(self._file)
 
