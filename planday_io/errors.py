@@ -141,6 +141,10 @@ class ExportError(PlandayError):
     """What was asked for cannot be exported. Nothing was written, and an earlier export is as it was."""
 
 
+class BackupError(PlandayError):
+    """A backup cannot be used, or not be restored here. Nothing was written."""
+
+
 class StorageError(PlandayError):
     """The lake, the warehouse or the state folder cannot be written or read. Old files are untouched."""
 

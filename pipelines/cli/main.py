@@ -27,6 +27,7 @@ from pipelines.cli.arguments import (
     terminal,
 )
 from pipelines.cli.assistant import mcp
+from pipelines.cli.backup import backup, restore
 from pipelines.cli.deliver import deliver
 from pipelines.cli.export import export
 from pipelines.cli.portals import Yes, authorize, portals, revoke
@@ -382,6 +383,8 @@ def forget(
     raise typer.Exit(act(installation, portal, employee, terminal(), as_json=as_json))
 
 
+app.command()(backup)
+app.command()(restore)
 app.command()(report)
 app.command()(export)
 app.command()(deliver)
