@@ -1,4 +1,4 @@
-"""Keeps an installation small: removes old runs of Dagster, and what killed processes left behind.
+"""Keeps an installation small: removes old runs of Dagster, and what killed processes left behind. Looks at all files.
 
 Dagster removes old ticks (`retention` in dagster.yaml) but never a run: each is a file of 0.2 to 0.6 MB, 300 a night for
 ten portals.
@@ -19,6 +19,7 @@ from pipelines.tags import SCHEDULE_TAG
 from planday_io.config import Config
 from planday_io.files import sweep
 from planday_io.lake.installation import Installation
+from planday_io.monitoring.older_files import note_older_files
 from planday_io.warehouse.ledger import runs_shown
 
 _SECONDS = 20.0
@@ -41,9 +42,11 @@ def build_housekeeping_sensor(installation: Installation) -> dg.SensorDefinition
     @sensor(installation, 600)
     def housekeeping(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         """Removes runs that are older than `retention` in portals.yaml, except those that wrote what the warehouse shows, and
-        temporary files of killed processes.
+        temporary files of killed processes. Records for alerts whether the lake has older files than were published.
         """
-        done = clean(installation.reloaded(), context.instance, datetime.now(UTC))
+        present, now = installation.reloaded(), datetime.now(UTC)
+        note_older_files(present, now)
+        done = clean(present, context.instance, now)
         return dg.SkipReason(f"removed {done.runs} runs and {done.files} temporary files")
 
     return housekeeping

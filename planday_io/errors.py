@@ -149,6 +149,10 @@ class KilledError(PlandayError):
     """A process that made runs was killed. What it had read completely is kept."""
 
 
+class BackupError(PlandayError):
+    """A backup cannot be used, or not be restored here. Nothing was written."""
+
+
 class StorageError(PlandayError):
     """The lake, the warehouse or the state folder cannot be written or read. Old files are untouched."""
 

@@ -20,7 +20,7 @@ LAYERS = (
     ("warehouse",),
     ("sync", "monitoring"),
     ("assistant", "export", "privacy", "onboarding", "reports"),
-    ("delivery",),
+    ("delivery", "backup"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names} | {"__init__": len(LAYERS)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +15,13 @@ import pytest
 from planday_io.errors import LostSliceError, PublicationError, StorageError
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.incidents import find
+from planday_io.monitoring.older_files import note_older_files
+from planday_io.months import first_day, last_day
 from planday_io.privacy.erasure import forget_person, forget_portal, remember_person
 from tests.support.commands import planday_command
 from tests.support.damage import lose_state
-from tests.support.installation import Installation
+from tests.support.installation import EVERYTHING, Installation, Make
+from tests.support.months import THIS
 
 pytestmark = pytest.mark.processes
 
@@ -143,14 +147,112 @@ def test_older_file_that_was_put_back_is_noticed(published: Installation, name: 
     published.refresh("hr.departments")
     published.publish()
     published.lake.path(name).write_bytes(older)
+    assert published.lake.behind() == [name]
     done = published.publish(compare_all=True)
-    assert [*done.problems] == [name]
-    assert "older file" in str(done.problems[name])
-    if name == KEY:
-        with pytest.raises(LostSliceError, match="older file"):
-            published.refresh("hr.departments")
+    assert [*done.problems] == ([KEY] if name == KEY else [])
+    assert "older" in "".join([*map(str, done.problems.values()), *done.notices])
     assert published.query("SELECT count(*) FROM hr.departments WHERE name = 'renamed'") == [(1,)]
     assert count(published, "hr_history.departments") == 3
+
+
+def test_older_file_is_brought_forward_by_reading(published: Installation) -> None:
+    published.refresh("hr.skills")
+    published.publish()
+    older, other = published.lake.path(KEY).read_bytes(), published.bytes_of("hr.skills")
+    published.sandbox.portals["oslo"].departments[0]["name"] = "renamed"
+    published.refresh("hr.departments")
+    published.publish()
+    seen = published.query("SELECT * FROM hr_history.departments ORDER BY ALL")
+    published.lake.path(KEY).write_bytes(older)
+    problem = published.publish(compare_all=True).problems[KEY]
+    assert "planday sync oslo --resources hr.departments" in str(problem)
+    for key in published.lake.behind():
+        published.refresh(key.full_name, key.portal)
+    assert published.publish(compare_all=True).problems == {}
+    assert published.lake.behind() == []
+    assert published.query("SELECT count(*) FROM hr.departments WHERE name = 'renamed'") == [(1,)]
+    assert published.query("SELECT * FROM hr_history.departments ORDER BY ALL") == seen, "no version begins or ends"
+    assert published.bytes_of("hr.skills") == other
+
+
+def test_older_file_is_an_incident_until_it_is_read(published: Installation) -> None:
+    now = datetime.now(UTC)
+    older = published.lake.path(KEY).read_bytes()
+    published.refresh("hr.departments")
+    published.publish()
+    note_older_files(published.installation, now)
+    assert find(published.installation, {}, now) == {}
+    published.lake.path(KEY).write_bytes(older)
+    note_older_files(published.installation, now)
+    (incident,) = find(published.installation, {}, now).values()
+    assert "hr.departments of portal 'oslo'" in incident.error
+    assert "planday publish" in incident.error
+    published.refresh("hr.departments")
+    published.publish()
+    note_older_files(published.installation, now)
+    assert find(published.installation, {}, now) == {}
+
+
+def renamed_twice(planday: Installation) -> None:
+    for name in ("renamed", "renamed again"):
+        planday.sandbox.portals["oslo"].departments[0]["name"] = name
+        planday.refresh("hr.departments")
+    planday.publish()
+
+
+@pytest.mark.parametrize("reads_first", [True, False])
+def test_older_history_is_brought_forward_from_the_warehouse(published: Installation, reads_first: bool) -> None:
+    older = published.lake.path(HISTORY).read_bytes()
+    renamed_twice(published)
+    rows, provenance = published.lake.read(HISTORY), published.lake.provenance(HISTORY)
+    published.lake.path(HISTORY).write_bytes(older)
+    if reads_first:
+        published.refresh("hr.departments")
+        assert published.lake.path(HISTORY).read_bytes() == older, "nothing is written on top of it"
+    done = published.publish(compare_all=not reads_first)
+    assert done.problems == {}
+    assert "brought forward" in "".join(done.notices)
+    assert published.lake.read(HISTORY).equals(rows)
+    assert provenance is not None
+    there = published.lake.provenance(HISTORY)
+    assert there is not None
+    assert replace(there, run_id="") == replace(provenance, run_id=""), "the file does not say which run it was"
+    assert published.lake.behind() == []
+    published.sandbox.portals["oslo"].departments[0]["name"] = "renamed at last"
+    published.refresh("hr.departments")
+    assert published.publish().problems == {}
+    assert count(published, "hr_history.departments") == 5
+
+
+def test_older_feed_is_brought_forward_from_the_warehouse(make: Make) -> None:
+    planday = make(resources=EVERYTHING)
+    feed = SliceKey.of("scheduling.deleted_shifts", "oslo")
+    planday.refresh(feed.full_name)
+    planday.publish()
+    older = planday.lake.path(feed).read_bytes()
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.delete_shift(next(iter(roster.on(first_day(THIS), last_day(THIS))))["id"])
+    planday.refresh(feed.full_name)
+    planday.publish()
+    rows = planday.lake.read(feed).sort_by("id")
+    planday.lake.path(feed).write_bytes(older)
+    assert not planday.lake.read(feed).sort_by("id").equals(rows)
+    with pytest.raises(LostSliceError, match="older file"):
+        planday.refresh(feed.full_name)
+    assert planday.publish(compare_all=True).problems == {}
+    assert planday.lake.read(feed).sort_by("id").equals(rows)
+    planday.refresh(feed.full_name)
+
+
+def test_older_history_waits_while_the_warehouse_is_edited(published: Installation) -> None:
+    older = published.lake.path(HISTORY).read_bytes()
+    renamed_twice(published)
+    published.lake.path(HISTORY).write_bytes(older)
+    with duckdb.connect(str(published.config.warehouse)) as db:
+        db.execute("UPDATE hr_history.departments SET name = 'forged'")
+    with pytest.raises(PublicationError, match="not there"):
+        published.publish(compare_all=True)
+    assert published.lake.path(HISTORY).read_bytes() == older
 
 
 def shortened(file: Path) -> None:

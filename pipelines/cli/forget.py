@@ -48,7 +48,8 @@ def forget_person(installation: Installation, portal: str, employee: int, consol
     say(
         console,
         "Later syncs leave the person out until `planday forget --undo`. Open connections still show the",
-        "previous file: close them. Removing the person from backups and copies of the files is up to you.",
+        "previous file: close them. Backups made before and other copies of the files still hold the person: copy",
+        "`_forgotten` of the lake to where backups are, for `planday restore --forgotten`.",
     )
     return 1 if done.places else 0
 

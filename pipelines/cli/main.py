@@ -30,6 +30,7 @@ from pipelines.cli.arguments import (
     terminal,
 )
 from pipelines.cli.assistant import mcp
+from pipelines.cli.backup import backup, restore
 from pipelines.cli.check import check
 from pipelines.cli.deliver import deliver
 from pipelines.cli.drift import drift
@@ -378,6 +379,8 @@ def forget(
 
 
 app.command()(drift)
+app.command()(backup)
+app.command()(restore)
 app.command()(report)
 app.command()(export)
 app.command()(deliver)

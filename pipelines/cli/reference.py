@@ -16,7 +16,7 @@ Generated from the program by `make docs`; `make check` fails when it is stale. 
 `planday --version` the version.
 
 Commands read the file that `PLANDAY_CONFIG` names, else `portals.yaml` in the current folder or in `DAGSTER_HOME`. `demo`,
-`sandbox`, `tables` and `docs` need none.
+`sandbox`, `tables`, `restore` and `docs` need none.
 
 | exit code | meaning |
 |---|---|

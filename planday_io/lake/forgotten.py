@@ -92,6 +92,8 @@ class _Stored:
     people: tuple[int, ...]
 
 
+FORGOTTEN = "_forgotten"
+"""The folder of the lists in a lake."""
 _PORTAL = re.compile(r"[a-z0-9_]+")
 _RESTORE = "Restore it from a backup, or remove it: the next run writes it again from the copy in the state database"
 
@@ -100,7 +102,7 @@ class ForgottenPeople:
     """The lists of one lake. Each has a copy in the state, which shows when the one in the lake became shorter."""
 
     def __init__(self, lake: Path, state: State) -> None:
-        self._folder = lake / "_forgotten"
+        self._folder = lake / FORGOTTEN
         self._copies = state.forgotten
         self._locks = state.locks
 
@@ -131,15 +133,20 @@ class ForgottenPeople:
             )
         return listed
 
-    def add(self, portal: str, employee_id: int) -> Forgotten:
+    def add(self, portal: str, *employee_ids: int) -> Forgotten:
         with self._locks.hold(f"forgotten.{portal}"):
             known = self._restored(portal)
             known = known if known.salt else Forgotten(secrets.token_hex(16))
-            people = Forgotten(known.salt, known.pseudonyms | {known.pseudonym(employee_id)})
+            people = Forgotten(known.salt, known.pseudonyms | {*map(known.pseudonym, employee_ids)})
             # The list is written first: the copy is never longer than the list, whenever the process is killed.
             self._write(portal, people)
             self._copies.keep(portal, people.salt, people.pseudonyms)
             return people
+
+    def put(self, portal: str, people: Forgotten) -> None:
+        """Write the list of a portal that nobody uses yet, as in a lake that is being restored. It gets no copy."""
+        with self._locks.hold(f"forgotten.{portal}"):
+            self._write(portal, people)
 
     def remove(self, portal: str, employee_id: int) -> bool:
         """Remove a person from the list. Returns whether they were on it."""
@@ -202,16 +209,12 @@ class ForgottenPeople:
     def _read(self, portal: str) -> Forgotten:
         file = self._path(portal)
         try:
-            stored = read_record(file, _Stored, "the list of forgotten people") or _Stored("", ())
-            bytes.fromhex(stored.salt)
-        except (DamagedFileError, ValueError):
+            return _read_list(file)
+        except DamagedFileError as error:
             remedy = _RESTORE if self._copy_of(portal).salt else "Restore it from a backup"
             raise DamagedFileError(
-                f"{file} is damaged: it lists people to forget. {remedy}; until then nothing of portal '{portal}' is "
-                "written",
-                file,
+                f"{error}. {remedy}; until then nothing of portal '{portal}' is written", file
             ) from None
-        return Forgotten(stored.salt, frozenset(stored.people))
 
     def _write(self, portal: str, people: Forgotten) -> None:
         file = self._path(portal)
@@ -219,11 +222,42 @@ class ForgottenPeople:
             write_text(file, encoded(_Stored(people.salt, tuple(sorted(people.pseudonyms)))))
 
     def _listed(self) -> set[str]:
-        """Portals that have a list. Files with other names are not lists: a copy, an editor's backup."""
-        return {file.stem for file in self._folder.glob("*.json") if _PORTAL.fullmatch(file.stem)}
+        return {file.stem for file in _lists_in(self._folder)}
 
     def _path(self, portal: str) -> Path:
         return self._folder / f"{portal}.json"
+
+
+def read_lists(folder: Path, *, skips_damaged: bool = False) -> dict[str, Forgotten]:
+    """The lists in a folder, which is the `_forgotten` of a lake or a copy of it: portal -> people.
+
+    Raises:
+        DamagedFileError: one is damaged, and not skipped.
+        StorageError: one cannot be read.
+    """
+    found = {}
+    for file in _lists_in(folder):
+        try:
+            found[file.stem] = _read_list(file)
+        except DamagedFileError as error:
+            if not skips_damaged:
+                raise DamagedFileError(f"{error}. Take another copy of it", file) from None
+    return found
+
+
+def _lists_in(folder: Path) -> list[Path]:
+    """Files of lists. Those with other names are none: a copy, an editor's backup."""
+    return sorted(file for file in folder.glob("*.json") if _PORTAL.fullmatch(file.stem))
+
+
+def _read_list(file: Path) -> Forgotten:
+    """A list; one without salt where there is no file. Raises DamagedFileError."""
+    try:
+        stored = read_record(file, _Stored, "the list of forgotten people") or _Stored("", ())
+        bytes.fromhex(stored.salt)
+    except (DamagedFileError, ValueError):
+        raise DamagedFileError(f"{file} is damaged: it lists people to forget", file) from None
+    return Forgotten(stored.salt, frozenset(stored.people))
 
 
 def owner_link(table: Table) -> tuple[str, str] | None:

@@ -56,8 +56,10 @@ class Histories:
             before = self._lake.usable_provenance(key)
             if before and (key in owed or are_lost or not self._lake.path(target).exists()):
                 self.try_to_follow([key])
-            published = self._lake.state.slices.published_of(key) if before is None else None
-            found[key] = before.fetched if before else published.read_at if published else None
+            published = self._lake.state.slices.published_of(key)
+            # The history has seen what was published also where an older file of the slice was put back.
+            known = [one for one in (before and before.fetched, published and published.read_at) if one]
+            found[key] = max(known, default=None)
         return found
 
     def try_to_follow(self, keys: Iterable[SliceKey], rows: Mapping[SliceKey, pa.Table] | None = None) -> None:

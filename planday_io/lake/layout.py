@@ -28,6 +28,9 @@ from planday_io.state import SliceKey
 WRITING = "_writing"
 """The folder of files that are being written."""
 
+BESIDE = ("_lake.json", "_forgotten/*.json", "_renames/*")
+"""Patterns of the files that belong to the lake and are no slices."""
+
 _ASIDE = "_set_aside"
 _OLD_DAMAGED = "_damaged-"
 _FILE = "data.parquet"

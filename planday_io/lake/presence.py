@@ -18,7 +18,8 @@ from planday_io.files import storage_errors, write_text
 from planday_io.state import SliceEntry, SliceKey, State
 from planday_io.state.records import encoded, read_record
 
-_NAME = "_lake.json"
+NAME = "_lake.json"
+"""The file with the name of the lake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def adopt(root: Path, state: State) -> None:
         if known != name:
             state.files.adopt_lake(name, is_new=not there)
         if not there:
-            with storage_errors(root / _NAME, "name the lake in"):
-                write_text(root / _NAME, encoded(_Stored(name)))
+            with storage_errors(root / NAME, "name the lake in"):
+                write_text(root / NAME, encoded(_Stored(name)))
 
 
 _ADVICE = (
@@ -71,7 +72,7 @@ _ADVICE = (
 def _name_in(root: Path) -> str:
     """The name in a lake; empty where there is none, or it is damaged."""
     try:
-        stored = read_record(root / _NAME, _Stored, "the name of the lake")
+        stored = read_record(root / NAME, _Stored, "the name of the lake")
     except DamagedFileError:
         return ""
     return stored.lake if stored else ""
@@ -84,6 +85,15 @@ def lost_slice(key: SliceKey, why: str) -> LostSliceError:
         f"{key.full_name} of portal '{key.portal}'{month}: {why}, and the warehouse shows more. Check that the folder "
         "exists, that the disk is mounted, and that `lake` in portals.yaml is the right one, or restore the file from the "
         "newest backup. If it is gone for good, accept the loss with `planday publish --rebuild`. Nothing was written"
+    )
+
+
+def older_slice(key: SliceKey, why: str) -> LostSliceError:
+    """The error for a table's slice that is older than what was published, until it is read again."""
+    month, months = (f" in {key.month}", f" --months {key.month}") if key.month else ("", "")
+    return LostSliceError(
+        f"{key.full_name} of portal '{key.portal}'{month}: {why}, and its rows stay published. The next read of the table "
+        f"brings it forward: `planday sync {key.portal} --resources {key.full_name}{months}` reads it now"
     )
 
 

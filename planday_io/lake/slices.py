@@ -30,7 +30,7 @@ from planday_io.lake.layout import (
 )
 from planday_io.lake.places import exists, place_of, provenance_of, read_provenance, reading
 from planday_io.lake.provenance import FORMAT, Provenance
-from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
+from planday_io.state import PendingSlice, PublishedSlice, SliceEntry, SliceKey, State
 
 if TYPE_CHECKING:
     import pyarrow as pa  # see planday_io.lake.parquet
@@ -67,13 +67,17 @@ class Lake:
         presence.adopt(self.root, self.state)
         published = self.state.slices.published()
         there = self.indexed(published)
-        lost = []
-        for key, before in published.items():
-            entry = there.entries.get(key)
-            is_older = entry is not None and presence.older_text(key, entry, before.slice_id, before.read_at)
-            if key not in there.unusable and (entry is None or is_older):
-                lost.append(key)
-        self.state.slices.unpublish(lost)
+        lost = published.keys() - there.entries.keys() - there.unusable.keys()
+        self.state.slices.unpublish([*lost, *_behind(published, there)])
+
+    def behind(self, keys: Iterable[SliceKey] | None = None) -> list[SliceKey]:
+        """Slices, of some or all, of which the lake has an older file than the one that was published, as when part of it
+        was put back from a backup. Only files that changed are opened. Raises StorageError.
+        """
+        published = self.state.slices.published()
+        if keys is not None:
+            published = {key: published[key] for key in keys if key in published}
+        return _behind(published, self.indexed(published))
 
     def has_slices(self) -> bool:
         return next(slices_in(self.root), None) is not None
@@ -107,13 +111,21 @@ class Lake:
         if exists(self.root, key):
             reading(self.root, key, parquet.check)
 
-    def refuse_loss(self, key: SliceKey) -> None:
-        """Raises LostSliceError where the lake has less of a slice than was published."""
+    def refuse_loss(self, key: SliceKey, *, allows_older: bool = False) -> None:
+        """Raises LostSliceError where the lake has less of a slice than was published.
+
+        Args:
+            key: the slice.
+            allows_older: an older file is no loss, because what is about to be written replaces it: Planday is asked for
+                all that it lacks.
+        """
         before = self.state.slices.published_of(key)
         if before is None:
             return
         if provenance := self.usable_provenance(key):
-            why = presence.older_text(key, entry_of(provenance), before.slice_id, before.read_at)
+            why = (
+                "" if allows_older else presence.older_text(key, entry_of(provenance), before.slice_id, before.read_at)
+            )
         else:
             why = "" if exists(self.root, key) else "the lake has no file for it"
         if why:
@@ -305,3 +317,11 @@ class Lake:
     def slices(self, table: str | None = None, portal: str | None = None) -> list[SliceKey]:
         """All slices, or those of a table (full name), or of a portal. Raises StorageError."""
         return sorted(slices_in(self.root, table, portal), key=str)
+
+
+def _behind(published: Mapping[SliceKey, PublishedSlice], there: Indexed) -> list[SliceKey]:
+    return [
+        key
+        for key, entry in there.entries.items()
+        if key in published and presence.older_text(key, entry, published[key].slice_id, published[key].read_at)
+    ]

@@ -10,8 +10,10 @@ Texts that others typed about the person are removed where they are found, and r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +28,9 @@ from planday_io.lake.slices import Lake, SliceKey
 from planday_io.privacy.scanning import INSIDE_FROM, NAMES, as_words, scan
 from planday_io.state import REBUILD
 from planday_io.warehouse import Report, publish, unreported
+
+if TYPE_CHECKING:
+    from planday_io.state.unfinished import Work
 
 _SHORTEST = 3
 
@@ -65,39 +70,55 @@ def command(portal: str, employee_id: int | None = None, *, undo: bool = False) 
 
 
 def forget_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> Forgetting:
-    """Forget a person of a portal, in the lake and in the warehouse. Doing it twice does no harm.
+    """Forget a person of a portal. Like `forget_people`."""
+    return forget_people(installation, {portal: [employee_id]}, report)
+
+
+def forget_people(
+    installation: Installation, people: Mapping[str, Collection[int]], report: Report = unreported
+) -> Forgetting:
+    """Forget people, in the lake and in the warehouse, which is published once. Doing it twice does no harm.
+
+    Args:
+        installation: that has them.
+        people: portal -> ids of employees, or pseudonyms of ids where the lake's list of that portal is there.
+        report: is told of the publication.
 
     Returns:
-        What was done. If it names places, a value of the person is in a row about somebody else, and stays there.
+        What was done. If it names places, a value of a person is in a row about somebody else, and stays there.
 
     Raises:
         StorageError: the lake cannot be written. It is owed until it is run again, see `planday_io.state.unfinished`.
     """
     config, lake = installation.config, installation.lake
-    PortalIdentities(installation).refuse_while_renamed(portal)
-    with (
-        installation.state.commands.carry_out(
-            command(portal, employee_id), [portal], supersedes=[command(portal, employee_id, undo=True)]
-        ) as work,
-        storage_errors(config.lake, f"forget a person of portal '{portal}' in"),
-    ):
-        lake.require()
-        # From here on no read writes the person any more; existing slices are cleaned afterwards.
-        people = ForgottenPeople(config.lake, installation.state).add(portal, employee_id)
-        done = Forgetting(is_partly_blind=work.step == _OWN_RECORDS)
-        person = _Person(lake, installation.catalogue, portal, employee_id, people)
-        values = person.values()
-        for key in person.slices:
-            if person.owns(key) and work.step != _OWN_RECORDS:
-                work.reach(_OWN_RECORDS)
-            person.clean(key, values.names, done)
-        sweep(config.lake, deep=True)
-        _republish(installation, report)
-        everything = values.names | values.notes
-        done.values = len(everything)
-        scanned = scan(installation, everything)
-        done.files, done.places = scanned.files, scanned.places
-        return done
+    for portal in people:
+        PortalIdentities(installation).refuse_while_renamed(portal)
+    done = Forgetting()
+    values: set[str] = set()
+    with ExitStack() as stack:
+        works = {
+            (portal, number): stack.enter_context(
+                installation.state.commands.carry_out(
+                    command(portal, number), [portal], supersedes=[command(portal, number, undo=True)]
+                )
+            )
+            for portal, numbers in people.items()
+            for number in sorted(numbers)
+        }
+        for portal, numbers in people.items():
+            with storage_errors(config.lake, f"forget a person of portal '{portal}' in"):
+                lake.require()
+                # From here on no read writes them any more; existing slices are cleaned afterwards.
+                listed = ForgottenPeople(config.lake, installation.state).add(portal, *numbers)
+                theirs = _People(lake, installation.catalogue, portal, listed, numbers)
+                values |= theirs.remove([works[portal, number] for number in numbers], done)
+        with storage_errors(config.lake, "forget people in"):
+            sweep(config.lake, deep=True)
+            _republish(installation, report)
+            done.values = len(values)
+            scanned = scan(installation, values)
+            done.files, done.places = scanned.files, scanned.places
+    return done
 
 
 def remember_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> bool:
@@ -144,38 +165,39 @@ def forget_portal(installation: Installation, portal: str, report: Report = unre
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Texts known about one person only.
+    """Texts known about the people only.
 
     Args:
-        names: what identifies the person: names, addresses, numbers.
-        notes: texts typed about the person.
+        names: what identifies them: names, addresses, numbers.
+        notes: texts typed about them.
     """
 
     names: set[str]
     notes: set[str]
 
 
-class _Person:
-    """One person in the slices of a portal, whose list of forgotten people has the person already."""
+class _People:
+    """People in the slices of a portal, whose list of forgotten people has them already."""
 
-    def __init__(self, lake: Lake, catalogue: Catalogue, portal: str, employee_id: int, people: Forgotten) -> None:
+    def __init__(
+        self, lake: Lake, catalogue: Catalogue, portal: str, listed: Forgotten, numbers: Collection[int]
+    ) -> None:
         self._lake = lake
         self._catalogue = catalogue
-        self._employee_id = employee_id
-        self._people = Forgotten(people.salt, frozenset({people.pseudonym(employee_id)}))
+        self._people = Forgotten(listed.salt, frozenset(map(listed.pseudonym, numbers)))
         keys = (key for key in lake.slices(portal=portal) if key.full_name in catalogue.lake_tables)
         self.slices = sorted(keys, key=self.owns)
-        """The person's own records last: a second try after a kill still knows what to look for."""
+        """Their own records last: a second try after a kill still knows what to look for."""
         links = filter(None, map(owner_link, catalogue.lake_tables.values()))
         self._parents = {table: self._ids_in(table) for table in {table for _, table in links}}
-        """For tables whose rows belong to rows of another table: ids of the person's rows there."""
+        """For tables whose rows belong to rows of another table: ids of their rows there."""
 
     def owns(self, key: SliceKey) -> bool:
         """Whether a slice is of a table of people's own records."""
         return any(one.role == "owner" for one in self._catalogue.lake_tables[key.full_name].people)
 
     def _ids_in(self, name: str) -> set[int]:
-        """Ids of the person's rows of a table, including earlier versions."""
+        """Ids of their rows of a table, including earlier versions."""
         found: set[int] = set()
         base = self._catalogue.table(name)
         for table in filter(None, (base, self._catalogue.histories.get(name))):
@@ -185,12 +207,12 @@ class _Person:
         return found
 
     def _parents_of(self, table: Table) -> tuple[str, set[int]] | None:
-        """If the rows belong to another table's rows: the column that names those, and the person's among them."""
+        """If the rows belong to another table's rows: the column that names those, and theirs among them."""
         link = owner_link(table)
         return (link[0], self._parents[link[1]]) if link else None
 
     def _rows_of(self, rows: pa.Table, table: Table) -> pa.Array:
-        """Which rows belong to the person."""
+        """Which rows belong to them."""
         mask = pa.repeat(pa.scalar(value=False), rows.num_rows)
         belongs = [
             (one.column, {*self._people.ids_in(rows.column(one.column))}) for one in table.people if one.role != "actor"
@@ -200,7 +222,7 @@ class _Person:
         return mask
 
     def values(self) -> _Values:
-        """The values to search for. A text that others have as well (a first name) does not identify the person."""
+        """The values to search for. A text that others have as well (a first name) does not identify anybody."""
         names, notes, signed, others, typed = (set[str]() for _ in range(5))
         for key in self.slices:
             table = self._catalogue.lake_tables[key.full_name]
@@ -227,8 +249,19 @@ class _Person:
             {one for one in notes - others - typed - names if len(one) >= _SHORTEST},
         )
 
+    def remove(self, works: Collection[Work], done: Forgetting) -> set[str]:
+        """Remove them from all slices. Returns the values to search for."""
+        done.is_partly_blind |= any(work.step == _OWN_RECORDS for work in works)
+        values = self.values()
+        for key in self.slices:
+            for work in works if self.owns(key) else ():
+                if work.step != _OWN_RECORDS:
+                    work.reach(_OWN_RECORDS)
+            self.clean(key, values.names, done)
+        return values.names | values.notes
+
     def clean(self, key: SliceKey, names: set[str], done: Forgetting) -> None:
-        """Remove the person from one slice."""
+        """Remove them from one slice."""
         table = self._catalogue.lake_tables[key.full_name]
         with self._lake.locked(key):
             provenance = self._lake.provenance(key)
@@ -246,8 +279,9 @@ class _Person:
             covered = dict(provenance.covered)
             if any(person.column == table.key[0] for person in table.people):
                 # The table fans out over employees.
-                own = str(self._employee_id)
-                covered = {name: digest for name, digest in covered.items() if name.split("/")[0] != own}
+                covered = {
+                    name: digest for name, digest in covered.items() if not self._people.holds(int(name.split("/")[0]))
+                }
             if not rows.equals(before) or covered != provenance.covered:
                 self._lake.write(key, rows, replace(provenance, covered=covered))
 

@@ -7,6 +7,7 @@ from planday_io.state.locks import Lease
 from planday_io.state.rows import (
     REBUILD,
     SHARED_FOR,
+    STATE_VERSION,
     DeliveryState,
     DriftEntry,
     Failure,
@@ -26,6 +27,7 @@ from planday_io.state.store import State
 __all__ = [
     "REBUILD",
     "SHARED_FOR",
+    "STATE_VERSION",
     "DeliveryState",
     "DriftEntry",
     "Failure",

@@ -15,48 +15,35 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, select
+from sqlalchemy import Connection, Engine, MetaData, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors, sync_folder, temporary
 from planday_io.state.folder import set_aside
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import DamagedValueError
+from planday_io.state.sqlite import (
+    DAMAGE,
+    REMEDIES,
+    blank_engine,
+    code_of,
+    engine,
+    new_engine,
+    reason_of,
+    remedy_of,
+)
 
 _LOG = logging.getLogger(__name__)
-_WAIT_SECONDS = 60
 _SIDE_FILES = ("-journal", "-wal", "-shm")
-_BUSY = (
-    "Another process has held it for a minute: see whether one hangs, and run the same command again when it has ended"
-)
-_RIGHTS = (
-    "Give the account that runs this the right to write the file and its folder, and check that the disk is mounted "
-    "for writing"
-)
-_REMEDIES = {
-    sqlite3.SQLITE_FULL: "The disk is full: free some space and run the same command again",
-    sqlite3.SQLITE_BUSY: _BUSY,
-    sqlite3.SQLITE_LOCKED: _BUSY,
-    sqlite3.SQLITE_NOMEM: "There is not enough memory: free some, and run the same command again",
-    sqlite3.SQLITE_IOERR: "The disk is full or reports a fault: free some space, and look at the system's log",
-    sqlite3.SQLITE_INTERRUPT: "Run the same command again",
-    **dict.fromkeys(
-        (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH), _RIGHTS
-    ),
-    sqlite3.SQLITE_NOLFS: _RIGHTS,
-}
-"""Codes that say something about the disk or the rights."""
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -110,8 +97,8 @@ class Database:
         Raises:
             StorageError: the database cannot be read.
         """
-        if self._is_blank():
-            with _blank().begin() as connection:
+        if self.is_blank():
+            with blank_engine().begin() as connection:
                 self._metadata.create_all(connection, checkfirst=False)
                 return work(connection, *args, **named)
         return self._healed(lambda connection: work(connection, *args, **named), locks=False)
@@ -119,6 +106,60 @@ class Database:
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
         """Like `read`, but in a transaction that no other process is inside. After a StorageError nothing was changed."""
         return self._healed(lambda connection: work(connection, *args, **named), locks=True)
+
+    def copy_to(self, file: Path) -> None:
+        """Write the database, as it is at one instant, to a new file, while others use it. Raises StorageError."""
+        self.write(lambda _: None)  # It is there, whole and of this version.
+
+        def work(connection: Connection) -> None:
+            source = connection.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)  # noqa: S101 - for the type checker
+            with closing(sqlite3.connect(file)) as target:
+                source.backup(target)
+
+        with storage_errors(file, f"copy {self._name} to"):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            try:
+                self.read(work)
+            except sqlite3.Error as error:
+                raise StorageError(f"{self._name} cannot be copied to {file} ({error}). {remedy_of(error)}") from None
+
+    def adopt(self, copy: Path, settle: Callable[[Connection], None]) -> None:
+        """Make a copy the database, where there is none, in one step.
+
+        Args:
+            copy: a file that `copy_to` wrote, perhaps in an older version.
+            settle: what to change in it before.
+
+        Raises:
+            StorageError: there is a database, or the copy is damaged or of a newer version. Nothing was changed.
+        """
+        doing = f"restore {self._name} in"
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with storage_errors(self._file.parent, doing), self.locks.hold(self._file.stem):
+            if os.path.lexists(self._file):
+                raise StorageError(f"cannot {doing} {self._file.parent}: there is one. Nothing was changed")
+            self._remove_side_files(self._file)
+            with temporary(self._file) as name:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                shutil.copyfile(copy, name)
+                try:
+                    with new_engine(name, self._is_durable).connect() as connection:
+                        self._check(connection)
+                    finish = self._bring_up_to_date(name)
+                    with new_engine(name, self._is_durable).connect() as opened:
+                        connection = opened.execution_options(planday_locks=True)
+                        with connection.begin():
+                            settle(connection)
+                except _FAULTS as error:
+                    raise StorageError(
+                        f"{copy} holds no database of this program ({reason_of(error)}): take another backup. Nothing was "
+                        "changed"
+                    ) from None
+                self._remove_side_files(name)
+                name.rename(self._file)
+            sync_folder(self._file.parent)
+            finish()
 
     def check_again(self) -> None:
         """Check the database once more at its next use."""
@@ -146,7 +187,7 @@ class Database:
         yield self._kept[1]
 
     def _engine(self, *, writes: bool = False) -> Engine:
-        return _engine(self._file, self._is_durable, writes=writes)
+        return engine(self._file, self._is_durable, writes=writes)
 
     def _healed(self, work: Callable[[Connection], T], *, locks: bool) -> T:
         """Run `work` in a transaction; if that finds damage, once more with a new database."""
@@ -165,10 +206,10 @@ class Database:
             raise self._refused(error) from None
 
     def _is_damage(self, error: Exception) -> bool:
-        code = _code(error)
-        if not isinstance(error, DBAPIError) or code in _DAMAGE:
+        code = code_of(error)
+        if not isinstance(error, DBAPIError) or code in DAMAGE:
             return True
-        if code in _REMEDIES:
+        if code in REMEDIES:
             return False
         if not code and isinstance(error.orig, sqlite3.OperationalError):
             return True  # A text that is not UTF-8.
@@ -220,13 +261,13 @@ class Database:
 
     def _bring_up_to_date(self, file: Path, *, is_lost: bool = False) -> Callable[[], None]:
         """Make the tables that are lacking, in one transaction. Returns what to do afterwards."""
-        with _new_engine(file, self._is_durable).connect() as opened:
+        with new_engine(file, self._is_durable).connect() as opened:
             connection = opened.execution_options(planday_locks=True)
             with connection.begin():
                 self._metadata.create_all(connection)
                 return self._fill(connection, is_lost=is_lost)
 
-    def _is_blank(self) -> bool:
+    def is_blank(self) -> bool:
         """Whether nothing was ever written."""
         return not os.path.lexists(self._file)
 
@@ -275,58 +316,14 @@ class Database:
             "%s %s was damaged (%s): set aside as %s and made again",
             self._name,
             self._file,
-            _reason(error),
+            reason_of(error),
             aside.name,
         )
 
     def _refused(self, error: Exception) -> StorageError:
-        remedy = _REMEDIES.get(_code(error), _RIGHTS)
         return StorageError(
-            f"{self._name} {self._file} cannot be used ({_reason(error)}). {remedy}. Nothing was changed"
+            f"{self._name} {self._file} cannot be used ({reason_of(error)}). {remedy_of(error)}. Nothing was changed"
         )
-
-
-def _new_engine(file: Path, is_durable: bool, *, writes: bool = True) -> Engine:
-    address = f"{file.absolute().as_uri()}?mode=rw"
-
-    def connected() -> sqlite3.Connection:
-        # Never creates the file: a file with this name is a complete database, or damaged.
-        return sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-
-    engine = create_engine("sqlite://", creator=connected, poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, _: object) -> None:
-        if not writes:
-            # What follows says how to write, and takes a quarter of the time of a short read.
-            return
-        if is_durable:
-            # Removed rows must leave no bytes: a command may name an employee.
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA synchronous = FULL")
-            # Takes a third of the time of removing the journal at each commit, which flushes the folder.
-            connection.execute("PRAGMA journal_mode = TRUNCATE")
-            return
-        connection.execute("PRAGMA synchronous = OFF")
-        with suppress(sqlite3.OperationalError):
-            # SQLite refuses this while a process of an older version has the file open with a write-ahead log.
-            connection.execute("PRAGMA journal_mode = MEMORY")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        locks = connection.get_execution_options().get("planday_locks", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if locks else "BEGIN")
-
-    return engine
-
-
-_engine = lru_cache(maxsize=16)(_new_engine)
-
-
-@lru_cache(maxsize=1)
-def _blank() -> Engine:
-    """Gives a new database in memory to each connection."""
-    return create_engine("sqlite://", poolclass=NullPool)
 
 
 def _inode(file: Path) -> int:
@@ -334,13 +331,3 @@ def _inode(file: Path) -> int:
         return file.stat().st_ino
     except OSError:
         return 0
-
-
-def _code(error: Exception) -> int:
-    """The primary SQLite code of an error, or 0."""
-    return int(getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) or 0) & 0xFF
-
-
-def _reason(error: Exception) -> str:
-    """Without SQLAlchemy's text, which quotes the statement and its values."""
-    return str(getattr(error, "orig", None) or error)

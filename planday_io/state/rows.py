@@ -19,6 +19,8 @@ _IS_KEY = {"is_key": True}
 
 SHARED_FOR = timedelta(hours=1)
 """How long runs that were started together use what one of them read."""
+STATE_VERSION = 12
+"""The version of the state database. A higher one is refused."""
 REBUILD = "planday publish --rebuild"
 """The command that makes the warehouse from nothing, as it has to be typed."""
 

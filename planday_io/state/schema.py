@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, exists, upd
 from planday_io.state import rows
 from planday_io.state.mapping import Rows, SliceRows
 
-FIRST_VERSION, VERSION = 10, 12
+FIRST_VERSION, VERSION = 10, rows.STATE_VERSION
 """Databases before the first were never released, and have other columns."""
 METADATA = MetaData()
 
@@ -50,6 +50,21 @@ LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HI
 def lose(connection: Connection, *tables: Rows[Any]) -> None:
     """Note that rows of tables were lost."""
     LOST.put(connection, *(rows.Loss(kind=one.name, at=datetime.now(UTC)) for one in tables))
+
+
+def settle_restored(connection: Connection, owed: Iterable[rows.UnfinishedCommand]) -> None:
+    """Adapt a copy of the database to the lake that was copied beside it, perhaps some seconds later.
+
+    What says how lake and warehouse compare is removed: the warehouse is made anew. Histories are compared with their slices
+    once, and changes are asked for as far back as Planday has them, because what was requested or owed in between is unknown.
+    Commands that are owed from now on are added.
+    """
+    known = {one.command for one in COMMANDS.all(connection)}
+    COMMANDS.put(connection, *(one for one in owed if one.command not in known))
+    for one in (SLICES, PENDING, PUBLISHED, SHARED_IDS):
+        one.delete(connection)
+    KNOWN_FILES.delete(connection, name=WAREHOUSE)
+    lose(connection, REFRESH_REQUESTS, OWED_HISTORIES)
 
 
 def put_notices(connection: Connection, notices: Iterable[rows.Notice]) -> None:

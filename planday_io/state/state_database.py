@@ -53,8 +53,8 @@ class StateDatabase(Database):
         with storage_errors(self._folder, "leave a note in"):
             write_text(aside_name(self._file.with_name(f"{self._file.name}.{name}")), text, mode=0o600)
 
-    def _is_blank(self) -> bool:
-        return super()._is_blank() and not legacy_files(self._folder)
+    def is_blank(self) -> bool:
+        return super().is_blank() and not legacy_files(self._folder)
 
     def _is_current(self, connection: Connection) -> bool:
         """Raises StorageError where a newer version made it."""

@@ -5,14 +5,14 @@ SQLAlchemy is imported with the first use, so that `planday --help` stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from planday_io.files import sweep
+from planday_io.files import storage_errors, sweep
 from planday_io.state import folder, tokens
 from planday_io.state.locks import Locks
 from planday_io.state.runs import Runs
@@ -151,6 +151,39 @@ class State:
 
         with self.reporting():
             self.database.write(forget_portal, portal)
+
+    def copy_to(self, file: Path) -> None:
+        """Write the state database, as it is at one instant, to a new file. Tokens are not in it. Raises StorageError."""
+        self.database.copy_to(file)
+
+    def replaced_tokens(self) -> dict[str, str]:
+        """Portals whose configured token was replaced by a rotated one -> a digest of the configured one."""
+        return tokens.replaced_tokens(self.folder)
+
+    def is_there(self) -> bool:
+        """Whether this folder has a state, of whatever version."""
+        return not self.database.is_blank()
+
+    def restore(self, copy: Path, replaced_tokens: Mapping[str, str], owed: Mapping[str, str]) -> None:
+        """Take what `copy_to` wrote as the state, where there is none.
+
+        Args:
+            copy: the file.
+            replaced_tokens: of the installation that it was written by; they have to be made anew.
+            owed: commands that have to be run from now on -> the portal that each is about. They count as interrupted.
+
+        Raises:
+            StorageError: there is a state already, or the copy cannot be used.
+        """
+        from planday_io.state.schema import settle_restored
+        from planday_io.state.unfinished import interrupted
+
+        self.close_to_others()
+        with storage_errors(self.folder, "restore the state in"):
+            (self.folder / "tokens").mkdir(exist_ok=True, mode=0o700)
+        tokens.note_lost(self.folder, replaced_tokens)
+        commands = [interrupted(command, portal) for command, portal in owed.items()]
+        self.database.adopt(copy, lambda connection: settle_restored(connection, commands))
 
     @property
     def database(self) -> StateDatabase:

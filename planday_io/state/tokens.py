@@ -6,12 +6,12 @@ Not here: exchanging them (`planday_io.client.tokens`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planday_io.errors import DamagedFileError
+from planday_io.errors import DamagedFileError, TokenError
 from planday_io.files import storage_errors
 from planday_io.state.folder import close_to_others
 from planday_io.state.locks import Locks
@@ -75,6 +75,13 @@ class RefreshTokenStore:
                 self._file,
             ) from None
         if kept is not None and kept.configured_sha256 == self._descends_from:
+            if not kept.refresh_token:
+                raise TokenError(
+                    f"the refresh token of portal '{self._portal}' was replaced before the backup was made that this "
+                    "installation was restored from, and backups hold no tokens. The configured one is not tried, because a "
+                    f"server may revoke all when a replaced one is used. Run `planday authorize {self._portal}`, or put a "
+                    "new token where portals.yaml reads it"
+                )
             return kept.refresh_token
         return configured
 
@@ -93,6 +100,33 @@ class RefreshTokenStore:
             return []
         remove_record(self._file)
         return [str(self._file)]
+
+
+def replaced_tokens(folder: Path) -> dict[str, str]:
+    """Portals whose configured token was replaced -> the SHA-256 of the configured one. Raises StorageError."""
+    found = {}
+    for file in sorted((folder / "tokens").glob("*.json")):
+        # A damaged one is reported when its portal is read.
+        with suppress(DamagedFileError):
+            kept = read_record(file, _KeptToken, "a rotated refresh token")
+            if kept is not None:
+                found[file.stem] = kept.configured_sha256
+    return found
+
+
+def note_lost(folder: Path, configured: Mapping[str, str]) -> None:
+    """Note tokens that replaced configured ones and are not here, so that the configured ones are not used.
+
+    Args:
+        folder: of the state. Tokens that it has stay.
+        configured: what `replaced_tokens` told of the folder that had them.
+
+    Raises:
+        StorageError: it cannot be noted.
+    """
+    for portal, digest in configured.items():
+        if not token_file(folder, portal).exists():
+            write_record(token_file(folder, portal), _KeptToken(configured_sha256=digest, refresh_token=""))
 
 
 def rename(folder: Path, old: str, new: str) -> None:

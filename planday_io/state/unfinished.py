@@ -88,6 +88,19 @@ class UnfinishedCommands(Kind):
             lease.release()
         self.settle(supersedes)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep commands from beginning while the block runs; waits for those that are running. Raises StorageError."""
+        while True:
+            with self._database.locks.hold("commands"):
+                running = [entry for entry in self._all() if self._is_running(entry)]
+                if not running:
+                    yield
+                    return
+            # Not within the lock, which a running command may need for its own last step.
+            with self._database.locks.hold(_lock(running[0])):
+                pass
+
     def unfinished(self) -> list[UnfinishedCommand]:
         """Commands that were interrupted, oldest first. Raises StorageError."""
         free = {entry.name for entry in self._all() if not self._is_running(entry)}
@@ -112,10 +125,7 @@ class UnfinishedCommands(Kind):
         while True:
             with self._database.locks.hold("commands"):
                 found = next((one for one in self._all() if one.command == command), None)
-                since = datetime.now(UTC).replace(microsecond=0)
-                entry = found or UnfinishedCommand(
-                    name=secrets.token_hex(8), command=command, portals=tuple(portals), since=since
-                )
+                entry = found or interrupted(command, *portals)
                 with ExitStack() as undo:
                     if lease := self._database.locks.take(_lock(entry)):
                         undo.enter_context(lease)
@@ -133,6 +143,12 @@ class UnfinishedCommands(Kind):
 
     def _is_running(self, entry: UnfinishedCommand) -> bool:
         return self._database.locks.is_held(_lock(entry))
+
+
+def interrupted(command: str, *portals: str) -> UnfinishedCommand:
+    """The row of a command that nobody carries out yet."""
+    since = datetime.now(UTC).replace(microsecond=0)
+    return UnfinishedCommand(name=secrets.token_hex(8), command=command, portals=portals, since=since)
 
 
 def _lock(entry: UnfinishedCommand) -> str:

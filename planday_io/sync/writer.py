@@ -82,7 +82,9 @@ class SliceWriter:
 
             refuse_empty_lake(self.lake, self.config.warehouse)
         for table in endpoint.tables:
-            self.lake.refuse_loss(SliceKey.of(table.full_name, self.connection.portal, month))
+            # Planday may no longer send rows of a feed that the older file lacks.
+            key = SliceKey.of(table.full_name, self.connection.portal, month)
+            self.lake.refuse_loss(key, allows_older=endpoint.feed is None)
 
     def write(
         self, read: CompleteRead, *, began: float, requested_months: tuple[str, ...] = (), accept_shrink: bool = False

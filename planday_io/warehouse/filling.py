@@ -95,7 +95,7 @@ def fill(
         db.execute(f"ATTACH {literal(str(file))} AS warehouse (READ_ONLY)")
         db.execute("USE warehouse")
         for key, (provenance, _) in slices.items():
-            where, values = _of_slice(key)
+            where, values = of_slice(key)
             row = db.execute(
                 f"SELECT count(*) FROM {sql_name(catalogue.lake_tables[key.full_name])} WHERE {where}", values
             ).fetchone()
@@ -110,7 +110,7 @@ def _carry(db: duckdb.DuckDBPyConnection, catalogue: Catalogue, policies: Privac
     """Copy the rows of a slice and its ledger entry from the previous file, in the columns that both files have."""
     table = catalogue.lake_tables[key.full_name]
     name, book = sql_name(table), ledger.DERIVED if is_derived(catalogue, key) else ledger.SLICES
-    where, values = _of_slice(key)
+    where, values = of_slice(key)
     source = former.name_in(db, "previous", table)
     columns = _common(db, [column for column, _ in duckdb_columns(table, policies)], source)
     db.execute(f"INSERT INTO {name} BY NAME SELECT {columns} FROM {source} WHERE {where}", values)
@@ -135,7 +135,7 @@ def _replace(
     source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
     columns = _common(db, [column for column, _ in duckdb_columns(table, policies)], source)
     if not is_empty:
-        where, values = _of_slice(key)
+        where, values = of_slice(key)
         db.execute(f"DELETE FROM {sql_name(table)} WHERE {where}", values)
     db.execute(f"INSERT INTO {sql_name(table)} BY NAME SELECT {columns} FROM {source}")
 
@@ -146,6 +146,6 @@ def _common(db: duckdb.DuckDBPyConnection, wanted: Sequence[str], source: str) -
     return ", ".join(quote(column) for column in wanted if column in there)
 
 
-def _of_slice(key: SliceKey) -> tuple[str, list[str]]:
+def of_slice(key: SliceKey) -> tuple[str, list[str]]:
     """The SQL condition for a slice's rows, and its parameters."""
     return ("portal = ? AND month = ?", [key.portal, key.month]) if key.month else ("portal = ?", [key.portal])

@@ -10,9 +10,10 @@ from collections.abc import Collection
 
 from planday_io.errors import PublicationError, StorageError
 from planday_io.lake.installation import Installation
-from planday_io.lake.presence import lost_slice, older_text
+from planday_io.lake.presence import lost_slice, older_slice, older_text
 from planday_io.lake.renames import unfinished_renames
 from planday_io.state import SliceEntry, SliceKey
+from planday_io.warehouse.recovery import is_read_again
 from planday_io.warehouse.standing import Standing
 
 
@@ -30,6 +31,7 @@ class Losses:
         self._lake = installation.lake
         self._warehouse = installation.config.warehouse
         self._tables = installation.catalogue.lake_tables
+        self._catalogue = installation.catalogue
         self._shown = current.shown if current is not None else {}
         self._accepts = accepts
         self._removed_portal = removed_portal
@@ -66,7 +68,7 @@ class Losses:
         shown = None if self._accepts else self._shown.get(key)
         why = older_text(key, there, shown.slice_id, shown.read_at) if shown is not None else ""
         if why:
-            self.problems[key] = lost_slice(key, why)
+            self.problems[key] = (older_slice if is_read_again(self._catalogue, key) else lost_slice)(key, why)
         return not why
 
     def refuse_loss(self, kept: Collection[SliceKey]) -> None:

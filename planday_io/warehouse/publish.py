@@ -37,6 +37,7 @@ from planday_io.warehouse.definitions import fingerprint
 from planday_io.warehouse.filling import Slices, fill, is_derived
 from planday_io.warehouse.losses import Losses
 from planday_io.warehouse.place import Holder, Place, headers_of
+from planday_io.warehouse.recovery import recover
 from planday_io.warehouse.standing import Standing, explained, standing
 
 
@@ -157,6 +158,8 @@ class _Publisher:
         with self._standing() as current:
             is_rebuild = self._must_rebuild(current) or self._rebuild
             self._check_people()
+            if current is not None and not self._accepts_loss:
+                self._recover_slices(current, compare_all=compare_all)
             self._follow_histories()
             lost = self.losses.lost()
             # A rebuild must include slices of running runs: their predecessors no longer exist.
@@ -211,6 +214,14 @@ class _Publisher:
                 self._people.of(portal)
             except StorageError as error:
                 self.losses.problems[SliceKey("forgotten", "people", portal)] = error
+
+    def _recover_slices(self, current: Standing, *, compare_all: bool) -> None:
+        """Bring histories and feeds forward whose files are older than what the present file shows, from there."""
+        owed = filter(None, map(self._histories.key, self._histories.owed()))
+        keys = [key for key in self._lake.behind(None if compare_all else owed) if self._may_carry(key, current)]
+        notices, problems = recover(self._installation, keys, current, self._wanted)
+        self.notices += notices
+        self.losses.problems.update(problems)
 
     def _follow_histories(self) -> None:
         for key in self._histories.owed():

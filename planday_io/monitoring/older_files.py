@@ -1,0 +1,30 @@
+"""Notices that the lake has older files than were published, as when part of it was put back from a backup.
+
+A look at every file of the lake takes 0.1 ms each, so it belongs where that is done rarely, not where alerts are checked each
+minute.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from planday_io.errors import LostSliceError
+from planday_io.lake.installation import Installation
+from planday_io.monitoring.failures import INSTALLATION, failure_of
+
+_OLDER = "older files"
+
+
+def note_older_files(installation: Installation, now: datetime) -> None:
+    """Record for alerts whether there are such files now. Raises StorageError."""
+    behind = installation.lake.behind()
+    if not behind:
+        installation.state.failures.resolve(INSTALLATION, [_OLDER])
+        return
+    first = min(behind, key=str)
+    error = LostSliceError(
+        f"{installation.config.lake} has older files of {len(behind)} slices than were published (the first is "
+        f"{first.full_name} of portal '{first.portal}'{f' in {first.month}' if first.month else ''}), and the published rows "
+        "stay. `planday publish` brings histories forward, and names the command that reads each of the others again"
+    )
+    installation.state.failures.record([failure_of(error, now, table=_OLDER)])
