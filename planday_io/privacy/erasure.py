@@ -10,7 +10,6 @@ Texts that others typed about the person are removed where they are found, and r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -19,9 +18,10 @@ import pyarrow.compute as pc
 from planday_io.catalogue import Catalogue, Table
 from planday_io.files import storage_errors, sweep
 from planday_io.frames.types import replaced
-from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
+from planday_io.lake.forgotten import Forgotten, ForgottenPeople
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
+from planday_io.lake.persons import PERSONAL, is_in, owner_link, rows_of_people
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.privacy.scanning import INSIDE_FROM, NAMES, as_words, scan
 from planday_io.state import REBUILD
@@ -181,7 +181,7 @@ class _Person:
         for table in filter(None, (base, self._catalogue.histories.get(name))):
             for key in (one for one in self.slices if one.full_name == table.full_name):
                 rows = self._lake.read(key)
-                found |= parents_of_forgotten(self._catalogue, replace(table, key=base.key), rows, self._people)
+                found |= rows_of_people(self._catalogue, replace(table, key=base.key), rows, self._people.ids_in)
         return found
 
     def _parents_of(self, table: Table) -> tuple[str, set[int]] | None:
@@ -196,7 +196,7 @@ class _Person:
             (one.column, {*self._people.ids_in(rows.column(one.column))}) for one in table.people if one.role != "actor"
         ]
         for column, ids in [*belongs, *filter(None, [self._parents_of(table)])]:
-            mask = pc.or_(mask, _is_in(rows.column(column), ids))
+            mask = pc.or_(mask, is_in(rows.column(column), ids))
         return mask
 
     def values(self) -> _Values:
@@ -215,7 +215,7 @@ class _Person:
                     (notes if is_note else names).update(_texts(own.column(column.name)))
                 (typed if is_note else others).update(_texts(rest.column(column.name)))
             for person in (one for one in table.people if one.role == "actor"):
-                acted = rows.filter(_is_in(rows.column(person.column), self._people.ids_in(rows.column(person.column))))
+                acted = rows.filter(is_in(rows.column(person.column), self._people.ids_in(rows.column(person.column))))
                 for name in (one for one in person.texts if table.column(one).privacy == "identity"):
                     signed |= _texts(acted.column(name))
         # A text that others typed may be about the person, so it removes a name from the search only if the name is
@@ -250,10 +250,6 @@ class _Person:
                 covered = {name: digest for name, digest in covered.items() if name.split("/")[0] != own}
             if not rows.equals(before) or covered != provenance.covered:
                 self._lake.write(key, rows, replace(provenance, covered=covered))
-
-
-def _is_in(column: pa.ChunkedArray, ids: Collection[int]) -> pa.Array:
-    return pc.is_in(column, pa.array(sorted(ids), pa.int64())).combine_chunks()
 
 
 def _texts(column: pa.ChunkedArray) -> set[str]:

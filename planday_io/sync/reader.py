@@ -17,8 +17,9 @@ from planday_io.catalogue.endpoint import ChangeDetection
 from planday_io.client.http import Counters
 from planday_io.errors import MissingScopeError, StorageError
 from planday_io.frames.build import FrameContext
-from planday_io.lake.forgotten import ForgottenPeople, owner_link, parents_of_forgotten
+from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.installation import Installation
+from planday_io.lake.persons import owner_link, rows_of_people
 from planday_io.lake.slices import Lake
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, more_parents, once_parents, parents_in
 from planday_io.reading.pages import ListLimit
@@ -206,7 +207,7 @@ class PortalReader:
             if parents is None:
                 parents = self._parents.find(parent.full_name, month if parent.is_monthly else None)
             if parents is not None:
-                gone = parents_of_forgotten(self._catalogue, parent, parents, people)
+                gone = rows_of_people(self._catalogue, parent, parents, people.ids_in)
         return people.applied(rows, table, gone)
 
     async def _with_modified(
