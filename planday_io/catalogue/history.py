@@ -83,6 +83,8 @@ def history_of(table: Table) -> Table:
         columns=(*columns, *VERSION_COLUMNS),
         people=people,
         month_by=() if table.is_monthly else None,
+        # Versions of what has no day of its own are as old as their end.
+        aged_by=tuple(map(history_column, table.day_columns)) or ("valid_to",),
         ordinal=None,
         logs_changes=False,
     )
