@@ -25,6 +25,7 @@ from planday_io.lake.slices import Lake
 from planday_io.state import SliceKey
 
 ACTIVE, GONE = "hr.employees", "hr.deactivated_employees"
+LISTS = (ACTIVE, GONE, f"{ACTIVE}_history", f"{GONE}_history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Lists:
     @classmethod
     def in_lake(cls, lake: Lake, portal: str) -> Lists:
         """As they are in the lake. Raises StorageError where a file cannot be read, unless it is damaged."""
-        found = [_read(lake, portal, name) for name in (ACTIVE, GONE, f"{ACTIVE}_history", f"{GONE}_history")]
+        found = [_read(lake, portal, name) for name in LISTS]
         return cls(*found)
 
     def with_rows(self, name: str, rows: pa.Table) -> Lists:
