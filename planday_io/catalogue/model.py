@@ -192,8 +192,9 @@ class Table:
         month_by: None for tables with one slice per portal. For those with a slice per month, the date columns that
             say which month a row belongs to (the first that is not null); with none, or where all are null, it is
             the month that was asked for.
-        aged_by: the date columns that say how old a row is (the first that is not null); none means those of `month_by`. Rows
-            without such a day are in force: a person's record, a rate.
+        aged_by: the date columns that say how old a row is (the first that is not null); none means those of `month_by`.
+            Rows without such a day are as old as the last day of their month, so payroll goes by whole months; without
+            a month they are in force: a person's record, a rate.
         people: the people its rows are about. Without any: nobody, or the people of its parent's rows.
         logs_changes: for tables with a slice per month: a history is kept. Snapshots always have one.
         published_as: the DuckDB table's name, `schema.name`, where it is another one.

@@ -47,7 +47,6 @@ PAYROLL = Endpoint(
             month_by=(),
             logs_changes=True,
             rows=Document(member="shiftsPayroll", envelope=_ENVELOPE),
-            aged_by=("date", "start"),
             columns=(
                 Column("id", "BIGINT", "Id in `scheduling.shifts`.", references="scheduling.shifts"),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
@@ -90,7 +89,6 @@ PAYROLL = Endpoint(
             month_by=(),
             logs_changes=True,
             rows=ChildArray(member="supplements"),
-            aged_by=("start",),
             columns=(
                 Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
                 Column("ordinal", "BIGINT", "Number of the supplement within the shift.", member="@ordinal"),
@@ -113,7 +111,6 @@ PAYROLL = Endpoint(
             month_by=(),
             logs_changes=True,
             rows=ChildArray(member="breaks"),
-            aged_by=("start",),
             columns=(
                 Column("shift_id", "BIGINT", "Id in `payroll.shifts`.", member="@parent", references="payroll.shifts"),
                 Column("ordinal", "BIGINT", "Number of the break within the shift.", member="@ordinal"),
@@ -139,7 +136,6 @@ PAYROLL = Endpoint(
             month_by=(),
             logs_changes=True,
             rows=Document(member="supplementsPayroll", envelope=_ENVELOPE),
-            aged_by=("date", "start"),
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),
@@ -167,7 +163,6 @@ PAYROLL = Endpoint(
             month_by=(),
             logs_changes=True,
             rows=Document(member="salariedPayroll", envelope=_ENVELOPE),
-            aged_by=("date", "start"),
             columns=(
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
                 Column("date", "DATE", "Day it belongs to."),
