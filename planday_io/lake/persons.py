@@ -5,13 +5,16 @@ Who is to be forgotten is in `forgotten`, what has become too old in `expiry`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.frames.types import replaced
+from planday_io.lake.slices import Lake
+from planday_io.state import SliceKey
 
 PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
 """Classes removed from rows that are kept when a person is forgotten. Amounts (`pay`) stay for the totals."""
@@ -44,6 +47,33 @@ def rows_of_people(
         return set()
     key = catalogue.table(table.full_name).key[0] if table.full_name in catalogue.histories else table.key[0]
     return set(rows.filter(is_in(rows.column(workers[0]), ids)).column(key).to_pylist()) - {None}
+
+
+def rows_in_lake(
+    lake: Lake,
+    catalogue: Catalogue,
+    keys: Iterable[SliceKey],
+    name: str,
+    ids_in: Callable[[pa.ChunkedArray], Collection[int]],
+) -> set[int]:
+    """Ids of some people's rows of one table, including earlier versions.
+
+    Args:
+        lake: of the slices.
+        catalogue: knows the table.
+        keys: slices of one portal, of whatever tables.
+        name: full name of the table.
+        ids_in: as of `rows_of_people`.
+
+    Raises:
+        StorageError: a slice of the table cannot be read.
+    """
+    base, found = catalogue.table(name), set[int]()
+    tables = {one.full_name: one for one in (base, catalogue.histories.get(name)) if one is not None}
+    for key in keys:
+        if (table := tables.get(key.full_name)) is not None:
+            found |= rows_of_people(catalogue, replace(table, key=base.key), lake.read(key), ids_in)
+    return found
 
 
 def columns_of(table: Table, classes: Collection[str]) -> list[str]:
