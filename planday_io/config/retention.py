@@ -22,6 +22,7 @@ from planday_io.months import first_day, last_day, month_of, shifted
 Unit = Literal["d", "w", "m", "y"]
 _AGE = re.compile(r"([1-9][0-9]{0,4})([dwmy])")
 _DAYS: Mapping[str, float] = {"d": 1, "w": 7, "m": 365 / 12, "y": 365}
+_WORDS: Mapping[str, str] = {"d": "days", "w": "weeks", "m": "months", "y": "years"}
 _MOST_YEARS = 100
 _ROW_WEEKS = 5
 """Weeks that `days_in_row` may look back: 31 days at most."""
@@ -52,6 +53,11 @@ class Age:
     def days(self) -> int:
         """About how many days that is."""
         return int(self.count * _DAYS[self.unit])
+
+    @property
+    def interval(self) -> str:
+        """As DuckDB's INTERVAL takes it."""
+        return f"{self.count} {_WORDS[self.unit]}"
 
     def before(self, day: date) -> date:
         """The day that was so long before another one. Of a month that is too short, its last day."""

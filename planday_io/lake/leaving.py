@@ -52,6 +52,11 @@ class Lists:
         """Whether who left can be told: both lists were read."""
         return self.active is not None and self.gone is not None
 
+    def ids(self) -> set[int]:
+        """Of everybody who is or was in one of them."""
+        every = (self.active, self.gone, self.active_versions, self.gone_versions)
+        return {one.id for rows in every for one in _records(rows)}
+
     def left(self, zone: ZoneInfo) -> dict[int, date]:
         """The day on which each person left who is not there, in the zone of the portal."""
         if not self.is_known:

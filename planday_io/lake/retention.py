@@ -5,7 +5,7 @@ Not here: what the rules do (`expiry`), the nightly pass over all files (`planda
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,12 @@ class PortalRetention:
         rules = self._settings.retention.ages() if self._settings else {}
         return not needs_leavers(rules) or self._lists().is_known
 
+    def unknown_held(self) -> list[int]:
+        """Ids of `hold` that nobody in the lists has, so a slip of the pen, perhaps; none before both were read."""
+        lists = self._lists()
+        held = {*self._settings.retention.hold} if self._settings else set[int]()
+        return sorted(held - lists.ids()) if held and lists.is_known else []
+
     def _lists(self) -> Lists:
         """The lists as they are in the lake; read again where their files changed."""
         found = self._lake.indexed(SliceKey.of(name, self._portal, None) for name in LISTS)
@@ -65,7 +71,7 @@ class PortalRetention:
         return self._seen[1]
 
 
-def needs_leavers(rules: Mapping[str, object]) -> bool:
+def needs_leavers(rules: Collection[str]) -> bool:
     """Whether rules depend on who left: those about leaving, and those about records that are in force until then."""
     return bool({*rules} & {*LEAVING, "free_text", "pay"})
 

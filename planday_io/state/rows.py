@@ -226,6 +226,14 @@ class PublishedSlice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionNote:
+    """From which write of a slice everything was taken that the rules of retention can take, and a text for what that is."""
+
+    slice_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwedHistory:
     """A slice whose history has to follow, and when it was read before, where that is known."""
 
