@@ -141,6 +141,10 @@ class ExportError(PlandayError):
     """What was asked for cannot be exported. Nothing was written, and an earlier export is as it was."""
 
 
+class RetentionError(PlandayError):
+    """Data that is too old by `retention` of portals.yaml is still there, at least in part."""
+
+
 class StorageError(PlandayError):
     """The lake, the warehouse or the state folder cannot be written or read. Old files are untouched."""
 
