@@ -151,6 +151,23 @@ def test_ended_rates_and_those_of_leavers_go() -> None:
     assert EXPIRY.applied(rows, table).rows["employee_id"].to_pylist() == [THERE, LEFT_LATE, HELD]
 
 
+def test_absence_without_end_is_not_old() -> None:
+    began, never = date(2019, 1, 1), date(1, 1, 1)
+    ends = [(THERE, date(2025, 1, 9)), (THERE, None), (THERE, never), (LEFT_EARLY, None), (HELD, began)]
+    given = (
+        {"employee_id": one, "note": "n", "absence_period_start": began, "absence_period_end": end} for one, end in ends
+    )
+    table, rows = rows_of("absence.absence_records", *given)
+    done = EXPIRY.applied(rows, table).rows
+    assert done["note"].to_pylist() == [None, "n", "n", None, "n"]
+    ended = datetime(2024, 1, 1, tzinfo=UTC)
+    table, rows = rows_of(
+        "absence.absence_records_history",
+        *({"employee_id": THERE, "note": "n", "valid_to": one} for one in (ended, None)),
+    )
+    assert EXPIRY.applied(rows, table).rows["note"].to_pylist() == [None, "n"]
+
+
 def test_signatures_of_leavers_go() -> None:
     signed = [{"modified_by_id": one, "modified_by_name": "N", "changes": ["c"]} for one in (THERE, LEFT_EARLY, HELD)]
     table, rows = rows_of("scheduling.shift_history", *signed)
@@ -172,7 +189,13 @@ def test_leaving_is_never_dated_too_early() -> None:
     found = Lists(
         active=lists([{"id": 1}]),
         gone=lists(
-            [{"id": 1} | said, {"id": 2} | said, {"id": 3, "date_time_deleted": late[4]} | said, {"id": 4}, {"id": 7}]
+            [
+                *({"id": one} | said for one in (1, 2)),
+                {"id": 3, "date_time_deleted": late[4]} | said,
+                {"id": 4},
+                {"id": 7},
+                {"id": 8, "deactivation_date": date(1, 1, 1)},
+            ]
         ),
         active_versions=lists([{"id": 5, "valid_from": late[0], "valid_to": late[8]}], versions=True),
         gone_versions=lists(
@@ -180,7 +203,7 @@ def test_leaving_is_never_dated_too_early() -> None:
             versions=True,
         ),
     )
-    # 1 came back; of 7 nothing is known; the zone's day is a day later at half past eleven.
+    # 1 came back; of 7 and 8 nothing is known; the zone's day is a day later at half past eleven.
     assert found.left(ZoneInfo("Europe/Oslo")) == {
         2: date(2020, 1, 1),
         3: date(2026, 1, 6),

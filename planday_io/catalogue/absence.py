@@ -117,7 +117,7 @@ ABSENCE_RECORDS = Endpoint(
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
-            aged_by=("absence_period_end", "absence_period_start"),
+            aged_by=("absence_period_end",),
             columns=(
                 Column("id", "BIGINT", "Absence record id, unique within the portal."),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
@@ -174,7 +174,7 @@ ABSENCE_REQUESTS = Endpoint(
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
-            aged_by=("absence_period_end", "absence_period_start"),
+            aged_by=("absence_period_end",),
             columns=(
                 Column("id", "BIGINT", "Absence request id, unique within the portal."),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),

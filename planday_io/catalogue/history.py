@@ -103,7 +103,7 @@ def history_of(table: Table) -> Table:
         people=people,
         month_by=() if table.is_monthly else None,
         # Versions of what has no day of its own, and no month, are as old as their end.
-        aged_by=tuple(map(history_column, table.day_columns)) or (() if table.is_monthly else ("valid_to",)),
+        aged_by=(*map(history_column, table.day_columns), *(() if table.is_monthly else ("valid_to",))),
         ordinal=None,
         logs_changes=False,
     )

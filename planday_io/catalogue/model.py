@@ -194,7 +194,7 @@ class Table:
             the month that was asked for.
         aged_by: the date columns that say how old a row is (the first that is not null); none means those of `month_by`.
             Rows without such a day are as old as the last day of their month, so payroll goes by whole months; without
-            a month they are in force: a person's record, a rate.
+            a month they are in force: a person's record, a rate, an absence without an end.
         people: the people its rows are about. Without any: nobody, or the people of its parent's rows.
         logs_changes: for tables with a slice per month: a history is kept. Snapshots always have one.
         published_as: the DuckDB table's name, `schema.name`, where it is another one.

@@ -11,7 +11,7 @@ read again. It is applied to everything that is read, to histories when they fol
     contact_after_leaving,  columns of the class; texts and _extra     about people who left before
     identity_.., sensitive_..   of the person's own records
 
-    (*) Of a person's own records, which have no day while they are in force, those of people who left before.
+    (*) What has no day while it is in force (a record, a rate, an absence without an end), of people who left before.
 
 Ids stay, and so do hours and days, so that totals, headcounts and turnover do. Texts in a person's own records (custom
 fields, values of `hr.employee_history`) may hold an address or a name, whatever their class.
@@ -31,6 +31,7 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Table
 from planday_io.config.retention import Rule
+from planday_io.lake.leaving import FIRST_DAY
 from planday_io.lake.persons import blanked, columns_of, is_in, owner_link
 from planday_io.months import first_day, last_day, shifted
 
@@ -95,7 +96,7 @@ class Expiry:
         """A text that is the same while the rules take the same from a slice; empty if they can take nothing of it."""
         parts = []
         for rule in self._rules_of(table, month):
-            if rule in LEAVING or _is_own(table):
+            if rule in LEAVING or _ends_with_people(table):
                 parts.append(f"{rule} {sorted(self.gone(rule))}")
             if rule not in LEAVING:
                 is_all = month is not None and self.cutoffs[rule] > last_day(shifted(month, 1))
@@ -144,7 +145,7 @@ class Expiry:
                 # A row may stand in a month beside the one that its day is in.
                 can = cutoff > first_day(shifted(month, -1))
             else:
-                can = bool(table.day_columns) or _is_own(table)
+                can = bool(table.day_columns) or _ends_with_people(table)
             if takes and can and table.domain != "sync":
                 yield rule
 
@@ -155,8 +156,8 @@ class Expiry:
         if month is not None:
             days = pc.fill_null(days, last_day(month))
         is_old = pc.fill_null(pc.less(days, pa.scalar(self.cutoffs[rule])), fill_value=False)
-        # What is in force, such as a record or a rate, becomes old when the person leaves.
-        return pc.or_(is_old, pc.and_(pc.is_null(days), _about(rows, table, self.gone(rule), ("owner",))))
+        # What is in force, such as a record, a rate or an absence without an end, becomes old when the person leaves.
+        return pc.or_(is_old, pc.and_(pc.is_null(days), _about(rows, table, self.gone(rule), ("owner", "worker"))))
 
     def _without_held(
         self, is_old: pa.ChunkedArray, rows: pa.Table, table: Table, held_rows: Collection[int]
@@ -172,6 +173,7 @@ class Expiry:
         effect = Effect()
         for person in table.people:
             texts = [name for name in person.texts if table.column(name).privacy == LEAVING[rule]]
+            texts = [name for name in texts if {name, person.column} <= {*rows.schema.names}]
             if person.role == "actor" and texts:
                 is_theirs = pc.and_(is_in(rows.column(person.column), self.gone(rule)), _has_any(rows, texts))
                 effect += Effect(cleared=_count(is_theirs))
@@ -182,6 +184,11 @@ class Expiry:
 def _is_own(table: Table) -> bool:
     """Whether the rows are people's own records."""
     return any(person.role == "owner" for person in table.people)
+
+
+def _ends_with_people(table: Table) -> bool:
+    """Whether rows without a day become old when the person leaves: they have no month to go by."""
+    return not table.is_monthly and any(person.role != "actor" for person in table.people)
 
 
 def _columns(rule: Rule, table: Table) -> list[str]:
@@ -195,10 +202,14 @@ def _columns(rule: Rule, table: Table) -> list[str]:
 
 
 def _days(rows: pa.Table, table: Table) -> pa.ChunkedArray:
-    """The day of each row: the first of the table's day columns that is not null. Of an instant, the day in UTC."""
-    days = [rows.column(name).cast(pa.date32()) for name in table.day_columns if name in rows.schema.names]
-    nothing = pa.chunked_array([pa.nulls(rows.num_rows, pa.date32())])
-    return pc.coalesce(*days, nothing) if days else nothing
+    """The day of each row: the first of the table's day columns that has one. Of an instant, the day in UTC."""
+    nothing = pa.scalar(None, pa.date32())
+    found = pa.chunked_array([pa.nulls(rows.num_rows, pa.date32())])
+    for name in reversed([name for name in table.day_columns if name in rows.schema.names]):
+        days = rows.column(name).cast(pa.date32())
+        days = pc.if_else(pc.less(days, pa.scalar(FIRST_DAY)), nothing, days)
+        found = pc.coalesce(days, found)
+    return found
 
 
 def _about(rows: pa.Table, table: Table, ids: Collection[int], roles: Collection[str]) -> pa.ChunkedArray:

@@ -25,6 +25,8 @@ from planday_io.lake.slices import Lake
 from planday_io.state import SliceKey
 
 ACTIVE, GONE = "hr.employees", "hr.deactivated_employees"
+FIRST_DAY = date(1900, 1, 1)
+"""An earlier day, such as that of the year 1, means that there is none."""
 LISTS = (ACTIVE, GONE, f"{ACTIVE}_history", f"{GONE}_history")
 
 
@@ -97,7 +99,8 @@ class _Record(NamedTuple):
 
     def left(self, zone: ZoneInfo) -> date | None:
         deleted = None if self.date_time_deleted is None else _local(self.date_time_deleted, zone)
-        return max((day for day in (self.deactivation_date, deleted) if day is not None), default=None)
+        days = (self.deactivation_date, deleted)
+        return max((day for day in days if day is not None and day >= FIRST_DAY), default=None)
 
 
 def _records(rows: pa.Table | None) -> Iterator[_Record]:
