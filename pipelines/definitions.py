@@ -15,6 +15,7 @@ from pipelines.checks import build_freshness_sensor
 from pipelines.deliveries import build_delivery_job, build_delivery_sensor
 from pipelines.housekeeping import build_housekeeping_sensor
 from pipelines.resources import PlandayPortals
+from pipelines.retention import build_retention_job, build_retention_schedules
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
 from pipelines.warehouse import build_warehouse
@@ -38,10 +39,11 @@ def build_definitions(path: Path) -> dg.Definitions:
     """
     installation = Installation.load(path, CATALOGUE)
     config = installation.config
+    retention_job = build_retention_job(installation)
     return dg.Definitions(
         assets=[*build_assets(installation), build_warehouse(installation)],
-        jobs=[build_delivery_job(installation)],
-        schedules=build_schedules(installation),
+        jobs=[build_delivery_job(installation), retention_job],
+        schedules=[*build_schedules(installation), *build_retention_schedules(installation, retention_job)],
         sensors=[
             *build_sensors(installation),
             build_freshness_sensor(installation),

@@ -153,6 +153,10 @@ class BackupError(PlandayError):
     """A backup cannot be used, or not be restored here. Nothing was written."""
 
 
+class RetentionError(PlandayError):
+    """Data that is too old by `retention` of portals.yaml is still there, at least in part."""
+
+
 class StorageError(PlandayError):
     """The lake, the warehouse or the state folder cannot be written or read. Old files are untouched."""
 

@@ -207,6 +207,8 @@ OTHER_ROWS = {
     "delivery refused": "test_refused_recipient_is_an_incident",
     "delivery killed": "test_killed_run_is_another_attempt",
     "delivery wrong": "test_wrong_sql_is_reported_at_once",
+    "retention incomplete": "test_damaged_slice_is_named_and_others_cleaned",
+    "retention cut": "test_pass_cut_anywhere_is_finished_later",
     "other account": "test_unreadable_file_is_not_called_damaged",
 }
 

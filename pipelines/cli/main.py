@@ -378,6 +378,19 @@ def forget(
     raise typer.Exit(act(installation, portal, employee, terminal(), as_json=as_json))
 
 
+@app.command()
+def retention(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, and print in counts what would be taken.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take away what is older than `retention` of portals.yaml allows, and prove it. A schedule does it every night."""
+    from pipelines.cli.retention import retention as apply
+
+    raise typer.Exit(apply(current_installation(), terminal(), dry_run=dry_run, as_json=as_json))
+
+
 app.command()(drift)
 app.command()(backup)
 app.command()(restore)

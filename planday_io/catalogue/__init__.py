@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from planday_io.catalogue import absence, contract_rules, hr, pay, payroll, portal, punchclock, revenue, scheduling
 from planday_io.catalogue.endpoint import Endpoint, FanOut
-from planday_io.catalogue.history import RUNS, SUFFIX, has_history, history_of
+from planday_io.catalogue.history import LOGS, RETENTION, RUNS, SUFFIX, has_history, history_of
 from planday_io.catalogue.model import ContradictionError, Table
 
-__all__ = ["CATALOGUE", "RUNS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
+__all__ = ["CATALOGUE", "LOGS", "RETENTION", "RUNS", "VERSION", "Catalogue", "ContradictionError", "Endpoint", "Table"]
 
 VERSION = 2
 """Version of the declarations, written into every slice. Raise it when a column changes type or meaning."""
@@ -27,7 +27,7 @@ class Catalogue:
     Args:
         endpoints: parents come before the endpoints that fan out over them.
         histories: the history of each table that has one, by the table's full name.
-        lake_tables: every table with slices in the lake, by full name: those of endpoints, histories, the log of runs.
+        lake_tables: every table with slices in the lake, by full name: those of endpoints, histories, logs.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -64,7 +64,7 @@ class Catalogue:
             if has_history(endpoint, table)
         }
         object.__setattr__(self, "histories", histories)
-        every = [*self.tables(), *histories.values(), RUNS]
+        every = [*self.tables(), *histories.values(), *LOGS]
         if clash := {table.full_name for table in every if [t.full_name for t in every].count(table.full_name) > 1}:
             raise ContradictionError(f"a history has the name of another table: {sorted(clash)}")
         object.__setattr__(self, "lake_tables", {table.full_name: table for table in every})

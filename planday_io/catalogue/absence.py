@@ -117,6 +117,7 @@ ABSENCE_RECORDS = Endpoint(
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
+            aged_by=("absence_period_end",),
             columns=(
                 Column("id", "BIGINT", "Absence record id, unique within the portal."),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
@@ -133,6 +134,7 @@ ABSENCE_RECORDS = Endpoint(
             ordinal="ordinal",
             confidence="observed",
             rows=ChildArray(member="registrations"),
+            aged_by=("date",),
             columns=(
                 Column(
                     "absence_record_id",
@@ -172,6 +174,7 @@ ABSENCE_REQUESTS = Endpoint(
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
             confidence="observed",
+            aged_by=("absence_period_end",),
             columns=(
                 Column("id", "BIGINT", "Absence request id, unique within the portal."),
                 Column("employee_id", "BIGINT", "Id in `hr.employees`.", references="hr.employees"),
@@ -237,6 +240,7 @@ ACCOUNT_BALANCES = Endpoint(
             on_request=True,
             confidence="observed",
             rows=Document(member="data.balance"),
+            aged_by=("balance_date",),
             columns=(
                 Column(
                     "account_id",
@@ -270,6 +274,7 @@ ACCOUNT_TRANSACTIONS = Endpoint(
             ordinal="ordinal",
             on_request=True,
             confidence="observed",
+            aged_by=("date",),
             columns=(
                 Column(
                     "account_id",
@@ -312,6 +317,7 @@ ACCOUNT_ADJUSTMENTS = Endpoint(
             ordinal="ordinal",
             on_request=True,
             confidence="inferred",
+            aged_by=("effective_date",),
             columns=(
                 Column(
                     "account_id",

@@ -56,6 +56,25 @@ RUNS = Table(
     ),
 )
 
+RETENTION = Table(
+    domain="sync",
+    name="retention",
+    doc="What `retention` took away: one row per night, table and rule that took something. Counts only.",
+    key=("taken_at", "table_name", "rule"),
+    month_by=(),
+    columns=(
+        Column("taken_at", "TIMESTAMPTZ", "When (UTC)."),
+        Column("table_name", "VARCHAR", "Table, as schema.table."),
+        Column("rule", "VARCHAR", "Rule in portals.yaml."),
+        Column("first_day_kept", "DATE", "First day that was kept: of the row, or of leaving."),
+        Column("rows_removed", "BIGINT", "Rows that went."),
+        Column("rows_cleared", "BIGINT", "Rows that stay without the values of the class."),
+        Column("people_held", "BIGINT", "How many people `hold` names; nothing of them was taken."),
+    ),
+)
+LOGS = (RUNS, RETENTION)
+"""Tables that neither an endpoint nor a history fills."""
+
 
 def has_history(endpoint: Endpoint, table: Table) -> bool:
     """Whether a table has a history: snapshots do, and tables that declare it."""
@@ -83,6 +102,8 @@ def history_of(table: Table) -> Table:
         columns=(*columns, *VERSION_COLUMNS),
         people=people,
         month_by=() if table.is_monthly else None,
+        # Versions of what has no day of its own, and no month, are as old as their end.
+        aged_by=(*map(history_column, table.day_columns), *(() if table.is_monthly else ("valid_to",))),
         ordinal=None,
         logs_changes=False,
     )

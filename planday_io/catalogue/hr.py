@@ -364,6 +364,7 @@ EMPLOYEE_HISTORY = Endpoint(
             people=(Person(column="employee_id", role="owner"),),
             ordinal="ordinal",
             on_request=True,
+            aged_by=("modification_date_time",),
             columns=(
                 Column("employee_id", "BIGINT", "Employee who was changed.", member="{employee_id}"),
                 Column("modification_date_time", "TIMESTAMP", "When; without offset, the zone is not documented."),

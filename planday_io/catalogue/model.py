@@ -197,6 +197,9 @@ class Table:
         month_by: None for tables with one slice per portal. For those with a slice per month, the date columns that
             say which month a row belongs to (the first that is not null); with none, or where all are null, it is
             the month that was asked for.
+        aged_by: the date columns that say how old a row is (the first that is not null); none means those of `month_by`.
+            Rows without such a day are as old as the last day of their month, so payroll goes by whole months; without
+            a month they are in force: a person's record, a rate, an absence without an end.
         people: the people its rows are about. Without any: nobody, or the people of its parent's rows.
         logs_changes: for tables with a slice per month: a history is kept. Snapshots always have one.
         published_as: the DuckDB table's name, `schema.name`, where it is another one.
@@ -212,6 +215,7 @@ class Table:
     on_request: bool = False
     ordinal: str | None = None
     month_by: tuple[str, ...] | None = None
+    aged_by: tuple[str, ...] = ()
     people: tuple[Person, ...] = ()
     logs_changes: bool = False
     published_as: str = ""
@@ -226,7 +230,7 @@ class Table:
         if not self.key:
             raise ContradictionError(f"{where}: it needs a key")
         known = {*names, "month"} if self.is_monthly else set(names)
-        if missing := [name for name in (*self.key, *(self.month_by or ())) if name not in known]:
+        if missing := [name for name in (*self.key, *self.day_columns) if name not in known]:
             raise ContradictionError(f"{where}: key {missing} is not a column")
         if self.ordinal is not None and self.ordinal not in self.key:
             raise ContradictionError(f"{where}: ordinal {self.ordinal!r} is not in the key")
@@ -253,6 +257,11 @@ class Table:
     def is_monthly(self) -> bool:
         """True when the table has a slice per month."""
         return self.month_by is not None
+
+    @property
+    def day_columns(self) -> tuple[str, ...]:
+        """The date columns that say how old a row is; the first that is not null counts."""
+        return self.aged_by or self.month_by or ()
 
     @property
     def is_child(self) -> bool:

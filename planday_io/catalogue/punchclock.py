@@ -76,6 +76,7 @@ PUNCH_CLOCK_BREAKS = Endpoint(
             key=("id",),
             month_by=(),
             logs_changes=True,
+            aged_by=("start_date_time",),
             columns=(
                 Column("id", "BIGINT", "Break id, unique within the portal."),
                 Column(

@@ -350,6 +350,7 @@ DELETED_SHIFTS = Endpoint(
             "",
             key=("id",),
             people=(Person(column="employee_id", role="worker"),),
+            aged_by=("date",),
             columns=(
                 *_SHIFT,
                 Column("date_time_deleted", "TIMESTAMPTZ", "When it was deleted; the zone is not documented."),
@@ -377,6 +378,7 @@ SHIFT_HISTORY = Endpoint(
             ordinal="ordinal",
             on_request=True,
             month_by=(),
+            aged_by=("modified_at",),
             columns=(
                 Column(
                     "shift_id",

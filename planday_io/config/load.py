@@ -24,6 +24,7 @@ from planday_io.catalogue import CATALOGUE, Catalogue
 from planday_io.config.deliveries import contradictions
 from planday_io.config.model import Config, MartSettings
 from planday_io.config.places import misplaced, refuse_home
+from planday_io.config.retention import RetentionRules, cut_short
 from planday_io.config.values import Said
 from planday_io.errors import ConfigError
 from planday_io.months import month_of, shifted
@@ -127,6 +128,8 @@ def _with_defaults(raw: dict[str, Any]) -> dict[str, Any]:
         return raw
     below = merge(BUILT_IN_DEFAULTS, defaults if isinstance(defaults, dict) else {})
     below = {name: raw[name] for name in MartSettings.model_fields if name in raw} | below
+    if isinstance(rules := raw.get("retention"), dict):
+        below["retention"] = {name: age for name, age in rules.items() if name in RetentionRules.model_fields}
     merged = {key: merge(below, own) if isinstance(own, dict) else own for key, own in portals.items()}
     return {**raw, "portals": merged}
 
@@ -139,6 +142,10 @@ def _contradictions(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc,
         last = shifted(month_of(now.astimezone(ZoneInfo(portal.timezone)).date()), portal.window.future_months)
         if config.history_start > last:
             yield ("history_start",), config.history_start, f"a month that has begun where portal '{key}' is"
+        for rule, found, expected in cut_short(portal.retention, portal.working_time, portal.window.past_months):
+            # Where the file says it for all portals, it is said once.
+            own = getattr(portal.retention, rule) != getattr(config.retention, rule)
+            yield (("portals", key, "retention", rule) if own else ("retention", rule)), found, expected
         if not [*catalogue.endpoints_with(tuple(portal.resources.include), tuple(portal.resources.exclude), None)]:
             yield ("portals", key, "resources"), Said("no table"), "at least one table for each portal"
     for name, place, expected in misplaced(config):
@@ -239,7 +246,7 @@ class _Mistakes:
         """Add a mistake, unless it is one of `defaults` that a portal inherits."""
         if loc[:1] == ("defaults",):
             self._inherited.add((loc[1:], _show(found)))
-        elif loc[:1] and loc[0] in MartSettings.model_fields:
+        elif loc[:1] and loc[0] in (*MartSettings.model_fields, "retention"):
             self._inherited.add((loc, _show(found)))
         elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited and not self._is_written(loc):
             return

@@ -33,6 +33,7 @@ from planday_io.config.fields import (
     Url,
     resource,
 )
+from planday_io.config.retention import PortalRetention, Retention
 from planday_io.config.section import Section
 from planday_io.config.values import is_loopback, refuse
 from planday_io.config.working_time import WorkingTime
@@ -215,16 +216,6 @@ class Alerts(Section):
     ui_url: Link | None = None
 
 
-class Retention(Section):
-    """Days after which Dagster's runs are removed (`changes_days`: runs of the schedule `changes`).
-
-    Runs that wrote a slice shown in the warehouse are kept.
-    """
-
-    runs_days: int = Field(default=30, ge=1, le=3650)
-    changes_days: int = Field(default=3, ge=1, le=3650)
-
-
 class MartSettings(Section):
     """What marts need to know of a portal that its API does not say.
 
@@ -266,6 +257,7 @@ class PortalConfig(Defaults, MartSettings):
     refresh_token: SecretRef
     portal_id: PortalId | None = None
     schedules: Mapping[Key, Schedule] = Field(default_factory=dict)
+    retention: PortalRetention = PortalRetention()
 
 
 class Config(MartSettings):

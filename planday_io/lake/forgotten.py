@@ -23,15 +23,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from planday_io.catalogue import Catalogue, Table
+from planday_io.catalogue import Table
 from planday_io.errors import DamagedFileError, StorageError
 from planday_io.files import storage_errors, write_text
 from planday_io.frames.types import replaced
+from planday_io.lake.persons import PERSONAL, blanked, columns_of, is_in, owner_link
 from planday_io.state import State
 from planday_io.state.records import encoded, read_record
-
-PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
-"""Classes removed from rows that are kept. Amounts (`pay`) stay for the totals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +67,18 @@ class Forgotten:
             gone = self.ids_in(rows.column(person.column))
             if not gone:
                 continue
-            is_theirs = _is_in(rows.column(person.column), gone)
+            is_theirs = is_in(rows.column(person.column), gone)
             match person.role:
                 case "owner":
                     rows = rows.filter(pc.invert(is_theirs))
                 case "worker":
-                    rows = _blanked(rows, is_theirs, personal_columns(table))
+                    rows = blanked(rows, is_theirs, columns_of(table, PERSONAL))
                     numbers = [gone.get(number, number) for number in rows.column(person.column).to_pylist()]
                     rows = replaced(rows, person.column, pa.array(numbers, pa.int64()))
                 case "actor":
-                    rows = _blanked(rows, is_theirs, person.texts)
+                    rows = blanked(rows, is_theirs, person.texts)
         if parents and (link := owner_link(table)):
-            rows = _blanked(rows, _is_in(rows.column(link[0]), parents), personal_columns(table))
+            rows = blanked(rows, is_in(rows.column(link[0]), parents), columns_of(table, PERSONAL))
         return rows
 
 
@@ -258,39 +256,3 @@ def _read_list(file: Path) -> Forgotten:
     except (DamagedFileError, ValueError):
         raise DamagedFileError(f"{file} is damaged: it lists people to forget", file) from None
     return Forgotten(stored.salt, frozenset(stored.people))
-
-
-def owner_link(table: Table) -> tuple[str, str] | None:
-    """For a table without people of its own: the column that says to which row of which table a row belongs."""
-    if any(person.role != "actor" for person in table.people):
-        return None
-    first = next((column for column in table.columns if column.name == table.key[0]), None)
-    return (first.name, first.references) if first is not None and first.references else None
-
-
-def parents_of_forgotten(catalogue: Catalogue, table: Table, rows: pa.Table, people: Forgotten) -> set[int]:
-    """Ids of the given rows of a table whose people are forgotten."""
-    workers = [person.column for person in table.people if person.role != "actor"]
-    if not workers or workers[0] not in rows.schema.names:
-        return set()
-    gone = people.ids_in(rows.column(workers[0]))
-    if not gone:
-        return set()
-    key = catalogue.table(table.full_name).key[0] if table.full_name in catalogue.histories else table.key[0]
-    return set(rows.filter(_is_in(rows.column(workers[0]), gone)).column(key).to_pylist()) - {None}
-
-
-def personal_columns(table: Table) -> list[str]:
-    """Columns with personal data other than an id, including `_extra`."""
-    return [*(column.name for column in table.columns if column.privacy in PERSONAL), "_extra"]
-
-
-def _is_in(column: pa.ChunkedArray, ids: Collection[int]) -> pa.ChunkedArray:
-    return pc.is_in(column, pa.array(sorted(ids), pa.int64()))
-
-
-def _blanked(rows: pa.Table, where: pa.ChunkedArray, columns: Collection[str]) -> pa.Table:
-    for name in columns:
-        column = rows.column(name)
-        rows = replaced(rows, name, pc.if_else(where, pa.scalar(None, column.type), column))
-    return rows

@@ -22,21 +22,25 @@ import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
 from planday_io.catalogue.history import history_column
-from planday_io.config.model import PrivacyPolicy
+from planday_io.config import Config
 from planday_io.errors import DamagedSliceError, LostSliceError
 from planday_io.frames.types import arrow_schema, quote
+from planday_io.lake.persons import owner_link
 from planday_io.lake.policies import aligned, hidden_classes, policies_of, under_policy
+from planday_io.lake.retention import PortalRetention, held_rows
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 
 
 class Histories:
     """The histories of one lake. Call its methods within the lock of the slice."""
 
-    def __init__(self, lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy) -> None:
+    def __init__(self, lake: Lake, catalogue: Catalogue, config: Config) -> None:
         self._lake = lake
         self._owed = lake.state.histories
         self._catalogue = catalogue
-        self._policies = policies
+        self._config = config
+        self._policies = config.privacy
+        self._rules: dict[str, PortalRetention] = {}
 
     def key(self, key: SliceKey) -> SliceKey | None:
         """The history of a slice, as a slice; None if its table has no history."""
@@ -113,6 +117,8 @@ class Histories:
             hides = bool(hidden_classes(history, before, self._policies))
             compared = _compared(table, before, stored, policies_of(table, self._policies), hides=hides)
             versions = aligned(stored, schema)
+            # As the read has it already: what became too old since is no change.
+            versions = self._without_expired(history, target, versions, provenance.fetched)
         advanced = advance(versions, rows, table=table, compared=compared, at=provenance.fetched, seen=seen)
         held, absent = policies_of(history, self._policies), [history_column(name) for name in provenance.absent]
         if before is not None and advanced.equals(versions) and (before.policies, before.absent) == (held, absent):
@@ -133,6 +139,19 @@ class Histories:
                 absent=absent,
             ),
         )
+
+    def _without_expired(self, history: Table, target: SliceKey, versions: pa.Table, at: datetime) -> pa.Table:
+        rules = self._rules.setdefault(target.portal, PortalRetention(self._config, self._lake, target.portal))
+        expiry = rules.at(at)
+        above = {}
+        if expiry.held and (link := owner_link(history)):
+            parent = SliceKey.of(
+                link[1], target.portal, target.month if self._catalogue.table(link[1]).is_monthly else None
+            )
+            with suppress(DamagedSliceError):
+                above = {link[1]: self._lake.read(parent)} if self._lake.provenance(parent) else {}
+        held = held_rows(expiry, self._catalogue, history, above)
+        return expiry.applied(versions, history, target.month, held).rows if expiry else versions
 
 
 def advance(

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from planday_io.catalogue import RUNS
+from planday_io.catalogue import LOGS
 from planday_io.files import is_temporary, storage_errors, write_text
 from planday_io.frames.types import replaced
 from planday_io.lake import parquet
 from planday_io.lake.layout import folders_of
-from planday_io.lake.runs import move_runs
+from planday_io.lake.logs import move_log
 from planday_io.lake.slices import Lake, SliceKey
 
 _FOLDER = "_renames"
@@ -65,9 +65,9 @@ def move_slice(lake: Lake, key: SliceKey, portal: str) -> None:
         if provenance is None:
             return
         there = lake.provenance(target)
-        if there is not None and key.full_name == RUNS.full_name:
-            # The new key has a log of runs that were refused while the data was under the old key.
-            move_runs(lake, key, target, provenance)
+        if there is not None and any(log.full_name == key.full_name for log in LOGS):
+            # The new key has a log, say of runs that were refused while the data was under the old key.
+            move_log(lake, key, target, provenance)
         elif there is None or there.slice_id != provenance.slice_id:
             # With the same provenance, byte for byte: only the column `portal` changes.
             stored, _ = parquet.provenance(lake.path(key))

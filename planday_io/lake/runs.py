@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from planday_io.catalogue import RUNS, VERSION
-from planday_io.config.model import PrivacyPolicy
-from planday_io.errors import DamagedSliceError
-from planday_io.frames.types import arrow_schema, replaced
-from planday_io.lake.policies import aligned
-from planday_io.lake.slices import Lake, Provenance, SliceKey
+from planday_io.catalogue import RUNS
+from planday_io.lake.logs import add_to_log
+from planday_io.lake.slices import Lake
 from planday_io.months import month_of
 
 
@@ -55,8 +48,6 @@ class Run:
 def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
     """Add a run to the log of the month it began in. A run that is already there is replaced. Raises StorageError."""
     month = month_of(run.started_at.date())
-    key = SliceKey(RUNS.domain, RUNS.name, run.portal, month)
-    schema = arrow_schema(RUNS, PrivacyPolicy())
     row = {
         "portal": run.portal,
         "portal_id": run.portal_id,
@@ -77,40 +68,4 @@ def log_run(lake: Lake, run: Run, ended_at: datetime) -> None:
         "_extra": None,
         "_fetched_at": ended_at,
     }
-    new = pa.Table.from_pylist([row], schema=schema)
-    with lake.locked(key):
-        # A damaged log is set aside and started again: it must not fail a run.
-        with suppress(DamagedSliceError):
-            if lake.provenance(key) is not None:
-                before = aligned(lake.read(key), schema)
-                others = before.filter(pc.not_equal(before.column("run_id"), run.run_id))
-                new = pa.concat_tables([others, new])
-        lake.write(
-            key,
-            new,
-            Provenance(
-                run_id=run.run_id,
-                portal_id=run.portal_id or 0,
-                fetched_at=ended_at.isoformat(),
-                window="runs",
-                requests=0,
-                expected_total=None,
-                received=0,
-                distinct_keys=new.num_rows,
-                kept=0,
-                verdict="run",
-                catalogue_version=VERSION,
-                policies={"none": "keep", "unknown": "drop"},
-            ),
-        )
-
-
-def move_runs(lake: Lake, key: SliceKey, target: SliceKey, provenance: Provenance) -> None:
-    """Add the runs of a month of one key to those of another one. Call it within the locks of both. Raises StorageError."""
-    schema = arrow_schema(RUNS, PrivacyPolicy())
-    moved = aligned(lake.read(key), schema)
-    moved = replaced(moved, "portal", pa.repeat(target.portal, moved.num_rows))
-    there = aligned(lake.read(target), schema)
-    others = there.filter(pc.invert(pc.is_in(there.column("run_id"), moved.column("run_id").combine_chunks())))
-    rows = pa.concat_tables([moved, others])
-    lake.write(target, rows, replace(provenance, distinct_keys=rows.num_rows))
+    add_to_log(lake, RUNS, run.portal, [row], ended_at)

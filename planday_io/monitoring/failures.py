@@ -132,6 +132,11 @@ CAUSES = {
         kinds=(errors.ExportError, errors.AlertError),
         per_table=True,
     ),
+    "retention": Cause(
+        "Not everything that is too old by `retention` of portals.yaml was taken away.",
+        "Do what the error says, then `planday retention`. The next night tries again.",
+        kinds=(errors.RetentionError,),
+    ),
     "crash": Cause(
         "The run ended without a reason: its process was killed, the machine stopped, or this program has a fault.",
         "Look at the run. Its tables are read again by the next run, or by `planday sync {portal}`.",

@@ -18,6 +18,7 @@ from planday_io.months import first_day, last_day, month_of
 from planday_io.onboarding.absence_kinds import absence_kinds
 from planday_io.onboarding.doubles import ask_portal_ids, doubles, never_read
 from planday_io.onboarding.pay_coverage import pay_coverage
+from planday_io.onboarding.retention import retention
 from planday_io.onboarding.shift_kinds import shift_kinds
 from planday_io.reading.calls import Call, Parent, calls_of
 from planday_io.reading.read import ask
@@ -32,7 +33,7 @@ class Finding:
     Args:
         portal: config key.
         subject: `token`, `portal`, a table, `pay` (people without pay; see `planday_io.onboarding.pay_coverage`), `shift
-            kinds` or `absence kinds` (what types stand for; see `planday_io.onboarding.guesses`).
+            kinds` or `absence kinds` (what types stand for; see `planday_io.onboarding.guesses`), `retention` (its rules).
         is_good: whether it works.
         detail: what was found, or what to do.
         lacks_scope: where that is why it does not work: the scope, or `?` where none is documented.
@@ -99,6 +100,7 @@ async def _check_portal(installation: Installation, portal: str, opened: Opened)
         findings += _told(portal, "pay", lambda: pay_coverage(installation, portal, datetime.now(UTC)))
         findings += _told(portal, "shift kinds", lambda: shift_kinds(installation, portal))
         findings += _told(portal, "absence kinds", lambda: absence_kinds(installation, portal))
+        findings += _told(portal, "retention", lambda: retention(installation, portal))
     except PlandayError as error:
         subject = "portal" if findings else "token"
         if isinstance(error, AccessRevokedError):

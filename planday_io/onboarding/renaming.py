@@ -145,7 +145,7 @@ def _move(installation: Installation, old: str, new: str) -> int:
     """Move everything but the configuration and the warehouse. Returns how many slices were moved now."""
     config = installation.config
     lake = installation.lake
-    histories = Histories(lake, installation.catalogue, config.privacy)
+    histories = Histories(lake, installation.catalogue, config)
     for key in histories.owed():
         if key.portal == old:
             with lake.locked(key):

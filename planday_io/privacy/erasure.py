@@ -21,11 +21,12 @@ import pyarrow.compute as pc
 from planday_io.catalogue import Catalogue, Table
 from planday_io.files import storage_errors, sweep
 from planday_io.frames.types import replaced
-from planday_io.lake.forgotten import PERSONAL, Forgotten, ForgottenPeople, owner_link, parents_of_forgotten
+from planday_io.lake.forgotten import Forgotten, ForgottenPeople
 from planday_io.lake.identity import PortalIdentities
 from planday_io.lake.installation import Installation
+from planday_io.lake.persons import PERSONAL, is_in, owner_link, rows_in_lake
 from planday_io.lake.slices import Lake, SliceKey
-from planday_io.privacy.scanning import INSIDE_FROM, NAMES, as_words, scan
+from planday_io.privacy.scanning import INSIDE_FROM, NAMES, as_words, scan, texts_in
 from planday_io.state import REBUILD
 from planday_io.warehouse import Report, publish, unreported
 
@@ -118,6 +119,7 @@ def forget_people(
             done.values = len(values)
             scanned = scan(installation, values)
             done.files, done.places = scanned.files, scanned.places
+            done.places += [f"{name}, perhaps: it cannot be decoded" for name in scanned.unreadable]
     return done
 
 
@@ -189,22 +191,15 @@ class _People:
         self.slices = sorted(keys, key=self.owns)
         """Their own records last: a second try after a kill still knows what to look for."""
         links = filter(None, map(owner_link, catalogue.lake_tables.values()))
-        self._parents = {table: self._ids_in(table) for table in {table for _, table in links}}
+        self._parents = {
+            table: rows_in_lake(lake, catalogue, self.slices, table, self._people.ids_in)
+            for table in {table for _, table in links}
+        }
         """For tables whose rows belong to rows of another table: ids of their rows there."""
 
     def owns(self, key: SliceKey) -> bool:
         """Whether a slice is of a table of people's own records."""
         return any(one.role == "owner" for one in self._catalogue.lake_tables[key.full_name].people)
-
-    def _ids_in(self, name: str) -> set[int]:
-        """Ids of their rows of a table, including earlier versions."""
-        found: set[int] = set()
-        base = self._catalogue.table(name)
-        for table in filter(None, (base, self._catalogue.histories.get(name))):
-            for key in (one for one in self.slices if one.full_name == table.full_name):
-                rows = self._lake.read(key)
-                found |= parents_of_forgotten(self._catalogue, replace(table, key=base.key), rows, self._people)
-        return found
 
     def _parents_of(self, table: Table) -> tuple[str, set[int]] | None:
         """If the rows belong to another table's rows: the column that names those, and theirs among them."""
@@ -218,7 +213,7 @@ class _People:
             (one.column, {*self._people.ids_in(rows.column(one.column))}) for one in table.people if one.role != "actor"
         ]
         for column, ids in [*belongs, *filter(None, [self._parents_of(table)])]:
-            mask = pc.or_(mask, _is_in(rows.column(column), ids))
+            mask = pc.or_(mask, is_in(rows.column(column), ids))
         return mask
 
     def values(self) -> _Values:
@@ -234,12 +229,12 @@ class _People:
                     continue
                 is_note = column.privacy == "free_text"
                 if column.privacy in PERSONAL:
-                    (notes if is_note else names).update(_texts(own.column(column.name)))
-                (typed if is_note else others).update(_texts(rest.column(column.name)))
+                    (notes if is_note else names).update(texts_in(own.column(column.name)))
+                (typed if is_note else others).update(texts_in(rest.column(column.name)))
             for person in (one for one in table.people if one.role == "actor"):
-                acted = rows.filter(_is_in(rows.column(person.column), self._people.ids_in(rows.column(person.column))))
+                acted = rows.filter(is_in(rows.column(person.column), self._people.ids_in(rows.column(person.column))))
                 for name in (one for one in person.texts if table.column(one).privacy == "identity"):
-                    signed |= _texts(acted.column(name))
+                    signed |= texts_in(acted.column(name))
         # A text that others typed may be about the person, so it removes a name from the search only if the name is
         # short.
         others -= signed
@@ -284,19 +279,6 @@ class _People:
                 }
             if not rows.equals(before) or covered != provenance.covered:
                 self._lake.write(key, rows, replace(provenance, covered=covered))
-
-
-def _is_in(column: pa.ChunkedArray, ids: Collection[int]) -> pa.Array:
-    return pc.is_in(column, pa.array(sorted(ids), pa.int64())).combine_chunks()
-
-
-def _texts(column: pa.ChunkedArray) -> set[str]:
-    kind = column.type
-    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
-        column = pc.list_flatten(column)
-    elif not pa.types.is_string(kind):
-        return set()
-    return {text.strip() for text in pc.unique(column).to_pylist() if text and text.strip()}
 
 
 def _without_mentions(rows: pa.Table, table: Table, names: set[str]) -> tuple[pa.Table, int]:

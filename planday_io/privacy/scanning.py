@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue
 from planday_io.catalogue.history import lake_name
 from planday_io.frames.types import quote
 from planday_io.lake.installation import Installation
+from planday_io.state import SliceKey
 from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.place import Place
 
@@ -28,10 +32,27 @@ _SPECIAL = re.compile(f"[{re.escape(string.punctuation)}]")
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A search through every byte: how many files, and the places where a value was found."""
+    """A search through every byte.
+
+    Args:
+        files: how many.
+        places: where a value was found.
+        unreadable: files that cannot be decoded, so only their bytes were searched.
+    """
 
     files: int
     places: list[str]
+    unreadable: list[str]
+
+
+def texts_in(column: pa.ChunkedArray) -> set[str]:
+    """The different texts of a column of texts or of lists of texts, trimmed; of other columns, none."""
+    kind = column.type
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        column = pc.list_flatten(column)
+    elif not pa.types.is_string(kind):
+        return set()
+    return {text.strip() for text in pc.unique(column).to_pylist() if text and text.strip()}
 
 
 def scan(installation: Installation, values: set[str]) -> Scan:
@@ -45,15 +66,20 @@ def scan(installation: Installation, values: set[str]) -> Scan:
     unmistakable = [value.encode() for value in values if len(value) >= INSIDE_FROM and not value.isalpha()]
     files = [*_files_in(config.lake)]
     files += [path for path in config.warehouse.parent.glob(f"{config.warehouse.name}*") if path.is_file()]
-    places = []
+    places, unreadable = [], []
     with duckdb.connect(":memory:") as db:
         for path in sorted(files):
             name = str(path.relative_to(config.home) if path.is_relative_to(config.home) else path)
-            content = path.read_bytes()
-            if any(value in content for value in unmistakable):
-                places.append(f"{name} (bytes)")
-            places += [f"{name} ({column})" for column in _cells_with(db, installation, path, values)]
-    return Scan(len(files), places)
+            # A run in progress removes and replaces files meanwhile.
+            with suppress(FileNotFoundError):
+                content = path.read_bytes()
+                if any(value in content for value in unmistakable):
+                    places.append(f"{name} (bytes)")
+                try:
+                    places += [f"{name} ({column})" for column in [*_cells_with(db, installation, path, values)]]
+                except duckdb.Error:
+                    unreadable += [name] if path.exists() else []
+    return Scan(len(files), places, unreadable)
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
@@ -93,10 +119,26 @@ def _cells_with(
 def _columns_with(
     db: duckdb.DuckDBPyConnection, catalogue: Catalogue, name: str, relation: str, values: set[str]
 ) -> Iterator[str]:
-    """Columns of a relation with a cell that is or contains one of the values.
+    """Columns of a relation with a cell that is or contains one of the values."""
+    known = catalogue.lake_tables.get(lake_name(name))
+    whole = {column.name for column in known.columns if column.privacy in NAMES} if known else set()
+    words = as_words(values)
+    for column, cell in _columns_near(db, relation, values):
+        test = f"list_contains($values, {cell})"
+        given: dict[str, object] = {"values": sorted(values)}
+        if words and column not in whole:
+            test += f" OR regexp_matches({cell}, $words)"
+            given["words"] = words
+        query = f"SELECT coalesce(bool_or({test}), false) FROM {relation}"
+        if db.execute(query, given).fetchone() == (True,):
+            yield f"{name}.{column}"
 
-    One query finds the columns with a cell in which a value occurs anywhere, and only those are examined further: compiling
-    the expression for words, with the letters of all scripts, takes longer than searching most files.
+
+def _columns_near(db: duckdb.DuckDBPyConnection, relation: str, values: set[str]) -> Iterator[tuple[str, str]]:
+    """Columns of a relation with a cell in which a value occurs anywhere, and the expression that makes a text of it.
+
+    One query finds them, and only those are examined further: compiling the expression for words, with the letters of all
+    scripts, takes longer than searching most files.
     """
     described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     # Numbers and times are not texts, and the digits of a phone number occur in them by chance.
@@ -109,20 +151,58 @@ def _columns_with(
         return
     occurs = ", ".join(f"coalesce(bool_or(regexp_matches({cell}, $any)), false)" for cell in cells.values())
     found = db.execute(f"SELECT {occurs} FROM {relation}", {"any": _any_of(values)}).fetchone()
-    known = catalogue.lake_tables.get(lake_name(name))
-    whole = {column.name for column in known.columns if column.privacy in NAMES} if known else set()
-    words = as_words(values)
     for (column, cell), may in zip(cells.items(), found or (), strict=True):
-        if not may:
-            continue
-        test = f"list_contains($values, {cell})"
-        given: dict[str, object] = {"values": sorted(values)}
-        if words and column not in whole:
-            test += f" OR regexp_matches({cell}, $words)"
-            given["words"] = words
-        query = f"SELECT coalesce(bool_or({test}), false) FROM {relation}"
-        if db.execute(query, given).fetchone() == (True,):
-            yield f"{name}.{column}"
+        if may:
+            yield column, cell
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """Values that occur in rows.
+
+    Args:
+        values: that occur anywhere, be it inside a longer word.
+        typed: table and column of texts that people typed -> those that are words of such a text.
+    """
+
+    values: set[str]
+    typed: dict[str, set[str]]
+
+
+def occurrences(installation: Installation, keys: Iterable[SliceKey], values: set[str]) -> Occurrences:
+    """Which values occur in some slices of the lake, whose files can be read."""
+    lake, tables = installation.lake, installation.catalogue.lake_tables
+    found = Occurrences(set(), {})
+    with duckdb.connect(":memory:") as db:
+        for key in keys:
+            table = tables[key.full_name]
+            typed = {column.name for column in table.columns if column.privacy == "free_text"} | {"_extra"}
+            relation = f"read_parquet({literal(str(lake.path(key)))}, hive_partitioning = false)"
+            for column, cell in _columns_near(db, relation, values):
+                here = _occurring(db, relation, cell, values, _any_of, 0)
+                found.values.update(here)
+                if column in typed and (words := _occurring(db, relation, cell, here, as_words, 2)):
+                    found.typed.setdefault(f"{table.published_name}.{column}", set()).update(words)
+    return found
+
+
+def _occurring(
+    db: duckdb.DuckDBPyConnection,
+    relation: str,
+    cell: str,
+    values: set[str],
+    pattern: Callable[[set[str]], str],
+    group: int,
+) -> set[str]:
+    """Which values a regular expression finds in a column. Matches may overlap, so it is asked until it finds no more."""
+    found: set[str] = set()
+    query = f"SELECT DISTINCT unnest(regexp_extract_all({cell}, $pattern, {group})) FROM {relation}"
+    while wanted := pattern(values - found):
+        more = {text for (text,) in db.execute(query, {"pattern": wanted}).fetchall()} & (values - found)
+        if not more:
+            break
+        found |= more
+    return found
 
 
 def _any_of(values: Iterable[str]) -> str:

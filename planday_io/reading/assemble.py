@@ -31,6 +31,7 @@ class TableRead:
         received: rows received, also those of other months. Rows that two calls returned count once, here and in `total`.
         verdict: why the read counts as complete.
         drift: what did not fit the catalogue.
+        expired: rows that were removed from `table` because they are too old.
     """
 
     table: pa.Table
@@ -38,6 +39,7 @@ class TableRead:
     received: int
     verdict: Completeness
     drift: SchemaDrift
+    expired: int = 0
 
 
 def assemble(

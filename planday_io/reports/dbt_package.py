@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import yaml
 
-from planday_io.catalogue import RUNS, Catalogue, Table
+from planday_io.catalogue import LOGS, Catalogue, Table
 from planday_io.catalogue.model import ScalarList
 from planday_io.config.load import BUILT_IN_DEFAULTS
 from planday_io.config.model import PrivacyPolicy
@@ -109,7 +109,7 @@ def _table(
         )
     config: _Yaml = {"meta": {"key": key}}
     read = history_of or table
-    if read is not RUNS:
+    if read not in LOGS:
         config["loaded_at_query"] = f"{{{{ planday.last_read('{read.full_name}', is_monthly={read.is_monthly}) }}}}"
     if interval:
         # One read that did not come is a warning, two are an error; each may take half an interval.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from planday_io.catalogue import RUNS, Catalogue, Endpoint, Table
+from planday_io.catalogue import LOGS, Catalogue, Endpoint, Table
 from planday_io.catalogue.history import VERSION_COLUMNS
 from planday_io.catalogue.model import Column
 from planday_io.config.model import PrivacyPolicy
@@ -37,7 +37,9 @@ def tables_page(catalogue: Catalogue) -> str:
         typed=_typed,
         of_sync=SYNC_TABLES,
         views=(*sync_views(), *contents.views(catalogue)),
-        runs=(RUNS.full_name, RUNS.doc, [(column.name, kind, column.doc) for column, kind in _typed(RUNS)]),
+        logs=[
+            (log.full_name, log.doc, [(column.name, kind, column.doc) for column, kind in _typed(log)]) for log in LOGS
+        ],
     )
 
 

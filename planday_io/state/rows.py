@@ -19,7 +19,7 @@ _IS_KEY = {"is_key": True}
 
 SHARED_FOR = timedelta(hours=1)
 """How long runs that were started together use what one of them read."""
-STATE_VERSION = 12
+STATE_VERSION = 13
 """The version of the state database. A higher one is refused."""
 REBUILD = "planday publish --rebuild"
 """The command that makes the warehouse from nothing, as it has to be typed."""
@@ -232,6 +232,14 @@ class PublishedSlice:
     slice_id: str
     read_at: Instant
     rows: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionNote:
+    """From which write of a slice everything was taken that the rules of retention can take, and a text for what that is."""
+
+    slice_id: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

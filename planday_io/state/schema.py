@@ -35,6 +35,7 @@ SLICES = SliceRows("slice", METADATA, rows.SliceEntry)
 """What the files of the lake say about themselves, so that it need not be read again from each."""
 PENDING = SliceRows("pending", METADATA, rows.PendingSlice)
 PUBLISHED = SliceRows("published", METADATA, rows.PublishedSlice)
+RETENTION_NOTES = SliceRows("retention_note", METADATA, rows.RetentionNote)
 OWED_HISTORIES = SliceRows("owed_history", METADATA, rows.OwedHistory)
 DELIVERIES = Rows[rows.DeliveryState]("delivery", METADATA, rows.DeliveryState)
 SEEN_MEMBERS = Rows[rows.SeenMembers]("seen_members", METADATA, rows.SeenMembers)
@@ -80,7 +81,7 @@ def rename_portal(connection: Connection, old: str, new: str) -> None:
     # Runs that used another key for the portal have ended.
     SHARED_IDS.delete(connection, SHARED_IDS.c.portal.in_((old, new)))
     # Slices move one by one, and are published again under the new key: entries under the old key are removed.
-    for one in (SLICES, PENDING, PUBLISHED, OWED_HISTORIES):
+    for one in (SLICES, PENDING, PUBLISHED, RETENTION_NOTES, OWED_HISTORIES):
         one.delete(connection, portal=old)
     for table in _of_portals():
         rename_rows(connection, table, old, new)

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, Connection
 
 from planday_io.state.mapping import flat
-from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, SliceEntry, SliceKey
-from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, SLICES
+from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, RetentionNote, SliceEntry, SliceKey
+from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, RETENTION_NOTES, SLICES
 from planday_io.state.state_database import Kind
 
 _MOST_NAMES = 1000
@@ -123,7 +123,7 @@ class Slices(Kind):
 
     def remove(self, keys: Collection[SliceKey]) -> None:
         """Forget slices that are about to be removed. Raises StorageError."""
-        tables = (SLICES, PENDING, PUBLISHED)
+        tables = (SLICES, PENDING, PUBLISHED, RETENTION_NOTES)
 
         def work(connection: Connection) -> None:
             for table in tables:
@@ -135,6 +135,19 @@ class Slices(Kind):
         # Callers that remove many slices have forgotten them all at once before, and a read blocks nobody.
         if len(keys) > 1 or self._database.read(is_known):
             self._database.write(work)
+
+
+class RetentionNotes(Kind):
+    """Slices from which nothing more can be taken until they are written again or the rules take more."""
+
+    def notes(self, portal: str) -> dict[SliceKey, RetentionNote]:
+        """The notes about a portal's slices. Raises StorageError."""
+        return dict(self._database.read(RETENTION_NOTES.all, portal=portal))
+
+    def note(self, notes: Mapping[SliceKey, RetentionNote]) -> None:
+        """Note slices, in one transaction. Raises StorageError."""
+        if notes:
+            self._database.write(RETENTION_NOTES.put, *notes.items())
 
 
 class OwedHistories(Kind):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from planday_io.state.monitoring import Baselines, Failures, Incidents
     from planday_io.state.portals import ForgottenCopies, Portals, SharedIds
     from planday_io.state.refresh_requests import RefreshRequests
-    from planday_io.state.slices import OwedHistories, Slices
+    from planday_io.state.slices import OwedHistories, RetentionNotes, Slices
     from planday_io.state.state_database import StateDatabase
     from planday_io.state.unfinished import UnfinishedCommands
 
@@ -68,6 +68,7 @@ class State:
     portals: _Kind[Portals] = _Kind("portals.Portals")
     shared_ids: _Kind[SharedIds] = _Kind("portals.SharedIds")
     slices: _Kind[Slices] = _Kind("slices.Slices")
+    retention: _Kind[RetentionNotes] = _Kind("slices.RetentionNotes")
     histories: _Kind[OwedHistories] = _Kind("slices.OwedHistories")
     files: _Kind[KnownFiles] = _Kind("known_files.KnownFiles")
     commands: _Kind[UnfinishedCommands] = _Kind("unfinished.UnfinishedCommands")

@@ -17,8 +17,11 @@ from planday_io.catalogue.endpoint import ChangeDetection
 from planday_io.client.http import Counters
 from planday_io.errors import MissingScopeError, PlandayError, StorageError
 from planday_io.frames.build import FrameContext
-from planday_io.lake.forgotten import ForgottenPeople, owner_link, parents_of_forgotten
+from planday_io.lake.expiry import Expired
+from planday_io.lake.forgotten import ForgottenPeople
 from planday_io.lake.installation import Installation
+from planday_io.lake.persons import owner_link, rows_of_people
+from planday_io.lake.retention import PortalRetention, held_rows
 from planday_io.lake.slices import Lake
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, more_parents, once_parents, parents_in
 from planday_io.reading.pages import ListLimit
@@ -67,6 +70,7 @@ class PortalReader:
         self.connection = connection
         self._parents = ParentTables(installation, lake, connection.portal, batch)
         self._people = ForgottenPeople(installation.config.lake, installation.state)
+        self.retention = PortalRetention(installation.config, lake, connection.portal)
         self._sensitive = SensitiveMembers(installation, connection)
         self._observations: list[Observation] = []
         self._ahead: dict[tuple[str, str | None], CompleteRead] = {}
@@ -194,6 +198,14 @@ class PortalReader:
         for table in endpoint.tables:
             part = read.tables[table.full_name]
             part.table = self.without_forgotten(table, part.table, month, whole)
+        # Who left is known from the lists as they were read, so nothing is taken out before all rows are there.
+        kept = {
+            table: self.without_expired(table, read.tables[table.full_name].table, portal.context, whole)
+            for table in endpoint.tables
+        }
+        for table, found in kept.items():
+            part = read.tables[table.full_name]
+            part.expired, part.table = part.table.num_rows - found.rows.num_rows, found.rows
         return read
 
     def take_observations(self) -> list[Observation]:
@@ -223,15 +235,30 @@ class PortalReader:
         if not people.pseudonyms:
             return rows
         gone: set[int] = set()
-        if link := owner_link(table):
-            # The rows belong to another table's rows, which name the person.
-            parent = self._catalogue.table(link[1])
-            parents = read.get(parent.full_name)
-            if parents is None:
-                parents = self._parents.find(parent.full_name, month if parent.is_monthly else None)
-            if parents is not None:
-                gone = parents_of_forgotten(self._catalogue, parent, parents, people)
+        for name, parents in self._rows_above(table, month, read).items():
+            gone = rows_of_people(self._catalogue, self._catalogue.table(name), parents, people.ids_in)
         return people.applied(rows, table, gone)
+
+    def without_expired(
+        self, table: Table, rows: pa.Table, context: FrameContext, read: Mapping[str, pa.Table]
+    ) -> Expired:
+        """Some rows of a slice without what is too old; `read` as of `without_forgotten`. Raises StorageError."""
+        expiry = self.retention.at(context.fetched_at, read)
+        if not expiry:
+            return Expired(rows, {})
+        above = self._rows_above(table, context.month, read) if expiry.held else {}
+        return expiry.applied(rows, table, context.month, held_rows(expiry, self._catalogue, table, above))
+
+    def _rows_above(self, table: Table, month: str | None, read: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+        """The rows, and their table, that a table's rows belong to and that name the person, where they were read."""
+        link = owner_link(table)
+        if link is None:
+            return {}
+        parent = self._catalogue.table(link[1])
+        rows = read.get(parent.full_name)
+        if rows is None:
+            rows = self._parents.find(parent.full_name, month if parent.is_monthly else None)
+        return {} if rows is None else {parent.full_name: rows}
 
     async def _with_modified(
         self, read: CompleteRead, detection: ChangeDetection, portal: OpenPortal, since: datetime | None

@@ -67,7 +67,7 @@ class SliceWriter:
         self.connection = reader.connection
         self.lake = reader.lake
         self.reader = reader
-        self.histories = Histories(self.lake, installation.catalogue, self.config.privacy)
+        self.histories = Histories(self.lake, installation.catalogue, self.config)
         self.changed = self.lake.state.refresh_requests
         self.guards = self.config.portals[self.connection.portal].guards
         self.run_id = run_id
@@ -130,7 +130,10 @@ class _NewSlice:
         self._before = writer.lake.usable_provenance(self.key)
         rows, self._covered = merged(writer.lake, read, table)
         # A person may have been forgotten since this read began.
-        self.rows = writer.reader.without_forgotten(table, rows, read.context.month, read.result.rows())
+        rows = writer.reader.without_forgotten(table, rows, read.context.month, read.result.rows())
+        # What is carried over from the previous slice may have become too old since.
+        self.rows = writer.reader.without_expired(table, rows, read.context, read.result.rows()).rows
+        self._expired = self._part.expired + rows.num_rows - self.rows.num_rows
         self.is_superseded = self._before is not None and self._before.fetched > read.context.fetched_at
 
     def guard(self, *, accept_shrink: bool) -> None:
@@ -154,7 +157,8 @@ class _NewSlice:
         check_shrink(
             f"{self._table.full_name} of portal '{portal}'" + (f" in {context.month}" if context.month else ""),
             before_rows=math.floor(before_rows * (1 - gone)),
-            after_rows=self.rows.num_rows,
+            # What retention took away did not vanish from Planday.
+            after_rows=self.rows.num_rows + self._expired,
             min_ratio=guard.min_ratio,
             max_lost_rows=guard.max_lost_rows,
             explain=self._vanished,

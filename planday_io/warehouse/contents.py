@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from planday_io.catalogue import RUNS, Catalogue
+from planday_io.catalogue import LOGS, Catalogue
 from planday_io.warehouse import ledger
 from planday_io.warehouse.mart_files import Mart, macros, marts, sync_views
 from planday_io.warehouse.sync_tables import SYNC_TABLES
@@ -90,7 +90,7 @@ def _entries(catalogue: Catalogue) -> Iterator[_Entry]:
         yield _Entry(table.domain, table.name, "table", table.doc)
     of_sync = {name: doc for name, (doc, _) in SYNC_TABLES.items()}
     of_sync |= {f"sync.{view.name}": view.doc for view in sync_views()}
-    of_sync[RUNS.full_name] = RUNS.doc
+    of_sync |= {log.full_name: log.doc for log in LOGS}
     of_sync |= {f"sync.{name}": doc for name, doc in _DOCS.items()}
     for name, doc in of_sync.items():
         yield _Entry("sync", name.removeprefix("sync."), "sync", doc)

@@ -143,7 +143,7 @@ class _Publisher:
         self._people = ForgottenPeople(lake.root, lake.state)
         self.notices += upgrade(lake, catalogue, policies, self._people)
         self._people.keep_copies()
-        self._histories = Histories(lake, catalogue, policies)
+        self._histories = Histories(lake, catalogue, installation.config)
         self._wanted = ledger.Published(
             fingerprint(catalogue, policies),
             ledger.privacy_of(policies),

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import duckdb
 
 from planday_io.catalogue.shift_kinds import Kind, chosen, guessed
-from planday_io.config.model import MartSettings
+from planday_io.config.model import MartSettings, PortalConfig
+from planday_io.config.retention import Age
 from planday_io.warehouse import absence_kinds
 from planday_io.warehouse.ledger import SLICES, Columns
 
@@ -31,7 +32,8 @@ _SETTINGS: Columns = (
         "name",
         "VARCHAR",
         "currency (of portals.yaml, or the symbol that payroll shows), salary_includes_supplements (true or false), "
-        "bradford (true), pay_gap_by (employee_group, department or employee_type).",
+        "bradford (true), pay_gap_by (employee_group, department or employee_type), punches_age and pay_age (the ages of "
+        "`retention`, such as 5 years).",
     ),
     ("value", "VARCHAR", "The value. What is unknown or switched off has no row."),
 )
@@ -67,7 +69,11 @@ _WITH_SYMBOLS = ("payroll.shifts", "payroll.supplements", "payroll.salaried", "s
 
 def fingerprint_of(portals: Mapping[str, MartSettings]) -> str:
     """A fingerprint of the settings that marts read."""
-    given = {key: portals[key].model_dump(include={*MartSettings.model_fields}) for key in sorted(portals)}
+    given = {
+        key: portals[key].model_dump(include={*MartSettings.model_fields})
+        | {rule: age.interval for rule, age in _ages(portals[key]).items()}
+        for key in sorted(portals)
+    }
     return hashlib.sha256(json.dumps(given).encode()).hexdigest()[:16]
 
 
@@ -99,9 +105,17 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
             values[key, "bradford"] = "true"
         if settings.pay_gap_by != "off":
             values[key, "pay_gap_by"] = settings.pay_gap_by
+        for rule, age in _ages(settings).items():
+            values[key, f"{rule}_age"] = age.interval
     _replace(db, SETTINGS, [(*key, value) for key, value in sorted(values.items())])
     rules = [(key, *rule, one.working_time.preset) for key, one in portals.items() for rule in one.working_time.rules()]
     _replace(db, RULES, sorted(rules, key=lambda row: row[:2]))
+
+
+def _ages(settings: MartSettings) -> dict[str, Age]:
+    """Ages after which rows that marts count are taken away: what is missing then is not known."""
+    ages = settings.retention.ages() if isinstance(settings, PortalConfig) else {}
+    return {rule: age for rule, age in ages.items() if rule in ("punches", "pay")}
 
 
 def _symbols(db: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -33,7 +33,7 @@ def cut_between(config_path: str) -> None:
     installation = Installation.load(Path(config_path), CATALOGUE)
     config = installation.config
     session = PortalSession(installation, "oslo", run_id="killed", clock=lambda: at)
-    session.writer.histories = Cut(session.lake, CATALOGUE, config.privacy)
+    session.writer.histories = Cut(session.lake, CATALOGUE, config)
     refresh(session, "hr.employees")
 
 

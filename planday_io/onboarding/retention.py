@@ -1,0 +1,29 @@
+"""Which rules of `retention` does a portal have, and are the people of `hold` known? From what the lake has: no call."""
+
+from __future__ import annotations
+
+from planday_io.lake.installation import Installation
+from planday_io.lake.retention import PortalRetention
+
+
+def retention(installation: Installation, portal: str) -> str | None:
+    """The rules that apply to a portal, with what stands in their way.
+
+    Returns:
+        Sentences for people, or None where the portal has no rule.
+
+    Raises:
+        StorageError: the lake cannot be read.
+    """
+    settings = installation.config.portals[portal].retention
+    if not settings.ages() and not settings.hold:
+        return None
+    rules = PortalRetention(installation.config, installation.lake, portal)
+    told = [", ".join(f"{rule} {age}" for rule, age in settings.ages().items()) or "no rule, so `hold` holds nothing"]
+    if settings.hold:
+        told.append(f"`hold` names {len({*settings.hold})}")
+    if unknown := rules.unknown_held():
+        told.append(f"nobody has the id {', '.join(map(str, unknown))} of `hold`")
+    if not rules.knows_leavers():
+        told.append("who left is not known until hr.employees and hr.deactivated_employees were read")
+    return "; ".join(told)
