@@ -8,9 +8,10 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.errors import DamagedSliceError, StorageError
-from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep, temporary
+from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep
 from planday_io.lake import parquet, presence
 from planday_io.lake.layout import WRITING, file_of, files_set_aside, name_aside, old_file_of, slices_in
-from planday_io.lake.places import place_of, read_provenance, reading
+from planday_io.lake.places import place_of, provenance_of, read_provenance, reading
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.state import PendingSlice, SliceEntry, SliceKey, State
 
-__all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey"]
+__all__ = ["FORMAT", "Indexed", "Lake", "Provenance", "SliceKey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,6 @@ class Indexed:
                 raise error
             found[key] = error
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """Slices frozen for a publication, their entries for the index, and why others cannot be read."""
-
-    slices: dict[SliceKey, tuple[Provenance, Path]]
-    """The provenance of each slice, and the second name of its file."""
-    entries: dict[SliceKey, SliceEntry]
-    unusable: dict[SliceKey, StorageError]
 
 
 class Lake:
@@ -90,6 +81,10 @@ class Lake:
         """Where a slice's file is, or would be. Raises StorageError, see `planday_io.lake.places`."""
         return place_of(self.root, key)
 
+    def has_file(self, key: SliceKey) -> bool:
+        """Whether there is a file of a slice, or a link to one; both may be anything."""
+        return any(os.path.lexists(f"{self.root}/{name(key)}") for name in (file_of, old_file_of))
+
     def locked(self, key: SliceKey) -> AbstractContextManager[None]:
         """A lock for one process at a time, from reading a slice to replacing it."""
         return self.state.locks.hold(f"slice.{key}")
@@ -123,7 +118,7 @@ class Lake:
         if before is None:
             return
         if provenance := self.usable_provenance(key):
-            why = presence.older_text(key, _entry(provenance), before.slice_id, before.read_at)
+            why = presence.older_text(key, entry_of(provenance), before.slice_id, before.read_at)
         else:
             why = "" if self._exists(key) else "the lake has no file for it"
         if why:
@@ -146,11 +141,11 @@ class Lake:
         changed: dict[SliceKey, SliceEntry] = {}
         for key in keys:
             try:
-                stamp, entry = self._stamp(key), known.get(key)
+                stamp, entry = self.stamp(key), known.get(key)
                 if stamp and entry and entry.stamp == stamp:
                     found.entries[key] = entry
                 elif stamp and (provenance := self.provenance(key)):
-                    found.entries[key] = changed[key] = _entry(provenance, stamp)
+                    found.entries[key] = changed[key] = entry_of(provenance, stamp)
             except StorageError as error:
                 found.unusable[key] = error
         # If the index cannot be written (a disk mounted read-only), files are opened again next time.
@@ -158,51 +153,19 @@ class Lake:
             self.state.slices.index(changed)
         return found
 
-    def _stamp(self, key: SliceKey) -> str:
-        """A stamp that changes when a slice's file is replaced; empty if there is no file."""
-        path = self.path(key)
-        with storage_errors(path, "look at the slice"):
-            try:
-                stat = path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                # Another process may have moved it just now.
-                return self._stamp(key) if self.path(key) != path else ""
+    def stamp(self, key: SliceKey) -> str:
+        """A stamp that changes when a slice's file is replaced; empty if there is no file. Raises StorageError."""
+        is_old = os.path.lexists(f"{self.root}/{old_file_of(key)}")
+        path = str(self.path(key)) if is_old else f"{self.root}/{file_of(key)}"
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - asked for each of tens of thousands of slices
+        except (FileNotFoundError, NotADirectoryError):
+            # Another process may have moved it just now.
+            return self.stamp(key) if str(self.path(key)) != path else ""
+        except OSError:
+            with storage_errors(Path(path), "look at the slice"):
+                raise
         return f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}"
-
-    @contextmanager
-    def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
-        """Freeze slices by hard links until the block ends, even if they are replaced meanwhile.
-
-        Slices that were never pulled are left out. Every byte of the others is verified.
-        """
-        found = Frozen({}, {}, {})
-        with ExitStack() as stack:
-            folder: Path | None = None
-            for key in keys:
-                path = self.root
-                try:
-                    path = self.path(key)
-                    with storage_errors(path, "read the slice"):
-                        if folder is None and self.root.exists():
-                            folder = stack.enter_context(temporary(self.root / "frozen"))
-                            folder.mkdir(mode=0o700)
-                        if folder is None:
-                            continue
-                        name, stamp = folder / f"{key}.parquet", self._stamp(key)
-                        try:
-                            keep_copy(path, name)
-                        except (FileNotFoundError, NotADirectoryError):
-                            continue
-                    provenance = read_provenance(name, key)
-                    parquet.check(name)
-                    found.slices[key] = (provenance, name)
-                    # A file that was replaced meanwhile has another stamp, so the entry is ignored.
-                    found.entries[key] = _entry(provenance, stamp, is_verified=stamp == self._stamp(key))
-                except DamagedSliceError as error:
-                    found.unusable[key] = DamagedSliceError(path, error.why)
-                except StorageError as error:
-                    found.unusable[key] = error
-            yield found
 
     def read(self, key: SliceKey, columns: list[str] | None = None) -> pa.Table:
         """The rows of a slice. Raises like `provenance`."""
@@ -211,6 +174,14 @@ class Lake:
     def columns(self, key: SliceKey) -> pa.Schema:
         """The columns of a slice; reads only the footer. Raises like `provenance`."""
         return reading(self.root, key, parquet.columns)
+
+    def provenance_and_columns(self, key: SliceKey) -> tuple[Provenance, pa.Schema] | None:
+        """What the footer says, or None when the slice was never pulled. Raises like `provenance`."""
+        if not self._exists(key):
+            return None
+        return reading(
+            self.root, key, lambda path: parquet.footer(path, lambda *stored: provenance_of(path, key, *stored))
+        )
 
     def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
         """The rows of a slice whose column has one of some values. Raises StorageError when it cannot be read."""
@@ -310,14 +281,12 @@ class Lake:
                     if folder.exists() and not any(folder.iterdir()):
                         folder.rmdir()
 
-    def published(self, frozen: Frozen, keys: Iterable[SliceKey]) -> None:
-        """Note that frozen slices were published, all in one transaction. Slices that were written again since then
-        still wait.
+    def published(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
+        """Note that slices were published, all in one transaction. Slices that were written again since then still wait.
 
         Raises:
             StorageError: it cannot be noted. They will be published again.
         """
-        entries = {key: frozen.entries[key] for key in keys}
         self.state.slices.settle(entries)
         # Slices that were announced but never written, or that only had to be checked again.
         for key in self.state.slices.pending().keys() & entries:
@@ -347,7 +316,8 @@ class Lake:
         return sorted(slices_in(self.root, table, portal), key=str)
 
 
-def _entry(provenance: Provenance, stamp: str = "", *, is_verified: bool = False) -> SliceEntry:
+def entry_of(provenance: Provenance, stamp: str = "", *, is_verified: bool = False) -> SliceEntry:
+    """What the index holds of a slice's file."""
     return SliceEntry(
         stamp=stamp,
         slice_id=provenance.slice_id,
