@@ -1,4 +1,4 @@
-"""How an installation recognises its lake and its warehouse file.
+"""How an installation recognises its lake and its warehouse file, and when it renewed that.
 
 Not here: what to do where they are not recognised (`planday_io.lake.presence`, `planday_io.warehouse.standing`).
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from planday_io.state.rows import KnownFile
-from planday_io.state.schema import KNOWN_FILES, LAKE, LOSABLE, LOST, WAREHOUSE, lose
+from planday_io.state.schema import KNOWN_FILES, LAKE, LOSABLE, LOST, PUBLICATION, WAREHOUSE, lose
 from planday_io.state.state_database import Kind
 
 _LOG = logging.getLogger(__name__)
@@ -19,6 +22,14 @@ _MISSING = (
     "The state database was not there, although the lake was written before: it was deleted, or not restored with the lake. "
     "A new one was created, and its content was restored as far as possible."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LastPublication:
+    """When the warehouse file was last renewed (UTC), and how many seconds that took."""
+
+    ended_at: datetime
+    seconds: float
 
 
 class KnownFiles(Kind):
@@ -60,6 +71,21 @@ class KnownFiles(Kind):
         self._database.look_again()
         known = self._database.read(KNOWN_FILES.get, name=WAREHOUSE)
         return known.marks if known else None
+
+    def last_publication(self) -> LastPublication | None:
+        """The last time that the warehouse file was renewed, or None if that is not known. Raises StorageError."""
+        known = self._database.read(KNOWN_FILES.get, name=PUBLICATION)
+        if known is None:
+            return None
+        with suppress(ValueError):
+            ended_at, seconds = known.marks
+            return LastPublication(datetime.fromisoformat(ended_at).astimezone(UTC), float(seconds))
+        return None
+
+    def note_publication(self, ended_at: datetime, seconds: float) -> None:
+        """Record that the warehouse file was renewed. Raises StorageError."""
+        marks = (ended_at.astimezone(UTC).isoformat(), f"{seconds:.3f}")
+        self._database.write(KNOWN_FILES.put, KnownFile(name=PUBLICATION, marks=marks))
 
     def note_warehouse(self, headers: Sequence[str]) -> None:
         """Record the headers of the warehouse file. Raises StorageError."""

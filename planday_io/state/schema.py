@@ -39,7 +39,7 @@ OWED_HISTORIES = SliceRows("owed_history", METADATA, rows.OwedHistory)
 DELIVERIES = Rows[rows.DeliveryState]("delivery", METADATA, rows.DeliveryState)
 KNOWN_FILES = Rows[rows.KnownFile]("known_file", METADATA, rows.KnownFile)
 
-LAKE, WAREHOUSE = "lake", "warehouse"
+LAKE, WAREHOUSE, PUBLICATION = "lake", "warehouse", "publication"
 """Names in the table of known files."""
 LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HISTORIES)
 """Tables whose rows cannot be derived from the lake: their readers have to handle lost rows."""

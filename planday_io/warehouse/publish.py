@@ -32,7 +32,7 @@ from planday_io.lake.policies import adapt, outdated
 from planday_io.lake.renames import unfinished_renames
 from planday_io.lake.slices import SliceKey
 from planday_io.lake.upgrade import upgrade
-from planday_io.warehouse import ledger, settings
+from planday_io.warehouse import ledger, pace, settings
 from planday_io.warehouse.definitions import fingerprint
 from planday_io.warehouse.filling import Slices, derived_tables, fill
 from planday_io.warehouse.losses import Losses
@@ -94,9 +94,14 @@ def publish(
     """
     began = time.monotonic()
     try:
-        with installation.state.locks.hold("publish"):
+        with installation.state.locks.hold(pace.LOCK):
+            alone_since = time.monotonic()
             publisher = _Publisher(installation, rebuild=rebuild, forgetting=forgetting, removed_portal=removed_portal)
             slices, is_rebuild = publisher.publish(compare_all=compare_all)
+            if publisher.is_renewed and not is_rebuild:
+                # It was renewed, whether or not that can be noted.
+                with suppress(StorageError):
+                    pace.note(installation.state, time.monotonic() - alone_since)
     except PublicationError:
         raise
     except StorageError as error:
