@@ -5,7 +5,7 @@ Marts are views, so this is computed from the tables on demand. For a portal wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ import duckdb
 
 from planday_io.errors import PublicationError
 from planday_io.warehouse import ledger
+from planday_io.warehouse.definitions import literal
 from planday_io.warehouse.mart_files import MARTS, sources_of
 from planday_io.warehouse.place import Place, headers_of
 from planday_io.warehouse.standing import attached
@@ -185,7 +186,7 @@ class WarehouseState:
     Args:
         generation: differs for every publication.
         portals: how many it has.
-        portal: the portal whose rows were checked; empty for all of them.
+        of_portals: the portals whose rows were checked; none for all of them.
         marts: that were checked.
         unchecked: the other marts that may have changed.
     """
@@ -194,7 +195,7 @@ class WarehouseState:
     size_bytes: int
     rows: int
     portals: int
-    portal: str
+    of_portals: tuple[str, ...]
     marts: dict[str, MartState]
     unchecked: tuple[str, ...] = ()
 
@@ -205,7 +206,7 @@ def inspect(warehouse: Path, *, tables: Iterable[str] | None = None, portals: It
     Args:
         warehouse: the file.
         tables: that changed; marts that read none of them are left out. None is all marts.
-        portals: that changed. If it is one of several, only its rows are checked.
+        portals: that changed. Only their rows are checked, if there are others. None is all portals.
 
     Raises:
         PublicationError: the file cannot be read just now, say because another program has it open for writing.
@@ -219,43 +220,43 @@ def inspect(warehouse: Path, *, tables: Iterable[str] | None = None, portals: It
         with attached(place.file) as db:
             rows = _number(db, f"SELECT sum(kept - coalesce(elsewhere, 0)) FROM {ledger.SLICES}")
             rows += _number(db, f"SELECT sum(kept) FROM {ledger.DERIVED}")
-            total = _number(db, f"SELECT count(DISTINCT portal) FROM {ledger.SLICES}")
-            portal = names.pop() if len(names) == 1 and total > 1 else ""
-            marts = {name: _mart(db, name, portal) for name in chosen}
+            there = {portal for (portal,) in db.execute(f"SELECT DISTINCT portal FROM {ledger.SLICES}").fetchall()}
+            of_portals = tuple(sorted(names)) if there - names and names else ()
+            marts = {name: _mart(db, name, of_portals) for name in chosen}
     except (duckdb.Error, OSError) as error:
         raise PublicationError(
             f"{warehouse} was published, but could not be read just now ({type(error).__name__}): its marts were not checked"
         ) from None
     unchecked = tuple(name for name in touched if name not in marts)
-    return WarehouseState(generation, size, rows, total, portal, marts, unchecked)
+    return WarehouseState(generation, size, rows, len(there), of_portals, marts, unchecked)
 
 
-def _mart(db: duckdb.DuckDBPyConnection, name: str, portal: str) -> MartState:
-    where, values = ("WHERE portal = $portal", {"portal": portal}) if portal else ("", {})
+def _mart(db: duckdb.DuckDBPyConnection, name: str, portals: Sequence[str]) -> MartState:
+    # Constants, which DuckDB pushes down into the views.
+    where = f"WHERE portal IN ({', '.join(map(literal, portals))})" if portals else ""
     sums = SUMS.get(name, {})
     grain = GRAINS[name]
     has_key = f"{KEYLESS[name]} IS NOT NULL" if name in KEYLESS else "true"
     parts = "".join(f", sum({of_row}) AS sum_{number}" for number, (of_row, _) in enumerate(sums.values()))
     totals = "".join(f", coalesce(sum(sum_{number}), 0)" for number in range(len(sums)))
     differing_of = DIFFERING.get(name, {})
-    source, of_portal = f"(FROM marts.{name} {where})", values
+    source = f"(FROM marts.{name} {where})"
     if differing_of:
         # Computed once, because it is asked more than once.
-        db.execute(f"CREATE OR REPLACE TEMP TABLE checked AS SELECT {grain}, amount FROM marts.{name} {where}", values)
-        source, of_portal = "checked", {}
+        db.execute(f"CREATE OR REPLACE TEMP TABLE checked AS SELECT {grain}, amount FROM marts.{name} {where}")
+        source = "checked"
     row = db.execute(
         f"SELECT coalesce(sum(rows), 0), count(*) FILTER (rows > 1 AND {has_key}){totals} "
-        f"FROM (SELECT {grain}, count(*) AS rows{parts} FROM {source} GROUP BY {grain})",
-        of_portal,
+        f"FROM (SELECT {grain}, count(*) AS rows{parts} FROM {source} GROUP BY {grain})"
     ).fetchone()
     rows, repeated, *found = row or (0, 0, *(0 for _ in sums))
-    wanted = [db.execute(query.format(where=where), values).fetchone() for _, query in sums.values()]
+    wanted = [db.execute(query.format(where=where)).fetchone() for _, query in sums.values()]
     pairs = {
         column: (Decimal(ours), Decimal((theirs and theirs[0]) or 0))
         for column, ours, theirs in zip(sums, found, wanted, strict=True)
     }
     for what, query in differing_of.items():
-        differing = db.execute(query.format(where=where, mart=source), values).fetchone()
+        differing = db.execute(query.format(where=where, mart=source)).fetchone()
         pairs[what] = (Decimal(differing[0] if differing else 0), Decimal(0))
     return MartState(int(rows), int(repeated), pairs)
 
