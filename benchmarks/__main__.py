@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import counting, marts, portals, publication, reading, start
+from benchmarks import counting, marts, nights, portals, publication, reading, start
 from benchmarks.reading import Result
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -30,6 +30,7 @@ CASES: dict[str, list[Callable[[], list[Result]]]] = {
     "g": [reading.memory],
     "h": [reading.one_call_per_employee],
     "m": [marts.questions],
+    "p": [nights.rebuild, nights.night],
     "start": [start.commands],
 }
 
