@@ -14,7 +14,7 @@ import duckdb
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.frames.types import quote
 from planday_io.lake.slices import SliceKey
-from planday_io.warehouse.definitions import sql_name
+from planday_io.warehouse.definitions import literal, sql_name
 
 
 def keep_latest(
@@ -64,9 +64,11 @@ def _find(db: duckdb.DuckDBPyConnection, table: Table, places: Sequence[tuple[st
     near, values = complete, list[list[str]]()
     if places is not None:
         values = [[*column] for column in zip(*places, strict=True)]
+        # Constants, by which DuckDB leaves out what it need not read.
+        portals = ", ".join(map(literal, sorted({portal for portal, _ in places})))
         near = (
-            f"{complete} AND ({keys}) IN (SELECT ({keys}) FROM {name} WHERE (portal, month) IN "
-            "(SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])))"
+            f"{complete} AND portal IN ({portals}) AND ({keys}) IN (SELECT ({keys}) FROM {name} WHERE portal IN ({portals}) "
+            "AND (portal, month) IN (SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])))"
         )
     # Few keys are in two months, so that only those have to be sorted.
     db.execute(
