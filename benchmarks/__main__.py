@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import counting, marts, portals, publication, reading, side_by_side, start, status
+from benchmarks import counting, marts, nights, portals, publication, reading, side_by_side, start, status
 from benchmarks.reading import Result
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -31,6 +31,7 @@ CASES: dict[str, list[Callable[[], list[Result]]]] = {
     "h": [reading.one_call_per_employee],
     "i": [side_by_side.three_portals],
     "m": [marts.questions],
+    "p": [nights.rebuild, nights.night],
     "start": [start.commands],
     "status": [status.commands],
 }

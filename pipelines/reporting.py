@@ -6,7 +6,7 @@ Not here: the assets (`warehouse`), computing it (`planday_io.warehouse.inspecti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -48,7 +48,7 @@ def events_of(
     events: list[dg.AssetMaterialization | dg.AssetCheckEvaluation] = [
         dg.AssetCheckEvaluation(asset_key=mart_key(name), check_name=check, passed=passed, metadata=metadata)
         for name, mart in state.marts.items()
-        for check, passed, metadata in _checks_of(name, mart, state.portal)
+        for check, passed, metadata in _checks_of(name, mart, state.of_portals)
     ]
     if has_changed:
         events += [
@@ -86,8 +86,8 @@ def report(context: dg.AssetExecutionContext, config: Config, done: Publication)
             context.log_event(event)
 
 
-def _checks_of(name: str, mart: MartState, portal: str) -> Iterator[tuple[str, bool, Metadata]]:
-    where: Metadata = {"portal": portal} if portal else {}
+def _checks_of(name: str, mart: MartState, portals: Sequence[str]) -> Iterator[tuple[str, bool, Metadata]]:
+    where: Metadata = {"portal": ", ".join(portals)} if portals else {}
     yield GRAIN_CHECK, mart.repeated == 0, {"rows": mart.rows, "repeated": mart.repeated, **where}
     if name in SUMS:
         # Name the columns, never the amounts: not everybody who sees events may see the warehouse.
@@ -109,6 +109,7 @@ def _of_warehouse(state: WarehouseState, done: Publication) -> Metadata:
 
 
 def _of_mart(state: WarehouseState, mart: MartState) -> Metadata:
-    """Rows of the mart if all of it was counted, otherwise those of the portal that changed."""
-    counted: Metadata = {"portal": state.portal, "rows_of_portal": mart.rows} if state.portal else {}
+    """Rows of the mart if all of it was counted, otherwise those of the portals that changed."""
+    rows = "rows_of_portal" if len(state.of_portals) == 1 else "rows_of_portals"
+    counted: Metadata = {"portal": ", ".join(state.of_portals), rows: mart.rows} if state.of_portals else {}
     return {**(counted or {"dagster/row_count": mart.rows}), "generation": state.generation}

@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 
 from pipelines import liveness
 from pipelines.progress import PUBLISHED
-from pipelines.publication import publish_pending
+from pipelines.publication import left_to_others, publish_pending
 from pipelines.steps import OpenSteps
 from pipelines.tags import (
     BACKFILL_TAG,
@@ -45,6 +45,8 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     config_path: str
     _installation: Installation = PrivateAttr()
+    _instance: dg.DagsterInstance = PrivateAttr()
+    _job: str = PrivateAttr()
     _run_id: str = PrivateAttr()
     _tags: Mapping[str, str] = PrivateAttr()
     _started_at: datetime = PrivateAttr()
@@ -62,6 +64,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         run, instance = context.run, context.instance
         if run is None or instance is None:
             raise dg.DagsterInvariantViolationError("this resource serves runs only")
+        self._instance, self._job = instance, run.job_name
         self._run_id, self._tags = run.run_id, run.tags
         instance.add_run_tags(run.run_id, liveness.process_tags(self._installation.state))
         self._steps = OpenSteps.of(run, instance)
@@ -76,8 +79,11 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._lease:
             self._lease.release()
 
-    def end_run(self) -> Publication | None:
-        """Log the run, and publish what it wrote. None if the command that it belongs to publishes.
+    def end_run(self, *, publishes: bool) -> Publication | None:
+        """Log the run, and publish what it wrote. None if the command that it belongs to publishes, or another run will.
+
+        Args:
+            publishes: the run is there to publish, so it leaves that to no other.
 
         Raises:
             PlandayError: the warehouse was not renewed, or the log was not written, which does not prevent the publication.
@@ -89,19 +95,35 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             for run in runs:
                 log_run(Lake(config.lake, state, self._writer), run, datetime.now(UTC))
         finally:
-            done = None
-            if self._lease:
-                self._lease.release()
-                # The configuration as it is now: a policy may have become stricter since the run began.
-                done = publish_pending(
-                    self._installation.reloaded(),
-                    rebuild=self._tags.get(REBUILD_TAG) == "true",
-                    compare_all=self._tags.get(COMPARE_ALL_TAG) == "true",
-                    run_id=self._run_id,
-                )
-                if (published := PUBLISHED.get()) is not None:
-                    published.append(done)
+            done = self._publish(publishes=publishes)
         return done
+
+    def _publish(self, *, publishes: bool) -> Publication | None:
+        if not self._lease:
+            return None
+        self._lease.release()
+        if not publishes and (until := self._left_until()):
+            dg.get_dagster_logger().info(
+                "Other runs follow, and the warehouse was published a moment ago: what this run wrote is in the next "
+                "publication, which is due at %s",
+                until.isoformat(timespec="seconds"),
+            )
+            return None
+        # The configuration as it is now: a policy may have become stricter since the run began.
+        done = publish_pending(
+            self._installation.reloaded(),
+            rebuild=self._tags.get(REBUILD_TAG) == "true",
+            compare_all=self._tags.get(COMPARE_ALL_TAG) == "true",
+            run_id=self._run_id,
+        )
+        if (published := PUBLISHED.get()) is not None:
+            published.append(done)
+        return done
+
+    def _left_until(self) -> datetime | None:
+        """Until when the publication may be left to others; only what nobody waits for is: runs of a tick or a backfill."""
+        is_one_of_many = BATCH_TAG in self._tags or BACKFILL_TAG in self._tags
+        return left_to_others(self._installation, self._instance, self._job) if is_one_of_many else None
 
     def record(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Record what was written, for the log of runs, and resolve its failures."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from pipelines.reporting import Event, report
+from pipelines.reporting import STEP, Event, report
 from pipelines.resources import PlandayPortals
 from planday_io.errors import PlandayError
 from planday_io.faults import as_planday_error, trace_of
@@ -57,7 +57,7 @@ def _end(context: dg.AssetExecutionContext, planday: PlandayPortals, failure: dg
     if not planday.steps.end(context.op_def.name, is_good=failure is None):
         return
     try:
-        if done := planday.end_run():
+        if done := planday.end_run(publishes=context.op_def.name == STEP):
             yield from report(context, planday.config, done)
     except Exception as error:  # noqa: BLE001 - whatever it is, the run fails, and Dagster keeps the text
         told = as_planday_error(error)

@@ -23,6 +23,7 @@ from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
 from planday_io.state import RefreshRequest
 from planday_io.sync.changes import settle
+from planday_io.warehouse.pace import LOCK, next_due
 
 _NOT_ENDED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -45,12 +46,15 @@ def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
 
     @sensor(installation, 60)
     def unpublished_slices(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
-        """Publishes slices that a killed run wrote and did not publish."""
-        in_progress = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-        if context.instance.get_runs_count(in_progress):
-            return dg.SkipReason("runs in progress publish when they end")
+        """Publishes slices of runs that were killed, or that left them to others while many ended, if no other run did."""
         if not installation.lake.pending():
-            return dg.SkipReason("the warehouse shows all of the lake")
+            return dg.SkipReason("the warehouse shows all of the lake, except what runs in progress wrote")
+        if installation.state.locks.is_held(LOCK):
+            return dg.SkipReason("a publication is in progress")
+        until = next_due(installation.state, datetime.now(UTC))
+        not_ended = dg.RunsFilter(job_name=ASSET_JOB, statuses=_NOT_ENDED)
+        if until and context.instance.get_runs_count(not_ended):
+            return dg.SkipReason(f"runs publish when they end, or this sensor at {until.isoformat(timespec='seconds')}")
         current = installation.reloaded()
         done = publish_pending(current)
         return dg.SensorResult(

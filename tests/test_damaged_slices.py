@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from planday_io.errors import DamagedSliceError, ShrunkSnapshotError, StorageError
 from planday_io.lake import parquet
+from planday_io.lake.freezing import frozen
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 from planday_io.monitoring.health import Scheduler, health_of
 from planday_io.monitoring.incidents import find
@@ -51,6 +52,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, bytes]:
 def is_found(lake: Lake, content: bytes) -> bool:
     """Whether no reader takes the content for the table."""
     lake.path(KEY).write_bytes(content)
+    with frozen(lake, [KEY]) as slices:
+        is_left_out = KEY in slices.unusable
+    is_found = _is_found(lake)
+    assert is_left_out == is_found, "a publication and a reader do not agree"
+    return is_found
+
+
+def _is_found(lake: Lake) -> bool:
     try:
         lake.provenance(KEY)
         found = lake.read(KEY)

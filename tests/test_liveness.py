@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from planday_io.files import replacing, sweep
+from planday_io.lake.freezing import frozen
 from planday_io.lake.slices import SliceKey
 from planday_io.state import State
 from planday_io.state.tokens import token_file
@@ -95,10 +96,10 @@ def test_another_process_is_left_alone_until_killed(tmp_path: Path, writer: subp
 def test_frozen_slices_survive_a_sweep(planday: Installation) -> None:
     planday.refresh("hr.departments")
     key = SliceKey.of("hr.departments", "oslo")
-    with planday.lake.frozen([key]) as slices:
+    with frozen(planday.lake, [key]) as slices:
         assert sweep(planday.config.lake, deep=True) == 0
         planday.lake.path(key).unlink()
-        assert slices.slices[key][1].exists()
+        assert slices.slices[key].file.exists()
     assert not [name for name in names(planday.config.lake) if ".tmp-" in name]
 
 

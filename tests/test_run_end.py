@@ -240,7 +240,11 @@ def test_checks_find_repeated_rows_and_lost_money(tmp_path: Path, blank_warehous
     assert found.marts["labour_daily"].wrong_sums == {"revenue": (100, 50)}
     assert found.marts["hours"].repeated == 1
     london = inspect(file, tables=["hr.employees"], portals=["london"])
-    assert (london.portal, london.marts["employees"].rows, london.marts["employees"].repeated) == ("london", 1, 0)
+    assert (london.of_portals, london.marts["employees"].rows, london.marts["employees"].repeated) == (
+        ("london",),
+        1,
+        0,
+    )
     assert "planned_costs" not in london.marts
 
 

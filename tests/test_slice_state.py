@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from planday_io.errors import DamagedSliceError
+from planday_io.lake.freezing import frozen
 from planday_io.lake.provenance import Provenance
 from planday_io.lake.slices import Lake, SlicesOf
 from planday_io.monitoring.notifier import Notifier
@@ -162,9 +163,9 @@ def test_what_is_written_during_a_publication_waits(tmp_path: Path) -> None:
         write(lake, key)
     with lake.locked(third):
         lake.announce([third])  # and killed before the slice was written
-    with lake.frozen([first, second, third]) as frozen:
+    with frozen(lake, [first, second, third]) as slices:
         write(lake, second)
-        lake.published(frozen, [first, second, third])
+        lake.published(slices.entries)
     assert [*lake.pending()] == [second]
     assert {*lake.state.slices.published()} == {first, second, third}
     assert lake.indexed([first]).entries[first].is_verified

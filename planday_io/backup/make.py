@@ -30,6 +30,7 @@ from planday_io.catalogue import VERSION
 from planday_io.config.places import own_place
 from planday_io.errors import ConfigError
 from planday_io.files import is_temporary, storage_errors, sweep, temporary
+from planday_io.lake.freezing import frozen
 from planday_io.lake.installation import Installation
 from planday_io.lake.layout import BESIDE, file_of
 from planday_io.lake.presence import lost_slice
@@ -102,18 +103,17 @@ def _frozen(installation: Installation, folder: Path) -> Iterator[tuple[Manifest
             sources |= _small_files(installation, folder)
             # Before the slices are listed: one that is written afterwards is not missed.
             published = state.slices.published()
-            there = _in_order(installation, lake.slices())
-            frozen = stack.enter_context(lake.frozen(there))
-        sources |= {f"{LAKE}{file_of(key)}": path for key, (_, path) in frozen.slices.items()}
-        left_out = {str(key): str(error) for key, error in frozen.unusable.items()}
-        for key in published.keys() - frozen.slices.keys() - frozen.unusable.keys():
+            there = stack.enter_context(frozen(lake, _in_order(installation, lake.slices())))
+        sources |= {f"{LAKE}{file_of(key)}": one.file for key, one in there.slices.items()}
+        left_out = {str(key): str(error) for key, error in there.unusable.items()}
+        for key in published.keys() - there.slices.keys() - there.unusable.keys():
             left_out[str(key)] = str(lost_slice(key, "the lake has no file for it"))
         yield (
             Manifest(
                 made_at=made_at,
                 program=version("planday-warehouse"),
                 versions=Versions(lake=LAKE_FORMAT, catalogue=VERSION, state=STATE_VERSION),
-                slices=len(frozen.slices),
+                slices=len(there.slices),
                 left_out=dict(sorted(left_out.items())),
                 replaced_tokens=replaced_tokens,
                 members=tuple(archive.member_of(name, path) for name, path in sources.items()),

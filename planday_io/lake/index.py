@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import storage_errors
-from planday_io.lake.layout import file_at, file_of, tables_with_old_folders
+from planday_io.lake.layout import file_at, file_of, old_file_of, tables_with_old_folders
 from planday_io.lake.places import place_of, provenance_of
 from planday_io.lake.provenance import Provenance
 from planday_io.state import SliceEntry, SliceKey, State
@@ -125,15 +125,13 @@ def oldest_reads(root: Path, state: State, wanted: Mapping[str, Collection[Slice
 
 
 def stamp_of(root: Path, key: SliceKey) -> str:
-    """A stamp that changes when a slice's file is replaced; empty if there is no file."""
-    path = place_of(root, key)
-    with storage_errors(path, "look at the slice"):
-        try:
-            stat = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            # Another process may have moved it just now.
-            return stamp_of(root, key) if place_of(root, key) != path else ""
-    return _written(stat)
+    """A stamp that changes when a slice's file is replaced; empty if there is no file. Raises StorageError."""
+    is_old = os.path.lexists(f"{root}/{old_file_of(key)}")
+    path = str(place_of(root, key)) if is_old else f"{root}/{file_of(key)}"
+    if stamp := _stamp_at(path):
+        return stamp
+    # Another process may have moved it just now.
+    return stamp_of(root, key) if str(place_of(root, key)) != path else ""
 
 
 def entry_of(provenance: Provenance, stamp: str = "", *, is_verified: bool = False) -> SliceEntry:

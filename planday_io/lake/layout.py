@@ -153,10 +153,12 @@ def _old_folders(path: str) -> list[str]:
 
 def _folders(path: str, pattern: re.Pattern[str]) -> list[str]:
     """The names of subfolders that match. Raises StorageError."""
-    with storage_errors(Path(path), "list the slices in"):
-        try:
-            with os.scandir(path) as there:
-                return [one.name for one in there if pattern.fullmatch(one.name) and one.is_dir()]
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            # Slices in it that were published are reported as lost.
-            return []
+    try:
+        with os.scandir(path) as there:
+            return [one.name for one in there if pattern.fullmatch(one.name) and one.is_dir()]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        # Slices in it that were published are reported as lost.
+        return []
+    except OSError:
+        with storage_errors(Path(path), "list the slices in"):
+            raise

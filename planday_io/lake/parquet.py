@@ -13,10 +13,10 @@ Not here: where slices are (`slices`).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import storage_errors
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     # Loaded by the functions: commands that only look at what is there open no slice that did not change.
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+T = TypeVar("T")
 
 META = b"planday"
 _SUM = b"planday-crc32:"
@@ -65,11 +67,7 @@ def provenance(file: Path) -> tuple[bytes, int]:
     import pyarrow.parquet as pq
 
     with _told_apart(file):
-        metadata = pq.read_metadata(file)
-        stored = (metadata.metadata or {}).get(META)
-        if stored is None:
-            raise DamagedSliceError(file, "it has no provenance")
-        return stored, metadata.num_rows
+        return _stored(pq.read_metadata(file), file)
 
 
 def columns(file: Path) -> pa.Schema:
@@ -77,7 +75,19 @@ def columns(file: Path) -> pa.Schema:
     import pyarrow.parquet as pq
 
     with _told_apart(file):
-        return pq.read_schema(file).remove_metadata()
+        return _columns(pq.read_metadata(file))
+
+
+def footer(file: Path, understood: Callable[[bytes, int], T]) -> tuple[T, pa.Schema]:
+    """What `understood` makes of the provenance and the stated number of rows, and the columns; reads only the footer.
+
+    Raises like `provenance`, and what `understood` raises.
+    """
+    import pyarrow.parquet as pq
+
+    with _told_apart(file):
+        found = pq.read_metadata(file)
+        return understood(*_stored(found, file)), _columns(found)
 
 
 def read(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -97,14 +107,54 @@ def check(file: Path) -> None:
             opened.read()
 
 
+def verified(file: Path, understood: Callable[[bytes, int], T]) -> tuple[T, pa.Schema]:
+    """Verify every byte of a file, which is read once. Raises like `provenance`, and what `understood` raises.
+
+    Args:
+        file: of the slice.
+        understood: makes something of the provenance and the number of rows, before the bytes are verified: a file of a
+            later format need not have this checksum.
+
+    Returns:
+        What it made, and the columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _told_apart(file):
+        content = file.read_bytes()
+        read = pq.read_metadata(pa.BufferReader(content))
+        found = understood(*_stored(read, file))
+        if _SUM in content:
+            _verify(content, file)
+        else:
+            pq.ParquetFile(pa.BufferReader(content)).read()
+        return found, _columns(read)
+
+
+def _stored(found: pq.FileMetaData, file: Path) -> tuple[bytes, int]:
+    stored = (found.metadata or {}).get(META)
+    if stored is None:
+        raise DamagedSliceError(file, "it has no provenance")
+    return stored, found.num_rows
+
+
+def _columns(found: pq.FileMetaData) -> pa.Schema:
+    return found.schema.to_arrow_schema().remove_metadata()
+
+
 def _checked(content: bytes, file: Path) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _verify(content, file)
+    return pq.ParquetFile(pa.BufferReader(content))
+
+
+def _verify(content: bytes, file: Path) -> None:
     begin = content.rfind(_SUM) + len(_SUM)
     if begin >= len(_SUM) and content[begin : begin + _DIGITS] != _checksum(content, begin):
         raise DamagedSliceError(file, "its checksum does not agree with its content")
-    return pq.ParquetFile(pa.BufferReader(content))
 
 
 def _checksum(content: bytes, begin: int) -> bytes:

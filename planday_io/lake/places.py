@@ -91,7 +91,11 @@ def read_provenance(path: Path, key: SliceKey) -> Provenance:
         DamagedSliceError: the file is not what was written.
         StorageError: it cannot be read, or is of a later format.
     """
-    text, rows = parquet.provenance(path)
+    return decoded(path, key, *parquet.provenance(path))
+
+
+def decoded(path: Path, key: SliceKey, text: bytes, rows: int) -> Provenance:
+    """The provenance that a slice's file holds as a text, with as many rows. Raises like `read_provenance`."""
     try:
         stored = json.loads(text)
         if stored.get("format", 0) > FORMAT:

@@ -6,7 +6,7 @@ at the time of reading are in `planday_io.frames.privacy`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow as pa
 from planday_io.catalogue import Catalogue, Table
 from planday_io.config.model import PrivacyPolicy
 from planday_io.frames.types import arrow_schema, replaced
+from planday_io.lake.freezing import FrozenSlice
 from planday_io.lake.slices import Lake, Provenance, SliceKey
 
 
@@ -47,8 +48,25 @@ def under_policy(rows: pa.Table, table: Table, provenance: Provenance, policies:
 
 def hidden_classes(table: Table, provenance: Provenance, policies: PrivacyPolicy) -> set[str]:
     """Privacy classes that a slice holds in a form that is no longer allowed."""
-    now = policies_of(table, policies)
+    return _hidden(policies_of(table, policies), provenance)
+
+
+def _hidden(now: dict[str, str], provenance: Provenance) -> set[str]:
     return {name for name, policy in now.items() if provenance.policies.get(name, "keep") not in ("drop", policy)}
+
+
+def outdated(catalogue: Catalogue, policies: PrivacyPolicy, slices: Mapping[SliceKey, FrozenSlice]) -> list[SliceKey]:
+    """The slices that `adapt` would look into. Those of tables that the catalogue lacks are left out."""
+    wanted = {
+        name: (policies_of(table, policies), arrow_schema(table, policies))
+        for name in {key.full_name for key in slices}
+        if (table := catalogue.lake_tables.get(name)) is not None
+    }
+    return [
+        key
+        for key, one in slices.items()
+        if (now := wanted.get(key.full_name)) and (_hidden(now[0], one.provenance) or one.columns != now[1])
+    ]
 
 
 def adapt(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Iterable[SliceKey]) -> list[SliceKey]:
@@ -69,11 +87,17 @@ def adapt(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Itera
         table = catalogue.lake_tables.get(key.full_name)
         if table is None:
             continue
+        schema = arrow_schema(table, policies)
+        # Most slices are as they should be, and a lock costs more than a look.
+        if (there := lake.provenance_and_columns(key)) is None:
+            continue
+        if there[1] == schema and not hidden_classes(table, there[0], policies):
+            continue
         with lake.locked(key):
             provenance = lake.provenance(key)
             if provenance is None:
                 continue
-            hidden, schema = hidden_classes(table, provenance, policies), arrow_schema(table, policies)
+            hidden = hidden_classes(table, provenance, policies)
             if hidden:
                 rows = aligned(under_policy(lake.read(key), table, provenance, policies), schema)
                 # Removed values count as dropped, so that the table is read again; _extra is removed with any class.

@@ -8,44 +8,28 @@ Not here: whether a read was complete (`planday_io.reading`), whether it may shr
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planday_io.errors import DamagedSliceError, StorageError
-from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep, temporary
+from planday_io.errors import DamagedSliceError
+from planday_io.files import keep_copy, make_folder, replacing, storage_errors, sweep
 from planday_io.lake import parquet, presence
-from planday_io.lake.index import Indexed, OldestReads, SlicesOf, entry_of, indexed, oldest_reads, stamp_of
-from planday_io.lake.layout import (
-    WRITING,
-    file_of,
-    files_set_aside,
-    name_aside,
-    old_file_of,
-    slices_in,
-)
-from planday_io.lake.places import exists, place_of, provenance_of, read_provenance, reading
+from planday_io.lake.index import Indexed, OldestReads, SlicesOf, entry_of, indexed, oldest_reads
+from planday_io.lake.layout import WRITING, file_of, files_set_aside, name_aside, old_file_of, slices_in
+from planday_io.lake.places import decoded, exists, place_of, provenance_of, reading
 from planday_io.lake.provenance import FORMAT, Provenance
 from planday_io.state import PendingSlice, PublishedSlice, SliceEntry, SliceKey, State
 
 if TYPE_CHECKING:
     import pyarrow as pa  # see planday_io.lake.parquet
 
-__all__ = ["FORMAT", "Frozen", "Indexed", "Lake", "Provenance", "SliceKey", "SlicesOf"]
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """Slices frozen for a publication, their entries for the index, and why others cannot be read."""
-
-    slices: dict[SliceKey, tuple[Provenance, Path]]
-    """The provenance of each slice, and the second name of its file."""
-    entries: dict[SliceKey, SliceEntry]
-    unusable: dict[SliceKey, StorageError]
+__all__ = ["FORMAT", "Indexed", "Lake", "Provenance", "SliceKey", "SlicesOf"]
 
 
 class Lake:
@@ -85,6 +69,10 @@ class Lake:
     def path(self, key: SliceKey) -> Path:
         """Where a slice's file is, or would be. Raises StorageError, see `planday_io.lake.places`."""
         return place_of(self.root, key)
+
+    def has_file(self, key: SliceKey) -> bool:
+        """Whether there is a file of a slice, or a link to one; both may be anything."""
+        return any(os.path.lexists(f"{self.root}/{name(key)}") for name in (file_of, old_file_of))
 
     def locked(self, key: SliceKey) -> AbstractContextManager[None]:
         """A lock for one process at a time, from reading a slice to replacing it."""
@@ -139,41 +127,6 @@ class Lake:
         """The oldest read of each table among slices of portals, see `planday_io.lake.index`. Raises StorageError."""
         return oldest_reads(self.root, self.state, wanted)
 
-    @contextmanager
-    def frozen(self, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
-        """Freeze slices by hard links until the block ends, even if they are replaced meanwhile.
-
-        Slices that were never pulled are left out. Every byte of the others is verified.
-        """
-        found = Frozen({}, {}, {})
-        with ExitStack() as stack:
-            folder: Path | None = None
-            for key in keys:
-                path = self.root
-                try:
-                    path = self.path(key)
-                    with storage_errors(path, "read the slice"):
-                        if folder is None and self.root.exists():
-                            folder = stack.enter_context(temporary(self.root / "frozen"))
-                            folder.mkdir(mode=0o700)
-                        if folder is None:
-                            continue
-                        name, stamp = folder / f"{key}.parquet", stamp_of(self.root, key)
-                        try:
-                            keep_copy(path, name)
-                        except (FileNotFoundError, NotADirectoryError):
-                            continue
-                    provenance = read_provenance(name, key)
-                    parquet.check(name)
-                    found.slices[key] = (provenance, name)
-                    # A file that was replaced meanwhile has another stamp, so the entry is ignored.
-                    found.entries[key] = entry_of(provenance, stamp, is_verified=stamp == stamp_of(self.root, key))
-                except DamagedSliceError as error:
-                    found.unusable[key] = DamagedSliceError(path, error.why)
-                except StorageError as error:
-                    found.unusable[key] = error
-            yield found
-
     def read(self, key: SliceKey, columns: list[str] | None = None) -> pa.Table:
         """The rows of a slice. Raises like `provenance`."""
         return reading(self.root, key, lambda path: parquet.read(path, columns))
@@ -181,6 +134,12 @@ class Lake:
     def columns(self, key: SliceKey) -> pa.Schema:
         """The columns of a slice; reads only the footer. Raises like `provenance`."""
         return reading(self.root, key, parquet.columns)
+
+    def provenance_and_columns(self, key: SliceKey) -> tuple[Provenance, pa.Schema] | None:
+        """What the footer says, or None when the slice was never pulled. Raises like `provenance`."""
+        if not exists(self.root, key):
+            return None
+        return reading(self.root, key, lambda path: parquet.footer(path, lambda *stored: decoded(path, key, *stored)))
 
     def rows_with(self, key: SliceKey, column: str, values: pa.Array) -> pa.Table:
         """The rows of a slice whose column has one of some values. Raises StorageError when it cannot be read."""
@@ -282,14 +241,12 @@ class Lake:
                     if folder.exists() and not any(folder.iterdir()):
                         folder.rmdir()
 
-    def published(self, frozen: Frozen, keys: Iterable[SliceKey]) -> None:
-        """Note that frozen slices were published, all in one transaction. Slices that were written again since then
-        still wait.
+    def published(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
+        """Note that slices were published, all in one transaction. Slices that were written again since then still wait.
 
         Raises:
             StorageError: it cannot be noted. They will be published again.
         """
-        entries = {key: frozen.entries[key] for key in keys}
         self.state.slices.settle(entries)
         # Slices that were announced but never written, or that only had to be checked again.
         for key in self.state.slices.pending().keys() & entries:

@@ -1,4 +1,4 @@
-"""How an installation recognises its lake, its warehouse file, and a configuration that it has used.
+"""How an installation recognises its lake, its warehouse file, and a configuration that it has used; and when it published.
 
 Not here: what to do where they are not recognised (`planday_io.lake.presence`, `planday_io.warehouse.standing`).
 """
@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from planday_io.state.rows import KnownFile
-from planday_io.state.schema import CONFIGURATION, KNOWN_FILES, LAKE, LOSABLE, LOST, WAREHOUSE, lose
+from planday_io.state.schema import (
+    CONFIGURATION,
+    KNOWN_FILES,
+    LAKE,
+    LOSABLE,
+    LOST,
+    PUBLICATION,
+    WAREHOUSE,
+    lose,
+)
 from planday_io.state.state_database import Kind
 
 _LOG = logging.getLogger(__name__)
@@ -19,6 +31,14 @@ _MISSING = (
     "The state database was not there, although the lake was written before: it was deleted, or not restored with the lake. "
     "A new one was created, and its content was restored as far as possible."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LastPublication:
+    """When the warehouse file was last renewed (UTC), and how many seconds that took."""
+
+    ended_at: datetime
+    seconds: float
 
 
 class KnownFiles(Kind):
@@ -69,6 +89,21 @@ class KnownFiles(Kind):
     def note_configuration(self, marks: Sequence[str]) -> None:
         """Record that Dagster's definitions could be built of a configuration. Raises StorageError."""
         self._database.write(KNOWN_FILES.put, KnownFile(name=CONFIGURATION, marks=tuple(marks)))
+
+    def last_publication(self) -> LastPublication | None:
+        """The last time that the warehouse file was renewed, or None if that is not known. Raises StorageError."""
+        known = self._database.read(KNOWN_FILES.get, name=PUBLICATION)
+        if known is None:
+            return None
+        with suppress(ValueError):
+            ended_at, seconds = known.marks
+            return LastPublication(datetime.fromisoformat(ended_at).astimezone(UTC), float(seconds))
+        return None
+
+    def note_publication(self, ended_at: datetime, seconds: float) -> None:
+        """Record that the warehouse file was renewed. Raises StorageError."""
+        marks = (ended_at.astimezone(UTC).isoformat(), f"{seconds:.3f}")
+        self._database.write(KNOWN_FILES.put, KnownFile(name=PUBLICATION, marks=marks))
 
     def note_warehouse(self, headers: Sequence[str]) -> None:
         """Record the headers of the warehouse file. Raises StorageError."""

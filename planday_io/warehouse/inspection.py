@@ -5,7 +5,7 @@ Marts are views, so this is computed from the tables on demand. For a portal wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -185,7 +185,7 @@ class WarehouseState:
     Args:
         generation: differs for every publication.
         portals: how many it has.
-        portal: the portal whose rows were checked; empty for all of them.
+        of_portals: the portals whose rows were checked; none for all of them.
         marts: that were checked.
         unchecked: the other marts that may have changed.
     """
@@ -194,7 +194,7 @@ class WarehouseState:
     size_bytes: int
     rows: int
     portals: int
-    portal: str
+    of_portals: tuple[str, ...]
     marts: dict[str, MartState]
     unchecked: tuple[str, ...] = ()
 
@@ -205,7 +205,7 @@ def inspect(warehouse: Path, *, tables: Iterable[str] | None = None, portals: It
     Args:
         warehouse: the file.
         tables: that changed; marts that read none of them are left out. None is all marts.
-        portals: that changed. If it is one of several, only its rows are checked.
+        portals: that changed. If they are few of many, only their rows are checked. None is all portals.
 
     Raises:
         PublicationError: the file cannot be read just now, say because another program has it open for writing.
@@ -219,15 +219,35 @@ def inspect(warehouse: Path, *, tables: Iterable[str] | None = None, portals: It
         with attached(place.file) as db:
             rows = _number(db, f"SELECT sum(kept - coalesce(elsewhere, 0)) FROM {ledger.SLICES}")
             rows += _number(db, f"SELECT sum(kept) FROM {ledger.DERIVED}")
-            total = _number(db, f"SELECT count(DISTINCT portal) FROM {ledger.SLICES}")
-            portal = names.pop() if len(names) == 1 and total > 1 else ""
-            marts = {name: _mart(db, name, portal) for name in chosen}
+            there = {portal for (portal,) in db.execute(f"SELECT DISTINCT portal FROM {ledger.SLICES}").fetchall()}
+            is_part = there - names and 0 < len(names) <= max(1, len(there) // _FEW)
+            of_portals = tuple(sorted(names)) if is_part else ()
+            marts = {name: _sum([_mart(db, name, portal) for portal in of_portals or [""]]) for name in chosen}
     except (duckdb.Error, OSError) as error:
         raise PublicationError(
             f"{warehouse} was published, but could not be read just now ({type(error).__name__}): its marts were not checked"
         ) from None
     unchecked = tuple(name for name in touched if name not in marts)
-    return WarehouseState(generation, size, rows, total, portal, marts, unchecked)
+    return WarehouseState(generation, size, rows, len(there), of_portals, marts, unchecked)
+
+
+_FEW = 4
+"""Portals are checked one by one up to a quarter of all: one takes about four times its part in all of them.
+
+DuckDB pushes `portal = 'oslo'` down into the views, `portal IN ('oslo')` it does not: 0.8 s and 24 s for a portal in 200.
+"""
+
+
+def _sum(states: Sequence[MartState]) -> MartState:
+    """The states of several portals as one."""
+    sums = {
+        column: (
+            sum((one.sums[column][0] for one in states), Decimal(0)),
+            sum((one.sums[column][1] for one in states), Decimal(0)),
+        )
+        for column in states[0].sums
+    }
+    return MartState(sum(one.rows for one in states), sum(one.repeated for one in states), sums)
 
 
 def _mart(db: duckdb.DuckDBPyConnection, name: str, portal: str) -> MartState:

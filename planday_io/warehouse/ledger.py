@@ -7,8 +7,10 @@ the lake like any other (`planday_io.lake.runs`).
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -141,10 +143,15 @@ def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
         if there := names_in(db, name):
             optional = sorted(there & {"month", "slice_id", "portal_id", "elsewhere"})
             chosen = ["table_name", "portal", read_at, *optional]
-            for values in db.execute(f"SELECT {', '.join(chosen)} FROM {name}").fetchall():
+            # Without a zone, which would be looked up for each row.
+            asked = ["table_name", "portal", f"CAST({read_at} AT TIME ZONE 'UTC' AS TIMESTAMP)", *optional]
+            for values in db.execute(f"SELECT {', '.join(asked)} FROM {name}").fetchall():
                 row = dict(zip(chosen, values, strict=True))
                 found[SliceKey.of(lake_name(row["table_name"]), row["portal"], row.get("month"))] = Shown(
-                    row.get("slice_id", ""), row[read_at], row.get("portal_id"), row.get("elsewhere") or 0
+                    row.get("slice_id", ""),
+                    row[read_at].replace(tzinfo=UTC),
+                    row.get("portal_id"),
+                    row.get("elsewhere") or 0,
                 )
     return found
 
@@ -177,41 +184,83 @@ def write_publication(db: duckdb.DuckDBPyConnection, made: Published) -> None:
     )
 
 
-def record(
-    db: duckdb.DuckDBPyConnection,
-    key: SliceKey,
-    table: str,
-    provenance: Provenance,
-    elsewhere: int,
-    *,
-    is_derived: bool,
-) -> None:
-    """Replace the ledger row of a slice.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger says of a slice.
 
     Args:
-        db: connected to the warehouse.
         key: of the slice.
         table: the name of its table in the warehouse.
         provenance: of the slice.
         elsewhere: how many of its rows a later read found in another month.
-        is_derived: from other slices.
     """
-    name = DERIVED if is_derived else SLICES
-    db.execute(
-        f"DELETE FROM {name} WHERE table_name = ? AND portal = ? AND month IS NOT DISTINCT FROM ?",
-        [table, key.portal, key.month],
-    )
-    values = {
-        "table_name": table,
-        "portal": key.portal,
-        "month": key.month,
-        "request_window": provenance.window,
-        "elsewhere": elsewhere,
-        "changed_at": provenance.fetched_at,
-    }
-    columns = [column for column, _, _ in TABLES[name][1]]
-    row = [values[column] if column in values else getattr(provenance, column) for column in columns]
-    db.execute(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", row)
+
+    key: SliceKey
+    table: str
+    provenance: Provenance
+    elsewhere: int
+
+    def values(self, columns: Sequence[str]) -> list[object]:
+        """Its row in one of the two tables."""
+        own = {
+            "table_name": self.table,
+            "portal": self.key.portal,
+            "month": self.key.month,
+            "request_window": self.provenance.window,
+            "elsewhere": self.elsewhere,
+            "changed_at": self.provenance.fetched_at,
+        }
+        return [own[one] if one in own else getattr(self.provenance, one) for one in columns]
+
+
+def record(db: duckdb.DuckDBPyConnection, book: str, entries: Sequence[Entry], *, is_empty: bool) -> None:
+    """Replace the rows of slices in one of the two tables of the connected warehouse.
+
+    Args:
+        db: connected to it.
+        book: the table, SLICES or DERIVED.
+        entries: of slices that belong there.
+        is_empty: the table has no rows yet.
+    """
+    if not entries:
+        return
+    kinds = {column: kind for column, kind, _ in TABLES[book][1]}
+    rows = [entry.values([*kinds]) for entry in entries]
+    if not is_empty:
+        key = [(entry.table, entry.key.portal, entry.key.month or "") for entry in entries]
+        db.execute(
+            f"DELETE FROM {book} WHERE (table_name, portal, coalesce(month, '')) IN "
+            "(SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]))",
+            [[*column] for column in zip(*key, strict=True)],
+        )
+    insert(db, book, kinds, rows)
+
+
+def insert(
+    db: duckdb.DuckDBPyConnection, table: str, kinds: Mapping[str, str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Insert rows in one statement; `executemany` takes as long for each row as this for a thousand.
+
+    Args:
+        db: connected to the warehouse.
+        table: of the connected file.
+        kinds: all of its columns, with their types.
+        rows: values in the order of the columns.
+    """
+    columns = ", ".join(f"unnest(?::{kind}[]) AS {column}" for column, kind in kinds.items())
+    for first in range(0, len(rows), _AT_ONCE):
+        values = [[*column] for column in zip(*rows[first : first + _AT_ONCE], strict=True)]
+        db.execute(f"INSERT INTO {table} BY NAME SELECT {columns}", values)
+
+
+def renew(db: duckdb.DuckDBPyConnection, table: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
+    """Make rows the only ones of a table of the connected warehouse. Nothing is written if they are."""
+    if Counter(db.execute(f"FROM {table}").fetchall()) != Counter(rows):
+        db.execute(f"DELETE FROM {table}")
+        insert(db, table, {column: kind for column, kind, _ in columns}, rows)
+
+
+_AT_ONCE = 10_000
 
 
 def runs_shown(warehouse: Path) -> set[str] | None:

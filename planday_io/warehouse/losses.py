@@ -5,7 +5,6 @@ Damaged files are found in `planday_io.lake.parquet`, a missing lake in `planday
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 
 from planday_io.errors import PublicationError, StorageError
@@ -40,7 +39,7 @@ class Losses:
 
     def lost(self) -> set[SliceKey]:
         """Slices that the file shows and the lake has no file for: reported, and their rows stay."""
-        lost = {key for key in self._needed() if not os.path.lexists(self._lake.path(key))}
+        lost = {key for key in self._needed() if not self._lake.has_file(key)}
         for key in sorted(lost, key=str):
             self.problems[key] = lost_slice(key, "the lake has no file for it")
         return lost

@@ -14,27 +14,27 @@ published. The publication is refused if rows would be lost that exist nowhere e
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from planday_io.errors import DamagedSliceError, PublicationError, StorageError
-from planday_io.files import replacing, storage_errors, sweep
+from planday_io.files import copy_content, replacing, storage_errors, sweep
 from planday_io.lake.forgotten import ForgottenPeople
+from planday_io.lake.freezing import Frozen, frozen, sweep_frozen
 from planday_io.lake.history import Histories
 from planday_io.lake.installation import Installation
-from planday_io.lake.policies import adapt
+from planday_io.lake.policies import adapt, outdated
 from planday_io.lake.renames import unfinished_renames
-from planday_io.lake.slices import Frozen, SliceKey
+from planday_io.lake.slices import SliceKey
 from planday_io.lake.upgrade import upgrade
-from planday_io.warehouse import ledger, settings
+from planday_io.warehouse import ledger, pace, settings
 from planday_io.warehouse.definitions import fingerprint
-from planday_io.warehouse.filling import Slices, fill, is_derived
+from planday_io.warehouse.filling import Slices, derived_tables, fill
 from planday_io.warehouse.losses import Losses
 from planday_io.warehouse.place import Holder, Place, headers_of
 from planday_io.warehouse.recovery import recover
@@ -95,14 +95,19 @@ def publish(
     """
     began = time.monotonic()
     try:
-        with installation.state.locks.hold("publish"):
+        with installation.state.locks.hold(pace.LOCK):
+            alone_since = time.monotonic()
             publisher = _Publisher(installation, rebuild=rebuild, forgetting=forgetting, removed_portal=removed_portal)
             slices, is_rebuild = publisher.publish(compare_all=compare_all)
+            if publisher.is_renewed and not is_rebuild:
+                # It was renewed, whether or not that can be noted.
+                with suppress(StorageError):
+                    pace.note(installation.state, time.monotonic() - alone_since)
     except PublicationError:
         raise
     except StorageError as error:
         raise PublicationError(f"{installation.config.warehouse} was not renewed: {error}") from None
-    rows, seconds = sum(provenance.kept for provenance, _ in slices.values()), time.monotonic() - began
+    rows, seconds = sum(one.provenance.kept for one in slices.values()), time.monotonic() - began
     tables = frozenset(installation.catalogue.published_name(key.full_name) for key in slices)
     return Publication(
         tuple(slices),
@@ -128,18 +133,20 @@ class _Publisher:
         self._place = Place(installation.config.warehouse)
         self._state = installation.state
         self._catalogue = catalogue
+        self._derived = derived_tables(catalogue)
         self._policies = policies
         self._rebuild = rebuild or forgetting
         self._accepts_loss = rebuild and not removed_portal
         self._forgetting = forgetting
         self._removed_portal = removed_portal
         self._keeps = ""
-        self._blocked: dict[SliceKey, StorageError] = {}
         self._again: set[SliceKey] = set()
         if self._accepts_loss:
             lake.accept()
         else:
             lake.require()
+        with suppress(StorageError):  # A lake that nobody may write to is published nevertheless.
+            sweep_frozen(lake)
         self._people = ForgottenPeople(lake.root, lake.state)
         self.notices += upgrade(lake, catalogue, policies, self._people)
         self._people.keep_copies()
@@ -165,24 +172,25 @@ class _Publisher:
             # A rebuild must include slices of running runs: their predecessors no longer exist.
             takes_held = self._rebuild or (is_rebuild and current is not None)
             keys = self._candidates(current, is_rebuild=is_rebuild, compare_all=compare_all, takes_held=takes_held)
-            with self._lake.frozen(key for key in keys if key not in lost and key not in self._blocked) as frozen:
-                unusable = frozen.unusable | self._blocked
+            with frozen(self._lake, (key for key in keys if key not in lost)) as there:
+                self._adapt(there)
+                unusable = there.unusable
                 damaged = [key for key, error in unusable.items() if isinstance(error, DamagedSliceError)]
                 self.losses.problems.update(unusable)
                 if damaged:
                     # The slice is checked again until its file is intact: a damaged file remains a problem.
                     self._lake.publish_again(damaged)
-                there = self._without_held([*frozen.slices], takes_held=takes_held)
-                there = [key for key in there if self.losses.is_current(key, frozen.entries[key])]
+                usable = self._without_held([*there.slices], takes_held=takes_held)
+                usable = [key for key in usable if self.losses.is_current(key, there.entries[key])]
                 carried = [key for key in unusable if is_rebuild and current and self._may_carry(key, current)]
                 slices = {
-                    key: frozen.slices[key] for key in there if is_rebuild or not self._is_shown(key, frozen, current)
+                    key: there.slices[key] for key in usable if is_rebuild or not self._is_shown(key, there, current)
                 }
                 if is_rebuild:
                     self.losses.refuse_loss({*slices, *damaged, *carried})
                 if is_rebuild or slices or current is None or current.made != self._wanted:
                     self._renew(current, slices, carried, is_rebuild=is_rebuild)
-                self._lake.published(frozen, there)
+                self._lake.published({key: there.entries[key] for key in usable})
             for key in damaged if self._accepts_loss else ():
                 self._lake.give_up(key)
         return slices, is_rebuild
@@ -243,21 +251,24 @@ class _Publisher:
             doubled = self._known_tables([key for key, shown in current.shown.items() if shown.elsewhere])
             self._again = {key for key in doubled if (self._endpoint(key), key.portal) in touched}
             keys = [*dict.fromkeys([*keys, *self._again])]
-        keys = self._without_held(self._without_renames(keys, is_rebuild=is_rebuild), takes_held=takes_held)
-        for key in keys:
-            try:
-                adapt(self._lake, self._catalogue, self._policies, [key])
-            except DamagedSliceError:
-                # This is reported when the slices are checked.
-                continue
-            except StorageError as error:
-                self._blocked[key] = error
-        return keys
+        return self._without_held(self._without_renames(keys, is_rebuild=is_rebuild), takes_held=takes_held)
 
-    def _is_shown(self, key: SliceKey, frozen: Frozen, current: Standing | None) -> bool:
+    def _adapt(self, there: Frozen) -> None:
+        """Carry out stricter policies, and give files today's columns, where frozen slices need it. They are frozen again."""
+        changed = []
+        for key in outdated(self._catalogue, self._policies, there.slices):
+            try:
+                with suppress(DamagedSliceError):  # reported when it is frozen again
+                    adapt(self._lake, self._catalogue, self._policies, [key])
+                changed.append(key)
+            except StorageError as error:
+                there.leave_out(key, error)
+        there.freeze(changed)
+
+    def _is_shown(self, key: SliceKey, there: Frozen, current: Standing | None) -> bool:
         """Whether the file already shows a slice as it is frozen."""
         shown = current.shown.get(key) if current is not None and key not in self._again else None
-        return shown is not None and shown.slice_id == frozen.entries[key].slice_id != ""
+        return shown is not None and shown.slice_id == there.entries[key].slice_id != ""
 
     def _known_tables(self, keys: list[SliceKey]) -> list[SliceKey]:
         return [key for key in keys if key.full_name in self._catalogue.lake_tables]
@@ -309,7 +320,7 @@ class _Publisher:
 
     def _endpoint(self, key: SliceKey) -> str:
         """What slices of the same rows have in common; versions of a history may rightly be in several months."""
-        if key.full_name in self._catalogue.lake_tables and is_derived(self._catalogue, key):
+        if key.full_name in self._derived:
             return key.full_name
         return self._catalogue.endpoint_of(key.full_name).name
 
@@ -367,7 +378,7 @@ class _Publisher:
         elif current.holder is not None:
             current.source.replace(temporary)
         else:
-            shutil.copyfile(current.source, temporary)
+            copy_content(current.source, temporary)
 
     def _settle(self, built: str, moved: list[Path], holder: Holder | None) -> None:
         """Check the file under its final name: it is the one that was built, and readers find no log to apply to it."""

@@ -24,14 +24,14 @@ from planday_io.lake.installation import Installation
 from planday_io.lake.policies import policies_of
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.warehouse.definitions import sql_name
-from planday_io.warehouse.filling import is_derived, of_slice
+from planday_io.warehouse.filling import derived_tables, of_slice
 from planday_io.warehouse.ledger import Published, Shown
 from planday_io.warehouse.standing import Standing, attached
 
 
 def is_read_again(catalogue: Catalogue, key: SliceKey) -> bool:
     """Whether the next read of a slice's table brings an older file of it forward."""
-    return not is_derived(catalogue, key) and catalogue.endpoint_of(key.full_name).feed is None
+    return key.full_name not in derived_tables(catalogue) and catalogue.endpoint_of(key.full_name).feed is None
 
 
 def recover(

@@ -15,7 +15,7 @@ from planday_io.catalogue.shift_kinds import Kind, chosen, guessed
 from planday_io.config.model import MartSettings, PortalConfig
 from planday_io.config.retention import Age
 from planday_io.warehouse import absence_kinds
-from planday_io.warehouse.ledger import SLICES, Columns
+from planday_io.warehouse.ledger import SLICES, Columns, renew
 
 KINDS, SETTINGS, RULES = "sync.shift_kinds", "sync.mart_settings", "sync.working_time_rules"
 
@@ -92,9 +92,9 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
     for key, number, name in db.execute(_TYPES).fetchall():
         given = chosen(portals[key].shift_kinds, number, name) if key in portals else None
         kinds[key, number] = (name, given or guessed(name), given is None)
-    _replace(db, KINDS, [(*key, *found) for key, found in sorted(kinds.items())])
+    renew(db, KINDS, _KINDS, [(*key, *found) for key, found in sorted(kinds.items())])
     of_shifts = {key: (name, kind) for key, (name, kind, _) in kinds.items()}
-    _replace(db, absence_kinds.KINDS, [*absence_kinds.absence_rows(db, portals, of_shifts)])
+    renew(db, absence_kinds.KINDS, absence_kinds.COLUMNS, [*absence_kinds.absence_rows(db, portals, of_shifts)])
     values = {(key, "currency"): symbol for key, symbol in _symbols(db).items()}
     for key, settings in portals.items():
         if settings.currency:
@@ -107,9 +107,9 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
             values[key, "pay_gap_by"] = settings.pay_gap_by
         for rule, age in _ages(settings).items():
             values[key, f"{rule}_age"] = age.interval
-    _replace(db, SETTINGS, [(*key, value) for key, value in sorted(values.items())])
+    renew(db, SETTINGS, _SETTINGS, [(*key, value) for key, value in sorted(values.items())])
     rules = [(key, *rule, one.working_time.preset) for key, one in portals.items() for rule in one.working_time.rules()]
-    _replace(db, RULES, sorted(rules, key=lambda row: row[:2]))
+    renew(db, RULES, _RULES, sorted(rules, key=lambda row: row[:2]))
 
 
 def _ages(settings: MartSettings) -> dict[str, Age]:
@@ -145,9 +145,3 @@ def _symbols_in(db: duckdb.DuckDBPyConnection, slices: str, values: list[list[st
         "WHERE symbol <> '' GROUP BY portal"
     )
     return {str(portal): str(symbol) for portal, symbol in db.execute(query, values).fetchall()}
-
-
-def _replace(db: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
-    db.execute(f"DELETE FROM {table}")
-    if rows:
-        db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)

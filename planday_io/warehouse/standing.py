@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import duckdb
 from planday_io.catalogue import Catalogue
 from planday_io.config.model import PrivacyPolicy
 from planday_io.errors import LostSliceError, PublicationError, StorageError
-from planday_io.files import storage_errors, temporary
+from planday_io.files import copy_content, storage_errors, temporary
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import State
 from planday_io.warehouse import ledger
@@ -81,7 +80,7 @@ def standing(
                 holder = place.holder() or Holder(0, "")
                 source = stack.enter_context(temporary(place.file))
                 with storage_errors(source, "copy the warehouse to"):
-                    shutil.copyfile(place.file, source)
+                    copy_content(place.file, source)
                 found = _contents(source, catalogue, policies, wanted)
         except duckdb.Error as error:
             raise explained(error, place.path) from None

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import duckdb
 
 from planday_io.frames.zones import meaning, zone_named
-from planday_io.warehouse.ledger import Columns
+from planday_io.warehouse.ledger import Columns, renew
 
 ZONES, OFFSETS, WEEKS = "sync.time_zones", "sync.time_zone_offsets", "sync.time_zone_weeks"
 
@@ -109,9 +109,7 @@ def write_zones(
         for name in sorted(names[portal]):
             meant = meaning(name, of_portals.get(portal, []))
             rows.append((portal, name, meant.zone and meant.zone.name, meant.reason))
-    db.execute(f"DELETE FROM {ZONES}")
-    if rows:
-        db.executemany(f"INSERT INTO {ZONES} VALUES (?, ?, ?, ?)", rows)
+    renew(db, ZONES, _ZONES, rows)
     unused = "" if again else f" WHERE zone NOT IN (SELECT zone FROM {ZONES} WHERE zone IS NOT NULL)"
     for table in (OFFSETS, WEEKS):
         db.execute(f"DELETE FROM {table}{unused}")

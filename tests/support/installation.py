@@ -223,7 +223,11 @@ def storage_at(home: Path) -> dict[str, Any]:
 
 
 def run(
-    planday: Installation, instance: DagsterInstance, *tables: str, portal: str = "oslo"
+    planday: Installation,
+    instance: DagsterInstance,
+    *tables: str,
+    portal: str = "oslo",
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     job = build_definitions(planday.config_path).resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
@@ -232,6 +236,7 @@ def run(
         asset_selection=[dg.AssetKey(table.split(".")) for table in tables],
         raise_on_error=False,
         run_config=QUIET,
+        tags={**(tags or {})},
     )
 
 
