@@ -15,7 +15,7 @@ from pipelines.progress import LISTENER
 from pipelines.reporting import Event
 from pipelines.resources import PlandayPortals
 from pipelines.run_end import ending_run
-from pipelines.tags import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG
+from pipelines.tags import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, MISSING_TAG
 from planday_io.catalogue import Catalogue, Endpoint, Table
 from planday_io.config import Config
 from planday_io.config.model import Retries
@@ -97,6 +97,7 @@ def _refreshed(
         month=month,
         full=tags.get(FULL_TAG) == "true",
         accept_shrink=tags.get(ACCEPT_SHRINK_TAG) == "true",
+        replaces_lost=tags.get(MISSING_TAG) == "true",
         progress=partial(listener.reading, portal, endpoint.name, month),
     )
     for warning in (warning for report in reports for warning in report.warnings):

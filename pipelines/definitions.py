@@ -14,6 +14,7 @@ from pipelines.assets import build_assets
 from pipelines.checks import build_freshness_sensor
 from pipelines.deliveries import build_delivery_job, build_delivery_sensor
 from pipelines.housekeeping import build_housekeeping_sensor
+from pipelines.missing import build_missing_job
 from pipelines.resources import PlandayPortals
 from pipelines.retention import build_retention_job, build_retention_schedules
 from pipelines.schedules import build_schedules
@@ -42,7 +43,7 @@ def build_definitions(path: Path) -> dg.Definitions:
     retention_job = build_retention_job(installation)
     return dg.Definitions(
         assets=[*build_assets(installation), build_warehouse(installation)],
-        jobs=[build_delivery_job(installation), retention_job],
+        jobs=[build_delivery_job(installation), build_missing_job(installation), retention_job],
         schedules=[*build_schedules(installation), *build_retention_schedules(installation, retention_job)],
         sensors=[
             *build_sensors(installation),

@@ -15,6 +15,8 @@ BATCH_TAG = "planday/batch"
 
 FULL_TAG = "planday/full"
 ACCEPT_SHRINK_TAG = "planday/accept_shrink"
+MISSING_TAG = "planday/missing"
+"""A run with this tag also reads slices again that were published and are lost."""
 DELAY_CAP_TAG = ".dagster/planday_step_delay_cap_seconds"
 REBUILD_TAG = "planday/rebuild"
 """A run with this tag writes a new warehouse from the whole lake."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,19 +16,28 @@ from planday_io.sync.changes import months_to_read, settle
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to read of each portal.
+    """What to read of a portal.
 
     Args:
         resources: domains and tables; None is each portal's default tables, or its facts where months are given.
         months: of facts; None is each portal's window, months with changes, and months never read.
+        slices: exactly what is read instead: month, or None for snapshots -> names of endpoints.
     """
 
     resources: Sequence[str] | None = None
     months: Sequence[str] | None = None
+    slices: Mapping[str | None, Sequence[str]] | None = None
+
+    @property
+    def follows_changes(self) -> bool:
+        """Whether months in which something changed are read as well."""
+        return self.months is None and self.slices is None
 
 
 def due(installation: Installation, portal: str, wanted: Wanted) -> dict[str | None, list[Endpoint]]:
     """Month, or None for snapshots -> endpoints that are read, before it is known in which other months shifts changed."""
+    if wanted.slices is not None:
+        return {month: installation.endpoints_of(portal, names) for month, names in wanted.slices.items()}
     resources = wanted.resources if wanted.resources is not None else installation.catalogue.domains()
     endpoints = installation.endpoints_of(portal, resources)
     found: dict[str | None, list[Endpoint]] = {}
@@ -48,7 +57,7 @@ def runs_of(installation: Installation, portal: str, wanted: Wanted) -> Iterator
     snapshots = months.pop(None, [])
     for group in same_partitions(snapshots, installation):
         yield None, group
-    if wanted.months is None and any(endpoint.change_detection for endpoint in snapshots):
+    if wanted.follows_changes and any(endpoint.change_detection for endpoint in snapshots):
         for request in settle(installation, portal):
             requested = installation.endpoints_of(portal, request.endpoints)
             both = [*months.get(request.month, []), *requested]
@@ -63,7 +72,7 @@ def planned_runs(installation: Installation, portal: str, wanted: Wanted) -> lis
     now = datetime.now(UTC)
     runs = list(runs_of(installation, portal, wanted))
     facts = [one for one in installation.endpoints_of(portal, installation.catalogue.domains()) if one.grid == "month"]
-    if wanted.months is None and any(one.change_detection for _, group in runs for one in group):
+    if wanted.follows_changes and any(one.change_detection for _, group in runs for one in group):
         grid = grid_months(installation.config, portal, now)
         known = {(month, one.name) for month, group in runs for one in group}
         for month, names in months_to_read(installation.lake, portal, grid, facts, (), (), now).items():

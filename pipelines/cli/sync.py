@@ -12,7 +12,7 @@ from pipelines.cli.outcome import Outcome, record_portal
 from pipelines.cli.runs import Wanted
 from pipelines.cli.workers import Workers
 from pipelines.progress import Listener
-from pipelines.tags import ACCEPT_SHRINK_TAG, BATCH_TAG, DELAY_CAP_TAG, FULL_TAG, STARTED_BY_TAG
+from pipelines.tags import ACCEPT_SHRINK_TAG, BATCH_TAG, DELAY_CAP_TAG, FULL_TAG, MISSING_TAG, STARTED_BY_TAG
 from planday_io.errors import KilledError
 from planday_io.lake.installation import Installation
 from planday_io.onboarding.doubles import refused_as_doubles
@@ -53,6 +53,7 @@ def sync(
     tags |= {BATCH_TAG: f"sync-{secrets.token_hex(6)}"}
     tags |= {FULL_TAG: "true"} if full else {}
     tags |= {ACCEPT_SHRINK_TAG: "true"} if accept_shrink else {}
+    tags |= {MISSING_TAG: "true"} if any(wanted.slices is not None for _, wanted in work) else {}
     refused = refused_as_doubles(installation, [*dict.fromkeys(portal for portal, _ in work)])
     for portal, wanted in work:
         if portal in refused:

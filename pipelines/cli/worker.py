@@ -36,6 +36,7 @@ from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.errors import PlandayError
 from planday_io.faults import as_planday_error, trace_of
 from planday_io.lake.installation import Installation
+from planday_io.monitoring.failures import CAUSES
 from planday_io.sync.changes import settle
 
 _AGAIN_SECONDS = 1.0
@@ -129,12 +130,16 @@ class _Worker:
         """Make the runs of a portal. Raises KeyboardInterrupt."""
         installation, tags = self._installation, {**self._tags(order), WRITER_TAG: order.writer}
         month, group = None, list[Endpoint]()
+        refusals = _Refusals(installation, portal, outcome)
         try:
             # Checked before any run; otherwise every table would fail for the same reason.
             installation.require_secrets(portal)
-            for month, group in runs_of(installation, portal, order.wanted):
+            for month, wanted in runs_of(installation, portal, order.wanted):
+                if not (group := refusals.left(month, wanted)):
+                    continue
                 result = self._run(group, tags, partition_of(portal, month))
                 _report_skipped(outcome, portal, month, group, result)
+                refusals.note(month, group, result.run_id)
             settle(installation, portal)
         except DagsterStorageError as error:
             # Without Dagster's storage no run can begin.
@@ -154,6 +159,31 @@ class _Worker:
         if self._is_canceled or dg.DagsterExecutionInterruptedError.__name__ in names:
             raise KeyboardInterrupt
         return result
+
+
+class _Refusals:
+    """What the runs of a portal were refused, so that the following ones do not ask for it again."""
+
+    def __init__(self, installation: Installation, portal: str, outcome: Outcome) -> None:
+        self._failures, self._portal, self._outcome = installation.state.failures, portal, outcome
+        self._of_table: dict[str, str] = {}
+        self._of_all = ""
+
+    def left(self, month: str | None, wanted: Sequence[Endpoint]) -> list[Endpoint]:
+        """The endpoints that nothing is known against. The others are reported."""
+        why = {one.name: self._of_all or self._of_table.get(one.name, "") for one in wanted}
+        for name, error in why.items():
+            if error:
+                self._outcome.left_out(self._portal, name, month, error)
+        return [one for one in wanted if not why[one.name]]
+
+    def note(self, month: str | None, group: Sequence[Endpoint], run_id: str) -> None:
+        """Note what a run of some endpoints was refused: a scope, which no month has, or the whole portal."""
+        failures = [one for one in self._failures.of(self._portal) if one.run_id == run_id]
+        self._of_table |= {one.table: one.error for one in failures if one.cause == "scope"}
+        if self._outcome.written(self._portal).isdisjoint((one.name, month) for one in group):
+            closed = [one.error for one in failures if one.cause in CAUSES and CAUSES[one.cause].whole_portal]
+            self._of_all = closed[0] if closed else ""
 
 
 def _report_skipped(

@@ -143,6 +143,8 @@ def entry_of(provenance: Provenance, stamp: str = "", *, is_verified: bool = Fal
         rows=provenance.kept,
         received=provenance.received,
         verdict=provenance.verdict,
+        definitions=provenance.catalogue_version,
+        lacks_columns=bool(provenance.absent),
         is_verified=is_verified,
     )
 

@@ -84,7 +84,8 @@ def lost_slice(key: SliceKey, why: str) -> LostSliceError:
     return LostSliceError(
         f"{key.full_name} of portal '{key.portal}'{month}: {why}, and the warehouse shows more. Check that the folder "
         "exists, that the disk is mounted, and that `lake` in portals.yaml is the right one, or restore the file from the "
-        "newest backup. If it is gone for good, accept the loss with `planday publish --rebuild`. Nothing was written"
+        "newest backup. If it is gone for good, `planday sync --missing` reads it again where Planday can be asked for it, "
+        "and `planday publish --rebuild` accepts the loss. Nothing was written"
     )
 
 

@@ -152,7 +152,8 @@ CAUSES = {
     ),
     "damaged": Cause(
         "A file of the lake is damaged: cut off, overwritten, or with flipped bits. Its previous rows are still published.",
-        "The next run reads its table again where it can; otherwise restore the file from a backup. Check the disk.",
+        "`planday sync {portal} --missing`, or the next run, reads it again where it can; otherwise restore the file from a "
+        "backup. Check the disk.",
         kinds=(errors.DamagedSliceError,),
     ),
     "edited": Cause(

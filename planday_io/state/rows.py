@@ -198,6 +198,8 @@ class SliceEntry:
         rows: of the slice.
         received: rows that the read received.
         verdict: why the read counts as complete.
+        definitions: version of the catalogue that it was read with.
+        lacks_columns: whether the catalogue has columns now that it had not at the time of the read.
         is_verified: every byte of the file was verified.
     """
 
@@ -207,7 +209,22 @@ class SliceEntry:
     rows: Count
     received: Count
     verdict: str
+    definitions: Count
+    lacks_columns: bool = False
     is_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedTable:
+    """What the index has of one table of one portal.
+
+    Args:
+        months: that have a slice; None stands for the slice of a table without months.
+        is_outdated: whether any of them was read with older definitions.
+    """
+
+    months: frozenset[str | None]
+    is_outdated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

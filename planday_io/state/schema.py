@@ -31,7 +31,7 @@ COMMANDS = Rows[rows.UnfinishedCommand]("command", METADATA, rows.UnfinishedComm
 PORTALS = Rows[rows.PortalId]("portal", METADATA, rows.PortalId)
 FORGOTTEN = Rows[rows.ForgottenCopy]("forgotten", METADATA, rows.ForgottenCopy)
 SHARED_IDS = Rows[rows.SharedIdsOfTable]("shared_ids", METADATA, rows.SharedIdsOfTable)
-SLICES = SliceRows("slice", METADATA, rows.SliceEntry)
+SLICES = SliceRows("indexed_slice", METADATA, rows.SliceEntry)
 """What the files of the lake say about themselves, so that it need not be read again from each."""
 PENDING = SliceRows("pending", METADATA, rows.PendingSlice)
 PUBLISHED = SliceRows("published", METADATA, rows.PublishedSlice)
@@ -46,6 +46,10 @@ LAKE, WAREHOUSE, CONFIGURATION, PUBLICATION = "lake", "warehouse", "configuratio
 """Names in the table of known files."""
 LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HISTORIES)
 """Tables whose rows cannot be derived from the lake: their readers have to handle lost rows."""
+
+
+FORMER = (Table("slice", MetaData()),)
+"""Tables of earlier versions whose rows are made anew."""
 
 
 def lose(connection: Connection, *tables: Rows[Any]) -> None:

@@ -13,10 +13,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
-from planday_io.state.mapping import flat
-from planday_io.state.rows import OwedHistory, PendingSlice, PublishedSlice, RetentionNote, SliceEntry, SliceKey
+from planday_io.state.mapping import flat, stored
+from planday_io.state.rows import (
+    IndexedTable,
+    OwedHistory,
+    PendingSlice,
+    PublishedSlice,
+    RetentionNote,
+    SliceEntry,
+    SliceKey,
+)
 from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, RETENTION_NOTES, SLICES
 from planday_io.state.state_database import Kind
 
@@ -53,6 +61,16 @@ class Slices(Kind):
         return {
             (*key, month): (stamp, at) for *key, month, stamp, at in self._database.read(SLICES.some, _STAMPS, *where)
         }
+
+    def indexed_tables(self, definitions: int) -> dict[str, dict[str, IndexedTable]]:
+        """Portal -> full name of a table -> what the index has of it.
+
+        It may know files that are gone, and not know others. Raises StorageError.
+
+        Args:
+            definitions: the version of the catalogue; slices of another one are outdated.
+        """
+        return self._database.read(_indexed_tables, definitions)
 
     def index(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
         """Renew entries of the index. Raises StorageError."""
@@ -103,9 +121,9 @@ class Slices(Kind):
         """Note that a slice no longer waits for a publication. Raises StorageError."""
         self._database.write(PENDING.remove, [key])
 
-    def published(self) -> dict[SliceKey, PublishedSlice]:
-        """What was published last of every slice. Raises StorageError."""
-        return dict(self._database.read(PUBLISHED.all))
+    def published(self, portal: str | None = None) -> dict[SliceKey, PublishedSlice]:
+        """What was published last of every slice, or of those of a portal. Raises StorageError."""
+        return dict(self._database.read(PUBLISHED.all, **({"portal": portal} if portal else {})))
 
     def published_of(self, key: SliceKey) -> PublishedSlice | None:
         """What was published last of one slice, or None. Raises StorageError."""
@@ -135,6 +153,23 @@ class Slices(Kind):
         # Callers that remove many slices have forgotten them all at once before, and a read blocks nobody.
         if len(keys) > 1 or self._database.read(is_known):
             self._database.write(work)
+
+
+def _indexed_tables(connection: Connection, /, definitions: int) -> dict[str, dict[str, IndexedTable]]:
+    columns = SLICES.c
+    of_table = columns.portal, columns.domain, columns.table
+    months = func.aggregate_strings(columns.month, ",")
+    is_old = or_(columns.definitions != definitions, columns.lacks_columns != stored(value=False))
+    is_outdated = func.max(case((is_old, 1), else_=0))
+    statement = select(*of_table, months, is_outdated).group_by(*of_table)
+    found: dict[str, dict[str, IndexedTable]] = {}
+    # Thousands of tables have the same months.
+    made: dict[tuple[str, int], IndexedTable] = {}
+    for portal, domain, table, text, old in connection.execute(statement):
+        if (text, old) not in made:
+            made[text, old] = IndexedTable(frozenset(month or None for month in text.split(",")), bool(old))
+        found.setdefault(portal, {})[f"{domain}.{table}"] = made[text, old]
+    return found
 
 
 class RetentionNotes(Kind):

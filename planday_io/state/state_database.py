@@ -19,7 +19,7 @@ from planday_io.state.folder import aside_name
 from planday_io.state.legacy import import_files, legacy_files, remove_files, shut_out
 from planday_io.state.locks import Locks
 from planday_io.state.mapping import Rows
-from planday_io.state.schema import ABOUT, FIRST_VERSION, KNOWN_FILES, LOSABLE, LOST, METADATA, VERSION, lose
+from planday_io.state.schema import ABOUT, FIRST_VERSION, FORMER, KNOWN_FILES, LOSABLE, LOST, METADATA, VERSION, lose
 
 
 def database_file(folder: Path) -> Path:
@@ -70,6 +70,8 @@ class StateDatabase(Database):
         return version == VERSION and not legacy_files(self._folder)
 
     def _fill(self, connection: Connection, *, is_lost: bool) -> Callable[[], None]:
+        for table in FORMER:
+            table.drop(connection, checkfirst=True)
         connection.execute(ABOUT.delete())
         connection.execute(ABOUT.insert().values(version=VERSION))
         if is_lost:

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+
 from planday_io.catalogue import Endpoint
 from planday_io.catalogue.endpoint import FanOut
 from planday_io.client.budget import paced, rate
 from planday_io.client.http import NONE, Counters, PortalClient
-from planday_io.errors import PlandayError
+from planday_io.errors import DamagedSliceError, PlandayError
 from planday_io.lake.slices import SliceKey
 from planday_io.months import first_day
 from planday_io.reading.calls import Call, Parent, calls_of, days_of, once_parents, parents_in
@@ -141,6 +143,9 @@ class _Forecaster:
                     entry = result.tables.setdefault(endpoint.name, TableForecast(endpoint.name))
                     entry.slices += len(endpoint.tables)
                     steps[endpoint.name] += 1
+                    if entry.error:
+                        # What was refused once is not asked for in every month.
+                        continue
                     try:
                         entry.requests += identity + await self._cost(endpoint, month)
                     except PlandayError as error:
@@ -196,7 +201,8 @@ class _Forecaster:
             # Variants return few rows: those that the plain list leaves out.
             return first * (len(calls) // variants) + len(calls) - len(calls) // variants
         source = self._key(fan_out.parent, month)
-        parents = parents_in(fan_out, self._lake.read(source), self._today) if source in self._entries else None
+        rows_of_parents = self._stored(source)
+        parents = None if rows_of_parents is None else parents_in(fan_out, rows_of_parents, self._today)
         once, more = await self._once(fan_out, parents or [])
         if parents is not None:
             count = len(read.plan(days=days, parents=[*parents, *once]).calls) + more
@@ -269,10 +275,17 @@ class _Forecaster:
         source = self._catalogue.endpoint_of(fan_out.once.parent) if fan_out.once else None
         if source is None or source not in self._endpoints:
             return [], 0
-        key = self._key(source.name, None)
-        if key not in self._entries:
+        rows = self._stored(self._key(source.name, None))
+        if rows is None:
             return [], await self._rows(source, None)
-        return once_parents(fan_out, listed, self._lake.read(key)), 0
+        return once_parents(fan_out, listed, rows), 0
+
+    def _stored(self, key: SliceKey) -> pa.Table | None:
+        """The rows of a slice; None if it was never read or is damaged, and so is read again before this one."""
+        try:
+            return self._lake.read(key) if key in self._entries else None
+        except DamagedSliceError:
+            return None
 
     def _entry(self, endpoint: Endpoint, month: str | None) -> SliceEntry | None:
         """The entry of the slice, or of the nearest month's."""

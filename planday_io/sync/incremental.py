@@ -88,11 +88,12 @@ class IncrementalRead:
         self._before = provenances[endpoint.tables[0]]
         lost_at = lake.state.refresh_requests.lost_at() if endpoint.change_detection else None
         full = full or (lost_at is not None and self._before is not None and self._before.fetched <= lost_at)
-        # Rows read under another policy or catalogue cannot be carried over.
+        # Rows read under another policy or catalogue, or without columns that there are now, cannot be carried over.
         self._is_comparable = not full and all(
             provenance is not None
             and provenance.policies == policies_of(table, policies)
             and provenance.catalogue_version == VERSION
+            and not provenance.absent
             for table, provenance in provenances.items()
         )
 

@@ -81,6 +81,7 @@ def refresh(
     month: str | None = None,
     full: bool = False,
     accept_shrink: bool = False,
+    replaces_lost: bool = False,
     progress: Progress = no_progress,
 ) -> list[TableReport]:
     """Refresh a table and all others of its endpoint.
@@ -91,6 +92,7 @@ def refresh(
         month: `YYYY-MM`, for tables with a slice per month and only for those.
         full: read everything, not only changes.
         accept_shrink: skip the guard against shrinking this once.
+        replaces_lost: read slices again that were published and are lost; see `SliceWriter.require`.
         progress: called after each answer.
 
     Returns:
@@ -101,7 +103,7 @@ def refresh(
     """
     began, fetched_at = time.monotonic(), session.clock()
     endpoint = session.endpoint_of(table, month)
-    session.writer.require(endpoint, month)
+    session.writer.require(endpoint, month, replaces_lost=replaces_lost)
     try:
         read = asyncio.run(session.reader.read(endpoint, month, fetched_at, full=full, progress=progress))
     finally:

@@ -73,15 +73,25 @@ class SliceWriter:
         self.run_id = run_id
         self.batch = batch or ""
 
-    def require(self, endpoint: Endpoint, month: str | None) -> None:
-        """Check that the slices of an endpoint may be written. Raises LostSliceError: the lake lacks what was published."""
+    def require(self, endpoint: Endpoint, month: str | None, *, replaces_lost: bool = False) -> None:
+        """Check that the slices of an endpoint may be written.
+
+        Args:
+            endpoint: that is to be read.
+            month: of its slices, or None.
+            replaces_lost: slices that were published and are lost, or older, are read again. A feed is not, because Planday
+                may no longer send all of its rows.
+
+        Raises:
+            LostSliceError: the lake lacks what was published.
+        """
         self.lake.require()
         if self.lake.state.files.warehouse() is None and not self.lake.has_slices() and self.config.warehouse.is_file():
             # Only here: DuckDB takes 13 MiB and is not needed to read.
             from planday_io.warehouse.standing import refuse_empty_lake
 
             refuse_empty_lake(self.lake, self.config.warehouse)
-        for table in endpoint.tables:
+        for table in endpoint.tables if endpoint.feed or not replaces_lost else ():
             # Planday may no longer send rows of a feed that the older file lacks.
             key = SliceKey.of(table.full_name, self.connection.portal, month)
             self.lake.refuse_loss(key, allows_older=endpoint.feed is None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.support.installation import Installation
 
+_PATIENCE_SECONDS = 240
 PLANDAY = str(Path(sys.executable).with_name("planday"))
 
 
@@ -22,12 +23,16 @@ def environment(planday: Installation) -> dict[str, str]:
     return {**kept, "PLANDAY_CONFIG": str(planday.config_path)}
 
 
-def planday_command(planday: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run_command(planday, PLANDAY, *arguments)
+def planday_command(
+    planday: Installation, *arguments: str, seconds: float = _PATIENCE_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    return run_command(planday, PLANDAY, *arguments, seconds=seconds)
 
 
-def run_command(planday: Installation, *command: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program in the installation's environment; `given` is its standard input."""
+def run_command(
+    planday: Installation, *command: str, given: str | None = None, seconds: float = _PATIENCE_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in the installation's environment, for so many seconds at most; `given` is its standard input."""
     return subprocess.run(
         command,
         input=given,
@@ -36,7 +41,7 @@ def run_command(planday: Installation, *command: str, given: str | None = None) 
         check=False,
         env=environment(planday),
         cwd=planday.folder,
-        timeout=240,
+        timeout=seconds,
     )
 
 

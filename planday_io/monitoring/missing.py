@@ -1,0 +1,347 @@
+"""Which slices are missing, and why: what `planday sync --missing` reads, and `planday status` names the command for.
+
+    absent     never read, though the portal has the table and the month
+    lost       was there, and its file is gone
+    damaged    its file is not what was written: cut, overwritten, with flipped bits
+    older      its file is older than what was published of it, as after part of a backup was put back
+    failed     the last read failed
+    outdated   read with older definitions of its table, or before the table had all of its columns
+    stale      a schedule should have read it again since (`freshness`)
+    unreadable the system refuses its file, which says nothing about what is in it
+
+Of tables that are read on request, and by no schedule, only slices that were there are missing: those that are lost, damaged
+or older. Nothing about this is remembered: what was read is no longer missing.
+
+Some of it cannot be read again, because Planday no longer sends it or is never asked for it: a feed, a history, the log of
+runs, a month before `history_start`, a table that `resources` leaves out.
+
+Not here: reading them (`pipelines.cli.missing`), incidents (`incidents`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from planday_io.catalogue import VERSION, Catalogue, Endpoint, Table
+from planday_io.config import Config
+from planday_io.config.grid import grid_months, window_months
+from planday_io.errors import DamagedSliceError, StorageError
+from planday_io.lake.installation import Installation
+from planday_io.lake.presence import older_text
+from planday_io.lake.slices import Indexed, SliceKey
+from planday_io.monitoring.failures import INSTALLATION
+from planday_io.monitoring.freshness import Freshness, portal_freshness
+from planday_io.state import IndexedTable, PublishedSlice
+
+Reason = Literal["absent", "lost", "damaged", "older", "failed", "outdated", "stale", "unreadable"]
+
+WORDS: dict[Reason, str] = {
+    "absent": "never read",
+    "lost": "lost",
+    "damaged": "damaged",
+    "older": "older than published",
+    "failed": "failed last",
+    "outdated": "read with older definitions",
+    "stale": "stale",
+    "unreadable": "cannot be looked at",
+}
+_NAMED = 3
+"""So many portals are named in a command."""
+_LOSSES = frozenset[Reason](("lost", "damaged", "older", "unreadable"))
+_UNREADABLE = "the reason has to be mended first"
+_CARRIED = "`planday publish` brings it forward from the published file"
+_FEED = "Planday may no longer send all of its rows"
+_DERIVED = "Planday cannot be asked for it"
+_BEFORE = "it is not among the months from `history_start` on"
+_LEFT_OUT = "`resources` of portals.yaml leaves its table out"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingSlice:
+    """A slice that is missing.
+
+    Args:
+        key: which one.
+        reason: see the module.
+        why: of a damaged file or a failed read, the error; where it cannot be read again, why.
+    """
+
+    key: SliceKey
+    reason: Reason
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What is missing in some portals.
+
+    Args:
+        slices: that Planday can be asked for.
+        lasting: that it cannot be asked for.
+        unreadable: portals whose files cannot be looked at, and why.
+    """
+
+    slices: tuple[MissingSlice, ...] = ()
+    lasting: tuple[MissingSlice, ...] = ()
+    unreadable: Mapping[str, StorageError] = field(default_factory=dict)
+
+    @property
+    def portals(self) -> list[str]:
+        """Those of which something can be read, in the order of the configuration."""
+        return [*dict.fromkeys(one.key.portal for one in self.slices)]
+
+    def counts(self) -> dict[Reason, int]:
+        """How many of the slices are missing for each reason, in the order of `WORDS`."""
+        found = Counter(one.reason for one in self.slices)
+        return {reason: found[reason] for reason in WORDS if found[reason]}
+
+    def counts_of_portals(self) -> dict[str, Counter[Reason]]:
+        """The same for each portal."""
+        found: dict[str, Counter[Reason]] = {}
+        for one in self.slices:
+            found.setdefault(one.key.portal, Counter())[one.reason] += 1
+        return found
+
+    def sentence(self) -> str:
+        """How many slices are missing, and why, such as "3 slices of 2 portals are missing: 1 lost, 2 stale"; or empty."""
+        if not self.slices:
+            return ""
+        reasons = ", ".join(f"{count} {WORDS[reason]}" for reason, count in self.counts().items())
+        slices, portals = _counted(len(self.slices), "slice"), _counted(len(self.portals), "portal")
+        return f"{slices} of {portals} {'is' if len(self.slices) == 1 else 'are'} missing: {reasons}"
+
+    def command(self, config: Config) -> str:
+        """The command that reads them."""
+        portals = self.portals
+        names = f" {' '.join(portals)}" if len(portals) <= _NAMED and len(portals) < len(config.portals) else ""
+        return f"planday sync{names} --missing"
+
+    def reads(self, catalogue: Catalogue) -> dict[str, dict[str | None, list[str]]]:
+        """Portal -> month, or None for snapshots -> names of endpoints to read, in the catalogue's order."""
+        endpoints = {table.full_name: endpoint.name for endpoint in catalogue.endpoints for table in endpoint.tables}
+        wanted: dict[str, dict[str | None, set[str]]] = {}
+        for one in self.slices:
+            months = wanted.setdefault(one.key.portal, {})
+            months.setdefault(one.key.month, set()).add(endpoints[one.key.full_name])
+        order = {endpoint.name: number for number, endpoint in enumerate(catalogue.endpoints)}
+        return {
+            portal: {month: sorted(names, key=order.__getitem__) for month, names in months.items()}
+            for portal, months in wanted.items()
+        }
+
+
+def missing_of(
+    installation: Installation,
+    portals: Sequence[str],
+    now: datetime,
+    *,
+    verifies: bool = False,
+    fresh: Mapping[str, Mapping[str, Freshness] | StorageError] | None = None,
+) -> Missing:
+    """What is missing in portals. Nothing is asked of Planday.
+
+    Args:
+        installation: that is looked at.
+        portals: config keys.
+        now: UTC instant.
+        verifies: look at every file, and at every byte of it. Otherwise only files of tables of which something is known to
+            be wrong are looked at, so that months that nobody reads any more may be lost or damaged unnoticed.
+        fresh: the freshness of the tables of each portal, or why it is not known; where the caller has it already.
+
+    Raises:
+        StorageError: the state cannot be read.
+    """
+    try:
+        installation.lake.require()
+    except StorageError as error:
+        return Missing(unreadable=dict.fromkeys(portals, error))
+    index, failures = installation.state.slices.indexed_tables(VERSION), installation.state.failures.all()
+    unpublished: dict[str, set[str]] = {}
+    for one in failures.get(INSTALLATION, ()):
+        if key := SliceKey.parse(one.table):
+            unpublished.setdefault(key.portal, set()).add(key.full_name)
+    slices: list[MissingSlice] = []
+    lasting: list[MissingSlice] = []
+    unreadable: dict[str, StorageError] = {}
+    for portal in portals:
+        try:
+            own = portal_freshness(installation, portal, now) if fresh is None else fresh[portal]
+            if isinstance(own, StorageError):
+                raise own
+            failed = {(one.table, one.month): one.error for one in failures.get(portal, ())}
+            look = _Look(installation, portal, now, own, failed, index.get(portal, {}))
+            found = look.at(None if verifies else unpublished.get(portal, set()))
+        except StorageError as error:
+            unreadable[portal] = error
+            continue
+        slices += found.slices
+        lasting += found.lasting
+    return Missing(tuple(slices), tuple(lasting), unreadable)
+
+
+class _Look:
+    """A look at one portal.
+
+    Args:
+        installation: that it belongs to.
+        portal: config key.
+        now: UTC instant.
+        fresh: the freshness of its tables.
+        failed: table and month -> error of the last read.
+        known: full name of each table -> what the index has of it.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        portal: str,
+        now: datetime,
+        fresh: Mapping[str, Freshness],
+        failed: Mapping[tuple[str, str | None], str],
+        known: Mapping[str, IndexedTable],
+    ) -> None:
+        self._config, self._catalogue = installation.config, installation.catalogue
+        self._lake, self._state = installation.lake, installation.state
+        self._portal, self._now = portal, now
+        self._fresh, self._failed, self._known = fresh, failed, known
+        self._endpoints = installation.endpoints_of(portal)
+        self._grid: frozenset[str | None] = frozenset(grid_months(self._config, portal, now))
+        self._there = Indexed({}, {})
+        self._published: dict[SliceKey, PublishedSlice] = {}
+        self._verifies = False
+
+    def at(self, wrong: AbstractSet[str] | None) -> Missing:
+        """What is missing; None looks at everything, else at tables with a name among those, and at others of which something
+        is known to be wrong.
+
+        Raises:
+            StorageError: the state or the lake cannot be read.
+        """
+        self._verifies = wrong is None
+        failed = {table for table, _ in self._failed}
+        tables = [
+            (endpoint, table)
+            for endpoint in self._endpoints
+            for table in endpoint.tables
+            if wrong is None or table.full_name in wrong | failed or not self._seems_complete(table)
+        ]
+        if not tables and not self._verifies:
+            return Missing()
+        self._published = self._state.slices.published(self._portal)
+        keys: dict[SliceKey, tuple[Endpoint, Table]] = {}
+        for endpoint, table in tables:
+            months = self._wanted(table) | self._indexed(table)
+            months |= {month for name, month in self._failed if name == table.full_name}
+            keys |= {SliceKey.of(table.full_name, self._portal, month): (endpoint, table) for month in months}
+        there = {*self._published, *(self._lake.slices(portal=self._portal) if self._verifies else ())}
+        declared = {table.full_name: (endpoint, table) for endpoint, table in tables}
+        keys |= {key: declared[key.full_name] for key in there if key.full_name in declared}
+        others = [key for key in there if key not in keys] if self._verifies else []
+        self._there = self._lake.indexed([*keys, *others])
+        slices, lasting = [], []
+        for key in sorted(keys, key=lambda key: (key.month is not None, key)):
+            endpoint, table = keys[key]
+            if (one := self._missing(key, table)) is None:
+                continue
+            if why := self._lasts(one, endpoint):
+                lasting.append(replace(one, why=_joined(one.why, why)))
+            elif key.month is None or key.month in self._grid:
+                slices.append(one)
+        return Missing(tuple(slices), (*lasting, *self._others(sorted(others, key=str))))
+
+    def _lasts(self, one: MissingSlice, endpoint: Endpoint) -> str:
+        """Why a slice cannot be read again, or empty."""
+        if one.reason not in _LOSSES:
+            return ""
+        if one.reason == "unreadable":
+            return _UNREADABLE
+        if one.reason == "older" and endpoint.feed:
+            return _CARRIED
+        if endpoint.feed:
+            return _FEED
+        return "" if one.key.month is None or one.key.month in self._grid else _BEFORE
+
+    def _seems_complete(self, table: Table) -> bool:
+        """Whether nothing that is known without looking at files speaks against it."""
+        fresh, known = self._fresh[table.full_name], self._known.get(table.full_name)
+        if fresh.is_stale or fresh.damage or (known and known.is_outdated):
+            return False
+        return table.on_request or (fresh.last is not None and self._wanted(table) <= self._indexed(table))
+
+    def _indexed(self, table: Table) -> frozenset[str | None]:
+        """The months that the index has."""
+        known = self._known.get(table.full_name)
+        return known.months if known else frozenset()
+
+    def _wanted(self, table: Table) -> frozenset[str | None]:
+        """The months that there should be; of a table that is read on request, those that a schedule should have read."""
+        fresh = self._fresh[table.full_name]
+        if table.on_request and not fresh.is_stale:
+            return frozenset()
+        if not table.is_monthly:
+            return frozenset([None])
+        return self._window(fresh) if table.on_request else self._grid
+
+    def _window(self, fresh: Freshness) -> frozenset[str | None]:
+        """The months of the window that were in it when the schedule was due."""
+        both = [window_months(self._config, self._portal, at) for at in (self._now, fresh.allowed_since or self._now)]
+        return frozenset(both[0]) & frozenset(both[1])
+
+    def _missing(self, key: SliceKey, table: Table) -> MissingSlice | None:
+        fresh, entry = self._fresh[table.full_name], self._there.entries.get(key)
+        why = self._failed.get((table.full_name, key.month), "")
+        is_old = fresh.is_stale and entry and fresh.allowed_since and entry.read_at < fresh.allowed_since
+        applies: dict[Reason, object] = {
+            "failed": why,
+            "absent": entry is None and key.month in self._wanted(table),
+            "outdated": entry and (entry.definitions != VERSION or entry.lacks_columns),
+            "stale": is_old and (key.month is None or key.month in self._window(fresh)),
+        }
+        if loss := self._loss(key):
+            return loss
+        if table.on_request and fresh.allowed_since is None:
+            return None
+        return next((MissingSlice(key, reason, why) for reason, is_so in applies.items() if is_so), None)
+
+    def _loss(self, key: SliceKey) -> MissingSlice | None:
+        """What the lake lacks of a slice that was there."""
+        if error := self._there.unusable.get(key):
+            return _unusable(key, error)
+        entry, published = self._there.entries.get(key), self._published.get(key)
+        if entry is None:
+            return MissingSlice(key, "lost") if published else None
+        if published and (why := older_text(key, entry, published.slice_id, published.read_at)):
+            return MissingSlice(key, "older", why)
+        if self._verifies:
+            try:
+                self._lake.check(key)
+            except StorageError as broken:
+                return _unusable(key, broken)
+        return None
+
+    def _others(self, keys: Sequence[SliceKey]) -> Iterator[MissingSlice]:
+        """Losses among slices that no read would bring back: histories, the log of runs, and tables that are left out."""
+        own = {table.full_name for table in self._catalogue.tables()}
+        for key in keys:
+            if key.full_name in self._catalogue.lake_tables and (loss := self._loss(key)):
+                why = _LEFT_OUT if key.full_name in own else _CARRIED if loss.reason == "older" else _DERIVED
+                yield MissingSlice(key, loss.reason, _joined(loss.why, why))
+
+
+def _unusable(key: SliceKey, error: StorageError) -> MissingSlice:
+    if isinstance(error, DamagedSliceError):
+        return MissingSlice(key, "damaged", error.why)
+    return MissingSlice(key, "unreadable", str(error))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(filter(None, texts))
