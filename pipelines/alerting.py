@@ -6,6 +6,7 @@ Not here: what is an incident, who is notified (`planday_io.monitoring`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,7 +107,8 @@ def _record_crashes(installation: Installation, instance: dg.DagsterInstance, si
         # If a retry began or is about to begin, its outcome counts. Runs of `planday sync` are never retried.
         if not awaits_retry(record, now) and "dagster/auto_retry_run_id" not in run.tags:
             with suppress(StorageError):
-                installation.state.failures.record(_crashed(installation, run, began, ended))
+                selected = run.asset_selection or _all_of(run, instance)
+                installation.state.failures.record(_crashed(installation, run, selected, began, ended))
 
 
 def awaits_retry(record: dg.RunRecord, now: datetime) -> bool:
@@ -118,15 +120,28 @@ def _end_of(record: dg.RunRecord) -> datetime:
     return datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
 
 
-def _crashed(installation: Installation, run: dg.DagsterRun, began: datetime, ended: datetime) -> Iterator[Failure]:
-    """What a run should have read, but neither read nor recorded as failed."""
+def _all_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> AbstractSet[dg.AssetKey]:
+    """The assets of a run without a selection, such as one of a whole job. Nothing is known of a run without a plan."""
+    plan = run.execution_plan_snapshot_id
+    return instance.get_execution_plan_snapshot(plan).asset_selection if plan else frozenset()
+
+
+def _crashed(
+    installation: Installation,
+    run: dg.DagsterRun,
+    selected: AbstractSet[dg.AssetKey],
+    began: datetime,
+    ended: datetime,
+) -> Iterator[Failure]:
+    """What a run should have read of some assets, but neither read nor recorded as failed."""
     portal, month = _partition_in(run)
     if portal not in installation.config.portals:
         return
     recorded = {(one.table, one.month) for one in installation.state.failures.of(portal)}
     same = {run.run_id, run.parent_run_id, run.root_run_id}
     # Not the warehouse: whoever publishes records its own failure.
-    tables = {".".join(key.path) for key in run.asset_selection or ()} & {*installation.catalogue.lake_tables}
+    has = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
+    tables = {".".join(key.path) for key in selected} & has
     for table in sorted(tables):
         if (table, month) in recorded:
             continue

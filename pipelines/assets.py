@@ -1,11 +1,11 @@
 """One asset per table, all from one factory. Tables that one request fills are refreshed together.
 
-Snapshots have a partition per portal, facts one per month and portal (`2026-09|oslo`).
+Snapshots have a partition per portal, facts one per month and portal (`2026-09|oslo`). Each table has the partitions of all
+portals, also of those without it: a run holds assets with equal partitions only, and so does a backfill in the UI.
 """
 
 import warnings
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from functools import partial
 
 import dagster as dg
@@ -17,6 +17,7 @@ from pipelines.resources import PlandayPortals
 from pipelines.run_end import ending_run
 from pipelines.tags import ACCEPT_SHRINK_TAG, DELAY_CAP_TAG, FULL_TAG, MISSING_TAG
 from planday_io.catalogue import Catalogue, Endpoint, Table
+from planday_io.catalogue.endpoint import Grid
 from planday_io.config import Config
 from planday_io.config.model import Retries
 from planday_io.faults import as_planday_error, trace_of
@@ -28,12 +29,15 @@ from planday_io.sync.session import PortalSession
 from planday_io.sync.session import refresh as refresh_endpoint
 from planday_io.sync.writer import TableReport
 
+NOTHING_READ = "nothing_read"
+"""Metadata of a partition whose portal does not have the table: why."""
+
 
 def build_assets(installation: Installation) -> list[dg.AssetsDefinition]:
     """Assets for every table that a portal has."""
-    portals = installation.portals_by_endpoint()
+    portals, partitions = installation.portals_by_endpoint(), _partitions(installation.config)
     return [
-        _asset(endpoint, portals, installation)
+        _asset(endpoint, partitions[endpoint.grid], installation)
         for endpoint in installation.catalogue.endpoints
         if portals[endpoint.name]
     ]
@@ -44,15 +48,19 @@ def asset_keys(endpoints: Sequence[Endpoint]) -> list[dg.AssetKey]:
     return [dg.AssetKey([table.domain, table.name]) for endpoint in endpoints for table in endpoint.tables]
 
 
+def step_of(endpoint: Endpoint) -> str:
+    """Name of the step that reads an endpoint."""
+    return endpoint.name.replace(".", "__")
+
+
 def partition_of(portal: str, month: str | None) -> str | dg.MultiPartitionKey:
     """The partition key of a portal, or of one of its months."""
     return dg.MultiPartitionKey({"portal": portal, "month": month}) if month else portal
 
 
-def _partitions(endpoint: Endpoint, portals: list[str], config: Config) -> dg.PartitionsDefinition[str]:
-    by_portal = dg.StaticPartitionsDefinition(portals)
-    if endpoint.grid == "portal":
-        return by_portal
+def _partitions(config: Config) -> dict[Grid, dg.PartitionsDefinition[str]]:
+    """The partitions of all snapshots, and those of all facts."""
+    portals = dg.StaticPartitionsDefinition([*config.portals])
     months = dg.MonthlyPartitionsDefinition(
         start_date=config.history_start,
         fmt="%Y-%m",
@@ -60,7 +68,7 @@ def _partitions(endpoint: Endpoint, portals: list[str], config: Config) -> dg.Pa
         timezone="Etc/GMT-14",
         end_offset=1 + max(portal.window.future_months for portal in config.portals.values()),
     )
-    return dg.MultiPartitionsDefinition({"portal": by_portal, "month": months})
+    return {"portal": portals, "month": dg.MultiPartitionsDefinition({"portal": portals, "month": months})}
 
 
 def _portal_and_month(key: str) -> tuple[str, str | None]:
@@ -69,12 +77,13 @@ def _portal_and_month(key: str) -> tuple[str, str | None]:
     return key, None
 
 
-def _asset(endpoint: Endpoint, portals: dict[str, list[str]], installation: Installation) -> dg.AssetsDefinition:
-    partitions = _partitions(endpoint, portals[endpoint.name], installation.config)
-    deps = _deps(endpoint, installation.catalogue, portals)
+def _asset(
+    endpoint: Endpoint, partitions: dg.PartitionsDefinition[str], installation: Installation
+) -> dg.AssetsDefinition:
+    deps = _deps(endpoint, installation.catalogue)
     specs = [_spec(endpoint, table, partitions, deps, installation.config) for table in endpoint.tables]
 
-    @dg.multi_asset(name=endpoint.name.replace(".", "__"), specs=specs, check_specs=_check_specs(endpoint, partitions))
+    @dg.multi_asset(name=step_of(endpoint), specs=specs, check_specs=_check_specs(endpoint, partitions))
     def refresh(context: dg.AssetExecutionContext, planday: PlandayPortals) -> Iterator[Event]:
         results = _refreshed(context, planday, endpoint, installation)
         kept = _recording_failures(context, planday, endpoint, installation.catalogue, results)
@@ -88,6 +97,9 @@ def _refreshed(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read and write the slices of a partition; yields a result per table, once all of them are written."""
     portal, month = _portal_and_month(context.partition_key)
+    if not planday.has(portal, endpoint):
+        yield from _without_table(context, portal, endpoint, installation)
+        return
     tags, listener = context.run.tags, LISTENER.get()
     session = planday.session(portal)
     session.connection.tell = partial(_tell, context, portal)
@@ -107,6 +119,24 @@ def _refreshed(
     for report in reports:
         listener.finished(portal, report)
     yield from results
+
+
+def _without_table(
+    context: dg.AssetExecutionContext, portal: str, endpoint: Endpoint, installation: Installation
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Say that a portal does not have a table. A backfill that gets no result for a partition counts as failed."""
+    for table in endpoint.tables:
+        name = table.full_name
+        why = f"portal '{portal}' has no {name}: its `resources` in {installation.config.file.name} leave it out"
+        context.log.info("%s. Nothing was read.", why)
+        yield dg.MaterializeResult(
+            asset_key=name.split("."),
+            metadata={NOTHING_READ: why},
+            check_results=[
+                *(check_result(name, check, True, {NOTHING_READ: why}) for check in described(checks_of(table))),
+                check_result(name, FRESH, *freshness_of(endpoint, name, installation)),
+            ],
+        )
 
 
 def _tell(context: dg.AssetExecutionContext, portal: str, text: str) -> None:
@@ -157,8 +187,7 @@ def _recording_failures(
             context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
         if is_final:
             tables = [table.full_name for table in endpoint.tables]
-            left_out = _left_out(endpoint, catalogue, context.run.asset_selection or set())
-            planday.record_failure(portal, month, tables, left_out, told)
+            planday.record_failure(portal, month, tables, _skipped(context, planday, portal, catalogue), told)
             raise dg.Failure(description=str(told), allow_retries=False) from None
         longest = int(context.run.tags.get(DELAY_CAP_TAG, retries.step_delay_seconds))
         delay = min(retries.step_delay_seconds, longest)
@@ -166,17 +195,17 @@ def _recording_failures(
         raise dg.RetryRequested(max_retries=retries.step, seconds_to_wait=delay) from None
 
 
-def _left_out(endpoint: Endpoint, catalogue: Catalogue, selected: AbstractSet[dg.AssetKey]) -> list[str]:
-    """Tables that a run skips when an endpoint fails, because they fan out over its rows."""
-    failed = {table.full_name for table in endpoint.tables}
-    found: list[str] = []
-    # Declared in order: parents come before what fans out over them.
-    for other in catalogue.endpoints:
-        if other.fan_out and other.fan_out.parent in failed:
-            own = [table.full_name for table in other.tables if dg.AssetKey(table.full_name.split(".")) in selected]
-            failed.update(own)
-            found += own
-    return found
+def _skipped(
+    context: dg.AssetExecutionContext, planday: PlandayPortals, portal: str, catalogue: Catalogue
+) -> list[str]:
+    """Tables of a portal that the run skips when a step fails, because they fan out over its rows."""
+    steps = planday.steps.behind(context.op_def.name)
+    return [
+        table.full_name
+        for endpoint in catalogue.endpoints
+        if step_of(endpoint) in steps and planday.has(portal, endpoint)
+        for table in endpoint.tables
+    ]
 
 
 def _check_specs(endpoint: Endpoint, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
@@ -244,29 +273,25 @@ def _lineage(endpoint: Endpoint, table: Table) -> dict[str, dg.TableColumnLineag
     return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=found)} if found else {}
 
 
-def _deps(endpoint: Endpoint, catalogue: Catalogue, portals: dict[str, list[str]]) -> list[dg.AssetDep]:
+def _deps(endpoint: Endpoint, catalogue: Catalogue) -> list[dg.AssetDep]:
     """The assets that have to succeed first. If `extra_parents` fails, the listed parents are still read."""
     if endpoint.fan_out is None:
         return []
     parent = catalogue.endpoint_of(endpoint.fan_out.parent)
     mapping: dg.PartitionMapping | None = None
     if parent.grid != endpoint.grid:
-        if portals[parent.name] == portals[endpoint.name]:
-            # Dagster warns that this interface may still change; the lock file pins the version.
-            with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
-                mapping = dg.MultiToSingleDimensionPartitionMapping("portal")
-        else:
-            # Dagster cannot map a dimension to one with more or fewer portals. So in a backfill of both tables, the
-            # parents of all portals come first; single runs (of schedules and of `planday sync`) stay the same.
-            mapping = dg.AllPartitionMapping()
+        # Dagster warns that this interface may still change; the lock file pins the version.
+        with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
+            mapping = dg.MultiToSingleDimensionPartitionMapping("portal")
     return [dg.AssetDep(dg.AssetKey(endpoint.fan_out.parent.split(".")), partition_mapping=mapping)]
 
 
 def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue | int | float | str]:
     return {
-        "dagster/row_count": report.rows,
-        "received": report.received,
-        "previous_rows": report.previous_rows if report.previous_rows is not None else 0,
+        "dagster/partition_row_count": report.rows,
+        "rows_received": report.received,
+        "rows_explained": report.account,
+        **({} if report.previous_rows is None else {"previous_rows": report.previous_rows}),
         "requests": report.counters.requests,
         "retries": report.counters.retries,
         "bytes": report.counters.bytes,

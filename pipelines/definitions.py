@@ -10,11 +10,13 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.alerting import build_alert_sensor
-from pipelines.assets import build_assets
+from pipelines.assets import asset_keys, build_assets
 from pipelines.checks import build_freshness_sensor
 from pipelines.deliveries import build_delivery_job, build_delivery_sensor
 from pipelines.housekeeping import build_housekeeping_sensor
+from pipelines.jobs import jobs_of
 from pipelines.missing import build_missing_job
+from pipelines.reloading import build_configuration_sensor, stamp_of
 from pipelines.resources import PlandayPortals
 from pipelines.retention import build_retention_job, build_retention_schedules
 from pipelines.schedules import build_schedules
@@ -38,14 +40,24 @@ def build_definitions(path: Path) -> dg.Definitions:
     Raises:
         ConfigError: the file is wrong; the UI shows the text as the location's error.
     """
+    loaded = stamp_of(path)
     installation = Installation.load(path, CATALOGUE)
     config = installation.config
     retention_job = build_retention_job(installation)
     return dg.Definitions(
         assets=[*build_assets(installation), build_warehouse(installation)],
-        jobs=[build_delivery_job(installation), build_missing_job(installation), retention_job],
+        jobs=[
+            build_delivery_job(installation),
+            build_missing_job(installation),
+            retention_job,
+            *(
+                dg.define_asset_job(job.name, selection=asset_keys(job.endpoints), description=job.description)
+                for job in jobs_of(installation)
+            ),
+        ],
         schedules=[*build_schedules(installation), *build_retention_schedules(installation, retention_job)],
         sensors=[
+            build_configuration_sensor(installation, loaded, definitions_fault),
             *build_sensors(installation),
             build_freshness_sensor(installation),
             build_alert_sensor(installation, definitions_fault),
@@ -79,7 +91,7 @@ def checked_definitions(path: Path) -> dg.Definitions:
 
 def definitions_fault(path: Path) -> ConfigError | None:
     """Why the code location cannot be loaded, or None. Evaluated once per state of the file."""
-    return _fault_of(path, _stamp(path))
+    return _fault_of(path, stamp_of(path))
 
 
 @functools.lru_cache(maxsize=1)
@@ -91,21 +103,22 @@ def _fault_of(path: Path, _: tuple[int, int]) -> ConfigError | None:
     return None
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0  # reading the file gives a better error
-    return stat.st_mtime_ns, stat.st_ino
-
-
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions that follow from the file named by `PLANDAY_CONFIG`, or from `portals.yaml`."""
+    """The definitions that follow from the file named by `PLANDAY_CONFIG`, or from `portals.yaml`.
+
+    Raises:
+        ConfigError: the file is wrong. Without definitions there is no sensor that could load them once it is corrected.
+    """
     keep_from_others()
     _make_way()
-    path = find_config()
-    return _built(path, _stamp(path))
+    try:
+        path = find_config()
+        return _built(path, stamp_of(path))
+    except ConfigError as error:
+        if _is_run():
+            raise
+        raise ConfigError(f"{error}\nOnce it is corrected, click Reload (Deployment)") from None
 
 
 @functools.lru_cache(maxsize=1)
@@ -117,5 +130,9 @@ def _built(path: Path, _: tuple[int, int]) -> dg.Definitions:
 @functools.cache
 def _make_way() -> None:
     """Lower the priority of a run (a process that the code server starts), so that many runs do not slow down the daemon."""
-    if multiprocessing.parent_process() is not None:
+    if _is_run():
         os.nice(10)
+
+
+def _is_run() -> bool:
+    return multiprocessing.parent_process() is not None

@@ -21,10 +21,11 @@ from pipelines.tags import (
     COMPARE_ALL_TAG,
     REBUILD_TAG,
     SCHEDULE_TAG,
+    SENSOR_TAG,
     STARTED_BY_TAG,
     WRITER_TAG,
 )
-from planday_io.catalogue import CATALOGUE
+from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.config import Config
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
@@ -164,7 +165,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _run_of(self, portal: str, month: str | None) -> Run:
         tags = self._tags
-        by = tags.get(STARTED_BY_TAG) or tags.get(SCHEDULE_TAG) or tags.get("dagster/sensor_name") or "by hand"
+        by = tags.get(STARTED_BY_TAG) or tags.get(SCHEDULE_TAG) or tags.get(SENSOR_TAG) or "by hand"
         if BACKFILL_TAG in tags:
             by = f"backfill {tags[BACKFILL_TAG]}"
         new = Run(run_id=self._run_id, portal=portal, of_month=month, started_by=by, started_at=self._started_at)
@@ -183,6 +184,10 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._installation, portal, run_id=self._run_id, batch=batch, writer=self._writer
             )
         return self._sessions[portal]
+
+    def has(self, portal: str, endpoint: Endpoint) -> bool:
+        """Whether a portal has the tables of an endpoint. A portal that was removed is refused when it is opened."""
+        return portal not in self.config.portals or endpoint in self._installation.endpoints_of(portal)
 
     @property
     def steps(self) -> OpenSteps:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from planday_io.config import Config
 
 TAKEN_NAMES = frozenset(
-    {"dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping", "deliveries"}
-    | {"nightly_retention"}
+    {"configuration", "dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping"}
+    | {"deliveries", "nightly_retention"}
     | {"arg_dict", "input_arg_dict", "output_arg_dict"}
 )
 """Names of our sensors, which share a name space with schedules, and names with a `_` that Dagster reserves."""

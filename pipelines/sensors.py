@@ -12,12 +12,11 @@ import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of
 from pipelines.edges import sensor
-from pipelines.groups import same_partitions
+from pipelines.jobs import CHANGED_MONTHS, jobs_of
 from pipelines.liveness import end_dead_runs
 from pipelines.publication import publish_pending
 from pipelines.reporting import events_of
-from pipelines.schedules import ASSET_JOB
-from pipelines.tags import BATCH_TAG, CHANGES_TAG, REFRESH_TAG
+from pipelines.tags import BATCH_TAG, REFRESH_TAG, SENSOR_TAG
 from planday_io.config.grid import grid_months
 from planday_io.errors import PlandayError
 from planday_io.lake.installation import Installation
@@ -37,6 +36,7 @@ _AT_ONCE = 12
 
 def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
     """The sensors; all are enabled by default."""
+    changed = next((job.name for job in jobs_of(installation) if job.name == CHANGED_MONTHS), None)
 
     @sensor(installation, 30)
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
@@ -52,8 +52,7 @@ def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
         if installation.state.locks.is_held(LOCK):
             return dg.SkipReason("a publication is in progress")
         until = next_due(installation.state, datetime.now(UTC))
-        not_ended = dg.RunsFilter(job_name=ASSET_JOB, statuses=_NOT_ENDED)
-        if until and context.instance.get_runs_count(not_ended):
+        if until and context.instance.get_runs_count(dg.RunsFilter(statuses=_NOT_ENDED)):
             return dg.SkipReason(f"runs publish when they end, or this sensor at {until.isoformat(timespec='seconds')}")
         current = installation.reloaded()
         done = publish_pending(current)
@@ -61,7 +60,7 @@ def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
             asset_events=events_of(current.config, done), skip_reason=f"published {done.slices} slices"
         )
 
-    @sensor(installation, 30, ASSET_JOB)
+    @sensor(installation, 30, changed)
     def changed_months(context: dg.SensorEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
         """Reads again the months in which the last changes run found edited, deleted or moved shifts, or never read."""
         return _requests(context.instance, installation)
@@ -71,7 +70,7 @@ def build_sensors(installation: Installation) -> list[dg.SensorDefinition]:
 
 def _requests(instance: dg.DagsterInstance, installation: Installation) -> dg.SkipReason | list[dg.RunRequest]:
     config = installation.config
-    room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={CHANGES_TAG: "true"}, statuses=_NOT_ENDED))
+    room = _AT_ONCE - instance.get_runs_count(dg.RunsFilter(tags={SENSOR_TAG: CHANGED_MONTHS}, statuses=_NOT_ENDED))
     current = installation.reloaded()
     requests: list[RefreshRequest] = []
     unread: list[PlandayError] = []
@@ -90,23 +89,25 @@ def _requests(instance: dg.DagsterInstance, installation: Installation) -> dg.Sk
     known = [request for request in requests if request.month in grids.get(request.portal, ())]
     if not known:
         named = ", ".join(sorted(portals))
-        return dg.SkipReason(f"reload the definitions: this location does not know all months of {named} yet")
+        return dg.SkipReason(
+            f"the definitions do not know all months of {named} yet: see the sensor `configuration`, which reloads them"
+        )
     made: list[dg.RunRequest] = []
     for request in sorted(known, key=lambda request: (request.month, request.portal), reverse=True):
-        key = f"{request.portal} {request.month} {request.requested_at.isoformat()}"
+        key = f"{request.portal} {request.month} {request.requested_at:%Y%m%dT%H%M%S.%f}"
         # A failed run is repeated when a later changes run requests the month again.
         if len(made) >= room or instance.get_runs_count(dg.RunsFilter(tags={REFRESH_TAG: key})):
             continue
         there = installation.endpoints_of(request.portal)
         endpoints = [one for one in current.endpoints_of(request.portal, request.endpoints) if one in there]
-        batch = f"changes-{request.portal}-{request.requested_at:%Y%m%d%H%M%S}"
-        made += [
+        if not endpoints:
+            continue
+        made.append(
             dg.RunRequest(
-                run_key=f"{key} {number}",
+                run_key=key,
                 partition_key=partition_of(request.portal, request.month),
-                asset_selection=asset_keys(group),
-                tags={CHANGES_TAG: "true", REFRESH_TAG: key, BATCH_TAG: batch},
+                asset_selection=asset_keys(endpoints),
+                tags={REFRESH_TAG: key, BATCH_TAG: f"changes-{request.portal}-{request.requested_at:%Y%m%d%H%M%S}"},
             )
-            for number, group in enumerate(same_partitions(endpoints, installation))
-        ]
+        )
     return made

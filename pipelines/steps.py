@@ -21,13 +21,17 @@ class OpenSteps:
 
     def end(self, step: str, *, is_good: bool) -> bool:
         """Remove a step, and those that can no longer run. Returns whether none is left."""
-        self._needs.pop(step, None)
-        failed = set() if is_good else {step}
-        while left_out := {name for name, needed in self._needs.items() if needed & failed}:
-            failed |= left_out
-            for name in left_out:
-                del self._needs[name]
+        gone = {step} if is_good else {step, *self.behind(step)}
+        for name in gone:
+            self._needs.pop(name, None)
         return not self._needs
+
+    def behind(self, step: str) -> set[str]:
+        """The steps that cannot run if this one fails: they depend on it, or on one that does."""
+        found: set[str] = set()
+        while more := {name for name, needed in self._needs.items() if needed & {step, *found}} - found:
+            found |= more
+        return found
 
     def end_all(self) -> None:
         """Remove all steps: the run was interrupted."""

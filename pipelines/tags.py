@@ -1,16 +1,19 @@
 """Tags of runs: what started them, what they belong to, what is different about them. The UI hides those of `.dagster/`."""
 
 STARTED_BY_TAG = "planday/started_by"
-SCHEDULE_TAG = "planday/schedule"
 DELIVERY_TAG = "planday/delivery"
-CHANGES_TAG = "planday/changes"
-REFRESH_TAG = "planday/refresh"
+REFRESH_TAG = ".dagster/planday_refresh"
+"""The tag names the refresh request that a run answers."""
+
+# Dagster's own.
+SCHEDULE_TAG = "dagster/schedule_name"
+SENSOR_TAG = "dagster/sensor_name"
 BACKFILL_TAG = "dagster/backfill"
 
 WRITER_TAG = ".dagster/planday_writer"
 """The tag names the writer that the run belongs to and that publishes when it ends; a run without the tag is its own
 writer."""
-BATCH_TAG = "planday/batch"
+BATCH_TAG = ".dagster/planday_batch"
 """Runs of one batch share what they fan out over."""
 
 FULL_TAG = "planday/full"

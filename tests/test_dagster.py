@@ -18,7 +18,7 @@ from starlette.responses import Response
 from pipelines.assets import partition_of
 from pipelines.definitions import build_definitions, defs
 from pipelines.liveness import LEASE, end_dead_runs, process_tags
-from pipelines.tags import WRITER_TAG
+from pipelines.tags import BATCH_TAG, WRITER_TAG
 from pipelines.warehouse import warehouse_keys
 from planday_io.catalogue import CATALOGUE
 from planday_io.config.grid import grid_months
@@ -57,7 +57,9 @@ def test_materialization_has_metadata_and_is_published(planday: Installation, in
     assert result.success
     event = result.asset_materializations_for_node("hr__departments")[0]
     told = {key: value.value for key, value in event.metadata.items()}
-    assert (told["dagster/row_count"], told["requests"], told["verdict"]) == (2, 2, "total_matched")
+    assert (told["dagster/partition_row_count"], told["requests"], told["verdict"]) == (2, 2, "total_matched")
+    assert told["rows_explained"] == "2 received = 2"
+    assert "previous_rows" not in told, "there was no slice before"
     assert {"retries", "throttled_seconds", "seconds", "window", "path"} <= told.keys()
     assert planday.query("SELECT run_id FROM sync.slices") == [(result.run_id,)]
     assert planday.state.runs.is_alive(instance.get_run_by_id(result.run_id).tags[LEASE])  # type: ignore[union-attr]
@@ -86,12 +88,25 @@ def test_only_retryable_failures_are_retried(planday: Installation, instance: Da
     assert not [e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"]
 
 
-def test_portal_without_resource_has_no_partition_of_it(planday: Installation) -> None:
+def test_what_a_portal_lacks_is_said(planday: Installation, instance: DagsterInstance) -> None:
     planday.edit_config("  london:", "  london:\n    resources: {exclude: [hr.skills]}")
     definitions = build_definitions(planday.config_path)
-    skills = definitions.resolve_asset_graph().get(dg.AssetKey(["hr", "skills"]))
-    assert skills.partitions_def is not None
-    assert list(skills.partitions_def.get_partition_keys()) == ["oslo", "copenhagen"]
+    job = definitions.resolve_job_def("snapshots")
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key="london",
+        asset_selection=[dg.AssetKey(["hr", "skills"]), dg.AssetKey(["hr", "departments"])],
+        run_config=QUIET,
+    )
+    assert result.success
+    made = result.asset_materializations_for_node("hr__skills")
+    (event,) = [event for event in made if event.asset_key == dg.AssetKey(["hr", "skills"])]
+    told = {key: value.value for key, value in event.metadata.items()}
+    assert told == {
+        "nothing_read": "portal 'london' has no hr.skills: its `resources` in portals.yaml leave it out",
+    }
+    assert not [key for key in planday.sandbox.requests if "skills" in key]
+    assert planday.query("SELECT table_name FROM sync.slices") == [("hr.departments",)]
 
 
 def test_schedule_launches_only_its_portal(planday: Installation, instance: DagsterInstance) -> None:
@@ -109,7 +124,7 @@ def test_schedule_launches_only_its_portal(planday: Installation, instance: Dags
     asked = {key.to_user_string() for request in requests for key in request.asset_selection or []}
     assert {"hr/employees", "hr/skills", "portal/portals"} <= asked
     assert "hr/employee_history" not in asked
-    assert len({request.run_key for request in requests}) == len(requests) == 2
+    assert len(requests) == 1
     assert not planday.sandbox.requests
 
 
@@ -207,7 +222,7 @@ def test_a_month_of_a_portal_is_one_run(make: Make, instance: DagsterInstance) -
     assert event.asset_key == dg.AssetKey(["scheduling", "shifts"])
     assert event.partition == f"{month}|oslo"
     told = {key: value.value for key, value in event.metadata.items()}
-    assert told["dagster/row_count"] > 0
+    assert told["dagster/partition_row_count"] > 0
     assert "1 of" not in told["window"]
     # Departments were read once for all that fan out over them, punches once for their breaks.
     asked = {key.split("?")[0]: n for key, n in planday.sandbox.requests.items()}
@@ -252,7 +267,7 @@ def test_a_schedule_reads_the_months_of_its_window(make: Make, instance: Dagster
     assert not asked & {"scheduling/shift_history", "hr/employees"}
     snapshots = tick(planday, instance, "nightly_london", at)
     assert {request.partition_key for request in snapshots} == {"london"}
-    batches = {request.tags["planday/batch"] for request in (*requests, *snapshots)}
+    batches = {request.tags[BATCH_TAG] for request in (*requests, *snapshots)}
     assert len(batches) == 1, "the two runs of one tick share what they fan out over"
     assert not planday.sandbox.requests
 
@@ -278,14 +293,9 @@ def test_the_changes_schedule_reads_the_feed_every_hour(make: Make, instance: Da
     assert [key.to_user_string() for key in request.asset_selection or []] == ["scheduling/deleted_shifts"]
 
 
-def test_a_portal_without_payroll_has_no_payroll_partitions(make: Make, instance: DagsterInstance) -> None:
+def test_no_schedule_asks_for_what_a_portal_lacks(make: Make, instance: DagsterInstance) -> None:
     planday = make(resources=EVERYTHING)
     planday.edit_config("  london:\n", "  london:\n    resources: {exclude: [payroll]}\n")
-    graph = build_definitions(planday.config_path).resolve_asset_graph()
-    partitions = graph.get(dg.AssetKey(["payroll", "shifts"])).partitions_def
-    assert partitions is not None
-    assert not [key for key in partitions.get_partition_keys() if key.endswith("|london")]
-    assert [key for key in partitions.get_partition_keys() if key.endswith("|oslo")]
     requests = tick(planday, instance, "nightly_london_months", datetime(2026, 9, 15, tzinfo=UTC))
     asked = {key.to_user_string() for request in requests for key in request.asset_selection or []}
     assert asked

@@ -1,12 +1,10 @@
-"""A real `dagster dev`, which copies `.env` into its environment when it starts: what is corrected later counts."""
+"""A real `dagster dev`, which copies `.env` into its environment when it starts, and the services of docs/deploy: what is
+corrected or added later counts, and nobody has to reload anything.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from tests.support.commands import environment
 from tests.support.installation import Installation
 from tests.support.portals import add_to_file
-from tests.support.services import BIN, Services, wait_until
+from tests.support.services import Services, wait_until
 
 SCHEDULES = "{repositoriesOrError {... on RepositoryConnection {nodes {name schedules {name}}}}}"
 LAUNCH = """
@@ -23,42 +21,46 @@ mutation($params: ExecutionParams!) {
     __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}
   }
 }"""
+TICK = """
+query($selector: SensorSelector!) {
+  sensorOrError(sensorSelector: $selector) {... on Sensor {sensorState {ticks(limit: 1) {skipReason}}}}
+}"""
 STATUS = "query($id: ID!) {runOrError(runId: $id) {... on Run {status}}}"
-RELOAD = 'mutation {reloadRepositoryLocation(repositoryLocationName: "planday") {__typename}}'
 
 
-@pytest.fixture
-def dev(planday: Installation) -> Iterator[Services]:
+@pytest.fixture(params=["dagster dev", "services"])
+def ui(planday: Installation, request: pytest.FixtureRequest) -> Iterator[Services]:
     good = (planday.folder / "tokens/oslo.txt").read_text()
     planday.edit_config("{file: tokens/oslo.txt}", "{env: OSLO_TOKEN}")
     planday.edit_config("step_delay_seconds: 10", "step: 0")
     (planday.folder / ".env").write_text("OSLO_TOKEN=mistyped\n")
     (planday.folder / "good.txt").write_text(good)
-    env = {**environment(planday), "DAGSTER_HOME": str(planday.folder)}
-    found = Services(planday, env)
-    command = [str(BIN / "dagster"), "dev", "-h", "127.0.0.1", "-p", str(found.port), "-w", "workspace.yaml"]
-    with (planday.folder / "dev.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=planday.folder, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        yield found
-        # Ends its servers itself, when it is asked to.
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(60)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    found = Services(planday, {**environment(planday), "DAGSTER_HOME": str(planday.folder)})
+    if request.param == "services":
+        found.start_units()
+    else:
+        found.start("dagster", "dev", "-h", "127.0.0.1", "-p", str(found.port), "-w", "workspace.yaml")
+    yield found
+    found.kill_all()
 
 
 @pytest.mark.slow
-def test_what_is_corrected_counts_under_dagster_dev(planday: Installation, dev: Services) -> None:
+def test_what_is_corrected_or_added_counts(planday: Installation, ui: Services) -> None:
     def location() -> dict[str, Any]:
-        (found,) = dev.ask(SCHEDULES)["repositoriesOrError"]["nodes"]
+        (found,) = ui.ask(SCHEDULES)["repositoriesOrError"]["nodes"]
         return dict(found)
 
     def schedules() -> set[str]:
         return {one["name"] for one in location()["schedules"]}
+
+    def said() -> str:
+        selector = {
+            "repositoryLocationName": "planday",
+            "repositoryName": location()["name"],
+            "sensorName": "configuration",
+        }
+        (tick,) = ui.ask(TICK, selector=selector)["sensorOrError"]["sensorState"]["ticks"]
+        return str(tick["skipReason"])
 
     def run() -> str:
         params = {
@@ -72,12 +74,12 @@ def test_what_is_corrected_counts_under_dagster_dev(planday: Installation, dev: 
             "mode": "default",
             "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "oslo"}]},
         }
-        run_id = dev.ask(LAUNCH, params=params)["launchPipelineExecution"]["run"]["runId"]
+        run_id = ui.ask(LAUNCH, params=params)["launchPipelineExecution"]["run"]["runId"]
         status = ""
 
         def has_ended() -> bool:
             nonlocal status
-            status = dev.ask(STATUS, id=run_id)["runOrError"]["status"]
+            status = ui.ask(STATUS, id=run_id)["runOrError"]["status"]
             return status in ("SUCCESS", "FAILURE")
 
         wait_until(has_ended)
@@ -91,6 +93,10 @@ def test_what_is_corrected_counts_under_dagster_dev(planday: Installation, dev: 
     assert planday.query("SELECT count(*) FROM hr.departments") == [(2,)]
 
     add_to_file(planday, "bergen")
-    assert "nightly_bergen" not in schedules()
-    dev.ask(RELOAD)
-    wait_until(lambda: "nightly_bergen" in schedules())
+    wait_until(lambda: "nightly_bergen" in schedules(), seconds=60)
+    before = schedules()
+    planday.edit_config("  bergen: {client_id", "  bergen: {client_ids")
+    wait_until(lambda: "stay as they were" in said(), seconds=60)
+    assert schedules() == before, "what cannot be used takes nothing away"
+    planday.edit_config("  bergen: {client_ids", "  tromso: {client_id")
+    wait_until(lambda: "nightly_tromso" in schedules(), seconds=60)

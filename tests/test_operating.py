@@ -171,6 +171,7 @@ OTHER_ROWS = {
     "config refused": "test_crons_that_are_refused_say_why",
     "definitions refused": "test_definitions_nobody_foresaw_are_an_incident",
     "location stale": "test_sensors_follow_a_file_edited_later",
+    "edit refused": "test_a_file_that_cannot_be_used_reloads_nothing",
     "token corrected": "test_a_token_fixed_in_env_counts_at_once",
     "secret unreadable": "test_unseen_characters_inside_are_named",
     "folder misread": "test_folders_that_dagster_misreads_are_refused",

@@ -4,4 +4,5 @@ set -e
 for file in dagster.yaml workspace.yaml; do
     [ -e "$DAGSTER_HOME/$file" ] || cp "${PLANDAY_APP:-/app}/$file" "$DAGSTER_HOME/$file"
 done
+mkdir -p "$DAGSTER_HOME/.dagster"
 exec "$@"

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.groups import same_partitions
 from planday_io.catalogue import Endpoint
 from planday_io.config import Schedule
 from planday_io.config.grid import grid_months, window_months
@@ -55,16 +54,16 @@ def runs_of(installation: Installation, portal: str, wanted: Wanted) -> Iterator
     """
     months = due(installation, portal, wanted)
     snapshots = months.pop(None, [])
-    for group in same_partitions(snapshots, installation):
-        yield None, group
+    if snapshots:
+        yield None, snapshots
     if wanted.follows_changes and any(endpoint.change_detection for endpoint in snapshots):
         for request in settle(installation, portal):
             requested = installation.endpoints_of(portal, request.endpoints)
             both = [*months.get(request.month, []), *requested]
             months[request.month] = [one for one in installation.catalogue.endpoints if one in both]
     for month in sorted(filter(None, months), reverse=True):
-        for group in same_partitions(months[month], installation):
-            yield month, group
+        if months[month]:
+            yield month, months[month]
 
 
 def planned_runs(installation: Installation, portal: str, wanted: Wanted) -> list[tuple[str | None, list[Endpoint]]]:
@@ -77,7 +76,7 @@ def planned_runs(installation: Installation, portal: str, wanted: Wanted) -> lis
         known = {(month, one.name) for month, group in runs for one in group}
         for month, names in months_to_read(installation.lake, portal, grid, facts, (), (), now).items():
             missing = [one for one in facts if one.name in names and (month, one.name) not in known]
-            runs += [(month, group) for group in same_partitions(missing, installation)]
+            runs += [(month, missing)] if missing else []
     return runs
 
 
@@ -86,4 +85,4 @@ def scheduled_runs(
 ) -> list[tuple[str | None, list[Endpoint]]]:
     """The runs of one tick of a schedule."""
     months = due(installation, portal, Wanted(resources=schedule.resources))
-    return [(month, group) for month, some in months.items() for group in same_partitions(some, installation)]
+    return [(month, endpoints) for month, endpoints in months.items() if endpoints]

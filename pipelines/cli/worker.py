@@ -20,7 +20,7 @@ from queue import SimpleQueue
 
 import dagster as dg
 
-from pipelines.assets import asset_keys, partition_of
+from pipelines.assets import asset_keys, partition_of, step_of
 from pipelines.cli.instance import open_instance
 from pipelines.cli.orders import Done, Order, Sender
 from pipelines.cli.outcome import Outcome, record_portal
@@ -29,7 +29,6 @@ from pipelines.cli.runs import runs_of
 from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER
-from pipelines.schedules import ASSET_JOB
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
 from pipelines.tags import WRITER_TAG
 from planday_io.catalogue import CATALOGUE, Endpoint
@@ -194,11 +193,11 @@ def _report_skipped(
     for endpoint in group:
         if (endpoint.name, month) in told:
             continue
-        step = endpoint.name.replace(".", "__")
+        step = step_of(endpoint)
         crash = next((e for e in result.all_events if e.step_key == step and e.is_step_failure), None)
         why = "left out, because the table it is read from failed"
         if crash and crash.step_failure_data.error:
             why = f"{crash.step_failure_data.error.cls_name}: a fault of this program; see run {result.run_id}"
         elif not endpoint.fan_out:
-            why = f"did not run; see run {result.run_id} of {ASSET_JOB}"
+            why = f"did not run; see run {result.run_id}"
         outcome.left_out(portal, endpoint.name, month, why)

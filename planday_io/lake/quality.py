@@ -22,7 +22,8 @@ NAMES = {
     "key_unique": "No two rows of the slice share their key.",
     "key_not_null": "No row lacks a part of its key.",
     "references_resolve": "Ids lead to a row of the table they refer to, as far as that table was read.",
-    "complete": "The total that the API stated agrees with the rows received and the rows kept.",
+    "complete": "The total that the API stated agrees with the rows received, and the file holds the rows kept. "
+    "Rows of other months are received and not kept, and those that did not change are kept and not received.",
     "row_count_usual": "As many rows as usual: half to double the median of the months before, or of the last read.",
 }
 """Check -> what it says."""

@@ -31,6 +31,7 @@ class TableRead:
         received: rows received, also those of other months. Rows that two calls returned count once, here and in `total`.
         verdict: why the read counts as complete.
         drift: what did not fit the catalogue.
+        elsewhere: rows of other months among those received.
         expired: rows that were removed from `table` because they are too old.
     """
 
@@ -40,6 +41,13 @@ class TableRead:
     verdict: Completeness
     drift: SchemaDrift
     expired: int = 0
+    elsewhere: int = 0
+
+    def keep(self, mask: pa.ChunkedArray) -> None:
+        """Keep the rows of the month, where `mask` is true."""
+        before = self.table.num_rows
+        self.table = self.table.filter(mask)
+        self.elsewhere = before - self.table.num_rows
 
 
 def assemble(
@@ -116,13 +124,13 @@ def _cut(endpoint: Endpoint, found: Mapping[str, TableRead], month: str) -> None
         inside = pc.fill_null(inside, fill_value=True)
         if pc.all(inside).as_py() is not False:
             continue
-        read.table = read.table.filter(inside)
+        read.keep(inside)
         if table is not primary(endpoint):
             continue
         ids = read.table.column(table.key[0])
         for child in (child for child in endpoint.tables if child.is_child):
             part = found[child.full_name]
-            part.table = part.table.filter(pc.is_in(part.table.column(child.key[0]), ids.combine_chunks()))
+            part.keep(pc.is_in(part.table.column(child.key[0]), ids.combine_chunks()))
 
 
 def _first_double(table: Table, frame: pa.Table) -> str:

@@ -31,6 +31,8 @@ class TableReport:
 
     Args:
         rows: of the slice now.
+        received: rows that the read received; `account` says how the slice's rows follow from them.
+        account: that, in words.
         previous_rows: of the slice before, or None.
         verdict: why the read counts as complete.
         window: the requested range.
@@ -46,6 +48,7 @@ class TableReport:
     table: str
     rows: int
     received: int
+    account: str
     previous_rows: int | None
     verdict: str
     window: str
@@ -139,6 +142,7 @@ class _NewSlice:
         self._part = read.result.tables[table.full_name]
         self._before = writer.lake.usable_provenance(self.key)
         rows, self._covered = merged(writer.lake, read, table)
+        self._carried = rows.num_rows - self._part.table.num_rows
         # A person may have been forgotten since this read began.
         rows = writer.reader.without_forgotten(table, rows, read.context.month, read.result.rows())
         # What is carried over from the previous slice may have become too old since.
@@ -200,6 +204,7 @@ class _NewSlice:
             table=name,
             rows=before.kept if self.is_superseded and before else self.rows.num_rows,
             received=part.received,
+            account=self._account(),
             previous_rows=before.kept if before else None,
             verdict=part.verdict,
             window=self._read.plan.window,
@@ -212,6 +217,20 @@ class _NewSlice:
             warnings=tuple(warnings),
             requested_months=requested_months,
         )
+
+    def _account(self) -> str:
+        """How the rows of the slice follow from those received."""
+        if self.is_superseded:
+            return "the slice is that of a later read"
+        part, rows = self._part, self.rows.num_rows
+        forgotten = part.received - part.elsewhere + self._carried - self._expired - rows
+        terms = (
+            (part.elsewhere, "- {} of other months (more days are requested than the month has)"),
+            (self._carried, "+ {} kept from earlier reads (only what changed is requested)"),
+            (self._expired, "- {} that are too old (`retention` of portals.yaml)"),
+            (forgotten, "- {} of people who are to be forgotten"),
+        )
+        return " ".join([f"{part.received} received", *(text.format(n) for n, text in terms if n), f"= {rows}"])
 
     def write(self, slice_id: str) -> None:
         writer, part, context = self._writer, self._part, self._read.context

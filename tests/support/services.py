@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,13 @@ from tests.support.installation import Installation
 BIN = Path(sys.executable).parent
 
 
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+
+
+def _unit(name: str) -> str:
+    return (DEPLOY / f"planday-{name}.service").read_text()
+
+
 class Services:
     """Web server and daemons of an installation; each in a process group of its own, with the runs it started."""
 
@@ -35,7 +43,7 @@ class Services:
         log = (self._planday.folder / f"{command[0]}-{len(self._running)}.log").open("wb")
         self._running.append(
             subprocess.Popen(
-                [BIN / command[0], *command[1:], "-w", "workspace.yaml"],
+                [BIN / command[0], *command[1:]],
                 cwd=self._planday.folder,
                 env=self._env,
                 stdout=log,
@@ -45,9 +53,18 @@ class Services:
         )
 
     def start_all(self, daemons: int = 1) -> None:
-        self.start("dagster-webserver", "-h", "127.0.0.1", "-p", str(self.port))
+        self.start("dagster-webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", "workspace.yaml")
         for _ in range(daemons):
-            self.start("dagster-daemon", "run")
+            self.start("dagster-daemon", "run", "-w", "workspace.yaml")
+
+    def start_units(self) -> None:
+        """As the units of docs/deploy do it, on a free port."""
+        (self._planday.folder / "docs/deploy").mkdir(parents=True)
+        (self._planday.folder / ".dagster").mkdir(exist_ok=True)
+        (self._planday.folder / "docs/deploy/workspace.yaml").write_text((DEPLOY / "workspace.yaml").read_text())
+        for unit in ("code", "daemon", "webserver"):
+            (line,) = re.findall(r"^ExecStart=/opt/planday/.venv/bin/(.*)$", _unit(unit), flags=re.MULTILINE)
+            self.start(*line.replace("-p 3000", f"-p {self.port}").split())
 
     def kill_all(self) -> None:
         """SIGKILL for everything at once, as when the machine stops."""
