@@ -1,4 +1,4 @@
-"""`retention` of portals.yaml in Dagster: a job that takes away what is too old, and the schedule that starts it."""
+"""`retention` of portals.yaml in Dagster: a job that removes what is too old, and the schedule that starts it."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,9 +24,9 @@ _CRON = "15 5 * * *"
 def build_retention_job(installation: Installation) -> dg.JobDefinition:
     """The job. It reads the configuration as it is when it runs."""
 
-    @dg.op(name="take_away", out=dg.Out(dg.Nothing))
-    def take_away(context: dg.OpExecutionContext) -> None:
-        """Takes away what is older than `retention` of portals.yaml allows, as `planday retention` does."""
+    @dg.op(name="remove_expired", out=dg.Out(dg.Nothing))
+    def remove_expired(context: dg.OpExecutionContext) -> None:
+        """Removes what is older than `retention` of portals.yaml allows, as `planday retention` does."""
         try:
             current = installation.reloaded()
             context.instance.add_run_tags(context.run_id, process_tags(current.state))
@@ -37,9 +37,9 @@ def build_retention_job(installation: Installation) -> dg.JobDefinition:
                 context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
             raise dg.Failure(description=str(as_planday_error(error)), allow_retries=False) from None
 
-    @dg.job(name=JOB, description="Takes away what is older than `retention` of portals.yaml allows.")
+    @dg.job(name=JOB, description="Removes what is older than `retention` of portals.yaml allows.")
     def job() -> None:
-        take_away()
+        remove_expired()
 
     return job
 
@@ -58,7 +58,7 @@ def _apply(context: dg.OpExecutionContext, installation: Installation) -> None:
         raise RetentionError(str(error)) from None
     for one in done.taken:
         context.log.info(
-            "%s %s, %s before %s: %s rows removed, %s rows lost values",
+            "%s %s, %s before %s: %s rows removed, %s rows cleared",
             *(one.portal, one.table, one.rule, one.cutoff, one.removed, one.cleared),
         )
     context.log.info("%s delivered files were removed.", delivered)
@@ -69,7 +69,7 @@ def _apply(context: dg.OpExecutionContext, installation: Installation) -> None:
             *(f"{key}: {error}" for key, error in done.errors.items()),
             *(f"still in {one}" for one in done.places),
         ]
-        raise RetentionError(f"not everything was taken away that is too old: {'; '.join(problems)}")
+        raise RetentionError(f"not everything that is too old was removed: {'; '.join(problems)}")
 
 
 def build_retention_schedules(installation: Installation, job: dg.JobDefinition) -> Iterator[dg.ScheduleDefinition]:
@@ -82,5 +82,5 @@ def build_retention_schedules(installation: Installation, job: dg.JobDefinition)
             cron_schedule=_CRON,
             execution_timezone=config.defaults.timezone or "Europe/Copenhagen",
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description="Takes away what is older than `retention` of portals.yaml allows.",
+            description="Removes what is older than `retention` of portals.yaml allows.",
         )

@@ -154,7 +154,7 @@ class BackupError(PlandayError):
 
 
 class RetentionError(PlandayError):
-    """Data that is too old by `retention` of portals.yaml is still there, at least in part."""
+    """Some data that is too old by `retention` of portals.yaml was not removed."""
 
 
 class StorageError(PlandayError):

@@ -267,7 +267,7 @@ def test_hold_of_unknown_id_is_said(planday: Installation) -> None:
     with_rules(planday, "pay: 5y", "hold: [1004, 777777]")
     assert "nobody" not in str(retention(planday.installation, "oslo"))
     read_at(planday, NOW, LISTS)
-    assert "nobody has the id 777777 of `hold`" in str(retention(planday.installation, "oslo"))
+    assert "`hold` names ids that nobody has: 777777" in str(retention(planday.installation, "oslo"))
     assert preview(planday.installation, NOW).unknown_held == {"oslo": [777777]}
 
 

@@ -411,11 +411,11 @@ def forget(
 @app.command()
 def retention(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing, and print in counts what would be taken.")
+        bool, typer.Option("--dry-run", help="Change nothing; print how many rows would be removed or cleared.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take away what is older than `retention` of portals.yaml allows, and prove it. A schedule does it every night."""
+    """Remove what is older than `retention` of portals.yaml allows, and search every byte for it. Scheduled every night."""
     from pipelines.cli.retention import retention as apply
 
     raise typer.Exit(apply(current_installation(), terminal(), dry_run=dry_run, as_json=as_json))

@@ -1,4 +1,4 @@
-"""`planday retention`: takes away what is older than portals.yaml allows, or shows in counts what that would be."""
+"""`planday retention`: removes what is older than portals.yaml allows, or only counts what that would be."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def retention(installation: Installation, console: Console, *, dry_run: bool, as
         print_json(_plain(done) | {"deliveries": delivered})
         return 0 if done.is_complete else 1
     rows = [(one.portal, one.table, one.rule, f"{one.cutoff}", one.removed, one.cleared) for one in done.taken]
-    heads = ("portal", "table", "rule", "first day kept", "rows removed", "rows that lost values")
+    heads = ("portal", "table", "rule", "first day kept", "rows removed", "rows cleared")
     if rows:
         print_rows(console, "", heads, rows)
     say(console, *_lines(installation, done, dry_run=dry_run))
@@ -44,17 +44,19 @@ def _lines(installation: Installation, done: Retained, *, dry_run: bool) -> list
     lines = []
     has_rules = any(portal.retention.ages() for portal in config.portals.values())
     if not has_rules and config.retention.deliveries is None:
-        lines.append(f"{name} has no rules of `retention`, so nothing becomes too old.")
+        lines.append(f"{name} sets no rule under `retention`, so nothing expires.")
     elif dry_run:
         lines.append("Nothing was changed." if done.taken else "Nothing is too old.")
     elif not done.taken:
-        lines.append(f"Nothing {'else ' if done.errors else ''}had become too old.")
+        lines.append(f"Nothing {'else ' if done.errors else ''}has become too old.")
     else:
-        searched = f"Looked for {done.searched} of the {done.values} texts taken in every byte of {done.files} files"
+        searched = f"Searched every byte of {done.files} files for {done.searched} of the {done.values} texts removed"
         found = "some are left" if done.places else "none is left"
-        lines.append(f"{searched}: {found}." if done.values else "No text was taken, so there was nothing to look for.")
+        lines.append(
+            f"{searched}: {found}." if done.values else "No text was removed, so there was nothing to search for."
+        )
         if done.shared:
-            lines.append(f"Rows that stay have {done.shared} of the others as well, so these cannot be looked for.")
+            lines.append(f"{done.shared} of the others are also in rows that stay, so they cannot be searched for.")
         lines.append("Open connections still show the previous file. Backups and copies of the files are up to you.")
     lines += [f"  still in {place}" for place in done.places]
     lines += remarks(done)

@@ -59,17 +59,17 @@ RUNS = Table(
 RETENTION = Table(
     domain="sync",
     name="retention",
-    doc="What `retention` took away: one row per night, table and rule that took something. Counts only.",
+    doc="What `retention` removed: one row per pass, table and rule that removed something. Counts only.",
     key=("taken_at", "table_name", "rule"),
     month_by=(),
     columns=(
-        Column("taken_at", "TIMESTAMPTZ", "When (UTC)."),
+        Column("taken_at", "TIMESTAMPTZ", "When it was removed (UTC)."),
         Column("table_name", "VARCHAR", "Table, as schema.table."),
         Column("rule", "VARCHAR", "Rule in portals.yaml."),
-        Column("first_day_kept", "DATE", "First day that was kept: of the row, or of leaving."),
-        Column("rows_removed", "BIGINT", "Rows that went."),
-        Column("rows_cleared", "BIGINT", "Rows that stay without the values of the class."),
-        Column("people_held", "BIGINT", "How many people `hold` names; nothing of them was taken."),
+        Column("first_day_kept", "DATE", "First day that was kept: of rows, or on which people left."),
+        Column("rows_removed", "BIGINT", "Rows that were removed."),
+        Column("rows_cleared", "BIGINT", "Rows that were kept, with the values of the class set to NULL."),
+        Column("people_held", "BIGINT", "How many people `hold` names; nothing of theirs was removed."),
     ),
 )
 LOGS = (RUNS, RETENTION)

@@ -143,7 +143,7 @@ def _contradictions(config: Config, catalogue: Catalogue) -> Iterator[tuple[Loc,
         if config.history_start > last:
             yield ("history_start",), config.history_start, f"a month that has begun where portal '{key}' is"
         for rule, found, expected in cut_short(portal.retention, portal.working_time, portal.window.past_months):
-            # Where the file says it for all portals, it is said once.
+            # A rule of the whole file is reported once, not per portal.
             own = getattr(portal.retention, rule) != getattr(config.retention, rule)
             yield (("portals", key, "retention", rule) if own else ("retention", rule)), found, expected
         if not [*catalogue.endpoints_with(tuple(portal.resources.include), tuple(portal.resources.exclude), None)]:

@@ -1,6 +1,6 @@
 """`retention` of `portals.yaml`: how old data may become, by class, and whose data is kept nevertheless.
 
-Nothing is set by default: then nothing is ever taken away. What each rule does to which table is in
+Nothing is set by default, so nothing is ever removed. What each rule does to which table is in
 `planday_io.lake.expiry`.
 """
 
@@ -74,7 +74,7 @@ OptionalAge = Annotated[Age | None, BeforeValidator(lambda value: value if value
 
 
 class RetentionRules(Section):
-    """Ages after which data goes; None keeps it for ever. The last day of an age is still kept.
+    """Ages after which data is removed; None keeps it for ever. The last day of an age is still kept.
 
     Args:
         free_text: of rows whose day is older, the texts that people typed.
@@ -83,7 +83,7 @@ class RetentionRules(Section):
         contact_after_leaving: addresses and numbers of people who left.
         identity_after_leaving: their names, gender and salary identifier. Ids stay, so that totals and headcounts do.
         sensitive_after_leaving: social security and bank account numbers, birth dates.
-        cut_working_time: take punches away that `marts.working_time` still needs.
+        cut_working_time: remove punches that `marts.working_time` still needs.
     """
 
     free_text: OptionalAge = None
@@ -108,7 +108,7 @@ class PortalRetention(RetentionRules):
     """The rules of one portal, with those of the file merged in.
 
     Args:
-        hold: ids of employees of whom nothing is taken away, because of a dispute, say.
+        hold: ids of employees whose data is kept, because of a dispute for instance.
     """
 
     hold: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
@@ -133,7 +133,7 @@ class Retention(RetentionRules):
 def cut_short(
     rules: RetentionRules, rules_of_work: WorkingTime, past_months: int
 ) -> Iterator[tuple[Rule, object, str]]:
-    """The rules that take away what working time is still computed from: which, what was found, what was expected.
+    """The rules that remove what working time is still computed from: rule, what was found, what was expected.
 
     Months that are read again have findings that are not settled. Their averages look back over `over_weeks`, and their
     rests and days in a row over the days before.
@@ -148,5 +148,5 @@ def cut_short(
             "punches",
             Said(f"'{age}'"),
             f"at least {needed}d, because `working_time` averages over {weeks} weeks and the last {past_months} months are "
-            "still read again; to take punches away sooner nevertheless, add `cut_working_time: true` beside it",
+            "still read again; to remove punches sooner nevertheless, add `cut_working_time: true` beside it",
         )

@@ -1,8 +1,8 @@
-"""What has become too old, by the rules of `retention`: taking it out of rows.
+"""Removes from rows what is too old by the rules of `retention`.
 
-A rule, not a list: the same rows give the same result whenever they are read, so nothing that went comes back when a month is
-read again. It is applied to everything that is read, to histories when they follow, and each night to the files of the lake
-(`planday_io.privacy.retention`).
+A rule, not a list: the same rows give the same result whenever they are read, so nothing that was removed comes back when a
+month is read again. It is applied to everything that is read, to histories when they follow, and each night to the files of
+the lake (`planday_io.privacy.retention`).
 
     rule                    what                                       from which rows
     free_text               texts that people typed, _extra            whose day is older (*)
@@ -11,7 +11,7 @@ read again. It is applied to everything that is read, to histories when they fol
     contact_after_leaving,  columns of the class; texts and _extra     about people who left before
     identity_.., sensitive_..   of the person's own records
 
-    (*) What has no day while it is in force (a record, a rate, an absence without an end), of people who left before.
+    (*) Rows without a day are in force (a record, a rate, an absence without an end) until their person leaves.
 
 Ids stay, and so do hours and days, so that totals, headcounts and turnover do. Texts in a person's own records (custom
 fields, values of `hr.employee_history`) may hold an address or a name, whatever their class.
@@ -40,12 +40,12 @@ LEAVING: Mapping[Rule, str] = {
     "identity_after_leaving": "identity",
     "sensitive_after_leaving": "sensitive",
 }
-"""Rules about people who left, and the privacy class that each takes away."""
+"""Rules about people who left, and the privacy class that each removes."""
 _WHOLE_ROWS: Mapping[Rule, frozenset[str]] = {
     "punches": frozenset({"punchclock"}),
     "pay": frozenset({"payroll", "pay"}),
 }
-"""Domains whose rows go whole."""
+"""Domains whose rows are removed whole."""
 _CLASSES: Mapping[Rule, str] = {"pay": "pay"}
 
 
@@ -65,7 +65,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """Rows without what is too old, and what each rule took."""
+    """Rows without what is too old, and what each rule removed."""
 
     rows: pa.Table
     effects: dict[Rule, Effect]
@@ -78,7 +78,7 @@ class Expiry:
     Args:
         cutoffs: the first day that is kept, by rule.
         left: the day on which each person left who is no longer there.
-        held: employees of whom nothing is taken away.
+        held: employees whose data is kept.
     """
 
     cutoffs: Mapping[Rule, date] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Expiry:
         return {number for number, day in self.left.items() if day < self.cutoffs[rule]} - self.held
 
     def token(self, table: Table, month: str | None) -> str:
-        """A text that is the same while the rules take the same from a slice; empty if they can take nothing of it."""
+        """A digest of what the rules can remove from a slice, for comparing; empty if that is nothing."""
         parts = []
         for rule in self._rules_of(table, month):
             if rule in LEAVING or _ends_with_people(table):
@@ -136,7 +136,7 @@ class Expiry:
         return Expired(rows, effects)
 
     def _rules_of(self, table: Table, month: str | None) -> Iterator[Rule]:
-        """The rules that can take something from a table's slice."""
+        """The rules that can remove something from a table's slice."""
         for rule, cutoff in self.cutoffs.items():
             takes = bool(_columns(rule, table)) or table.domain in _WHOLE_ROWS.get(rule, ())
             if rule in LEAVING:

@@ -117,7 +117,7 @@ class Histories:
             hides = bool(hidden_classes(history, before, self._policies))
             compared = _compared(table, before, stored, policies_of(table, self._policies), hides=hides)
             versions = aligned(stored, schema)
-            # As the read has it already: what became too old since is no change.
+            # The rows just read were cleaned too: what became too old in between is no change.
             versions = self._without_expired(history, target, versions, provenance.fetched)
         advanced = advance(versions, rows, table=table, compared=compared, at=provenance.fetched, seen=seen)
         held, absent = policies_of(history, self._policies), [history_column(name) for name in provenance.absent]

@@ -1,4 +1,4 @@
-"""Logs in the lake, which no endpoint fills: runs, and what retention took away. A rebuilt warehouse has them too.
+"""Logs in the lake, which no endpoint fills: runs, and what retention removed. A rebuilt warehouse has them too.
 
 What a run did is in `runs`.
 """
@@ -85,16 +85,16 @@ def _others(rows: pa.Table, new: pa.Table, key: Collection[str]) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one rule took of one table of a portal. Counts only.
+    """What one rule removed from one table of a portal. Counts only.
 
     Args:
         portal: config key.
         table: as the warehouse calls it.
         rule: of `retention`.
         cutoff: the first day that was kept.
-        removed: rows that went.
+        removed: rows that were removed.
         cleared: rows that stay, without the values.
-        held: people of whom nothing was taken.
+        held: people whose data is held.
     """
 
     portal: str
@@ -107,7 +107,7 @@ class Taken:
 
 
 def log_retention(lake: Lake, taken: Sequence[Taken], at: datetime) -> None:
-    """Add what a pass took at a UTC instant to `sync.retention`. Raises StorageError."""
+    """Add what a pass removed at a UTC instant to `sync.retention`. Raises StorageError."""
     ids = lake.state.portals.ids()
     for portal in sorted({one.portal for one in taken}):
         rows = [

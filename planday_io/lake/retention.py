@@ -52,12 +52,12 @@ class PortalRetention:
         return Expiry(cutoffs=cutoffs, left=left, held=frozenset(self._settings.retention.hold))
 
     def knows_leavers(self) -> bool:
-        """Whether it is known who left, or no rule asks."""
+        """Whether it is known who left, or no rule depends on it."""
         rules = self._settings.retention.ages() if self._settings else {}
         return not needs_leavers(rules) or self._lists().is_known
 
     def unknown_held(self) -> list[int]:
-        """Ids of `hold` that nobody in the lists has, so a slip of the pen, perhaps; none before both were read."""
+        """Ids of `hold` that nobody in the lists has, so perhaps typing errors; none before both lists were read."""
         lists = self._lists()
         held = {*self._settings.retention.hold} if self._settings else set[int]()
         return sorted(held - lists.ids()) if held and lists.is_known else []

@@ -133,7 +133,7 @@ CAUSES = {
         per_table=True,
     ),
     "retention": Cause(
-        "Not everything that is too old by `retention` of portals.yaml was taken away.",
+        "Not everything that is too old by `retention` of portals.yaml was removed.",
         "Do what the error says, then `planday retention`. The next night tries again.",
         kinds=(errors.RetentionError,),
     ),

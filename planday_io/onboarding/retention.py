@@ -19,11 +19,11 @@ def retention(installation: Installation, portal: str) -> str | None:
     if not settings.ages() and not settings.hold:
         return None
     rules = PortalRetention(installation.config, installation.lake, portal)
-    told = [", ".join(f"{rule} {age}" for rule, age in settings.ages().items()) or "no rule, so `hold` holds nothing"]
+    told = [", ".join(f"{rule} {age}" for rule, age in settings.ages().items()) or "no rule, so `hold` has no effect"]
     if settings.hold:
-        told.append(f"`hold` names {len({*settings.hold})}")
+        told.append(f"people held: {len({*settings.hold})}")
     if unknown := rules.unknown_held():
-        told.append(f"nobody has the id {', '.join(map(str, unknown))} of `hold`")
+        told.append(f"`hold` names ids that nobody has: {', '.join(map(str, unknown))}")
     if not rules.knows_leavers():
         told.append("who left is not known until hr.employees and hr.deactivated_employees were read")
     return "; ".join(told)

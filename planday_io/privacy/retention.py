@@ -1,13 +1,13 @@
-"""The nightly pass of `retention`: takes out of every file what became too old, publishes, and proves that it is gone.
+"""The nightly pass of `retention`: removes what became too old from every file, publishes, and searches every byte for it.
 
     journal ─► slices and histories of the lake ─► ledger (`sync.retention`) ─► new warehouse ─► search
 
-A value that rows that stay have as well (a first name, a street) cannot be searched for. Where a text that others typed names
-somebody who left, that is reported: the rule `free_text` takes the text when it is old.
+A value that is also in rows that stay (a first name, a street) cannot be searched for. Where a text that others typed names
+somebody who left, that is reported: the rule `free_text` removes the text when it is old.
 
 The rules are in `planday_io.lake.expiry`; reading and writing apply them too, so this pass finds what has aged since. A slice
-that it looked at is noted in the state with what the rules can take from it, and is looked at again when one of the two has
-changed: a night costs as much as became too old, not as much as there is. A slice without a note is looked at.
+that was cleaned is noted in the state together with what the rules can remove from it, and is read again only when either has
+changed: a night costs as much as became too old, not as much as there is.
 
 The whole pass may be repeated, and is owed after a kill. A file that cannot be read or written is reported, and the rest is
 done.
@@ -56,17 +56,19 @@ class Retained:
         held: people whose data is held, by portal.
         unknown_held: ids of `hold` that nobody in the lists of a portal has, by portal.
         not_known: portals with rules about people who left, and without the lists that say who did.
-        not_configured: portals of the lake that are not in the configuration: nothing of them is taken.
+        not_configured: portals of the lake that are not in the configuration: nothing of theirs is removed.
         looked_at: slices that were read.
         errors: slices that could not be cleaned, and why.
-        values: how many different values were taken, and `searched`, how many of them were looked for afterwards.
-        shared: how many were not looked for, because rows that stay have them as well.
-        files: in how many files.
-        places: where one was found.
+        values: how many different values were removed.
+        searched: how many of them were searched for afterwards.
+        shared: how many were not, because they are also in rows that stay.
+        files: how many files were searched.
+        places: where a value was found.
         unreadable: files that cannot be decoded, so only their bytes were searched.
-        mentions: table and column of texts that others typed -> how many names, addresses and numbers that were taken are
-            in such texts. They stay until the rule `free_text` takes the text.
-        is_partly_blind: whether an interrupted pass had taken values that are not known any more and were not searched for.
+        mentions: table and column of texts that others typed -> how many of the names, addresses and numbers removed are in
+            such texts. They stay until the rule `free_text` removes the text.
+        is_partly_blind: whether an interrupted pass had removed values that are no longer known, so that nobody searched
+            for them.
     """
 
     taken: list[Taken] = field(default_factory=list)
@@ -91,26 +93,27 @@ class Retained:
 
 
 def remarks(done: Retained) -> list[str]:
-    """Sentences about what a pass did not take or could not tell, and which is no failure."""
+    """Sentences about what a pass left in place or could not decide, none of which is a failure."""
     lines = [
-        f"Texts in {place}, typed by others, have {count} of the names, addresses and numbers taken; `free_text` takes "
-        "such texts when they are old."
+        f"Texts in {place}, typed by others, still have {count} of the names, addresses and numbers removed; the rule "
+        "`free_text` removes such texts when they are old."
         for place, count in sorted(done.mentions.items())
     ]
     if done.is_partly_blind:
-        lines.append("An interrupted pass had already taken values: those were not searched for.")
+        lines.append("An interrupted pass had already removed values: those were not searched for.")
     if done.unreadable:
         lines.append(f"Cannot be decoded, so only their bytes were searched: {some(done.unreadable)}.")
     if done.held:
-        lines.append(f"Nothing is taken of {sum(done.held.values())} people (`hold`).")
+        lines.append(f"Data of people that `hold` names is kept: {sum(done.held.values())}.")
     lines += [
-        f"Nobody in {portal} has an id of `hold`: {some([*map(str, ids)])}. Correct it, or nothing is held of the one meant."
+        f"`hold` of {portal} names ids that nobody has: {some([*map(str, ids)])}. Correct them, or data that you mean to "
+        "hold is removed."
         for portal, ids in done.unknown_held.items()
     ]
     if done.not_known:
         lines.append(
             f"Who left is not known in {some(done.not_known)}: hr.employees and hr.deactivated_employees were not both "
-            "read, so rules about people who left take nothing."
+            "read, so rules about people who left remove nothing."
         )
     if done.not_configured:
         lines.append(
@@ -121,19 +124,19 @@ def remarks(done: Retained) -> list[str]:
 
 
 def preview(installation: Installation, now: datetime) -> Retained:
-    """What a pass would take, in counts. Nothing is changed or noted. Raises StorageError."""
+    """What a pass would remove, in counts. Nothing is changed or noted. Raises StorageError."""
     installation.lake.require()
     return _Pass(installation, now, changes=False).run()
 
 
 def retain(installation: Installation, now: datetime, report: Report = unreported) -> Retained:
-    """Take away what is too old at a UTC instant, in lake and warehouse, and search for it afterwards.
+    """Remove what is too old at a UTC instant from lake and warehouse, and search for it afterwards.
 
     Raises:
         StorageError: the lake is not there, or the warehouse cannot be renewed. It is owed until it is done.
     """
     config, state = installation.config, installation.state
-    with state.commands.carry_out(COMMAND) as work, storage_errors(config.lake, "take away what is too old in"):
+    with state.commands.carry_out(COMMAND) as work, storage_errors(config.lake, "remove what is too old from"):
         installation.lake.require()
         one = _Pass(installation, now, changes=True)
         done = one.run()
@@ -162,7 +165,7 @@ class _Pass:
         self._changes = changes
         self.has_written = False
         self._names: set[str] = set()
-        """Names, addresses and numbers that were taken."""
+        """Names, addresses and numbers that were removed."""
         self._notes: set[str] = set()
         """Texts that people typed, likewise."""
         self._entries: dict[SliceKey, SliceEntry] = {}
@@ -186,7 +189,7 @@ class _Pass:
                 try:
                     self._portal(portal, keys[portal], done)
                 except StorageError as error:
-                    # Without the lists of who left, nothing of the portal is taken, and the others go on.
+                    # Without the lists of who left, nothing of the portal is removed; the other portals go on.
                     done.errors[SliceKey.of(ACTIVE, portal)] = error
                 self._lake.state.retention.note(self._seen)
         return done
@@ -218,7 +221,7 @@ class _Pass:
             done.taken.append(Taken(portal, name, rule, cutoff, effect.removed, effect.cleared, held))
 
     def _slice(self, key: SliceKey, expiry: Expiry, done: Retained) -> dict[Rule, Effect]:
-        """Clean one slice. Returns what each rule took."""
+        """Clean one slice. Returns what each rule removed."""
         table = self._tables[key.full_name]
         token = expiry.token(table, key.month)
         if not token or self._is_noted(key, token):
@@ -245,7 +248,7 @@ class _Pass:
             return found.effects
 
     def _is_noted(self, key: SliceKey, token: str) -> bool:
-        """Whether an earlier pass took from this very file what the rules can take."""
+        """Whether an earlier pass removed from this very file what the rules can remove."""
         entry, note = self._entries.get(key), self._noted.get(key)
         return entry is not None and note is not None and (note.slice_id, note.token) == (entry.slice_id, token)
 
@@ -267,7 +270,7 @@ class _Pass:
         return found
 
     def search(self, done: Retained) -> None:
-        """Search every byte for values that were taken and that no row has any more."""
+        """Search every byte for values that were removed and that no row has any more."""
         names = {text for text in self._names if len(text) >= INSIDE_FROM}
         notes = {text for text in self._notes if len(text) >= INSIDE_FROM} - names
         done.values = len(names | notes)

@@ -253,7 +253,7 @@ class PublishedSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionNote:
-    """From which write of a slice everything was taken that the rules of retention can take, and a text for what that is."""
+    """From one write of a slice (`slice_id`), retention removed all that its rules can remove (`token`)."""
 
     slice_id: str
     token: str

@@ -173,7 +173,7 @@ def _indexed_tables(connection: Connection, /, definitions: int) -> dict[str, di
 
 
 class RetentionNotes(Kind):
-    """Slices from which nothing more can be taken until they are written again or the rules take more."""
+    """Slices from which retention can remove nothing more until they are written again or the rules allow less."""
 
     def notes(self, portal: str) -> dict[SliceKey, RetentionNote]:
         """The notes about a portal's slices. Raises StorageError."""

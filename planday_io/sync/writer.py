@@ -171,7 +171,7 @@ class _NewSlice:
         check_shrink(
             f"{self._table.full_name} of portal '{portal}'" + (f" in {context.month}" if context.month else ""),
             before_rows=math.floor(before_rows * (1 - gone)),
-            # What retention took away did not vanish from Planday.
+            # What retention removed did not vanish from Planday.
             after_rows=self.rows.num_rows + self._expired,
             min_ratio=guard.min_ratio,
             max_lost_rows=guard.max_lost_rows,

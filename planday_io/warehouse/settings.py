@@ -113,7 +113,7 @@ def write_settings(db: duckdb.DuckDBPyConnection, portals: Mapping[str, MartSett
 
 
 def _ages(settings: MartSettings) -> dict[str, Age]:
-    """Ages after which rows that marts count are taken away: what is missing then is not known."""
+    """Ages after which rows that marts count are removed: beyond them, a missing row says nothing."""
     ages = settings.retention.ages() if isinstance(settings, PortalConfig) else {}
     return {rule: age for rule, age in ages.items() if rule in ("punches", "pay")}
 

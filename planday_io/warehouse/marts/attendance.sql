@@ -23,7 +23,7 @@
 -- last_punch_out_utc: Last time punched out, as an instant.
 -- early_arrival_minutes: Minutes from punching in to the planned start; 0 if later.
 -- late_minutes: Minutes from the planned start to punching in; 0 if earlier.
--- arrival_gap: Why neither is known: no shift, not yet, punched without the shift, absent, approved without a punch, paid without a punch, punches not read (or taken away by retention), no-show.
+-- arrival_gap: Why neither is known: no shift, not yet, punched without the shift, absent, approved without a punch, paid without a punch, punches not read (or removed by retention), no-show.
 -- early_leave_minutes: Minutes from punching out to the planned end; 0 if later.
 -- late_leave_minutes: Minutes from the planned end to punching out; 0 if earlier.
 -- departure_gap: Why neither is known: forgotten punch-out, not punched out, or as in `arrival_gap`.
@@ -50,7 +50,7 @@ WITH by_shift AS (
     GROUP BY portal, shift_id, shift_month
 ),
 clocks AS (SELECT portal, month, department_id, true AS is_used FROM punchclock.punch_clock_shifts GROUP BY ALL),
--- Of a month that retention has begun to take punches from, it is not known who came.
+-- Once retention has begun to remove the punches of a month, it is not known who came.
 reads AS (
     SELECT s.portal, s.month, max(s.fetched_at) AS read_at
     FROM sync.slices AS s LEFT JOIN sync.mart_settings AS a ON a.portal = s.portal AND a.name = 'punches_age'

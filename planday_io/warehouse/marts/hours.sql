@@ -35,13 +35,13 @@
 -- paid_cost: Pay for the shift, from payroll; NULL where payroll has no pay data. Whether it holds the shift's supplements is not documented.
 -- currency: Of both: that of portals.yaml, or the symbol that payroll shows; NULL where neither is known.
 -- punches: Number of punches of the shift.
--- uses_punch_clock: Whether anybody punched in the department in that month (false as well once retention took the punches away).
+-- uses_punch_clock: Whether anybody punched in the department in that month (also false once retention has removed the punches).
 -- created_at: When the shift was created; the zone is not documented, UTC is assumed.
 -- modified_at: When it was last changed, likewise.
--- punched_gap: Why there are no punched hours: draft, open, not punched out, not yet, absent, not punched (or taken away by retention).
+-- punched_gap: Why there are no punched hours: draft, open, not punched out, not yet, absent, not punched (or removed by retention).
 -- approved_gap: Why there are no approved hours: draft, open, not yet, absent, not approved.
--- paid_gap: Why there is no `paid_cost`: draft, open, not yet, payroll not read (or taken away by retention), salaried, no pay data, absent, not in payroll.
--- worked_gap: Why there are no worked hours, or only a part: partly approved (of several punches), draft, the kind (sickness, absence, unpaid), in the row of its punch (paid, and no longer in the roster), not yet, not punched out, open, absent, nothing recorded (or taken away by retention).
+-- paid_gap: Why there is no `paid_cost`: draft, open, not yet, payroll not read (or removed by retention), salaried, no pay data, absent, not in payroll.
+-- worked_gap: Why there are no worked hours, or only a part: partly approved (of several punches), draft, the kind (sickness, absence, unpaid), in the row of its punch (paid, and no longer in the roster), not yet, not punched out, open, absent, nothing recorded (or removed by retention).
 CREATE OR REPLACE VIEW marts.hours AS
 WITH
 -- The month of the shift is with all that belongs to it, so that a condition on the month cuts all tables.
@@ -167,7 +167,7 @@ paid AS (
 ),
 -- Grouped, so that what is there twice makes no row twice.
 salaried AS (SELECT DISTINCT portal, month, employee_id FROM payroll.salaried),
--- Without the months that retention took away.
+-- Without the months that retention removed.
 read_months AS (
     SELECT DISTINCT s.portal, s.month, true AS is_read
     FROM sync.slices AS s LEFT JOIN sync.mart_settings AS a ON a.portal = s.portal AND a.name = 'pay_age'

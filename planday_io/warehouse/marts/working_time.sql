@@ -10,7 +10,7 @@
 -- planned_hours: Hours of work and courses in the roster, without breaks that are known.
 -- worked_hours: Hours as punched without punched breaks, or else as approved.
 -- worked_by: Where they are from: punched; approved; both.
--- worked_gap: Why there are none, or only a part: not yet, not punched out, nothing recorded (or taken away by retention).
+-- worked_gap: Why there are none, or only a part: not yet, not punched out, nothing recorded (or removed by retention).
 -- planned_start_local: First planned start, wall clock.
 -- planned_end_local: Last planned end, wall clock.
 -- planned_start_utc: First planned start as an instant.
