@@ -199,7 +199,7 @@ def _skipped(
     context: dg.AssetExecutionContext, planday: PlandayPortals, portal: str, catalogue: Catalogue
 ) -> list[str]:
     """Tables of a portal that the run skips when a step fails, because they fan out over its rows."""
-    steps = planday.steps.behind(context.op_def.name)
+    steps = planday.steps.downstream_of(context.op_def.name)
     return [
         table.full_name
         for endpoint in catalogue.endpoints

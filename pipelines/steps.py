@@ -21,12 +21,12 @@ class OpenSteps:
 
     def end(self, step: str, *, is_good: bool) -> bool:
         """Remove a step, and those that can no longer run. Returns whether none is left."""
-        gone = {step} if is_good else {step, *self.behind(step)}
+        gone = {step} if is_good else {step, *self.downstream_of(step)}
         for name in gone:
             self._needs.pop(name, None)
         return not self._needs
 
-    def behind(self, step: str) -> set[str]:
+    def downstream_of(self, step: str) -> set[str]:
         """The steps that cannot run if this one fails: they depend on it, or on one that does."""
         found: set[str] = set()
         while more := {name for name, needed in self._needs.items() if needed & {step, *found}} - found:

@@ -21,13 +21,13 @@ from pipelines.cli.arguments import (
     Portals,
     confirm,
     current_installation,
-    end_soon,
     known_months,
     known_portals,
     known_resources,
     print_json,
     print_version,
     require_known,
+    skip_garbage_collection,
     terminal,
 )
 from pipelines.cli.assistant import mcp
@@ -326,7 +326,7 @@ def status(
     from pipelines.cli.status import current_health
     from planday_io.monitoring.tables import table_states
 
-    end_soon()
+    skip_garbage_collection()
     installation = current_installation()
     health = current_health(installation, known_portals(installation.config, portals))
     missing = missing_slices(installation, health)

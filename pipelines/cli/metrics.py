@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.arguments import current_installation, end_soon
+from pipelines.cli.arguments import current_installation, skip_garbage_collection
 from planday_io.config.places import own_place
 from planday_io.errors import ConfigError
 from planday_io.files import storage_errors, write_text
@@ -34,7 +34,7 @@ def metrics(
             f"--output {output} is no file in a folder that is there: name one, such as planday.prom in the folder that "
             "node_exporter reads (--collector.textfile.directory)"
         )
-    end_soon()
+    skip_garbage_collection()
     installation = current_installation()
     if output and (own := own_place(installation.config, output)):
         raise ConfigError(f"--output {output} is in {own}, or leads there, which is this program's own: choose another")

@@ -38,7 +38,7 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES
 from planday_io.sync.changes import settle
 
-_AGAIN_SECONDS = 1.0
+_INTERRUPT_EVERY_SECONDS = 1.0
 
 
 def work(connection: Connection, file: Path) -> None:
@@ -97,7 +97,7 @@ def _receive(connection: Connection, orders: SimpleQueue[Order], worker: _Worker
     while True:
         # Again and again: Python loses what a signal raises while it collects garbage.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-        time.sleep(_AGAIN_SECONDS)
+        time.sleep(_INTERRUPT_EVERY_SECONDS)
 
 
 class _Worker:

@@ -25,7 +25,7 @@ from planday_io.errors import KilledError
 OnKilled = Callable[[Order, KilledError], None]
 """Called with the order that a process had not carried out when it was killed."""
 
-_PATIENCE_SECONDS = 30.0
+_GRACE_SECONDS = 30.0
 """How long an interrupted process may take to end its run before it is killed."""
 
 
@@ -41,7 +41,7 @@ class _Worker(NamedTuple):
     def end(self) -> None:
         """Wait until it has ended, which it does when the connection is closed; kill it if it does not."""
         self.connection.close()
-        self.process.join(_PATIENCE_SECONDS)
+        self.process.join(_GRACE_SECONDS)
         self.process.kill()
         self.process.join()
 
@@ -142,7 +142,7 @@ class Workers:
         """End the runs that were begun, and hear what they read until then. A second interruption kills them."""
         for worker in self._busy:
             worker.stop()
-        ends_at = time.monotonic() + _PATIENCE_SECONDS
+        ends_at = time.monotonic() + _GRACE_SECONDS
         try:
             while self._busy and time.monotonic() < ends_at:
                 self._hear(listener, timeout=1.0)

@@ -22,7 +22,7 @@ from planday_io.errors import DamagedSliceError, StorageError
 from planday_io.files import storage_errors
 
 if TYPE_CHECKING:
-    # Loaded by the functions: commands that only look at what is there open no slice that did not change.
+    # Imported by the functions: commands that open no slice, because none has changed, do not need it.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -78,16 +78,16 @@ def columns(file: Path) -> pa.Schema:
         return _columns(pq.read_metadata(file))
 
 
-def footer(file: Path, understood: Callable[[bytes, int], T]) -> tuple[T, pa.Schema]:
-    """What `understood` makes of the provenance and the stated number of rows, and the columns; reads only the footer.
+def footer(file: Path, parse: Callable[[bytes, int], T]) -> tuple[T, pa.Schema]:
+    """What `parse` makes of the provenance and the stated number of rows, and the columns; reads only the footer.
 
-    Raises like `provenance`, and what `understood` raises.
+    Raises like `provenance`, and what `parse` raises.
     """
     import pyarrow.parquet as pq
 
     with _told_apart(file):
         found = pq.read_metadata(file)
-        return understood(*_stored(found, file)), _columns(found)
+        return parse(*_stored(found, file)), _columns(found)
 
 
 def read(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -107,16 +107,16 @@ def check(file: Path) -> None:
             opened.read()
 
 
-def verified(file: Path, understood: Callable[[bytes, int], T]) -> tuple[T, pa.Schema]:
-    """Verify every byte of a file, which is read once. Raises like `provenance`, and what `understood` raises.
+def verified(file: Path, parse: Callable[[bytes, int], T]) -> tuple[T, pa.Schema]:
+    """Verify every byte of a file, which is read once. Raises like `provenance`, and what `parse` raises.
 
     Args:
         file: of the slice.
-        understood: makes something of the provenance and the number of rows, before the bytes are verified: a file of a
-            later format need not have this checksum.
+        parse: gets the provenance and the number of rows before the bytes are verified, because a file of a later format
+            need not have this checksum.
 
     Returns:
-        What it made, and the columns.
+        What `parse` returned, and the columns.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -124,7 +124,7 @@ def verified(file: Path, understood: Callable[[bytes, int], T]) -> tuple[T, pa.S
     with _told_apart(file):
         content = file.read_bytes()
         read = pq.read_metadata(pa.BufferReader(content))
-        found = understood(*_stored(read, file))
+        found = parse(*_stored(read, file))
         if _SUM in content:
             _verify(content, file)
         else:

@@ -26,7 +26,7 @@ class Cause(NamedTuple):
         kinds: classes of errors that belong to it, with those derived from them.
         per_table: whether each table is an incident of its own; otherwise those of a portal are one.
         whole_portal: whether no table of the portal can be read.
-        is_of_service: whether an outage at Planday can look like this, where it happens to several portals.
+        may_be_outage: whether this, at several portals at once, may be an outage of Planday.
     """
 
     sentence: str
@@ -34,7 +34,7 @@ class Cause(NamedTuple):
     kinds: tuple[type[errors.PlandayError], ...] = ()
     per_table: bool = False
     whole_portal: bool = False
-    is_of_service: bool = False
+    may_be_outage: bool = False
 
 
 CAUSES = {
@@ -43,14 +43,14 @@ CAUSES = {
         "Nothing, if Planday is down: the next run reads what is missing. If it lasts, check this machine's network, proxy "
         "and certificates, and run `planday check {portal}`.",
         kinds=(errors.TransientApiError,),
-        is_of_service=True,
+        may_be_outage=True,
     ),
     "token": Cause(
         "The identity server refuses the refresh token: it is wrong, or access was revoked.",
         "An administrator of the portal authorizes the app again: `planday authorize {portal}`, or Settings > Integrations > "
         "API Access, then write the new token to {place}. Then `planday sync {portal}` or the next schedule.",
         kinds=(errors.TokenError,),
-        is_of_service=True,
+        may_be_outage=True,
         whole_portal=True,
     ),
     "administrator": Cause(
@@ -58,7 +58,7 @@ CAUSES = {
         "Another administrator of the portal authorizes the app: `planday authorize {portal}`. Then `planday sync {portal}` "
         "or the next schedule.",
         kinds=(errors.AccessRevokedError,),
-        is_of_service=True,
+        may_be_outage=True,
         whole_portal=True,
     ),
     "secret": Cause(
@@ -88,7 +88,7 @@ CAUSES = {
         "Planday's answer does not fit: its pages disagree, it is not valid JSON, or a member has an undocumented type.",
         "If the next run says the same, Planday changed this table: update this program, or exclude the table until then.",
         kinds=(errors.MalformedJsonError, errors.DataError),
-        is_of_service=True,
+        may_be_outage=True,
         per_table=True,
     ),
     "refused": Cause(
@@ -96,7 +96,7 @@ CAUSES = {
         "Run `planday check {portal}`. If only this table fails, Planday changed this call: update this program, or exclude "
         "the table until then. If all do, check api_url in portals.yaml.",
         kinds=(errors.ApiError,),
-        is_of_service=True,
+        may_be_outage=True,
         per_table=True,
     ),
     "storage": Cause(

@@ -71,7 +71,7 @@ def messages(
                 *portals,
                 *(one.incident.portal for one in known if one.incident.cause == cause and not one.ended_at),
             }
-            if CAUSES[cause].is_of_service and len(alike) > 1:
+            if CAUSES[cause].may_be_outage and len(alike) > 1:
                 lines.append(
                     f"{len(alike)} portals fail alike: {STATUS_PAGE} says whether Planday's Open API has an outage."
                 )

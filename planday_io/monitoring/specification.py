@@ -25,7 +25,7 @@ from planday_io.catalogue.naming import camel_case
 from planday_io.errors import ConfigError
 from planday_io.frames.members import nested_members
 
-_HOLE = re.compile(r"\{[^{}]*\}")
+_PATH_PARAM = re.compile(r"\{[^{}]*\}")
 _DEEPEST = 30
 _MOST_BYTES = 50 * 2**20
 _TYPES: dict[object, set[str]] = {
@@ -223,7 +223,7 @@ def _accepted(column: Column) -> set[str]:
 
 def _plain(path: str) -> str:
     """A path to compare: without the names of its parameters, and in lower case."""
-    return _HOLE.sub("{}", path).rstrip("/").lower()
+    return _PATH_PARAM.sub("{}", path).rstrip("/").lower()
 
 
 def _prefix(document: Mapping[str, Any]) -> str:

@@ -132,7 +132,7 @@ def _of_installation(health: Health, publications: int | None) -> Iterator[Metri
         ("unfinished_commands", "Commands that were stopped half-way.", len(health.unfinished)),
         ("warehouse_bytes", "Size of the published file.", health.warehouse_bytes),
         ("free_bytes", "Free space of the disk that it is on.", health.free_bytes),
-        ("looked_timestamp_seconds", "When these facts were found.", _seconds(health.at)),
+        ("last_evaluation_timestamp_seconds", "When these facts were found.", _seconds(health.at)),
     )
     for name, text, value in singles:
         yield _gauge(name, text, [((), value)])
