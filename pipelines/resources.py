@@ -105,7 +105,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._lease.release()
         if not publishes and (until := self._left_until()):
             dg.get_dagster_logger().info(
-                "Other runs follow, and the warehouse was published a moment ago: what this run wrote is in the next "
+                "Other runs follow, and the warehouse was published a moment ago: what this run wrote will be in the next "
                 "publication, which is due at %s",
                 until.isoformat(timespec="seconds"),
             )

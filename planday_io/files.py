@@ -362,7 +362,7 @@ def storage_errors(place: Path, doing: str) -> Iterator[None]:
 _REMEDIES = {
     errno.ENOSPC: "The disk is full: free some space and run the same command again.",
     errno.EDQUOT: "The disk is full: free some space and run the same command again.",
-    errno.EFBIG: "The file system, or a limit (`ulimit -f`), allows no file of that size: use another one, or raise it.",
+    errno.EFBIG: "The file system, or `ulimit -f`, allows no file of that size: use another one, or raise the limit.",
     errno.EROFS: "The disk is mounted read-only: mount it for writing.",
     errno.EIO: "The disk reports a fault: look at the system's log and at the disk. The file need not be damaged.",
     errno.ESTALE: "The network drive was unmounted or exported again: mount it again. The file need not be damaged.",

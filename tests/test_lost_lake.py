@@ -211,7 +211,7 @@ def test_older_history_is_brought_forward_from_the_warehouse(published: Installa
         assert published.lake.path(HISTORY).read_bytes() == older, "nothing is written on top of it"
     done = published.publish(compare_all=not reads_first)
     assert done.problems == {}
-    assert "brought forward" in "".join(done.notices)
+    assert "restored from the published file" in "".join(done.notices)
     assert published.lake.read(HISTORY).equals(rows)
     assert provenance is not None
     there = published.lake.provenance(HISTORY)

@@ -72,7 +72,7 @@ def test_metrics_file_is_replaced_as_a_whole(read_on_time: Installation) -> None
     file = read_on_time.folder / "out" / "planday.prom"
     for wrong in (file, read_on_time.folder):
         refused = planday_command(read_on_time, "metrics", "--output", str(wrong))
-        assert (refused.returncode, "is no file in a folder that is there" in refused.stderr) == (2, True)
+        assert (refused.returncode, "has to be a file in an existing folder" in refused.stderr) == (2, True)
     file.parent.mkdir()
     for _ in range(2):
         done = planday_command(read_on_time, "metrics", "--output", str(file))

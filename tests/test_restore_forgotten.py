@@ -233,6 +233,6 @@ def test_command_forgets_again(planday: Installation, file: Path, place: Path) -
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    assert "forgotten after the backup was made, and now again: 2." in made.stdout
+    assert "forgotten after the backup was made: 2." in made.stdout
     assert "repeat" not in made.stdout
     assert gone.isdisjoint(stored(place) | published(place / "warehouse.duckdb"))

@@ -51,4 +51,4 @@ def test_people_who_are_forgotten_are_counted(planday: Installation) -> None:
     person = planday.sandbox.portals["oslo"].employees[0]["id"]
     ForgottenPeople(planday.config.lake, planday.state).add("oslo", person)
     said = account(planday, "hr.employees")
-    assert said == f"{everybody} received - 1 of people who are to be forgotten = {everybody - 1}"
+    assert said == f"{everybody} received - 1 of people who were forgotten = {everybody - 1}"

@@ -60,7 +60,7 @@ def restore(
     ] = None,
     as_json: _JSON = False,
 ) -> None:
-    """Restore a backup where there is nothing yet: in this folder, or where its portals.yaml says. Then publish.
+    """Restore a backup into a folder that has no data yet, and publish the warehouse.
 
     The whole backup is verified first. Start services and schedules afterwards. Exit code 1 if a slice cannot be published,
     or if a value of somebody who is forgotten again is still found somewhere.
@@ -137,8 +137,8 @@ def _print_left_out(manifest: Manifest) -> None:
 def _print_forgotten(done: Restored, erased: Forgetting) -> None:
     again = sum(map(len, done.to_forget.values()))
     typer.echo(
-        f"People who were forgotten after the backup was made, and now again: {again}. Looked for {erased.values} of their "
-        f"values in every byte of {erased.files} files: {'some are left' if erased.places else 'none is left'}."
+        f"Forgotten again, because they were forgotten after the backup was made: {again}. Searched every byte of "
+        f"{erased.files} files for {erased.values} of their values: {'some are left' if erased.places else 'none is left'}."
     )
     for place in erased.places:
         typer.echo(f"  still in {place}, in a row of somebody else")
@@ -147,11 +147,13 @@ def _print_forgotten(done: Restored, erased: Forgetting) -> None:
 def _print_next(manifest: Manifest, *, forgotten: Path | None) -> None:
     typer.echo("Next: put .env and the files of secrets in place, then `planday check` and `planday sync`.")
     for portal in sorted(manifest.replaced_tokens):
-        typer.echo(f"The token of portal '{portal}' had been replaced: `planday authorize {portal}`.")
+        typer.echo(
+            f"The token of portal '{portal}' had been rotated, and is not in the backup: `planday authorize {portal}`."
+        )
     if forgotten is None:
         typer.echo(
-            "Whoever was forgotten since the backup was made is there again: repeat `planday forget` for them, or restore "
-            "with --forgotten FOLDER in another folder."
+            "People who were forgotten since the backup was made are there again: repeat `planday forget` for them, or "
+            "restore into another folder with --forgotten FOLDER."
         )
 
 

@@ -25,10 +25,10 @@ def check(
     tables: Annotated[bool, typer.Option("--tables", help="Show all that was tried, not only what failed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try each portal's token, identity and scopes, asking for one row each; a sentence, and a line per portal.
+    """Try each portal's token, identity and scopes, with one row each, and say what stands in the way of the next runs.
 
-    Says what would be delivered as well. Exit code 1 where something that was tried does not work, where a schedule or a
-    sensor is switched off in Dagster, and where no daemon runs although something was read before.
+    Also says what would be delivered. Exit code 1 if something that was tried does not work, if a schedule or a sensor is
+    switched off in Dagster, or if no daemon runs although something was read before.
     """
     from pipelines.cli.console import print_rows
     from pipelines.cli.health import health_facts
@@ -80,7 +80,7 @@ def _verdict(health: Health, findings: Sequence[Finding]) -> tuple[bool, str]:
     count = f"{len(health.portals)} portal{'s' if len(health.portals) != 1 else ''}"
     tried = f"{count} answered everything that was asked"
     if portals:
-        tried = f"what was tried fails at {len(portals)} of {count} ({some(portals, _NAMES)})"
+        tried = f"checks fail at {len(portals)} of {count} ({some(portals, _NAMES)})"
     off = [f"{one.portal} {', '.join(one.off)}" for one in health.portals if one.off]
     problems = [f"not as it should be: {some(others, _NAMES)}"] if others else []
     problems += [f"schedules are switched off in Dagster: {some(off, _NAMES)}"] if off else []

@@ -22,32 +22,34 @@ def drift(
     ] = None,
     accept: Annotated[
         bool,
-        typer.Option("--accept", help="Accept what is listed: alerts about it are over, and it is not reported again."),
+        typer.Option("--accept", help="Accept what is listed: its alerts end, and it is not reported again."),
     ] = False,
     spec: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="An OpenAPI document of Planday's (JSON or YAML): list what it has and the catalogue lacks, and the "
-            "reverse, instead of what reads met.",
+            help="Compare the catalogue with this OpenAPI document of Planday's (JSON or YAML), in both directions, instead "
+            "of listing what reads found.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """List what in Planday's answers differs from the catalogue: new, missing and retyped members, new values, refusals.
 
-    Exits with 1 while there is something that nobody accepted. Nothing is asked of Planday.
+    Exit code 1 while something in the list is not accepted. Makes no calls to Planday.
     """
     if spec is not None:
         if accept or portals:
-            raise ConfigError("--spec compares with a document, of no portal: leave PORTAL and --accept out")
+            raise ConfigError(
+                "--spec compares the catalogue with a document, not with a portal: leave out PORTAL and --accept"
+            )
         _specification(spec, as_json=as_json)
         return
     from planday_io.monitoring.drift import news, open_drift
 
     installation = current_installation()
     keys = known_portals(installation.config, portals)
-    # What was accepted at a portal that is not listed is not new at those that are.
+    # What was accepted at any portal is not new at these.
     there = open_drift(installation)
     entries = [one for one in there if one.portal in keys]
     new = [one for one in news(there) if one.portal in keys]
@@ -62,7 +64,7 @@ def drift(
 
 
 def _alike(entries: list[DriftEntry], new: list[DriftEntry]) -> list[list[DriftEntry]]:
-    """Entries that differ in their portals and counts only, together."""
+    """Entries in groups that differ only in portal and counts."""
     found: dict[tuple[object, ...], list[DriftEntry]] = {}
     for one in entries:
         found.setdefault((one.table, one.kind, one.path, one.found, one.is_fatal, one in new), []).append(one)
@@ -110,4 +112,4 @@ def _specification(file: Path, *, as_json: bool) -> None:
     if rows:
         print_rows(terminal(), "", columns, rows)
     lacks = sum(not one.kind.startswith("no ") for one in found)
-    typer.echo(f"{lacks} that the catalogue lacks or has otherwise, {len(found) - lacks} that the document lacks.")
+    typer.echo(f"{lacks} lacking or different in the catalogue, {len(found) - lacks} lacking in the document.")

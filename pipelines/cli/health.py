@@ -48,7 +48,7 @@ def print_health(
     lines += _incidents(config, health)
     lines += [f"UNFINISHED since {one.since.isoformat()}: run `{one.command}` again" for one in health.unfinished]
     if health.scheduler.fault:
-        lines.append(f"UNKNOWN: what Dagster has switched off, and whether its daemon runs: {health.scheduler.fault}")
+        lines.append(f"UNKNOWN: what is switched off in Dagster, and whether its daemon runs: {health.scheduler.fault}")
     elif beat := health.scheduler.heartbeat:
         lines.append(f"Dagster daemon: last heartbeat {(health.at - beat).total_seconds():.0f} s ago.")
     else:

@@ -64,8 +64,8 @@ Missing = Annotated[
     bool,
     typer.Option(
         "--missing",
-        help="Exactly the slices that are missing: never read, lost, damaged, failed last, read with older definitions or "
-        "overdue. Every file is verified to find them.",
+        help="Only the slices that are missing: never read, lost, damaged, older than published, failed last, read with "
+        "older definitions, or stale. Every file is verified to find them.",
     ),
 ]
 Resources = Annotated[str | None, typer.Option(help="Domains and tables, such as hr,scheduling.shifts.")]

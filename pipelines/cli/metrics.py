@@ -24,14 +24,14 @@ def metrics(
 ) -> None:
     """Write the age, rows, requests, failures, publications and budget of each portal as a Prometheus text file.
 
-    Run it every minute or five, from cron or a timer. Exit code 0 whenever the file was written, whatever it says.
+    Run it every one to five minutes, from cron or a timer. Exit code 0 whenever the file was written, whatever it says.
     """
     from pipelines.cli.status import current_health, publications_last_day
     from planday_io.reports.metrics import metrics_text
 
     if output and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise ConfigError(
-            f"--output {output} is no file in a folder that is there: name one, such as planday.prom in the folder that "
+            f"--output {output} has to be a file in an existing folder, such as planday.prom in the folder that "
             "node_exporter reads (--collector.textfile.directory)"
         )
     skip_garbage_collection()

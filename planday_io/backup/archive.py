@@ -205,7 +205,7 @@ def _manifest_in(tar: tarfile.TarFile, file: Path) -> Manifest:
     first = tar.next()
     content = tar.extractfile(first) if first is not None and first.isreg() else None
     if first is None or content is None or first.name != _MANIFEST or first.size > _LARGEST_MANIFEST:
-        raise BackupError(f"{file} is no backup of `planday backup`: its first member is not {_MANIFEST}")
+        raise BackupError(f"{file} is no backup made by `planday backup`: its first member is not {_MANIFEST}")
     text = content.read()
     if first.pax_headers.get(_DIGEST) != hashlib.sha256(text).hexdigest():
         raise _damaged(file, "its manifest is not what was written")
@@ -220,7 +220,7 @@ def _manifest_in(tar: tarfile.TarFile, file: Path) -> Manifest:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _damaged(file, "its manifest cannot be read") from None
     if any(not _is_ours(one.name) for one in manifest.members):
-        raise _damaged(file, "its manifest names files that are none of a backup's")
+        raise _damaged(file, "its manifest names files that do not belong in a backup")
     return manifest
 
 
@@ -236,7 +236,7 @@ def _members_in(tar: tarfile.TarFile, file: Path) -> Iterator[tuple[str, IO[byte
     while (about := tar.next()) is not None:
         content = tar.extractfile(about) if about.isreg() else None
         if content is None:
-            raise _damaged(file, "it has members that are no files")
+            raise _damaged(file, "it has members that are not files")
         yield about.name, content
         # Otherwise a list of all members grows with each.
         tar.members.clear()  # type: ignore[attr-defined]

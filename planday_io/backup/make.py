@@ -85,7 +85,7 @@ def _refuse(installation: Installation, file: Path) -> None:
     if file.is_dir():
         raise ConfigError(f"{file} is a folder: name a file in it, such as {file / 'planday.tar'}")
     if file.exists() and not archive.is_backup(file):
-        raise ConfigError(f"{file} is there and no backup: remove it, or give the backup another name")
+        raise ConfigError(f"{file} exists and is no backup: remove it, or give the backup another name")
     installation.lake.require()
 
 

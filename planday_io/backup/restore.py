@@ -120,7 +120,7 @@ def _refuse_occupied(file: Path, manifest: Manifest, installation: Installation)
         raise _occupied(f"there is a warehouse, {warehouse}", file)
     if state.is_there():
         raise _occupied(
-            f"there is a state in {state.folder} (of a restore that was all but done, it is `planday publish` that is left)",
+            f"there is a state in {state.folder} (after a restore that was interrupted, run `planday publish`)",
             file,
         )
     if (found := _entries(root)) and not _is_begun(root, manifest):

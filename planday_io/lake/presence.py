@@ -94,7 +94,7 @@ def older_slice(key: SliceKey, why: str) -> LostSliceError:
     month, months = (f" in {key.month}", f" --months {key.month}") if key.month else ("", "")
     return LostSliceError(
         f"{key.full_name} of portal '{key.portal}'{month}: {why}, and its rows stay published. The next read of the table "
-        f"brings it forward: `planday sync {key.portal} --resources {key.full_name}{months}` reads it now"
+        f"replaces it: `planday sync {key.portal} --resources {key.full_name}{months}` reads it now"
     )
 
 

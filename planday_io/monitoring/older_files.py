@@ -23,8 +23,9 @@ def note_older_files(installation: Installation, now: datetime) -> None:
         return
     first = min(behind, key=str)
     error = LostSliceError(
-        f"{installation.config.lake} has older files of {len(behind)} slices than were published (the first is "
+        f"{installation.config.lake} has files of {len(behind)} slices that are older than what was published (the first is "
         f"{first.full_name} of portal '{first.portal}'{f' in {first.month}' if first.month else ''}), and the published rows "
-        "stay. `planday publish` brings histories forward, and names the command that reads each of the others again"
+        "stay. `planday publish` restores histories from the published file, and names the command that reads each of the "
+        "others again"
     )
     installation.state.failures.record([failure_of(error, now, table=_OLDER)])

@@ -25,12 +25,12 @@ from planday_io.warehouse.standing import reading
 
 _LAST_DAY = (
     ("runs", "Runs that began in the last 24 hours."),
-    ("incomplete_runs", "Those of them that failed to read a table."),
-    ("failures", "Tables and months that they failed to read."),
-    ("rows_written", "Rows of the slices that they wrote."),
-    ("requests", "Calls to Planday's API that they made."),
-    ("retries", "How many of the calls were repeats."),
-    ("throttled_seconds", "Seconds that they waited for the request budget, summed over calls."),
+    ("incomplete_runs", "Runs of the last 24 hours that failed to read a table."),
+    ("failures", "Tables and months that runs of the last 24 hours failed to read."),
+    ("rows_written", "Rows of the slices that runs of the last 24 hours wrote."),
+    ("requests", "Calls to Planday's API by runs of the last 24 hours."),
+    ("retries", "Repeated calls to Planday's API by runs of the last 24 hours."),
+    ("throttled_seconds", "Seconds that runs of the last 24 hours waited for the request budget, summed over calls."),
 )
 
 
@@ -78,25 +78,32 @@ def _of_portals(health: Health) -> Iterator[Metric]:
         "portal",
         "state",
     )
-    yield _gauge("portal_wrong", "1 if somebody has to act.", ((key, one.is_wrong) for key, one in of), "portal")
+    yield _gauge(
+        "portal_wrong", "1 if somebody has to act on the portal.", ((key, one.is_wrong) for key, one in of), "portal"
+    )
     yield _gauge(
         "oldest_read_timestamp_seconds",
-        "Read of the table that was read longest ago, of the stale ones if there are any.",
+        "Last read of the table that was read longest ago; of the stale tables, if there are any.",
         ((key, _seconds(one.oldest[1]) if one.oldest else None) for key, one in of),
         "portal",
     )
     yield _gauge(
-        "newest_read_timestamp_seconds", "Newest complete read.", ((k, _seconds(one.newest)) for k, one in of), "portal"
+        "newest_read_timestamp_seconds",
+        "Newest complete read of any table.",
+        ((k, _seconds(one.newest)) for k, one in of),
+        "portal",
     )
     yield _gauge(
         "next_run_timestamp_seconds",
-        "Next tick of a schedule.",
+        "Next tick of a schedule of the portal.",
         ((k, _seconds(one.next_run)) for k, one in of),
         "portal",
     )
     known = [(key, one) for key, one in of if not one.unreadable]
     yield _gauge("tables", "Tables that the portal has.", ((k, len(one.freshness)) for k, one in known), "portal")
-    yield _gauge("stale_tables", "Tables not read when due.", ((k, len(one.stale)) for k, one in known), "portal")
+    yield _gauge(
+        "stale_tables", "Tables that were not read when due.", ((k, len(one.stale)) for k, one in known), "portal"
+    )
     yield _gauge(
         "schedules_switched_off",
         "Schedules that were switched off in Dagster.",
@@ -106,13 +113,13 @@ def _of_portals(health: Health) -> Iterator[Metric]:
     uses = [(("portal", one.portal), one.budget) for one in health.portals if one.budget]
     uses += [(("app", use.bucket.rpartition(" ")[2]), use) for use in health.apps]
     labels = ("kind", "name")
-    yield _gauge("budget_used_requests", "Requests of the last minute.", ((k, use.sent) for k, use in uses), *labels)
     yield _gauge(
-        "budget_limit_requests", "Requests that a minute allows.", ((k, use.limit) for k, use in uses), *labels
+        "budget_used_requests", "Requests sent in the last minute.", ((k, use.sent) for k, use in uses), *labels
     )
+    yield _gauge("budget_limit_requests", "Requests allowed per minute.", ((k, use.limit) for k, use in uses), *labels)
     yield _gauge(
         "budget_closed_seconds",
-        "Until requests are taken again.",
+        "Seconds until the API takes requests again.",
         ((k, use.closed_seconds) for k, use in uses),
         *labels,
     )
@@ -126,13 +133,13 @@ def _of_installation(health: Health, publications: int | None) -> Iterator[Metri
     yield _gauge("incidents", "Open incidents; no portal means all.", open_ones.items(), "portal", "cause")
     beat = _seconds(health.scheduler.heartbeat)
     singles: tuple[tuple[str, str, Any], ...] = (
-        ("wrong", "1 if somebody has to act, as the exit code of planday status.", health.is_wrong),
+        ("wrong", "1 if somebody has to act: the exit code of planday status.", health.is_wrong),
         ("daemon_heartbeat_timestamp_seconds", "Newest heartbeat of the Dagster daemon.", beat),
         ("publications_last_day", "Publications of the last 24 hours.", publications),
         ("unfinished_commands", "Commands that were stopped half-way.", len(health.unfinished)),
         ("warehouse_bytes", "Size of the published file.", health.warehouse_bytes),
-        ("free_bytes", "Free space of the disk that it is on.", health.free_bytes),
-        ("last_evaluation_timestamp_seconds", "When these facts were found.", _seconds(health.at)),
+        ("free_bytes", "Free space on the disk of the published file.", health.free_bytes),
+        ("last_evaluation_timestamp_seconds", "When planday metrics last ran.", _seconds(health.at)),
     )
     for name, text, value in singles:
         yield _gauge(name, text, [((), value)])
@@ -158,7 +165,10 @@ def _of_runs(installation: Installation, health: Health) -> Iterator[Metric]:
     asked_for = [one.portal for one in health.portals]
     own = {row["portal"]: row for row in found}
     yield _gauge(
-        "rows", "Rows published.", (((r["portal"],), r["kept"]) for r in stored if r["portal"] in asked_for), "portal"
+        "rows",
+        "Rows in the published file.",
+        (((r["portal"],), r["kept"]) for r in stored if r["portal"] in asked_for),
+        "portal",
     )
     for name, text in _LAST_DAY:
         # A portal without a run in a day has 0 of each: the log was read, and says so.

@@ -77,10 +77,10 @@ class RefreshTokenStore:
         if kept is not None and kept.configured_sha256 == self._descends_from:
             if not kept.refresh_token:
                 raise TokenError(
-                    f"the refresh token of portal '{self._portal}' was replaced before the backup was made that this "
-                    "installation was restored from, and backups hold no tokens. The configured one is not tried, because a "
-                    f"server may revoke all when a replaced one is used. Run `planday authorize {self._portal}`, or put a "
-                    "new token where portals.yaml reads it"
+                    f"this installation was restored from a backup, which holds no tokens, and the refresh token of portal "
+                    f"'{self._portal}' had been replaced before. The configured one is not tried, because a server may "
+                    f"revoke all when a replaced one is used. Run `planday authorize {self._portal}`, or put a new token "
+                    "where portals.yaml reads it"
                 )
             return kept.refresh_token
         return configured

@@ -79,7 +79,7 @@ def record(installation: Installation, portal: str, observations: list[Observati
             try:
                 installation.state.drift.follow(portal, table.full_name, judge.judge)
             except StorageError as error:
-                _LOG.warning("what changed in the answers for %s was not recorded: %s", table.full_name, error)
+                _LOG.warning("the schema drift of %s was not recorded: %s", table.full_name, error)
                 return
 
 

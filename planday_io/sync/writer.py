@@ -32,7 +32,7 @@ class TableReport:
     Args:
         rows: of the slice now.
         received: rows that the read received; `account` says how the slice's rows follow from them.
-        account: that, in words.
+        account: how, in words.
         previous_rows: of the slice before, or None.
         verdict: why the read counts as complete.
         window: the requested range.
@@ -221,14 +221,14 @@ class _NewSlice:
     def _account(self) -> str:
         """How the rows of the slice follow from those received."""
         if self.is_superseded:
-            return "the slice is that of a later read"
+            return "not written: a later read had already written the slice"
         part, rows = self._part, self.rows.num_rows
         forgotten = part.received - part.elsewhere + self._carried - self._expired - rows
         terms = (
             (part.elsewhere, "- {} of other months (more days are requested than the month has)"),
             (self._carried, "+ {} kept from earlier reads (only what changed is requested)"),
             (self._expired, "- {} that are too old (`retention` of portals.yaml)"),
-            (forgotten, "- {} of people who are to be forgotten"),
+            (forgotten, "- {} of people who were forgotten"),
         )
         return " ".join([f"{part.received} received", *(text.format(n) for n, text in terms if n), f"= {rows}"])
 

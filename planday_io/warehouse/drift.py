@@ -23,21 +23,21 @@ _COLUMNS: Columns = (
     (
         "found",
         "VARCHAR",
-        "JSON type, new value, scope or status; NULL where the kind says it all, and for values that may be personal data.",
+        "JSON type, new value, scope or status; NULL where the kind says all, and for values that may be personal data.",
     ),
-    ("expected", "VARCHAR", "Type that the catalogue declares; NULL for other kinds."),
+    ("expected", "VARCHAR", "Type that the catalogue declares, for retyped; otherwise NULL."),
     ("is_fatal", "BOOLEAN", "Whether the table cannot be read because of it; then its previous rows stay."),
-    ("first_seen", "TIMESTAMP WITH TIME ZONE", "First read with it (UTC), since it was over last."),
-    ("last_seen", "TIMESTAMP WITH TIME ZONE", "Last read with it (UTC)."),
-    ("reads", "BIGINT", "Reads with it since then."),
-    ("rows", "BIGINT", "Rows that have it, in the last of them. For gone_member, rows that should have it."),
-    ("accepted_at", "TIMESTAMP WITH TIME ZONE", "When `planday drift --accept` accepted it (UTC); NULL if it did not."),
-    ("ended_at", "TIMESTAMP WITH TIME ZONE", "When it was over (UTC); NULL while it is not."),
+    ("first_seen", "TIMESTAMP WITH TIME ZONE", "When a read first showed it (UTC), since it last ended."),
+    ("last_seen", "TIMESTAMP WITH TIME ZONE", "When a read last showed it (UTC)."),
+    ("reads", "BIGINT", "How many reads showed it since `first_seen`."),
+    ("rows", "BIGINT", "Rows that had it in the last of these reads; for gone_member, rows that should have had it."),
+    ("accepted_at", "TIMESTAMP WITH TIME ZONE", "When `planday drift --accept` accepted it (UTC); NULL if nobody did."),
+    ("ended_at", "TIMESTAMP WITH TIME ZONE", "When it ended (UTC); NULL while it lasts."),
 )
 TABLES: dict[str, tuple[str, Columns]] = {
     DRIFT: (
         "One row per portal and difference between Planday's answers and the catalogue: new, missing and retyped members, "
-        "new values of enumerations, refused endpoints. Without values of other members.",
+        "new values of enumerations, refused endpoints. No other values of members are shown.",
         _COLUMNS,
     )
 }

@@ -1,4 +1,4 @@
-"""Brings histories and feeds forward in the lake from the published file, where an older file of them was put back.
+"""Restores histories and feeds of the lake from the published file, where an older file of them was put back.
 
 Other tables are read again. What a history saw between two days cannot be asked for, and Planday may no longer send what a
 feed received, but the published file shows both, so the slice is written again from there, with the id that it had: no row
@@ -30,7 +30,7 @@ from planday_io.warehouse.standing import Standing, attached
 
 
 def is_read_again(catalogue: Catalogue, key: SliceKey) -> bool:
-    """Whether the next read of a slice's table brings an older file of it forward."""
+    """Whether the next read of a slice's table replaces an older file of it."""
     return key.full_name not in derived_tables(catalogue) and catalogue.endpoint_of(key.full_name).feed is None
 
 
@@ -43,7 +43,7 @@ def recover(
         installation: whose lake has older files than were published.
         keys: slices with such a file, whose rows in the published file may be copied.
         current: the published file.
-        wanted: what a file that is published now says about itself.
+        wanted: what a file published now would say about itself.
 
     Returns:
         Messages for people, and slices that could not be written, and why. Their older files are untouched.
@@ -60,7 +60,7 @@ def recover(
             continue
         try:
             if _recover_slice(lake, catalogue, policies, key, shown, current.source):
-                notices.append(f"{key} was older than what is published, and was brought forward from that")
+                notices.append(f"{key} was older than what is published, and was restored from the published file")
         except StorageError as error:
             problems[key] = error
     return notices, problems
