@@ -30,7 +30,7 @@ from planday_io.sync.session import refresh as refresh_endpoint
 from planday_io.sync.writer import TableReport
 
 NOTHING_READ = "nothing_read"
-"""Metadata of a partition whose portal does not have the table: why."""
+"""Metadata of a materialization that read nothing, because the portal does not have the table: the reason."""
 
 
 def build_assets(installation: Installation) -> list[dg.AssetsDefinition]:

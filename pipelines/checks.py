@@ -1,7 +1,7 @@
 """Asset checks: what each materialization checks of its own slice, and the freshness of each portal.
 
-What is checked of a slice (`planday_io.lake.quality`) is shown as two checks, by what a failure means: each check costs
-Dagster three events, and with a check for each of five questions, three quarters of all events were about checks.
+The questions asked of a slice (`planday_io.lake.quality`) are grouped into two checks, by what a failure means: each check
+costs Dagster three events, and with a check for each of five questions, three quarters of all events were about checks.
 
 Freshness is checked by a sensor, because a table that nothing reads any more has no run that could do it.
 """
@@ -26,7 +26,7 @@ _MEANINGS = {CORRECT: "If this fails, numbers are wrong.", USUAL: "If this fails
 
 
 def described(names: Iterable[str]) -> dict[str, str]:
-    """The checks that answer some questions of `quality.NAMES`, with descriptions."""
+    """The checks that group some questions of `quality.NAMES`: name -> description."""
     parts: dict[str, list[str]] = {}
     for name in names:
         parts.setdefault(USUAL if name in UNUSUAL else CORRECT, []).append(NAMES[name])
@@ -34,7 +34,7 @@ def described(names: Iterable[str]) -> dict[str, str]:
 
 
 def checks_together(table: str, results: Sequence[CheckResult]) -> Iterator[dg.AssetCheckResult]:
-    """The checks of a slice: each passes if all that it asks has passed, and says what has not."""
+    """The grouped checks of a slice: each passes if all of its questions do; its metadata has the answer to each."""
     for check in described(one.check for one in results):
         own = [one for one in results if one.is_error == (check == CORRECT)]
         metadata: dict[str, int | str] = {}

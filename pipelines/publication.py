@@ -26,9 +26,9 @@ _BEGIN_SOON = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.D
 def left_to_others(installation: Installation, instance: dg.DagsterInstance, job: str) -> datetime | None:
     """Until when (UTC) a run that has ended may leave its publication to another run, or None if it has to publish.
 
-    Another one that has written something publishes when it ends, and one that is queued will. If they do not, because they
-    are killed or removed, the sensor `unpublished_slices` does. Whoever asks has released its lease before, so of several
-    runs that end at once one publishes.
+    A run in progress that has written something publishes when it ends, and so does one that is queued. If they do not,
+    because they are killed or removed, the sensor `unpublished_slices` does. The caller has released its own lease before,
+    so of several runs that end at once, one publishes.
     """
     until = next_due(installation.state, datetime.now(UTC))
     if until and not installation.lake.held():

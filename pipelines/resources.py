@@ -84,7 +84,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Log the run, and publish what it wrote. None if the command that it belongs to publishes, or another run will.
 
         Args:
-            publishes: the run is there to publish, so it leaves that to no other.
+            publishes: the run was launched to publish, so it does not leave that to another one.
 
         Raises:
             PlandayError: the warehouse was not renewed, or the log was not written, which does not prevent the publication.
@@ -122,7 +122,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         return done
 
     def _left_until(self) -> datetime | None:
-        """Until when the publication may be left to others; only what nobody waits for is: runs of a tick or a backfill."""
+        """Until when (UTC) the publication may be left to others; only runs of a tick or a backfill, as nobody waits for them."""
         is_one_of_many = BATCH_TAG in self._tags or BACKFILL_TAG in self._tags
         return left_to_others(self._installation, self._instance, self._job) if is_one_of_many else None
 

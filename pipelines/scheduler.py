@@ -32,7 +32,7 @@ _STOPPED = "STOPPED"
 
 
 class Facts(TypedDict):
-    """What is asked.
+    """What Dagster's instance is asked.
 
     Args:
         heartbeat: seconds since the epoch of the daemon's newest one, or None if it never ran.
@@ -45,7 +45,7 @@ class Facts(TypedDict):
 
 @contextmanager
 def asked(installation: Installation) -> Iterator[Callable[[], Scheduler]]:
-    """Begin to ask the instance of an installation. The function gives the answer, and raises DagsterStorageError."""
+    """Start asking the instance of an installation. The function waits for the answer; it raises DagsterStorageError."""
     home, state = installation.config.home, installation.state
     if "dagster" in sys.modules:
         yield lambda: scheduler_of(_ask(home, state), installation.config)
@@ -61,7 +61,7 @@ def asked(installation: Installation) -> Iterator[Callable[[], Scheduler]]:
 def _answer(process: subprocess.Popen[bytes], installation: Installation) -> Scheduler:
     out, _ = process.communicate()
     if process.returncode:
-        # Asked here, the error is one that says what to do.
+        # Ask again in this process, whose error says what to do.
         return scheduler_of(_ask(installation.config.home, installation.state), installation.config)
     facts: Facts = json.loads(out.splitlines()[-1])
     return scheduler_of(facts, installation.config)
@@ -80,7 +80,7 @@ def facts_of(instance: dg.DagsterInstance) -> Facts:
     beats = [beat.timestamp for one in instance.get_daemon_statuses().values() if (beat := one.last_heartbeat)]
     is_off: dict[str, bool] = {}
     for one in instance.all_instigator_state():
-        # Of two code locations with a schedule of this name, one is no longer there; nothing says which.
+        # If two code locations have a schedule of this name, one of them no longer exists; nothing says which.
         is_off[one.name] = is_off.get(one.name, True) and one.status.value == _STOPPED
     return Facts(heartbeat=max(beats, default=None), off=[name for name, value in is_off.items() if value])
 

@@ -23,7 +23,7 @@ class PlandayError(Exception):
         self.args = (f"{self} [{place}]", *self.args[1:])
 
     def __reduce__(self) -> tuple[object, ...]:
-        """How another process gets it: as it is now, without the constructor, which subclasses change."""
+        """Pickled with its attributes, not through the constructor, whose arguments differ between subclasses."""
         return (type(self).__new__, (type(self), *self.args), self.__dict__)
 
 
@@ -146,11 +146,11 @@ class ExportError(PlandayError):
 
 
 class KilledError(PlandayError):
-    """A process that made runs was killed. What it had read completely is kept."""
+    """A process that executed runs was killed. What it had read completely is kept."""
 
 
 class BackupError(PlandayError):
-    """A backup cannot be used, or not be restored here. Nothing was written."""
+    """A backup cannot be used, or cannot be restored here. Nothing was written."""
 
 
 class RetentionError(PlandayError):

@@ -232,7 +232,7 @@ def keep_copy(file: Path, copy: Path) -> None:
     Where it is a symbolic link, that is the file which it leads to: a relative link leads nowhere from another folder.
     """
     try:
-        # A link to a symbolic link would be another symbolic link. Asking costs less than following every folder.
+        # A link to a symbolic link would be another symbolic link. Asking costs less than resolving every folder of the path.
         os.link(os.path.realpath(file) if file.is_symlink() else file, copy)
     except (FileNotFoundError, NotADirectoryError):
         raise
@@ -241,10 +241,10 @@ def keep_copy(file: Path, copy: Path) -> None:
 
 
 def copy_content(file: Path, copy: Path) -> None:
-    """Copy what is in a file. Raises OSError.
+    """Copy the content of a file. Raises OSError.
 
-    Where the file system can share blocks between files (XFS, Btrfs, NFS 4.2 on them), nothing is copied: each block is when
-    one of the two files changes it (https://man7.org/linux/man-pages/man2/ioctl_ficlone.2.html).
+    Where the file system can share blocks between files (XFS, Btrfs, NFS 4.2 on them), no data is copied until one of the two
+    files changes a block (https://man7.org/linux/man-pages/man2/ioctl_ficlone.2.html).
     """
     with file.open("rb") as read, copy.open("wb") as written:
         if sys.platform == "linux":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planday_io.warehouse import Publication
 
 _LONG = 100
-"""Rows of a table that is printed as plain columns."""
+"""Tables with more rows are printed as plain columns."""
 
 
 def say(console: Console, *lines: str) -> None:
@@ -100,7 +100,7 @@ def listening(console: Console) -> Iterator[Listener]:
 
 
 def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table of texts. A long one has no lines and does not fold: the library takes a millisecond per row for that."""
+    """Print a table of texts. A long one has no lines and is not wrapped, which would take Rich a millisecond per row."""
     if len(rows) > _LONG:
         texts = [[*columns], *([*("" if value is None else str(value) for value in row)] for row in rows)]
         widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]

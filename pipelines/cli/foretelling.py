@@ -19,9 +19,9 @@ class Foretold:
 
     Args:
         portals: what each costs.
-        unknown: portals that cannot be looked at, and why.
+        unknown: portals whose cost cannot be predicted, and why.
         at_once: how many portals are read at once.
-        seconds: that all of it takes, by the clock.
+        seconds: wall time of all of it, with the publication.
     """
 
     portals: tuple[Forecast, ...]
@@ -31,12 +31,12 @@ class Foretold:
 
     @property
     def slices(self) -> int:
-        """How many will be written."""
+        """How many slices will be written."""
         return sum(table.slices for one in self.portals for table in one.tables.values())
 
     @property
     def requests(self) -> int:
-        """How many will be made."""
+        """How many requests will be made."""
         return sum(one.requests for one in self.portals)
 
     @property

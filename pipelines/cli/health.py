@@ -1,4 +1,4 @@
-"""What `planday status` prints, a sentence, a line per portal, and what to do; `planday check` prints these lines too."""
+"""What `planday status` prints: a sentence, a line per portal, and what to do. `planday check` prints these lines too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `planday sync` and the processes that make its runs say to each other."""
+"""The messages between `planday sync` and its worker processes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Order:
     """What a worker is to do next: read a portal, or publish where there is none.
 
     Args:
-        portal: config key.
-        wanted: what to read of it.
-        tags: of its runs.
-        writer: that its runs belong to.
+        portal: config key; None publishes.
+        wanted: what to read of the portal.
+        tags: of the runs.
+        writer: the writer that the runs belong to.
     """
 
     portal: str | None
@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker says: a call of the command's listener."""
+    """Progress of a worker: a call of the command's listener."""
 
     method: str
     arguments: tuple[object, ...]
@@ -46,7 +46,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The order is carried out, as far as it could be; or the worker ends, because of the error."""
+    """The order was carried out, as far as possible; with an error, the worker has ended because of that."""
 
     error: PlandayError | None = None
 

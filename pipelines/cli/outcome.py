@@ -40,7 +40,7 @@ class Outcome(Listener):
         publication: of the warehouse; None when it was left out or failed.
         publication_error: why it failed.
         is_interrupted: whether it was ended early, by Ctrl+C or SIGTERM.
-        seconds: it took.
+        seconds: how long it took.
     """
 
     listener: Listener

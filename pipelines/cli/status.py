@@ -18,7 +18,7 @@ from planday_io.monitoring.incidents import Look
 from planday_io.monitoring.notifier import Notified, Notifier
 
 _MOST = 10_000
-"""Publications of a day that are counted: one every nine seconds."""
+"""At most so many publications of a day are counted: one every nine seconds."""
 
 
 def current_health(installation: Installation, portals: list[str] | None = None) -> Health:
@@ -40,7 +40,7 @@ def current_health(installation: Installation, portals: list[str] | None = None)
 def _definitions_fault(installation: Installation) -> ConfigError | None:
     """Why Dagster cannot load the definitions, or None. Raises StorageError.
 
-    Importing and building them takes two seconds for 500 portals, so a file that they were built of is remembered.
+    Importing and building them takes two seconds for 500 portals, so the file that they were last built from is remembered.
     """
     stat = installation.config.file.stat()
     marks = (

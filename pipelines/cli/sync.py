@@ -19,7 +19,7 @@ from planday_io.onboarding.doubles import refused_as_doubles
 
 _DELAY_CAP_SECONDS = 15
 INTERRUPTED = 130
-"""The exit code of a command that was interrupted, as shells have it."""
+"""The exit code of an interrupted command: 128 and the number of SIGINT, as in shells."""
 
 
 def sync(
@@ -37,7 +37,7 @@ def sync(
     Args:
         installation: of the portals.
         work: keys of portals with what to read of each, in the order in which they begin.
-        workers: make the runs.
+        workers: the processes that execute the runs.
         listener: hears the progress.
         full: read everything, not only changes.
         accept_shrink: accept snapshots that shrank.

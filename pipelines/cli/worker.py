@@ -1,4 +1,4 @@
-"""A process that makes runs for `planday sync`: those of one portal after another, and the one that publishes.
+"""A process that executes runs for `planday sync`: those of one portal after another, and the one that publishes.
 
 Dagster configures Python's logging at the start of each run, and two runs that begin at once in threads of one process
 deadlock on it. So portals are read side by side in processes, and only these load Dagster.
@@ -42,9 +42,9 @@ _INTERRUPT_EVERY_SECONDS = 1.0
 
 
 def work(connection: Connection, file: Path) -> None:
-    """Carry out the orders of a connection, with the configuration in `file`, until None comes or it is closed.
+    """Carry out the orders of a connection, with the configuration in `file`, until it delivers None or is closed.
 
-    If that is in the middle of a run, the run is canceled; what it had read completely is kept.
+    A run in progress is canceled then; what it had read completely is kept.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = _unraisable
@@ -83,7 +83,7 @@ def _carry_out(connection: Connection, file: Path) -> None:
 
 
 def _unraisable(error: sys.UnraisableHookArgs) -> None:
-    """An interruption that is lost is no news: another follows."""
+    """Do not print an interruption that Python lost: another follows."""
     if not issubclass(error.exc_type, (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)):
         sys.__unraisablehook__(error)
 
@@ -95,7 +95,7 @@ def _receive(connection: Connection, orders: SimpleQueue[Order], worker: _Worker
             orders.put(order)
     worker.cancel()
     while True:
-        # Again and again: Python loses what a signal raises while it collects garbage.
+        # Repeatedly, because Python loses an exception that a signal raises during garbage collection.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         time.sleep(_INTERRUPT_EVERY_SECONDS)
 
@@ -107,7 +107,7 @@ class _Worker:
         self._is_canceled = False
 
     def cancel(self) -> None:
-        """Have the present run end as canceled when it is interrupted, and begin no other. Called by another thread."""
+        """Have the current run end as canceled when it is interrupted, and start no other. Called by another thread."""
         self._is_canceled = True
         run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
         if run and not run.is_finished:
@@ -126,7 +126,7 @@ class _Worker:
             outcome.published(done, "")
 
     def read(self, portal: str, order: Order, outcome: Outcome) -> None:
-        """Make the runs of a portal. Raises KeyboardInterrupt."""
+        """Execute the runs of a portal. Raises KeyboardInterrupt."""
         installation, tags = self._installation, {**self._tags(order), WRITER_TAG: order.writer}
         month, group = None, list[Endpoint]()
         refusals = _Refusals(installation, portal, outcome)
@@ -150,7 +150,7 @@ class _Worker:
             record_portal(installation, portal, order.wanted, as_planday_error(error), outcome)
 
     def _run(self, group: Sequence[Endpoint], tags: dict[str, str], partition: str) -> dg.ExecuteInProcessResult:
-        """One run. Raises KeyboardInterrupt if it was interrupted: Dagster only ends it."""
+        """Execute one run. Raises KeyboardInterrupt if it was interrupted: Dagster ends the run and returns."""
         self._run_id = str(uuid.uuid4())
         result = run_in_process(self._job, self._instance, asset_keys(group), tags, partition, self._run_id)
         failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
@@ -169,7 +169,7 @@ class _Refusals:
         self._of_all = ""
 
     def left(self, month: str | None, wanted: Sequence[Endpoint]) -> list[Endpoint]:
-        """The endpoints that nothing is known against. The others are reported."""
+        """The endpoints that were not refused before. The others are reported as left out."""
         why = {one.name: self._of_all or self._of_table.get(one.name, "") for one in wanted}
         for name, error in why.items():
             if error:
@@ -177,7 +177,7 @@ class _Refusals:
         return [one for one in wanted if not why[one.name]]
 
     def note(self, month: str | None, group: Sequence[Endpoint], run_id: str) -> None:
-        """Note what a run of some endpoints was refused: a scope, which no month has, or the whole portal."""
+        """Note what a run of some endpoints was refused: a scope, which no month will have, or the whole portal."""
         failures = [one for one in self._failures.of(self._portal) if one.run_id == run_id]
         self._of_table |= {one.table: one.error for one in failures if one.cause == "scope"}
         if self._outcome.written(self._portal).isdisjoint((one.name, month) for one in group):

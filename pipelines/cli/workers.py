@@ -1,6 +1,6 @@
-"""The processes that make the runs of `planday sync`, side by side: started when they are needed, ended with the command.
+"""The processes that execute the runs of `planday sync`, side by side: started on demand, ended with the command.
 
-`concurrent.futures.ProcessPoolExecutor` was left: one killed process ends all of its work, and it has no word for progress.
+`concurrent.futures.ProcessPoolExecutor` was rejected: one killed process breaks the whole pool, and it reports no progress.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OnKilled = Callable[[Order, KilledError], None]
 """Called with the order that a process had not carried out when it was killed."""
 
 _GRACE_SECONDS = 30.0
-"""How long an interrupted process may take to end its run before it is killed."""
+"""How long an interrupted process has to end its run before it is killed."""
 
 
 class _Worker(NamedTuple):
@@ -34,7 +34,7 @@ class _Worker(NamedTuple):
     connection: Connection
 
     def stop(self) -> None:
-        """Have it end, in the middle of a run too, after it has said what it had read."""
+        """Ask it to end, even in the middle of a run, after it has reported what it had read."""
         with suppress(OSError):
             self.connection.send(None)
 
@@ -49,7 +49,7 @@ class _Worker(NamedTuple):
 class Workers:
     """Processes that carry out orders side by side.
 
-    Ctrl+C and SIGTERM interrupt the command, which ends them: a signal of the terminal does not reach them.
+    Ctrl+C and SIGTERM interrupt the command, which ends its processes; the terminal's signals do not reach them.
 
     Args:
         file: the configuration.
@@ -80,10 +80,10 @@ class Workers:
         Args:
             orders: in the order in which they begin.
             listener: hears what the processes report.
-            on_killed: see there.
+            on_killed: see `OnKilled`.
 
         Raises:
-            PlandayError: a process could not begin.
+            PlandayError: a process could not start.
             KeyboardInterrupt: interrupted. Runs that were begun have ended, and what they reported was passed on.
         """
         waiting = deque(orders)
@@ -100,7 +100,7 @@ class Workers:
     def _give(self, order: Order) -> None:
         worker = self._free.pop() if self._free else self._started()
         self._busy[worker] = order
-        # If it was killed while it had nothing to do, the connection says so when it is read.
+        # If it was killed while idle, reading from the connection will say so.
         with suppress(OSError):
             worker.connection.send(order)
 
@@ -108,7 +108,7 @@ class Workers:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=_work, args=(theirs, self._file), daemon=True)
-        # What `start` would start first, unblocking all signals afterwards.
+        # Otherwise `start` would start it, and unblock all signals afterwards.
         resource_tracker.ensure_running()
         with _blocked(signal.SIGINT):
             process.start()
@@ -116,7 +116,7 @@ class Workers:
         return _Worker(process, ours)
 
     def _hear(self, listener: Listener, timeout: float | None = None) -> list[tuple[Order, KilledError]]:
-        """Wait for reports, at most until the timeout, and pass them on. Returns the orders of killed processes."""
+        """Wait for reports, for `timeout` seconds at most, and pass them on. Returns the orders of killed processes."""
         killed = []
         told_something = wait([worker.connection for worker in self._busy], timeout)
         for worker in [worker for worker in self._busy if worker.connection in told_something]:
@@ -139,7 +139,7 @@ class Workers:
         return killed
 
     def _interrupt(self, listener: Listener) -> None:
-        """End the runs that were begun, and hear what they read until then. A second interruption kills them."""
+        """End the runs in progress, and collect what they read until then. A second interruption kills them."""
         for worker in self._busy:
             worker.stop()
         ends_at = time.monotonic() + _GRACE_SECONDS

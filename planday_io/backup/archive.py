@@ -5,7 +5,7 @@ Parquet, which is. Python's `tarfile` writes and reads it member by member, so m
 
 Names in a backup: `portals.yaml`, `state.sqlite`, and `lake/` with paths as in the lake.
 
-Not here: what belongs into a backup (`make`), what becomes of it (`restore`).
+Not here: what belongs in a backup (`make`), restoring it (`restore`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ CONFIGURATION, STATE, LAKE = "portals.yaml", "state.sqlite", "lake/"
 """Names of members; the last is the beginning of those of the lake."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many bytes are done, and of how many."""
+"""Called with the bytes done, and the bytes in total."""
 
 _MANIFEST = "manifest.json"
 _DIGEST = "comment"
-"""The extended header with the manifest's own SHA-256. GNU tar warns of names that POSIX does not have."""
+"""The extended header with the manifest's own SHA-256. Of other names than POSIX's, GNU tar warns."""
 _LARGEST_MANIFEST = 1 << 30
 _CHUNK = 1 << 20
 
@@ -111,7 +111,7 @@ def write(file: Path, manifest: Manifest, sources: Mapping[str, Path], progress:
         file: the backup. One that is there is replaced.
         manifest: names all members.
         sources: the file of each member. None of them may change meanwhile.
-        progress: is told of the bytes written.
+        progress: called with the bytes written.
 
     Raises:
         StorageError: nothing was written; a backup that was there is untouched.
@@ -154,7 +154,7 @@ def read_manifest(file: Path) -> Manifest:
     """The manifest of a backup; nothing else is read.
 
     Raises:
-        BackupError: it is none, or of a later version.
+        BackupError: it is not a backup, or is of a later version.
         StorageError: it cannot be read.
     """
     with _opened(file) as (manifest, _):
@@ -238,7 +238,7 @@ def _members_in(tar: tarfile.TarFile, file: Path) -> Iterator[tuple[str, IO[byte
         if content is None:
             raise _damaged(file, "it has members that are not files")
         yield about.name, content
-        # Otherwise a list of all members grows with each.
+        # Otherwise `tarfile` keeps a list of all members that it has read.
         tar.members.clear()  # type: ignore[attr-defined]
 
 

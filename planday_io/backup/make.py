@@ -1,4 +1,4 @@
-"""Makes a backup while runs go on: what belongs to it, and how it becomes one moment.
+"""Makes a backup while runs go on: what belongs in it, and how it shows one moment.
 
 In it: all slices, the name of the lake, the lists of forgotten people, unfinished renames, the state database, and
 `portals.yaml`.
@@ -44,7 +44,7 @@ class Backup:
     """A backup that was made.
 
     Args:
-        file: it.
+        file: where it is.
         manifest: what it says about itself.
         size: of the file, in bytes.
     """
@@ -60,7 +60,7 @@ def back_up(installation: Installation, file: Path, progress: Progress) -> Backu
     Slices that are damaged, unreadable or lost are left out, and named in the manifest.
 
     Raises:
-        ConfigError: the file is in a place of this program, in no folder, or is no backup.
+        ConfigError: the file is in a place of this program, its folder does not exist, or it is there and is not a backup.
         LostSliceError: the lake is missing, or another one.
         StorageError: something cannot be read or written.
     """
@@ -101,7 +101,7 @@ def _frozen(installation: Installation, folder: Path) -> Iterator[tuple[Manifest
             state.copy_to(sources[STATE])
             replaced_tokens = state.replaced_tokens()
             sources |= _small_files(installation, folder)
-            # Before the slices are listed: one that is written afterwards is not missed.
+            # Asked before the slices are listed; otherwise one that is published in between would count as lost.
             published = state.slices.published()
             there = stack.enter_context(frozen(lake, _in_order(installation, lake.slices())))
         sources |= {f"{LAKE}{file_of(key)}": one.file for key, one in there.slices.items()}

@@ -31,7 +31,7 @@ class Later:
 
 
 def read_later(folder: Path) -> dict[str, Forgotten]:
-    """Lists that an operator kept. Raises ConfigError where there are none, and StorageError."""
+    """The lists that an operator kept in a folder. Raises ConfigError if there are none, and StorageError."""
     lists = read_lists(folder)
     if not lists:
         raise ConfigError(
@@ -48,7 +48,7 @@ def later_than(lake: Path, lists: Iterable[tuple[str, Forgotten]]) -> Later:
         BackupError: a list is of no portal of that lake.
         StorageError: the lake cannot be read.
     """
-    # A list that was damaged when the backup was made is damaged again, unless there is a later one.
+    # A list that was damaged when the backup was made stays damaged, unless there is a later one.
     found = Later(read_lists(lake / FORGOTTEN, skips_damaged=True), {})
     portals = {key.portal for key in slices_in(lake)} | {*found.lists}
     by_salt = {one.salt: portal for portal, one in found.lists.items()}

@@ -1,11 +1,11 @@
 """Restores a backup into an installation that has nothing yet.
 
-The whole backup is verified before anything is written. Then its files are extracted beside the lake's folder, which is
-renamed into place in one step, or inside it where it is a mount. The state comes last: without one the same command begins
-again, and takes what is in the lake for its own where that is the backup's, byte for byte.
+The whole backup is verified before anything is written. Then the lake is extracted beside its place and renamed into it in
+one step; where the place is a mount, it is extracted inside and moved entry by entry. The state comes last: until it is
+there, the same command starts again, and accepts files in the lake that are those of the backup, byte for byte.
 
-Whoever was forgotten after the backup was made is on the lists before the state is there, so that no read writes them, and
-forgetting them is owed from the first moment of the state on.
+People who were forgotten after the backup was made are on the lists before there is a state, so that no read writes them, and
+the state owes forgetting them from its first moment on.
 
 Not here: publishing the warehouse and forgetting those people, which the command does afterwards.
 """
@@ -34,7 +34,7 @@ from planday_io.state import STATE_VERSION
 __all__ = ["Restored", "restore", "verify"]
 
 _NOT_OURS = ("lost+found",)
-"""What a new disk has."""
+"""What a newly formatted disk has; it does not count as data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def restore(
         file: the backup.
         folder: where `portals.yaml` is looked for, and written.
         catalogue: of this program.
-        progress: is told of the bytes read.
+        progress: called with the bytes read.
         forgotten: a folder of later lists of forgotten people, if there is one.
 
     Raises:
@@ -128,7 +128,7 @@ def _refuse_occupied(file: Path, manifest: Manifest, installation: Installation)
 
 
 def _is_begun(root: Path, manifest: Manifest) -> bool:
-    """Whether all that is in a lake's folder is of this backup, as after a restore that was killed. Lists of forgotten
+    """Whether everything in a lake's folder is from this backup, as after a restore that was killed. Lists of forgotten
     people may be longer.
     """
     members = {one.name: one for one in manifest.members}
@@ -162,7 +162,7 @@ def _restore_data(
             archive.extract(file, inside, progress)
             new = inside / LAKE
             new.mkdir(exist_ok=True)
-            # Lists in the place of the lake are those of a restore that was killed, or were put there for this one.
+            # Lists that are there already are from a restore that was killed, or were put there for this one.
             later = later_than(new, [*kept.items(), *read_lists(lake / FORGOTTEN).items()])
             for path, text in configuration.items():
                 write_text(path, text)

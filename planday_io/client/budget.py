@@ -76,7 +76,7 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
 
 
 def rate(windows: Sequence[RateWindow]) -> float:
-    """Requests a second that a policy allows for long."""
+    """Requests per second that a policy allows in the long run."""
     return min(window.limit / window.seconds for window in windows)
 
 

@@ -1,8 +1,8 @@
 """Delivered files that are older than `retention: deliveries` allows, in the folders that `deliver` of portals.yaml names.
 
-A file is known by its name, which has the days that it is about: `labour 2026-09.xlsx`. A folder has to hold nothing that no
-export wrote. What is always replaced (Parquet, `days: all`) has no age. What was mailed, moved or exported by hand, and files
-of a delivery that is no longer in the configuration, are out of reach.
+A file is known by its name, which has the days that it is about: `labour 2026-09.xlsx`. A folder counts only if
+everything in it was written by exports. What is always replaced (Parquet, `days: all`) has no age. What was mailed, moved or
+exported by hand, and files of a delivery that is no longer in the configuration, are out of reach.
 """
 
 from __future__ import annotations

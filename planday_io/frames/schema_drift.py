@@ -25,7 +25,7 @@ _REASONS = {
 }
 _ENUMERATION = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 ROW, OTHERS = "(row)", "(others)"
-"""Stand for a path where rows as a whole have another type, and where more paths drifted than are named."""
+"""Stand for a path: where rows as a whole are of another type, and for all paths beyond those that are named."""
 
 DriftKind = Literal["new_member", "gone_member", "retyped", "new_value", "scope_lost", "refused", "not_found"]
 """The first four are of a member of a table's rows, the others of the endpoint that fills the table."""
@@ -59,7 +59,7 @@ class SchemaDrift:
     rows: int = 0
     """How many came."""
     present: Counter[str] = field(default_factory=Counter)
-    """Members that the catalogue knows -> rows that had them, also with another type. Those that are dropped are missing."""
+    """Member that the catalogue knows -> rows that had it, of whatever type; without members whose class is dropped."""
     watched: set[str] = field(default_factory=set)
     """The members that are counted in `present`."""
     unknown: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ class SchemaDrift:
                 self._seen[Sighting(kind="new_value", path=column.member, found=found)] += rows
 
     def sightings(self) -> list[Sighting]:
-        """What differs from the catalogue: of each kind the first paths by name, and the others as one."""
+        """What differs from the catalogue: of each kind the first paths in order of name, and the others as one sighting."""
         counts = Counter(self._seen)
         for path, rows in self.unknown.items():
             counts[Sighting(kind="new_member", path=path)] += rows

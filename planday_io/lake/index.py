@@ -86,7 +86,7 @@ def indexed(root: Path, state: State, keys: Iterable[SliceKey]) -> Indexed:
 def oldest_reads(root: Path, state: State, wanted: Mapping[str, Collection[SlicesOf]]) -> OldestReads:
     """The oldest read of each table among slices of portals. Raises StorageError.
 
-    The same is in `indexed`; this makes no value of each slice, of which hundreds of portals have tens of thousands.
+    `indexed` would do as well, but creates an object per slice, and hundreds of portals have tens of thousands.
     """
     tables = {one for own in wanted.values() for one in own}
     months = {month for one in tables for month in one.months}

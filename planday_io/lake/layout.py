@@ -29,7 +29,7 @@ WRITING = "_writing"
 """The folder of files that are being written."""
 
 BESIDE = ("_lake.json", "_forgotten/*.json", "_renames/*")
-"""Patterns of the files that belong to the lake and are no slices."""
+"""Patterns of the files that belong to the lake and are not slices."""
 
 _ASIDE = "_set_aside"
 _OLD_DAMAGED = "_damaged-"
@@ -46,7 +46,7 @@ def file_of(key: SliceKey) -> str:
 
 
 def file_at(domain: str, table: str, portal: str, month: str | None) -> str:
-    """The same without a key, for those who ask for tens of thousands."""
+    """Like `file_of`, without a key object, for callers that ask for tens of thousands."""
     return f"{domain}/{table}/{portal}/{month}/{_FILE}" if month else f"{domain}/{table}/{portal}/{_FILE}"
 
 

@@ -1,9 +1,9 @@
 """On which day people left: of the people of one portal, who is gone and since when.
 
-Planday says it in two lists. Who is in `hr.employees` is there, whatever date their record has (it may be in the future, and
-people come back). Who is in `hr.deactivated_employees` left on the later of `deactivation_date` and the day of
-`date_time_deleted`; without either, on the day a read first found them there. Who is in neither any more left when the last
-read that found them was followed by one that did not: Planday deleted them.
+Planday says it in two lists. Whoever is in `hr.employees` is there, whatever date their record has (it may be in the future,
+and people come back). Whoever is in `hr.deactivated_employees` left on the later of `deactivation_date` and the day of
+`date_time_deleted`; without either, on the day a read first found them there. Whoever is no longer in either left on the day
+a read first missed them: Planday deleted them.
 
 A day that is not known is never guessed to be earlier than it was. Of somebody who is in no list and in no history nothing is
 known, so nothing of them expires.

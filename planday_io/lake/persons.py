@@ -87,7 +87,7 @@ def is_in(column: pa.ChunkedArray, ids: Collection[int]) -> pa.ChunkedArray:
 
 
 def blanked(rows: pa.Table, where: pa.ChunkedArray, columns: Collection[str]) -> pa.Table:
-    """The rows with NULL in some columns of those that a mask names."""
+    """The rows, with NULL in some columns where a mask is true."""
     for name in columns:
         column = rows.column(name)
         rows = replaced(rows, name, pc.if_else(where, pa.scalar(None, column.type), column))

@@ -88,7 +88,7 @@ def adapt(lake: Lake, catalogue: Catalogue, policies: PrivacyPolicy, keys: Itera
         if table is None:
             continue
         schema = arrow_schema(table, policies)
-        # Most slices are as they should be, and a lock costs more than a look.
+        # Most slices are as they should be, and taking a lock costs more than reading the footer.
         if (there := lake.provenance_and_columns(key)) is None:
             continue
         if there[1] == schema and not hidden_classes(table, there[0], policies):

@@ -104,8 +104,8 @@ class Lake:
 
         Args:
             key: the slice.
-            allows_older: an older file is no loss, because what is about to be written replaces it: Planday is asked for
-                all that it lacks.
+            allows_older: an older file is no loss, because what is about to be written replaces it and is read from
+                Planday completely.
         """
         before = self.state.slices.published_of(key)
         if before is None:

@@ -1,6 +1,6 @@
-"""Schema drift as something that people have to look at: its words, and what is news.
+"""Schema drift as something that people have to look at: its wording, and what is news.
 
-Not here: what counts as drift (`planday_io.sync.drift`), the catalogue held against a specification (`specification`).
+Not here: what counts as drift (`planday_io.sync.drift`), comparing the catalogue with an OpenAPI document (`specification`).
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ def open_drift(installation: Installation) -> list[DriftEntry]:
 
 
 def news(entries: Iterable[DriftEntry]) -> list[DriftEntry]:
-    """Those of all open entries that nobody accepted: of no portal, where it is the same event at all of them."""
+    """The open entries that nobody accepted; where all portals share an event, accepting it at one accepts it at all."""
     entries = list(entries)
     known = {_event(one) for one in entries if one.accepted_at}
     return [one for one in entries if _event(one) not in known]
 
 
 def problems(installation: Installation) -> Iterator[Failure]:
-    """One problem per event that nobody accepted. What keeps a table from being read is a failure of that table already.
+    """One problem per event that nobody accepted. What keeps a table from being read is reported as a failure instead.
 
-    A change of the API is one event, however many portals meet it during a night.
+    A change of the API is one event, however many portals show it.
     """
     events: dict[_Event, list[DriftEntry]] = {}
     for one in news(open_drift(installation)):
@@ -64,7 +64,7 @@ def problems(installation: Installation) -> Iterator[Failure]:
         where = "" if event[0] else f" (at {some([one.portal for one in entries])})"
         yield Failure(
             portal=event[0] or INSTALLATION,
-            # The name of what an incident is about has no space.
+            # In the names of an incident's tables, a space is followed by the month.
             table="-".join(f"{first.table}:{first.path}{found}({first.kind})".split()),
             month=None,
             cause="drift",

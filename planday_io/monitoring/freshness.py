@@ -126,7 +126,7 @@ def _due(
     endpoints: list[Endpoint] | None,
     made: dict[object, tuple[_Due, tuple[SlicesOf, ...]]],
 ) -> tuple[_Due, tuple[SlicesOf, ...]]:
-    """What is due at a portal, and the slices that schedules read. Portals with the same settings share what is `made`."""
+    """What is due at a portal, and the slices that schedules read. `made` is a cache for portals with equal settings."""
     settings = installation.config.portals[portal]
     same = _what_decides(installation, portal), settings.timezone
     if same not in made:
@@ -173,7 +173,7 @@ def _monitored(installation: Installation, portals: Sequence[str]) -> Monitored:
 
 
 def _current(known: Known, readings: Readings) -> Monitored:
-    """Those of the known ones whose schedules are the present ones."""
+    """The known instants of tables whose schedules have not changed since."""
     return {
         portal: {
             table: since for table, (reading, since) in known.get(portal, {}).items() if tables.get(table) == reading

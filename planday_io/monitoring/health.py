@@ -1,7 +1,7 @@
-"""How an installation and each of its portals are now: what `planday status`, `check` and `metrics` and the report read.
+"""The health of an installation and of each portal now: the facts behind `planday status`, `check`, `metrics` and the report.
 
-One function asks, once for all portals: the lake and the state (`incidents.Look`), the request budget, and the secrets
-(nothing is sent). What only the scheduler knows is told by the caller, because this library does not know Dagster.
+One function asks the lake, the state (`incidents.Look`), the request budget and the secrets, once for all portals; nothing is
+sent. What only the scheduler knows comes from the caller, because this library does not know Dagster.
 
 Not here: what was read when (`freshness`), what is an incident (`incidents`), how it is printed.
 """
@@ -71,7 +71,7 @@ class PortalHealth:
         incidents: the open ones.
         freshness: of each table; empty where its files cannot be read.
         unreadable: why they cannot be, or empty.
-        secret: why its token or its app's id cannot be used, or empty.
+        secret: why its token or its app's id cannot be read, or empty.
         off: schedules that were switched off in Dagster, such as "nightly (months)".
         is_scheduled: whether `portals.yaml` enables a schedule that reads something.
         next_run: the next tick of a schedule, on the portal's clock; None where nothing will run.
@@ -95,7 +95,7 @@ class PortalHealth:
 
     @cached_property
     def condition(self) -> Condition:
-        """The most serious of what is the case."""
+        """The most serious condition that applies."""
         applies: dict[Condition, object] = {
             "unreadable": self.unreadable,
             "no token": self.secret,
@@ -136,7 +136,7 @@ class Health:
     Args:
         at: UTC instant.
         portals: those that were asked for, in the order of the configuration.
-        incidents: the open ones that concern all portals, or a portal that is configured no more.
+        incidents: the open ones that concern all portals, or a portal that is no longer configured.
         unfinished: commands that were stopped half-way, oldest first.
         scheduler: what Dagster says.
         apps: use of the request budget by apps in the last minute.
@@ -162,7 +162,7 @@ class Health:
 
     @property
     def all_incidents(self) -> tuple[Incident, ...]:
-        """The open ones of everything, and of the portals."""
+        """The open incidents of the installation, then those of the portals."""
         return (*self.incidents, *(incident for one in self.portals for incident in one.incidents))
 
     @cached_property
@@ -177,7 +177,7 @@ class Health:
 
     @property
     def has_run(self) -> bool:
-        """Whether this is more than an installation that was only just made: a daemon ran, or something was read."""
+        """Whether the installation was ever used: a daemon ran, or something was read."""
         return self.scheduler.heartbeat is not None or any(one.newest for one in self.portals)
 
     @property
@@ -233,7 +233,8 @@ def health_of(
         now: UTC instant, which should be the current one.
         scheduler: what Dagster says.
         portals: config keys; None for all.
-        faults: what else cannot be used, by the name under which such a failure is recorded. Each is an incident.
+        faults: errors of the installation that the caller found, by the name under which such a failure is recorded; each is
+            an incident.
         look: what was found at that instant, after `freshness.observe`; None to look now.
 
     Raises:
@@ -298,7 +299,7 @@ def _clause(sentence: str) -> str:
 def _freshness(look: Look, portal: str) -> tuple[PortalFreshness, str]:
     try:
         return look.of(portal)[0], ""
-    except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others; it is an incident as well
+    except Exception as error:  # noqa: BLE001 - one portal's error hides no other portal; it is an incident as well
         return {}, str(error) if isinstance(error, PlandayError) else type(error).__name__
 
 
@@ -337,7 +338,7 @@ def _next_run(
     now: datetime,
     known: dict[tuple[str, str], datetime],
 ) -> datetime | None:
-    """The next tick of what is switched on. Portals with the same schedule share what is `known`."""
+    """The next tick of the schedules that are switched on. `known` is a cache, shared by portals with equal schedules."""
     found = []
     for name, own in grids.items():
         if any((portal, name, grid) not in scheduler.off for grid in own):

@@ -74,7 +74,7 @@ class Look:
         try:
             self._fresh = freshness_of(installation, [*installation.config.portals], now, monitored=monitored)
             self._failures = installation.state.failures.all()
-        except Exception as error:  # noqa: BLE001 - it is told of each portal
+        except Exception as error:  # noqa: BLE001 - raised for each portal instead
             self._error = error
 
     def of(self, portal: str) -> tuple[PortalFreshness, list[Failure]]:
@@ -93,7 +93,7 @@ def _incident(key: Key, group: list[Failure]) -> Incident:
 
 
 def incident_of(error: PlandayError, table: str, now: datetime) -> Incident:
-    """The incident of the installation that an error is, which nobody recorded yet."""
+    """An incident of the whole installation, from an error that was not recorded yet."""
     problem = failure_of(error, now, table=table)
     return _incident((INSTALLATION, problem.cause, table if CAUSES[problem.cause].per_table else ""), [problem])
 

@@ -116,7 +116,7 @@ class Notifier:
         for key, one in notices.items():
             if key in found:
                 continue
-            # So it ends where the portal was removed, too.
+            # An incident of a portal that was removed ends here as well.
             notice = one if key[0] in unreadable else one.ended(now)
             is_owed = any(channel in notice.deliveries for channel in self._channels)
             if notice.ended_at is None or (is_owed and now - notice.ended_at < _DAY):

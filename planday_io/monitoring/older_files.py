@@ -1,7 +1,7 @@
 """Notices that the lake has older files than were published, as when part of it was put back from a backup.
 
-A look at every file of the lake takes 0.1 ms each, so it belongs where that is done rarely, not where alerts are checked each
-minute.
+It looks at every file of the lake, 0.1 ms each, so it belongs with what is done every ten minutes, not with the alerts of
+each minute.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The catalogue held against an OpenAPI document: what the document has and the catalogue lacks, and the reverse.
+"""Compares the catalogue with an OpenAPI document: what the document has and the catalogue lacks, and the reverse.
 
 The document is the one that the sandbox keeps, or one that somebody downloaded from Planday
 (docs/api-facts.md#sources). Planday has one per domain, so only domains that a document has are compared.
 
-References, `allOf` and `properties` are all that is needed, so no library for OpenAPI is used: they validate requests, and
-refuse documents that are a little wrong.
+References, `allOf` and `properties` are all that is needed. Libraries for OpenAPI validate requests, and refuse documents
+that are slightly wrong.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Difference:
 
     Args:
         kind: of what differs.
-        endpoint: path, as the document or else the catalogue spells it.
+        endpoint: path, as the document spells it, or else the catalogue.
         table: full name, or empty for an endpoint.
         path: of the member, or empty.
         found: type or value in the document, or empty.
@@ -61,7 +61,7 @@ class Difference:
 
 
 def load_specification(file: Path) -> dict[str, Any]:
-    """An OpenAPI document, JSON or YAML. Raises ConfigError where it is none."""
+    """Read an OpenAPI document, JSON or YAML. Raises ConfigError if it is not one."""
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise ConfigError(f"{file} has more than {_MOST_BYTES >> 20} MiB: give the OpenAPI document alone")
@@ -192,7 +192,7 @@ class _Comparison:
         return found if isinstance(found, dict) else {}
 
     def _resolved(self, schema: object, within: tuple[int, ...] = ()) -> dict[str, Any]:
-        """A schema without references; alternatives and parts are joined. `within`: those that this one is part of."""
+        """A schema with its references resolved; alternatives and parts are joined. `within`: the schemas around this one."""
         if not isinstance(schema, dict) or id(schema) in within or len(within) > _DEEPEST:
             return {}
         within = (*within, id(schema))
@@ -227,7 +227,7 @@ def _plain(path: str) -> str:
 
 
 def _prefix(document: Mapping[str, Any]) -> str:
-    """The path that all paths of the document begin with, where it says that apart."""
+    """The path that all paths of the document begin with, where it is stated separately (`servers`, `basePath`)."""
     servers = document.get("servers")
     first = servers[0] if isinstance(servers, list) and servers else None
     address = first.get("url") if isinstance(first, dict) else document.get("basePath")

@@ -1,4 +1,4 @@
-"""Which rules of `retention` does a portal have, and are the people of `hold` known? From what the lake has: no call."""
+"""Which rules of `retention` a portal has, and whether the people of `hold` are known; from the lake, without a call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from planday_io.lake.retention import PortalRetention
 
 
 def retention(installation: Installation, portal: str) -> str | None:
-    """The rules that apply to a portal, with what stands in their way.
+    """The rules that apply to a portal, and what keeps them from working.
 
     Returns:
         Sentences for people, or None where the portal has no rule.

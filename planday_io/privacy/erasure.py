@@ -83,7 +83,7 @@ def forget_people(
     Args:
         installation: that has them.
         people: portal -> ids of employees, or pseudonyms of ids where the lake's list of that portal is there.
-        report: is told of the publication.
+        report: called with the publication.
 
     Returns:
         What was done. If it names places, a value of a person is in a row about somebody else, and stays there.

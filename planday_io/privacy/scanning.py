@@ -35,7 +35,7 @@ class Scan:
     """A search through every byte.
 
     Args:
-        files: how many.
+        files: how many were searched.
         places: where a value was found.
         unreadable: files that cannot be decoded, so only their bytes were searched.
     """
@@ -135,7 +135,7 @@ def _columns_with(
 
 
 def _columns_near(db: duckdb.DuckDBPyConnection, relation: str, values: set[str]) -> Iterator[tuple[str, str]]:
-    """Columns of a relation with a cell in which a value occurs anywhere, and the expression that makes a text of it.
+    """Columns of a relation with a cell in which a value occurs anywhere, each with the SQL expression for its text.
 
     One query finds them, and only those are examined further: compiling the expression for words, with the letters of all
     scripts, takes longer than searching most files.
@@ -161,8 +161,8 @@ class Occurrences:
     """Values that occur in rows.
 
     Args:
-        values: that occur anywhere, be it inside a longer word.
-        typed: table and column of texts that people typed -> those that are words of such a text.
+        values: those that occur anywhere, even inside a longer word.
+        typed: table and column of texts that people typed -> the values that are whole words of such a text.
     """
 
     values: set[str]

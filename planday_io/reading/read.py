@@ -168,7 +168,7 @@ class EndpointReader:
 
     @property
     def drift(self) -> dict[str, SchemaDrift]:
-        """What was counted of each table, by full name, also where the read failed."""
+        """The drift of each table, by full name, also if the read failed."""
         return {name: builder.drift for name, builder in self._builders.items()}
 
     async def _one(self, call: Call) -> ListRead[Batches]:

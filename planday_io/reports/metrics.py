@@ -1,7 +1,7 @@
 """`planday metrics`: a Prometheus text file, for the textfile collector of node_exporter or windows_exporter.
 
 Facts come from `planday_io.monitoring.health`, counts of the last day from the runs of the published file. What is not
-known has no sample: an absent one is noticed, a 0 would be believed. Instants are seconds since the epoch, so that an age
+known has no sample: a missing sample is noticed, a 0 would be believed. Instants are seconds since the epoch, so that an age
 is `time() - x` at the time of the question. Counts are gauges over a day, not counters: the log of runs may be pruned, and
 a counter that shrinks looks like a restart. Names of portals and tables, no personal data.
 """

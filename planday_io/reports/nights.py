@@ -103,5 +103,5 @@ def days(config: Config, at: datetime) -> list[date]:
 
 
 def _newest(zone: str, at: datetime) -> date:
-    """The day that the night of an instant ends on, on a clock on the wall."""
+    """The day that the night of an instant ends on, in a time zone."""
     return (at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) + _NOON).date()

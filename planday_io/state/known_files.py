@@ -1,4 +1,4 @@
-"""How an installation recognises its lake, its warehouse file, and a configuration that it has used; and when it published.
+"""How an installation recognises its lake, its warehouse file and its last configuration; and when it last published.
 
 Not here: what to do where they are not recognised (`planday_io.lake.presence`, `planday_io.warehouse.standing`).
 """
@@ -82,12 +82,12 @@ class KnownFiles(Kind):
         return known.marks if known else None
 
     def configuration(self) -> tuple[str, ...]:
-        """The marks of the configuration of which Dagster's definitions were last built; or none. Raises StorageError."""
+        """The marks of the configuration that Dagster's definitions were last built from, or none. Raises StorageError."""
         known = self._database.read(KNOWN_FILES.get, name=CONFIGURATION)
         return known.marks if known else ()
 
     def note_configuration(self, marks: Sequence[str]) -> None:
-        """Record that Dagster's definitions could be built of a configuration. Raises StorageError."""
+        """Record that Dagster's definitions could be built from a configuration. Raises StorageError."""
         self._database.write(KNOWN_FILES.put, KnownFile(name=CONFIGURATION, marks=tuple(marks)))
 
     def last_publication(self) -> LastPublication | None:

@@ -84,7 +84,7 @@ class Baselines(Kind):
     """The baselines of one installation."""
 
     def observe(self, readings: Readings, now: datetime) -> Known:
-        """Record tables that are new or have other schedules than before. Returns those of all. Raises StorageError.
+        """Record tables that are new or have other schedules than before. Returns the baselines of all. Raises StorageError.
 
         Where the baselines were lost with a damaged database, all tables count as scheduled for long: an alert that
         comes too early is better than none.
@@ -109,11 +109,11 @@ class Baselines(Kind):
         return found
 
     def all(self) -> Known:
-        """Those of all portals. Raises StorageError."""
+        """The baselines of all portals. Raises StorageError."""
         return self._database.read(_all)
 
     def of(self, portal: str) -> dict[str, tuple[str, datetime]]:
-        """Those of one portal, by table. Raises StorageError."""
+        """The baselines of one portal, by table. Raises StorageError."""
         return self._database.read(_all, BASELINES.c.portal == portal).get(portal, {})
 
 

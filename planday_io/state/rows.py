@@ -199,7 +199,7 @@ class SliceEntry:
         received: rows that the read received.
         verdict: why the read counts as complete.
         definitions: version of the catalogue that it was read with.
-        lacks_columns: whether the catalogue has columns now that it had not at the time of the read.
+        lacks_columns: whether it was read before the catalogue had all of its columns.
         is_verified: every byte of the file was verified.
     """
 
@@ -338,7 +338,7 @@ class SeenMembers:
     Args:
         portal: config key.
         table: full name.
-        reads: how many reads there were, up to the number that suffices.
+        reads: how many such reads there were, counted only as far as they are needed.
         shares: member -> the lowest share of rows that had it, over these reads.
     """
 
@@ -356,13 +356,13 @@ class DriftEntry:
         portal: config key.
         table: full name; for an endpoint, its first table.
         kind: a name in `planday_io.frames.schema_drift.DriftKind`, or one that another version knows.
-        path: of the member; of the endpoint; a request for sensitive members.
+        path: of the member, or of the endpoint; for a refused opt-in, its value.
         found: JSON type, value of an enumeration, scope or status; or empty.
         expected: type that is declared, or empty.
         is_fatal: the table could not be read because of it.
-        first_seen: UTC instant of the first read with it, since it was over last.
-        last_seen: of the last one.
-        reads: how many had it since then.
+        first_seen: UTC instant of the first read that showed it, since it last ended.
+        last_seen: UTC instant of the last read that showed it.
+        reads: how many reads showed it since `first_seen`.
         rows: how many rows had it in the last one.
         accepted_at: UTC instant at which somebody accepted it, or None.
         ended_at: UTC instant of the read that no longer had it, or None.

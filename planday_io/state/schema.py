@@ -49,7 +49,7 @@ LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HI
 
 
 FORMER = (Table("slice", MetaData()),)
-"""Tables of earlier versions whose rows are made anew."""
+"""Tables of earlier versions, which are dropped: their rows are made again from the files."""
 
 
 def lose(connection: Connection, *tables: Rows[Any]) -> None:
@@ -60,9 +60,9 @@ def lose(connection: Connection, *tables: Rows[Any]) -> None:
 def settle_restored(connection: Connection, owed: Iterable[rows.UnfinishedCommand]) -> None:
     """Adapt a copy of the database to the lake that was copied beside it, perhaps some seconds later.
 
-    What says how lake and warehouse compare is removed: the warehouse is made anew. Histories are compared with their slices
-    once, and changes are asked for as far back as Planday has them, because what was requested or owed in between is unknown.
-    Commands that are owed from now on are added.
+    What the state knows of slices and of the warehouse file is removed: the warehouse is made again. Histories are compared
+    with their slices once, and changes are requested as far back as Planday has them, because what was requested or owed in
+    between is unknown. `owed` are commands that have to be run from now on.
     """
     known = {one.command for one in COMMANDS.all(connection)}
     COMMANDS.put(connection, *(one for one in owed if one.command not in known))

@@ -55,7 +55,7 @@ class Slices(Kind):
     ) -> dict[tuple[str, str, str, str], tuple[str, datetime]]:
         """The stamp and the read of slices of portals, tables (their own names) and months, and perhaps of others.
 
-        By domain, table, portal and month, which is empty for tables with one slice per portal. Raises StorageError.
+        The key is domain, table, portal and month (empty for tables with one slice per portal). Raises StorageError.
         """
         where = _where(portals, tables, months)
         return {
@@ -65,7 +65,7 @@ class Slices(Kind):
     def indexed_tables(self, definitions: int) -> dict[str, dict[str, IndexedTable]]:
         """Portal -> full name of a table -> what the index has of it.
 
-        It may know files that are gone, and not know others. Raises StorageError.
+        No file is looked at: the index may know files that are gone, and not know new ones. Raises StorageError.
 
         Args:
             definitions: the version of the catalogue; slices of another one are outdated.

@@ -170,7 +170,7 @@ class State:
 
         Args:
             copy: the file.
-            replaced_tokens: of the installation that it was written by; they have to be made anew.
+            replaced_tokens: what `replaced_tokens` gave where the copy was made: these portals have to be authorized again.
             owed: commands that have to be run from now on -> the portal that each is about. They count as interrupted.
 
         Raises:

@@ -115,11 +115,11 @@ def replaced_tokens(folder: Path) -> dict[str, str]:
 
 
 def note_lost(folder: Path, configured: Mapping[str, str]) -> None:
-    """Note tokens that replaced configured ones and are not here, so that the configured ones are not used.
+    """Note that tokens which replaced the configured ones are not here, so that the configured ones are not used.
 
     Args:
         folder: of the state. Tokens that it has stay.
-        configured: what `replaced_tokens` told of the folder that had them.
+        configured: what `replaced_tokens` gave for the folder that has them.
 
     Raises:
         StorageError: it cannot be noted.

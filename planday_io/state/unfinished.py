@@ -146,7 +146,7 @@ class UnfinishedCommands(Kind):
 
 
 def interrupted(command: str, *portals: str) -> UnfinishedCommand:
-    """The row of a command that nobody carries out yet."""
+    """The row of a command that is owed, and not running."""
     since = datetime.now(UTC).replace(microsecond=0)
     return UnfinishedCommand(name=secrets.token_hex(8), command=command, portals=portals, since=since)
 

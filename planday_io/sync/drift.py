@@ -8,8 +8,8 @@ read failed. What is remembered is in `planday_io.state.drift`; `sync.drift` of 
 - A member is gone when it was in most rows of each of several reads, and is in none of many rows now. Planday leaves
   members out where they are null, so one that was rare is never called gone, nor in a table with few rows. Of tables with
   months, those are compared that ended a month ago or earlier and are still read.
-- A member is retyped until a week of reads had it with its declared type only: months are read one by one.
-- A scope is lost, and an endpoint missing, only where the same endpoint answered before, until it answers again.
+- A retyped member is over after a week of reads with its declared type only, because months are read one by one.
+- A scope is lost, or an endpoint missing, only if the same endpoint answered before; that ends when it answers again.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ ROWS_TO_JUDGE = 20
 """A read of fewer rows says nothing about a member that is missing."""
 _READS = 5
 _SHARE = 0.5
-"""A member that half of the rows had in each of so many reads is missed: chance hides it in one read of a million."""
+"""If half of the rows have a member, chance keeps it out of all of 20 rows once in a million reads."""
 _SETTLED_MONTHS = 2
-"""A month can be compared from the second month after it on."""
+"""A month can be compared once the second month after it has begun."""
 _OVER = timedelta(days=7)
 _MOST = 200
 """Entries of one table of one portal; what comes after them counts as one, because names of members may be data."""
@@ -68,7 +68,7 @@ class Observation:
 
 
 def record(installation: Installation, portal: str, observations: list[Observation]) -> None:
-    """Remember what reads showed. What cannot be stored is logged: a full disk must not fail a read for that."""
+    """Remember what reads showed. If it cannot be stored, that is logged: a full disk must not fail a read because of it."""
     for one in observations:
         is_settled = not one.endpoint.tables[0].is_monthly
         if one.month is not None:

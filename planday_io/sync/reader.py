@@ -198,7 +198,7 @@ class PortalReader:
         for table in endpoint.tables:
             part = read.tables[table.full_name]
             part.table = self.without_forgotten(table, part.table, month, whole)
-        # Who left is known from the lists as they were read, so nothing is taken out before all rows are there.
+        # Who left is known from the lists as they were read, so nothing is removed before all rows are there.
         kept = {
             table: self.without_expired(table, read.tables[table.full_name].table, portal.context, whole)
             for table in endpoint.tables
@@ -209,7 +209,7 @@ class PortalReader:
         return read
 
     def take_observations(self) -> list[Observation]:
-        """What was read since the last time this was asked."""
+        """Return the observations since the last call, and forget them."""
         taken, self._observations = self._observations, []
         return taken
 
@@ -250,7 +250,7 @@ class PortalReader:
         return expiry.applied(rows, table, context.month, held_rows(expiry, self._catalogue, table, above))
 
     def _rows_above(self, table: Table, month: str | None, read: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-        """The rows, and their table, that a table's rows belong to and that name the person, where they were read."""
+        """The rows that a table's rows belong to and that name the person, by full name of their table; empty if not read."""
         link = owner_link(table)
         if link is None:
             return {}

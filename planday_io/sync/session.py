@@ -69,7 +69,7 @@ class PortalSession:
     def read(self, table: str, month: str | None = None) -> pa.Table:
         """Read a table from the API, typed and under the privacy policy, without writing anything."""
         read = asyncio.run(self.reader.read_only(self.endpoint_of(table, month), month, self.clock()))
-        # Nothing is remembered of it, also not with the next read of this session.
+        # This read is not remembered, not even by the next one of this session.
         self.reader.take_observations()
         return read.result.tables[table].table
 

@@ -1,4 +1,4 @@
-"""How many portals are read at the same time, as many as the budgets of their apps feed, and how long it takes."""
+"""How many portals are read side by side, as many as the budgets of their apps feed, and how long all of them take."""
 
 from __future__ import annotations
 

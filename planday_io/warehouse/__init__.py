@@ -1,6 +1,6 @@
 """`warehouse.duckdb`: a publication of the lake that analysts may keep open all day.
 
-What publishes is imported when it is asked for: those who only look at the place of the file need no DuckDB.
+`publish` is imported on first use, because commands that only look at the file need no DuckDB.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def record(db: duckdb.DuckDBPyConnection, book: str, entries: Sequence[Entry], *
         db: connected to it.
         book: the table, SLICES or DERIVED.
         entries: of slices that belong there.
-        is_empty: the table has no rows yet.
+        is_empty: whether the table has no rows yet.
     """
     if not entries:
         return
@@ -239,7 +239,7 @@ def record(db: duckdb.DuckDBPyConnection, book: str, entries: Sequence[Entry], *
 def insert(
     db: duckdb.DuckDBPyConnection, table: str, kinds: Mapping[str, str], rows: Sequence[Sequence[object]]
 ) -> None:
-    """Insert rows in one statement; `executemany` takes as long for each row as this for a thousand.
+    """Insert rows many at a time; `executemany` takes as long for each row as this for a thousand.
 
     Args:
         db: connected to the warehouse.
@@ -254,7 +254,7 @@ def insert(
 
 
 def renew(db: duckdb.DuckDBPyConnection, table: str, columns: Columns, rows: Sequence[tuple[object, ...]]) -> None:
-    """Make rows the only ones of a table of the connected warehouse. Nothing is written if they are."""
+    """Replace all rows of a table of the connected warehouse; nothing is written if they are the same."""
     if Counter(db.execute(f"FROM {table}").fetchall()) != Counter(rows):
         db.execute(f"DELETE FROM {table}")
         insert(db, table, {column: kind for column, kind, _ in columns}, rows)

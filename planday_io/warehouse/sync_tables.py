@@ -1,4 +1,4 @@
-"""All tables of the schema `sync` that are no table of the lake and no view, with what their columns mean."""
+"""All tables of the schema `sync` that are neither tables of the lake nor views, with what their columns mean."""
 
 from __future__ import annotations
 
