@@ -122,7 +122,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         return done
 
     def _left_until(self) -> datetime | None:
-        """Until when (UTC) the publication may be left to others; only runs of a tick or a backfill, as nobody waits for them."""
+        """Until when (UTC) others may publish instead. Only runs of a tick or a backfill leave it: nobody waits for them."""
         is_one_of_many = BATCH_TAG in self._tags or BACKFILL_TAG in self._tags
         return left_to_others(self._installation, self._instance, self._job) if is_one_of_many else None
 
