@@ -117,5 +117,5 @@ def _values(kind: pa.DataType, chance: np.random.Generator, rows: int, key: Slic
 
 
 def sizes(files: Sequence[Path]) -> float:
-    """MiB of files together."""
+    """The size of some files together, in MiB."""
     return sum(file.stat().st_size for file in files) / 2**20

@@ -62,7 +62,7 @@ def test_certificates_that_cannot_be_loaded_are_named(planday: Installation, mon
 
 @pytest.mark.parametrize(("command", "loads"), [("tables", []), ("report", ["duckdb"])])
 def test_simple_commands_load_what_they_need(planday: Installation, command: str, loads: list[str]) -> None:
-    """Each of the three takes most of a second to load; the report reads the warehouse."""
+    """Dagster, pandas and DuckDB take most of a second each to load; only the report reads the warehouse."""
     script = """
 import sys
 from typer.testing import CliRunner

@@ -1,4 +1,4 @@
-"""What changed in Planday's answers: noticed once, told once, remembered without values, and over when it is over."""
+"""What changed in Planday's answers: noticed and reported once, remembered without values, and ended when it ends."""
 
 from __future__ import annotations
 

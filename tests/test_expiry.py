@@ -1,4 +1,4 @@
-"""What the rules of retention take from rows, and which ages are refused."""
+"""What the rules of retention remove from rows, and which ages are refused."""
 
 from __future__ import annotations
 

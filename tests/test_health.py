@@ -1,4 +1,4 @@
-"""How an installation and its portals are: the facts behind `planday status`, `check`, `metrics` and the report."""
+"""The health of an installation and its portals: the facts behind `planday status`, `check`, `metrics` and the report."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_new_portal_is_not_wrong(planday: Installation) -> None:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """The statements that any database of this process carries out meanwhile."""
+    """The statements that databases of this process execute in the block."""
     found: list[str] = []
 
     def note(*event: Any) -> None:
@@ -151,7 +151,7 @@ def test_questions_do_not_grow_with_portals(read_on_time: Installation) -> None:
 
 @pytest.mark.processes
 def test_schedule_switched_off_in_dagster(read_on_time: Installation) -> None:
-    """By Dagster's own command, as its UI does."""
+    """Switched off with Dagster's own command, which does what its UI does."""
     dagster = str(Path(sys.executable).with_name("dagster"))
     settings = environment(read_on_time) | {"DAGSTER_HOME": str(read_on_time.folder)}
     for what, states in (("stop", ("switched off", "ok")), ("start", ("ok", "ok"))):
@@ -168,7 +168,7 @@ def test_schedule_switched_off_in_dagster(read_on_time: Installation) -> None:
 
 @pytest.mark.processes
 def test_check_before_anything_ran(make: Make) -> None:
-    """Whoever tries a configuration has no daemon yet; once something was read, one is missed."""
+    """A newcomer has no daemon yet; once something was read, a missing daemon is wrong."""
     planday = make(resources="resources: {include: [hr.departments]}")
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     said = (

@@ -1,4 +1,4 @@
-"""Many runs that end one after the other: few publications, all data published, and nobody waits for nothing."""
+"""Many runs that end one after the other: few publications, all data published, and no pause without need."""
 
 from __future__ import annotations
 

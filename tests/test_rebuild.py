@@ -1,4 +1,4 @@
-"""A new file from the whole lake: the rows of all files, read another way; and what a killed one leaves."""
+"""A rebuild: it has the rows of all files, read another way, and what a killed one leaves is removed."""
 
 from __future__ import annotations
 

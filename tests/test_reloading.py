@@ -1,4 +1,4 @@
-"""The sensor that reloads the definitions of an edited portals.yaml; how it does so, test_dagster_dev.py shows."""
+"""The sensor that reloads the definitions after an edit of portals.yaml; test_dagster_dev.py shows it with real servers."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_later_lists_keep_people_out(planday: Installation, file: Path, place: P
 
 
 def test_without_lists_they_are_there_again(planday: Installation, file: Path, place: Path) -> None:
-    """What the option is for."""
+    """Shows what `--forgotten` is for."""
     gone = forgotten_in_both(planday)
     done = restore(file, place, CATALOGUE, quiet)
     assert done.to_forget == {}
@@ -125,7 +125,7 @@ def test_renamed_portal_is_recognised_by_its_list(
 def test_killed_restore_still_owes_forgetting(planday: Installation, file: Path, place: Path) -> None:
     gone = forgotten_in_both(planday)
     done = restore(file, place, CATALOGUE, quiet, forgotten=planday.config.lake / "_forgotten")
-    # Nothing more was done: the process was killed right after the state was there.
+    # As if the process had been killed right after the state was in place.
     owed = [entry.command for entry in done.installation.state.commands.unfinished()]
     assert len(owed) == 2
     assert all(command.startswith("planday forget --portal ") for command in owed)

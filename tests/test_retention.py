@@ -46,7 +46,7 @@ STAYS = {
 
 
 class Planted(NamedTuple):
-    """A text in the portal: of which kind, typed about whom, and from which day on its age counts."""
+    """A text in the portal: its kind, whom it is about, and the day from which its age counts."""
 
     text: str
     kind: str
@@ -91,7 +91,7 @@ def planday(make: Make) -> Installation:
 
 
 def plant(planday: Installation, people: dict[str, int]) -> list[Planted]:
-    """A name, an address, a number and a note about each of some people, as no one else has them."""
+    """A name, an address, a number and a note about each of some people, none of which anybody else has."""
     portal = planday.sandbox.portals["oslo"]
     planted = []
     for index, (who, person) in enumerate(people.items()):
@@ -115,7 +115,7 @@ def plant(planday: Installation, people: dict[str, int]) -> list[Planted]:
 
 
 def is_gone(one: Planted, today: date) -> bool:
-    """By the rules as somebody would read them aloud."""
+    """What has to be gone, computed from the rules as a person would read them."""
     if one.person == "held":
         return False
     if one.kind == "contact":
@@ -178,7 +178,7 @@ def test_six_years_take_what_is_too_old(planday: Installation) -> None:
         }
         assert planday.queries(STAYS) == stays
 
-    # Before the first rule ends, one comes back.
+    # One comes back before the first rule applies.
     early = NOW + timedelta(days=60)
     back = next(row for row in portal.deactivated if row["id"] == people["back"])
     portal.deactivated.remove(back)

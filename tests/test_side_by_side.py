@@ -36,7 +36,7 @@ def planday(make: Make) -> Installation:
 
 
 def down_until_asked_for(planday: Installation, portal: str, other: str) -> Fault:
-    """A portal whose departments cannot be read before another portal's were asked for."""
+    """A portal whose departments fail until those of another portal are requested."""
 
     def down(request: Request, _: int, __: Any) -> Response | None:
         bearer = planday.sandbox.bearer(request)
@@ -201,7 +201,7 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
 
 
 def reader_of(process: subprocess.Popen[str]) -> int:
-    """The process that makes the runs of a command."""
+    """The process that executes the runs of a command."""
     pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (reader,) = [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return int(reader)

@@ -79,7 +79,7 @@ def oldest(lake: Lake) -> dict[str, str]:
 
 
 def oldest_of(found: dict[str, tuple[str, str, int]]) -> dict[str, str]:
-    """The same from what footers say."""
+    """The same, computed from the footers of the files."""
     wanted = {"a.snapshot": ["a.snapshot.oslo"], "a.facts": [f"a.facts.oslo.{month}" for month in WINDOW]}
     return {table: min(found[one][1] for one in names) for table, names in wanted.items() if {*names} <= {*found}}
 

@@ -1,4 +1,4 @@
-"""The catalogue held against OpenAPI documents: the one that the sandbox keeps, and those that operators download."""
+"""The catalogue compared with OpenAPI documents: the one that the sandbox keeps, and those that operators download."""
 
 from __future__ import annotations
 
