@@ -85,7 +85,13 @@ class Losses:
         for key in self._needed():
             number, portal = self._shown[key].portal_id, key.portal
             # Checking one slice per portal is enough.
-            if not number or portal in known or (provenance := self._lake.usable_provenance(key)) is None:
+            if not number or portal in known:
+                continue
+            try:
+                provenance = self._lake.provenance(key)
+            except StorageError:  # damaged or refused: reported when it is frozen
+                continue
+            if provenance is None:
                 continue
             known.add(portal)
             if provenance.portal_id != number:
