@@ -67,7 +67,7 @@ class Losses:
         shown = None if self._accepts else self._shown.get(key)
         why = older_text(key, there, shown.slice_id, shown.read_at) if shown is not None else ""
         if why:
-            self.problems[key] = (older_slice if is_read_again(self._catalogue, key) else lost_slice)(key, why)
+            self.problems[key] = older_slice(key, why, is_derived=not is_read_again(self._catalogue, key))
         return not why
 
     def refuse_loss(self, kept: Collection[SliceKey]) -> None:
