@@ -114,7 +114,8 @@ def print_missing(console: Console, planned: MissingPlan) -> None:
         say(console, "\nBrought forward from the warehouse, by `planday sync --missing` or `planday publish`:")
         say(console, *(f"  {_named(one)}: {one.why}" for one in missing.older))
     if missing.lasting:
-        say(console, f"\nNot read again. {_REMEDY}")
+        is_lost = any(one.reason != "unreadable" for one in missing.lasting)
+        say(console, "\nNot read again." + (f" {_REMEDY}" if is_lost else ""))
         say(console, *(f"  {_named(one)}: {WORDS[one.reason]}; {one.why}" for one in missing.lasting))
     same_fault: dict[str, list[str]] = {}
     for portal, error in missing.unreadable.items():
