@@ -110,6 +110,7 @@ def _metadata(said: dict[str, Any]) -> dict[str, int]:
         return {}
     missing, forecasts = said["missing"], said.get("portals")
     figures = {"missing": len(missing["slices"]), "cannot_be_read_again": len(missing["lasting"])}
+    figures |= {"older_than_published": len(missing["older"])} if missing["older"] else {}
     if forecasts is None:
         return {**figures, "read": len(said["tables"]), "failed": len(said["failures"])}
     return {**figures, "requests": sum(one["requests"] for one in forecasts)}

@@ -165,7 +165,7 @@ def test_older_file_is_brought_forward_by_reading(published: Installation) -> No
     seen = published.query("SELECT * FROM hr_history.departments ORDER BY ALL")
     published.lake.path(KEY).write_bytes(older)
     problem = published.publish(compare_all=True).problems[KEY]
-    assert "planday sync oslo --resources hr.departments" in str(problem)
+    assert "planday sync oslo --missing" in str(problem)
     for key in published.lake.behind():
         published.refresh(key.full_name, key.portal)
     assert published.publish(compare_all=True).problems == {}
@@ -186,7 +186,7 @@ def test_older_file_is_an_incident_until_it_is_read(published: Installation) -> 
     note_older_files(published.installation, now)
     (incident,) = find(published.installation, {}, now).values()
     assert "hr.departments of portal 'oslo'" in incident.error
-    assert "planday publish" in incident.error
+    assert "planday sync --missing" in incident.error
     published.refresh("hr.departments")
     published.publish()
     note_older_files(published.installation, now)

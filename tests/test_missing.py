@@ -5,20 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from planday_io.errors import LostSliceError
+from planday_io.errors import LostSliceError, StorageError
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.missing import Missing, missing_of
-from planday_io.months import month_of, months_between, shifted
+from planday_io.monitoring.older_files import note_older_files
+from planday_io.months import first_day, last_day, month_of, months_between, shifted
 from planday_io.state import Failure
-from tests.support.holes import cut, flip
+from tests.support.holes import became_folder, cut, emptied, flip, leads_nowhere, overwritten, refused
 from tests.support.installation import Installation, Make
 
 NOW = datetime.now(UTC)
@@ -89,6 +90,43 @@ def test_lost_slices_are_missing(whole: Installation, verifies: bool) -> None:
     assert reasons(look(whole, verifies=verifies)) == {key(DEPARTMENTS): "lost", key(SHIFTS, THIS): "lost"}
 
 
+def versions(planday: Installation) -> list[tuple[Any, ...]]:
+    planday.publish()
+    return planday.query("SELECT * EXCLUDE (_fetched_at) FROM hr_history.departments ORDER BY ALL")
+
+
+@pytest.mark.parametrize("damage", [cut, flip, emptied, overwritten])
+def test_damaged_slice_is_read_again_with_its_history(whole: Installation, damage: Callable[[Path], None]) -> None:
+    """The damaged file is kept."""
+    before, file = versions(whole), whole.lake.path(key(DEPARTMENTS))
+    damage(file)
+    bad = file.read_bytes()
+    (one,) = look(whole).slices
+    assert (one.key, one.reason) == (key(DEPARTMENTS), "damaged")
+    (report,) = whole.refresh(DEPARTMENTS, replaces_lost=True)
+    (aside,) = whole.lake.files_set_aside()
+    assert aside.name in "".join(report.warnings)
+    assert aside.read_bytes() == bad
+    assert look(whole) == Missing()
+    assert versions(whole) == before
+
+
+@pytest.mark.parametrize("damage", [became_folder, leads_nowhere, refused])
+def test_refused_file_is_named_and_stops_nothing_else(whole: Installation, damage: Callable[[Path], None]) -> None:
+    """The file may be whole, on a disk that is not mounted, so nothing is written in its place."""
+    damage(whole.lake.path(key(DEPARTMENTS)))
+    flip(whole.lake.path(key(GROUPS)))
+    found = look(whole)
+    assert reasons(found) == {key(GROUPS): "damaged"}
+    (one,) = found.lasting
+    assert (one.key, one.reason) == (key(DEPARTMENTS), "unreadable")
+    assert str(whole.lake.path(key(DEPARTMENTS))) in one.why
+    whole.refresh(GROUPS)
+    with pytest.raises(StorageError, match=str(whole.lake.path(key(DEPARTMENTS)))):
+        whole.refresh(DEPARTMENTS, replaces_lost=True)
+    assert [*whole.publish(compare_all=True).problems] == [key(DEPARTMENTS)]
+
+
 def test_older_file_is_missing(whole: Installation) -> None:
     file = whole.lake.path(key(DEPARTMENTS))
     backup = file.read_bytes()
@@ -130,11 +168,11 @@ def test_rows_without_new_columns_are_read_again(make: Make) -> None:
     table = "hr.employee_details"
     planday = make()
     planday.refresh(table)
-    assert "new or modified" in planday.refresh(table)[0].window
+    assert not planday.refresh(table)[0].window.startswith("all")
     stored = planday.provenance(table)
     assert stored is not None
     planday.lake.replace(key(table), planday.lake.read(key(table)), replace(stored, absent=["phone"]).encoded())
-    assert "new or modified" not in planday.refresh(table)[0].window
+    assert planday.refresh(table)[0].window.startswith("all")
     again = planday.provenance(table)
     assert again is not None
     assert again.absent == []
@@ -142,16 +180,18 @@ def test_rows_without_new_columns_are_read_again(make: Make) -> None:
 
 @pytest.mark.parametrize("verifies", [True, False])
 def test_what_schedules_should_have_read_is_missing(whole: Installation, verifies: bool) -> None:
-    """Only months that were in the window when the schedule was due, and months that came into it."""
+    """Only months that were in the window when the schedule was due."""
     whole.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     observe(whole.installation, NOW - timedelta(days=30))
-    later = NOW + timedelta(days=3)
-    month = month_of(later.astimezone(ZoneInfo("Europe/Oslo")).date())
-    due = {one for one in months_between(shifted(month, -1), shifted(month, 1)) if one in MONTHS}
-    stale = {key(DEPARTMENTS), key(GROUPS), key(DELETED), *(key(SHIFTS, one) for one in due)}
-    absent = {key(SHIFTS, one) for one in months_between(THIS, shifted(month, 1)) if one not in MONTHS}
-    wanted = dict.fromkeys(absent, "absent") | dict.fromkeys(stale, "stale")
-    assert reasons(look(whole, verifies=verifies, now=later)) == wanted
+    month = shifted(THIS, 1)
+    first = datetime.combine(first_day(month), time(0, 30), ZoneInfo("Europe/Oslo")).astimezone(UTC)
+    lists = {key(DEPARTMENTS), key(GROUPS), key(DELETED)}
+    assert key(SHIFTS, shifted(month, 1)) not in reasons(look(whole, verifies=verifies, now=first)), (
+        "the night will read it"
+    )
+    stale = {*lists, key(SHIFTS, THIS), key(SHIFTS, month)}
+    wanted = dict.fromkeys(stale, "stale") | {key(SHIFTS, shifted(month, 1)): "absent"}
+    assert reasons(look(whole, verifies=verifies, now=first + timedelta(days=14))) == wanted
 
 
 def test_lost_slice_is_replaced_only_when_asked(whole: Installation) -> None:
@@ -175,6 +215,47 @@ def test_feed_and_history_are_named_and_last(whole: Installation) -> None:
         key(DELETED): "damaged",
         key("hr.departments_history"): "lost",
     }
+
+
+def put_back(planday: Installation, *keys: SliceKey) -> None:
+    """Put older files of a feed and of a history back, and have it noticed."""
+    older = {key: planday.lake.path(key).read_bytes() for key in keys}
+    roster = planday.sandbox.portals["oslo"].roster
+    roster.delete_shift(next(iter(roster.on(first_day(THIS), last_day(THIS))))["id"])
+    planday.sandbox.portals["oslo"].departments[0]["name"] = "renamed"
+    for table in (DELETED, DEPARTMENTS):
+        planday.refresh(table)
+    planday.publish()
+    for key, content in older.items():
+        planday.lake.path(key).write_bytes(content)
+    note_older_files(planday.installation, NOW)
+
+
+@pytest.mark.parametrize("verifies", [True, False])
+def test_older_feed_and_history_are_brought_forward(whole: Installation, verifies: bool) -> None:
+    history = key("hr.departments_history")
+    put_back(whole, key(DELETED), history)
+    found = look(whole, verifies=verifies)
+    assert [one.key for one in found.older] == [key(DELETED), history]
+    assert (found.slices, found.lasting) == ((), ())
+    assert whole.publish().problems == {}
+    assert len(look(whole).older) == 2, "a publication after a run looks at neither"
+    assert whole.publish(compare_all=True).problems == {}
+    assert look(whole) == Missing()
+
+
+def test_older_feed_that_failed_is_read_afterwards(whole: Installation) -> None:
+    put_back(whole, key(DELETED))
+    with pytest.raises(LostSliceError, match="planday sync oslo --missing"):
+        whole.refresh(DELETED, replaces_lost=True)
+    failure = Failure(portal="oslo", table=DELETED, month=None, cause="storage", error="older", run_id="", since=NOW)
+    whole.state.failures.record([failure])
+    found = look(whole)
+    assert [one.key for one in found.older] == [key(DELETED)]
+    assert reasons(found) == {key(DELETED): "failed"}
+    whole.publish(compare_all=True)
+    assert not look(whole).older
+    whole.refresh(DELETED, replaces_lost=True)
 
 
 def test_month_before_history_start_lasts(whole: Installation) -> None:

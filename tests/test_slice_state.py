@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,16 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from planday_io.catalogue import VERSION
 from planday_io.errors import DamagedSliceError
 from planday_io.lake.freezing import frozen
 from planday_io.lake.provenance import Provenance
 from planday_io.lake.slices import Lake, SlicesOf
 from planday_io.monitoring.notifier import Notifier
-from planday_io.state import PublishedSlice, SliceKey, State
+from planday_io.state import STATE_VERSION, Failure, IndexedTable, PublishedSlice, SliceKey, State
+from planday_io.state.state_database import database_file
 from tests.support.cutting import KILLED, killed
 from tests.support.damage import DAMAGE, damage_state, lose_state
 from tests.support.installation import Installation
-from tests.support.old_state import as_of_version_0_1, old_layout, old_names, old_slices
+from tests.support.old_state import as_of_version, as_of_version_0_1, old_layout, old_names, old_slices
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 DEPARTMENTS = SliceKey.of("hr.departments", "oslo")
@@ -130,7 +134,7 @@ def test_files_that_did_not_change_are_not_opened(tmp_path: Path) -> None:
     os.utime(lake.path(key), ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert lake.indexed([key]).entries[key].slice_id == slice_id, "its stamp is the same"
     os.utime(lake.path(key))
-    assert [*lake.indexed([key]).damaged()] == [key]
+    assert isinstance(lake.indexed([key]).unusable[key], DamagedSliceError)
 
 
 def test_oldest_reads_of_files_elsewhere_or_broken(tmp_path: Path) -> None:
@@ -236,6 +240,30 @@ def test_slices_of_an_older_version_are_taken_in(planday: Installation) -> None:
     assert left.isdisjoint({"pending", "published", "history", "lake.json", "publication.json"})
     done = planday.publish()
     assert (done.is_rebuild, done.problems, slices.pending(), histories.all()) == (False, {}, {}, {})
+
+
+@pytest.mark.parametrize("version", [11, 12])
+def test_index_of_an_older_database_is_made_anew(planday: Installation, version: int) -> None:
+    """From the files; what cannot be made anew is kept."""
+    for portal in ("oslo", "london"):
+        planday.refresh("hr.departments", portal)
+    planday.publish()
+    planday.refresh("hr.skills")
+    slices, failures = planday.state.slices, planday.state.failures
+    failures.record([Failure(portal="oslo", table="hr.x", month=None, cause="api", error="e", run_id="", since=AT)])
+    before = slices.published(), slices.pending(), failures.all(), planday.state.files.lake()
+    as_of_version(planday.state.folder, version)
+    with closing(sqlite3.connect(database_file(planday.state.folder))) as db:
+        assert db.execute("SELECT count(*) FROM slice WHERE slice_id <> ''").fetchone() == (4,)
+    assert slices.indexed_tables(VERSION) == {}
+    assert (slices.published(), slices.pending(), failures.all(), planday.state.files.lake()) == before
+    assert indexed(planday.lake) == footers(planday.lake.root)
+    with closing(sqlite3.connect(database_file(planday.state.folder))) as db:
+        assert not db.execute("SELECT * FROM sqlite_master WHERE name = 'slice'").fetchall()
+        assert db.execute("SELECT version FROM about").fetchall() == [(STATE_VERSION,)]
+    assert slices.indexed_tables(VERSION)["oslo"]["hr.skills"] == IndexedTable(frozenset([None]), is_outdated=False)
+    done = planday.publish()
+    assert ({*done.changed}, done.is_rebuild, done.problems) == ({*before[1]}, False, {})
 
 
 def test_an_older_version_may_publish_meanwhile(tmp_path: Path) -> None:

@@ -26,10 +26,8 @@ _PORTALS, _TABLES, _ERRORS = 10, 8, 3
 FACTS = ("oldest table", "next run", "incident", "requests a minute")
 
 
-def print_health(
-    console: Console, config: Config, health: Health, missing: Missing, *, only_wrong: bool = False
-) -> None:
-    """Print the verdict, a line per portal, the worst first, what to do, and the command that reads what is missing."""
+def print_health(console: Console, config: Config, health: Health, *, only_wrong: bool = False) -> None:
+    """Print the verdict, a line per portal, the worst first, and what to do."""
     say(console, health.sentence, "")
     good = [] if only_wrong else [one for one in health.portals if not one.is_wrong]
     if rows := [(one.portal, one.condition, *facts(one, health.at)) for one in (*health.wrong, *good)]:
@@ -56,9 +54,6 @@ def print_health(
     lines += [f"app {use.bucket.rpartition(' ')[2]}: {_use(use)} requests a minute" for use in health.apps]
     lines += [f"BUDGET {health.budget_fault}"] if health.budget_fault else []
     lines.append(f"MiB: warehouse {health.warehouse_bytes // 2**20}; free {health.free_bytes // 2**20}")
-    if missing.slices:
-        lines += [f"{missing.sentence()}. To read {'it' if len(missing.slices) == 1 else 'them'}:"]
-        lines += [f"    {missing.command(config)}"]
     say(console, *lines)
 
 
@@ -66,6 +61,12 @@ def missing_slices(installation: Installation, health: Health) -> Missing:
     """What is missing in the portals whose files can be looked at. Raises StorageError."""
     fresh = {one.portal: one.freshness for one in health.portals if not one.unreadable}
     return missing_of(installation, [*fresh], health.at, fresh=fresh)
+
+
+def print_command(console: Console, config: Config, missing: Missing) -> None:
+    """Print the command that reads what is missing, if anything is."""
+    if missing.can_be_mended:
+        say(console, f"{missing.sentence()}. Run:", f"    {missing.command(config)}")
 
 
 def facts(one: PortalHealth, at: datetime) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""What `planday sync --missing` will read, and what it will cost: told before anything is read, and by `planday plan`."""
+"""What `planday sync --missing` will read, and what it will cost: told before anything is read, and by `planday plan`.
+
+Older files of feeds and histories are brought forward before that, by a publication: a feed is read only from where the
+published one was.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from rich.console import Console
 from pipelines.cli.console import named, print_foretold, print_rows, say
 from pipelines.cli.foretelling import Foretold, foretell
 from pipelines.cli.runs import Wanted, planned_runs
+from planday_io.errors import PublicationError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.messages import some
 from planday_io.monitoring.missing import WORDS, Missing, MissingSlice, missing_of
@@ -19,7 +24,10 @@ from planday_io.sync.forecast import Run
 
 _NAMED = 50
 """So many slices are named one by one that are damaged, or failed, alike."""
-_REMEDY = "Restore these files from the newest backup, or accept the loss with `planday publish --rebuild`"
+_REMEDY = (
+    "Restore what is lost or damaged from the newest backup, or accept the loss with `planday publish --rebuild`, which "
+    "keeps damaged files aside."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +52,39 @@ class MissingPlan:
     @property
     def is_hopeful(self) -> bool:
         """Whether everything that is missing can be read."""
-        return not (self.missing.lasting or self.missing.unreadable)
+        return not (self.missing.older or self.missing.lasting or self.missing.unreadable)
 
 
-def plan_missing(installation: Installation, portals: Sequence[str], processes: int | None) -> MissingPlan:
-    """What is missing in portals, with every byte of their files verified.
+def find_missing(installation: Installation, portals: Sequence[str]) -> Missing:
+    """What is missing in portals, with every byte of their files verified. Raises StorageError: the state cannot be read."""
+    return missing_of(installation, portals, datetime.now(UTC), verifies=True)
+
+
+def bring_forward(console: Console, installation: Installation, older: Sequence[MissingSlice]) -> None:
+    """Publish, which brings older files of feeds and histories forward, and print how that went."""
+    # Not above: it loads Dagster, which the command itself rarely needs.
+    from pipelines.cli.publishing import publish
+
+    try:
+        done = publish(installation, rebuild=False)
+    except PublicationError as error:
+        say(console, f"not brought forward: {error}")
+        return
+    problems = [done.problems[one.key] for one in older if one.key in done.problems]
+    say(console, *done.notices, *(f"not brought forward: {problem}" for problem in problems))
+
+
+def plan_missing(installation: Installation, missing: Missing, processes: int | None) -> MissingPlan:
+    """What reading the slices that are missing will cost.
 
     Args:
-        installation: of the portals.
-        portals: config keys.
+        installation: that they belong to.
+        missing: what is.
         processes: how many portals are read at once; None is as many as the budgets feed.
 
     Raises:
         StorageError: the state cannot be read.
     """
-    missing = missing_of(installation, portals, datetime.now(UTC), verifies=True)
     wanted = {portal: Wanted(slices=slices) for portal, slices in missing.reads(installation.catalogue).items()}
 
     def runs_of(portal: str) -> Sequence[Run]:
@@ -68,7 +94,7 @@ def plan_missing(installation: Installation, portals: Sequence[str], processes: 
 
 
 def print_missing(console: Console, planned: MissingPlan) -> None:
-    """Print what is missing and why, what cannot be read again, and what reading the rest will cost."""
+    """Print what is missing and why, what is brought forward, what cannot be read again, and what reading will cost."""
     missing = planned.missing
     reasons = [*missing.counts()]
     rows = [
@@ -84,23 +110,31 @@ def print_missing(console: Console, planned: MissingPlan) -> None:
             same.setdefault((one.key.portal, WORDS[one.reason], one.why), []).append(table)
     for (portal, words, why), tables in same.items():
         say(console, f"\n{portal}: {words}: {why}\n  {some(tables, _NAMED)}")
+    if missing.older:
+        say(console, "\nBrought forward from the warehouse, by `planday sync --missing` or `planday publish`:")
+        say(console, *(f"  {_named(one)}: {one.why}" for one in missing.older))
     if missing.lasting:
-        say(console, f"\nNot read again, because Planday cannot be asked for all of it. {_REMEDY}:")
-        for one in missing.lasting:
-            table = named(one.key.full_name, one.key.month)
-            say(console, f"  {one.key.portal} {table}: {WORDS[one.reason]}; {one.why}")
+        is_lost = any(one.reason != "unreadable" for one in missing.lasting)
+        say(console, "\nNot read again." + (f" {_REMEDY}" if is_lost else ""))
+        say(console, *(f"  {_named(one)}: {WORDS[one.reason]}; {one.why}" for one in missing.lasting))
     same_fault: dict[str, list[str]] = {}
     for portal, error in missing.unreadable.items():
         same_fault.setdefault(str(error), []).append(portal)
     for text, portals in same_fault.items():
         say(console, f"\n{some(portals)} cannot be looked at: {text}")
-    if not missing.slices:
-        say(console, *(["Nothing is missing."] if planned.is_hopeful else []))
-        return
-    print_foretold(console, planned.foretold, with_tables=False)
-    count = planned.foretold.slices
-    more = f"; {count} are read, because one answer fills several tables" if count > len(missing.slices) else ""
-    say(console, f"\n{missing.sentence()}{more}")
+    if missing.slices:
+        print_foretold(console, planned.foretold, with_tables=False)
+    if missing.can_be_mended:
+        count, says = planned.foretold.slices, missing.sentence()
+        if count > len(missing.slices):
+            says += f". {count} slices are read, because one answer fills several tables"
+        say(console, f"\n{says}")
+    elif planned.is_hopeful:
+        say(console, "Nothing is missing.")
+
+
+def _named(one: MissingSlice) -> str:
+    return f"{one.key.portal} {named(one.key.full_name, one.key.month)}"
 
 
 def told(planned: MissingPlan) -> dict[str, Any]:
@@ -118,6 +152,7 @@ def told(planned: MissingPlan) -> dict[str, Any]:
 
     return {
         "slices": [*map(one, planned.missing.slices)],
+        "older": [*map(one, planned.missing.older)],
         "lasting": [*map(one, planned.missing.lasting)],
         "unreadable": {portal: str(error) for portal, error in planned.missing.unreadable.items()},
     }

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from planday_io.errors import DamagedSliceError, StorageError
+from planday_io.errors import StorageError
 from planday_io.files import storage_errors
 from planday_io.lake.layout import file_at, file_of, old_file_of, tables_with_old_folders
 from planday_io.lake.places import place_of, provenance_of
@@ -30,15 +30,6 @@ class Indexed:
 
     entries: dict[SliceKey, SliceEntry]
     unusable: dict[SliceKey, StorageError]
-
-    def damaged(self) -> dict[SliceKey, DamagedSliceError]:
-        """Files that are damaged. Raises StorageError where a file cannot be read for another reason."""
-        found = {}
-        for key, error in self.unusable.items():
-            if not isinstance(error, DamagedSliceError):
-                raise error
-            found[key] = error
-        return found
 
 
 class SlicesOf(NamedTuple):
@@ -150,12 +141,13 @@ def entry_of(provenance: Provenance, stamp: str = "", *, is_verified: bool = Fal
 
 
 def _stamp_at(path: str) -> str:
-    """The stamp of a file; empty if there is none. Raises StorageError."""
+    """The stamp of a file; empty if there is none. Raises StorageError, also for a link that leads nowhere."""
     try:
         return _written(os.stat(path))  # noqa: PTH116 - making a Path takes longer than looking at the file
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
     except OSError as error:
+        is_nowhere = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        if is_nowhere and not os.path.islink(path):  # noqa: PTH114 - see above
+            return ""
         with storage_errors(Path(path), "look at the slice"):
             raise error from None
 

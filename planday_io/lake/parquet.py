@@ -1,8 +1,8 @@
 """The bytes of a slice: written with a checksum and verified when read. Each kind of failure has its error.
 
-    the system refuses (rights, disk, memory)   StorageError: says nothing about the file
-    a later format                              StorageError: upgrade
-    not what was written                        DamagedSliceError
+    the system refuses (rights, disk, a folder)  StorageError: says nothing about the file
+    a later format                               StorageError: upgrade
+    not what was written                         DamagedSliceError
 
 The checksum (CRC-32) covers every byte of the file except its own digits, so it also finds a flipped bit that decodes to
 another number. Verifying costs a fiftieth of decoding. Files of earlier versions have no checksum and are decoded instead.
@@ -12,6 +12,8 @@ Not here: where slices are (`slices`).
 
 from __future__ import annotations
 
+import errno
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -174,6 +176,8 @@ def _told_apart(file: Path) -> Iterator[None]:
             except pa.ArrowNotImplementedError:  # a flipped bit may name an encoding that Arrow lacks
                 raise DamagedSliceError(file, "it cannot be decoded") from None
             except OSError as error:
+                if error.errno is None and file.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file) from None
                 if error.errno is None:
                     raise DamagedSliceError(file, "it cannot be decoded") from None
                 raise

@@ -89,12 +89,23 @@ def lost_slice(key: SliceKey, why: str) -> LostSliceError:
     )
 
 
-def older_slice(key: SliceKey, why: str) -> LostSliceError:
-    """The error for a table's slice that is older than what was published, until it is read again."""
-    month, months = (f" in {key.month}", f" --months {key.month}") if key.month else ("", "")
+def older_slice(key: SliceKey, why: str, *, is_derived: bool = False) -> LostSliceError:
+    """The error for a slice that is older than what was published, with what to do.
+
+    Args:
+        key: the slice.
+        why: it is older.
+        is_derived: it is of a feed or a history, so Planday cannot be asked for what it lacks.
+    """
+    month = f" in {key.month}" if key.month else ""
+    remedy = f"`planday sync {key.portal} --missing` brings it forward"
+    if is_derived:
+        remedy = (
+            "`planday publish` brings it forward from the published file. Where another program edited that, or another "
+            "version made it, restore the newer file from a backup, or accept the loss with `planday publish --rebuild`"
+        )
     return LostSliceError(
-        f"{key.full_name} of portal '{key.portal}'{month}: {why}, and its rows stay published. The next read of the table "
-        f"replaces it: `planday sync {key.portal} --resources {key.full_name}{months}` reads it now"
+        f"{key.full_name} of portal '{key.portal}'{month}: {why}, and its rows stay published. {remedy}"
     )
 
 

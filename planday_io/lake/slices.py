@@ -111,13 +111,11 @@ class Lake:
         if before is None:
             return
         if provenance := self.usable_provenance(key):
-            why = (
-                "" if allows_older else presence.older_text(key, entry_of(provenance), before.slice_id, before.read_at)
-            )
-        else:
-            why = "" if exists(self.root, key) else "the lake has no file for it"
-        if why:
-            raise presence.lost_slice(key, why)
+            why = presence.older_text(key, entry_of(provenance), before.slice_id, before.read_at)
+            if why and not allows_older:
+                raise presence.older_slice(key, why)
+        elif not exists(self.root, key):
+            raise presence.lost_slice(key, "the lake has no file for it")
 
     def indexed(self, keys: Iterable[SliceKey]) -> Indexed:
         """What the files of slices say, see `planday_io.lake.index`. Raises StorageError."""

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 from planday_io.catalogue import Endpoint
 from planday_io.config.grid import window_months
 from planday_io.config.ticks import due_since
-from planday_io.errors import StorageError
-from planday_io.lake.index import Indexed, SlicesOf
+from planday_io.errors import DamagedSliceError, StorageError
+from planday_io.lake.index import SlicesOf
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
 from planday_io.state.monitoring import Known, Readings
@@ -75,6 +75,8 @@ def freshness_of(
     now: datetime,
     endpoints: list[Endpoint] | None = None,
     monitored: Monitored | None = None,
+    *,
+    counts_refused: bool = False,
 ) -> dict[str, PortalFreshness | StorageError]:
     """The freshness of the tables of portals, or why the files of a portal cannot be read.
 
@@ -86,6 +88,8 @@ def freshness_of(
         now: UTC instant.
         endpoints: None for all of each portal.
         monitored: what `observe` found, or None to ask the state.
+        counts_refused: files that the system refuses count as damage of their tables; otherwise nothing is known of a portal
+            that has one.
 
     Raises:
         StorageError: the state cannot be read.
@@ -99,13 +103,13 @@ def freshness_of(
     since = _monitored(installation, portals) if monitored is None else monitored
     found: dict[str, PortalFreshness | StorageError] = {}
     for portal, (own, _) in due.items():
-        try:
-            damaged = Indexed({}, unusable.get(portal, {})).damaged()
-        except StorageError as why:
-            found[portal] = why
+        wrong = unusable.get(portal, {})
+        refused = [problem for problem in wrong.values() if not isinstance(problem, DamagedSliceError)]
+        if refused and not counts_refused:
+            found[portal] = refused[0]
             continue
         damage: dict[str, str] = {}
-        for key, problem in damaged.items():
+        for key, problem in wrong.items():
             damage.setdefault(key.full_name, str(problem))
         of, reads = since.get(portal, {}), there.reads
         found[portal] = {

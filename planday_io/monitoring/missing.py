@@ -1,6 +1,7 @@
 """Which slices are missing, and why: what `planday sync --missing` reads, and `planday status` names the command for.
 
-    absent     never read, though the portal has the table and the month
+    absent     never read, though the portal has the table and the month; not a month that has begun to be in the window since
+               its schedule was due
     lost       was there, and its file is gone
     damaged    its file is not what was written: cut, overwritten, with flipped bits
     older      its file is older than what was published of it, as after part of a backup was put back
@@ -13,9 +14,10 @@ Of tables that are read on request, and by no schedule, only slices that were th
 or older. Nothing about this is remembered: what was read is no longer missing.
 
 Some of it cannot be read again, because Planday no longer sends it or is never asked for it: a feed, a history, the log of
-runs, a month before `history_start`, a table that `resources` leaves out.
+runs, a month before `history_start`, a table that `resources` leaves out. Of these, an older file of a feed or a history is
+brought forward from the published file when every slice is compared with it (`planday_io.warehouse.recovery`).
 
-Not here: reading them (`pipelines.cli.missing`), incidents (`incidents`).
+Not here: reading them and bringing them forward (`pipelines.cli.missing`), incidents (`incidents`).
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ from planday_io.lake.installation import Installation
 from planday_io.lake.presence import older_text
 from planday_io.lake.slices import Indexed, SliceKey
 from planday_io.monitoring.failures import INSTALLATION
-from planday_io.monitoring.freshness import Freshness, portal_freshness
-from planday_io.state import IndexedTable, PublishedSlice
+from planday_io.monitoring.freshness import Freshness, freshness_of
+from planday_io.monitoring.older_files import OLDER_FILES
+from planday_io.state import Failure, IndexedTable, PublishedSlice
 
 Reason = Literal["absent", "lost", "damaged", "older", "failed", "outdated", "stale", "unreadable"]
 
@@ -52,9 +55,7 @@ WORDS: dict[Reason, str] = {
 }
 _NAMED = 3
 """So many portals are named in a command."""
-_LOSSES = frozenset[Reason](("lost", "damaged", "older", "unreadable"))
 _UNREADABLE = "the reason has to be mended first"
-_CARRIED = "`planday publish` brings it forward from the published file"
 _FEED = "Planday may no longer send all of its rows"
 _DERIVED = "Planday cannot be asked for it"
 _BEFORE = "it is not among the months from `history_start` on"
@@ -82,18 +83,21 @@ class Missing:
 
     Args:
         slices: that Planday can be asked for.
-        lasting: that it cannot be asked for.
+        older: of feeds and histories, that a publication brings forward. A feed that has to be read afterwards is in
+            `slices` as well.
+        lasting: that Planday cannot be asked for all of.
         unreadable: portals whose files cannot be looked at, and why.
     """
 
     slices: tuple[MissingSlice, ...] = ()
+    older: tuple[MissingSlice, ...] = ()
     lasting: tuple[MissingSlice, ...] = ()
     unreadable: Mapping[str, StorageError] = field(default_factory=dict)
 
     @property
-    def portals(self) -> list[str]:
-        """Those of which something can be read, in the order of the configuration."""
-        return [*dict.fromkeys(one.key.portal for one in self.slices)]
+    def can_be_mended(self) -> bool:
+        """Whether there is anything that the command reads or brings forward."""
+        return bool(self.slices or self.older)
 
     def counts(self) -> dict[Reason, int]:
         """How many of the slices are missing for each reason, in the order of `WORDS`."""
@@ -108,16 +112,23 @@ class Missing:
         return found
 
     def sentence(self) -> str:
-        """How many slices are missing, and why, such as "3 slices of 2 portals are missing: 1 lost, 2 stale"; or empty."""
-        if not self.slices:
-            return ""
-        reasons = ", ".join(f"{count} {WORDS[reason]}" for reason, count in self.counts().items())
-        slices, portals = _counted(len(self.slices), "slice"), _counted(len(self.portals), "portal")
-        return f"{slices} of {portals} {'is' if len(self.slices) == 1 else 'are'} missing: {reasons}"
+        """How many slices are to be read, and why, such as "3 slices of 2 portals are missing: 1 lost, 2 stale", and how many
+        to be brought forward; or empty.
+        """
+        texts = []
+        if self.slices:
+            reasons = ", ".join(f"{count} {WORDS[reason]}" for reason, count in self.counts().items())
+            slices, portals = _counted(len(self.slices), "slice"), _counted(len(self.counts_of_portals()), "portal")
+            texts.append(f"{slices} of {portals} {'is' if len(self.slices) == 1 else 'are'} missing: {reasons}")
+        if self.older:
+            files = _counted(len(self.older), "older file")
+            texts.append(f"{files} {'is' if len(self.older) == 1 else 'are'} to be brought forward from the warehouse")
+        return "; ".join(texts)
 
     def command(self, config: Config) -> str:
-        """The command that reads them."""
-        portals = self.portals
+        """The command that reads them, and brings older files forward."""
+        of = {one.key.portal for one in (*self.slices, *self.older)}
+        portals = [portal for portal in config.portals if portal in of]
         names = f" {' '.join(portals)}" if len(portals) <= _NAMED and len(portals) < len(config.portals) else ""
         return f"planday sync{names} --missing"
 
@@ -161,27 +172,42 @@ def missing_of(
     except StorageError as error:
         return Missing(unreadable=dict.fromkeys(portals, error))
     index, failures = installation.state.slices.indexed_tables(VERSION), installation.state.failures.all()
-    unpublished: dict[str, set[str]] = {}
-    for one in failures.get(INSTALLATION, ()):
-        if key := SliceKey.parse(one.table):
-            unpublished.setdefault(key.portal, set()).add(key.full_name)
+    wrong = {} if verifies else _known_to_be_wrong(installation, failures.get(INSTALLATION, ()))
+    own = freshness_of(installation, portals, now, counts_refused=True) if fresh is None else fresh
     slices: list[MissingSlice] = []
+    older: list[MissingSlice] = []
     lasting: list[MissingSlice] = []
     unreadable: dict[str, StorageError] = {}
     for portal in portals:
         try:
-            own = portal_freshness(installation, portal, now) if fresh is None else fresh[portal]
-            if isinstance(own, StorageError):
-                raise own
+            if isinstance(known := own[portal], StorageError):
+                raise known
             failed = {(one.table, one.month): one.error for one in failures.get(portal, ())}
-            look = _Look(installation, portal, now, own, failed, index.get(portal, {}))
-            found = look.at(None if verifies else unpublished.get(portal, set()))
+            look = _Look(installation, portal, now, known, failed, index.get(portal, {}))
+            found = look.at(None if verifies else wrong.get(portal, set()))
         except StorageError as error:
             unreadable[portal] = error
             continue
         slices += found.slices
+        older += found.older
         lasting += found.lasting
-    return Missing(tuple(slices), tuple(lasting), unreadable)
+    return Missing(tuple(slices), tuple(older), tuple(lasting), unreadable)
+
+
+def _known_to_be_wrong(installation: Installation, failures: Sequence[Failure]) -> dict[str, set[str]]:
+    """Portal -> full names of tables and histories that a publication, or a look at all files, found something wrong with.
+
+    Args:
+        installation: that is looked at.
+        failures: those of the installation itself.
+    """
+    keys = [key for one in failures if (key := SliceKey.parse(one.table))]
+    if any(one.table == OLDER_FILES for one in failures):
+        keys += installation.lake.behind()
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        found.setdefault(key.portal, set()).add(key.full_name)
+    return found
 
 
 class _Look:
@@ -211,6 +237,7 @@ class _Look:
         self._fresh, self._failed, self._known = fresh, failed, known
         self._endpoints = installation.endpoints_of(portal)
         self._grid: frozenset[str | None] = frozenset(grid_months(self._config, portal, now))
+        self._windows: dict[datetime, frozenset[str | None]] = {}
         self._there = Indexed({}, {})
         self._published: dict[SliceKey, PublishedSlice] = {}
         self._verifies = False
@@ -230,7 +257,7 @@ class _Look:
             for table in endpoint.tables
             if wrong is None or table.full_name in wrong | failed or not self._seems_complete(table)
         ]
-        if not tables and not self._verifies:
+        if not tables and not wrong and not self._verifies:
             return Missing()
         self._published = self._state.slices.published(self._portal)
         keys: dict[SliceKey, tuple[Endpoint, Table]] = {}
@@ -241,30 +268,35 @@ class _Look:
         there = {*self._published, *(self._lake.slices(portal=self._portal) if self._verifies else ())}
         declared = {table.full_name: (endpoint, table) for endpoint, table in tables}
         keys |= {key: declared[key.full_name] for key in there if key.full_name in declared}
-        others = [key for key in there if key not in keys] if self._verifies else []
+        others = [key for key in there if key not in keys and (wrong is None or key.full_name in wrong)]
         self._there = self._lake.indexed([*keys, *others])
-        slices, lasting = [], []
+        slices, older, lasting = [], [], []
         for key in sorted(keys, key=lambda key: (key.month is not None, key)):
             endpoint, table = keys[key]
-            if (one := self._missing(key, table)) is None:
-                continue
-            if why := self._lasts(one, endpoint):
-                lasting.append(replace(one, why=_joined(one.why, why)))
-            elif key.month is None or key.month in self._grid:
-                slices.append(one)
-        return Missing(tuple(slices), (*lasting, *self._others(sorted(others, key=str))))
+            loss, is_of_grid = self._loss(key), key.month is None or key.month in self._grid
+            is_older_feed = loss is not None and loss.reason == "older" and endpoint.feed is not None
+            if loss and is_older_feed:
+                older.append(loss)
+            if loss and not is_older_feed:
+                why = self._lasts(loss, endpoint, is_of_grid=is_of_grid)
+                lasting += [replace(loss, why=_joined(loss.why, why))] if why else []
+                slices += [] if why else [loss]
+            elif is_of_grid and (due := self._due(key, table)):
+                slices.append(due)
+        for loss, why in self._others(sorted(others, key=str)):
+            if loss.reason == "older" and not why:
+                older.append(loss)
+            else:
+                lasting.append(replace(loss, why=_joined(loss.why, why)))
+        return Missing(tuple(slices), tuple(older), tuple(lasting))
 
-    def _lasts(self, one: MissingSlice, endpoint: Endpoint) -> str:
-        """Why a slice cannot be read again, or empty."""
-        if one.reason not in _LOSSES:
-            return ""
-        if one.reason == "unreadable":
+    def _lasts(self, loss: MissingSlice, endpoint: Endpoint, *, is_of_grid: bool) -> str:
+        """Why a slice that is lost cannot be read again, or empty."""
+        if loss.reason == "unreadable":
             return _UNREADABLE
-        if one.reason == "older" and endpoint.feed:
-            return _CARRIED
         if endpoint.feed:
             return _FEED
-        return "" if one.key.month is None or one.key.month in self._grid else _BEFORE
+        return "" if is_of_grid else _BEFORE
 
     def _seems_complete(self, table: Table) -> bool:
         """Whether nothing that is known without looking at files speaks against it."""
@@ -285,27 +317,32 @@ class _Look:
             return frozenset()
         if not table.is_monthly:
             return frozenset([None])
-        return self._window(fresh) if table.on_request else self._grid
+        window = self._window(fresh)
+        return window if table.on_request else self._grid - (self._windows[self._now] - window)
 
     def _window(self, fresh: Freshness) -> frozenset[str | None]:
         """The months of the window that were in it when the schedule was due."""
-        both = [window_months(self._config, self._portal, at) for at in (self._now, fresh.allowed_since or self._now)]
-        return frozenset(both[0]) & frozenset(both[1])
+        at = fresh.allowed_since or self._now
+        for one in (at, self._now):
+            if one not in self._windows:
+                self._windows[one] = frozenset(window_months(self._config, self._portal, one))
+        return self._windows[self._now] & self._windows[at]
 
-    def _missing(self, key: SliceKey, table: Table) -> MissingSlice | None:
-        fresh, entry = self._fresh[table.full_name], self._there.entries.get(key)
+    def _due(self, key: SliceKey, table: Table) -> MissingSlice | None:
+        """Why a slice of which the lake lacks nothing, or will lack nothing, is to be read."""
+        fresh, entry, published = self._fresh[table.full_name], self._there.entries.get(key), self._published.get(key)
+        if table.on_request and fresh.allowed_since is None:
+            return None
+        # An older file is read from where the published one was.
+        read_at = max((one.read_at for one in (entry, published) if one), default=None)
+        is_old = fresh.is_stale and read_at and fresh.allowed_since and read_at < fresh.allowed_since
         why = self._failed.get((table.full_name, key.month), "")
-        is_old = fresh.is_stale and entry and fresh.allowed_since and entry.read_at < fresh.allowed_since
         applies: dict[Reason, object] = {
             "failed": why,
             "absent": entry is None and key.month in self._wanted(table),
             "outdated": entry and (entry.definitions != VERSION or entry.lacks_columns),
             "stale": is_old and (key.month is None or key.month in self._window(fresh)),
         }
-        if loss := self._loss(key):
-            return loss
-        if table.on_request and fresh.allowed_since is None:
-            return None
         return next((MissingSlice(key, reason, why) for reason, is_so in applies.items() if is_so), None)
 
     def _loss(self, key: SliceKey) -> MissingSlice | None:
@@ -324,13 +361,17 @@ class _Look:
                 return _unusable(key, broken)
         return None
 
-    def _others(self, keys: Sequence[SliceKey]) -> Iterator[MissingSlice]:
-        """Losses among slices that no read would bring back: histories, the log of runs, and tables that are left out."""
-        own = {table.full_name for table in self._catalogue.tables()}
+    def _others(self, keys: Sequence[SliceKey]) -> Iterator[tuple[MissingSlice, str]]:
+        """Losses among slices that no read would bring back, and why: histories, the log of runs, tables that are left out.
+
+        No reason for an older file that a publication brings forward.
+        """
+        own = {table.full_name: endpoint.feed for endpoint in self._catalogue.endpoints for table in endpoint.tables}
         for key in keys:
             if key.full_name in self._catalogue.lake_tables and (loss := self._loss(key)):
-                why = _LEFT_OUT if key.full_name in own else _CARRIED if loss.reason == "older" else _DERIVED
-                yield MissingSlice(key, loss.reason, _joined(loss.why, why))
+                is_read = key.full_name in own and own[key.full_name] is None
+                why = _LEFT_OUT if key.full_name in own else _DERIVED
+                yield loss, "" if loss.reason == "older" and not is_read else why
 
 
 def _unusable(key: SliceKey, error: StorageError) -> MissingSlice:

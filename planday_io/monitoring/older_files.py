@@ -12,20 +12,21 @@ from planday_io.errors import LostSliceError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import INSTALLATION, failure_of
 
-_OLDER = "older files"
+OLDER_FILES = "older files"
+"""What the failure is recorded as."""
 
 
 def note_older_files(installation: Installation, now: datetime) -> None:
     """Record for alerts whether there are such files now. Raises StorageError."""
     behind = installation.lake.behind()
     if not behind:
-        installation.state.failures.resolve(INSTALLATION, [_OLDER])
+        installation.state.failures.resolve(INSTALLATION, [OLDER_FILES])
         return
     first = min(behind, key=str)
     error = LostSliceError(
         f"{installation.config.lake} has files of {len(behind)} slices that are older than what was published (the first is "
         f"{first.full_name} of portal '{first.portal}'{f' in {first.month}' if first.month else ''}), and the published rows "
-        "stay. `planday publish` restores histories from the published file, and names the command that reads each of the "
-        "others again"
+        "stay. `planday sync --missing` replaces all of them: it restores feeds and histories from the warehouse, and reads "
+        "the others again"
     )
-    installation.state.failures.record([failure_of(error, now, table=_OLDER)])
+    installation.state.failures.record([failure_of(error, now, table=OLDER_FILES)])

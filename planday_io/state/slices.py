@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from planday_io.state.mapping import flat, stored
 from planday_io.state.rows import (
@@ -158,17 +158,18 @@ class Slices(Kind):
 def _indexed_tables(connection: Connection, /, definitions: int) -> dict[str, dict[str, IndexedTable]]:
     columns = SLICES.c
     of_table = columns.portal, columns.domain, columns.table
-    months = func.aggregate_strings(columns.month, ",")
     is_old = or_(columns.definitions != definitions, columns.lacks_columns != stored(value=False))
-    is_outdated = func.max(case((is_old, 1), else_=0))
-    statement = select(*of_table, months, is_outdated).group_by(*of_table)
+    # Two statements, because the index of the key has all that the second asks for: a fifth of the time of one.
+    outdated = {tuple(row) for row in connection.execute(select(*of_table).where(is_old))}
+    months = func.aggregate_strings(columns.month, ",")
     found: dict[str, dict[str, IndexedTable]] = {}
     # Thousands of tables have the same months.
-    made: dict[tuple[str, int], IndexedTable] = {}
-    for portal, domain, table, text, old in connection.execute(statement):
-        if (text, old) not in made:
-            made[text, old] = IndexedTable(frozenset(month or None for month in text.split(",")), bool(old))
-        found.setdefault(portal, {})[f"{domain}.{table}"] = made[text, old]
+    made: dict[tuple[str, bool], IndexedTable] = {}
+    for portal, domain, table, text in connection.execute(select(*of_table, months).group_by(*of_table)):
+        same = text, (portal, domain, table) in outdated
+        if same not in made:
+            made[same] = IndexedTable(frozenset(month or None for month in text.split(",")), is_outdated=same[1])
+        found.setdefault(portal, {})[f"{domain}.{table}"] = made[same]
     return found
 
 

@@ -224,6 +224,10 @@ class PortalReader:
             return ListLimit(hosts.list_rows * hosts.list_growth)
         return ListLimit(max(hosts.list_rows, hosts.list_growth * before), before)
 
+    def require_forgotten(self) -> None:
+        """Check the list of people who are to be forgotten, without which nothing can be written. Raises StorageError."""
+        self._people.of(self.connection.portal)
+
     def without_forgotten(
         self, table: Table, rows: pa.Table, month: str | None, read: Mapping[str, pa.Table]
     ) -> pa.Table:

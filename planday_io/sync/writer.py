@@ -87,8 +87,10 @@ class SliceWriter:
 
         Raises:
             LostSliceError: the lake lacks what was published.
+            StorageError: the list of people who are to be forgotten cannot be used.
         """
         self.lake.require()
+        self.reader.require_forgotten()
         if self.lake.state.files.warehouse() is None and not self.lake.has_slices() and self.config.warehouse.is_file():
             # Only here: DuckDB takes 13 MiB and is not needed to read.
             from planday_io.warehouse.standing import refuse_empty_lake

@@ -67,7 +67,7 @@ class Losses:
         shown = None if self._accepts else self._shown.get(key)
         why = older_text(key, there, shown.slice_id, shown.read_at) if shown is not None else ""
         if why:
-            self.problems[key] = (older_slice if is_read_again(self._catalogue, key) else lost_slice)(key, why)
+            self.problems[key] = older_slice(key, why, is_derived=not is_read_again(self._catalogue, key))
         return not why
 
     def refuse_loss(self, kept: Collection[SliceKey]) -> None:
@@ -85,7 +85,13 @@ class Losses:
         for key in self._needed():
             number, portal = self._shown[key].portal_id, key.portal
             # Checking one slice per portal is enough.
-            if not number or portal in known or (provenance := self._lake.usable_provenance(key)) is None:
+            if not number or portal in known:
+                continue
+            try:
+                provenance = self._lake.provenance(key)
+            except StorageError:  # damaged or refused: reported when it is frozen
+                continue
+            if provenance is None:
                 continue
             known.add(portal)
             if provenance.portal_id != number:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
 from planday_io.lake.installation import Installation
+from planday_io.state.state_database import database_file
 from tests.support.damage import lose_state
 
 
@@ -75,6 +78,32 @@ def old_shared(state: Path, portal: str) -> Path:
     file = folder / f"{portal}.hr.departments.parquet"
     file.write_bytes(b"PAR1")
     return file
+
+
+_SLICE = """
+CREATE TABLE slice (
+    domain TEXT NOT NULL, "table" TEXT NOT NULL, portal TEXT NOT NULL, month TEXT NOT NULL,
+    stamp TEXT NOT NULL, slice_id TEXT NOT NULL, read_at TEXT NOT NULL, rows BIGINT NOT NULL, received BIGINT NOT NULL,
+    verdict TEXT NOT NULL, is_verified TEXT NOT NULL,
+    PRIMARY KEY (domain, "table", portal, month)
+);
+INSERT INTO slice SELECT
+    domain, "table", portal, month, stamp, slice_id, read_at, rows, received, verdict, is_verified FROM indexed_slice;
+DROP TABLE indexed_slice;
+"""
+_SINCE = {11: ("drift", "seen_members", "retention_note"), 12: ("retention_note",)}
+"""Version of the database -> tables that came later."""
+
+
+def as_of_version(state: Path, version: int) -> None:
+    """Make the state database what version 11 or 12 of it was: the index of slices was another table, with less in it."""
+    file = database_file(state)
+    with closing(sqlite3.connect(file)) as db:
+        dropped = "".join(f"DROP TABLE {name};" for name in _SINCE[version])
+        db.executescript(f"{_SLICE} {dropped} UPDATE about SET version = {version};")
+    # Another inode: a process that has looked at the database looks again.
+    shutil.copyfile(file, f"{file}.copy")
+    Path(f"{file}.copy").replace(file)
 
 
 @contextmanager

@@ -29,6 +29,15 @@ def _unit(name: str) -> str:
     return (DEPLOY / f"planday-{name}.service").read_text()
 
 
+_LAUNCH = """
+mutation($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}
+  }
+}"""
+_STATUS = "query($id: ID!) {runOrError(runId: $id) {... on Run {status}}}"
+
+
 class Services:
     """Web server and daemons of an installation; each in a process group of its own, with the runs it started."""
 
@@ -87,6 +96,28 @@ class Services:
         return self.ask("{runsOrError(limit: 500) {... on Runs {results {runId status tags {key value}}}}}")[
             "runsOrError"
         ]["results"]
+
+    def jobs(self) -> set[str]:
+        (found,) = self._repositories()
+        return {one["name"] for one in found["pipelines"]}
+
+    def launch(self, job: str, form: dict[str, Any]) -> str:
+        """Launch a run of a job with a form. Returns the run's id."""
+        (found,) = self._repositories()
+        selector = {"repositoryLocationName": "planday", "repositoryName": found["name"], "pipelineName": job}
+        params = {"selector": selector, "runConfigData": form, "mode": "default"}
+        return str(self.ask(_LAUNCH, params=params)["launchPipelineExecution"]["run"]["runId"])
+
+    def status(self, run_id: str) -> str:
+        return str(self.ask(_STATUS, id=run_id)["runOrError"]["status"])
+
+    def cancel(self, run_id: str) -> None:
+        """What the button of the UI does."""
+        self.ask("mutation($id: String!) {terminateRun(runId: $id) {__typename}}", id=run_id)
+
+    def _repositories(self) -> list[dict[str, Any]]:
+        nodes = self.ask("{repositoriesOrError {... on RepositoryConnection {nodes {name pipelines {name}}}}}")
+        return [*nodes["repositoriesOrError"]["nodes"]]
 
     def count(self) -> Counter[str]:
         return Counter(run["status"] for run in self.runs())
