@@ -20,7 +20,7 @@ from planday_io.sandbox.world import demo_portals
 
 
 def least_seconds(requests: int, policy: tuple[tuple[int, float], ...]) -> float:
-    """The shortest time in which a policy lets that many requests pass: at full speed, then when the minute is over."""
+    """The shortest time for so many requests: a minute per full window of a minute, the rest at the limit of a second."""
     (a_second, _), (a_minute, minute) = policy
     whole, rest = divmod(requests - 1, a_minute)
     return whole * minute + rest / a_second

@@ -36,7 +36,7 @@ class Outcome(Listener):
     Args:
         listener: receives the progress.
         reports: (portal, report) of each table that was written.
-        failures: of those that were not.
+        failures: of tables that were not.
         publication: of the warehouse; None when it was left out or failed.
         publication_error: why it failed.
         is_interrupted: whether it was ended early, by Ctrl+C or SIGTERM.

@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 _MANIFEST = "manifest.json"
 _DIGEST = "comment"
-"""The extended header with the manifest's own SHA-256. Of other names than POSIX's, GNU tar warns."""
+"""The extended header with the manifest's own SHA-256. POSIX has its name; GNU tar warns about others."""
 _LARGEST_MANIFEST = 1 << 30
 _CHUNK = 1 << 20
 
@@ -68,7 +68,7 @@ class Manifest:
         made_at: UTC instant at which it began.
         program: version of the program that made it, for people.
         versions: of what is in it.
-        slices: how many.
+        slices: how many are in it.
         left_out: slices that could not be read, and why.
         replaced_tokens: portals whose configured refresh token was replaced by one that is not in the backup, and a digest
             of the configured one.

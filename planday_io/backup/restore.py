@@ -169,7 +169,7 @@ def _restore_data(
             # One call for thousands of files.
             os.sync()
             if is_mount or _entries(lake):
-                # What is there is of this backup. The name comes last: a lake without one is not taken for complete.
+                # What is there is from this backup. The name comes last: a lake without one does not count as complete.
                 for entry in sorted(new.iterdir(), key=lambda one: (one.name == NAME, one.name)):
                     if not os.path.lexists(lake / entry.name):
                         entry.rename(lake / entry.name)

@@ -102,7 +102,7 @@ def history_of(table: Table) -> Table:
         columns=(*columns, *VERSION_COLUMNS),
         people=people,
         month_by=() if table.is_monthly else None,
-        # Versions of what has no day of its own, and no month, are as old as their end.
+        # Where rows have neither a day nor a month, a version is as old as its end.
         aged_by=(*map(history_column, table.day_columns), *(() if table.is_monthly else ("valid_to",))),
         ordinal=None,
         logs_changes=False,

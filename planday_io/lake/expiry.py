@@ -142,7 +142,7 @@ class Expiry:
             if rule in LEAVING:
                 can = bool(table.people)
             elif month is not None:
-                # A row may stand in a month beside the one that its day is in.
+                # A row may be in the slice of the month before or after that of its day.
                 can = cutoff > first_day(shifted(month, -1))
             else:
                 can = bool(table.day_columns) or _ends_with_people(table)

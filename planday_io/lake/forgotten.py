@@ -142,7 +142,7 @@ class ForgottenPeople:
             return people
 
     def put(self, portal: str, people: Forgotten) -> None:
-        """Write the list of a portal that nobody uses yet, as in a lake that is being restored. It gets no copy."""
+        """Write the list of a portal in a lake that is being restored, so that nobody uses it yet. The state gets no copy."""
         with self._locks.hold(f"forgotten.{portal}"):
             self._write(portal, people)
 

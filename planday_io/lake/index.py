@@ -43,7 +43,7 @@ class SlicesOf(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OldestReads:
-    """When slices of tables were read, and why files cannot be."""
+    """When slices of tables were read, and why some files cannot be looked at."""
 
     reads: dict[tuple[str, str], datetime]
     """By portal and full name of a table, the UTC instant of the oldest; only of tables that have all that were asked for."""

@@ -76,7 +76,7 @@ def old_slices_in(root: Path) -> Iterator[SliceKey]:
 
 
 def tables_with_old_folders(root: Path, tables: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of some tables, by domain and name, that have a folder of version 0.1. Raises StorageError."""
+    """Which of the given tables (domain, name) have a folder of version 0.1. Raises StorageError."""
     return {(domain, name) for domain, name in tables if _old_folders(f"{root}/{domain}/{name}")}
 
 

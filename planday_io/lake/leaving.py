@@ -55,7 +55,7 @@ class Lists:
         return self.active is not None and self.gone is not None
 
     def ids(self) -> set[int]:
-        """Of everybody who is or was in one of them."""
+        """The ids of everybody who is or was in one of them."""
         every = (self.active, self.gone, self.active_versions, self.gone_versions)
         return {one.id for rows in every for one in _records(rows)}
 

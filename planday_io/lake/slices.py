@@ -71,7 +71,7 @@ class Lake:
         return place_of(self.root, key)
 
     def has_file(self, key: SliceKey) -> bool:
-        """Whether there is a file of a slice, or a link to one; both may be anything."""
+        """Whether anything has the name of a slice's file: a file, whatever it holds, or a link, wherever it leads."""
         return any(os.path.lexists(f"{self.root}/{name(key)}") for name in (file_of, old_file_of))
 
     def locked(self, key: SliceKey) -> AbstractContextManager[None]:

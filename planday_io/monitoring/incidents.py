@@ -78,7 +78,7 @@ class Look:
             self._error = error
 
     def of(self, portal: str) -> tuple[PortalFreshness, list[Failure]]:
-        """The freshness and the open failures of a portal. Raises why they are not known."""
+        """The freshness and the open failures of a portal. Raises the error if they are not known."""
         error = self._error or self._fresh[portal]
         if isinstance(error, Exception):
             raise error

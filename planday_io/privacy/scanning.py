@@ -194,7 +194,7 @@ def _occurring(
     pattern: Callable[[set[str]], str],
     group: int,
 ) -> set[str]:
-    """Which values a regular expression finds in a column. Matches may overlap, so it is asked until it finds no more."""
+    """Which values a regular expression finds in a column. Matches may overlap: it searches until it finds no more."""
     found: set[str] = set()
     query = f"SELECT DISTINCT unnest(regexp_extract_all({cell}, $pattern, {group})) FROM {relation}"
     while wanted := pattern(values - found):

@@ -60,7 +60,7 @@ class Drift(Kind):
             self._database.write(work)
 
     def accept(self, entries: Collection[DriftEntry], at: datetime) -> None:
-        """Note that people know of entries. Those that ended meanwhile stay as they are. Raises StorageError."""
+        """Note that somebody accepted entries. Those that ended meanwhile stay as they are. Raises StorageError."""
 
         def work(connection: Connection) -> None:
             for one in entries:

@@ -53,7 +53,7 @@ class Failures(Kind):
         return self._database.read(FAILURES.all, portal=portal)
 
     def all(self) -> dict[str, list[Failure]]:
-        """Open failures by portal; those of the installation stand under the name for it. Raises StorageError."""
+        """Open failures by portal, those of the whole installation under its own name. Raises StorageError."""
         found: dict[str, list[Failure]] = {}
         for one in self._database.read(FAILURES.all):
             found.setdefault(one.portal, []).append(one)

@@ -36,7 +36,7 @@ def _where(
     portals: Collection[str], tables: Collection[str], months: Collection[str | None]
 ) -> list[ColumnElement[bool]]:
     named = (SLICES.c.portal, portals), (SLICES.c.table, tables), (SLICES.c.month, {month or "" for month in months})
-    # A statement may have only so many values, and one that has nearly all of them asks for nearly all rows.
+    # SQLite limits the values of a statement, and a condition that names nearly all of them saves nothing.
     return [column.in_(values) for column, values in named if len(values) <= _MOST_NAMES]
 
 

@@ -213,27 +213,27 @@ class Entry:
         return [own[one] if one in own else getattr(self.provenance, one) for one in columns]
 
 
-def record(db: duckdb.DuckDBPyConnection, book: str, entries: Sequence[Entry], *, is_empty: bool) -> None:
+def record(db: duckdb.DuckDBPyConnection, table: str, entries: Sequence[Entry], *, is_empty: bool) -> None:
     """Replace the rows of slices in one of the two tables of the connected warehouse.
 
     Args:
         db: connected to it.
-        book: the table, SLICES or DERIVED.
+        table: SLICES or DERIVED.
         entries: of slices that belong there.
         is_empty: whether the table has no rows yet.
     """
     if not entries:
         return
-    kinds = {column: kind for column, kind, _ in TABLES[book][1]}
+    kinds = {column: kind for column, kind, _ in TABLES[table][1]}
     rows = [entry.values([*kinds]) for entry in entries]
     if not is_empty:
         key = [(entry.table, entry.key.portal, entry.key.month or "") for entry in entries]
         db.execute(
-            f"DELETE FROM {book} WHERE (table_name, portal, coalesce(month, '')) IN "
+            f"DELETE FROM {table} WHERE (table_name, portal, coalesce(month, '')) IN "
             "(SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]))",
             [[*column] for column in zip(*key, strict=True)],
         )
-    insert(db, book, kinds, rows)
+    insert(db, table, kinds, rows)
 
 
 def insert(
