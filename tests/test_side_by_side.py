@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -16,6 +17,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipelines.cli.worker import work
 from planday_io import errors
 from planday_io.sandbox.state import Fault
 from planday_io.state import RateWindow
@@ -132,6 +134,23 @@ def test_without_the_command_its_processes_end(planday: Installation) -> None:
     process.communicate(timeout=PATIENCE)  # ends when every process has closed its output
     assert planday.sandbox.requests[f"london {DEPARTMENTS}"] == 0
     assert planday_command(planday, "sync", "oslo", "london").returncode == 0
+
+
+@pytest.mark.processes
+def test_process_that_ends_at_its_start_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As where a service manager ends all processes of a command while one of them reads portals.yaml."""
+    file = tmp_path / "portals.yaml"
+    os.mkfifo(file)
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=work, args=(theirs, file))
+    process.start()
+    with file.open("w"):  # waits until the process has opened it as well
+        process.terminate()
+        process.join(PATIENCE)
+    assert process.exitcode == 0
+    assert capfd.readouterr().err == ""
+    ours.close()
 
 
 @pytest.mark.parametrize(("app", "portal", "at_once"), [(2000, 750, 2), (2000, 2000, 1), (1001, 1000, 2), (60, 750, 1)])

@@ -50,6 +50,9 @@ def work(connection: Connection, file: Path) -> None:
     sys.unraisablehook = _unraisable
     try:
         _carry_out(connection, file)
+    except KeyboardInterrupt:
+        # Before a run, or after one. A second interruption is on its way if this one takes long.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except Exception as error:  # noqa: BLE001 - the process that started this one reports it
         if os.environ.get("PLANDAY_TRACE"):
             print(trace_of(error), file=sys.stderr)  # noqa: T201
