@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from pipelines.schedule_names import RETENTION
+from pipelines.scheduler import Facts, scheduler_of
 from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.health import Health, PortalHealth, Scheduler, health_of
 from tests.support.commands import environment, planday_command, summary
@@ -87,6 +89,17 @@ def test_switched_off_schedule_promises_no_run(read_on_time: Installation) -> No
 def test_switched_off_sensor_is_wrong(read_on_time: Installation) -> None:
     health = look(read_on_time, Scheduler(heartbeat=datetime.now(UTC), sensors_off=("alerts",)))
     assert health.problems == ("sensors are switched off in Dagster: alerts",)
+
+
+def test_switched_off_retention_is_wrong(read_on_time: Installation) -> None:
+    facts: Facts = {"heartbeat": datetime.now(UTC).timestamp(), "off": [RETENTION]}
+    assert not look(read_on_time, scheduler_of(facts, read_on_time.config)).is_wrong, "there is no rule any more"
+    read_on_time.edit_config("portals:\n", "retention: {pay: 10y}\nportals:\n")
+    health = look(read_on_time, scheduler_of(facts, read_on_time.config))
+    assert health.problems == (
+        "the schedule of `retention` is switched off in Dagster, so nothing that is too old is taken away",
+    )
+    assert health.scheduler.sensors_off == ()
 
 
 def test_token_that_cannot_be_read_is_wrong(read_on_time: Installation) -> None:

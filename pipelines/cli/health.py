@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.cli.console import print_rows, say
+from pipelines.schedule_names import RETENTION
 from planday_io.client.budget import BudgetUse
 from planday_io.config import Config
 from planday_io.lake.installation import Installation
@@ -44,7 +45,14 @@ def print_health(
         if one.off
     ]
     if health.scheduler.sensors_off:
-        lines.append(f"SWITCHED OFF: the sensors {', '.join(health.scheduler.sensors_off)}. Switch them on in Dagster")
+        lines.append(
+            f"SWITCHED OFF: the sensors {', '.join(health.scheduler.sensors_off)}. Switch them on in Dagster (Automation)"
+        )
+    if health.scheduler.is_retention_off:
+        lines.append(
+            f"SWITCHED OFF: the schedule {RETENTION}. Switch it on in Dagster (Automation), or remove the rules of "
+            "`retention` from portals.yaml"
+        )
     lines += _incidents(config, health)
     lines += [f"UNFINISHED since {one.since.isoformat()}: run `{one.command}` again" for one in health.unfinished]
     if health.scheduler.fault:
@@ -151,6 +159,7 @@ def health_facts(health: Health) -> dict[str, Any]:
             "heartbeat": health.scheduler.heartbeat and health.scheduler.heartbeat.isoformat(timespec="seconds"),
             "fault": health.scheduler.fault or None,
             "sensors_switched_off": health.scheduler.sensors_off,
+            "retention_switched_off": health.scheduler.is_retention_off,
         },
         "apps": [asdict(one) for one in health.apps],
         "budget_fault": health.budget_fault or None,

@@ -47,12 +47,14 @@ class Scheduler:
         off: (portal, schedule, grid) that were switched off there, although `portals.yaml` enables the schedule. The grid is
             "portal" for its snapshots, "month" for its months.
         sensors_off: names of sensors that were switched off.
+        is_retention_off: whether the schedule was switched off that applies the rules of `retention`.
         fault: why nothing of this is known, or empty.
     """
 
     heartbeat: datetime | None = None
     off: frozenset[tuple[str, str, str]] = frozenset()
     sensors_off: tuple[str, ...] = ()
+    is_retention_off: bool = False
     fault: str = ""
 
     def is_running(self, at: datetime) -> bool | None:
@@ -216,6 +218,8 @@ class Health:
             yield f"the Dagster daemon {since}, so schedules do nothing"
         if self.scheduler.sensors_off:
             yield f"sensors are switched off in Dagster: {some(self.scheduler.sensors_off, _NAMES)}"
+        if self.scheduler.is_retention_off:
+            yield "the schedule of `retention` is switched off in Dagster, so nothing that is too old is taken away"
 
 
 def health_of(
