@@ -23,17 +23,16 @@ from planday_io.warehouse.pace import next_due
 _BEGIN_SOON = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 
 
-def left_to_others(installation: Installation, instance: dg.DagsterInstance, job: str) -> datetime | None:
+def left_to_others(installation: Installation, instance: dg.DagsterInstance) -> datetime | None:
     """Until when (UTC) a run that has ended may leave its publication to another run, or None if it has to publish.
 
-    A run in progress that has written something publishes when it ends, and so does one that is queued. If they do not,
+    A run in progress that has written something publishes when it ends, and so does one that is queued, whatever its job. If they do not,
     because they are killed or removed, the sensor `unpublished_slices` does. The caller has released its own lease before,
     so of several runs that end at once, one publishes.
     """
     until = next_due(installation.state, datetime.now(UTC))
     if until and not installation.lake.held():
-        soon = dg.RunsFilter(job_name=job, statuses=_BEGIN_SOON)
-        return until if instance.get_runs_count(soon) else None
+        return until if instance.get_runs_count(dg.RunsFilter(statuses=_BEGIN_SOON)) else None
     return until
 
 

@@ -47,7 +47,6 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     config_path: str
     _installation: Installation = PrivateAttr()
     _instance: dg.DagsterInstance = PrivateAttr()
-    _job: str = PrivateAttr()
     _run_id: str = PrivateAttr()
     _tags: Mapping[str, str] = PrivateAttr()
     _started_at: datetime = PrivateAttr()
@@ -65,8 +64,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         run, instance = context.run, context.instance
         if run is None or instance is None:
             raise dg.DagsterInvariantViolationError("this resource serves runs only")
-        self._instance, self._job = instance, run.job_name
-        self._run_id, self._tags = run.run_id, run.tags
+        self._instance, self._run_id, self._tags = instance, run.run_id, run.tags
         instance.add_run_tags(run.run_id, liveness.process_tags(self._installation.state))
         self._steps = OpenSteps.of(run, instance)
         # A run that belongs to a command has no lease: the command publishes what the run writes. The command of a run
@@ -124,7 +122,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _left_until(self) -> datetime | None:
         """Until when (UTC) others may publish instead. Only runs of a tick or a backfill leave it: nobody waits for them."""
         is_one_of_many = BATCH_TAG in self._tags or BACKFILL_TAG in self._tags
-        return left_to_others(self._installation, self._instance, self._job) if is_one_of_many else None
+        return left_to_others(self._installation, self._instance) if is_one_of_many else None
 
     def record(self, portal: str, month: str | None, reports: Sequence[TableReport]) -> None:
         """Record what was written, for the log of runs, and resolve its failures."""

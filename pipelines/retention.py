@@ -8,6 +8,7 @@ import dagster as dg
 from pipelines.edges import recording
 from pipelines.liveness import process_tags
 from pipelines.reporting import events_of
+from pipelines.schedule_names import RETENTION
 from planday_io.delivery.ageing import remove_old_deliveries
 from planday_io.errors import PlandayError, RetentionError, StorageError
 from planday_io.faults import as_planday_error, trace_of
@@ -16,7 +17,6 @@ from planday_io.privacy.retention import remarks, retain
 from planday_io.warehouse import Publication
 
 JOB = "retention"
-SCHEDULE = "nightly_retention"
 _CRON = "15 5 * * *"
 """After the reads of the night, in the time zone of `defaults`."""
 
@@ -37,7 +37,12 @@ def build_retention_job(installation: Installation) -> dg.JobDefinition:
                 context.log.error("%s", trace_of(error))  # noqa: TRY400 - see above
             raise dg.Failure(description=str(as_planday_error(error)), allow_retries=False) from None
 
-    @dg.job(name=JOB, description="Removes what is older than `retention` of portals.yaml allows.")
+    @dg.job(
+        name=JOB,
+        description="Removes, for good, what is older than `retention` of portals.yaml allows. "
+        + (f"The schedule `{RETENTION}` starts it. " if installation.config.has_retention else "There is no rule now. ")
+        + "`planday retention` does the same; with `--dry-run` it only counts.",
+    )
     def job() -> None:
         remove_expired()
 
@@ -75,9 +80,9 @@ def _apply(context: dg.OpExecutionContext, installation: Installation) -> None:
 def build_retention_schedules(installation: Installation, job: dg.JobDefinition) -> Iterator[dg.ScheduleDefinition]:
     """The schedule, where there is a rule."""
     config = installation.config
-    if config.retention.deliveries is not None or any(one.retention.ages() for one in config.portals.values()):
+    if config.has_retention:
         yield dg.ScheduleDefinition(
-            name=SCHEDULE,
+            name=RETENTION,
             job=job,
             cron_schedule=_CRON,
             execution_timezone=config.defaults.timezone or "Europe/Copenhagen",

@@ -7,12 +7,17 @@ from typing import NamedTuple
 
 from planday_io.config import Config
 
-TAKEN_NAMES = frozenset(
+SENSORS = frozenset(
     {"configuration", "dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping"}
-    | {"deliveries", "nightly_retention"}
-    | {"arg_dict", "input_arg_dict", "output_arg_dict"}
+    | {"deliveries"}
 )
-"""Names of our sensors, which share a name space with schedules, and names with a `_` that Dagster reserves."""
+"""Our sensors. They share a name space with schedules."""
+RETENTION = "nightly_retention"
+"""The schedule that takes away what is too old, in all portals."""
+_RESERVED = {"arg_dict", "input_arg_dict", "output_arg_dict"}
+"""Names with a `_` that Dagster reserves."""
+TAKEN_NAMES = SENSORS | _RESERVED | {RETENTION}
+"""Names that no schedule of a portal may have."""
 
 
 class Names(NamedTuple):

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from pipelines.schedule_names import TAKEN_NAMES, schedule_names
+from pipelines.schedule_names import RETENTION, SENSORS, schedule_names
 from planday_io.config import Config
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.health import Scheduler
@@ -96,7 +96,8 @@ def scheduler_of(facts: Facts, config: Config) -> Scheduler:
             for grid, name in (("portal", names.snapshots), ("month", names.months))
             if name in off
         ),
-        sensors_off=tuple(sorted(off & TAKEN_NAMES)),
+        sensors_off=tuple(sorted(off & SENSORS)),
+        is_retention_off=RETENTION in off and config.has_retention,
     )
 
 

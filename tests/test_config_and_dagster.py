@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from pipelines.definitions import build_definitions, checked_definitions
-from pipelines.schedule_names import TAKEN_NAMES, schedule_names
+from pipelines.schedule_names import RETENTION, SENSORS, schedule_names
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import load_config, values
 from planday_io.config.grid import grid_months, window_months
@@ -26,12 +26,13 @@ from planday_io.errors import ConfigError
 
 KEYS = st.one_of(
     st.sampled_from(["oslo", "oslo_months", "nord", "nord_oslo", "runs", "months", "dict", "2024", "class", "at"]),
+    st.sampled_from(["facts", "snapshots", "retention"]),
     st.text("ab_0", min_size=1, max_size=4),
     st.text("z", min_size=60, max_size=66),
 )
 SCHEDULES = st.one_of(
     st.sampled_from(
-        ["nightly", "nightly_nord", "nightly_oslo", "dead", "changed", "input_arg", "arg", "months", "_", "x"]
+        ["nightly", "nightly_nord", "nightly_oslo", "dead", "changed", "input_arg", "arg", "months", "_", "x", "facts"]
     ),
     st.text("ab_0", min_size=1, max_size=4),
 )
@@ -217,7 +218,13 @@ def test_unambiguous_schedules_keep_their_names(tmp_path: Path) -> None:
 
 def test_reserved_names_hold_all_sensors(tmp_path: Path) -> None:
     path = write(tmp_path, {"portals": {"oslo": {"client_id": "x", "refresh_token": {"env": "T"}}}})
-    assert {one.name for one in build_definitions(path).sensors or ()} <= TAKEN_NAMES
+    assert {one.name for one in build_definitions(path).sensors or ()} == SENSORS
+
+
+def test_retentions_schedule_has_its_name_alone(tmp_path: Path) -> None:
+    portal = {"client_id": "x", "refresh_token": {"env": "T"}}
+    path = write(tmp_path, {"portals": {"retention": portal}, "retention": {"pay": "10y"}})
+    assert {RETENTION, "nightly_AT_retention"} < {one.name for one in all_schedules(path)}
 
 
 @pytest.mark.parametrize("excluded", ["payroll", "scheduling", "revenue", "hr.departments", "hr", "pay.salaries"])

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from pipelines.schedule_names import RETENTION
+from pipelines.scheduler import Facts, scheduler_of
 from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.health import Health, PortalHealth, Scheduler, health_of
 from tests.support.commands import environment, planday_command, summary
@@ -89,6 +91,23 @@ def test_switched_off_sensor_is_wrong(read_on_time: Installation) -> None:
     assert health.problems == ("sensors are switched off in Dagster: alerts",)
 
 
+def test_switched_off_retention_is_wrong(read_on_time: Installation) -> None:
+    facts: Facts = {"heartbeat": datetime.now(UTC).timestamp(), "off": [RETENTION]}
+    assert not look(read_on_time, scheduler_of(facts, read_on_time.config)).is_wrong, "there is no rule any more"
+    read_on_time.edit_config("portals:\n", "retention: {pay: 10y}\nportals:\n")
+    health = look(read_on_time, scheduler_of(facts, read_on_time.config))
+    assert health.problems == (
+        "the schedule of `retention` is switched off in Dagster, so nothing that is too old is taken away",
+    )
+    assert health.scheduler.sensors_off == ()
+
+
+def test_budget_of_another_address_is_left_out(read_on_time: Installation) -> None:
+    assert look(read_on_time).apps
+    read_on_time.edit_config(f"api_url: '{read_on_time.address}'", "api_url: 'http://127.0.0.1:1'")
+    assert look(read_on_time).apps == ()
+
+
 def test_token_that_cannot_be_read_is_wrong(read_on_time: Installation) -> None:
     (read_on_time.folder / "tokens/london.txt").unlink()
     said = read_on_time.sandbox.requests.copy()
@@ -119,7 +138,7 @@ def test_new_portal_is_not_wrong(planday: Installation) -> None:
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     health = look(planday, portals=["oslo"])
     assert (health.is_wrong, [one.condition for one in health.portals]) == (False, ["not read yet"])
-    assert "1 not read yet, and not due (oslo)" in health.sentence
+    assert "1 not read completely yet, and not due (oslo)" in health.sentence
 
 
 @contextmanager

@@ -181,6 +181,21 @@ def test_crashed_run_without_retry_is_reported(
     assert [one["event"] for one in hook.take()] == ["recovered"]
 
 
+def test_crash_of_a_whole_job_names_its_tables(planday: Installation, hook: Hook, instance: DagsterInstance) -> None:
+    """Such a run has no selection. What the portal does not have is not missing."""
+    planday.edit_config("  oslo:\n", "  oslo:\n    resources: {exclude: [hr.skills]}\n")
+    job = build_definitions(planday.config_path).resolve_job_def("snapshots")
+    made = instance.create_run_for_job(job, tags={"dagster/partition": "oslo"}, status=dg.DagsterRunStatus.STARTED)
+    assert made.asset_selection is None
+    instance.report_run_failed(made, "killed")
+    instance.add_run_tags(made.run_id, {"dagster/will_retry": "false"})
+    notify(planday.installation, instance)
+    (message,) = hook.take()
+    own = {key.to_user_string().replace("/", ".") for key in job.asset_layer.executable_asset_keys}
+    assert "hr.skills" in own
+    assert {*message["incidents"][0]["tables"]} == own - {"hr.skills"}
+
+
 def test_message_is_sent_again_until_taken(planday: Installation, hook: Hook) -> None:
     (planday.folder / "tokens/oslo.txt").write_text("wrong")
     with dg.DagsterInstance.ephemeral() as made:

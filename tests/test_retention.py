@@ -11,7 +11,8 @@ import pytest
 from dagster import DagsterInstance
 
 from pipelines.definitions import build_definitions
-from pipelines.retention import JOB, SCHEDULE
+from pipelines.retention import JOB
+from pipelines.schedule_names import RETENTION as SCHEDULE
 from planday_io.catalogue import CATALOGUE
 from planday_io.delivery.ageing import old_deliveries, remove_old_deliveries
 from planday_io.errors import StorageError

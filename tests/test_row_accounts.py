@@ -11,6 +11,7 @@ from tests.support.installation import EVERYTHING, Installation, Make
 
 SHIFTS = "scheduling.shifts"
 FEED = "scheduling.deleted_shifts"
+PAYROLL = "payroll.shifts"
 
 
 def account(planday: Installation, table: str, month: str | None = None) -> str:
@@ -52,3 +53,14 @@ def test_people_who_are_forgotten_are_counted(planday: Installation) -> None:
     ForgottenPeople(planday.config.lake, planday.state).add("oslo", person)
     said = account(planday, "hr.employees")
     assert said == f"{everybody} received - 1 of people who were forgotten = {everybody - 1}"
+
+
+def test_rows_that_retention_takes_are_counted(make: Make) -> None:
+    planday = make(people=(4, 4, 4), resources=EVERYTHING)
+    month = grid_months(planday.config, "oslo", datetime.now(UTC))[-8]
+    assert account(planday, PAYROLL, month)
+    everything = len(planday.rows(PAYROLL, month=month))
+    assert everything > 0
+    planday.edit_config("defaults:", "retention: {pay: 30d}\ndefaults:")
+    reason = "that are too old (`retention` of portals.yaml)"
+    assert account(planday, PAYROLL, month) == f"{everything} received - {everything} {reason} = 0"

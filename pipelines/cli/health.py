@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.cli.console import print_rows, say
+from pipelines.schedule_names import RETENTION
 from planday_io.client.budget import BudgetUse
 from planday_io.config import Config
 from planday_io.lake.installation import Installation
@@ -42,13 +43,20 @@ def print_health(console: Console, config: Config, health: Health, *, only_wrong
         if one.off
     ]
     if health.scheduler.sensors_off:
-        lines.append(f"SWITCHED OFF: the sensors {', '.join(health.scheduler.sensors_off)}. Switch them on in Dagster")
+        lines.append(
+            f"SWITCHED OFF: the sensors {', '.join(health.scheduler.sensors_off)}. Switch them on in Dagster (Automation)"
+        )
+    if health.scheduler.is_retention_off:
+        lines.append(
+            f"SWITCHED OFF: the schedule {RETENTION}. Switch it on in Dagster (Automation), or remove the rules of "
+            "`retention` from portals.yaml"
+        )
     lines += _incidents(config, health)
     lines += [f"UNFINISHED since {one.since.isoformat()}: run `{one.command}` again" for one in health.unfinished]
     if health.scheduler.fault:
         lines.append(f"UNKNOWN: what is switched off in Dagster, and whether its daemon runs: {health.scheduler.fault}")
     elif beat := health.scheduler.heartbeat:
-        lines.append(f"Dagster daemon: last heartbeat {(health.at - beat).total_seconds():.0f} s ago.")
+        lines.append(f"Dagster daemon: last heartbeat {max(0, (health.at - beat).total_seconds()):.0f} s ago.")
     else:
         lines.append("Dagster daemon: never ran here. docs/deploying.md says how to start it.")
     lines += [f"app {use.bucket.rpartition(' ')[2]}: {_use(use)} requests a minute" for use in health.apps]
@@ -152,6 +160,7 @@ def health_facts(health: Health) -> dict[str, Any]:
             "heartbeat": health.scheduler.heartbeat and health.scheduler.heartbeat.isoformat(timespec="seconds"),
             "fault": health.scheduler.fault or None,
             "sensors_switched_off": health.scheduler.sensors_off,
+            "retention_switched_off": health.scheduler.is_retention_off,
         },
         "apps": [asdict(one) for one in health.apps],
         "budget_fault": health.budget_fault or None,

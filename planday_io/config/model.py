@@ -285,6 +285,11 @@ class Config(MartSettings):
         return self._file
 
     @property
+    def has_retention(self) -> bool:
+        """Whether there is a rule of `retention` for any portal, or for what was delivered."""
+        return self.retention.deliveries is not None or any(one.retention.ages() for one in self.portals.values())
+
+    @property
     def home(self) -> Path:
         """The folder of the configuration file."""
         return self.file.parent

@@ -47,12 +47,14 @@ class Scheduler:
         off: (portal, schedule, grid) that were switched off there, although `portals.yaml` enables the schedule. The grid is
             "portal" for its snapshots, "month" for its months.
         sensors_off: names of sensors that were switched off.
+        is_retention_off: whether the schedule was switched off that applies the rules of `retention`.
         fault: why nothing of this is known, or empty.
     """
 
     heartbeat: datetime | None = None
     off: frozenset[tuple[str, str, str]] = frozenset()
     sensors_off: tuple[str, ...] = ()
+    is_retention_off: bool = False
     fault: str = ""
 
     def is_running(self, at: datetime) -> bool | None:
@@ -139,7 +141,7 @@ class Health:
         incidents: the open ones that concern all portals, or a portal that is no longer configured.
         unfinished: commands that were stopped half-way, oldest first.
         scheduler: what Dagster says.
-        apps: use of the request budget by apps in the last minute.
+        apps: use of the request budget by apps in the last minute, at the address that is configured now.
         budget_fault: why the budget cannot be read, or empty.
         free_bytes: of the disk that the warehouse is on.
         warehouse_bytes: of the published file; 0 if there is none.
@@ -194,7 +196,8 @@ class Health:
             said = [f"{len(self.wrong)} of {said[0]} ({which})"]
         if self.is_wrong:
             return f"Wrong: {'; '.join([*(said if self.wrong else []), *self.problems])}."
-        for condition, words in (("not read yet", "not read yet, and not due"), ("unscheduled", "read by no schedule")):
+        said_of = {"not read yet": "not read completely yet, and not due", "unscheduled": "read by no schedule"}
+        for condition, words in said_of.items():
             if names := [one.portal for one in self.portals if one.condition == condition]:
                 said.append(f"{len(names)} {words} ({some(names, _NAMES)})")
         return f"OK: {'; '.join([*said, 'nothing is stale, and no incident is open'])}."
@@ -216,6 +219,8 @@ class Health:
             yield f"the Dagster daemon {since}, so schedules do nothing"
         if self.scheduler.sensors_off:
             yield f"sensors are switched off in Dagster: {some(self.scheduler.sensors_off, _NAMES)}"
+        if self.scheduler.is_retention_off:
+            yield "the schedule of `retention` is switched off in Dagster, so nothing that is too old is taken away"
 
 
 def health_of(
@@ -284,7 +289,7 @@ def health_of(
         incidents=tuple(one for one in incidents if one.portal not in config.portals),
         unfinished=tuple(installation.state.commands.unfinished()),
         scheduler=scheduler,
-        apps=tuple(use for name, use in uses.items() if name.startswith("client ")),
+        apps=tuple(use for name, use in uses.items() if name.startswith(f"client {config.planday.api_url} ")),
         budget_fault=budget_fault,
         free_bytes=shutil.disk_usage(config.warehouse.parent).free,
         warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
