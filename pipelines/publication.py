@@ -26,8 +26,8 @@ _BEGIN_SOON = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.D
 def left_to_others(installation: Installation, instance: dg.DagsterInstance) -> datetime | None:
     """Until when (UTC) a run that has ended may leave its publication to another run, or None if it has to publish.
 
-    A run in progress that has written something publishes when it ends, and so does one that is queued, whatever its job. If they do not,
-    because they are killed or removed, the sensor `unpublished_slices` does. The caller has released its own lease before,
+    A run in progress that has written something publishes when it ends, and so does one that is queued, whatever its job. If
+    they do not, because they are killed or removed, the sensor `unpublished_slices` does. The caller has released its own lease before,
     so of several runs that end at once, one publishes.
     """
     until = next_due(installation.state, datetime.now(UTC))
