@@ -118,7 +118,7 @@ class _Worker:
             self._instance.report_run_canceling(run)
 
     def settle(self) -> None:
-        """End the present run as canceled where Dagster did not: it was interrupted before its first step, or had just ended."""
+        """End the present run as canceled if Dagster did not: it was interrupted before its first step, or just ended."""
         run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
         if run and run.status == dg.DagsterRunStatus.CANCELING:
             self._instance.report_run_canceled(run)
