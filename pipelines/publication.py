@@ -27,8 +27,8 @@ def left_to_others(installation: Installation, instance: dg.DagsterInstance) -> 
     """Until when (UTC) a run that has ended may leave its publication to another run, or None if it has to publish.
 
     A run in progress that has written something publishes when it ends, and so does one that is queued, whatever its job. If
-    they do not, because they are killed or removed, the sensor `unpublished_slices` does. The caller has released its own lease before,
-    so of several runs that end at once, one publishes.
+    they do not, because they are killed or removed, the sensor `unpublished_slices` does. The caller has released its own
+    lease before, so of several runs that end at once, one publishes.
     """
     until = next_due(installation.state, datetime.now(UTC))
     if until and not installation.lake.held():

@@ -13,7 +13,7 @@ from planday_io.monitoring.drift import news, open_drift
 from planday_io.months import month_of, shifted
 from planday_io.sandbox.world import demo_portals
 from planday_io.sync.drift import ROWS_TO_JUDGE, Observation, record
-from planday_io.sync.session import refresh
+from planday_io.sync.session import PortalSession, refresh
 from tests.support.installation import Hook, Installation, Make
 from tests.support.nights import alert, answer, at, read
 
@@ -94,6 +94,22 @@ def test_new_member_is_told_once_until_accepted(planday: Installation, hook: Hoo
     read(planday, 4, [EMPLOYEES])
     alert(planday, 4)
     assert hook.take() == [], "what was accepted stays accepted"
+
+
+def test_names_that_may_be_data_are_not_shown(planday: Installation, hook: Hook) -> None:
+    """A map from people to something has their names where others have members'."""
+    people = ["Ingeborg Vik", "+45 99887766", "vik@example.com", "Bergljot\n'\"", "4599887766", "B" * 10_000]
+    found = {"bankAccount": dict.fromkeys(people, 1), **dict.fromkeys(people, 1), "nickName": "Ann"}
+    answer(planday, "/hr/v1.0/employees", lambda row: row.update(found))
+    session = PortalSession(planday.installation, "oslo", run_id="night-0", clock=lambda: at(0))
+    (report,) = refresh(session, EMPLOYEES)
+    alert(planday, 0)
+    state = b"".join(path.read_bytes() for path in planday.state.folder.glob("state.sqlite*"))
+    for text in [f"{hook.take()}", f"{report.warnings}", state.decode(errors="replace")]:
+        assert "nickName" in text
+        assert not [one for one in ("Ingeborg", "99887766", "vik@", "Bergljot", "BBBB") if one in text]
+    paths = {(path, found) for table, kind, path, found in entries(planday) if kind == "new_member"}
+    assert paths == {("nickName", ""), ("(not shown)", "")}
 
 
 def test_each_event_alerts_also_beside_open_ones(planday: Installation, hook: Hook) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -98,6 +99,17 @@ def test_wrong_rules_are_refused_with_remedy(tmp_path: Path, top: str, said: str
 def test_punches_go_sooner_if_told_twice(tmp_path: Path) -> None:
     made = config(tmp_path, "retention: {punches: 90d, cut_working_time: true}")
     assert made.portals["oslo"].retention.punches == Age(90, "d")
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "UTC", "America/Los_Angeles"])
+def test_first_day_kept_begins_at_local_midnight(zone: str) -> None:
+    midnight = datetime(CUT.year, CUT.month, CUT.day, tzinfo=ZoneInfo(zone))
+    ends = [midnight - timedelta(minutes=1), midnight]
+    table, rows = rows_of(
+        "hr.departments_history", *({"id": 1, "valid_to": end.astimezone(UTC), "_extra": "{}"} for end in ends)
+    )
+    done = replace(EXPIRY, zone=zone).applied(rows, table)
+    assert done.rows["_extra"].to_pylist() == [None, "{}"]
 
 
 def test_old_texts_go_and_rows_stay() -> None:

@@ -76,6 +76,13 @@ def test_what_dagster_knows_may_be_unknown(read_on_time: Installation) -> None:
     assert health.problems == ("whether schedules run is not known",)
 
 
+def test_damaged_budget_is_wrong_at_first_sight(read_on_time: Installation) -> None:
+    (read_on_time.state.folder / "budget.sqlite").write_bytes(b"no database, but as long as the header of one " * 40)
+    problems = [look(read_on_time).problems for _ in range(2)]
+    assert problems[0] == problems[1]
+    assert len(problems[0]) == 1
+
+
 def test_switched_off_schedule_promises_no_run(read_on_time: Installation) -> None:
     health = look(read_on_time, Scheduler(heartbeat=datetime.now(UTC), off=OSLO_OFF))
     oslo = of(health, "oslo")

@@ -79,7 +79,7 @@ def test_portals_are_read_at_the_same_time(planday: Installation, processes: str
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("how", ["ctrl-c", "sigterm", "terminal closed"])
 def test_interruption_ends_all_cleanly(planday: Installation, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(planday.folder)  # paths of dagster.yaml are relative
     reached, release = standing_still(planday, "london")
@@ -88,6 +88,8 @@ def test_interruption_ends_all_cleanly(planday: Installation, how: str, monkeypa
     wait_for_line(process, "copenhagen hr.employee_groups")
     if how == "ctrl-c":
         os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to all
+    elif how == "terminal closed":
+        os.killpg(process.pid, signal.SIGHUP)
     else:
         process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=PATIENCE)

@@ -83,6 +83,7 @@ def _carry_out(connection: Connection, file: Path) -> None:
                 connection.send(Done())
         except KeyboardInterrupt:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            worker.settle()
 
 
 def _unraisable(error: sys.UnraisableHookArgs) -> None:
@@ -115,6 +116,12 @@ class _Worker:
         run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
         if run and not run.is_finished:
             self._instance.report_run_canceling(run)
+
+    def settle(self) -> None:
+        """End the present run as canceled if Dagster did not: it was interrupted before its first step, or just ended."""
+        run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
+        if run and run.status == dg.DagsterRunStatus.CANCELING:
+            self._instance.report_run_canceled(run)
 
     def _tags(self, order: Order) -> dict[str, str]:
         return {**order.tags, **process_tags(self._installation.state)}

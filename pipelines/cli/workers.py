@@ -49,7 +49,8 @@ class _Worker(NamedTuple):
 class Workers:
     """Processes that carry out orders side by side.
 
-    Ctrl+C and SIGTERM interrupt the command, which ends its processes; the terminal's signals do not reach them.
+    Ctrl+C, SIGTERM and a terminal that is closed interrupt the command, which ends its processes; the terminal's signals do
+    not reach them. Under `nohup` the command goes on without its terminal.
 
     Args:
         file: the configuration.
@@ -62,7 +63,11 @@ class Workers:
         self._busy: dict[_Worker, Order] = {}
 
     def __enter__(self) -> Self:
-        self._on_term = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        self._before = {
+            number: signal.signal(number, signal.default_int_handler)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
         return self
 
     def __exit__(
@@ -72,7 +77,8 @@ class Workers:
             worker.stop()
         for worker in (*self._free, *self._busy):
             worker.end()
-        signal.signal(signal.SIGTERM, self._on_term)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def carry_out(self, orders: Iterable[Order], listener: Listener, on_killed: OnKilled) -> None:
         """Carry out orders, as many at once as there may be processes.
@@ -110,7 +116,7 @@ class Workers:
         process = spawn.Process(target=_work, args=(theirs, self._file), daemon=True)
         # Otherwise `start` would start it, and unblock all signals afterwards.
         resource_tracker.ensure_running()
-        with _blocked(signal.SIGINT):
+        with _blocked(signal.SIGINT, signal.SIGHUP):
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -159,9 +165,9 @@ def _work(connection: Connection, file: Path) -> None:
 
 
 @contextmanager
-def _blocked(number: signal.Signals) -> Iterator[None]:
-    """Block a signal. It stays blocked in processes that are started meanwhile."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+def _blocked(*numbers: signal.Signals) -> Iterator[None]:
+    """Block signals. They stay blocked in processes that are started meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ from planday_io.errors import UnexpectedShapeError
 from planday_io.frames.bulk import Rows, RowShape
 from planday_io.frames.members import PathParam, Row, member_values, nested_members, row_name, strangers
 from planday_io.frames.privacy import PrivacyFilter
-from planday_io.frames.schema_drift import ROW, SchemaDrift
+from planday_io.frames.schema_drift import ROW, SchemaDrift, named
 from planday_io.frames.stamps import STAMPS, cast_stamps
 from planday_io.frames.type_mismatch import OutOfRange, TypeMismatch, json_type, to_json
 from planday_io.frames.types import MONTH, arrow_schema, arrow_type, head_of, replaced
@@ -197,7 +197,7 @@ class FrameBuilder:
             name = "a row that is not an object"
             if isinstance(clean, dict):
                 name = row_name(self.table, clean, number, path_params, place)
-            self.drift.add("damaged", path or "a row", name)
+            self.drift.add("damaged", named(path) if path else "a row", name)
         return clean
 
     def _objects(self, rows: Sequence[object], path_params: Mapping[str, PathParam]) -> tuple[list[Row], Extras]:

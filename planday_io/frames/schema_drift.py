@@ -4,7 +4,9 @@ Rows that were accepted although they do not match are counted for the run's war
 the sightings that `planday_io.sync.drift` compares with earlier reads.
 
 Names of members, ids and JSON types, never values, with one exception: a value of an enumeration that is not
-documented. It is named only if its column holds no personal data and it looks like a name in a program.
+documented. It is named only if its column holds no personal data and it looks like a name in a program. So is a member:
+where an object is a map, its members' names are data, such as people's names or mail addresses. `_extra` has them, and so
+they go with the row; what is remembered and told of drift would keep them.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ _REASONS = {
     "damaged": "half a character, or bytes that are not text; U+FFFD stands for what was lost",
 }
 _ENUMERATION = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-ROW, OTHERS = "(row)", "(others)"
-"""Stand for a path: where rows as a whole are of another type, and for all paths beyond those that are named."""
+_MEMBER = r"[A-Za-z_$][A-Za-z0-9_$-]{0,39}(?:\[\d*\])*"
+_PATH = re.compile(rf"{_MEMBER}(?:\.{_MEMBER})*")
+ROW, OTHERS, UNNAMED = "(row)", "(others)", "(not shown)"
+"""Stand for a path where rows as a whole have another type, where more paths drifted than are named, and where the name of a
+member may be data."""
 
 DriftKind = Literal["new_member", "gone_member", "retyped", "new_value", "scope_lost", "refused", "not_found"]
 """The first four are of a member of a table's rows, the others of the endpoint that fills the table."""
@@ -89,7 +94,8 @@ class SchemaDrift:
         """What differs from the catalogue: of each kind the first paths in order of name, and the others as one sighting."""
         counts = Counter(self._seen)
         for path, rows in self.unknown.items():
-            counts[Sighting(kind="new_member", path=path)] += rows
+            one = Sighting(kind="new_member", path=named(path))
+            counts[one] = max(counts[one], rows)
         by_kind: dict[tuple[str, bool], list[tuple[Sighting, int]]] = {}
         for one, rows in sorted(counts.items(), key=lambda item: (item[0].path, item[0].found)):
             by_kind.setdefault((one.kind, one.is_fatal), []).append((one, rows))
@@ -104,7 +110,7 @@ class SchemaDrift:
         """One line per kind of drift."""
         lines = []
         if self.unknown:
-            names = [short(name) for name in sorted(self.unknown)]
+            names = sorted({short(named(path)) for path in self.unknown})
             more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
             lines.append(
                 f"{table}: members that the catalogue does not know went to _extra: {', '.join(names[:_NAMES])}{more}"
@@ -122,6 +128,11 @@ class SchemaDrift:
                 "is not documented what a call covers"
             )
         return lines
+
+
+def named(path: str) -> str:
+    """A path, if all of its members look like names in a program; else what stands for it."""
+    return path if _PATH.fullmatch(path) else UNNAMED
 
 
 def short(name: str) -> str:

@@ -79,11 +79,13 @@ class Expiry:
         cutoffs: the first day that is kept, by rule.
         left: the day on which each person left who is no longer there.
         held: employees whose data is kept.
+        zone: of the portal, whose days count.
     """
 
     cutoffs: Mapping[Rule, date] = field(default_factory=dict)
     left: Mapping[int, date] = field(default_factory=dict)
     held: frozenset[int] = frozenset()
+    zone: str = "UTC"
 
     def __bool__(self) -> bool:
         return bool(self.cutoffs)
@@ -152,7 +154,7 @@ class Expiry:
     def _too_old(self, rule: Rule, rows: pa.Table, table: Table, month: str | None) -> pa.ChunkedArray:
         if rule in LEAVING:
             return _about(rows, table, self.gone(rule), ("owner", "worker"))
-        days = _days(rows, table)
+        days = _days(rows, table, self.zone)
         if month is not None:
             days = pc.fill_null(days, last_day(month))
         is_old = pc.fill_null(pc.less(days, pa.scalar(self.cutoffs[rule])), fill_value=False)
@@ -201,12 +203,15 @@ def _columns(rule: Rule, table: Table) -> list[str]:
     return columns_of(table, wanted)[:-1]
 
 
-def _days(rows: pa.Table, table: Table) -> pa.ChunkedArray:
-    """The day of each row: the first of the table's day columns that has one. Of an instant, the day in UTC."""
+def _days(rows: pa.Table, table: Table, zone: str) -> pa.ChunkedArray:
+    """The day of each row: the first of the table's day columns that has one. Of an instant, the day in the zone."""
     nothing = pa.scalar(None, pa.date32())
     found = pa.chunked_array([pa.nulls(rows.num_rows, pa.date32())])
     for name in reversed([name for name in table.day_columns if name in rows.schema.names]):
-        days = rows.column(name).cast(pa.date32())
+        values = rows.column(name)
+        if pa.types.is_timestamp(values.type) and values.type.tz:
+            values = pc.local_timestamp(values.cast(pa.timestamp(values.type.unit, zone)))
+        days = values.cast(pa.date32())
         days = pc.if_else(pc.less(days, pa.scalar(FIRST_DAY)), nothing, days)
         found = pc.coalesce(days, found)
     return found

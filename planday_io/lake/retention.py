@@ -49,7 +49,8 @@ class PortalRetention:
                 if fresh and name in fresh:
                     lists = lists.with_rows(name, fresh[name])
             left = lists.left(zone)
-        return Expiry(cutoffs=cutoffs, left=left, held=frozenset(self._settings.retention.hold))
+        held = frozenset(self._settings.retention.hold)
+        return Expiry(cutoffs=cutoffs, left=left, held=held, zone=zone.key)
 
     def knows_leavers(self) -> bool:
         """Whether it is known who left, or no rule depends on it."""

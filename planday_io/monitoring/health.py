@@ -248,6 +248,13 @@ def health_of(
     config = installation.config
     keys = [*config.portals] if portals is None else [key for key in config.portals if key in portals]
     look = look or Look(installation, now, observe(installation, now))
+    uses: dict[str, BudgetUse] = {}
+    budget_fault = ""
+    # Before the incidents are found: a damaged file is set aside when it is read, and that is one.
+    try:
+        uses = {use.bucket: use for use in budget_use(installation.state, time.time())}
+    except StorageError as error:
+        budget_fault = str(error)
     incidents = Notifier(installation).evaluate(now, look)
     for what, fault in (faults or {}).items():
         new = incident_of(fault, what, now)
@@ -256,12 +263,6 @@ def health_of(
     of_portal: dict[str, list[Incident]] = {}
     for one in incidents:
         of_portal.setdefault(one.portal, []).append(one)
-    uses: dict[str, BudgetUse] = {}
-    budget_fault = ""
-    try:
-        uses = {use.bucket: use for use in budget_use(installation.state, time.time())}
-    except StorageError as error:
-        budget_fault = str(error)
     is_running = scheduler.is_running(now)
     ticks: dict[tuple[str, str], datetime] = {}
     found = []
