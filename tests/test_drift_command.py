@@ -45,4 +45,4 @@ def test_specification_is_compared_without_a_configuration(planday: Installation
     refused = planday_command(planday, "drift", "--spec", "nowhere.json")
     assert (refused.returncode, "cannot be read" in refused.stderr) == (2, True)
     both = planday_command(planday, "drift", "oslo", "--spec", str(SPEC))
-    assert (both.returncode, "leave PORTAL" in both.stderr) == (2, True)
+    assert (both.returncode, "leave out PORTAL" in both.stderr) == (2, True)
