@@ -25,6 +25,7 @@ from pipelines.cli.arguments import (
     known_months,
     known_portals,
     known_resources,
+    open_standard_files,
     print_json,
     print_version,
     require_known,
@@ -86,6 +87,7 @@ def main() -> None:
     from planday_io.files import keep_from_others
 
     keep_from_others()
+    open_standard_files()
     try:
         app()
     except PlandayError as error:
