@@ -123,7 +123,8 @@ def open_standard_files() -> None:
                 os.fstat(number)
             except OSError:
                 os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
-            setattr(sys, name, Path(os.devnull).open("w" if number else "r", encoding="utf-8"))
+            nothing = Path(os.devnull).open("w" if number else "r", encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nothing)
 
 
 def terminal(*, err: bool = False) -> Console:

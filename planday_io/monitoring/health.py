@@ -200,7 +200,7 @@ class Health:
         return f"OK: {'; '.join([*said, 'nothing is stale, and no incident is open'])}."
 
     def _problems(self) -> Iterator[str]:
-        yield from (_clause(CAUSES[one.cause].sentence) for one in self.incidents)
+        yield from dict.fromkeys(_clause(CAUSES[one.cause].sentence) for one in self.incidents)
         yield from self.schedule_problems
         if self.unfinished:
             yield f"{len(self.unfinished)} command{'s were' if len(self.unfinished) > 1 else ' was'} stopped half-way"
@@ -284,7 +284,8 @@ def health_of(
         incidents=tuple(one for one in incidents if one.portal not in config.portals),
         unfinished=tuple(installation.state.commands.unfinished()),
         scheduler=scheduler,
-        apps=tuple(use for name, use in uses.items() if name.startswith("client ")),
+        # At the address that is configured: an app of another one has the same name.
+        apps=tuple(use for name, use in uses.items() if name.startswith(f"client {config.planday.api_url} ")),
         budget_fault=budget_fault,
         free_bytes=shutil.disk_usage(config.warehouse.parent).free,
         warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
