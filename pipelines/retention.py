@@ -75,7 +75,7 @@ def _apply(context: dg.OpExecutionContext, installation: Installation) -> None:
 def build_retention_schedules(installation: Installation, job: dg.JobDefinition) -> Iterator[dg.ScheduleDefinition]:
     """The schedule, where there is a rule."""
     config = installation.config
-    if config.retention.deliveries is not None or any(one.retention.ages() for one in config.portals.values()):
+    if config.has_retention:
         yield dg.ScheduleDefinition(
             name=SCHEDULE,
             job=job,

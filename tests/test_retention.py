@@ -330,6 +330,20 @@ def test_old_deliveries_go_and_other_files_stay(planday: Installation) -> None:
     assert remove_old_deliveries(planday.installation, now) == 0
 
 
+def test_rules_that_nobody_applies_are_told(planday: Installation) -> None:
+    def told(at: datetime) -> list[str]:
+        return [one.error for (_, cause, _), one in find(planday.installation, {}, at).items() if cause == "retention"]
+
+    assert told(NOW + timedelta(days=3)) == [], "there are no rules"
+    with_rules(planday, "free_text: 1y")
+    assert told(NOW + timedelta(days=1)) == [], "the schedule may not have been due yet"
+    assert "No pass was complete yet" in told(NOW + timedelta(days=3))[0]
+    planday.refresh("hr.departments")
+    passed(planday, NOW + timedelta(days=3))
+    assert told(NOW + timedelta(days=4)) == []
+    assert "No pass was complete since" in told(NOW + timedelta(days=6))[0]
+
+
 def applied(planday: Installation, instance: DagsterInstance) -> bool:
     job = build_definitions(planday.config_path).resolve_job_def(JOB)
     return bool(job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET).success)

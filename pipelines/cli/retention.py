@@ -42,8 +42,7 @@ def _lines(installation: Installation, done: Retained, *, dry_run: bool) -> list
     config = installation.config
     name = config.file.name
     lines = []
-    has_rules = any(portal.retention.ages() for portal in config.portals.values())
-    if not has_rules and config.retention.deliveries is None:
+    if not config.has_retention:
         lines.append(f"{name} has no rules of `retention`, so nothing becomes too old.")
     elif dry_run:
         lines.append("Nothing was changed." if done.taken else "Nothing is too old.")
