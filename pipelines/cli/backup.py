@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,12 +105,16 @@ def _publish(done: Restored) -> tuple[dict[str, str], Forgetting]:
     """Publish what was restored. Returns slices that were not published, and why, and what forgetting people again did."""
     from pipelines.publication import publish_pending
     from planday_io.privacy.erasure import Forgetting, forget_people
+    from planday_io.privacy.retention import retain
 
     publications: list[Publication] = []
     erased = Forgetting()
     if done.to_forget:
         # Before anything is published: readers never see them.
         erased = forget_people(done.installation, done.to_forget, publications.append)
+    if done.installation.config.has_retention:
+        # What became too old since the backup was made, likewise.
+        retain(done.installation, datetime.now(UTC), publications.append)
     publications.append(publish_pending(done.installation))
     return {str(key): str(error) for one in publications for key, error in one.problems.items()}, erased
 

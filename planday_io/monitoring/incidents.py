@@ -160,8 +160,8 @@ def _not_retained(installation: Installation, now: datetime) -> Iterator[Failure
     if now - since > _NOT_RETAINED:
         when = f"since {last:%Y-%m-%d %H:%M} UTC" if last else "yet"
         error = (
-            f"No pass was complete {when}. The schedule `nightly_retention` makes one every night, if a daemon runs and it is "
-            "switched on in Dagster; so does `planday retention` from cron"
+            f"No pass was complete {when}. The schedule `nightly_retention` makes one every night, if a daemon runs and it "
+            "is switched on in Dagster; so does `planday retention` from cron"
         )
         yield _problem("retention", error, since)
 
