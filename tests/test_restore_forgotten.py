@@ -255,3 +255,11 @@ def test_what_is_too_old_is_not_published(planday: Installation, tmp_path: Path,
     with duckdb.connect(str(place / "warehouse.duckdb"), read_only=True) as db:
         assert db.execute("SELECT count(*) FROM payroll.shifts").fetchall() == [(0,)]
         assert db.execute("SELECT DISTINCT rule FROM sync.retention").fetchall() == [("pay",)]
+
+
+@pytest.mark.processes
+def test_portal_renamed_since_is_named(planday: Installation, file: Path, place: Path) -> None:
+    (place / "portals.yaml").write_text(planday.config.file.read_text().replace("  oslo:", "  bergen:"))
+    command = [PLANDAY, "restore", str(file)]
+    made = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert "Portals of the backup that portals.yaml lacks: oslo." in made.stdout

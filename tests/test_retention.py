@@ -14,12 +14,13 @@ from pipelines.definitions import build_definitions
 from pipelines.retention import JOB, SCHEDULE
 from planday_io.catalogue import CATALOGUE
 from planday_io.delivery.ageing import old_deliveries, remove_old_deliveries
-from planday_io.errors import StorageError
+from planday_io.errors import ConfigError, StorageError
 from planday_io.export.folder import mark
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.incidents import find
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.onboarding.retention import retention
+from planday_io.privacy.erasure import forget_person, forget_portal
 from planday_io.privacy.retention import Retained, preview, retain
 from planday_io.sync.session import PortalSession, refresh
 from tests.support.cutting import counting
@@ -269,6 +270,20 @@ def test_hold_of_unknown_id_is_said(planday: Installation) -> None:
     read_at(planday, NOW, LISTS)
     assert "nobody has the id 777777 of `hold`" in str(retention(planday.installation, "oslo"))
     assert preview(planday.installation, NOW).unknown_held == {"oslo": [777777]}
+
+
+@pytest.mark.parametrize("whole_portal", [False, True])
+def test_who_is_held_cannot_be_forgotten(planday: Installation, whole_portal: bool) -> None:
+    planday.refresh("hr.employees")
+    held = planday.rows("hr.employees")[0]["id"]
+    with_rules(planday, "free_text: 1y", portal=f"hold: [{held}]")
+    before = files(planday.config.lake)
+    with pytest.raises(ConfigError, match="take the id out there"):
+        forget_portal(planday.installation, "oslo") if whole_portal else forget_person(
+            planday.installation, "oslo", held
+        )
+    assert files(planday.config.lake) == before
+    assert planday.state.commands.unfinished() == []
 
 
 def test_taken_punches_make_nobody_a_no_show(planday: Installation) -> None:

@@ -97,7 +97,7 @@ def restore(
             typer.echo(f"not published: {name}: {error}")
         if done.to_forget:
             _print_forgotten(done, erased)
-        _print_next(done.manifest, forgotten=forgotten)
+        _print_next(done, forgotten=forgotten)
     raise typer.Exit(1 if problems or erased.places else 0)
 
 
@@ -149,7 +149,13 @@ def _print_forgotten(done: Restored, erased: Forgetting) -> None:
         typer.echo(f"  still in {place}, in a row of somebody else")
 
 
-def _print_next(manifest: Manifest, *, forgotten: Path | None) -> None:
+def _print_next(done: Restored, *, forgotten: Path | None) -> None:
+    manifest, config = done.manifest, done.installation.config
+    if others := sorted({key.portal for key in done.installation.lake.slices()} - config.portals.keys()):
+        typer.echo(
+            f"Portals of the backup that portals.yaml lacks: {', '.join(others)}. One that was renamed since: "
+            "`planday portals rename OLD NEW`."
+        )
     typer.echo("Next: put .env and the files of secrets in place, then `planday check` and `planday sync`.")
     for portal in sorted(manifest.replaced_tokens):
         typer.echo(f"The token of portal '{portal}' had been replaced: `planday authorize {portal}`.")
