@@ -202,3 +202,12 @@ def test_what_is_written_is_not_for_everybody(planday: Installation) -> None:
         planday.config.lake,
     ):
         assert not path.stat().st_mode & 0o007, path
+
+
+def test_backup_is_whole_with_closed_output(planday: Installation) -> None:
+    """Its file would get the number of the output."""
+    planday.refresh("hr.departments")
+    file = planday.folder.parent / "planday.tar"
+    done = run_command(planday, "sh", "-c", f"{PLANDAY} backup {file} <&- >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert planday_command(planday, "restore", str(file), "--check").returncode == 0

@@ -18,6 +18,8 @@ from pipelines.schedule_names import RETENTION
 from pipelines.scheduler import Facts, scheduler_of
 from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.health import Health, PortalHealth, Scheduler, health_of
+from planday_io.state import DriftEntry
+from planday_io.state.drift import DriftMemory
 from tests.support.commands import environment, planday_command, summary
 from tests.support.failures import DEPARTMENTS, fail
 from tests.support.installation import Installation, Make
@@ -74,6 +76,19 @@ def test_nobody_needs_a_daemon_without_schedules(planday: Installation) -> None:
 def test_what_dagster_knows_may_be_unknown(read_on_time: Installation) -> None:
     health = look(read_on_time, Scheduler(fault="its storage is damaged"))
     assert health.problems == ("whether schedules run is not known",)
+
+
+def test_incidents_of_one_cause_are_one_clause(read_on_time: Installation) -> None:
+    entries = [
+        DriftEntry(
+            portal="oslo", table=DEPARTMENTS, kind="new_member", path=path, found="", expected="", is_fatal=False,
+            first_seen=datetime.now(UTC), last_seen=datetime.now(UTC), rows=1,
+        )
+        for path in ("one", "two")
+    ]  # fmt: skip
+    read_on_time.state.drift.follow("oslo", DEPARTMENTS, lambda before: DriftMemory(before.seen, tuple(entries)))
+    health = look(read_on_time)
+    assert (len(health.incidents), len(health.problems)) == (2, 1)
 
 
 def test_damaged_budget_is_wrong_at_first_sight(read_on_time: Installation) -> None:

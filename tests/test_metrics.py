@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from planday_io.monitoring.health import Scheduler, health_of
 from planday_io.reports.metrics import metrics_text
+from planday_io.state import RateWindow
 from tests.support.commands import planday_command
 from tests.support.failures import DEPARTMENTS, fail
 from tests.support.installation import Installation
@@ -21,11 +22,13 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def parsed(text: str) -> Samples:
-    return {
-        (sample.name.removeprefix("planday_"), tuple(sorted(sample.labels.items()))): sample.value
+    found = [
+        ((sample.name.removeprefix("planday_"), tuple(sorted(sample.labels.items()))), sample.value)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-    }
+    ]
+    assert len(dict(found)) == len(found), "Prometheus refuses a file with a sample that is there twice"
+    return dict(found)
 
 
 def measured(planday: Installation, publications: int | None = 3) -> Samples:
@@ -55,6 +58,14 @@ def test_what_is_not_known_has_no_sample(planday: Installation) -> None:
     assert found["warehouse_readable", ()] == 0
     names = {name for name, _ in found}
     assert not names & {"publications_last_day", "requests_last_day", "rows", "oldest_read_timestamp_seconds"}
+
+
+def test_app_of_another_address_is_left_out(read_on_time: Installation) -> None:
+    """As after `planday demo`, or a proxy: the same app at two addresses has two budgets."""
+    (app, *_) = read_on_time.sandbox.apps
+    elsewhere = f"client https://elsewhere.example {app}"
+    read_on_time.state.budget.transaction(lambda bookings: bookings.set_policy(elsewhere, [RateWindow(7, 60.0)]))
+    assert measured(read_on_time)["budget_limit_requests", (("kind", "app"), ("name", app))] > 7
 
 
 def test_dashboard_asks_for_metrics_there_are(read_on_time: Installation) -> None:

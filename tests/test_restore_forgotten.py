@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,7 @@ import pytest
 from planday_io.backup import back_up, restore
 from planday_io.catalogue import CATALOGUE
 from planday_io.errors import BackupError, ConfigError, DamagedFileError
+from planday_io.months import month_of, shifted
 from planday_io.privacy.erasure import forget_people, forget_person
 from planday_io.warehouse import publish
 from tests.support.backups import quiet, shown
@@ -236,3 +238,28 @@ def test_command_forgets_again(planday: Installation, file: Path, place: Path) -
     assert "forgotten after the backup was made: 2." in made.stdout
     assert "repeat" not in made.stdout
     assert gone.isdisjoint(stored(place) | published(place / "warehouse.duckdb"))
+
+
+@pytest.mark.processes
+def test_what_is_too_old_is_not_published(planday: Installation, tmp_path: Path, place: Path) -> None:
+    month = shifted(month_of(datetime.now(UTC).date()), -2)
+    planday.refresh("hr.departments")
+    planday.refresh("payroll.shifts", month=month)
+    planday.publish()
+    assert planday.query("SELECT count(*) > 0 FROM payroll.shifts") == [(True,)]
+    planday.edit_config("defaults:", "retention: {pay: 1d}\ndefaults:")
+    back_up(planday.installation, tmp_path / "backup.tar", quiet)
+    command = [PLANDAY, "restore", str(tmp_path / "backup.tar")]
+    made = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    with duckdb.connect(str(place / "warehouse.duckdb"), read_only=True) as db:
+        assert db.execute("SELECT count(*) FROM payroll.shifts").fetchall() == [(0,)]
+        assert db.execute("SELECT DISTINCT rule FROM sync.retention").fetchall() == [("pay",)]
+
+
+@pytest.mark.processes
+def test_portal_renamed_since_is_named(planday: Installation, file: Path, place: Path) -> None:
+    (place / "portals.yaml").write_text(planday.config.file.read_text().replace("  oslo:", "  bergen:"))
+    command = [PLANDAY, "restore", str(file)]
+    made = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert "Portals of the backup that portals.yaml lacks: oslo." in made.stdout

@@ -15,12 +15,13 @@ from pipelines.retention import JOB
 from pipelines.schedule_names import RETENTION as SCHEDULE
 from planday_io.catalogue import CATALOGUE
 from planday_io.delivery.ageing import old_deliveries, remove_old_deliveries
-from planday_io.errors import StorageError
+from planday_io.errors import ConfigError, StorageError
 from planday_io.export.folder import mark
 from planday_io.lake.slices import SliceKey
 from planday_io.monitoring.incidents import find
 from planday_io.months import first_day, last_day, month_of, shifted
 from planday_io.onboarding.retention import retention
+from planday_io.privacy.erasure import forget_person, forget_portal
 from planday_io.privacy.retention import Retained, preview, retain
 from planday_io.sync.session import PortalSession, refresh
 from tests.support.cutting import counting
@@ -272,6 +273,20 @@ def test_hold_of_unknown_id_is_said(planday: Installation) -> None:
     assert preview(planday.installation, NOW).unknown_held == {"oslo": [777777]}
 
 
+@pytest.mark.parametrize("whole_portal", [False, True])
+def test_who_is_held_cannot_be_forgotten(planday: Installation, whole_portal: bool) -> None:
+    planday.refresh("hr.employees")
+    held = planday.rows("hr.employees")[0]["id"]
+    with_rules(planday, "free_text: 1y", portal=f"hold: [{held}]")
+    before = files(planday.config.lake)
+    with pytest.raises(ConfigError, match="take the id out there"):
+        forget_portal(planday.installation, "oslo") if whole_portal else forget_person(
+            planday.installation, "oslo", held
+        )
+    assert files(planday.config.lake) == before
+    assert planday.state.commands.unfinished() == []
+
+
 def test_taken_punches_make_nobody_a_no_show(planday: Installation) -> None:
     old = shifted(LAST, -8)
     middle = first_day(old) + timedelta(days=14)
@@ -329,6 +344,20 @@ def test_old_deliveries_go_and_other_files_stay(planday: Installation) -> None:
         "labour 2025-11-26.xlsx",
     }
     assert remove_old_deliveries(planday.installation, now) == 0
+
+
+def test_rules_that_nobody_applies_are_told(planday: Installation) -> None:
+    def told(at: datetime) -> list[str]:
+        return [one.error for (_, cause, _), one in find(planday.installation, {}, at).items() if cause == "retention"]
+
+    assert told(NOW + timedelta(days=3)) == [], "there are no rules"
+    with_rules(planday, "free_text: 1y")
+    assert told(NOW + timedelta(days=1)) == [], "the schedule may not have been due yet"
+    assert "No pass was complete yet" in told(NOW + timedelta(days=3))[0]
+    planday.refresh("hr.departments")
+    passed(planday, NOW + timedelta(days=3))
+    assert told(NOW + timedelta(days=4)) == []
+    assert "No pass was complete since" in told(NOW + timedelta(days=6))[0]
 
 
 def applied(planday: Installation, instance: DagsterInstance) -> bool:

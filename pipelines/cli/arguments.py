@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Collection
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -112,6 +113,18 @@ def print_version(wanted: bool) -> None:
 
         typer.echo(f"planday {version('planday-warehouse')}")
         raise typer.Exit
+
+
+def open_standard_files() -> None:
+    """Open what the caller closed (`>&-`). Otherwise there is nothing to print to, and a file of ours gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            nothing = Path(os.devnull).open("w" if number else "r", encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nothing)
 
 
 def terminal(*, err: bool = False) -> Console:

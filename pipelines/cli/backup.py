@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +97,7 @@ def restore(
             typer.echo(f"not published: {name}: {error}")
         if done.to_forget:
             _print_forgotten(done, erased)
-        _print_next(done.manifest, forgotten=forgotten)
+        _print_next(done, forgotten=forgotten)
     raise typer.Exit(1 if problems or erased.places else 0)
 
 
@@ -104,12 +105,16 @@ def _publish(done: Restored) -> tuple[dict[str, str], Forgetting]:
     """Publish what was restored. Returns slices that were not published, and why, and what forgetting people again did."""
     from pipelines.publication import publish_pending
     from planday_io.privacy.erasure import Forgetting, forget_people
+    from planday_io.privacy.retention import retain
 
     publications: list[Publication] = []
     erased = Forgetting()
     if done.to_forget:
         # Before anything is published: readers never see them.
         erased = forget_people(done.installation, done.to_forget, publications.append)
+    if done.installation.config.has_retention:
+        # What became too old since the backup was made, likewise.
+        retain(done.installation, datetime.now(UTC), publications.append)
     publications.append(publish_pending(done.installation))
     return {str(key): str(error) for one in publications for key, error in one.problems.items()}, erased
 
@@ -144,7 +149,13 @@ def _print_forgotten(done: Restored, erased: Forgetting) -> None:
         typer.echo(f"  still in {place}, in a row of somebody else")
 
 
-def _print_next(manifest: Manifest, *, forgotten: Path | None) -> None:
+def _print_next(done: Restored, *, forgotten: Path | None) -> None:
+    manifest, config = done.manifest, done.installation.config
+    if others := sorted({key.portal for key in done.installation.lake.slices()} - config.portals.keys()):
+        typer.echo(
+            f"Portals of the backup that portals.yaml lacks: {', '.join(others)}. One that was renamed since: "
+            "`planday portals rename OLD NEW`."
+        )
     typer.echo("Next: put .env and the files of secrets in place, then `planday check` and `planday sync`.")
     for portal in sorted(manifest.replaced_tokens):
         typer.echo(

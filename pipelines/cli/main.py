@@ -21,6 +21,7 @@ from pipelines.cli.arguments import (
     confirm,
     current_installation,
     known_portals,
+    open_standard_files,
     print_json,
     print_version,
     skip_garbage_collection,
@@ -63,6 +64,7 @@ def main() -> None:
     from planday_io.files import keep_from_others
 
     keep_from_others()
+    open_standard_files()
     try:
         app()
     except PlandayError as error:

@@ -118,9 +118,9 @@ class _Worker:
             self._instance.report_run_canceling(run)
 
     def settle(self) -> None:
-        """End the present run as canceled if Dagster did not: it was interrupted before its first step, or just ended."""
+        """End the present run as canceled if Dagster did not: it was interrupted before its first step, or had just ended."""
         run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
-        if run and run.status == dg.DagsterRunStatus.CANCELING:
+        if run and not run.is_finished:
             self._instance.report_run_canceled(run)
 
     def _tags(self, order: Order) -> dict[str, str]:

@@ -203,7 +203,7 @@ class Health:
         return f"OK: {'; '.join([*said, 'nothing is stale, and no incident is open'])}."
 
     def _problems(self) -> Iterator[str]:
-        yield from (_clause(CAUSES[one.cause].sentence) for one in self.incidents)
+        yield from dict.fromkeys(_clause(CAUSES[one.cause].sentence) for one in self.incidents)
         yield from self.schedule_problems
         if self.unfinished:
             yield f"{len(self.unfinished)} command{'s were' if len(self.unfinished) > 1 else ' was'} stopped half-way"

@@ -31,6 +31,8 @@ from planday_io.warehouse.place import Place, set_aside_leftovers
 
 _UNPUBLISHED = timedelta(hours=1)
 """How long a slice may wait for its publication when no run holds it back."""
+_NOT_RETAINED = timedelta(days=2)
+"""How long after the last complete pass of retention another one is missed: two nights."""
 _SPARE_BYTES = 256 * 2**20
 _RELIEF = 1.25
 """The incident of a nearly full disk ends with so many times the space free, so that the alert does not flap."""
@@ -134,6 +136,8 @@ def _of_installation(installation: Installation, known: Mapping[Key, Incident], 
         yield _problem("storage", str(lost), now)
     yield from drift.problems(installation)
     yield from _unfinished(installation)
+    if not any(one.cause == "retention" for one in failures):
+        yield from _not_retained(installation, now)
     yield from _set_aside(installation)
     yield from _edited(installation.config, now)
     yield from _disk(installation, known, now)
@@ -144,6 +148,22 @@ def _unfinished(installation: Installation) -> Iterator[Failure]:
     for entry in installation.state.commands.unfinished():
         for portal in [one for one in entry.portals if one in installation.config.portals] or [INSTALLATION]:
             yield _problem("unfinished", "", entry.since, portal=portal)
+
+
+def _not_retained(installation: Installation, now: datetime) -> Iterator[Failure]:
+    """What becomes too old is there for good if nobody takes it away. New rules count from when the file was edited."""
+    config = installation.config
+    if not config.has_retention:
+        return
+    last = installation.state.files.retained_at()
+    since = last or datetime.fromtimestamp(config.file.stat().st_mtime, UTC)
+    if now - since > _NOT_RETAINED:
+        when = f"since {last:%Y-%m-%d %H:%M} UTC" if last else "yet"
+        error = (
+            f"No pass was complete {when}. The schedule `nightly_retention` makes one every night, if a daemon runs and it "
+            "is switched on in Dagster; so does `planday retention` from cron"
+        )
+        yield _problem("retention", error, since)
 
 
 def _set_aside(installation: Installation) -> Iterator[Failure]:

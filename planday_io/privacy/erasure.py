@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from planday_io.catalogue import Catalogue, Table
+from planday_io.errors import ConfigError
 from planday_io.files import storage_errors, sweep
 from planday_io.frames.types import replaced
 from planday_io.lake.forgotten import Forgotten, ForgottenPeople
@@ -71,7 +72,8 @@ def command(portal: str, employee_id: int | None = None, *, undo: bool = False) 
 
 
 def forget_person(installation: Installation, portal: str, employee_id: int, report: Report = unreported) -> Forgetting:
-    """Forget a person of a portal. Like `forget_people`."""
+    """Forget a person of a portal. Like `forget_people`, and raises ConfigError where `portals.yaml` holds the person."""
+    _refuse_held(installation, portal, employee_id)
     return forget_people(installation, {portal: [employee_id]}, report)
 
 
@@ -136,11 +138,27 @@ def remember_person(installation: Installation, portal: str, employee_id: int, r
     return was or work.is_resumed
 
 
+def _refuse_held(installation: Installation, portal: str, employee_id: int | None = None) -> None:
+    """Refuse to remove people whose data `portals.yaml` keeps: nothing brings it back."""
+    settings = installation.config.portals.get(portal)
+    held = {*settings.retention.hold} if settings else set[int]()
+    if held if employee_id is None else employee_id in held:
+        who = "people" if employee_id is None else f"employee {employee_id}"
+        raise ConfigError(
+            f"`hold` of portal '{portal}' in portals.yaml keeps {who} of it, because of a dispute, say. When that is over, "
+            "take the id out there, and run this again. Nothing was removed"
+        )
+
+
 def forget_portal(installation: Installation, portal: str, report: Report = unreported) -> dict[str, int]:
     """Remove everything of a portal from lake, state and warehouse. Returns table -> slices removed.
 
     The portal need not be in the configuration. It is owed until it is done, see `planday_io.state.unfinished`.
+
+    Raises:
+        ConfigError: `portals.yaml` holds people of the portal.
     """
+    _refuse_held(installation, portal)
     config, lake, journal = installation.config, installation.lake, installation.state.commands
     identities = PortalIdentities(installation)
     identities.refuse_while_renamed(portal)

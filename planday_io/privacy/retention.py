@@ -151,6 +151,8 @@ def retain(installation: Installation, now: datetime, report: Report = unreporte
             report(publish(installation, forgetting=True))
             state.commands.settle([REBUILD])
             one.search(done)
+        if done.is_complete:
+            state.files.note_retention(now)
         return done
 
 

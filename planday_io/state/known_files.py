@@ -1,4 +1,5 @@
-"""How an installation recognises its lake, its warehouse file and its last configuration; and when it last published.
+"""How an installation recognises its lake, its warehouse file and its last configuration; when it last published, and when
+it last applied the rules of retention.
 
 Not here: what to do where they are not recognised (`planday_io.lake.presence`, `planday_io.warehouse.standing`).
 """
@@ -21,6 +22,7 @@ from planday_io.state.schema import (
     LOSABLE,
     LOST,
     PUBLICATION,
+    RETENTION,
     WAREHOUSE,
     lose,
 )
@@ -104,6 +106,18 @@ class KnownFiles(Kind):
         """Record that the warehouse file was renewed. Raises StorageError."""
         marks = (ended_at.astimezone(UTC).isoformat(), f"{seconds:.3f}")
         self._database.write(KNOWN_FILES.put, KnownFile(name=PUBLICATION, marks=marks))
+
+    def retained_at(self) -> datetime | None:
+        """When a pass of retention was last complete (UTC), or None if that is not known. Raises StorageError."""
+        known = self._database.read(KNOWN_FILES.get, name=RETENTION)
+        with suppress(ValueError):
+            return datetime.fromisoformat(known.marks[0]).astimezone(UTC) if known and known.marks else None
+        return None
+
+    def note_retention(self, at: datetime) -> None:
+        """Record that a pass of retention was complete. Raises StorageError."""
+        marks = (at.astimezone(UTC).isoformat(),)
+        self._database.write(KNOWN_FILES.put, KnownFile(name=RETENTION, marks=marks))
 
     def note_warehouse(self, headers: Sequence[str]) -> None:
         """Record the headers of the warehouse file. Raises StorageError."""

@@ -42,7 +42,13 @@ SEEN_MEMBERS = Rows[rows.SeenMembers]("seen_members", METADATA, rows.SeenMembers
 DRIFT = Rows[rows.DriftEntry]("drift", METADATA, rows.DriftEntry)
 KNOWN_FILES = Rows[rows.KnownFile]("known_file", METADATA, rows.KnownFile)
 
-LAKE, WAREHOUSE, CONFIGURATION, PUBLICATION = "lake", "warehouse", "configuration", "publication"
+LAKE, WAREHOUSE, CONFIGURATION, PUBLICATION, RETENTION = (
+    "lake",
+    "warehouse",
+    "configuration",
+    "publication",
+    "retention",
+)
 """Names in the table of known files."""
 LOSABLE: tuple[Rows[Any], ...] = (BASELINES, REFRESH_REQUESTS, COMMANDS, OWED_HISTORIES)
 """Tables whose rows cannot be derived from the lake: their readers have to handle lost rows."""
