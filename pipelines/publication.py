@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipelines.edges import recording
+from pipelines.schedule_names import PUBLISHER
+from pipelines.scheduler import switched_off
 from planday_io.errors import PublicationError, StorageError
 from planday_io.faults import as_planday_error
 from planday_io.lake.installation import Installation
@@ -27,13 +29,15 @@ def left_to_others(installation: Installation, instance: dg.DagsterInstance) -> 
     """Until when (UTC) a run that has ended may leave its publication to another run, or None if it has to publish.
 
     A run in progress that has written something publishes when it ends, and so does one that is queued, whatever its job. If
-    they do not, because they are killed or removed, the sensor `unpublished_slices` does. The caller has released its own
-    lease before, so of several runs that end at once, one publishes.
+    they do not, because they are killed or removed, the sensor `unpublished_slices` does; where that is switched off,
+    nothing is left to others. The caller has released its own lease before, so of several runs that end at once, one
+    publishes.
     """
     until = next_due(installation.state, datetime.now(UTC))
-    if until and not installation.lake.held():
-        return until if instance.get_runs_count(dg.RunsFilter(statuses=_BEGIN_SOON)) else None
-    return until
+    if until is None:
+        return None
+    follow = installation.lake.held() or instance.get_runs_count(dg.RunsFilter(statuses=_BEGIN_SOON))
+    return until if follow and PUBLISHER not in switched_off(instance) else None
 
 
 def publish_pending(

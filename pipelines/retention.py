@@ -51,7 +51,7 @@ def build_retention_job(installation: Installation) -> dg.JobDefinition:
 
 def _apply(context: dg.OpExecutionContext, installation: Installation) -> None:
     now = datetime.now(UTC)
-    if not installation.config.takes_away:
+    if not installation.config.has_retention:
         context.log.info("%s has no rules of `retention`: nothing becomes too old.", installation.config.file.name)
 
     def report(done: Publication) -> None:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from planday_io.config import Config
 
+PUBLISHER = "unpublished_slices"
+"""The sensor that publishes what no run did."""
 SENSORS = frozenset(
-    {"configuration", "dead_runs", "unpublished_slices", "changed_months", "freshness", "alerts", "housekeeping"}
-    | {"deliveries"}
+    {"configuration", "dead_runs", PUBLISHER, "changed_months", "freshness", "alerts", "housekeeping", "deliveries"}
 )
 """Our sensors. They share a name space with schedules."""
 RETENTION = "nightly_retention"

@@ -78,11 +78,16 @@ def _ask(home: Path, state: State) -> Facts:
 def facts_of(instance: dg.DagsterInstance) -> Facts:
     """What an instance says. Raises what Dagster's storage raises."""
     beats = [beat.timestamp for one in instance.get_daemon_statuses().values() if (beat := one.last_heartbeat)]
+    return Facts(heartbeat=max(beats, default=None), off=switched_off(instance))
+
+
+def switched_off(instance: dg.DagsterInstance) -> list[str]:
+    """Names of schedules and sensors that are switched off. Raises what Dagster's storage raises."""
     is_off: dict[str, bool] = {}
     for one in instance.all_instigator_state():
         # If two code locations have a schedule of this name, one of them no longer exists; nothing says which.
         is_off[one.name] = is_off.get(one.name, True) and one.status.value == _STOPPED
-    return Facts(heartbeat=max(beats, default=None), off=[name for name, value in is_off.items() if value])
+    return [name for name, value in is_off.items() if value]
 
 
 def scheduler_of(facts: Facts, config: Config) -> Scheduler:

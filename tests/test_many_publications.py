@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,9 +16,11 @@ from dagster import DagsterInstance
 
 from pipelines.definitions import build_definitions
 from pipelines.resources import BATCH_TAG
+from pipelines.schedule_names import PUBLISHER
 from planday_io.lake.slices import Lake, SliceKey
 from planday_io.state import State
 from planday_io.warehouse.pace import LOCK, next_due
+from tests.support.commands import environment
 from tests.support.installation import Installation, run
 
 TICK = {BATCH_TAG: "nightly-202611270100"}
@@ -60,23 +64,38 @@ def starting(instance: DagsterInstance, planday: Installation) -> dg.DagsterRun:
     return instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
 
 
-def test_run_leaves_publication_to_those_that_follow(planday: Installation, memory: DagsterInstance) -> None:
+def test_run_leaves_publication_to_those_that_follow(planday: Installation, instance: DagsterInstance) -> None:
     just_published(planday)
     with another_run(planday):
-        assert run(planday, memory, "hr.departments", tags=TICK).success
+        assert run(planday, instance, "hr.departments", tags=TICK).success
         assert shown(planday) == set()
-    assert run(planday, memory, "hr.skills", tags=TICK).success
+    assert run(planday, instance, "hr.skills", tags=TICK).success
     assert shown(planday) == {"hr.departments", "hr.skills"}, "the last one publishes everything, at once"
 
 
-def test_run_leaves_publication_to_one_that_starts(planday: Installation, memory: DagsterInstance) -> None:
+def test_run_leaves_publication_to_one_that_starts(planday: Installation, instance: DagsterInstance) -> None:
     just_published(planday)
-    one = starting(memory, planday)
-    assert run(planday, memory, "hr.departments", tags=TICK).success
+    one = starting(instance, planday)
+    assert run(planday, instance, "hr.departments", tags=TICK).success
     assert shown(planday) == set()
-    memory.report_run_canceled(one)
-    assert run(planday, memory, "hr.departments", tags=TICK).success
+    instance.report_run_canceled(one)
+    assert run(planday, instance, "hr.departments", tags=TICK).success
     assert shown(planday) == {"hr.departments"}
+
+
+@pytest.mark.processes
+def test_run_leaves_nothing_without_the_sensor(planday: Installation) -> None:
+    """If those that follow are killed, nobody else would publish what it wrote."""
+    settings = environment(planday) | {"DAGSTER_HOME": str(planday.folder)}
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    for what, expected in (("stop", {"hr.departments"}), ("start", {"hr.departments"})):
+        command = [dagster, "sensor", what, PUBLISHER, "--location", "planday", "-w", "workspace.yaml"]
+        subprocess.run(command, check=True, env=settings, cwd=planday.folder, timeout=120, capture_output=True)
+        just_published(planday)
+        with DagsterInstance.from_config(str(planday.folder)) as instance, another_run(planday):
+            table = "hr.departments" if what == "stop" else "hr.skills"
+            assert run(planday, instance, table, tags=TICK).success
+            assert shown(planday) == expected
 
 
 def test_run_by_hand_always_publishes(planday: Installation, memory: DagsterInstance) -> None:
@@ -99,7 +118,7 @@ def test_pause_that_is_over_keeps_nobody(planday: Installation, memory: DagsterI
 def ticked(planday: Installation, instance: DagsterInstance) -> str:
     """What the sensor says."""
     definitions = build_definitions(planday.config_path)
-    (sensor,) = [one for one in definitions.sensors or [] if one.name == "unpublished_slices"]
+    (sensor,) = [one for one in definitions.sensors or [] if one.name == PUBLISHER]
     with dg.build_sensor_context(instance=instance, repository_def=definitions.get_repository_def()) as context:
         return str(sensor.evaluate_tick(context).skip_message)
 

@@ -281,8 +281,13 @@ class Config(MartSettings):
 
     @property
     def has_retention(self) -> bool:
-        """Whether there is a rule of `retention` for any portal, or for what was delivered."""
+        """Whether there is a rule by which data becomes too old."""
         return self.retention.deliveries is not None or any(one.retention.ages() for one in self.portals.values())
+
+    @property
+    def file(self) -> Path:
+        """The configuration file."""
+        return self._file
 
     @property
     def home(self) -> Path:

@@ -1,5 +1,5 @@
-"""Freezes slices for a publication: hard links in a folder of its own, so that what is published is what was verified, even
-if slices are replaced meanwhile.
+"""Freezes slices for a publication or a backup: hard links in a folder of its own, so that what is read is what was verified,
+even if slices are replaced meanwhile.
 
 Not here: the files of slices (`slices`), what is published (`planday_io.warehouse`).
 """
@@ -72,7 +72,7 @@ class Frozen:
                         keep_copy(path, name)
                     except (FileNotFoundError, NotADirectoryError):
                         continue
-                provenance, columns = parquet.verified(name, partial(decoded, name, key))
+                provenance, columns = parquet.verified(name, partial(decoded, path, key))
                 self.slices[key] = FrozenSlice(provenance, name, columns)
                 # A file that was replaced meanwhile has another stamp, so the entry is ignored.
                 self.entries[key] = entry_of(provenance, stamp, is_verified=stamp == stamp_of(self._lake.root, key))
@@ -106,7 +106,7 @@ class Frozen:
 
 @contextmanager
 def frozen(lake: Lake, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
-    """Freeze slices until the block ends. Call it within the lock of publications."""
+    """Freeze slices until the block ends. Others may freeze theirs meanwhile, each in a folder of its own."""
     with ExitStack() as stack:
         found = Frozen(lake, stack)
         found.freeze(keys)
@@ -114,6 +114,6 @@ def frozen(lake: Lake, keys: Iterable[SliceKey]) -> Iterator[Frozen]:
 
 
 def sweep_frozen(lake: Lake) -> int:
-    """Remove what killed publications left, a name per slice. Returns how many folders. Raises StorageError."""
-    with storage_errors(lake.root, "remove what a killed publication left in"):
+    """Remove what killed publications and backups left, a name per slice. Returns how many folders. Raises StorageError."""
+    with storage_errors(lake.root, "remove what a killed process left in"):
         return sweep(lake.root, of=_FOLDER)
