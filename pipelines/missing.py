@@ -57,8 +57,8 @@ def build_missing_job(installation: Installation) -> dg.JobDefinition:
 
     @dg.job(
         name=JOB,
-        description="Reads exactly the slices that are missing: never read, lost, damaged, failed last, read with older "
-        "definitions or overdue. The same as `planday sync --missing`. Launchpad: choose portals (none means all), or "
+        description="Reads only the slices that are missing: never read, lost, damaged, older than published, failed last, read "
+        "with older definitions, or stale. The same as `planday sync --missing`. Launchpad: choose portals (none means all), or "
         "`dry_run: true` to see first what is missing and what reading it costs.",
     )
     def job() -> None:
@@ -110,7 +110,7 @@ def _metadata(said: dict[str, Any]) -> dict[str, int]:
     if not said:
         return {}
     missing, forecasts = said["missing"], said.get("portals")
-    figures = {"missing": len(missing["slices"]), "cannot_be_read_again": len(missing["lasting"])}
+    figures = {"missing": len(missing["slices"]), "cannot_be_read_again": len(missing["unrecoverable"])}
     figures |= {"older_than_published": len(missing["older"])} if missing["older"] else {}
     if forecasts is None:
         return {**figures, "read": len(said["tables"]), "failed": len(said["failures"])}

@@ -25,7 +25,7 @@ WEEKLY = "pay,contract_rules,hr.employee_history,absence.account_balances"
 
 
 def planned(planday: Installation, *options: str) -> tuple[int, int]:
-    """Requests that the plan foretells, and those it took to tell."""
+    """Requests that the plan predicts, and those it took to tell."""
     before = sum(planday.sandbox.requests.values())
     done = planday_command(planday, "plan", "--json", *options)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -43,8 +43,8 @@ def happened(planday: Installation, *options: str) -> int:
     return sum(planday.sandbox.requests.values()) - before
 
 
-def close(foretold: int, made: int) -> bool:
-    return abs(foretold - made) <= max(2, made * 0.1)
+def close(predicted: int, made: int) -> bool:
+    return abs(predicted - made) <= max(2, made * 0.1)
 
 
 @pytest.mark.slow
@@ -52,18 +52,18 @@ def test_nightly_and_weekly_after_a_first_sync(make: Make) -> None:
     planday = make(people=(12, 9, 8), resources=EVERYTHING)
     planday.edit_config("history_start: 2025-01", f"history_start: {shifted(THIS, -1)}")
     planday.edit_config("timezone: Europe/Copenhagen\n", "window: {past_months: 1, future_months: 1}\n")
-    foretold, _ = planned(planday, "oslo")
-    assert close(foretold, happened(planday, "oslo")), "the first sync"
-    foretold, asked = planned(planday, "oslo", "--schedule", "nightly")
+    predicted, _ = planned(planday, "oslo")
+    assert close(predicted, happened(planday, "oslo")), "the first sync"
+    predicted, asked = planned(planday, "oslo", "--schedule", "nightly")
     assert asked == 0
-    assert close(foretold, happened(planday, "oslo", "--resources", NIGHTLY)), "a nightly"
-    foretold, _ = planned(planday, "oslo", "--schedule", "weekly")
-    assert close(foretold, happened(planday, "oslo", "--resources", WEEKLY)), "the first weekly"
-    foretold, asked = planned(planday, "oslo", "--schedule", "weekly")
+    assert close(predicted, happened(planday, "oslo", "--resources", NIGHTLY)), "a nightly"
+    predicted, _ = planned(planday, "oslo", "--schedule", "weekly")
+    assert close(predicted, happened(planday, "oslo", "--resources", WEEKLY)), "the first weekly"
+    predicted, asked = planned(planday, "oslo", "--schedule", "weekly")
     assert asked == 0
-    assert close(foretold, happened(planday, "oslo", "--resources", WEEKLY)), "the second weekly"
-    foretold, _ = planned(planday, "oslo", "--schedule", "changes")
-    assert close(foretold, happened(planday, "oslo", "--resources", "scheduling.deleted_shifts")), "a changes run"
+    assert close(predicted, happened(planday, "oslo", "--resources", WEEKLY)), "the second weekly"
+    predicted, _ = planned(planday, "oslo", "--schedule", "changes")
+    assert close(predicted, happened(planday, "oslo", "--resources", "scheduling.deleted_shifts")), "a changes run"
 
 
 @pytest.mark.slow
@@ -73,22 +73,22 @@ def test_a_backfill_of_portals_that_were_never_read(make: Make) -> None:
     first = shifted(THIS, -count)
     planday.edit_config("history_start: 2025-01", f"history_start: {first}")
     months = f"{first}..{shifted(THIS, -1)}"
-    foretold, asked = planned(planday, "--months", months)
+    predicted, asked = planned(planday, "--months", months)
     made = happened(planday, "--months", months)
-    print(f"backfill of {count} months: {foretold} requests foretold for {asked}, {made} made")
-    assert close(foretold, made)
+    print(f"backfill of {count} months: {predicted} requests predicted for {asked}, {made} made")
+    assert close(predicted, made)
 
 
 def test_parents_that_runs_share_count_once(make: Make) -> None:
     planday = make(people=(3, 3, 3), resources=EVERYTHING)
     months, tables = [shifted(THIS, -2), shifted(THIS, -1)], ["scheduling.shifts", "payroll.shifts"]
     endpoints = [planday.catalogue.endpoint_of(table) for table in tables]
-    foretold = forecast(planday.session(), [(month, endpoints) for month in months]).requests
+    predicted = forecast(planday.session(), [(month, endpoints) for month in months]).requests
     made = 0
     for month in months:
         session = PortalSession(planday.installation, "oslo", run_id=month, batch="backfill")
         made += sum(refresh(session, table, month=month)[0].counters.requests for table in tables)
-    assert foretold == made
+    assert predicted == made
 
 
 @pytest.mark.processes

@@ -155,7 +155,7 @@ def test_older_file_that_was_put_back_is_noticed(published: Installation, name: 
     assert count(published, "hr_history.departments") == 3
 
 
-def test_older_file_is_brought_forward_by_reading(published: Installation) -> None:
+def test_older_file_is_replaced_by_reading(published: Installation) -> None:
     published.refresh("hr.skills")
     published.publish()
     older, other = published.lake.path(KEY).read_bytes(), published.bytes_of("hr.skills")
@@ -201,7 +201,7 @@ def renamed_twice(planday: Installation) -> None:
 
 
 @pytest.mark.parametrize("reads_first", [True, False])
-def test_older_history_is_brought_forward_from_the_warehouse(published: Installation, reads_first: bool) -> None:
+def test_older_history_is_restored_from_the_warehouse(published: Installation, reads_first: bool) -> None:
     older = published.lake.path(HISTORY).read_bytes()
     renamed_twice(published)
     rows, provenance = published.lake.read(HISTORY), published.lake.provenance(HISTORY)
@@ -224,7 +224,7 @@ def test_older_history_is_brought_forward_from_the_warehouse(published: Installa
     assert count(published, "hr_history.departments") == 5
 
 
-def test_older_feed_is_brought_forward_from_the_warehouse(make: Make) -> None:
+def test_older_feed_is_restored_from_the_warehouse(make: Make) -> None:
     planday = make(resources=EVERYTHING)
     feed = SliceKey.of("scheduling.deleted_shifts", "oslo")
     planday.refresh(feed.full_name)

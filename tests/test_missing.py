@@ -118,7 +118,7 @@ def test_refused_file_is_named_and_stops_nothing_else(whole: Installation, damag
     flip(whole.lake.path(key(GROUPS)))
     found = look(whole)
     assert reasons(found) == {key(GROUPS): "damaged"}
-    (one,) = found.lasting
+    (one,) = found.unrecoverable
     assert (one.key, one.reason) == (key(DEPARTMENTS), "unreadable")
     assert str(whole.lake.path(key(DEPARTMENTS))) in one.why
     whole.refresh(GROUPS)
@@ -211,7 +211,7 @@ def test_feed_and_history_are_named_and_last(whole: Installation) -> None:
     whole.lake.path(key("hr.departments_history")).unlink()
     found = look(whole)
     assert not found.slices
-    assert {one.key: one.reason for one in found.lasting} == {
+    assert {one.key: one.reason for one in found.unrecoverable} == {
         key(DELETED): "damaged",
         key("hr.departments_history"): "lost",
     }
@@ -232,12 +232,12 @@ def put_back(planday: Installation, *keys: SliceKey) -> None:
 
 
 @pytest.mark.parametrize("verifies", [True, False])
-def test_older_feed_and_history_are_brought_forward(whole: Installation, verifies: bool) -> None:
+def test_older_feed_and_history_are_restored(whole: Installation, verifies: bool) -> None:
     history = key("hr.departments_history")
     put_back(whole, key(DELETED), history)
     found = look(whole, verifies=verifies)
     assert [one.key for one in found.older] == [key(DELETED), history]
-    assert (found.slices, found.lasting) == ((), ())
+    assert (found.slices, found.unrecoverable) == ((), ())
     assert whole.publish().problems == {}
     assert len(look(whole).older) == 2, "a publication after a run looks at neither"
     assert whole.publish(compare_all=True).problems == {}
@@ -263,7 +263,7 @@ def test_month_before_history_start_lasts(whole: Installation) -> None:
     whole.edit_config(f"history_start: {FIRST}", f"history_start: {shifted(FIRST, 1)}")
     found = look(whole)
     assert not found.slices
-    assert [(one.key, one.reason) for one in found.lasting] == [(key(SHIFTS, FIRST), "lost")]
+    assert [(one.key, one.reason) for one in found.unrecoverable] == [(key(SHIFTS, FIRST), "lost")]
 
 
 def test_table_left_out_is_not_missing(whole: Installation) -> None:
@@ -272,7 +272,7 @@ def test_table_left_out_is_not_missing(whole: Installation) -> None:
     flip(whole.lake.path(key(GROUPS)))
     found = look(whole)
     assert not found.slices
-    assert [one.key for one in found.lasting] == [key(GROUPS)]
+    assert [one.key for one in found.unrecoverable] == [key(GROUPS)]
 
 
 def test_table_on_request_is_missing_where_it_was(make: Make) -> None:

@@ -153,26 +153,26 @@ def check_holes(planday: Installation, costs: Costs, count: int, seed: int) -> N
     tables = {one.name: [table.full_name for table in one.tables] for one in planday.catalogue.endpoints}
     wanted = {(portal, table, month) for portal, name, month in holed for table in tables[name]}
     first, asked = sum(planday.sandbox.requests.values()), Counter(planday.sandbox.requests)
-    foretold = summary(planday_command(planday, "plan", "--missing", "--json", seconds=_LONG_SECONDS))
-    to_foretell = asked_since(planday, asked)
-    assert len(foretold["missing"]["slices"]) == count, seed
-    assert sum(table["slices"] for one in foretold["portals"] for table in one["tables"]) == len(wanted), seed
+    predicted = summary(planday_command(planday, "plan", "--missing", "--json", seconds=_LONG_SECONDS))
+    to_predict = asked_since(planday, asked)
+    assert len(predicted["missing"]["slices"]) == count, seed
+    assert sum(table["slices"] for one in predicted["portals"] for table in one["tables"]) == len(wanted), seed
     second, asked = sum(planday.sandbox.requests.values()), Counter(planday.sandbox.requests)
     done = planday_command(planday, "sync", "--missing", "--json", seconds=_LONG_SECONDS)
     assert done.returncode == 0, (seed, done.stderr)
     assert written(done) == wanted, seed
     read, expected = asked_since(planday, asked), sum((costs[one] for one in holed), Counter[str]())
-    read.subtract(to_foretell)
+    read.subtract(to_predict)
     # A fan-out asks for the rows that it runs over as well, where they are not read themselves.
     assert +(expected - read) == Counter(), seed
     assert (read - expected).keys() <= {path for one in sources(planday, costs, holed) for path in costs[one]}, seed
     made = sum(planday.sandbox.requests.values()) - second - (second - first)
-    requests = sum(one["requests"] for one in foretold["portals"])
+    requests = sum(one["requests"] for one in predicted["portals"])
     assert abs(requests - made) <= max(3, made * 0.1), (seed, requests, made)
     assert shown(planday) == before, seed
     again = summary(planday_command(planday, "plan", "--missing", "--json", seconds=_LONG_SECONDS))
-    assert again["missing"] == {"slices": [], "older": [], "lasting": [], "unreadable": {}}, seed
-    print(f"seed {seed}: {count} holes, {len(wanted)} slices, {made} requests, {requests} foretold")
+    assert again["missing"] == {"slices": [], "older": [], "unrecoverable": [], "unreadable": {}}, seed
+    print(f"seed {seed}: {count} holes, {len(wanted)} slices, {made} requests, {requests} predicted")
 
 
 @pytest.mark.slow
@@ -241,7 +241,7 @@ def test_refused_table_is_tried_once(whole: Installation) -> None:
         assert {(one["table"], one["month"]) for one in failures} == {("scheduling.shifts", one) for one in months}
         assert all("403" in one["error"] for one in failures)
     asked = whole.sandbox.requests[f"oslo {SHIFTS}"] - before
-    assert asked <= 2 * (1 + of_a_month), "once to foretell, and one month"
+    assert asked <= 2 * (1 + of_a_month), "once to predict, and one month"
     assert whole.lake.provenance(key("oslo", "hr.departments")) is not None
 
 
@@ -304,7 +304,7 @@ def test_what_lasts_is_named_and_stops_nothing(make: Make) -> None:
     assert planday_command(planday, "sync", "--missing").returncode == 0
 
 
-def test_older_files_are_brought_forward_then_read(make: Make) -> None:
+def test_older_files_are_restored_then_read(make: Make) -> None:
     """A feed, which its schedule was refused to read meanwhile, and a history."""
     planday = make(people=(4, 4, 4), resources="resources: {include: [scheduling.deleted_shifts, hr.departments]}")
     made_whole(planday, FIRST)
@@ -319,12 +319,12 @@ def test_older_files_are_brought_forward_then_read(make: Make) -> None:
         planday.lake.path(one).write_bytes(content)
     assert planday_command(planday, "sync", "oslo", "--resources", feed.full_name).returncode == 1
     planned = planday_command(planday, "plan", "--missing").stdout
-    assert "1 slice of 1 portal is missing: 1 failed last; 2 older files are to be brought forward" in planned
+    assert "1 slice of 1 portal is missing: 1 failed last; 2 older files are to be restored" in planned
     unpublished = planday_command(planday, "sync", "--missing", "--no-publish")
     assert unpublished.returncode == 1, unpublished.stdout
     done = planday_command(planday, "sync", "--missing")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("was brought forward") == 2
+    assert done.stdout.count("was restored") == 2
     assert f"oslo {feed.full_name}" in done.stdout
     after = shown(planday)
     assert after.pop("slices") != before.pop("slices"), "the feed was read again"
@@ -347,7 +347,7 @@ def test_list_of_forgotten_people_stops_its_portal_only(whole: Installation) -> 
     for month in months_between(FIRST, THIS):
         assert whole.lake.path(key("london", "scheduling.shifts", month)).exists()
         assert not whole.lake.path(key("oslo", "scheduling.shifts", month)).exists()
-    assert whole.sandbox.requests[f"oslo {SHIFTS}"] - asked <= 3, "what cannot be written is only foretold"
+    assert whole.sandbox.requests[f"oslo {SHIFTS}"] - asked <= 3, "what cannot be written is only predicted"
     people.unlink()
     assert planday_command(whole, "sync", "--missing").returncode == 0
     assert shown(whole) == before

@@ -18,7 +18,7 @@ from planday_io.monitoring.messages import some
 
 if TYPE_CHECKING:
     # Needed for types only; importing these modules loads Dagster, pandas and DuckDB.
-    from pipelines.cli.foretelling import Foretold
+    from pipelines.cli.forecasting import SyncForecast
     from pipelines.cli.outcome import Outcome
     from planday_io.sync.writer import TableReport
     from planday_io.warehouse import Publication
@@ -115,9 +115,9 @@ def print_rows(console: Console, title: str, columns: Sequence[str], rows: Seque
     console.print(table, markup=False)
 
 
-def print_foretold(console: Console, foretold: Foretold, *, with_tables: bool = True) -> None:
+def print_forecast(console: Console, predicted: SyncForecast, *, with_tables: bool = True) -> None:
     """Print what each table and each portal will cost, and how long all of them take."""
-    forecasts = foretold.portals
+    forecasts = predicted.portals
     tables = [(one.portal, table) for one in forecasts for table in one.tables.values()]
     rows = [
         (portal, one.table, one.slices, one.requests, f"{one.seconds:.1f}", f"{one.share:.2%}")
@@ -130,7 +130,7 @@ def print_foretold(console: Console, foretold: Foretold, *, with_tables: bool = 
         if table.error:
             same.setdefault((portal, table.error), []).append(table.table)
     say(console, *(f"\n{key} {some(names, 5)} cannot be predicted: {why}" for (key, why), names in same.items()))
-    say(console, *(f"\n{portal} cannot be predicted: {error}" for portal, error in foretold.unknown.items()))
+    say(console, *(f"\n{portal} cannot be predicted: {error}" for portal, error in predicted.unknown.items()))
     totals = []
     for one in forecasts:
         slices = sum(table.slices for table in one.tables.values())
@@ -138,8 +138,8 @@ def print_foretold(console: Console, foretold: Foretold, *, with_tables: bool = 
     columns = ("portal", "slices", "requests", "minutes", "of an hour's budget", "requests made to predict this")
     print_rows(console, "\nTotal", columns, totals)
     if len(forecasts) > 1:
-        many = f"{foretold.at_once} portals at a time" if foretold.at_once > 1 else "one portal after another"
-        say(console, f"\nAll of it, {many}, takes about {foretold.seconds / 60:.1f} minutes, publication included.")
+        many = f"{predicted.at_once} portals at a time" if predicted.at_once > 1 else "one portal after another"
+        say(console, f"\nAll of it, {many}, takes about {predicted.seconds / 60:.1f} minutes, publication included.")
 
 
 def print_outcome(console: Console, config: Config, outcome: Outcome) -> None:

@@ -1,6 +1,6 @@
 """What `planday sync --missing` will read, and what it will cost: told before anything is read, and by `planday plan`.
 
-Older files of feeds and histories are brought forward before that, by a publication: a feed is read only from where the
+Older files of feeds and histories are restored before that, by a publication: a feed is read only from where the
 published one was.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.cli.console import named, print_foretold, print_rows, say
-from pipelines.cli.foretelling import Foretold, foretell
+from pipelines.cli.console import named, print_forecast, print_rows, say
+from pipelines.cli.forecasting import SyncForecast, forecast_sync
 from pipelines.cli.runs import Wanted, planned_runs
 from planday_io.errors import PublicationError
 from planday_io.lake.installation import Installation
@@ -37,22 +37,22 @@ class MissingPlan:
     Args:
         missing: what is.
         wanted: what is read of each portal.
-        foretold: what that costs.
+        predicted: what that costs.
     """
 
     missing: Missing
     wanted: dict[str, Wanted]
-    foretold: Foretold
+    predicted: SyncForecast
 
     @property
     def is_known(self) -> bool:
         """Whether everything could be looked at and predicted."""
-        return not self.missing.unreadable and self.foretold.is_known
+        return not self.missing.unreadable and self.predicted.is_known
 
     @property
-    def is_hopeful(self) -> bool:
+    def can_read_all(self) -> bool:
         """Whether everything that is missing can be read."""
-        return not (self.missing.older or self.missing.lasting or self.missing.unreadable)
+        return not (self.missing.older or self.missing.unrecoverable or self.missing.unreadable)
 
 
 def find_missing(installation: Installation, portals: Sequence[str]) -> Missing:
@@ -60,18 +60,18 @@ def find_missing(installation: Installation, portals: Sequence[str]) -> Missing:
     return missing_of(installation, portals, datetime.now(UTC), verifies=True)
 
 
-def bring_forward(console: Console, installation: Installation, older: Sequence[MissingSlice]) -> None:
-    """Publish, which brings older files of feeds and histories forward, and print how that went."""
+def restore_older(console: Console, installation: Installation, older: Sequence[MissingSlice]) -> None:
+    """Publish, which restores older files of feeds and histories, and print how that went."""
     # Not above: it loads Dagster, which the command itself rarely needs.
     from pipelines.cli.publishing import publish
 
     try:
         done = publish(installation, rebuild=False)
     except PublicationError as error:
-        say(console, f"not brought forward: {error}")
+        say(console, f"not restored: {error}")
         return
     problems = [done.problems[one.key] for one in older if one.key in done.problems]
-    say(console, *done.notices, *(f"not brought forward: {problem}" for problem in problems))
+    say(console, *done.notices, *(f"not restored: {problem}" for problem in problems))
 
 
 def plan_missing(installation: Installation, missing: Missing, processes: int | None) -> MissingPlan:
@@ -90,11 +90,11 @@ def plan_missing(installation: Installation, missing: Missing, processes: int | 
     def runs_of(portal: str) -> Sequence[Run]:
         return planned_runs(installation, portal, wanted[portal])
 
-    return MissingPlan(missing, wanted, foretell(installation, [*wanted], runs_of, processes))
+    return MissingPlan(missing, wanted, forecast_sync(installation, [*wanted], runs_of, processes))
 
 
 def print_missing(console: Console, planned: MissingPlan) -> None:
-    """Print what is missing and why, what is brought forward, what cannot be read again, and what reading will cost."""
+    """Print what is missing and why, what is restored, what cannot be read again, and what reading will cost."""
     missing = planned.missing
     reasons = [*missing.counts()]
     rows = [
@@ -111,25 +111,25 @@ def print_missing(console: Console, planned: MissingPlan) -> None:
     for (portal, words, why), tables in same.items():
         say(console, f"\n{portal}: {words}: {why}\n  {some(tables, _NAMED)}")
     if missing.older:
-        say(console, "\nBrought forward from the warehouse, by `planday sync --missing` or `planday publish`:")
+        say(console, "\nRestored from the warehouse, by `planday sync --missing` or `planday publish`:")
         say(console, *(f"  {_named(one)}: {one.why}" for one in missing.older))
-    if missing.lasting:
-        is_lost = any(one.reason != "unreadable" for one in missing.lasting)
+    if missing.unrecoverable:
+        is_lost = any(one.reason != "unreadable" for one in missing.unrecoverable)
         say(console, "\nNot read again." + (f" {_REMEDY}" if is_lost else ""))
-        say(console, *(f"  {_named(one)}: {WORDS[one.reason]}; {one.why}" for one in missing.lasting))
+        say(console, *(f"  {_named(one)}: {WORDS[one.reason]}; {one.why}" for one in missing.unrecoverable))
     same_fault: dict[str, list[str]] = {}
     for portal, error in missing.unreadable.items():
         same_fault.setdefault(str(error), []).append(portal)
     for text, portals in same_fault.items():
         say(console, f"\n{some(portals)} cannot be looked at: {text}")
     if missing.slices:
-        print_foretold(console, planned.foretold, with_tables=False)
+        print_forecast(console, planned.predicted, with_tables=False)
     if missing.can_be_mended:
-        count, says = planned.foretold.slices, missing.sentence()
+        count, says = planned.predicted.slices, missing.sentence()
         if count > len(missing.slices):
             says += f". {count} slices are read, because one answer fills several tables"
         say(console, f"\n{says}")
-    elif planned.is_hopeful:
+    elif planned.can_read_all:
         say(console, "Nothing is missing.")
 
 
@@ -153,6 +153,6 @@ def told(planned: MissingPlan) -> dict[str, Any]:
     return {
         "slices": [*map(one, planned.missing.slices)],
         "older": [*map(one, planned.missing.older)],
-        "lasting": [*map(one, planned.missing.lasting)],
+        "unrecoverable": [*map(one, planned.missing.unrecoverable)],
         "unreadable": {portal: str(error) for portal, error in planned.missing.unreadable.items()},
     }

@@ -71,7 +71,7 @@ def sync(
     wanted = known_months(config, chosen, months)
     # Loaded once the arguments are known to be right, because Dagster takes seconds.
     from pipelines.cli.console import listening, print_outcome, summary
-    from pipelines.cli.missing import bring_forward, find_missing, plan_missing, print_missing, told
+    from pipelines.cli.missing import find_missing, plan_missing, print_missing, restore_older, told
     from pipelines.cli.runs import Wanted
     from pipelines.cli.sync import INTERRUPTED
     from pipelines.cli.sync import sync as synchronise
@@ -84,7 +84,7 @@ def sync(
     if missing:
         found = find_missing(installation, chosen)
         if publish and found.older:
-            bring_forward(console, installation, found.older)
+            restore_older(console, installation, found.older)
             found = find_missing(installation, chosen)
         planned = plan_missing(installation, found, processes)
         print_missing(console, planned)
@@ -103,7 +103,7 @@ def sync(
     if outcome.is_interrupted:
         typer.echo("planday: interrupted. What was read completely is kept: `planday publish` shows it", err=True)
         raise typer.Exit(INTERRUPTED)
-    raise typer.Exit(0 if outcome.is_complete and (planned is None or planned.is_hopeful) else 1)
+    raise typer.Exit(0 if outcome.is_complete and (planned is None or planned.can_read_all) else 1)
 
 
 def plan(
@@ -127,8 +127,8 @@ def plan(
     if missing and (resources or months or full or schedule):
         raise ConfigError(_SAYS_WHAT)
     names, wanted = known_resources(resources), known_months(config, chosen, months)
-    from pipelines.cli.console import print_foretold
-    from pipelines.cli.foretelling import foretell
+    from pipelines.cli.console import print_forecast
+    from pipelines.cli.forecasting import forecast_sync
     from pipelines.cli.runs import Wanted, planned_runs, scheduled_runs
 
     if missing:
@@ -137,7 +137,7 @@ def plan(
         planned = plan_missing(installation, find_missing(installation, chosen), processes)
         print_missing(terminal(err=as_json), planned)
         if as_json:
-            print_json({"missing": told(planned), **planned.foretold.told()})
+            print_json({"missing": told(planned), **planned.predicted.told()})
         raise typer.Exit(0 if planned.is_known else 1)
 
     def runs_of(portal: str) -> Sequence[Run]:
@@ -146,9 +146,9 @@ def plan(
         require_known([schedule], config.portals[portal].schedules, f"schedule of portal '{portal}'")
         return scheduled_runs(installation, portal, config.portals[portal].schedules[schedule])
 
-    foretold = foretell(installation, chosen, runs_of, processes, full=full)
+    predicted = forecast_sync(installation, chosen, runs_of, processes, full=full)
     if as_json:
-        print_json(foretold.told())
+        print_json(predicted.told())
     else:
-        print_foretold(terminal(), foretold)
-    raise typer.Exit(0 if foretold.is_known else 1)
+        print_forecast(terminal(), predicted)
+    raise typer.Exit(0 if predicted.is_known else 1)

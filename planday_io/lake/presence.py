@@ -98,10 +98,10 @@ def older_slice(key: SliceKey, why: str, *, is_derived: bool = False) -> LostSli
         is_derived: it is of a feed or a history, so Planday cannot be asked for what it lacks.
     """
     month = f" in {key.month}" if key.month else ""
-    remedy = f"`planday sync {key.portal} --missing` brings it forward"
+    remedy = f"`planday sync {key.portal} --missing` replaces it"
     if is_derived:
         remedy = (
-            "`planday publish` brings it forward from the published file. Where another program edited that, or another "
+            "`planday publish` restores it from the published file. Where another program edited that, or another "
             "version made it, restore the newer file from a backup, or accept the loss with `planday publish --rebuild`"
         )
     return LostSliceError(

@@ -15,9 +15,9 @@ or older. Nothing about this is remembered: what was read is no longer missing.
 
 Some of it cannot be read again, because Planday no longer sends it or is never asked for it: a feed, a history, the log of
 runs, a month before `history_start`, a table that `resources` leaves out. Of these, an older file of a feed or a history is
-brought forward from the published file when every slice is compared with it (`planday_io.warehouse.recovery`).
+restored from the published file when every slice is compared with it (`planday_io.warehouse.recovery`).
 
-Not here: reading them and bringing them forward (`pipelines.cli.missing`), incidents (`incidents`).
+Not here: reading them, restoring older files (`pipelines.cli.missing`), incidents (`incidents`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ WORDS: dict[Reason, str] = {
 }
 _NAMED = 3
 """So many portals are named in a command."""
-_UNREADABLE = "the reason has to be mended first"
+_UNREADABLE = "the reason has to be fixed first"
 _FEED = "Planday may no longer send all of its rows"
 _DERIVED = "Planday cannot be asked for it"
 _BEFORE = "it is not among the months from `history_start` on"
@@ -83,20 +83,20 @@ class Missing:
 
     Args:
         slices: that Planday can be asked for.
-        older: of feeds and histories, that a publication brings forward. A feed that has to be read afterwards is in
+        older: of feeds and histories, that a publication restores. A feed that has to be read afterwards is in
             `slices` as well.
-        lasting: that Planday cannot be asked for all of.
+        unrecoverable: that Planday cannot be asked for all of.
         unreadable: portals whose files cannot be looked at, and why.
     """
 
     slices: tuple[MissingSlice, ...] = ()
     older: tuple[MissingSlice, ...] = ()
-    lasting: tuple[MissingSlice, ...] = ()
+    unrecoverable: tuple[MissingSlice, ...] = ()
     unreadable: Mapping[str, StorageError] = field(default_factory=dict)
 
     @property
     def can_be_mended(self) -> bool:
-        """Whether there is anything that the command reads or brings forward."""
+        """Whether there is anything that the command reads or restores."""
         return bool(self.slices or self.older)
 
     def counts(self) -> dict[Reason, int]:
@@ -113,7 +113,7 @@ class Missing:
 
     def sentence(self) -> str:
         """How many slices are to be read, and why, such as "3 slices of 2 portals are missing: 1 lost, 2 stale", and how many
-        to be brought forward; or empty.
+        to be restored; or empty.
         """
         texts = []
         if self.slices:
@@ -122,11 +122,11 @@ class Missing:
             texts.append(f"{slices} of {portals} {'is' if len(self.slices) == 1 else 'are'} missing: {reasons}")
         if self.older:
             files = _counted(len(self.older), "older file")
-            texts.append(f"{files} {'is' if len(self.older) == 1 else 'are'} to be brought forward from the warehouse")
+            texts.append(f"{files} {'is' if len(self.older) == 1 else 'are'} to be restored from the warehouse")
         return "; ".join(texts)
 
     def command(self, config: Config) -> str:
-        """The command that reads them, and brings older files forward."""
+        """The command that reads them, and restores older files."""
         of = {one.key.portal for one in (*self.slices, *self.older)}
         portals = [portal for portal in config.portals if portal in of]
         names = f" {' '.join(portals)}" if len(portals) <= _NAMED and len(portals) < len(config.portals) else ""
@@ -176,7 +176,7 @@ def missing_of(
     own = freshness_of(installation, portals, now, counts_refused=True) if fresh is None else fresh
     slices: list[MissingSlice] = []
     older: list[MissingSlice] = []
-    lasting: list[MissingSlice] = []
+    unrecoverable: list[MissingSlice] = []
     unreadable: dict[str, StorageError] = {}
     for portal in portals:
         try:
@@ -190,8 +190,8 @@ def missing_of(
             continue
         slices += found.slices
         older += found.older
-        lasting += found.lasting
-    return Missing(tuple(slices), tuple(older), tuple(lasting), unreadable)
+        unrecoverable += found.unrecoverable
+    return Missing(tuple(slices), tuple(older), tuple(unrecoverable), unreadable)
 
 
 def _known_to_be_wrong(installation: Installation, failures: Sequence[Failure]) -> dict[str, set[str]]:
@@ -270,7 +270,7 @@ class _Look:
         keys |= {key: declared[key.full_name] for key in there if key.full_name in declared}
         others = [key for key in there if key not in keys and (wrong is None or key.full_name in wrong)]
         self._there = self._lake.indexed([*keys, *others])
-        slices, older, lasting = [], [], []
+        slices, older, unrecoverable = [], [], []
         for key in sorted(keys, key=lambda key: (key.month is not None, key)):
             endpoint, table = keys[key]
             loss, is_of_grid = self._loss(key), key.month is None or key.month in self._grid
@@ -278,8 +278,8 @@ class _Look:
             if loss and is_older_feed:
                 older.append(loss)
             if loss and not is_older_feed:
-                why = self._lasts(loss, endpoint, is_of_grid=is_of_grid)
-                lasting += [replace(loss, why=_joined(loss.why, why))] if why else []
+                why = self._why_unrecoverable(loss, endpoint, is_of_grid=is_of_grid)
+                unrecoverable += [replace(loss, why=_joined(loss.why, why))] if why else []
                 slices += [] if why else [loss]
             elif is_of_grid and (due := self._due(key, table)):
                 slices.append(due)
@@ -287,10 +287,10 @@ class _Look:
             if loss.reason == "older" and not why:
                 older.append(loss)
             else:
-                lasting.append(replace(loss, why=_joined(loss.why, why)))
-        return Missing(tuple(slices), tuple(older), tuple(lasting))
+                unrecoverable.append(replace(loss, why=_joined(loss.why, why)))
+        return Missing(tuple(slices), tuple(older), tuple(unrecoverable))
 
-    def _lasts(self, loss: MissingSlice, endpoint: Endpoint, *, is_of_grid: bool) -> str:
+    def _why_unrecoverable(self, loss: MissingSlice, endpoint: Endpoint, *, is_of_grid: bool) -> str:
         """Why a slice that is lost cannot be read again, or empty."""
         if loss.reason == "unreadable":
             return _UNREADABLE
@@ -364,7 +364,7 @@ class _Look:
     def _others(self, keys: Sequence[SliceKey]) -> Iterator[tuple[MissingSlice, str]]:
         """Losses among slices that no read would bring back, and why: histories, the log of runs, tables that are left out.
 
-        No reason for an older file that a publication brings forward.
+        No reason for an older file that a publication restores.
         """
         own = {table.full_name: endpoint.feed for endpoint in self._catalogue.endpoints for table in endpoint.tables}
         for key in keys:

@@ -224,7 +224,7 @@ class _Publisher:
                 self.losses.problems[SliceKey("forgotten", "people", portal)] = error
 
     def _recover_slices(self, current: Standing, *, compare_all: bool) -> None:
-        """Bring histories and feeds forward whose files are older than what the present file shows, from there."""
+        """Restore histories and feeds whose files are older than what the present file shows, from that file."""
         owed = filter(None, map(self._histories.key, self._histories.owed()))
         keys = [key for key in self._lake.behind(None if compare_all else owed) if self._may_carry(key, current)]
         notices, problems = recover(self._installation, keys, current, self._wanted)

@@ -14,7 +14,7 @@ from planday_io.sync.side_by_side import portals_at_once, seconds_together
 
 
 @dataclass(frozen=True, slots=True)
-class Foretold:
+class SyncForecast:
     """What runs of portals will cost.
 
     Args:
@@ -54,14 +54,14 @@ class Foretold:
         return {"portals": portals, "unknown": unknown, "at_once": self.at_once, "seconds": round(self.seconds, 1)}
 
 
-def foretell(
+def forecast_sync(
     installation: Installation,
     portals: Sequence[str],
     runs_of: Callable[[str], Sequence[Run]],
     processes: int | None,
     *,
     full: bool = False,
-) -> Foretold:
+) -> SyncForecast:
     """What runs of portals will cost.
 
     Args:
@@ -82,4 +82,4 @@ def foretell(
         except PlandayError as error:
             unknown[portal] = error
     at_once = processes or portals_at_once(installation, portals)
-    return Foretold(tuple(found), unknown, at_once, seconds_together(installation, found, at_once))
+    return SyncForecast(tuple(found), unknown, at_once, seconds_together(installation, found, at_once))
