@@ -57,9 +57,9 @@ def build_missing_job(installation: Installation) -> dg.JobDefinition:
 
     @dg.job(
         name=JOB,
-        description="Reads only the slices that are missing: never read, lost, damaged, older than published, failed last, read "
-        "with older definitions, or stale. The same as `planday sync --missing`. Launchpad: choose portals (none means all), or "
-        "`dry_run: true` to see first what is missing and what reading it costs.",
+        description="Reads only the slices that are missing: never read, lost, damaged, older than published, failed "
+        "last, read with older definitions, or stale. The same as `planday sync --missing`. Launchpad: choose portals "
+        "(none means all), or `dry_run: true` to see first what is missing and what reading it costs.",
     )
     def job() -> None:
         missing_slices()
