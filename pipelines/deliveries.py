@@ -70,9 +70,12 @@ def build_delivery_job(installation: Installation) -> dg.JobDefinition:
             done.mailed,
         )
 
+    names = ", ".join(f"`{name}`" for name in installation.config.deliver) or "there is none now"
+
     @dg.job(
         name=JOB,
-        description="Makes one delivery of portals.yaml. The sensor `deliveries` starts it when one is due.",
+        description="Makes one delivery of `deliver` in portals.yaml, with its mails. The sensor `deliveries` starts it when "
+        f"one is due. By hand: Launchpad, Scaffold missing config, and the name of one instead of the dots ({names}).",
         # A query that somebody wrote may never end.
         tags={"dagster/max_runtime": f"{_LONGEST.total_seconds():.0f}"},
     )

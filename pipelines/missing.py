@@ -58,7 +58,8 @@ def build_missing_job(installation: Installation) -> dg.JobDefinition:
     @dg.job(
         name=JOB,
         description="Reads exactly the slices that are missing: never read, lost, damaged, failed last, read with older "
-        "definitions or overdue. The same as `planday sync --missing`.",
+        "definitions or overdue. The same as `planday sync --missing`. Launchpad: choose portals (none means all), or "
+        "`dry_run: true` to see first what is missing and what reading it costs.",
     )
     def job() -> None:
         missing_slices()

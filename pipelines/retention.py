@@ -39,8 +39,9 @@ def build_retention_job(installation: Installation) -> dg.JobDefinition:
 
     @dg.job(
         name=JOB,
-        description="Takes away, for good, what is older than `retention` of portals.yaml allows; nothing where it has no "
-        f"rule. The schedule `{RETENTION}` starts it. `planday retention` does the same, with `--dry-run` it only counts.",
+        description="Takes away, for good, what is older than `retention` of portals.yaml allows. "
+        + (f"The schedule `{RETENTION}` starts it. " if installation.config.takes_away else "There is no rule now. ")
+        + "`planday retention` does the same; with `--dry-run` it only counts.",
     )
     def job() -> None:
         take_away()

@@ -102,6 +102,12 @@ def test_switched_off_retention_is_wrong(read_on_time: Installation) -> None:
     assert health.scheduler.sensors_off == ()
 
 
+def test_budget_of_another_address_is_left_out(read_on_time: Installation) -> None:
+    assert look(read_on_time).apps
+    read_on_time.edit_config(f"api_url: '{read_on_time.address}'", "api_url: 'http://127.0.0.1:1'")
+    assert look(read_on_time).apps == ()
+
+
 def test_token_that_cannot_be_read_is_wrong(read_on_time: Installation) -> None:
     (read_on_time.folder / "tokens/london.txt").unlink()
     said = read_on_time.sandbox.requests.copy()

@@ -141,7 +141,7 @@ class Health:
         incidents: the open ones that concern all portals, or a portal that is configured no more.
         unfinished: commands that were stopped half-way, oldest first.
         scheduler: what Dagster says.
-        apps: use of the request budget by apps in the last minute.
+        apps: use of the request budget by apps in the last minute, at the address that is configured now.
         budget_fault: why the budget cannot be read, or empty.
         free_bytes: of the disk that the warehouse is on.
         warehouse_bytes: of the published file; 0 if there is none.
@@ -287,7 +287,7 @@ def health_of(
         incidents=tuple(one for one in incidents if one.portal not in config.portals),
         unfinished=tuple(installation.state.commands.unfinished()),
         scheduler=scheduler,
-        apps=tuple(use for name, use in uses.items() if name.startswith("client ")),
+        apps=tuple(use for name, use in uses.items() if name.startswith(f"client {config.planday.api_url} ")),
         budget_fault=budget_fault,
         free_bytes=shutil.disk_usage(config.warehouse.parent).free,
         warehouse_bytes=config.warehouse.stat().st_size if config.warehouse.exists() else 0,
