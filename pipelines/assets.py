@@ -31,6 +31,9 @@ from planday_io.sync.writer import TableReport
 
 NOTHING_READ = "nothing_read"
 """Metadata of a partition whose portal does not have the table: why."""
+REQUESTS_EXPLAINED = "requests_explained"
+"""Metadata of a table that was received without a request of its own: why."""
+_ELSEWHERE = "counted at another table of this run, whose answers or whose fan-out it was read for"
 
 
 def build_assets(installation: Installation) -> list[dg.AssetsDefinition]:
@@ -293,6 +296,7 @@ def _metadata(report: TableReport, config: Config) -> dict[str, dg.MetadataValue
         "rows_explained": report.account,
         **({} if report.previous_rows is None else {"previous_rows": report.previous_rows}),
         "requests": report.counters.requests,
+        **({REQUESTS_EXPLAINED: _ELSEWHERE} if report.received and not report.counters.requests else {}),
         "retries": report.counters.retries,
         "bytes": report.counters.bytes,
         "throttled_seconds": round(report.counters.throttled_seconds, 3),

@@ -138,7 +138,7 @@ def test_new_portal_is_not_wrong(planday: Installation) -> None:
     planday.edit_config("nightly: {enabled: false}", "nightly: {enabled: true}")
     health = look(planday, portals=["oslo"])
     assert (health.is_wrong, [one.condition for one in health.portals]) == (False, ["not read yet"])
-    assert "1 not read yet, and not due (oslo)" in health.sentence
+    assert "1 not read completely yet, and not due (oslo)" in health.sentence
 
 
 @contextmanager

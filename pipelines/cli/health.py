@@ -58,7 +58,7 @@ def print_health(
     if health.scheduler.fault:
         lines.append(f"UNKNOWN: what Dagster has switched off, and whether its daemon runs: {health.scheduler.fault}")
     elif beat := health.scheduler.heartbeat:
-        lines.append(f"Dagster daemon: last heartbeat {(health.at - beat).total_seconds():.0f} s ago.")
+        lines.append(f"Dagster daemon: last heartbeat {max(0, (health.at - beat).total_seconds()):.0f} s ago.")
     else:
         lines.append("Dagster daemon: never ran here. docs/deploying.md says how to start it.")
     lines += [f"app {use.bucket.rpartition(' ')[2]}: {_use(use)} requests a minute" for use in health.apps]

@@ -196,7 +196,8 @@ class Health:
             said = [f"{len(self.wrong)} of {said[0]} ({which})"]
         if self.is_wrong:
             return f"Wrong: {'; '.join([*(said if self.wrong else []), *self.problems])}."
-        for condition, words in (("not read yet", "not read yet, and not due"), ("unscheduled", "read by no schedule")):
+        said_of = {"not read yet": "not read completely yet, and not due", "unscheduled": "read by no schedule"}
+        for condition, words in said_of.items():
             if names := [one.portal for one in self.portals if one.condition == condition]:
                 said.append(f"{len(names)} {words} ({some(names, _NAMES)})")
         return f"OK: {'; '.join([*said, 'nothing is stale, and no incident is open'])}."
