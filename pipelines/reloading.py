@@ -19,6 +19,9 @@ from planday_io.errors import ConfigError
 from planday_io.lake.installation import Installation
 
 Stamp = tuple[int, int]
+_BY_HAND = (
+    "There is no code server: the daemon loads an edited file in two minutes, the UI when you click Reload (Deployment)"
+)
 
 
 def stamp_of(path: Path) -> Stamp:
@@ -45,14 +48,16 @@ def build_configuration_sensor(
     @sensor(installation, 15)
     def configuration(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         """Reloads the definitions when portals.yaml was edited. While it cannot be used, they stay as they were."""
+        origin = context.code_location_origin
+        server = origin if isinstance(origin, GrpcServerCodeLocationOrigin) else None
+        by_hand = "" if server else f". {_BY_HAND}"
         if stamp_of(file) == loaded:
-            return dg.SkipReason(f"the definitions are those of {file.name}")
+            return dg.SkipReason(f"the definitions are those of {file.name}{by_hand}")
         if fault := fault_of(file):
             return dg.SkipReason(f"the definitions stay as they were: {fault}")
-        origin = context.code_location_origin
-        if not isinstance(origin, GrpcServerCodeLocationOrigin):
-            return dg.SkipReason(f"{file.name} was edited: the UI shows it after Deployment > Reload definitions")
-        origin.create_client().reload_code(timeout=context.instance.code_server_reload_timeout)
+        if server is None:
+            return dg.SkipReason(f"{file.name} was edited{by_hand}")
+        server.create_client().reload_code(timeout=context.instance.code_server_reload_timeout)
         return dg.SkipReason(f"{file.name} was edited: the definitions were reloaded")
 
     return configuration
