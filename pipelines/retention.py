@@ -51,6 +51,8 @@ def build_retention_job(installation: Installation) -> dg.JobDefinition:
 
 def _apply(context: dg.OpExecutionContext, installation: Installation) -> None:
     now = datetime.now(UTC)
+    if not installation.config.takes_away:
+        context.log.info("%s has no rules of `retention`: nothing becomes too old.", installation.config.file.name)
 
     def report(done: Publication) -> None:
         for event in events_of(installation.config, done):
