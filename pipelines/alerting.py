@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.edges import recording, sensor
+from pipelines.tags import partition_in
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import SliceKey
@@ -90,7 +91,7 @@ def _current(installation: Installation, fault_of: Callable[[Path], ConfigError 
 def under_way(instance: dg.DagsterInstance) -> list[tuple[str, dg.DagsterRun]]:
     """Runs that are queued or in progress, each with its portal."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=[*_WAITING, *_WORKING]))
-    return [(portal, run) for run in runs if (portal := _partition_in(run)[0])]
+    return [(portal, run) for run in runs if (portal := partition_in(run.tags)[0])]
 
 
 def _record_crashes(installation: Installation, instance: dg.DagsterInstance, since: datetime, now: datetime) -> None:
@@ -134,7 +135,7 @@ def _crashed(
     ended: datetime,
 ) -> Iterator[Failure]:
     """What a run should have read of some assets, but neither read nor recorded as failed."""
-    portal, month = _partition_in(run)
+    portal, month = partition_in(run.tags)
     if portal not in installation.config.portals:
         return
     recorded = {(one.table, one.month) for one in installation.state.failures.of(portal)}
@@ -153,10 +154,3 @@ def _crashed(
         yield Failure(
             portal=portal, table=table, month=month, cause="crash", error=error, run_id=run.run_id, since=ended
         )
-
-
-def _partition_in(run: dg.DagsterRun) -> tuple[str | None, str | None]:
-    """Portal and month of a run, from its tags; both None where it has no partition."""
-    if portal := run.tags.get("dagster/partition/portal"):
-        return portal, run.tags.get("dagster/partition/month")
-    return run.tags.get("dagster/partition"), None

@@ -24,6 +24,7 @@ from pipelines.tags import (
     SENSOR_TAG,
     STARTED_BY_TAG,
     WRITER_TAG,
+    partition_in,
 )
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.config import Config
@@ -65,6 +66,10 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
         if run is None or instance is None:
             raise dg.DagsterInvariantViolationError("this resource serves runs only")
         self._instance, self._run_id, self._tags = instance, run.run_id, run.tags
+        portal, _ = partition_in(run.tags)
+        if portal and portal not in self.config.portals and context.log:
+            # Steps fail and say so; but one that depends on a table of another grid fails before, in Dagster's words.
+            context.log.error("%s", self._removed(portal))
         instance.add_run_tags(run.run_id, liveness.process_tags(self._installation.state))
         self._steps = OpenSteps.of(run, instance)
         # A run that belongs to a command has no lease: the command publishes what the run writes. The command of a run
@@ -172,9 +177,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
     def session(self, portal: str) -> PortalSession:
         """The session of a portal in this run. Raises ConfigError if the portal was removed from the configuration."""
         if portal not in self._installation.config.portals:
-            raise ConfigError(
-                f"portal '{portal}' is no longer in {self._installation.config.file.name}: nothing was read"
-            )
+            raise ConfigError(self._removed(portal))
         if portal not in self._sessions:
             # Runs of one backfill, of one tick or of one command share what they fan out over.
             batch = self._tags.get(BATCH_TAG) or self._tags.get(BACKFILL_TAG)
@@ -182,6 +185,9 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._installation, portal, run_id=self._run_id, batch=batch, writer=self._writer
             )
         return self._sessions[portal]
+
+    def _removed(self, portal: str) -> str:
+        return f"portal '{portal}' is no longer in {self.config.file.name}: nothing was read"
 
     def has(self, portal: str, endpoint: Endpoint) -> bool:
         """Whether a portal has the tables of an endpoint. A portal that was removed is refused when it is opened."""

@@ -1,5 +1,9 @@
 """Tags of runs: what started them, what they belong to, what is different about them. The UI hides those of `.dagster/`."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 STARTED_BY_TAG = "planday/started_by"
 DELIVERY_TAG = "planday/delivery"
 REFRESH_TAG = ".dagster/planday_refresh"
@@ -25,3 +29,10 @@ REBUILD_TAG = "planday/rebuild"
 """A run with this tag writes a new warehouse from the whole lake."""
 COMPARE_ALL_TAG = "planday/compare_all"
 """A run with this tag compares every slice with the warehouse, not only those known to have changed."""
+
+
+def partition_in(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Portal and month of a run, from its tags; both None where it has no partition."""
+    if portal := tags.get("dagster/partition/portal"):
+        return portal, tags.get("dagster/partition/month")
+    return tags.get("dagster/partition"), None

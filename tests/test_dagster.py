@@ -65,6 +65,19 @@ def test_materialization_has_metadata_and_is_published(planday: Installation, in
     assert planday.state.runs.is_alive(instance.get_run_by_id(result.run_id).tags[LEASE])  # type: ignore[union-attr]
 
 
+def test_requests_of_several_tables_are_counted_once(make: Make, instance: DagsterInstance) -> None:
+    planday = make(resources="resources: {include: [portal, hr, absence]}")
+    parent, *children = (table.full_name for table in CATALOGUE.endpoint_of("absence.absence_records").tables)
+    result = run(planday, instance, parent, *children)
+    events = result.asset_materializations_for_node("absence__absence_records")
+    told = {".".join(event.asset_key.path): event.metadata for event in events}
+    assert told[parent]["requests"].value
+    assert "requests_explained" not in told[parent]
+    for child in children:
+        assert told[child]["requests"].value == 0
+        assert str(told[child]["requests_explained"].value).startswith("counted at another table of this run")
+
+
 def test_what_a_failed_run_had_written_is_published(planday: Installation, instance: DagsterInstance) -> None:
     planday.sandbox.portals["oslo"].employees[0]["firstName"] = 5
     result = run(planday, instance, "hr.departments", "hr.employees")

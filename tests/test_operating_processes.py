@@ -149,6 +149,8 @@ def test_a_config_edited_while_runs_are_queued(planday: Installation, instance: 
     result = start("london")
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "portal 'london' is no longer in portals.yaml" in str(failure.step_failure_data.error)
+    told = [one.user_message for one in instance.all_logs(result.run_id)]
+    assert "portal 'london' is no longer in portals.yaml: nothing was read" in told, "also where Dagster fails the step"
     assert sum(planday.sandbox.requests.values()) == asked
     assert planday.query("SELECT * FROM hr.departments ORDER BY portal, id") == before
     assert notify(planday.installation, instance).open == [], "nobody waits for a portal that was taken out"
