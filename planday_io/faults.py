@@ -32,7 +32,13 @@ _SIGNS: dict[StorageTrouble, tuple[str, ...]] = {
 
 
 def as_planday_error(error: Exception) -> PlandayError:
-    """The error itself if it is a PlandayError, else a PlandayError that says what is known about it."""
+    """The error itself if it is a PlandayError, else a PlandayError that says what is known about it.
+
+    Raises:
+        KeyboardInterrupt: it stands for one. DuckDB raises an error of its own where a signal interrupts a query.
+    """
+    if any(isinstance(one, RuntimeError) and str(one) == "Query interrupted" for one in chain(error)):
+        raise KeyboardInterrupt
     if isinstance(error, PlandayError):
         return error
     for one in chain(error):

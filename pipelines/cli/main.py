@@ -75,7 +75,11 @@ def main() -> None:
         from pipelines.storage_faults import file_fault, storage_fault
 
         of_file = file_fault(error) if isinstance(error, OSError) else None
-        typer.echo(f"planday: {of_file or storage_fault(error) or as_planday_error(error)}", err=True)
+        try:
+            told = of_file or storage_fault(error) or as_planday_error(error)
+        except KeyboardInterrupt:
+            sys.exit(130)  # as typer does
+        typer.echo(f"planday: {told}", err=True)
         if os.environ.get("PLANDAY_TRACE"):
             typer.echo(trace_of(error), err=True)
         else:

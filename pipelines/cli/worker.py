@@ -56,7 +56,7 @@ def work(connection: Connection, file: Path) -> None:
     except Exception as error:  # noqa: BLE001 - the process that started this one reports it
         if os.environ.get("PLANDAY_TRACE"):
             print(trace_of(error), file=sys.stderr)  # noqa: T201
-        with suppress(OSError):
+        with suppress(OSError, KeyboardInterrupt):
             connection.send(Done(as_planday_error(error)))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
