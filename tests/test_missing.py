@@ -77,6 +77,7 @@ def test_whole_portal_lacks_nothing(whole: Installation, verifies: bool) -> None
     assert look(whole, verifies=verifies) == Missing()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("damage", [flip, cut])
 def test_old_months_are_verified_byte_by_byte(whole: Installation, damage: Callable[[Path], None]) -> None:
     damage(whole.lake.path(key(SHIFTS, FIRST)))
@@ -95,6 +96,7 @@ def versions(planday: Installation) -> list[tuple[Any, ...]]:
     return planday.query("SELECT * EXCLUDE (_fetched_at) FROM hr_history.departments ORDER BY ALL")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("damage", [cut, flip, emptied, overwritten])
 def test_damaged_slice_is_read_again_with_its_history(whole: Installation, damage: Callable[[Path], None]) -> None:
     """The damaged file is kept."""
@@ -111,6 +113,7 @@ def test_damaged_slice_is_read_again_with_its_history(whole: Installation, damag
     assert versions(whole) == before
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("damage", [became_folder, leads_nowhere, refused])
 def test_refused_file_is_named_and_stops_nothing_else(whole: Installation, damage: Callable[[Path], None]) -> None:
     """The file may be whole, on a disk that is not mounted, so nothing is written in its place."""
@@ -136,6 +139,7 @@ def test_older_file_is_missing(whole: Installation) -> None:
     assert reasons(look(whole)) == {key(DEPARTMENTS): "older"}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("verifies", [True, False])
 def test_failed_slices_are_missing(whole: Installation, verifies: bool) -> None:
     """Not those of tables and months that the portal no longer has."""
@@ -149,6 +153,7 @@ def test_failed_slices_are_missing(whole: Installation, verifies: bool) -> None:
     assert {one.why for one in found.slices} == {"down"}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("change", [{"catalogue_version": 1}, {"absent": ["name"]}])
 def test_slices_of_older_definitions_are_missing(whole: Installation, change: dict[str, Any]) -> None:
     one = key(SHIFTS, FIRST)
@@ -178,6 +183,7 @@ def test_rows_without_new_columns_are_read_again(make: Make) -> None:
     assert again.absent == []
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("verifies", [True, False])
 def test_what_schedules_should_have_read_is_missing(whole: Installation, verifies: bool) -> None:
     """Only months that were in the window when the schedule was due."""
@@ -231,6 +237,7 @@ def put_back(planday: Installation, *keys: SliceKey) -> None:
     note_older_files(planday.installation, NOW)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("verifies", [True, False])
 def test_older_feed_and_history_are_restored(whole: Installation, verifies: bool) -> None:
     history = key("hr.departments_history")

@@ -24,6 +24,8 @@ from tests.support.commands import PLANDAY
 from tests.support.cutting import KILLED, counting, killed
 from tests.support.installation import Installation
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -123,7 +125,6 @@ def test_renamed_portal_is_recognised_by_its_list(
     assert [*done.to_forget] == ["oslo"]
 
 
-@pytest.mark.processes
 def test_killed_restore_still_owes_forgetting(planday: Installation, file: Path, place: Path) -> None:
     gone = forgotten_in_both(planday)
     done = restore(file, place, CATALOGUE, quiet, forgotten=planday.config.lake / "_forgotten")
@@ -140,7 +141,6 @@ def test_killed_restore_still_owes_forgetting(planday: Installation, file: Path,
     assert gone.isdisjoint(stored(place) | published(place / "warehouse.duckdb"))
 
 
-@pytest.mark.processes
 def test_killed_restore_forgets_when_begun_again(planday: Installation, file: Path, tmp_path: Path) -> None:
     gone = forgotten_in_both(planday)
     code = (
@@ -224,7 +224,6 @@ def test_damaged_list_in_a_backup_is_restored(planday: Installation, file: Path,
     assert (done.installation.config.lake / "_forgotten/oslo.json").is_file()
 
 
-@pytest.mark.processes
 def test_command_forgets_again(planday: Installation, file: Path, place: Path) -> None:
     gone = forgotten_in_both(planday)
     made = subprocess.run(
@@ -240,7 +239,6 @@ def test_command_forgets_again(planday: Installation, file: Path, place: Path) -
     assert gone.isdisjoint(stored(place) | published(place / "warehouse.duckdb"))
 
 
-@pytest.mark.processes
 def test_what_is_too_old_is_not_published(planday: Installation, tmp_path: Path, place: Path) -> None:
     month = shifted(month_of(datetime.now(UTC).date()), -2)
     planday.refresh("hr.departments")
@@ -257,7 +255,6 @@ def test_what_is_too_old_is_not_published(planday: Installation, tmp_path: Path,
         assert db.execute("SELECT DISTINCT rule FROM sync.retention").fetchall() == [("pay",)]
 
 
-@pytest.mark.processes
 def test_portal_renamed_since_is_named(planday: Installation, file: Path, place: Path) -> None:
     (place / "portals.yaml").write_text(planday.config.file.read_text().replace("  oslo:", "  bergen:"))
     command = [PLANDAY, "restore", str(file)]
