@@ -17,6 +17,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipelines.cli.orders import Done, Order
+from pipelines.cli.runs import Wanted
 from pipelines.cli.worker import work
 from planday_io import errors
 from planday_io.sandbox.state import Fault
@@ -153,6 +155,27 @@ def test_process_that_ends_at_its_start_is_silent(tmp_path: Path, capfd: pytest.
     assert process.exitcode == 0
     assert capfd.readouterr().err == ""
     ours.close()
+
+
+@pytest.mark.processes
+def test_process_ends_where_interrupts_are_ignored(planday: Installation) -> None:
+    """As in background jobs of scripts: after a run, Dagster gives SIGTERM the handler of SIGINT."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=work, args=(theirs, planday.config_path), daemon=True)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    theirs.close()
+    ours.send(Order("oslo", Wanted(["hr.departments"]), {}, ""))
+    while not isinstance(told := ours.recv(), Done):
+        pass
+    assert told.error is None
+    ours.close()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize(("app", "portal", "at_once"), [(2000, 750, 2), (2000, 2000, 1), (1001, 1000, 2), (60, 750, 1)])

@@ -46,7 +46,9 @@ def work(connection: Connection, file: Path) -> None:
 
     A run in progress is canceled then; what it had read completely is kept.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # After a run, Dagster gives SIGTERM the handler of SIGINT, which is ignored in background jobs of a script.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.unraisablehook = _unraisable
     try:
         _carry_out(connection, file)
