@@ -83,7 +83,8 @@ def test_rows_are_those_of_the_files(make: Make, rebuild: bool) -> None:
     counts = planday.query(
         "SELECT table_name, portal, month, kept FROM sync.slices UNION ALL BY NAME FROM sync.derived"
     )
-    assert len(counts) == len(planday.lake.slices()) == done.slices
+    assert len(counts) == len(planday.lake.slices())
+    assert done.slices == len(counts) or not rebuild
 
 
 def put(planday: Installation, key: SliceKey, rows: pa.Table, **provenance: Any) -> None:
