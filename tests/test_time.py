@@ -97,7 +97,7 @@ def test_begins_are_what_zoneinfo_says(db: duckdb.DuckDBPyConnection, local: dat
 def test_no_shift_ends_before_it_begins(
     db: duckdb.DuckDBPyConnection, start: datetime, minutes: int, zone: str
 ) -> None:
-    begin = start.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    begin = start.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
     end = (begin + timedelta(minutes=minutes)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     found = ask(db, f"end_instant(TIMESTAMP '{start}', TIMESTAMP '{end}', '{zone}')")
     assert isinstance(found, datetime)
