@@ -84,18 +84,19 @@ def test_run_leaves_publication_to_one_that_starts(planday: Installation, instan
 
 
 @pytest.mark.processes
-def test_run_leaves_nothing_without_the_sensor(planday: Installation) -> None:
+def test_run_leaves_nothing_without_the_sensor(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """If those that follow are killed, nobody else would publish what it wrote."""
     settings = environment(planday) | {"DAGSTER_HOME": str(planday.folder)}
+    monkeypatch.setenv("DAGSTER_HOME", str(planday.folder))
+    monkeypatch.chdir(planday.folder)
     dagster = str(Path(sys.executable).with_name("dagster"))
-    for what, expected in (("stop", {"hr.departments"}), ("start", {"hr.departments"})):
+    for what, table in (("stop", "hr.departments"), ("start", "hr.skills")):
         command = [dagster, "sensor", what, PUBLISHER, "--location", "planday", "-w", "workspace.yaml"]
         subprocess.run(command, check=True, env=settings, cwd=planday.folder, timeout=120, capture_output=True)
         just_published(planday)
-        with DagsterInstance.from_config(str(planday.folder)) as instance, another_run(planday):
-            table = "hr.departments" if what == "stop" else "hr.skills"
+        with DagsterInstance.get() as instance, another_run(planday):
             assert run(planday, instance, table, tags=TICK).success
-            assert shown(planday) == expected
+            assert shown(planday) == {"hr.departments"}
 
 
 def test_run_by_hand_always_publishes(planday: Installation, memory: DagsterInstance) -> None:

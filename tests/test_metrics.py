@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,3 +93,15 @@ def test_metrics_file_is_replaced_as_a_whole(read_on_time: Installation) -> None
     assert parsed(file.read_text())["wrong", ()] == 1, "no daemon ever ran here"
     refused = planday_command(read_on_time, "metrics", "--output", str(read_on_time.config.lake / "planday.prom"))
     assert refused.returncode == 2
+
+
+@pytest.mark.processes
+def test_without_locks_the_rest_is_written(planday: Installation) -> None:
+    """As on a disk that became read-only: Dagster's storage is asked with a lock."""
+    shutil.rmtree(planday.state.folder / "locks", ignore_errors=True)
+    (planday.state.folder / "locks").touch()
+    done = planday_command(planday, "metrics")
+    assert done.returncode == 0, done.stderr
+    found = parsed(done.stdout)
+    assert found["wrong", ()] == 1
+    assert ("publications_last_day", ()) not in found

@@ -67,14 +67,14 @@ def publications_last_day(installation: Installation) -> int | None:
 
     from pipelines.cli.instance import open_instance
     from pipelines.reporting import WAREHOUSE
-    from pipelines.storage_faults import DagsterStorageError, dagster_storage
+    from pipelines.storage_faults import dagster_storage
 
     since = datetime.now(UTC) - timedelta(days=1)
     try:
         with open_instance(installation) as instance, dagster_storage():
             wanted = dg.AssetRecordsFilter(asset_key=WAREHOUSE, after_timestamp=since.timestamp())
             return len(instance.fetch_materializations(wanted, limit=_MOST).records)
-    except DagsterStorageError:
+    except StorageError:
         return None
 
 
