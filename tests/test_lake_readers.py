@@ -101,11 +101,12 @@ def provenance(rows: int) -> Provenance:
 
 def test_folders_of_tables_hold_slices_only(planday: Installation) -> None:
     """Polars refuses a folder with a file of another kind. So nothing else is there, also while a slice is written."""
-    folders = [planday.config.lake / "hr" / name for name in ("departments", "departments_history")]
+    lake = planday.config.lake
+    folders = [lake / "hr" / name for name in ("departments", "departments_history")]
     seen: list[set[str]] = []
 
     def look(event: str, arguments: tuple[object, ...]) -> None:
-        if event in ("os.rename", "os.link") and str(planday.config.lake) in str(arguments[1]):
+        if event in ("os.rename", "os.link") and str(lake) in str(arguments[1]):
             seen.append({file.name for folder in folders for file in folder.rglob("*") if file.is_file()})
 
     sys.addaudithook(look)  # never goes again
