@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,18 +23,21 @@ from planday_io.errors import BackupError, ConfigError, StorageError, TokenError
 from planday_io.lake.installation import Installation as Product
 from planday_io.lake.slices import SliceKey
 from planday_io.privacy.erasure import forget_person
+from planday_io.sandbox.limits import Limits
+from planday_io.sandbox.serve import served
+from planday_io.sandbox.state import demo_sandbox
+from planday_io.sandbox.world import demo_portals
 from planday_io.sync.session import PortalSession, refresh
 from planday_io.warehouse import publish
 from tests.support.backups import quiet, shown
 from tests.support.commands import PLANDAY, planday_command
 from tests.support.cutting import KILLED, counting, full_disk, killed
-from tests.support.installation import Installation
+from tests.support.installation import FAST, Installation
 
 DEPARTMENTS = SliceKey.of("hr.departments", "oslo")
 
 
-@pytest.fixture
-def read(planday: Installation) -> Installation:
+def read_twice(planday: Installation) -> Installation:
     """Two portals with histories, one of them with a second version."""
     for portal in ("oslo", "london"):
         planday.refresh("hr.departments", portal)
@@ -44,6 +47,35 @@ def read(planday: Installation) -> Installation:
     planday.refresh("hr.departments")
     planday.publish()
     return planday
+
+
+@pytest.fixture
+def read(planday: Installation) -> Installation:
+    return read_twice(planday)
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[bytes, archive.Manifest]]:
+    """A backup and what it holds, for tests that need nothing of the installation."""
+    folder = tmp_path_factory.mktemp("backup")
+    sandbox = demo_sandbox(portals=demo_portals(people=(6, 9, 8)), limits=Limits(FAST, FAST))
+    with served(sandbox) as address:
+        made = read_twice(Installation(folder / "installation", sandbox, address))
+        done = back_up(made.installation, folder / "backup.tar", quiet)
+        yield (folder / "backup.tar").read_bytes(), done.manifest
+
+
+@pytest.fixture
+def file(backup: tuple[bytes, archive.Manifest], tmp_path: Path) -> Path:
+    """A copy of the backup."""
+    copy = tmp_path / "backup.tar"
+    copy.write_bytes(backup[0])
+    return copy
+
+
+@pytest.fixture
+def manifest(backup: tuple[bytes, archive.Manifest]) -> archive.Manifest:
+    return backup[1]
 
 
 @pytest.fixture(autouse=True)
@@ -219,9 +251,7 @@ def flipped(content: bytes, at: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_backup_restores_nothing(read: Installation, tmp_path: Path, place: Path, kind: str) -> None:
-    file = tmp_path / "backup.tar"
-    back_up(read.installation, file, quiet)
+def test_damaged_backup_restores_nothing(file: Path, place: Path, kind: str) -> None:
     file.write_bytes(DAMAGE[kind](file.read_bytes()))
     with pytest.raises(BackupError, match=r"damaged|no backup"):
         verify(file, quiet)
@@ -231,22 +261,25 @@ def test_damaged_backup_restores_nothing(read: Installation, tmp_path: Path, pla
 
 
 @pytest.mark.parametrize("name", ["lake/../../elsewhere", "/etc/elsewhere", "elsewhere", "lake//double"])
-def test_names_that_lead_elsewhere_are_refused(read: Installation, tmp_path: Path, place: Path, name: str) -> None:
-    made = back_up(read.installation, tmp_path / "backup.tar", quiet)
-    member = replace(archive.member_of(name, read.config_path))
-    manifest = replace(made.manifest, members=(member,))
-    archive.write(tmp_path / "hostile.tar", manifest, {name: read.config_path}, quiet)
+def test_names_that_lead_elsewhere_are_refused(
+    manifest: archive.Manifest, tmp_path: Path, place: Path, name: str
+) -> None:
+    content = tmp_path / "content.txt"
+    content.write_text("hostile")
+    hostile = replace(manifest, members=(archive.member_of(name, content),))
+    archive.write(tmp_path / "hostile.tar", hostile, {name: content}, quiet)
     with pytest.raises(BackupError, match="names files"):
         restore(tmp_path / "hostile.tar", place, CATALOGUE, quiet)
     assert not [*tmp_path.rglob("elsewhere")]
 
 
 @pytest.mark.parametrize("part", ["lake", "catalogue", "state"])
-def test_backup_of_a_later_version_is_refused(read: Installation, tmp_path: Path, place: Path, part: str) -> None:
-    made = back_up(read.installation, tmp_path / "backup.tar", quiet)
-    later = replace(made.manifest.versions, **{part: 999})
-    manifest = replace(made.manifest, versions=later, members=(), program="9.9.9")
-    archive.write(tmp_path / "later.tar", manifest, {}, quiet)
+def test_backup_of_a_later_version_is_refused(
+    manifest: archive.Manifest, tmp_path: Path, place: Path, part: str
+) -> None:
+    versions = replace(manifest.versions, **{part: 999})
+    later = replace(manifest, versions=versions, members=(), program="9.9.9")
+    archive.write(tmp_path / "later.tar", later, {}, quiet)
     with pytest.raises(BackupError, match=r"version 9\.9\.9"):
         restore(tmp_path / "later.tar", place, CATALOGUE, quiet)
     assert [*place.iterdir()] == []
@@ -287,22 +320,18 @@ def a_warehouse(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("fill", [a_lake, a_warehouse])
-def test_folder_with_data_is_not_restored_into(
-    read: Installation, tmp_path: Path, place: Path, fill: Callable[[Path], None]
-) -> None:
-    back_up(read.installation, tmp_path / "backup.tar", quiet)
+def test_folder_with_data_is_not_restored_into(file: Path, place: Path, fill: Callable[[Path], None]) -> None:
     fill(place)
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
     with pytest.raises(BackupError, match="nothing yet"):
-        restore(tmp_path / "backup.tar", place, CATALOGUE, quiet)
+        restore(file, place, CATALOGUE, quiet)
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
 
 
-def test_restored_folder_is_not_restored_again(read: Installation, tmp_path: Path, place: Path) -> None:
-    back_up(read.installation, tmp_path / "backup.tar", quiet)
-    restore(tmp_path / "backup.tar", place, CATALOGUE, quiet)
+def test_restored_folder_is_not_restored_again(file: Path, place: Path) -> None:
+    restore(file, place, CATALOGUE, quiet)
     with pytest.raises(BackupError, match="there is a state"):
-        restore(tmp_path / "backup.tar", place, CATALOGUE, quiet)
+        restore(file, place, CATALOGUE, quiet)
 
 
 def test_tokens_are_not_in_a_backup(read: Installation, tmp_path: Path, place: Path) -> None:

@@ -320,9 +320,9 @@ def test_the_budget_is_kept_at_scaled_limits(make: Make) -> None:
 
 
 def test_nothing_is_sent_before_reset(make: Make) -> None:
-    planday = make(people=(30, 5, 5), limits=Limits(((4, 1.0),), FAST, with_headers=True))
+    planday = make(people=(12, 5, 5), limits=Limits(((4, 1.0),), FAST, with_headers=True))
     details, _ = planday.refresh("hr.employee_details")
-    assert details.rows == 30
+    assert details.rows == 12
     assert planday.sandbox.limits.sent_before_reset <= planday.sandbox.limits.refused
 
 
