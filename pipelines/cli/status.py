@@ -14,7 +14,7 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER
 from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.health import Health, Scheduler, health_of
-from planday_io.monitoring.incidents import Look
+from planday_io.monitoring.incidents import PortalStates
 from planday_io.monitoring.notifier import Notified, Notifier
 
 _MOST = 10_000
@@ -28,13 +28,13 @@ def current_health(installation: Installation, portals: list[str] | None = None)
         if fault := _definitions_fault(installation):
             faults[CONFIGURATION] = fault
         now = datetime.now(UTC)
-        look = Look(installation, now, observe(installation, now))
+        states = PortalStates(installation, now, observe(installation, now))
         try:
             scheduler = answer()
         except StorageError as error:
             faults[DAGSTER] = error
             scheduler = Scheduler(fault=str(error))
-    return health_of(installation, now, scheduler, portals, faults, look)
+    return health_of(installation, now, scheduler, portals, faults, states)
 
 
 def _definitions_fault(installation: Installation) -> ConfigError | None:

@@ -54,7 +54,7 @@ class Lake:
         lost = published.keys() - there.entries.keys() - there.unusable.keys()
         self.state.slices.unpublish([*lost, *_behind(published, there)])
 
-    def behind(self, keys: Iterable[SliceKey] | None = None) -> list[SliceKey]:
+    def older_than_published(self, keys: Iterable[SliceKey] | None = None) -> list[SliceKey]:
         """Slices, of some or all, of which the lake has an older file than the one that was published, as when part of it
         was put back from a backup. Only files that changed are opened. Raises StorageError.
         """

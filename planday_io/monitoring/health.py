@@ -1,7 +1,7 @@
 """The health of an installation and of each portal now: the facts behind `planday status`, `check`, `metrics` and the report.
 
-One function asks the lake, the state (`incidents.Look`), the request budget and the secrets, once for all portals; nothing is
-sent. What only the scheduler knows comes from the caller, because this library does not know Dagster.
+One function asks the lake, the state (`incidents.PortalStates`), the request budget and the secrets, once for all portals;
+nothing is sent. What only the scheduler knows comes from the caller, because this library does not know Dagster.
 
 Not here: what was read when (`freshness`), what is an incident (`incidents`), how it is printed.
 """
@@ -25,7 +25,7 @@ from planday_io.errors import PlandayError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CAUSES
 from planday_io.monitoring.freshness import PortalFreshness, observe
-from planday_io.monitoring.incidents import Look, incident_of, key_of
+from planday_io.monitoring.incidents import PortalStates, incident_of, key_of
 from planday_io.monitoring.messages import some
 from planday_io.monitoring.notifier import Notifier
 from planday_io.state import Incident, UnfinishedCommand
@@ -229,7 +229,7 @@ def health_of(
     scheduler: Scheduler,
     portals: Sequence[str] | None = None,
     faults: Mapping[str, PlandayError] | None = None,
-    look: Look | None = None,
+    states: PortalStates | None = None,
 ) -> Health:
     """How everything is. Sends nothing.
 
@@ -240,14 +240,14 @@ def health_of(
         portals: config keys; None for all.
         faults: errors of the installation that the caller found, by the name under which such a failure is recorded; each is
             an incident.
-        look: what was found at that instant, after `freshness.observe`; None to look now.
+        states: what was found at that instant, after `freshness.observe`; None to look now.
 
     Raises:
         StorageError: the state cannot be read.
     """
     config = installation.config
     keys = [*config.portals] if portals is None else [key for key in config.portals if key in portals]
-    look = look or Look(installation, now, observe(installation, now))
+    states = states or PortalStates(installation, now, observe(installation, now))
     uses: dict[str, BudgetUse] = {}
     budget_fault = ""
     # Before the incidents are found: a damaged file is set aside when it is read, and that is one.
@@ -255,7 +255,7 @@ def health_of(
         uses = {use.bucket: use for use in budget_use(installation.state, time.time())}
     except StorageError as error:
         budget_fault = str(error)
-    incidents = Notifier(installation).evaluate(now, look)
+    incidents = Notifier(installation).evaluate(now, states)
     for what, fault in (faults or {}).items():
         new = incident_of(fault, what, now)
         if all(key_of(one) != key_of(new) for one in incidents):
@@ -267,7 +267,7 @@ def health_of(
     ticks: dict[tuple[str, str], datetime] = {}
     found = []
     for key in keys:
-        fresh, unreadable = _freshness(look, key)
+        fresh, unreadable = _freshness(states, key)
         grids = _grids(installation, key)
         found.append(
             PortalHealth(
@@ -302,9 +302,9 @@ def _clause(sentence: str) -> str:
     return sentence.partition(". ")[0].removesuffix(".")
 
 
-def _freshness(look: Look, portal: str) -> tuple[PortalFreshness, str]:
+def _freshness(states: PortalStates, portal: str) -> tuple[PortalFreshness, str]:
     try:
-        return look.of(portal)[0], ""
+        return states.of(portal)[0], ""
     except Exception as error:  # noqa: BLE001 - one portal's error hides no other portal; it is an incident as well
         return {}, str(error) if isinstance(error, PlandayError) else type(error).__name__
 

@@ -48,13 +48,13 @@ def key_of(incident: Incident) -> Key:
 
 
 def find(
-    installation: Installation, known: Mapping[Key, Incident], now: datetime, look: Look | None = None
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, states: PortalStates | None = None
 ) -> dict[Key, Incident]:
     """The open incidents; `known` were open before. Those of portals that are "unreadable" may or may not be over."""
     problems: list[Failure] = []
-    look = look or Look(installation, now)
+    states = states or PortalStates(installation, now)
     for portal in (*installation.config.portals, INSTALLATION):
-        check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal, look=look)
+        check = _of_installation if portal == INSTALLATION else partial(_of_portal, portal=portal, states=states)
         try:
             problems += [*check(installation, known, now)]
         except Exception as error:  # noqa: BLE001 - what one portal raises hides none of the others
@@ -68,7 +68,7 @@ def find(
     return {key: _incident(key, group) for key, group in groups.items()}
 
 
-class Look:
+class PortalStates:
     """What the lake and the state say of all portals, asked once."""
 
     def __init__(self, installation: Installation, now: datetime, monitored: Monitored | None = None) -> None:
@@ -105,9 +105,9 @@ def _problem(cause: str, error: str, since: datetime, *, portal: str = INSTALLAT
 
 
 def _of_portal(
-    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str, look: Look
+    installation: Installation, known: Mapping[Key, Incident], now: datetime, portal: str, states: PortalStates
 ) -> Iterator[Failure]:
-    fresh, failures = look.of(portal)
+    fresh, failures = states.of(portal)
     if failures:
         tables = {table.full_name for endpoint in installation.endpoints_of(portal) for table in endpoint.tables}
         months = {None, *grid_months(installation.config, portal, now)}

@@ -183,8 +183,8 @@ def missing_of(
             if isinstance(known := own[portal], StorageError):
                 raise known
             failed = {(one.table, one.month): one.error for one in failures.get(portal, ())}
-            look = _Look(installation, portal, now, known, failed, index.get(portal, {}))
-            found = look.at(None if verifies else wrong.get(portal, set()))
+            inspection = _Inspection(installation, portal, now, known, failed, index.get(portal, {}))
+            found = inspection.missing(None if verifies else wrong.get(portal, set()))
         except StorageError as error:
             unreadable[portal] = error
             continue
@@ -203,15 +203,15 @@ def _known_to_be_wrong(installation: Installation, failures: Sequence[Failure]) 
     """
     keys = [key for one in failures if (key := SliceKey.parse(one.table))]
     if any(one.table == OLDER_FILES for one in failures):
-        keys += installation.lake.behind()
+        keys += installation.lake.older_than_published()
     found: dict[str, set[str]] = {}
     for key in keys:
         found.setdefault(key.portal, set()).add(key.full_name)
     return found
 
 
-class _Look:
-    """A look at one portal.
+class _Inspection:
+    """An inspection of one portal.
 
     Args:
         installation: that it belongs to.
@@ -242,7 +242,7 @@ class _Look:
         self._published: dict[SliceKey, PublishedSlice] = {}
         self._verifies = False
 
-    def at(self, wrong: AbstractSet[str] | None) -> Missing:
+    def missing(self, wrong: AbstractSet[str] | None) -> Missing:
         """What is missing; None looks at everything, else at tables with a name among those, and at others of which something
         is known to be wrong.
 

@@ -21,7 +21,7 @@ from planday_io.lake.installation import Installation
 from planday_io.monitoring.channels import channels
 from planday_io.monitoring.failures import CAUSES, INSTALLATION
 from planday_io.monitoring.freshness import observe
-from planday_io.monitoring.incidents import Key, Look, find, key_of
+from planday_io.monitoring.incidents import Key, PortalStates, find, key_of
 from planday_io.monitoring.messages import TEST, messages
 from planday_io.state import Incident, Notice
 
@@ -55,16 +55,16 @@ class Notifier:
         self._installation = installation
         self._channels = channels(installation.config)
 
-    def evaluate(self, now: datetime, look: Look | None = None) -> list[Incident]:
+    def evaluate(self, now: datetime, states: PortalStates | None = None) -> list[Incident]:
         """What is wrong now, without notifying anybody. Raises StorageError.
 
         Args:
             now: UTC instant.
-            look: what was found at that instant, after `freshness.observe`; None to look now.
+            states: what was found at that instant, after `freshness.observe`; None to look now.
         """
-        if look is None:
+        if states is None:
             observe(self._installation, now)
-        return _open(self._updated(self._load(), now, look))
+        return _open(self._updated(self._load(), now, states))
 
     def notify(self, now: datetime, busy: Collection[str] = (), working: Collection[str] = ()) -> Notified:
         """Find what is wrong, and send what is new and what is over.
@@ -107,10 +107,10 @@ class Notifier:
         done.open = _open(notices)
         return done
 
-    def _updated(self, notices: Notices, now: datetime, look: Look | None = None) -> Notices:
+    def _updated(self, notices: Notices, now: datetime, states: PortalStates | None = None) -> Notices:
         """Notices with what is wrong now, and without those that no channel has to report."""
         known = {key: one.incident for key, one in notices.items() if not one.ended_at}
-        found = find(self._installation, known, now, look)
+        found = find(self._installation, known, now, states)
         unreadable = {portal for portal, cause, _ in found if cause == "unreadable"}
         updated = {key: _noticed(incident, notices.get(key), now) for key, incident in found.items()}
         for key, one in notices.items():

@@ -18,13 +18,13 @@ OLDER_FILES = "older files"
 
 def note_older_files(installation: Installation, now: datetime) -> None:
     """Record for alerts whether there are such files now. Raises StorageError."""
-    behind = installation.lake.behind()
-    if not behind:
+    older = installation.lake.older_than_published()
+    if not older:
         installation.state.failures.resolve(INSTALLATION, [OLDER_FILES])
         return
-    first = min(behind, key=str)
+    first = min(older, key=str)
     error = LostSliceError(
-        f"{installation.config.lake} has files of {len(behind)} slices that are older than what was published (the first is "
+        f"{installation.config.lake} has files of {len(older)} slices that are older than what was published (the first is "
         f"{first.full_name} of portal '{first.portal}'{f' in {first.month}' if first.month else ''}), and the published rows "
         "stay. `planday sync --missing` replaces all of them: it restores feeds and histories from the warehouse, and reads "
         "the others again"

@@ -1,8 +1,9 @@
 """How often a publication is worth its cost while runs follow each other.
 
 A publication copies the file, so for one slice it takes about as long as for a thousand. Two hundred runs that end one after
-the other would spend the night on it. So what they take is limited to a twenty-fifth of the time: a run leaves what it wrote
-to the next one if a publication ended just now and another run will end soon.
+the other would spend the night on it. So after each there is a pause of 24 times what it took, at most ten minutes. A run
+that ends in the pause leaves what it wrote to the next one, if another run will end soon. So publications of up to 25 s take
+a twenty-fifth of the time at most.
 
 Not here: which runs may do so (`pipelines.publication`), how a publication is made (`publish`).
 """

@@ -226,7 +226,11 @@ class _Publisher:
     def _recover_slices(self, current: Standing, *, compare_all: bool) -> None:
         """Restore histories and feeds whose files are older than what the present file shows, from that file."""
         owed = filter(None, map(self._histories.key, self._histories.owed()))
-        keys = [key for key in self._lake.behind(None if compare_all else owed) if self._may_carry(key, current)]
+        keys = [
+            key
+            for key in self._lake.older_than_published(None if compare_all else owed)
+            if self._may_carry(key, current)
+        ]
         notices, problems = recover(self._installation, keys, current, self._wanted)
         self.notices += notices
         self.losses.problems.update(problems)
