@@ -6,7 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,14 +33,27 @@ def served(
     """
     with _listening(port) as listener:
         server = uvicorn.Server(_config(sandbox, routes))
-        thread = threading.Thread(target=_run, args=(server, listener, sandbox, live_seconds), daemon=True)
+        begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+        async def serve() -> None:
+            task = asyncio.ensure_future(_serve(server, listener, sandbox, live_seconds))
+            begun.set_result((asyncio.get_running_loop(), task))
+            with suppress(asyncio.CancelledError):
+                await task
+            for one in server.servers:
+                one.close()
+
+        thread = threading.Thread(target=_run, args=(server, serve()), daemon=True)
         thread.start()
+        loop, task = begun.result()
         while not server.started and thread.is_alive():
             time.sleep(0.01)  # uvicorn has no event to wait for
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            # uvicorn would look at `should_exit` a tenth of a second later, and then wait as long for open connections.
+            with suppress(RuntimeError):  # It has ended by itself.
+                loop.call_soon_threadsafe(task.cancel)
             thread.join(timeout=10)
 
 
@@ -55,12 +69,13 @@ def serve_forever(sandbox: Sandbox, port: int, live_seconds: float | None = None
         ConfigError: the port is taken.
     """
     with _listening(port) as listener, suppress(KeyboardInterrupt):
-        _run(uvicorn.Server(_config(sandbox)), listener, sandbox, live_seconds)
+        server = uvicorn.Server(_config(sandbox))
+        _run(server, _serve(server, listener, sandbox, live_seconds))
 
 
-def _run(server: uvicorn.Server, listener: socket.socket, sandbox: Sandbox, live_seconds: float | None) -> None:
+def _run(server: uvicorn.Server, work: Coroutine[object, object, None]) -> None:
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(_serve(server, listener, sandbox, live_seconds))
+        runner.run(work)
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket, sandbox: Sandbox, live_seconds: float | None) -> None:
