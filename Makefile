@@ -19,7 +19,7 @@ test: $(READY)
 coverage: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests --cov
 
-# What starts the program, often several times: commands, a full disk, kills, twelve at once, a person forgotten.
+# What starts the program, often several times: commands, a full disk, kills, twelve at once, a person forgotten; marts against oracles.
 processes: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests -m processes
 

@@ -252,6 +252,7 @@ COLUMNS = (
 )
 
 
+@pytest.mark.processes
 @settings(max_examples=12)
 @given(st.lists(SHIFT, min_size=8, max_size=40), st.lists(RECORD, max_size=8))
 def test_absence_is_what_plain_python_says(empty: Db, shifts: list[Any], records: list[Any]) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +139,7 @@ def plant(db: Db, drawn: list[Any]) -> tuple[dict[Key, Any], dict[Key, Decimal]]
     return expected, totals
 
 
+@pytest.mark.processes
 @settings(max_examples=10)
 @given(st.lists(people(), min_size=4, max_size=8))
 def test_allocation_is_what_plain_python_says(empty: Db, drawn: list[Any]) -> None:

@@ -36,6 +36,7 @@ def test_a_file_that_is_no_warehouse(tmp_path: Path, content: bytes | None) -> N
     assert str(tmp_path) not in answer.text
 
 
+@pytest.mark.processes
 def test_a_new_publication_is_seen_at_once(planday: Installation) -> None:
     """Also while a question still reads the old file, for which no publication waits."""
     planday.refresh("hr.departments", "oslo")

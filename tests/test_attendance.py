@@ -96,6 +96,7 @@ def is_overnight(shift: Shift) -> bool:
     return (shift.end - timedelta(seconds=1)).date() > shift.begin.date()
 
 
+@pytest.mark.processes
 @settings(max_examples=8)
 @given(ROSTERS)
 def test_attendance_is_what_plain_python_says(empty: Db, shifts: list[Shift]) -> None:

@@ -233,6 +233,7 @@ def test_contradictions(build: Callable[[], object], says: str) -> None:
         build()
 
 
+@pytest.mark.processes
 def test_a_new_endpoint_is_data(make: Make) -> None:
     """An endpoint nobody knew is declared and arrives in the warehouse; no mechanism changes."""
     lockers = Endpoint(

@@ -88,6 +88,7 @@ def test_what_a_failed_run_had_written_is_published(planday: Installation, insta
     assert "firstName is number instead of VARCHAR" in failure.step_failure_data.error.message  # type: ignore[union-attr]
 
 
+@pytest.mark.processes
 def test_only_retryable_failures_are_retried(planday: Installation, instance: DagsterInstance) -> None:
     planday.edit_config("step_delay_seconds: 10", "step_delay_seconds: 0")
     planday.sandbox.faults.append(Fault("/departments", lambda *_: Response(status_code=500), times=3))

@@ -57,6 +57,7 @@ class Model:
         return sorted((number, *version) for number, log in self.versions.items() for version in log)
 
 
+@pytest.mark.processes
 def test_month_of_edits_deletions_rehires_gaps_and_reruns(planday: Installation) -> None:
     """Thirty nights: some missed, some twice, one late, one killed between slice and history."""
     portal, chance, model = planday.sandbox.portals["oslo"], random.Random(4), Model()

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,7 @@ def plant(db: Db, number: int, drawn: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.processes
 @settings(max_examples=10)
 @given(st.lists(SHIFT, min_size=10, max_size=25))
 def test_hours_are_what_plain_python_says(empty: Db, drawn: list[Any]) -> None:

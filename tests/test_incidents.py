@@ -81,6 +81,7 @@ def test_failure_is_reported_once_and_its_end_once(
     assert (message["event"], message["incidents"][0]["portal"]) == ("recovered", "oslo")
 
 
+@pytest.mark.processes
 def test_portals_share_a_message_changed_tables_do_not(
     planday: Installation,
     hook: Hook,
@@ -150,6 +151,7 @@ def test_missing_token_explains_old_tables(planday: Installation, hook: Hook) ->
     assert {one["cause"] for one in message["incidents"]} == {"token"}
 
 
+@pytest.mark.processes
 def test_crashed_run_without_retry_is_reported(
     planday: Installation,
     hook: Hook,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster import DagsterInstance
 
 from pipelines.definitions import build_definitions
@@ -48,6 +49,7 @@ def test_jobs_of_schedules_called_like_jobs(make: Make) -> None:
     dg.Definitions.validate_loadable(build_definitions(planday.config_path))
 
 
+@pytest.mark.processes
 def test_a_backfill_over_portals_without_a_table_succeeds(make: Make, instance: DagsterInstance) -> None:
     """One portal has no departments, from which time and costs are read."""
     planday = make(people=(4, 4, 4), resources=EVERYTHING)

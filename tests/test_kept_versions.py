@@ -154,6 +154,7 @@ def test_changes_of_punches_and_pay_are_kept(planday: Installation) -> None:
             )
 
 
+@pytest.mark.processes
 def test_versions_of_the_forgotten_keep_amounts_only(planday: Installation) -> None:
     planday.edit_config("defaults:", "privacy: {free_text: keep}\ndefaults:")
     planday.refresh("hr.departments")

@@ -115,6 +115,7 @@ def plant(db: Db, chance: random.Random, expected: Expected, zones: dict[str, st
                 expected.add(head, at_work if worked <= 36 else None, zone, {"worked": worked})
 
 
+@pytest.mark.processes
 @settings(max_examples=4)
 @given(st.integers(0, 2**40))
 def test_hours_of_the_clock_are_plain_minutes(empty: Db, seed: int) -> None:

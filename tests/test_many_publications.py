@@ -64,6 +64,7 @@ def starting(instance: DagsterInstance, planday: Installation) -> dg.DagsterRun:
     return instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
 
 
+@pytest.mark.processes
 def test_run_leaves_publication_to_those_that_follow(planday: Installation, instance: DagsterInstance) -> None:
     just_published(planday)
     with another_run(planday):
@@ -73,6 +74,7 @@ def test_run_leaves_publication_to_those_that_follow(planday: Installation, inst
     assert shown(planday) == {"hr.departments", "hr.skills"}, "the last one publishes everything, at once"
 
 
+@pytest.mark.processes
 def test_run_leaves_publication_to_one_that_starts(planday: Installation, instance: DagsterInstance) -> None:
     just_published(planday)
     one = starting(instance, planday)

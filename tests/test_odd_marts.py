@@ -186,6 +186,7 @@ def test_instants_are_what_zoneinfo_says(
         assert hours == round(Decimal((end_utc - begin) / timedelta(hours=1)), 4)
 
 
+@pytest.mark.processes
 def test_shifts_as_sent_without_a_usable_zone(make: Make) -> None:
     planday = make(resources=EVERYTHING)
     roster = planday.sandbox.portals["oslo"].roster
@@ -335,6 +336,7 @@ def odd(chance: random.Random, name: str, kind: str) -> str:
     return f"CAST({chance.choice(POOLS[kind])} AS {kind})"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", range(2))
 def test_no_mart_fails_because_of_data(db: duckdb.DuckDBPyConnection, seed: int) -> None:
     """Every table full of whatever its types allow; ids from a handful of values, so that rows meet in joins."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import given, settings
 
 from planday_io.warehouse.zones import write_zones
@@ -49,6 +50,7 @@ def total(values: Sequence[Decimal | None]) -> Decimal | None:
     return sum(known, D(0)) if known else None
 
 
+@pytest.mark.processes
 @settings(max_examples=8)
 @given(ROSTERS)
 def test_overtime_is_what_plain_python_says(empty: Db, shifts: list[Shift]) -> None:

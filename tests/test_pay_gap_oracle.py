@@ -126,6 +126,7 @@ def expected(people: list[Person], compared_by: str) -> dict[Any, Any]:
     return rows
 
 
+@pytest.mark.processes
 @settings(max_examples=15)
 @given(st.lists(SINGLE, max_size=30), CROWDS, st.sampled_from(["department", "employee_type", "employee_group"]))
 def test_pay_gap_is_what_plain_python_says(
@@ -183,6 +184,7 @@ def test_figures_of_fewer_than_five_are_withheld(db: Db, women: int, men: int, *
     assert found == ([(114, 114, 100.0)] * 2 if is_shown else [(None, None, None)] * 2)
 
 
+@pytest.mark.processes
 def test_what_the_policy_hides_is_said(make: Make) -> None:
     """A hashed rate is a text, and no number; without genders there is nothing to compare either."""
     planday = make(resources=EVERYTHING)

@@ -152,6 +152,7 @@ def in_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return sorted(rows, key=lambda row: (row[0], row[4], row[17], row[16], row[5]))
 
 
+@pytest.mark.processes
 @settings(max_examples=6)
 @given(st.integers(0, 2**40))
 def test_changes_are_what_reads_saw(empty: Db, seed: int) -> None:

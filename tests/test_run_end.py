@@ -165,6 +165,7 @@ def publish_run(planday: Installation, instance: DagsterInstance) -> dg.ExecuteI
     )
 
 
+@pytest.mark.processes
 def test_unchanged_warehouse_is_not_materialized(planday: Installation, memory: DagsterInstance) -> None:
     planday.refresh("hr.employees")
     first = publish_run(planday, memory)
@@ -248,6 +249,7 @@ def test_checks_find_repeated_rows_and_lost_money(tmp_path: Path, blank_warehous
     assert "planned_costs" not in london.marts
 
 
+@pytest.mark.processes
 def test_checks_find_pay_that_another_person_got(tmp_path: Path, blank_warehouse: Path) -> None:
     """The sum of all people is right even so."""
     file = tmp_path / "warehouse.duckdb"

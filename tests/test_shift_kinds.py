@@ -58,6 +58,7 @@ def test_check_says_which_kinds_were_guessed(make: Make) -> None:
     assert "has names that no shift type has: Nothing" in told()
 
 
+@pytest.mark.processes
 def test_check_says_which_kinds_of_absence_were_guessed(make: Make) -> None:
     """Of types of accounts, and of shifts that stand for absence."""
     planday = make(resources=EVERYTHING)

@@ -130,6 +130,7 @@ def test_new_databases_have_newest_revision(tmp_path: Path) -> None:
     log.dispose()
 
 
+@pytest.mark.processes
 def test_concurrent_instances_create_one_database(tmp_path: Path) -> None:
     logs = [EventLog(str(tmp_path)) for _ in range(4)]
 

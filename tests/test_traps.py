@@ -55,6 +55,7 @@ def answer(planday: Installation, path: str, document: object, status: int = 200
     planday.serve(Route(path, respond))
 
 
+@pytest.mark.processes
 def test_pages_are_never_larger_than_allowed(planday: Installation) -> None:
     for endpoint in CATALOGUE.endpoints:
         planday.refresh(endpoint.name, month=LAST if endpoint.grid == "month" else None)
@@ -105,6 +106,7 @@ def test_total_that_disagrees_with_rows_is_no_answer(planday: Installation, path
     planday.refresh(table, month=LAST if path == "/breaks" else None)
 
 
+@pytest.mark.processes
 def test_payroll_is_requested_by_calendar_month(planday: Installation) -> None:
     for by in range(-13, 1):
         planday.refresh("payroll.shifts", month=shifted(THIS, by))

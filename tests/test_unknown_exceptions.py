@@ -123,6 +123,7 @@ def test_place_and_trace_hold_no_text(planday: Installation) -> None:
         assert "nowhere" not in trace_of(error) + place_of(error) + str(as_planday_error(error))
 
 
+@pytest.mark.processes
 def test_read_resolves_recorded_fault(planday: Installation) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         with counting(planday.config.lake, at=1, error=RuntimeError(TEXT)):

@@ -103,6 +103,7 @@ def test_runs_hold_every_value_of_every_switch() -> None:
     assert all({getattr(run, name) for run in RUNS} == set(values) for name, values in VALUES.items())
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("variants", RUNS, ids=range(len(RUNS)))
 def test_warehouse_is_right_whichever_it_is(make: Make, variants: Variants) -> None:
     planday = make(people=(7, 3, 3), resources=EVERYTHING, variants=variants)

@@ -34,6 +34,7 @@ def put_rules(db: Db) -> None:
             put(db, "sync.working_time_rules", portal=portal, rule=rule, limit_value=LIMITS[rule], unit="hours", **over)
 
 
+@pytest.mark.processes
 @settings(max_examples=8)
 @given(ROSTERS)
 def test_working_time_is_what_plain_python_says(empty: Db, drawn: list[Shift]) -> None:
