@@ -29,9 +29,7 @@ def incidents(planday: Installation) -> list[Incident]:
     return [one for one in found if one.cause not in ("disk", "stale")]
 
 
-@pytest.mark.parametrize(
-    "kind", [RuntimeError, ValueError, KeyError, sqlite3.DatabaseError, RecursionError, AssertionError]
-)
+@pytest.mark.parametrize("kind", [KeyError, sqlite3.DatabaseError, RecursionError])
 def test_a_step_notes_whatever_is_raised(planday: Installation, kind: type[Exception]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         folder = planday.config.lake / "_writing" / "hr.departments.oslo"
