@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from planday_io.catalogue import CATALOGUE
 from planday_io.config import Config, load_config
@@ -234,3 +235,15 @@ def test_an_unreadable_configuration_says_where(tmp_path: Path, content: bytes, 
     with pytest.raises(ConfigError) as caught:
         load_config(path, CATALOGUE)
     assert says in str(caught.value)
+
+
+SCALARS = ["no", "off", "~", "", "0o17", "017", "1_000", "12:30", "2025-01-01", "1e3", ".inf", "'it''s'", "ÆØÅ 😀"]
+
+
+@pytest.mark.parametrize("written", SCALARS)
+def test_both_parsers_read_the_same(written: str) -> None:
+    """The quick one reads the values, the other one the lines of mistakes: they must not disagree on what was found."""
+    quick, slow = YAML(typ="safe"), YAML(typ="rt")
+    quick.version = slow.version = (1, 2)
+    text = f"found: {written}\n"
+    assert quick.load(text) == dict(slow.load(text))

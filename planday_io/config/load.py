@@ -1,7 +1,8 @@
 """Loads `portals.yaml` into a validated `Config`; each mistake is reported with file, line, key, found and expected.
 
-Uses ruamel.yaml's round-trip loader for YAML 1.2: it keeps line numbers, runs no code, reads `off` and `no` as texts and
-refuses repeated keys. PyYAML reads YAML 1.1, in which the portal `no` (Norway) would be the key False.
+ruamel.yaml reads YAML 1.2: it runs no code, reads `off` and `no` as texts and refuses repeated keys. PyYAML reads YAML 1.1,
+in which the portal `no` (Norway) would be the key False. The round-trip loader keeps line numbers, and takes ten times as
+long as the safe one with its C parser, so a file is read with it only when there is something to say about a line.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -101,10 +103,9 @@ def load_config(path: Path, catalogue: Catalogue) -> Config:
     """
     path = path.absolute()
     refuse_home(path.parent)
-    root = parsed(path)
-    raw = _plain(root)
+    raw = _values(path)
     context = {"file": path, "resources": (*catalogue.domains(), *(table.full_name for table in catalogue.tables()))}
-    mistakes = _Mistakes(path, root)
+    mistakes = _Mistakes(path)
     try:
         config = Config.model_validate(_with_defaults(raw), context=context)
     except ValidationError as error:
@@ -165,7 +166,7 @@ def _doubles(config: Config, mistakes: _Mistakes) -> Iterator[tuple[Loc, object,
 
 def mistakes_in(path: Path, found: Iterable[tuple[Loc, object, str]]) -> list[str]:
     """Mistakes that are found later than the file is read: a line each, as for those found then. Raises ConfigError."""
-    mistakes = _Mistakes(path, parsed(path))
+    mistakes = _Mistakes(path)
     for loc, value, expected in found:
         mistakes.add(loc, value, expected)
     return [*mistakes.told]
@@ -181,9 +182,25 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _values(path: Path) -> dict[str, Any]:
+    """The file as plain values. Raises ConfigError."""
+    found: dict[str, Any]
+    try:
+        found = _plain(_loaded(path, "safe"))
+    except (ConfigError, RecursionError):
+        # Tags and lists that hold themselves are read as well, so that the validation can say what is wrong with them.
+        found = _plain(parsed(path))
+    return found
+
+
 def parsed(path: Path) -> CommentedMap:
     """The parsed file with comments and line numbers, not validated. Raises ConfigError."""
-    yaml = YAML(typ="rt")
+    root: CommentedMap = _loaded(path, "rt")
+    return root
+
+
+def _loaded(path: Path, kind: Literal["rt", "safe"]) -> Any:  # noqa: ANN401 - outside data
+    yaml = YAML(typ=kind)
     yaml.version = (1, 2)
     try:
         text = decode(path.read_bytes())
@@ -209,7 +226,7 @@ def parsed(path: Path) -> CommentedMap:
             f"{path.name}: found a value that cannot be read ({type(error).__name__}); expected YAML 1.2 with texts, "
             "numbers, lists and mappings"
         ) from None
-    if not isinstance(root, CommentedMap):
+    if not isinstance(root, dict):
         raise ConfigError(f"{path.name}, line 1: found {_show(root)}; expected `portals:` and other top-level keys")
     return root
 
@@ -235,11 +252,10 @@ _HIDDEN = Said("a text")
 class _Mistakes:
     """The mistakes in one file, with their lines."""
 
-    def __init__(self, path: Path, root: CommentedMap) -> None:
+    def __init__(self, path: Path) -> None:
         self.told: dict[str, None] = {}
         """One line each."""
-        self._name = path.name
-        self._root = root
+        self._path = path
         self._inherited: set[tuple[Loc, str]] = set()
 
     def add(self, loc: Loc, found: object, expected: str) -> None:
@@ -251,7 +267,7 @@ class _Mistakes:
         elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited and not self._is_written(loc):
             return
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-        self.told[f"{self._name}, line {self.line(loc)}: {where}: found {_show(found)}; expected {expected}"] = None
+        self.told[f"{self._path.name}, line {self.line(loc)}: {where}: found {_show(found)}; expected {expected}"] = None
 
     def explain(self, error: ValidationError) -> None:
         """Add pydantic's mistakes, in words for somebody who writes YAML."""
@@ -285,6 +301,10 @@ class _Mistakes:
         more = len(self.told) - _SHOWN_MISTAKES
         rest = [f"... and {more} more"] if more > 0 else []
         return ConfigError("\n".join([*self.told][:_SHOWN_MISTAKES] + rest))
+
+    @cached_property
+    def _root(self) -> CommentedMap:
+        return parsed(self._path)
 
     def _is_written(self, loc: Loc) -> bool:
         node: Any = self._root
