@@ -3,24 +3,21 @@
 Dagster keeps a row per schedule and sensor that somebody switched, or that once ran; without one, the definition's default
 counts, which is that of portals.yaml. A row is by name and code location, and stays when either is gone.
 
-Importing Dagster and opening its storage takes as long as all else that `planday status` does. So where Dagster is not
-loaded, a process beside this one asks: this module, run as a program.
+Run as a program, this module answers a question (`pipelines.question`).
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from pipelines.question import Question
 from pipelines.schedule_names import RETENTION, SENSORS, schedule_names
 from planday_io.config import Config
+from planday_io.config.model import STATE
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.health import Scheduler
 from planday_io.state import State
@@ -43,35 +40,23 @@ class Facts(TypedDict):
     off: list[str]
 
 
-@contextmanager
-def asked(installation: Installation) -> Iterator[Callable[[], Scheduler]]:
-    """Start asking the instance of an installation. The function waits for the answer; it raises DagsterStorageError."""
-    home, state = installation.config.home, installation.state
-    if "dagster" in sys.modules:
-        yield lambda: scheduler_of(_ask(home, state), installation.config)
-        return
-    command = [sys.executable, "-P", "-m", __name__, str(home), str(state.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield partial(_answer, process, installation)
-        finally:
-            process.kill()
+def scheduler(installation: Installation, question: Question | None = None) -> Scheduler:
+    """What Dagster says of the schedules of an installation, from the answer to a question, or asked now.
+
+    Raises:
+        StorageError: Dagster's storage cannot be used.
+    """
+    home = installation.config.home
+    # A process that failed said nothing; the error of asking again here says what to do.
+    line = question.answer() if question else None
+    return scheduler_of(_ask(home) if line is None else json.loads(line), installation.config)
 
 
-def _answer(process: subprocess.Popen[bytes], installation: Installation) -> Scheduler:
-    out, _ = process.communicate()
-    if process.returncode:
-        # Ask again in this process, whose error says what to do.
-        return scheduler_of(_ask(installation.config.home, installation.state), installation.config)
-    facts: Facts = json.loads(out.splitlines()[-1])
-    return scheduler_of(facts, installation.config)
-
-
-def _ask(home: Path, state: State) -> Facts:
+def _ask(home: Path) -> Facts:
     from pipelines.cli.instance import instance_at
     from pipelines.storage_faults import dagster_storage
 
-    with instance_at(home, state) as instance, dagster_storage():
+    with instance_at(home, State(home / STATE)) as instance, dagster_storage():
         return facts_of(instance)
 
 
@@ -107,4 +92,4 @@ def scheduler_of(facts: Facts, config: Config) -> Scheduler:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n" + json.dumps(_ask(Path(sys.argv[1]), State(Path(sys.argv[2])))))
+    sys.stdout.write("\n" + json.dumps(_ask(Path(sys.argv[1]))))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (
     ("errors", "months", "restriction", "texts"),
-    ("catalogue", "files", "faults", "documents"),
+    ("catalogue", "config_file", "files", "faults", "documents"),
     ("config", "state"),
     ("client", "frames"),
     ("lake", "reading"),

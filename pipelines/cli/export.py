@@ -12,7 +12,6 @@ import typer
 
 from pipelines.cli.arguments import current_installation, known_portals, require_known
 from planday_io.errors import ConfigError
-from planday_io.monitoring.messages import some
 
 if TYPE_CHECKING:
     from planday_io.export.request import Filter, Query
@@ -131,6 +130,7 @@ def _export_parquet(
     installation: Installation, wanted: Sequence[str | Query], output: Path | None, chosen: Filter
 ) -> None:
     from planday_io.export.parquet_files import export_parquet, folder_of
+    from planday_io.monitoring.messages import some
 
     done = export_parquet(installation, wanted, folder_of(output), chosen=chosen)
     typer.echo(f"wrote {done.place}")

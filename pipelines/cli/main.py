@@ -38,6 +38,8 @@ from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reading import plan, sync
 from pipelines.cli.reference import docs
 from pipelines.cli.report import report
+from pipelines.question import asked
+from planday_io.config_file import find_config
 from planday_io.errors import ConfigError, PlandayError
 
 app = typer.Typer(
@@ -198,13 +200,15 @@ def status(
     For monitoring systems: exit code 0 when all that was due was read in time, 1 when something is stale, failing or
     switched off, when the Dagster daemon does not run, or when a portal has no usable token.
     """
-    from pipelines.cli.health import health_facts, missing_slices, print_command, print_health, print_tables
-    from pipelines.cli.status import current_health
-    from planday_io.monitoring.tables import table_states
-
     skip_garbage_collection()
-    installation = current_installation()
-    health = current_health(installation, known_portals(installation.config, portals))
+    # Before anything else is imported: the answer takes as long as all else together.
+    with asked(find_config().parent) as question:
+        from pipelines.cli.health import health_facts, missing_slices, print_command, print_health, print_tables
+        from pipelines.cli.status import current_health
+        from planday_io.monitoring.tables import table_states
+
+        installation = current_installation()
+        health = current_health(installation, known_portals(installation.config, portals), question)
     missing = missing_slices(installation, health)
     states = table_states(installation, health) if tables else []
     if as_json:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.arguments import current_installation, skip_garbage_collection
-from planday_io.config.places import own_place
 from planday_io.errors import ConfigError
 from planday_io.files import storage_errors, write_text
 
@@ -27,6 +26,7 @@ def metrics(
     Run it every one to five minutes, from cron or a timer. Exit code 0 whenever the file was written, whatever it says.
     """
     from pipelines.cli.status import current_health, publications_last_day
+    from planday_io.config.places import own_place
     from planday_io.reports.metrics import metrics_text
 
     if output and (output.is_dir() or not output.absolute().parent.is_dir()):

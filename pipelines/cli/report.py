@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.arguments import current_installation, known_portals
-from planday_io.config.places import own_place
 from planday_io.errors import ConfigError
 
 
@@ -49,6 +48,8 @@ def report(
 
     From the published file alone, and in one file without scripts: nothing is read from Planday or from elsewhere.
     """
+    from planday_io.config.places import own_place
+
     installation = current_installation()
     place = output or Path(NAMES[reader])
     if place.is_dir():

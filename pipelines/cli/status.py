@@ -4,11 +4,12 @@ knows of schedules.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
-from pipelines.scheduler import asked
+from pipelines.question import Question, asked
+from pipelines.scheduler import scheduler
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.failures import CONFIGURATION, DAGSTER
@@ -21,20 +22,31 @@ _MOST = 10_000
 """At most so many publications of a day are counted: one every nine seconds."""
 
 
-def current_health(installation: Installation, portals: list[str] | None = None) -> Health:
-    """How everything is now; of all portals, or of some. Sends nothing. Raises StorageError."""
+def current_health(
+    installation: Installation, portals: list[str] | None = None, question: Question | None = None
+) -> Health:
+    """How everything is now. Sends nothing.
+
+    Args:
+        installation: that is looked at.
+        portals: config keys; None for all.
+        question: to Dagster, if it is asked already.
+
+    Raises:
+        StorageError: the state cannot be read.
+    """
     faults: dict[str, PlandayError] = {}
-    with asked(installation) as answer:
+    with nullcontext(question) if question else asked(installation.config.home) as asking:
         if fault := _definitions_fault(installation):
             faults[CONFIGURATION] = fault
         now = datetime.now(UTC)
         states = PortalStates(installation, now, observe(installation, now))
         try:
-            scheduler = answer()
+            said = scheduler(installation, asking)
         except StorageError as error:
             faults[DAGSTER] = error
-            scheduler = Scheduler(fault=str(error))
-    return health_of(installation, now, scheduler, portals, faults, states)
+            said = Scheduler(fault=str(error))
+    return health_of(installation, now, said, portals, faults, states)
 
 
 def _definitions_fault(installation: Installation) -> ConfigError | None:

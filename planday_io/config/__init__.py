@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planday_io.config.load import find_config, load_config
+from planday_io.config.load import load_config
 from planday_io.config.model import Config, PortalConfig, Schedule, SecretRef
+from planday_io.config_file import find_config
 
 __all__ = ["Config", "PortalConfig", "Schedule", "SecretRef", "find_config", "load_config"]

@@ -7,7 +7,6 @@ long as the safe one with its C parser, so a file is read with it only when ther
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -65,32 +64,6 @@ _EXPECTED = {
 
 _SECRET_KEYS = frozenset({"refresh_token", "client_id", "hash_key", "password", "url"})
 _SHOWN_MISTAKES = 10
-
-
-def find_config(folder: Path | None = None) -> Path:
-    """The configuration file: `PLANDAY_CONFIG`, else `portals.yaml` in `folder` (the current one) or `DAGSTER_HOME`.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if named := os.environ.get("PLANDAY_CONFIG"):
-        try:
-            path = Path(named).expanduser().absolute()
-        except RuntimeError:
-            raise ConfigError("PLANDAY_CONFIG begins with the home folder of an account that has none") from None
-        if not path.is_file():
-            raise ConfigError(f"PLANDAY_CONFIG names {path}, which is not a file: correct it, or unset it")
-        return path
-    places = [(folder or Path.cwd()).absolute()]
-    if home := os.environ.get("DAGSTER_HOME"):
-        places.append(Path(home).absolute())
-    for place in places:
-        if (path := place / "portals.yaml").is_file():
-            return path
-    raise ConfigError(
-        f"there is no portals.yaml in {places[0]}: copy portals.example.yaml to portals.yaml and fill it in, name "
-        "another file with PLANDAY_CONFIG, or run `planday demo`, which needs none"
-    )
 
 
 def load_config(path: Path, catalogue: Catalogue) -> Config:
@@ -267,7 +240,9 @@ class _Mistakes:
         elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited and not self._is_written(loc):
             return
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-        self.told[f"{self._path.name}, line {self.line(loc)}: {where}: found {_show(found)}; expected {expected}"] = None
+        self.told[f"{self._path.name}, line {self.line(loc)}: {where}: found {_show(found)}; expected {expected}"] = (
+            None
+        )
 
     def explain(self, error: ValidationError) -> None:
         """Add pydantic's mistakes, in words for somebody who writes YAML."""

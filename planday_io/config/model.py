@@ -51,6 +51,10 @@ Policy = Annotated[Literal["keep", "drop", "hash", "off"], AfterValidator(_off_i
 """keep writes the value, drop leaves a typed NULL, hash writes a keyed HMAC. `off` is another word for drop."""
 
 
+STATE = ".planday"
+"""The folder of the state, in that of the configuration file."""
+
+
 class SecretRef(Section):
     """The place of a secret, `{env: NAME}` or `{file: PATH}`; never its value."""
 
@@ -297,4 +301,4 @@ class Config(MartSettings):
     @property
     def state(self) -> Path:
         """The folder of locks, budget and rotated tokens."""
-        return self.home / ".planday"
+        return self.home / STATE
