@@ -212,6 +212,19 @@ def test_time_together_is_what_the_app_imposes(planday: Installation) -> None:
     assert seconds_together(planday.installation, forecasts, 2) - alone == pytest.approx(122, abs=1)
 
 
+def test_the_largest_portal_is_alone_at_the_end(planday: Installation) -> None:
+    """An app of 60 a minute: two portals want one a second each and have half, until the smaller one has all of its 60."""
+    url = planday.config.planday.api_url
+    for client in planday.sandbox.apps:
+        learned(planday, f"client {url} {client}", 60)
+    forecasts = [
+        Forecast(key, {"hr.departments": TableForecast("hr.departments", requests=seconds)}, seconds=seconds)
+        for key, seconds in (("oslo", 60), ("copenhagen", 200))
+    ]
+    alone = seconds_together(planday.installation, [Forecast("oslo")], 1)
+    assert seconds_together(planday.installation, forecasts, 2) - alone == pytest.approx(120 + 140, abs=6)
+
+
 def test_a_portal_without_an_app_counts_nothing(planday: Installation) -> None:
     planday.edit_config("client_id: ", "client_id: {env: NOT_SET} #")
     assert portals_at_once(planday.installation, PORTALS) == 1
