@@ -12,6 +12,7 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 RUN, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
@@ -126,5 +127,9 @@ with demo.local_planday(pathlib.Path("demo").absolute()):
     )
     assert done.returncode == 0, done.stderr
     assert all(Path(name).is_relative_to(tmp_path / "site") for name in done.stdout.split())
-    for name in ("dagster.yaml", "workspace.yaml"):
-        assert (tmp_path / "demo" / name).read_text() == (ROOT / name).read_text()
+    home = tmp_path / "demo"
+    assert (home / "workspace.yaml").read_text() == (ROOT / "workspace.yaml").read_text()
+    ours, theirs = (yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (ROOT, home))
+    stock, quick = ours.pop("storage"), theirs.pop("storage")
+    assert theirs == ours
+    assert quick["custom"] == {"module": "pipelines.storage", "class": "SqliteStorage", "config": stock["sqlite"]}
