@@ -6,6 +6,7 @@ before anything else is imported: the module `pipelines.scheduler`, run as a pro
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,8 +32,11 @@ class Question:
 
 @contextmanager
 def asked(home: Path) -> Iterator[Question | None]:
-    """Ask the instance of the installation in a folder. None where Dagster is loaded here: asking it takes no time then."""
-    if "dagster" in sys.modules:
+    """Ask the instance of the installation in a folder. Nothing is written there: the configuration may be wrong.
+
+    None where Dagster is loaded here, because asking it takes no time then, and where it has no settings yet.
+    """
+    if "dagster" in sys.modules or not (Path(os.environ.get("DAGSTER_HOME") or home) / "dagster.yaml").is_file():
         yield None
         return
     command = [sys.executable, "-P", "-m", "pipelines.scheduler", str(home)]

@@ -18,6 +18,7 @@ from pipelines.question import Question
 from pipelines.schedule_names import RETENTION, SENSORS, schedule_names
 from planday_io.config import Config
 from planday_io.config.model import STATE
+from planday_io.config.places import refuse_home
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.health import Scheduler
 from planday_io.state import State
@@ -92,4 +93,5 @@ def scheduler_of(facts: Facts, config: Config) -> Scheduler:
 
 
 if __name__ == "__main__":
+    refuse_home(Path(sys.argv[1]))
     sys.stdout.write("\n" + json.dumps(_ask(Path(sys.argv[1]))))

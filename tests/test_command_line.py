@@ -211,3 +211,15 @@ def test_backup_is_whole_with_closed_output(planday: Installation) -> None:
     done = run_command(planday, "sh", "-c", f"{PLANDAY} backup {file} <&- >&-")
     assert (done.returncode, done.stderr) == (0, "")
     assert planday_command(planday, "restore", str(file), "--check").returncode == 0
+
+
+@pytest.mark.processes
+def test_status_of_a_wrong_configuration_writes_nothing(tmp_path: Path) -> None:
+    """Dagster is asked before the configuration is read."""
+    (tmp_path / "portals.yaml").write_text("portals: []\n")
+    env = {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", "PLANDAY_CONFIG")}
+    done = subprocess.run(
+        [PLANDAY, "status"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, "portals.yaml, line 1" in done.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["portals.yaml"]

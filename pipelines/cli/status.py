@@ -28,7 +28,7 @@ def current_health(
     """How everything is now. Sends nothing.
 
     Args:
-        installation: that is looked at.
+        installation: the one to inspect.
         portals: config keys; None for all.
         question: to Dagster, if it is asked already.
 

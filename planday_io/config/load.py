@@ -240,9 +240,8 @@ class _Mistakes:
         elif loc[:1] == ("portals",) and (loc[2:], _show(found)) in self._inherited and not self._is_written(loc):
             return
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-        self.told[f"{self._path.name}, line {self.line(loc)}: {where}: found {_show(found)}; expected {expected}"] = (
-            None
-        )
+        place = f"{self._path.name}, line {self.line(loc)}"
+        self.told[f"{place}: {where}: found {_show(found)}; expected {expected}"] = None
 
     def explain(self, error: ValidationError) -> None:
         """Add pydantic's mistakes, in words for somebody who writes YAML."""

@@ -83,7 +83,7 @@ def freshness_of(
     The index of the lake and the state are asked once for all of them.
 
     Args:
-        installation: that is looked at.
+        installation: the one to inspect.
         portals: config keys.
         now: UTC instant.
         endpoints: None for all of each portal.

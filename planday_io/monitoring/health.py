@@ -234,7 +234,7 @@ def health_of(
     """How everything is. Sends nothing.
 
     Args:
-        installation: that is looked at.
+        installation: the one to inspect.
         now: UTC instant, which should be the current one.
         scheduler: what Dagster says.
         portals: config keys; None for all.

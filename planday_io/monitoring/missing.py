@@ -157,7 +157,7 @@ def missing_of(
     """What is missing in portals. Nothing is asked of Planday.
 
     Args:
-        installation: that is looked at.
+        installation: the one to inspect.
         portals: config keys.
         now: UTC instant.
         verifies: look at every file, and at every byte of it. Otherwise only files of tables of which something is known to
@@ -198,7 +198,7 @@ def _known_to_be_wrong(installation: Installation, failures: Sequence[Failure]) 
     """Portal -> full names of tables and histories that a publication, or a look at all files, found something wrong with.
 
     Args:
-        installation: that is looked at.
+        installation: the one to inspect.
         failures: those of the installation itself.
     """
     keys = [key for one in failures if (key := SliceKey.parse(one.table))]
