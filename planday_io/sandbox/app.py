@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -77,14 +78,22 @@ def _api(sandbox: Sandbox) -> Callable[[Request], Any]:
             return Response(status_code=429, headers=decision.headers | also)
         sandbox.requests[f"{portal.key} {request.url.path}"] += 1
         sandbox.queries[f"{portal.key} {request.url.path}?{request.url.query}"] += 1
-        status, document = _answer(sandbox, app, portal, request, located)
-        faulty = _faulty(sandbox, request, status, document)
-        plain = Response(status_code=status) if status == 204 else JSONResponse(document, status)
-        response = faulty or plain
+        # In another thread, or requests that come meanwhile would be counted late, and all at once.
+        status, document, plain = await run_in_threadpool(_answered, sandbox, app, portal, request, located)
+        response = _faulty(sandbox, request, status, document) or plain
         response.headers.update(decision.headers)
         return response
 
     return endpoint
+
+
+def _answered(
+    sandbox: Sandbox, app: App, portal: Portal, request: Request, located: Located
+) -> tuple[int, Any, Response]:
+    """The status and document of an answer, and the answer itself. One at a time: no answer sees half of a change."""
+    with sandbox.lock:
+        status, document = _answer(sandbox, app, portal, request, located)
+        return status, document, Response(status_code=status) if status == 204 else JSONResponse(document, status)
 
 
 def _answer(sandbox: Sandbox, app: App, portal: Portal, request: Request, located: Located) -> tuple[int, Any]:

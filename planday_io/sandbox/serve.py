@@ -79,7 +79,7 @@ def _run(server: uvicorn.Server, work: Coroutine[object, object, None]) -> None:
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket, sandbox: Sandbox, live_seconds: float | None) -> None:
-    """Serve, and let the portals live in between requests: in the same thread, so that no answer sees half of a change."""
+    """Serve, and let the portals live in between requests."""
     if not live_seconds:
         await server.serve(sockets=[listener])
         return
@@ -92,12 +92,13 @@ async def _serve(server: uvicorn.Server, listener: socket.socket, sandbox: Sandb
 
 
 async def _live(sandbox: Sandbox, seconds: float) -> None:
-    for portal in sandbox.portals.values():
-        portal.advance(changes=0)
+    changes = 0
     while True:
+        with sandbox.lock:
+            for portal in sandbox.portals.values():
+                portal.advance(changes=changes)
+        changes = 1
         await asyncio.sleep(seconds)
-        for portal in sandbox.portals.values():
-            portal.advance(changes=1)
 
 
 def write_config(

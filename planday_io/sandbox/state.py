@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from starlette.requests import Request
@@ -78,6 +79,7 @@ class Sandbox:
         children: child portals that a token was exchanged for, by key.
         deactivated: portals whose authorizing administrator was deactivated: tokens are given, calls answer 401.
         variants: how it behaves where the real one is not known.
+        lock: held while a request is answered, and while portals change.
     """
 
     portals: dict[str, Portal]
@@ -99,6 +101,7 @@ class Sandbox:
     logins: dict[str, Login] = field(default_factory=dict)
     codes: dict[str, Login] = field(default_factory=dict)
     children: dict[str, Portal] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
     _access: dict[str, tuple[str, str, float]] = field(default_factory=dict)
 
     def access_token(self, client_id: str, portal: str) -> str:
