@@ -147,7 +147,7 @@ def test_older_file_that_was_put_back_is_noticed(published: Installation, name: 
     published.refresh("hr.departments")
     published.publish()
     published.lake.path(name).write_bytes(older)
-    assert published.lake.behind() == [name]
+    assert published.lake.older_than_published() == [name]
     done = published.publish(compare_all=True)
     assert [*done.problems] == ([KEY] if name == KEY else [])
     assert "older" in "".join([*map(str, done.problems.values()), *done.notices])
@@ -166,10 +166,10 @@ def test_older_file_is_replaced_by_reading(published: Installation) -> None:
     published.lake.path(KEY).write_bytes(older)
     problem = published.publish(compare_all=True).problems[KEY]
     assert "planday sync oslo --missing" in str(problem)
-    for key in published.lake.behind():
+    for key in published.lake.older_than_published():
         published.refresh(key.full_name, key.portal)
     assert published.publish(compare_all=True).problems == {}
-    assert published.lake.behind() == []
+    assert published.lake.older_than_published() == []
     assert published.query("SELECT count(*) FROM hr.departments WHERE name = 'renamed'") == [(1,)]
     assert published.query("SELECT * FROM hr_history.departments ORDER BY ALL") == seen, "no version begins or ends"
     assert published.bytes_of("hr.skills") == other
@@ -217,7 +217,7 @@ def test_older_history_is_restored_from_the_warehouse(published: Installation, r
     there = published.lake.provenance(HISTORY)
     assert there is not None
     assert replace(there, run_id="") == replace(provenance, run_id=""), "the file does not say which run it was"
-    assert published.lake.behind() == []
+    assert published.lake.older_than_published() == []
     published.sandbox.portals["oslo"].departments[0]["name"] = "renamed at last"
     published.refresh("hr.departments")
     assert published.publish().problems == {}

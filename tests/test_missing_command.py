@@ -446,7 +446,7 @@ def test_canceled_job_ends_its_processes_and_is_resumed(whole: Installation) -> 
         whole.sandbox.faults.clear()
         stands_still(2)
         services.kill_all()
-        assert not commands_of(whole)
+        wait_until(lambda: not commands_of(whole))
         whole.sandbox.faults.clear()
         left = summary(planday_command(whole, "plan", "--missing", "--json"))["missing"]["slices"]
         assert [one["month"] for one in left] == [FIRST], "each run read a month"

@@ -212,7 +212,7 @@ rename_portal(Installation.load(Path(sys.argv[1]), CATALOGUE), "oslo", "bergen")
 """
     assert killed(code, planday.folder, 12, str(planday.config_path)) == KILLED
     status = json.loads(planday_command(planday, "status", "--json").stdout)
-    assert "unfinished" in {one["cause"] for one in status["incidents"]}
+    assert "unfinished" in {one["cause"] for portal in status["portals"] for one in portal["incidents"]}
     done = planday_command(planday, "portals", "rename", "oslo", "bergen")
     assert done.returncode == 0, done.stderr
     assert "nothing was read from Planday" in done.stdout

@@ -131,8 +131,8 @@ def test_sync_reads_neither_of_two_new_keys(planday: Installation) -> None:
     assert done.returncode == 1
     assert names_both(done.stdout), done.stdout + done.stderr
     assert {key.portal for key in planday.lake.slices(DEPARTMENTS)} == {"copenhagen"}
-    states = planday_command(planday, "status", "--json")
-    causes = {(one["portal"], one["cause"]) for one in json.loads(states.stdout)["incidents"]}
+    states = json.loads(planday_command(planday, "status", "--json").stdout)["portals"]
+    causes = {(state["portal"], one["cause"]) for state in states for one in state["incidents"]}
     assert causes == {("oslo", "identity"), ("london", "identity")}
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -115,15 +115,18 @@ class _Worker:
     def cancel(self) -> None:
         """Have the current run end as canceled when it is interrupted, and start no other. Called by another thread."""
         self._is_canceled = True
-        run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
-        if run and not run.is_finished:
-            self._instance.report_run_canceling(run)
+        self._report(self._instance.report_run_canceling)
 
     def settle(self) -> None:
         """End the present run as canceled if Dagster did not: it was interrupted before its first step, or had just ended."""
-        run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
-        if run and not run.is_finished:
-            self._instance.report_run_canceled(run)
+        self._report(self._instance.report_run_canceled)
+
+    def _report(self, report: Callable[[dg.DagsterRun], object]) -> None:
+        """Report the present run unless it has ended. Where Dagster's storage is out of use, `end_dead_runs` does it later."""
+        with suppress(DagsterStorageError), dagster_storage():
+            run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
+            if run and not run.is_finished:
+                report(run)
 
     def _tags(self, order: Order) -> dict[str, str]:
         return {**order.tags, **process_tags(self._installation.state)}
