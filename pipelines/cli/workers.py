@@ -1,19 +1,23 @@
 """The processes that execute the runs of `planday sync`, side by side: started on demand, ended with the command.
 
+A server process (`multiprocessing.forkserver`) imports Dagster once, while the command still looks at the portals; each worker
+is a fork of it, and starts and ends at once. It imports only: it has no connections, and nothing runs in it.
+
 `concurrent.futures.ProcessPoolExecutor` was rejected: one killed process breaks the whole pool, and it reports no progress.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -27,10 +31,12 @@ OnKilled = Callable[[Order, KilledError], None]
 
 _GRACE_SECONDS = 30.0
 """How long an interrupted process has to end its run before it is killed."""
+_PRELOADED = ["pipelines.cli.worker", "pyarrow.parquet"]
+"""What the server imports: all that every run needs."""
 
 
 class _Worker(NamedTuple):
-    process: SpawnProcess
+    process: ForkServerProcess
     connection: Connection
 
     def stop(self) -> None:
@@ -68,6 +74,11 @@ class Workers:
             for number in (signal.SIGTERM, signal.SIGHUP)
             if signal.getsignal(number) != signal.SIG_IGN
         }
+        forkserver.set_forkserver_preload(_PRELOADED)
+        # Otherwise the server would start it, and unblock all signals afterwards.
+        resource_tracker.ensure_running()
+        with _blocked(signal.SIGINT, signal.SIGHUP):
+            forkserver.ensure_running()
         return self
 
     def __exit__(
@@ -111,13 +122,10 @@ class Workers:
             worker.connection.send(order)
 
     def _started(self) -> _Worker:
-        spawn = multiprocessing.get_context("spawn")
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_work, args=(theirs, self._file), daemon=True)
-        # Otherwise `start` would start it, and unblock all signals afterwards.
-        resource_tracker.ensure_running()
-        with _blocked(signal.SIGINT, signal.SIGHUP):
-            process.start()
+        context = multiprocessing.get_context("forkserver")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, self._file, dict(os.environ)), daemon=True)
+        process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -157,7 +165,10 @@ class Workers:
                 worker.process.kill()
 
 
-def _work(connection: Connection, file: Path) -> None:
+def _work(connection: Connection, file: Path, environment: Mapping[str, str]) -> None:
+    # The server may have been started with another one.
+    os.environ.clear()
+    os.environ.update(environment)
     # Not above: it loads Dagster, which the command itself does not need.
     from pipelines.cli.worker import work
 
