@@ -1,8 +1,6 @@
 """Case i: three portals of one app, 400 people each, at the real rate limits; beside reading one portal after another.
 
-What the budgets impose: each portal may send 20 requests a second and 750 a minute, the app 100 and 2,000. The least is what
-they impose on the largest portal if the others left it all that it can use; but which one that is nobody knows beforehand.
-With equal shares it has a third of the app's requests until the others have ended.
+What the budgets impose: each portal may send 20 requests a second and 750 a minute, the app 100 and 2,000.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.installation import THIS, Bench
@@ -27,18 +24,6 @@ def least_seconds(requests: int, policy: tuple[tuple[int, float], ...]) -> float
     (a_second, _), (a_minute, minute) = policy
     whole, rest = divmod(requests - 1, a_minute)
     return whole * minute + rest / a_second
-
-
-def equal_shares_seconds(requests: Iterable[int]) -> float:
-    """The time for portals that share the app equally, second by second, each at its limit of a minute at most."""
-    left, seconds = [float(count) for count in requests], 0.0
-    (_, _), (of_portal, minute) = PORTAL_POLICY
-    (_, _), (of_app, _) = CLIENT_POLICY
-    while left := [count for count in left if count > 0]:
-        share = min(of_portal, of_app / len(left)) / minute
-        left = [count - share for count in left]
-        seconds += 1
-    return seconds
 
 
 def three_portals(*, people: int = 400, months: int = 3) -> list[Result]:
@@ -60,10 +45,8 @@ def _one(name: str, people: int, months: int, *options: str) -> Result:
         by_portal[path.partition(" ")[0]] += count
     total = by_portal.total()
     least = max(least_seconds(total, CLIENT_POLICY), *(least_seconds(n, PORTAL_POLICY) for n in by_portal.values()))
-    equal = equal_shares_seconds(by_portal.values())
     told = (
-        f"{done.seconds:.0f} s = {done.seconds / least:.2f} x {least:.0f} s, {done.seconds / equal:.2f} x {equal:.0f} s at "
-        f"equal shares; `planday plan` said {plan['seconds']:.0f} s, "
+        f"{done.seconds:.0f} s = {done.seconds / least:.2f} x {least:.0f} s; `planday plan` said {plan['seconds']:.0f} s, "
         f"{sandbox.limits.refused} refused, CPU {done.cpu_seconds:.0f} s, peak {done.peak_mib:.0f} MiB"
     )
     return Result("i", f"{name}, {total} requests", told, "" if options else "1.15 x, 0 refused")

@@ -19,6 +19,7 @@ from pipelines.tags import (
     BACKFILL_TAG,
     BATCH_TAG,
     COMPARE_ALL_TAG,
+    GIVES_WAY_TAG,
     REBUILD_TAG,
     SCHEDULE_TAG,
     SENSOR_TAG,
@@ -182,7 +183,12 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
             # Runs of one backfill, of one tick or of one command share what they fan out over.
             batch = self._tags.get(BATCH_TAG) or self._tags.get(BACKFILL_TAG)
             self._sessions[portal] = PortalSession(
-                self._installation, portal, run_id=self._run_id, batch=batch, writer=self._writer
+                self._installation,
+                portal,
+                run_id=self._run_id,
+                batch=batch,
+                writer=self._writer,
+                gives_way=self._tags.get(GIVES_WAY_TAG) == "true",
             )
         return self._sessions[portal]
 

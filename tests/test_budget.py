@@ -50,6 +50,32 @@ def test_portals_of_one_app_share_its_rate(tmp_path: Path) -> None:
     two.close()
 
 
+def test_a_portal_need_not_wait_for_those_that_give_way(tmp_path: Path) -> None:
+    """Together they want 90 a minute of the app's 80: the first has its 30, the others share what is left."""
+    clock = Clock()
+    first, *others = budgets = [
+        RateLimiter(State(tmp_path).budget, client="c", portal=portal, gives_way=portal != "first", clock=clock)
+        for portal in ("first", "second", "third")
+    ]
+    first.observe({"x-ratelimit-limit": "5, 5;w=1, 30;w=60, 100;w=1, 80;w=60"})
+    for budget in others:
+        budget.observe({"x-ratelimit-limit": "5, 5;w=1, 30;w=60, 100;w=1, 80;w=60"})
+    sent: dict[RateLimiter, list[float]] = {budget: [] for budget in budgets}
+    ends = clock.now + 600
+    while clock.now < ends:
+        # Those that give way come first, each time.
+        waits = [budget.reserve() for budget in (*others, first)]
+        for budget, wait in zip((*others, first), waits, strict=True):
+            sent[budget] += [clock.now] if wait == 0.0 else []
+        clock.now += 0.05 if 0.0 in waits else min(waits)
+    assert len(sent[first]) >= 10 * 30 * 60 / 61 - 1
+    everything = sorted(at for times in sent.values() for at in times)
+    assert most_within(everything, 60.0) <= 80
+    assert len(everything) >= 0.95 * 10 * 80 * 60 / 61
+    for budget in budgets:
+        budget.close()
+
+
 def test_a_pause_is_made_up_for(tmp_path: Path) -> None:
     clock = Clock()
     budget = RateLimiter(State(tmp_path).budget, client="c", portal="p", clock=clock)

@@ -13,18 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipelines.cli.orders import Done, Order
+from pipelines.cli.orders import Done, GiveWay, Order
+from pipelines.cli.outcome import Outcome
+from pipelines.cli.priorities import Priorities
 from pipelines.cli.runs import Wanted
 from pipelines.cli.worker import work
+from pipelines.progress import Listener
+from pipelines.tags import GIVES_WAY_TAG
 from planday_io import errors
+from planday_io.client.http import Counters
 from planday_io.sandbox.state import Fault
 from planday_io.state import RateWindow
 from planday_io.sync.forecast import Forecast, TableForecast
 from planday_io.sync.side_by_side import portals_at_once, seconds_together
+from planday_io.sync.writer import TableReport
 from tests.support.commands import planday_command, started, summary
 from tests.support.installation import Installation, Make
 
@@ -178,6 +185,43 @@ def test_process_ends_where_interrupts_are_ignored(planday: Installation) -> Non
     assert process.exitcode == 0
 
 
+@pytest.mark.processes
+def test_a_worker_gives_way_when_told(planday: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(planday.folder)  # paths of dagster.yaml are relative
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=work, args=(theirs, planday.config_path), daemon=True)
+    process.start()
+    theirs.close()
+    for gives_way in (True, False):
+        ours.send(GiveWay(gives_way))
+        ours.send(Order("oslo", Wanted(["hr.departments"]), {}, ""))
+        while not isinstance(ours.recv(), Done):
+            pass
+    ours.close()
+    process.join(PATIENCE)
+    with dg.DagsterInstance.from_config(str(planday.folder)) as instance:
+        assert [GIVES_WAY_TAG in run.tags for run in instance.get_runs()] == [False, True]
+
+
+def test_the_portal_with_the_most_left_gives_way_to_none(planday: Installation) -> None:
+    """Oslo and copenhagen have one app, london another; each is to read two tables."""
+    outcome = Outcome(Listener())
+    priorities = Priorities(planday.installation, [(key, Wanted(["hr"])) for key in PORTALS], outcome)
+
+    def giving_way() -> set[str]:
+        return {portal for portal in PORTALS if priorities.gives_way(portal, PORTALS)}
+
+    assert giving_way() == set(), "nothing is known yet"
+    outcome.finished("oslo", report("hr.departments", requests=3))
+    outcome.finished("copenhagen", report("hr.departments", requests=4))
+    outcome.finished("london", report("hr.departments", requests=9))
+    assert giving_way() == {"oslo"}
+    outcome.finished("copenhagen", report("hr.employee_groups", requests=50))
+    assert giving_way() == {"copenhagen"}, "it has everything"
+    assert not priorities.gives_way("copenhagen", ["copenhagen"]), "nothing else is read now"
+
+
 @pytest.mark.parametrize(("app", "portal", "at_once"), [(2000, 750, 2), (2000, 2000, 1), (1001, 1000, 2), (60, 750, 1)])
 def test_as_many_as_the_budget_feeds(planday: Installation, app: int, portal: int, at_once: int) -> None:
     """Oslo and copenhagen have one app, london another."""
@@ -210,19 +254,6 @@ def test_time_together_is_what_the_app_imposes(planday: Installation) -> None:
     ]
     alone = seconds_together(planday.installation, [Forecast("oslo")], 1)
     assert seconds_together(planday.installation, forecasts, 2) - alone == pytest.approx(122, abs=1)
-
-
-def test_the_largest_portal_is_alone_at_the_end(planday: Installation) -> None:
-    """An app of 60 a minute: two portals want one a second each and have half, until the smaller one has all of its 60."""
-    url = planday.config.planday.api_url
-    for client in planday.sandbox.apps:
-        learned(planday, f"client {url} {client}", 60)
-    forecasts = [
-        Forecast(key, {"hr.departments": TableForecast("hr.departments", requests=seconds)}, seconds=seconds)
-        for key, seconds in (("oslo", 60), ("copenhagen", 200))
-    ]
-    alone = seconds_together(planday.installation, [Forecast("oslo")], 1)
-    assert seconds_together(planday.installation, forecasts, 2) - alone == pytest.approx(120 + 140, abs=6)
 
 
 def test_a_portal_without_an_app_counts_nothing(planday: Installation) -> None:
@@ -259,9 +290,9 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
 
 def reader_of(process: subprocess.Popen[str]) -> int:
     """The process that executes the runs of a command."""
-    pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (reader,) = [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return int(reader)
+    (server,) = [one for one in psutil.Process(process.pid).children() if "forkserver" in str(one.cmdline())]
+    (reader,) = server.children()
+    return reader.pid
 
 
 def statuses(planday: Installation) -> dict[str, dg.DagsterRunStatus]:
@@ -272,6 +303,23 @@ def statuses(planday: Installation) -> dict[str, dg.DagsterRunStatus]:
             for run in reversed(instance.get_runs())
             if run.tags.get("dagster/partition")
         }
+
+
+def report(table: str, *, requests: int) -> TableReport:
+    return TableReport(
+        table=table,
+        rows=1,
+        received=1,
+        account="",
+        previous_rows=None,
+        verdict="exhausted",
+        window="",
+        counters=Counters(requests=requests),
+        seconds=1.0,
+        rereads=0,
+        gone=0,
+        path="",
+    )
 
 
 def learned(planday: Installation, bucket: str, a_minute: int) -> None:

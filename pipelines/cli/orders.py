@@ -36,6 +36,13 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveWay:
+    """Whether the portal of the present order gives way to others of its app, from the next run on."""
+
+    gives_way: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Progress of a worker: a call of the command's listener."""
 

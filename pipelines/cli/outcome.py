@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ class Outcome(Listener):
         publication_error: why it failed.
         is_interrupted: whether it was ended early, by Ctrl+C or SIGTERM.
         seconds: how long it took.
+        slices: that were written, by portal.
+        requests: that these cost, by portal.
     """
 
     listener: Listener
@@ -50,6 +53,8 @@ class Outcome(Listener):
     publication_error: str = ""
     is_interrupted: bool = False
     seconds: float = 0.0
+    slices: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_complete(self) -> bool:
@@ -69,6 +74,8 @@ class Outcome(Listener):
 
     def finished(self, portal: str, report: TableReport) -> None:
         self.reports.append((portal, report))
+        self.slices[portal] += 1
+        self.requests[portal] += report.counters.requests
         self.listener.finished(portal, report)
 
     def failed(self, portal: str, table: str, month: str | None, error: str, *, is_final: bool) -> None:

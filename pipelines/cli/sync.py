@@ -9,6 +9,7 @@ from functools import partial
 
 from pipelines.cli.orders import Order
 from pipelines.cli.outcome import Outcome, record_portal
+from pipelines.cli.priorities import Priorities
 from pipelines.cli.runs import Wanted
 from pipelines.cli.workers import Workers
 from pipelines.progress import Listener
@@ -62,7 +63,7 @@ def sync(
     try:
         with installation.state.runs.begin() as writer:
             orders = [Order(portal, wanted, tags, writer.name) for portal, wanted in work if portal not in refused]
-            workers.carry_out(orders, outcome, on_killed)
+            workers.carry_out(orders, outcome, on_killed, Priorities(installation, work, outcome).gives_way)
         if publishes:
             workers.carry_out([Order(None, Wanted(), tags, "")], outcome, on_killed)
     except KeyboardInterrupt:

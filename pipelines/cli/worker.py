@@ -22,7 +22,7 @@ import dagster as dg
 
 from pipelines.assets import asset_keys, partition_of, step_of
 from pipelines.cli.instance import open_instance
-from pipelines.cli.orders import Done, Order, Sender
+from pipelines.cli.orders import Done, GiveWay, Order, Sender
 from pipelines.cli.outcome import Outcome, record_portal
 from pipelines.cli.publishing import publish_as_run, run_in_process
 from pipelines.cli.runs import runs_of
@@ -30,7 +30,7 @@ from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
-from pipelines.tags import WRITER_TAG
+from pipelines.tags import GIVES_WAY_TAG, WRITER_TAG
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.errors import PlandayError
 from planday_io.faults import as_planday_error, trace_of
@@ -98,7 +98,10 @@ def _receive(connection: Connection, orders: SimpleQueue[Order], worker: _Worker
     """Take orders; interrupt this process when there are no more, because the command has ended or was interrupted."""
     with suppress(EOFError, OSError):
         while (order := connection.recv()) is not None:
-            orders.put(order)
+            if isinstance(order, GiveWay):
+                worker.gives_way = order.gives_way
+            else:
+                orders.put(order)
     worker.cancel()
     while True:
         # Repeatedly, because Python loses an exception that a signal raises during garbage collection.
@@ -111,6 +114,8 @@ class _Worker:
         self._installation, self._job, self._instance = installation, job, instance
         self._run_id = ""
         self._is_canceled = False
+        self.gives_way = False
+        """Whether the next run gives way to other portals. Set by another thread."""
 
     def cancel(self) -> None:
         """Have the current run end as canceled when it is interrupted, and start no other. Called by another thread."""
@@ -122,7 +127,7 @@ class _Worker:
         self._report(self._instance.report_run_canceled)
 
     def _report(self, report: Callable[[dg.DagsterRun], object]) -> None:
-        """Report the present run unless it has ended. Where Dagster's storage is out of use, `end_dead_runs` does it later."""
+        """Report the present run unless it has ended. If Dagster's storage is out of use, `end_dead_runs` does it later."""
         with suppress(DagsterStorageError), dagster_storage():
             run = self._instance.get_run_by_id(self._run_id) if self._run_id else None
             if run and not run.is_finished:
@@ -167,6 +172,7 @@ class _Worker:
     def _run(self, group: Sequence[Endpoint], tags: dict[str, str], partition: str) -> dg.ExecuteInProcessResult:
         """Execute one run. Raises KeyboardInterrupt if it was interrupted: Dagster ends the run and returns."""
         self._run_id = str(uuid.uuid4())
+        tags = {**tags, GIVES_WAY_TAG: "true"} if self.gives_way else tags
         result = run_in_process(self._job, self._instance, asset_keys(group), tags, partition, self._run_id)
         failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
         names = {error.cls_name for error in failures if error}

@@ -1,7 +1,7 @@
 """The processes that execute the runs of `planday sync`, side by side: started on demand, ended with the command.
 
-A server process (`multiprocessing.forkserver`) imports Dagster once, while the command still looks at the portals; each worker
-is a fork of it, and starts and ends at once. It imports only: it has no connections, and nothing runs in it.
+A server process (`multiprocessing.forkserver`) imports Dagster once, while the command still looks at the portals. Each
+worker is a fork of it, so it starts and ends at once. The server only imports: it opens nothing, and nothing runs in it.
 
 `concurrent.futures.ProcessPoolExecutor` was rejected: one killed process breaks the whole pool, and it reports no progress.
 """
@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -22,17 +22,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from pipelines.cli.orders import Done, Order
+from pipelines.cli.orders import Done, GiveWay, Order
 from pipelines.progress import Listener
 from planday_io.errors import KilledError
 
 OnKilled = Callable[[Order, KilledError], None]
 """Called with the order that a process had not carried out when it was killed."""
+GivesWay = Callable[[str, Collection[str]], bool]
+"""Whether a portal gives way to any of those that are read beside it."""
 
 _GRACE_SECONDS = 30.0
 """How long an interrupted process has to end its run before it is killed."""
 _PRELOADED = ["pipelines.cli.worker", "pyarrow.parquet"]
 """What the server imports: all that every run needs."""
+
+
+def _never(portal: str, others: Collection[str]) -> bool:  # noqa: ARG001
+    return False
 
 
 class _Worker(NamedTuple):
@@ -67,6 +73,8 @@ class Workers:
         self._file, self._limit = file, limit
         self._free: list[_Worker] = []
         self._busy: dict[_Worker, Order] = {}
+        self._leaving: list[_Worker] = []
+        self._giving_way: set[_Worker] = set()
 
     def __enter__(self) -> Self:
         self._before = {
@@ -86,18 +94,21 @@ class Workers:
     ) -> None:
         for worker in self._busy:
             worker.stop()
-        for worker in (*self._free, *self._busy):
+        for worker in (*self._leaving, *self._free, *self._busy):
             worker.end()
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def carry_out(self, orders: Iterable[Order], listener: Listener, on_killed: OnKilled) -> None:
+    def carry_out(
+        self, orders: Iterable[Order], listener: Listener, on_killed: OnKilled, gives_way: GivesWay = _never
+    ) -> None:
         """Carry out orders, as many at once as there may be processes.
 
         Args:
             orders: in the order in which they begin.
             listener: hears what the processes report.
             on_killed: see `OnKilled`.
+            gives_way: asked after each report.
 
         Raises:
             PlandayError: a process could not start.
@@ -108,8 +119,11 @@ class Workers:
             while waiting or self._busy:
                 while waiting and (self._free or len(self._busy) < self._limit):
                     self._give(waiting.popleft())
+                if not waiting and self._busy:
+                    self._dismiss_free()
                 for order, error in self._hear(listener):
                     on_killed(order, error)
+                self._order_giving_way(gives_way)
         except KeyboardInterrupt:
             self._interrupt(listener)
             raise
@@ -120,6 +134,22 @@ class Workers:
         # If it was killed while idle, reading from the connection will say so.
         with suppress(OSError):
             worker.connection.send(order)
+
+    def _dismiss_free(self) -> None:
+        """Have those end that have nothing left to do, while others work."""
+        for worker in self._free:
+            worker.stop()
+        self._leaving += self._free
+        self._free.clear()
+
+    def _order_giving_way(self, gives_way: GivesWay) -> None:
+        portals = [order.portal for order in self._busy.values() if order.portal]
+        for worker, order in self._busy.items():
+            wanted = order.portal is not None and gives_way(order.portal, portals)
+            if wanted != (worker in self._giving_way):
+                self._giving_way ^= {worker}
+                with suppress(OSError):
+                    worker.connection.send(GiveWay(wanted))
 
     def _started(self) -> _Worker:
         context = multiprocessing.get_context("forkserver")

@@ -35,6 +35,8 @@ _BURST = 3
 _CATCHING_UP = 3.0
 _SHORT_SECONDS = 10.0
 _SAFETY_MARGIN, _WIDEST_MARGIN = 0.025, 0.25
+_LEFT_TO_OTHERS = 1 / 40
+"""The part of an app's long windows that a limiter leaves to others where it gives way to them."""
 _REMEMBERED_SECONDS = 3600.0
 """How long a refusal (429) keeps the safety margin wide."""
 _LATE_SECONDS = 0.002
@@ -75,6 +77,13 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     return result
 
 
+def _shared(window: RateWindow) -> RateWindow:
+    """A window of an app without what a limiter leaves to others: while it is full for this one, they still find room."""
+    if window.seconds < _SHORT_SECONDS:
+        return window
+    return RateWindow(max(1, window.limit - math.ceil(window.limit * _LEFT_TO_OTHERS)), window.seconds)
+
+
 def rate(windows: Sequence[RateWindow]) -> float:
     """Requests per second that a policy allows in the long run."""
     return min(window.limit / window.seconds for window in windows)
@@ -87,6 +96,7 @@ class RateLimiter:
         budget: where requests are recorded.
         client: bucket name of the app.
         portal: bucket name of the portal.
+        gives_way: leave the last of the app's requests to limiters that do not give way.
         clock: seconds since the epoch.
 
     `reserved_at` is the instant of the latest reservation.
@@ -96,9 +106,15 @@ class RateLimiter:
     """
 
     def __init__(
-        self, budget: RequestBudget, *, client: str, portal: str, clock: Callable[[], float] = time.time
+        self,
+        budget: RequestBudget,
+        *,
+        client: str,
+        portal: str,
+        gives_way: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._clock = clock
+        self._clock, self._gives_way = clock, gives_way
         self._client, self._portal = f"client {client}", f"portal {portal}"
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
         self._header_seen: str | None = None
@@ -217,6 +233,8 @@ class RateLimiter:
         bookings.prune(self._starts, now, sends=LONGEST_SECONDS + 1.0, refusals=_REMEMBERED_SECONDS, gates=gates)
         for bucket, windows in self._windows(bookings).items():
             self._kept[bucket] = paced(windows, bookings.refusals(bucket))
+        if self._gives_way:
+            self._kept[self._client] = [_shared(window) for window in self._kept[self._client]]
         self._checked_at = now
         return now
 

@@ -53,10 +53,17 @@ def answer_limits(config: Config) -> AnswerLimits:
 
 
 class PortalConnection:
-    """A connection to one portal. Nothing is sent before a client is opened."""
+    """A connection to one portal. Nothing is sent before a client is opened.
 
-    def __init__(self, installation: Installation, portal: str) -> None:
+    Args:
+        installation: the installation.
+        portal: config key.
+        gives_way: leave the last of the app's requests to others, see `planday_io.client.budget`.
+    """
+
+    def __init__(self, installation: Installation, portal: str, *, gives_way: bool = False) -> None:
         self.portal = portal
+        self._gives_way = gives_way
         self.portal_id: int | None = None
         """Planday's id, once it was verified."""
         self.tell: Callable[[str], None] = _LOG.warning
@@ -96,7 +103,12 @@ class PortalConnection:
     def _budget(self) -> RateLimiter:
         """Raises SecretError where the app's id is missing."""
         url = self._config.planday.api_url
-        return RateLimiter(self._state.budget, client=f"{url} {self.tokens.client_id()}", portal=f"{url} {self.portal}")
+        return RateLimiter(
+            self._state.budget,
+            client=f"{url} {self.tokens.client_id()}",
+            portal=f"{url} {self.portal}",
+            gives_way=self._gives_way,
+        )
 
     def policies(self) -> tuple[Sequence[RateWindow], Sequence[RateWindow]]:
         """The rate limits in force: the app's, and the portal's.

@@ -38,6 +38,7 @@ class PortalSession:
         run_id: written into every slice.
         batch: name of the runs that this one was started together with; see `planday_io.sync.parents`.
         writer: id of the run as a writer; its slices are published when it ends, see `planday_io.state.runs`.
+        gives_way: leave the last of the app's requests to other portals.
         clock: the current UTC instant.
     """
 
@@ -49,13 +50,14 @@ class PortalSession:
         run_id: str,
         batch: str | None = None,
         writer: str = "",
+        gives_way: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.installation = installation
         self.portal = portal
         self.clock = clock
         self.lake = Lake(installation.config.lake, installation.state, writer)
-        self.connection = PortalConnection(installation, portal)
+        self.connection = PortalConnection(installation, portal, gives_way=gives_way)
         self.reader = PortalReader(installation, self.lake, self.connection, batch)
         self.writer = SliceWriter(installation, self.reader, run_id=run_id, batch=batch)
 

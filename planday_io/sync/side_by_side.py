@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
-from collections import deque
 from collections.abc import Sequence
 
 from planday_io.client.budget import rate
@@ -38,42 +38,22 @@ def portals_at_once(installation: Installation, portals: Sequence[str]) -> int:
 def seconds_together(installation: Installation, forecasts: Sequence[Forecast], at_once: int) -> float:
     """How long it takes to read portals side by side and to publish once, by the clock.
 
-    The longest of three: the portals in turn, each at its own pace or, while their app's budget does not feed all of them,
-    at an equal share less; what each app's budget imposes on all of its portals; the work of the processors.
+    The longest of three: the portals in turn, at the pace of each, because the one with the most left to read need not wait
+    for others; what each app's budget imposes on all of its portals; the work of the processors.
 
     Raises:
         StorageError: the budget cannot be read.
     """
+    ends = [0.0] * at_once
+    for one in forecasts:
+        heapq.heapreplace(ends, ends[0] + one.seconds)
     requests = {one.portal: one.requests for one in forecasts}
-    apps = _apps(installation, [*requests])
-    imposed = [seconds_for(sum(requests[key] for key in policies), app) for app, policies in apps.values()]
+    imposed = [
+        seconds_for(sum(requests[key] for key in policies), app)
+        for app, policies in _apps(installation, [*requests]).values()
+    ]
     work = sum(one.own_seconds for one in forecasts) / _processors()
-    together = _shared_seconds(forecasts, at_once, [(rate(app), {*policies}) for app, policies in apps.values()])
-    return _START_SECONDS + max(together, *imposed, work) + _PUBLICATION_SECONDS
-
-
-def _shared_seconds(forecasts: Sequence[Forecast], at_once: int, apps: Sequence[tuple[float, set[str]]]) -> float:
-    """How long portals take that share apps: `apps` are requests per second, and the portals.
-
-    Nobody knows beforehand which portal has the most to read, so the largest one has no more of the app than the others until
-    they have ended.
-    """
-    waiting = deque(forecasts)
-    left: dict[str, float] = {}
-    wants = {one.portal: one.requests / one.seconds if one.seconds else 0.0 for one in forecasts}
-    passed = 0.0
-    while waiting or left:
-        while waiting and len(left) < at_once:
-            one = waiting.popleft()
-            left[one.portal] = one.seconds
-        slowed = dict.fromkeys(left, 1.0)
-        for gives, portals in apps:
-            wanted = sum(wants[key] for key in portals & left.keys())
-            slowed |= {key: max(1.0, wanted / gives) for key in portals & left.keys()}
-        step = min(seconds * slowed[key] for key, seconds in left.items())
-        passed += step
-        left = {key: seconds - step / slowed[key] for key, seconds in left.items() if seconds * slowed[key] > step}
-    return passed
+    return _START_SECONDS + max(*ends, *imposed, work) + _PUBLICATION_SECONDS
 
 
 def _processors() -> int:
