@@ -26,7 +26,8 @@ class Measured:
 
     Args:
         seconds: of wall time.
-        cpu_seconds: of all its processes.
+        cpu_seconds: of all its processes, as the system counts those that were waited for, or as seen twenty times a second
+            if that is more: not every process is waited for by one that is.
         peak_mib: of resident memory of all its processes together, looked at twenty times a second.
         output: what it printed.
     """
@@ -60,7 +61,7 @@ def run(
         raise RuntimeError(f"{command} ended with {process.returncode}: {out[-2000:]}{err[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(seconds, cpu, peak.mib, out)
+    return Measured(seconds, max(cpu, peak.cpu_seconds), peak.mib, out)
 
 
 class _Peak(threading.Thread):
@@ -69,6 +70,11 @@ class _Peak(threading.Thread):
         self._root = psutil.Process(pid)
         self._enough = threading.Event()
         self.mib = 0.0
+        self._cpu: dict[int, float] = {}
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self._cpu.values())
 
     def run(self) -> None:
         while not self._enough.wait(1 / _LOOKS_PER_SECOND):
@@ -77,6 +83,8 @@ class _Peak(threading.Thread):
                 for process in (self._root, *self._root.children(recursive=True)):
                     with suppress(psutil.Error):
                         total += process.memory_info().rss
+                        times = process.cpu_times()
+                        self._cpu[process.pid] = times.user + times.system
                 self.mib = max(self.mib, total / 2**20)
 
     def stop(self) -> None:

@@ -35,8 +35,8 @@ _BURST = 3
 _CATCHING_UP = 3.0
 _SHORT_SECONDS = 10.0
 _SAFETY_MARGIN, _WIDEST_MARGIN = 0.025, 0.25
-_LEFT_TO_OTHERS = 1 / 40
-"""The part of an app's long windows that a limiter leaves to others where it gives way to them."""
+_LEAST_PART = 1 / 4
+"""The part of an app's long windows that portals that give way have together, at least."""
 _REMEMBERED_SECONDS = 3600.0
 """How long a refusal (429) keeps the safety margin wide."""
 _LATE_SECONDS = 0.002
@@ -77,11 +77,16 @@ def paced(windows: Sequence[RateWindow], refusals: int = 0) -> list[RateWindow]:
     return result
 
 
-def _shared(window: RateWindow) -> RateWindow:
-    """A window of an app without what a limiter leaves to others: while it is full for this one, they still find room."""
-    if window.seconds < _SHORT_SECONDS:
-        return window
-    return RateWindow(max(1, window.limit - math.ceil(window.limit * _LEFT_TO_OTHERS)), window.seconds)
+def _rest(app: Sequence[RateWindow], portal: Sequence[RateWindow]) -> list[RateWindow]:
+    """What is left of an app's long windows beside a portal that uses all it can."""
+    used = {window.seconds: window.limit for window in portal}
+    return [
+        RateWindow(
+            max(window.limit - used.get(window.seconds, 0), math.ceil(window.limit * _LEAST_PART)), window.seconds
+        )
+        for window in app
+        if window.seconds >= _SHORT_SECONDS
+    ]
 
 
 def rate(windows: Sequence[RateWindow]) -> float:
@@ -96,7 +101,7 @@ class RateLimiter:
         budget: where requests are recorded.
         client: bucket name of the app.
         portal: bucket name of the portal.
-        gives_way: leave the last of the app's requests to limiters that do not give way.
+        gives_way: leave as many of the app's requests as one portal can use to limiters that do not give way.
         clock: seconds since the epoch.
 
     `reserved_at` is the instant of the latest reservation.
@@ -117,6 +122,11 @@ class RateLimiter:
         self._clock, self._gives_way = clock, gives_way
         self._client, self._portal = f"client {client}", f"portal {portal}"
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
+        self._counted = [*self._starts]
+        # A bucket of our own, which no policy is about: what those that give way have sent together.
+        self._rest = f"rest of {self._client}"
+        if gives_way:
+            self._counted.append(self._rest)
         self._header_seen: str | None = None
         self._checked_at = -math.inf
         self._kept: dict[str, list[RateWindow]] = {}
@@ -146,9 +156,9 @@ class RateLimiter:
         waits = [(_SOON_SECONDS, "another process was faster")]
         for bucket, (closed, *used_up) in self._budget.waits(self._kept, now).items():
             waits.append((closed, "the API asked to slow down (429)"))
-            whose = "portal" if bucket == self._portal else "app"
+            whose = {self._portal: "portal's", self._client: "app's"}.get(bucket, "app's remaining")
             waits += [
-                (seconds, f"the {whose}'s {window.limit} requests in {window.seconds:.3g} s are used up")
+                (seconds, f"the {whose} {window.limit} requests in {window.seconds:.3g} s are used up")
                 for window, seconds in zip(self._kept[bucket], used_up, strict=True)
             ]
         wait, self.waits_for = max(waits)
@@ -163,7 +173,7 @@ class RateLimiter:
         now = self._clock()
         if now - reserved_at <= _LATE_SECONDS:
             return reserved_at
-        self._budget.transaction(lambda bookings: bookings.move(self._starts, reserved_at, now))
+        self._budget.transaction(lambda bookings: bookings.move(self._counted, reserved_at, now))
         return now
 
     def observe(self, headers: Mapping[str, str]) -> None:
@@ -230,11 +240,12 @@ class RateLimiter:
         # to be in the future.
         now = self._clock()
         gates = LONGEST_SECONDS + _STEP_SECONDS
-        bookings.prune(self._starts, now, sends=LONGEST_SECONDS + 1.0, refusals=_REMEMBERED_SECONDS, gates=gates)
-        for bucket, windows in self._windows(bookings).items():
-            self._kept[bucket] = paced(windows, bookings.refusals(bucket))
+        bookings.prune(self._counted, now, sends=LONGEST_SECONDS + 1.0, refusals=_REMEMBERED_SECONDS, gates=gates)
+        windows = self._windows(bookings)
+        for bucket, in_force in windows.items():
+            self._kept[bucket] = paced(in_force, bookings.refusals(bucket))
         if self._gives_way:
-            self._kept[self._client] = [_shared(window) for window in self._kept[self._client]]
+            self._kept[self._rest] = paced(_rest(windows[self._client], windows[self._portal]))
         self._checked_at = now
         return now
 

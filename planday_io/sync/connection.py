@@ -58,7 +58,7 @@ class PortalConnection:
     Args:
         installation: the installation.
         portal: config key.
-        gives_way: leave the last of the app's requests to others, see `planday_io.client.budget`.
+        gives_way: leave as many of the app's requests as a portal can use to others, see `planday_io.client.budget`.
     """
 
     def __init__(self, installation: Installation, portal: str, *, gives_way: bool = False) -> None:

@@ -38,7 +38,7 @@ class PortalSession:
         run_id: written into every slice.
         batch: name of the runs that this one was started together with; see `planday_io.sync.parents`.
         writer: id of the run as a writer; its slices are published when it ends, see `planday_io.state.runs`.
-        gives_way: leave the last of the app's requests to other portals.
+        gives_way: leave as many of the app's requests as a portal can use to others.
         clock: the current UTC instant.
     """
 
