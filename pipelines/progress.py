@@ -1,4 +1,4 @@
-"""How a run in this process reports its progress to the command that started it.
+"""How a run in this process reports its progress to the command that started it, and hears from it.
 
 It is a context variable, because Dagster makes a new resource for each run, and steps of an in-process run stay in the
 thread that started it. Runs that the daemon launched have no listener.
@@ -38,6 +38,10 @@ class Listener:
 
     def published(self, publication: Publication | None, error: str) -> None:
         """The warehouse was renewed; or it was not, and the error says why."""
+
+    def gives_way(self) -> bool:
+        """Whether the portal that is read gives way to others of its app at present. Asked twice a second."""
+        return False
 
 
 _NOBODY = Listener()

@@ -12,14 +12,13 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from pipelines import liveness
-from pipelines.progress import PUBLISHED
+from pipelines.progress import LISTENER, PUBLISHED
 from pipelines.publication import left_to_others, publish_pending
 from pipelines.steps import OpenSteps
 from pipelines.tags import (
     BACKFILL_TAG,
     BATCH_TAG,
     COMPARE_ALL_TAG,
-    GIVES_WAY_TAG,
     REBUILD_TAG,
     SCHEDULE_TAG,
     SENSOR_TAG,
@@ -188,7 +187,7 @@ class PlandayPortals(dg.ConfigurableResource):  # type: ignore[type-arg]
                 run_id=self._run_id,
                 batch=batch,
                 writer=self._writer,
-                gives_way=self._tags.get(GIVES_WAY_TAG) == "true",
+                gives_way=LISTENER.get().gives_way,
             )
         return self._sessions[portal]
 

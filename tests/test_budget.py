@@ -54,7 +54,13 @@ def test_a_portal_need_not_wait_for_those_that_give_way(tmp_path: Path) -> None:
     """Together they want 90 a minute of the app's 80: the first has its 30, the others share what is left."""
     clock = Clock()
     first, *others = budgets = [
-        RateLimiter(State(tmp_path).budget, client="c", portal=portal, gives_way=portal != "first", clock=clock)
+        RateLimiter(
+            State(tmp_path).budget,
+            client="c",
+            portal=portal,
+            gives_way=lambda portal=portal: portal != "first",
+            clock=clock,
+        )
         for portal in ("first", "second", "third")
     ]
     first.observe({"x-ratelimit-limit": "5, 5;w=1, 30;w=60, 100;w=1, 80;w=60"})

@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class GiveWay:
-    """Whether the portal of the present order gives way to others of its app, from the next run on."""
+    """Whether the portal of the present order gives way to others of its app from now on."""
 
     gives_way: bool
 
@@ -63,6 +63,8 @@ class Sender(Listener):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.told = GiveWay(gives_way=False)
+        """What the command said last. Set by another thread."""
 
     def _send(self, method: str, *arguments: object, **options: object) -> None:
         with suppress(OSError):
@@ -85,3 +87,6 @@ class Sender(Listener):
 
     def published(self, publication: Publication | None, error: str) -> None:
         self._send("published", publication, error)
+
+    def gives_way(self) -> bool:
+        return self.told.gives_way

@@ -94,6 +94,9 @@ class Outcome(Listener):
         self.publication, self.publication_error = publication, error
         self.listener.published(publication, error)
 
+    def gives_way(self) -> bool:
+        return self.listener.gives_way()
+
 
 def record_portal(
     installation: Installation, portal: str, wanted: Wanted, error: PlandayError, outcome: Outcome

@@ -30,7 +30,7 @@ from pipelines.definitions import checked_definitions
 from pipelines.liveness import end_dead_runs, process_tags
 from pipelines.progress import LISTENER
 from pipelines.storage_faults import DagsterStorageError, dagster_storage
-from pipelines.tags import GIVES_WAY_TAG, WRITER_TAG
+from pipelines.tags import WRITER_TAG
 from planday_io.catalogue import CATALOGUE, Endpoint
 from planday_io.errors import PlandayError
 from planday_io.faults import as_planday_error, trace_of
@@ -71,12 +71,12 @@ def _carry_out(connection: Connection, file: Path) -> None:
         with dagster_storage():
             end_dead_runs(instance, installation.state)
         worker = _Worker(installation, job, instance)
-        orders = SimpleQueue[Order]()
-        threading.Thread(target=_receive, args=(connection, orders, worker), daemon=True).start()
+        orders, sender = SimpleQueue[Order](), Sender(connection)
+        threading.Thread(target=_receive, args=(connection, orders, worker, sender), daemon=True).start()
         try:
             while True:
                 order = orders.get()
-                outcome = Outcome(Sender(connection))
+                outcome = Outcome(sender)
                 LISTENER.set(outcome)
                 if order.portal is None:
                     worker.publish(order, outcome)
@@ -94,12 +94,12 @@ def _unraisable(error: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(error)
 
 
-def _receive(connection: Connection, orders: SimpleQueue[Order], worker: _Worker) -> None:
+def _receive(connection: Connection, orders: SimpleQueue[Order], worker: _Worker, sender: Sender) -> None:
     """Take orders; interrupt this process when there are no more, because the command has ended or was interrupted."""
     with suppress(EOFError, OSError):
         while (order := connection.recv()) is not None:
             if isinstance(order, GiveWay):
-                worker.gives_way = order.gives_way
+                sender.told = order
             else:
                 orders.put(order)
     worker.cancel()
@@ -114,8 +114,6 @@ class _Worker:
         self._installation, self._job, self._instance = installation, job, instance
         self._run_id = ""
         self._is_canceled = False
-        self.gives_way = False
-        """Whether the next run gives way to other portals. Set by another thread."""
 
     def cancel(self) -> None:
         """Have the current run end as canceled when it is interrupted, and start no other. Called by another thread."""
@@ -172,7 +170,6 @@ class _Worker:
     def _run(self, group: Sequence[Endpoint], tags: dict[str, str], partition: str) -> dg.ExecuteInProcessResult:
         """Execute one run. Raises KeyboardInterrupt if it was interrupted: Dagster ends the run and returns."""
         self._run_id = str(uuid.uuid4())
-        tags = {**tags, GIVES_WAY_TAG: "true"} if self.gives_way else tags
         result = run_in_process(self._job, self._instance, asset_keys(group), tags, partition, self._run_id)
         failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
         names = {error.cls_name for error in failures if error}

@@ -101,7 +101,7 @@ class RateLimiter:
         budget: where requests are recorded.
         client: bucket name of the app.
         portal: bucket name of the portal.
-        gives_way: leave as many of the app's requests as one portal can use to limiters that do not give way.
+        gives_way: whether to leave, at present, as many of the app's requests as one portal can use to limiters that do not.
         clock: seconds since the epoch.
 
     `reserved_at` is the instant of the latest reservation.
@@ -116,17 +116,15 @@ class RateLimiter:
         *,
         client: str,
         portal: str,
-        gives_way: bool = False,
+        gives_way: Callable[[], bool] = bool,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock, self._gives_way = clock, gives_way
         self._client, self._portal = f"client {client}", f"portal {portal}"
         self._starts = {self._portal: PORTAL_START, self._client: CLIENT_START}
-        self._counted = [*self._starts]
         # A bucket of our own, which no policy is about: what those that give way have sent together.
         self._rest = f"rest of {self._client}"
-        if gives_way:
-            self._counted.append(self._rest)
+        self._counted = [*self._starts, self._rest]
         self._header_seen: str | None = None
         self._checked_at = -math.inf
         self._kept: dict[str, list[RateWindow]] = {}
@@ -244,7 +242,8 @@ class RateLimiter:
         windows = self._windows(bookings)
         for bucket, in_force in windows.items():
             self._kept[bucket] = paced(in_force, bookings.refusals(bucket))
-        if self._gives_way:
+        self._kept.pop(self._rest, None)
+        if self._gives_way():
             self._kept[self._rest] = paced(_rest(windows[self._client], windows[self._portal]))
         self._checked_at = now
         return now

@@ -58,10 +58,10 @@ class PortalConnection:
     Args:
         installation: the installation.
         portal: config key.
-        gives_way: leave as many of the app's requests as a portal can use to others, see `planday_io.client.budget`.
+        gives_way: whether others of its app come first at present, see `planday_io.client.budget`.
     """
 
-    def __init__(self, installation: Installation, portal: str, *, gives_way: bool = False) -> None:
+    def __init__(self, installation: Installation, portal: str, *, gives_way: Callable[[], bool] = bool) -> None:
         self.portal = portal
         self._gives_way = gives_way
         self.portal_id: int | None = None

@@ -38,7 +38,7 @@ class PortalSession:
         run_id: written into every slice.
         batch: name of the runs that this one was started together with; see `planday_io.sync.parents`.
         writer: id of the run as a writer; its slices are published when it ends, see `planday_io.state.runs`.
-        gives_way: leave as many of the app's requests as a portal can use to others.
+        gives_way: whether other portals of its app come first at present.
         clock: the current UTC instant.
     """
 
@@ -50,7 +50,7 @@ class PortalSession:
         run_id: str,
         batch: str | None = None,
         writer: str = "",
-        gives_way: bool = False,
+        gives_way: Callable[[], bool] = bool,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.installation = installation
