@@ -143,6 +143,13 @@ def _live(sandbox: Sandbox, changes: int) -> int:
     return sum(len(portal.advance(changes=changes)) for portal in sandbox.portals.values())
 
 
+def write_settings(folder: Path) -> None:
+    """Write Dagster's settings into a folder, with the storage for many small runs."""
+    shutil.copyfile(packaged("workspace.yaml"), folder / "workspace.yaml")
+    instance = packaged("dagster.yaml").read_text(encoding="utf-8").replace(_STOCK_STORAGE, _STORAGE)
+    (folder / "dagster.yaml").write_text(instance, encoding="utf-8")
+
+
 @contextmanager
 def local_planday(folder: Path, sandbox: Sandbox | None = None, live_seconds: float | None = None) -> Iterator[Path]:
     """Serve the demo portals, and make `folder` a Dagster home with a configuration that reads them. Yields its file.
@@ -152,9 +159,7 @@ def local_planday(folder: Path, sandbox: Sandbox | None = None, live_seconds: fl
     With `live_seconds`, something changes in each portal that often.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(packaged("workspace.yaml"), folder / "workspace.yaml")
-    instance = packaged("dagster.yaml").read_text(encoding="utf-8").replace(_STOCK_STORAGE, _STORAGE)
-    (folder / "dagster.yaml").write_text(instance, encoding="utf-8")
+    write_settings(folder)
     sandbox = sandbox or demo_sandbox()
     with served(sandbox, live_seconds=live_seconds) as address:
         yield write_config(
