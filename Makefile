@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/planday demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 tests
 
 # What the quick tests reach; fails below the floor in pyproject.toml. A target of its own, because measuring costs 80 % more processor time.
 coverage: $(READY)
@@ -21,7 +21,7 @@ coverage: $(READY)
 
 # What starts the program, often several times: commands, a full disk, kills, twelve at once, a person forgotten; marts against oracles.
 processes: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests -m processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=40 tests -m processes
 
 ui: $(READY)
 	@if [ -f portals.yaml ]; then DAGSTER_HOME="$(CURDIR)" $(BIN)/dagster dev -h 127.0.0.1 -w workspace.yaml; \
