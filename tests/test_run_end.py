@@ -13,10 +13,11 @@ import pytest
 from dagster import DagsterInstance
 
 from pipelines.definitions import build_definitions
-from pipelines.progress import LISTENER
+from pipelines.progress import LISTENER, Listener
 from pipelines.steps import OpenSteps
 from pipelines.warehouse import warehouse_keys
 from planday_io.monitoring.failures import INSTALLATION
+from planday_io.sync.writer import TableReport
 from planday_io.warehouse.inspection import CHECKED, GRAINS, SUMS, inspect
 from planday_io.warehouse.mart_files import MARTS, marts, read_by, sources_of
 from tests.support.installation import QUIET, Installation, run
@@ -83,24 +84,15 @@ def test_failed_parent_keeps_nothing_from_publication(planday: Installation, mem
     assert planday.query("SELECT failed, run_id FROM sync.runs") == [(["hr.employees"], result.run_id)]
 
 
-class _Stop:
+class _Stop(Listener):
     """A listener that stops the run when its first table is written."""
 
     def __init__(self) -> None:
         self.written: list[str] = []
 
-    def finished(self, _: str, report: Any) -> None:
+    def finished(self, portal: str, report: TableReport) -> None:  # noqa: ARG002
         self.written.append(report.table)
         raise KeyboardInterrupt
-
-    def reading(self, *_: object) -> None:
-        pass
-
-    def waiting(self, *_: object) -> None:
-        pass
-
-    def failed(self, *_: object, **__: object) -> None:
-        pass
 
 
 def test_interrupted_run_publishes_what_it_wrote(planday: Installation, memory: DagsterInstance) -> None:
