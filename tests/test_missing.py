@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import Connection, Engine, event
 
 from planday_io.errors import LostSliceError, StorageError
 from planday_io.lake.slices import SliceKey
@@ -305,3 +306,27 @@ def test_lake_that_is_not_mounted_is_not_missing(whole: Installation) -> None:
     found = look(whole)
     assert not found.slices
     assert isinstance(found.unreadable["oslo"], LostSliceError)
+
+
+def test_no_portal_costs_all_rows_of_the_state(whole: Installation) -> None:
+    """Where hundreds of portals fail at once, each is asked for; a query that reads every row would take minutes then."""
+    noted = [Failure(portal="oslo", table=SHIFTS, month=THIS, cause="api", error="x", run_id="r", since=NOW)]
+    whole.state.failures.record(noted)
+    plans: list[str] = []
+
+    def explain(connection: Connection, cursor: Any, statement: str, values: Any, *_: object) -> None:
+        if statement.startswith("SELECT") and ("indexed_slice" in statement or "FROM published" in statement):
+            plan = connection.connection.dbapi_connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[union-attr]
+            plans.extend(str(step[3]) for step in plan.fetchall())
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    try:
+        found = missing_of(whole.installation, ["oslo"], NOW)
+    finally:
+        event.remove(Engine, "before_cursor_execute", explain)
+    assert [one.key for one in found.slices] == [key(SHIFTS, THIS)]
+    scans = [plan for plan in plans if plan.startswith("SCAN ")]
+    # Two questions are asked once for all portals: what the index has of each table, and which tables are outdated.
+    assert len(scans) == 2, plans
+    assert any("SEARCH published USING INDEX" in plan for plan in plans)
+    assert any("SEARCH indexed_slice USING INDEX" in plan for plan in plans)

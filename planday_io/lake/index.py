@@ -81,7 +81,7 @@ def oldest_reads(root: Path, state: State, wanted: Mapping[str, Collection[Slice
     """
     tables = {one for own in wanted.values() for one in own}
     months = {month for one in tables for month in one.months}
-    known = state.slices.stamps(wanted, {one.table for one in tables}, months)
+    known = state.slices.stamps(wanted, {(one.domain, one.table) for one in tables}, months)
     old = tables_with_old_folders(root, {(one.domain, one.table) for one in tables})
     found = OldestReads({}, {})
     changed: list[SliceKey] = []

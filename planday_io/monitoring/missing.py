@@ -259,7 +259,7 @@ class _Inspection:
         ]
         if not tables and not wrong and not self._verifies:
             return Missing()
-        self._published = self._state.slices.published(self._portal)
+        self._published = self._published_of(tables, wrong)
         keys: dict[SliceKey, tuple[Endpoint, Table]] = {}
         for endpoint, table in tables:
             months = self._wanted(table) | self._indexed(table)
@@ -289,6 +289,16 @@ class _Inspection:
             else:
                 unrecoverable.append(replace(loss, why=_joined(loss.why, why)))
         return Missing(tuple(slices), tuple(older), tuple(unrecoverable))
+
+    def _published_of(
+        self, tables: Sequence[tuple[Endpoint, Table]], wrong: AbstractSet[str] | None
+    ) -> dict[SliceKey, PublishedSlice]:
+        if wrong is None:
+            return self._state.slices.published(self._portal)
+        own = {(table.domain, table.name) for _, table in tables}
+        return self._state.slices.published_of_tables(
+            self._portal, own | {(domain, name) for domain, _, name in (one.partition(".") for one in wrong)}
+        )
 
     def _why_unrecoverable(self, loss: MissingSlice, endpoint: Endpoint, *, is_of_grid: bool) -> str:
         """Why a slice that is lost cannot be read again, or empty."""

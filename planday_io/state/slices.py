@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from planday_io.state.mapping import flat, stored
+from planday_io.state.mapping import SliceRows, flat, stored
 from planday_io.state.rows import (
     IndexedTable,
     OwedHistory,
@@ -33,9 +34,22 @@ _STAMPS = ("domain", "table", "portal", "month", "stamp", "read_at")
 
 
 def _where(
-    portals: Collection[str], tables: Collection[str], months: Collection[str | None]
+    rows: SliceRows[Any],
+    portals: Collection[str],
+    tables: Collection[tuple[str, str]],
+    months: Collection[str | None] | None = None,
 ) -> list[ColumnElement[bool]]:
-    named = (SLICES.c.portal, portals), (SLICES.c.table, tables), (SLICES.c.month, {month or "" for month in months})
+    """Conditions for slices of portals, tables (domain and own name) and, if they are given, months; perhaps also for others.
+
+    In the order of the key: without its first columns, SQLite reads all rows.
+    """
+    named: list[tuple[ColumnElement[str], Collection[str]]] = [
+        (rows.c.domain, {domain for domain, _ in tables}),
+        (rows.c.table, {table for _, table in tables}),
+        (rows.c.portal, portals),
+    ]
+    if months is not None:
+        named.append((rows.c.month, {month or "" for month in months}))
     # SQLite limits the values of a statement, and a condition that names nearly all of them saves nothing.
     return [column.in_(values) for column, values in named if len(values) <= _MOST_NAMES]
 
@@ -47,17 +61,18 @@ class Slices(Kind):
         """The entries of the index for slices, and perhaps for others. Raises StorageError."""
         if not keys:
             return {}
-        portals, tables, months = {k.portal for k in keys}, {k.table for k in keys}, {k.month for k in keys}
-        return dict(self._database.read(SLICES.all, *_where(portals, tables, months)))
+        portals, months = {key.portal for key in keys}, {key.month for key in keys}
+        tables = {(key.domain, key.table) for key in keys}
+        return dict(self._database.read(SLICES.all, *_where(SLICES, portals, tables, months)))
 
     def stamps(
-        self, portals: Collection[str], tables: Collection[str], months: Collection[str | None]
+        self, portals: Collection[str], tables: Collection[tuple[str, str]], months: Collection[str | None]
     ) -> dict[tuple[str, str, str, str], tuple[str, datetime]]:
-        """The stamp and the read of slices of portals, tables (their own names) and months, and perhaps of others.
+        """The stamp and the read of slices of portals, tables (domain and own name) and months, and perhaps of others.
 
         The key is domain, table, portal and month (empty for tables with one slice per portal). Raises StorageError.
         """
-        where = _where(portals, tables, months)
+        where = _where(SLICES, portals, tables, months)
         return {
             (*key, month): (stamp, at) for *key, month, stamp, at in self._database.read(SLICES.some, _STAMPS, *where)
         }
@@ -124,6 +139,13 @@ class Slices(Kind):
     def published(self, portal: str | None = None) -> dict[SliceKey, PublishedSlice]:
         """What was published last of every slice, or of those of a portal. Raises StorageError."""
         return dict(self._database.read(PUBLISHED.all, **({"portal": portal} if portal else {})))
+
+    def published_of_tables(self, portal: str, tables: Collection[tuple[str, str]]) -> dict[SliceKey, PublishedSlice]:
+        """What was published last of a portal's slices of tables (domain and own name), and perhaps of others.
+
+        It takes a hundredth of the time of `published` where there are hundreds of portals. Raises StorageError.
+        """
+        return dict(self._database.read(PUBLISHED.all, *_where(PUBLISHED, [portal], tables)))
 
     def published_of(self, key: SliceKey) -> PublishedSlice | None:
         """What was published last of one slice, or None. Raises StorageError."""
