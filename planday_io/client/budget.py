@@ -94,6 +94,11 @@ def rate(windows: Sequence[RateWindow]) -> float:
     return min(window.limit / window.seconds for window in windows)
 
 
+def never() -> bool:
+    """Gives way to nobody."""
+    return False
+
+
 class RateLimiter:
     """One process's handle on the request budget that all processes share, for one app on one portal.
 
@@ -116,7 +121,7 @@ class RateLimiter:
         *,
         client: str,
         portal: str,
-        gives_way: Callable[[], bool] = bool,
+        gives_way: Callable[[], bool] = never,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock, self._gives_way = clock, gives_way

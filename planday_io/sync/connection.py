@@ -13,7 +13,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from planday_io.client.asking import AnswerLimits
-from planday_io.client.budget import RateLimiter
+from planday_io.client.budget import RateLimiter, never
 from planday_io.client.http import Counters, PortalClient
 from planday_io.client.tokens import TokenSource
 from planday_io.config.model import Config
@@ -61,7 +61,7 @@ class PortalConnection:
         gives_way: whether others of its app come first at present, see `planday_io.client.budget`.
     """
 
-    def __init__(self, installation: Installation, portal: str, *, gives_way: Callable[[], bool] = bool) -> None:
+    def __init__(self, installation: Installation, portal: str, *, gives_way: Callable[[], bool] = never) -> None:
         self.portal = portal
         self._gives_way = gives_way
         self.portal_id: int | None = None

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from planday_io.catalogue import Endpoint
+from planday_io.client.budget import never
 from planday_io.lake.installation import Installation
 from planday_io.lake.slices import Lake
 from planday_io.reading.read import Progress, no_progress
@@ -50,7 +51,7 @@ class PortalSession:
         run_id: str,
         batch: str | None = None,
         writer: str = "",
-        gives_way: Callable[[], bool] = bool,
+        gives_way: Callable[[], bool] = never,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.installation = installation
