@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import secrets
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,15 @@ from tests.support.installation import FAST, Hook, Installation, Make, storage_a
 # Timing is never asserted: a busy machine fails no example.
 hypothesis.settings.register_profile("planday", deadline=None)
 hypothesis.settings.load_profile("planday")
+
+
+def pytest_configure() -> None:
+    """Programs that tests start and interrupt inherit what is ignored, and background jobs of scripts ignore SIGINT.
+
+    After a run in this process, Dagster gives SIGTERM the handler of SIGINT, so that would be ignored as well.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
