@@ -2,26 +2,20 @@
 
 Dagster keeps a row per schedule and sensor that somebody switched, or that once ran; without one, the definition's default
 counts, which is that of portals.yaml. A row is by name and code location, and stays when either is gone.
-
-Run as a program, this module answers a question (`pipelines.question`).
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
-from pipelines.question import Question
+from pipelines.dagster_files import DagsterState, state_in_files
 from pipelines.schedule_names import RETENTION, SENSORS, schedule_names
 from planday_io.config import Config
-from planday_io.config.model import STATE
-from planday_io.config.places import refuse_home
 from planday_io.lake.installation import Installation
 from planday_io.monitoring.health import Scheduler
-from planday_io.state import State
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -29,58 +23,57 @@ if TYPE_CHECKING:
 _STOPPED = "STOPPED"
 
 
-class Facts(TypedDict):
-    """What Dagster's instance is asked.
+def scheduler(installation: Installation, *, is_known: bool = False) -> Scheduler:
+    """What Dagster says of the schedules of an installation.
 
     Args:
-        heartbeat: seconds since the epoch of the daemon's newest one, or None if it never ran.
-        off: names of schedules and sensors that are switched off.
-    """
-
-    heartbeat: float | None
-    off: list[str]
-
-
-def scheduler(installation: Installation, question: Question | None = None) -> Scheduler:
-    """What Dagster says of the schedules of an installation, from the answer to a question, or asked now.
+        installation: the one to inspect.
+        is_known: whether Dagster took its settings as they are now before, so that its files may be read without it.
 
     Raises:
+        ConfigError: DAGSTER_HOME is not a folder.
         StorageError: Dagster's storage cannot be used.
     """
-    home = installation.config.home
-    # A process that failed said nothing; the error of asking again here says what to do.
-    line = question.answer() if question else None
-    return scheduler_of(_ask(home) if line is None else json.loads(line), installation.config)
+    home = Path(os.environ.get("DAGSTER_HOME") or installation.config.home)
+    found = state_in_files(home) if is_known else None
+    return scheduler_of(found or _ask(installation), installation.config)
 
 
-def _ask(home: Path) -> Facts:
-    from pipelines.cli.instance import instance_at
+def _ask(installation: Installation) -> DagsterState:
+    from pipelines.cli.instance import open_instance
     from pipelines.storage_faults import dagster_storage
 
-    with instance_at(home, State(home / STATE)) as instance, dagster_storage():
-        return facts_of(instance)
+    with open_instance(installation) as instance, dagster_storage():
+        return state_of(instance)
 
 
-def facts_of(instance: dg.DagsterInstance) -> Facts:
+def state_of(instance: dg.DagsterInstance) -> DagsterState:
     """What an instance says. Raises what Dagster's storage raises."""
-    beats = [beat.timestamp for one in instance.get_daemon_statuses().values() if (beat := one.last_heartbeat)]
-    return Facts(heartbeat=max(beats, default=None), off=switched_off(instance))
+    daemons = instance.get_daemon_statuses().values()
+    return DagsterState(
+        heartbeats=[beat.timestamp for one in daemons if (beat := one.last_heartbeat)],
+        instigators=[(one.name, one.status.name) for one in instance.all_instigator_state()],
+    )
 
 
-def switched_off(instance: dg.DagsterInstance) -> list[str]:
+def switched_off(instance: dg.DagsterInstance) -> set[str]:
     """Names of schedules and sensors that are switched off. Raises what Dagster's storage raises."""
+    return _switched_off(state_of(instance))
+
+
+def _switched_off(state: DagsterState) -> set[str]:
     is_off: dict[str, bool] = {}
-    for one in instance.all_instigator_state():
+    for name, status in state.instigators:
         # If two code locations have a schedule of this name, one of them no longer exists; nothing says which.
-        is_off[one.name] = is_off.get(one.name, True) and one.status.value == _STOPPED
-    return [name for name, value in is_off.items() if value]
+        is_off[name] = is_off.get(name, True) and status == _STOPPED
+    return {name for name, value in is_off.items() if value}
 
 
-def scheduler_of(facts: Facts, config: Config) -> Scheduler:
+def scheduler_of(state: DagsterState, config: Config) -> Scheduler:
     """What that means for the schedules of a configuration."""
-    heartbeat, off = facts["heartbeat"], {*facts["off"]}
+    off = _switched_off(state)
     return Scheduler(
-        heartbeat=None if heartbeat is None else datetime.fromtimestamp(heartbeat, UTC),
+        heartbeat=datetime.fromtimestamp(max(state.heartbeats), UTC) if state.heartbeats else None,
         off=frozenset(
             (portal, schedule, grid)
             for (portal, schedule), names in schedule_names(config).items()
@@ -90,8 +83,3 @@ def scheduler_of(facts: Facts, config: Config) -> Scheduler:
         sensors_off=tuple(sorted(off & SENSORS)),
         is_retention_off=RETENTION in off and config.has_retention,
     )
-
-
-if __name__ == "__main__":
-    refuse_home(Path(sys.argv[1]))
-    sys.stdout.write("\n" + json.dumps(_ask(Path(sys.argv[1]))))

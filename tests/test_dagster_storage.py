@@ -67,11 +67,14 @@ def test_a_disk_with_little_left_is_told(planday: Installation) -> None:
     assert codes[-2:] == ["status: 1", "then 0"], said
 
 
+@pytest.mark.parametrize("file", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
 @pytest.mark.parametrize("damage", ["garbage", "empty folder in its place", "cut"])
-def test_a_damaged_database_is_an_incident(home: Installation, hook: Hook, damage: str) -> None:
+def test_a_damaged_database_is_an_incident(home: Installation, hook: Hook, damage: str, file: str) -> None:
+    """Of settings that Dagster took before: what is read without it says nothing that it would not."""
     assert notify_now(home.installation).open == []
-    database = home.folder / ".dagster/storage/history/runs.db"
-    for other in database.parent.glob("runs.db-*"):
+    assert current_health(home.installation).incidents == ()
+    database = home.folder / ".dagster/storage" / file
+    for other in database.parent.glob(f"{database.name}-*"):
         other.unlink()
     if damage == "garbage":
         database.write_bytes(os.urandom(8192))
@@ -101,7 +104,10 @@ def test_commands_tell_a_damaged_database(planday: Installation) -> None:
     assert "move .dagster/storage away" in planday_command(planday, "sync", "oslo").stderr
 
 
-def test_a_broken_dagster_yaml_is_an_incident(home: Installation) -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_broken_dagster_yaml_is_an_incident(home: Installation, is_known: bool) -> None:
+    if is_known:
+        assert current_health(home.installation).incidents == ()
     (home.folder / "dagster.yaml").write_text("storage: {nobody: {knows: this}}\n")
     (incident,) = current_health(home.installation).incidents
     assert (incident.cause, incident.tables) == ("storage", ("dagster",))

@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from pipelines.dagster_files import DagsterState
 from pipelines.schedule_names import RETENTION
-from pipelines.scheduler import Facts, scheduler_of
+from pipelines.scheduler import scheduler_of
 from planday_io.monitoring.freshness import observe
 from planday_io.monitoring.health import Health, PortalHealth, Scheduler, health_of
 from planday_io.state import DriftEntry
@@ -114,10 +115,10 @@ def test_switched_off_sensor_is_wrong(read_on_time: Installation) -> None:
 
 
 def test_switched_off_retention_is_wrong(read_on_time: Installation) -> None:
-    facts: Facts = {"heartbeat": datetime.now(UTC).timestamp(), "off": [RETENTION]}
-    assert not look(read_on_time, scheduler_of(facts, read_on_time.config)).is_wrong, "there is no rule any more"
+    said = DagsterState(heartbeats=[datetime.now(UTC).timestamp()], instigators=[(RETENTION, "STOPPED")])
+    assert not look(read_on_time, scheduler_of(said, read_on_time.config)).is_wrong, "there is no rule any more"
     read_on_time.edit_config("portals:\n", "retention: {pay: 10y}\nportals:\n")
-    health = look(read_on_time, scheduler_of(facts, read_on_time.config))
+    health = look(read_on_time, scheduler_of(said, read_on_time.config))
     assert health.problems == (
         "the schedule of `retention` is switched off in Dagster, so nothing that is too old is taken away",
     )

@@ -38,8 +38,6 @@ from pipelines.cli.portals import Yes, authorize, portals, revoke
 from pipelines.cli.reading import plan, sync
 from pipelines.cli.reference import docs
 from pipelines.cli.report import report
-from pipelines.question import asked
-from planday_io.config_file import find_config
 from planday_io.errors import ConfigError, PlandayError
 
 app = typer.Typer(
@@ -201,14 +199,12 @@ def status(
     switched off, when the Dagster daemon does not run, or when a portal has no usable token.
     """
     skip_garbage_collection()
-    # Before anything else is imported: the answer takes as long as all else together.
-    with asked(find_config().parent) as question:
-        from pipelines.cli.health import health_facts, missing_slices, print_command, print_health, print_tables
-        from pipelines.cli.status import current_health
-        from planday_io.monitoring.tables import table_states
+    from pipelines.cli.health import health_facts, missing_slices, print_command, print_health, print_tables
+    from pipelines.cli.status import current_health
+    from planday_io.monitoring.tables import table_states
 
-        installation = current_installation()
-        health = current_health(installation, known_portals(installation.config, portals), question)
+    installation = current_installation()
+    health = current_health(installation, known_portals(installation.config, portals))
     missing = missing_slices(installation, health)
     states = table_states(installation, health) if tables else []
     if as_json:

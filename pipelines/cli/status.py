@@ -4,11 +4,12 @@ knows of schedules.
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 
-from pipelines.question import Question, asked
 from pipelines.scheduler import scheduler
 from planday_io.errors import ConfigError, PlandayError, StorageError
 from planday_io.lake.installation import Installation
@@ -22,55 +23,54 @@ _MOST = 10_000
 """At most so many publications of a day are counted: one every nine seconds."""
 
 
-def current_health(
-    installation: Installation, portals: list[str] | None = None, question: Question | None = None
-) -> Health:
+def current_health(installation: Installation, portals: list[str] | None = None) -> Health:
     """How everything is now. Sends nothing.
 
     Args:
         installation: the one to inspect.
         portals: config keys; None for all.
-        question: to Dagster, if it is asked already.
 
     Raises:
         StorageError: the state cannot be read.
     """
     faults: dict[str, PlandayError] = {}
-    with nullcontext(question) if question else asked(installation.config.home) as asking:
-        if fault := _definitions_fault(installation):
-            faults[CONFIGURATION] = fault
-        now = datetime.now(UTC)
-        states = PortalStates(installation, now, observe(installation, now))
-        try:
-            said = scheduler(installation, asking)
-        except StorageError as error:
-            faults[DAGSTER] = error
-            said = Scheduler(fault=str(error))
+    files, settings = installation.state.files, _settings(installation)
+    is_known = files.configuration() == settings
+    if not is_known and (fault := _definitions_fault(installation)):
+        faults[CONFIGURATION] = fault
+    now = datetime.now(UTC)
+    states = PortalStates(installation, now, observe(installation, now))
+    try:
+        said = scheduler(installation, is_known=is_known)
+    except StorageError as error:
+        faults[DAGSTER] = error
+        said = Scheduler(fault=str(error))
+    if not is_known and not faults:
+        # Where it cannot be noted, Dagster loads them again next time.
+        with suppress(StorageError):
+            files.note_configuration(settings)
     return health_of(installation, now, said, portals, faults, states)
 
 
-def _definitions_fault(installation: Installation) -> ConfigError | None:
-    """Why Dagster cannot load the definitions, or None. Raises StorageError.
+def _settings(installation: Installation) -> tuple[str, ...]:
+    """What decides whether Dagster can load the definitions and use its storage.
 
-    Importing and building them takes two seconds for 500 portals, so the file that they were last built from is remembered.
+    Loading them takes two seconds for 500 portals and opening the storage one, so those that it took are remembered.
     """
-    stat = installation.config.file.stat()
-    marks = (
-        f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}",
-        version("planday-warehouse"),
-        version("dagster"),
-    )
-    files = installation.state.files
-    if files.configuration() == marks:
-        return None
+    home = Path(os.environ.get("DAGSTER_HOME") or installation.config.home)
+    marks = []
+    for file in (installation.config.file, home / "dagster.yaml"):
+        # Dagster's first use of a folder makes its settings.
+        with suppress(FileNotFoundError):
+            stat = file.stat()
+            marks.append(f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}")
+    return (*marks, version("planday-warehouse"), version("dagster"))
+
+
+def _definitions_fault(installation: Installation) -> ConfigError | None:
     from pipelines.definitions import definitions_fault
 
-    fault = definitions_fault(installation.config.file)
-    if fault is None:
-        # Where it cannot be noted, they are built again next time.
-        with suppress(StorageError):
-            files.note_configuration(marks)
-    return fault
+    return definitions_fault(installation.config.file)
 
 
 def publications_last_day(installation: Installation) -> int | None:
