@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 
 _MONTH = re.compile(r"^[0-9]{4}-(0[1-9]|1[0-2])$")
 
@@ -36,5 +37,10 @@ def shifted(month: str, by: int) -> str:
 
 def months_between(first: str, last: str) -> list[str]:
     """All months from one to another, both included; none if the first is later than the last."""
+    return [*_months_between(first, last)]
+
+
+@lru_cache(maxsize=100)
+def _months_between(first: str, last: str) -> tuple[str, ...]:
     count = (int(last[:4]) - int(first[:4])) * 12 + int(last[5:]) - int(first[5:])
-    return [shifted(first, n) for n in range(count + 1)]
+    return tuple(shifted(first, n) for n in range(count + 1))

@@ -326,7 +326,6 @@ def test_no_portal_costs_all_rows_of_the_state(whole: Installation) -> None:
         event.remove(Engine, "before_cursor_execute", explain)
     assert [one.key for one in found.slices] == [key(SHIFTS, THIS)]
     scans = [plan for plan in plans if plan.startswith("SCAN ")]
-    # Two questions are asked once for all portals: what the index has of each table, and which tables are outdated.
-    assert len(scans) == 2, plans
+    assert (len(plans) > 2, scans) == (True, []), plans
     assert any("SEARCH published USING INDEX" in plan for plan in plans)
     assert any("SEARCH indexed_slice USING INDEX" in plan for plan in plans)

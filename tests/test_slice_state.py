@@ -255,13 +255,15 @@ def test_index_of_an_older_database_is_made_anew(planday: Installation, version:
     as_of_version(planday.state.folder, version)
     with closing(sqlite3.connect(database_file(planday.state.folder))) as db:
         assert db.execute("SELECT count(*) FROM slice WHERE slice_id <> ''").fetchone() == (4,)
-    assert slices.indexed_tables(VERSION) == {}
+    assert slices.indexed_tables({("hr", "skills")}, VERSION) == {}
     assert (slices.published(), slices.pending(), failures.all(), planday.state.files.lake()) == before
     assert indexed(planday.lake) == footers(planday.lake.root)
     with closing(sqlite3.connect(database_file(planday.state.folder))) as db:
         assert not db.execute("SELECT * FROM sqlite_master WHERE name = 'slice'").fetchall()
         assert db.execute("SELECT version FROM about").fetchall() == [(STATE_VERSION,)]
-    assert slices.indexed_tables(VERSION)["oslo"]["hr.skills"] == IndexedTable(frozenset([None]), is_outdated=False)
+    assert slices.indexed_tables({("hr", "skills")}, VERSION)["oslo"]["hr.skills"] == IndexedTable(
+        frozenset([None]), is_outdated=False
+    )
     done = planday.publish()
     assert ({*done.changed}, done.is_rebuild, done.problems) == ({*before[1]}, False, {})
 

@@ -56,6 +56,8 @@ WORDS: dict[Reason, str] = {
 _NAMED = 3
 """So many portals are named in a command."""
 _UNREADABLE = "the reason has to be fixed first"
+_ONE_SLICE: frozenset[str | None] = frozenset([None])
+"""The months of a table that has none."""
 _FEED = "Planday may no longer send all of its rows"
 _DERIVED = "Planday cannot be asked for it"
 _BEFORE = "it is not among the months from `history_start` on"
@@ -171,7 +173,8 @@ def missing_of(
         installation.lake.require()
     except StorageError as error:
         return Missing(unreadable=dict.fromkeys(portals, error))
-    index, failures = installation.state.slices.indexed_tables(VERSION), installation.state.failures.all()
+    tables = {(table.domain, table.name) for endpoint in installation.catalogue.endpoints for table in endpoint.tables}
+    index, failures = installation.state.slices.indexed_tables(tables, VERSION), installation.state.failures.all()
     wrong = {} if verifies else _known_to_be_wrong(installation, failures.get(INSTALLATION, ()))
     own = freshness_of(installation, portals, now, counts_refused=True) if fresh is None else fresh
     slices: list[MissingSlice] = []
@@ -237,7 +240,7 @@ class _Inspection:
         self._fresh, self._failed, self._known = fresh, failed, known
         self._endpoints = installation.endpoints_of(portal)
         self._grid: frozenset[str | None] = frozenset(grid_months(self._config, portal, now))
-        self._windows: dict[datetime, frozenset[str | None]] = {}
+        self._windows: dict[datetime, tuple[frozenset[str | None], frozenset[str | None]]] = {}
         self._there = Indexed({}, {})
         self._published: dict[SliceKey, PublishedSlice] = {}
         self._verifies = False
@@ -250,19 +253,20 @@ class _Inspection:
             StorageError: the state or the lake cannot be read.
         """
         self._verifies = wrong is None
-        failed = {table for table, _ in self._failed}
+        suspected = {table for table, _ in self._failed} | (wrong or set())
         tables = [
             (endpoint, table)
             for endpoint in self._endpoints
             for table in endpoint.tables
-            if wrong is None or table.full_name in wrong | failed or not self._seems_complete(table)
+            if self._verifies or (name := table.full_name) in suspected or not self._seems_complete(table, name)
         ]
         if not tables and not wrong and not self._verifies:
             return Missing()
         self._published = self._published_of(tables, wrong)
         keys: dict[SliceKey, tuple[Endpoint, Table]] = {}
         for endpoint, table in tables:
-            months = self._wanted(table) | self._indexed(table)
+            fresh, known = self._fresh[table.full_name], self._known.get(table.full_name)
+            months = self._wanted(table, fresh) | _months_of(known)
             months |= {month for name, month in self._failed if name == table.full_name}
             keys |= {SliceKey.of(table.full_name, self._portal, month): (endpoint, table) for month in months}
         there = {*self._published, *(self._lake.slices(portal=self._portal) if self._verifies else ())}
@@ -308,35 +312,29 @@ class _Inspection:
             return _FEED
         return "" if is_of_grid else _BEFORE
 
-    def _seems_complete(self, table: Table) -> bool:
+    def _seems_complete(self, table: Table, name: str) -> bool:
         """Whether nothing that is known without looking at files speaks against it."""
-        fresh, known = self._fresh[table.full_name], self._known.get(table.full_name)
+        fresh, known = self._fresh[name], self._known.get(name)
         if fresh.is_stale or fresh.damage or (known and known.is_outdated):
             return False
-        return table.on_request or (fresh.last is not None and self._wanted(table) <= self._indexed(table))
+        return table.on_request or (fresh.last is not None and self._wanted(table, fresh) <= _months_of(known))
 
-    def _indexed(self, table: Table) -> frozenset[str | None]:
-        """The months that the index has."""
-        known = self._known.get(table.full_name)
-        return known.months if known else frozenset()
-
-    def _wanted(self, table: Table) -> frozenset[str | None]:
+    def _wanted(self, table: Table, fresh: Freshness) -> frozenset[str | None]:
         """The months that there should be; of a table that is read on request, those that a schedule should have read."""
-        fresh = self._fresh[table.full_name]
         if table.on_request and not fresh.is_stale:
             return frozenset()
         if not table.is_monthly:
-            return frozenset([None])
-        window = self._window(fresh)
-        return window if table.on_request else self._grid - (self._windows[self._now] - window)
+            return _ONE_SLICE
+        window, whole = self._months(fresh.allowed_since)
+        return window if table.on_request else whole
 
-    def _window(self, fresh: Freshness) -> frozenset[str | None]:
-        """The months of the window that were in it when the schedule was due."""
-        at = fresh.allowed_since or self._now
-        for one in (at, self._now):
-            if one not in self._windows:
-                self._windows[one] = frozenset(window_months(self._config, self._portal, one))
-        return self._windows[self._now] & self._windows[at]
+    def _months(self, since: datetime | None) -> tuple[frozenset[str | None], frozenset[str | None]]:
+        """The months of the window that were in it when a schedule was due, and with them the months outside the window."""
+        due = since or self._now
+        if due not in self._windows:
+            now, then = (frozenset(window_months(self._config, self._portal, at)) for at in (self._now, due))
+            self._windows[due] = now & then, self._grid - (now - then)
+        return self._windows[due]
 
     def _due(self, key: SliceKey, table: Table) -> MissingSlice | None:
         """Why a slice of which the lake lacks nothing, or will lack nothing, is to be read."""
@@ -349,9 +347,9 @@ class _Inspection:
         why = self._failed.get((table.full_name, key.month), "")
         applies: dict[Reason, object] = {
             "failed": why,
-            "absent": entry is None and key.month in self._wanted(table),
+            "absent": entry is None and key.month in self._wanted(table, fresh),
             "outdated": entry and (entry.definitions != VERSION or entry.lacks_columns),
-            "stale": is_old and (key.month is None or key.month in self._window(fresh)),
+            "stale": is_old and (key.month is None or key.month in self._months(fresh.allowed_since)[0]),
         }
         return next((MissingSlice(key, reason, why) for reason, is_so in applies.items() if is_so), None)
 
@@ -382,6 +380,10 @@ class _Inspection:
                 is_read = key.full_name in own and own[key.full_name] is None
                 why = _LEFT_OUT if key.full_name in own else _DERIVED
                 yield loss, "" if loss.reason == "older" and not is_read else why
+
+
+def _months_of(known: IndexedTable | None) -> frozenset[str | None]:
+    return known.months if known else frozenset()
 
 
 def _unusable(key: SliceKey, error: StorageError) -> MissingSlice:

@@ -89,10 +89,10 @@ class Baselines(Kind):
         Where the baselines were lost with a damaged database, all tables count as scheduled for long: an alert that
         comes too early is better than none.
         """
-        wanted = {(portal, table): text for portal, tables in readings.items() for table, text in tables.items()}
 
         def work(connection: Connection) -> None:
-            known = _texts(_all(connection))
+            known = {(of, one): text for of, texts in _texts(_all(connection)).items() for one, text in texts.items()}
+            wanted = {(of, one): text for of, texts in readings.items() for one, text in texts.items()}
             since = _LONG_AGO if LOST.delete(connection, kind=BASELINES.name) else now
             for portal, table in known.keys() - wanted.keys():
                 BASELINES.delete(connection, portal=portal, table=table)
@@ -103,7 +103,7 @@ class Baselines(Kind):
 
         # Usually nothing changed, and a read blocks nobody.
         found = self.all()
-        if _texts(found) != wanted:
+        if _texts(found) != {portal: texts for portal, texts in readings.items() if texts}:
             self._database.write(work)
             found = self.all()
         return found
@@ -124,5 +124,5 @@ def _all(connection: Connection, *where: ColumnElement[bool]) -> Known:
     return found
 
 
-def _texts(known: Known) -> dict[tuple[str, str], str]:
-    return {(portal, table): text for portal, tables in known.items() for table, (text, _) in tables.items()}
+def _texts(known: Known) -> dict[str, dict[str, str]]:
+    return {portal: {table: text for table, (text, _) in tables.items()} for portal, tables in known.items()}

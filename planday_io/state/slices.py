@@ -29,29 +29,30 @@ from planday_io.state.rows import (
 from planday_io.state.schema import LOST, OWED_HISTORIES, PENDING, PUBLISHED, RETENTION_NOTES, SLICES
 from planday_io.state.state_database import Kind
 
-_MOST_NAMES = 1000
+_MANY = 100
 _STAMPS = ("domain", "table", "portal", "month", "stamp", "read_at")
 
 
 def _where(
     rows: SliceRows[Any],
-    portals: Collection[str],
     tables: Collection[tuple[str, str]],
+    portals: Collection[str] | None = None,
     months: Collection[str | None] | None = None,
 ) -> list[ColumnElement[bool]]:
-    """Conditions for slices of portals, tables (domain and own name) and, if they are given, months; perhaps also for others.
+    """Conditions for slices of tables (domain and own name), portals and months; perhaps also for others. None means all.
 
     In the order of the key: without its first columns, SQLite reads all rows.
     """
     named: list[tuple[ColumnElement[str], Collection[str]]] = [
         (rows.c.domain, {domain for domain, _ in tables}),
         (rows.c.table, {table for _, table in tables}),
-        (rows.c.portal, portals),
     ]
+    # Who names many portals names nearly all: looking for each of them would take longer than passing over the others.
+    if portals is not None and len(portals) <= _MANY:
+        named.append((rows.c.portal, portals))
     if months is not None:
         named.append((rows.c.month, {month or "" for month in months}))
-    # SQLite limits the values of a statement, and a condition that names nearly all of them saves nothing.
-    return [column.in_(values) for column, values in named if len(values) <= _MOST_NAMES]
+    return [column.in_(values) for column, values in named]
 
 
 class Slices(Kind):
@@ -63,7 +64,7 @@ class Slices(Kind):
             return {}
         portals, months = {key.portal for key in keys}, {key.month for key in keys}
         tables = {(key.domain, key.table) for key in keys}
-        return dict(self._database.read(SLICES.all, *_where(SLICES, portals, tables, months)))
+        return dict(self._database.read(SLICES.all, *_where(SLICES, tables, portals, months)))
 
     def stamps(
         self, portals: Collection[str], tables: Collection[tuple[str, str]], months: Collection[str | None]
@@ -72,20 +73,23 @@ class Slices(Kind):
 
         The key is domain, table, portal and month (empty for tables with one slice per portal). Raises StorageError.
         """
-        where = _where(SLICES, portals, tables, months)
+        where = _where(SLICES, tables, portals, months)
         return {
             (*key, month): (stamp, at) for *key, month, stamp, at in self._database.read(SLICES.some, _STAMPS, *where)
         }
 
-    def indexed_tables(self, definitions: int) -> dict[str, dict[str, IndexedTable]]:
+    def indexed_tables(
+        self, tables: Collection[tuple[str, str]], definitions: int
+    ) -> dict[str, dict[str, IndexedTable]]:
         """Portal -> full name of a table -> what the index has of it.
 
         No file is looked at: the index may know files that are gone, and not know new ones. Raises StorageError.
 
         Args:
+            tables: domain and own name; there may be others in what is returned.
             definitions: the version of the catalogue; slices of another one are outdated.
         """
-        return self._database.read(_indexed_tables, definitions)
+        return self._database.read(_indexed_tables, tables, definitions)
 
     def index(self, entries: Mapping[SliceKey, SliceEntry]) -> None:
         """Renew entries of the index. Raises StorageError."""
@@ -145,7 +149,7 @@ class Slices(Kind):
 
         Unlike `published`, it reads no rows of other portals. Raises StorageError.
         """
-        return dict(self._database.read(PUBLISHED.all, *_where(PUBLISHED, [portal], tables)))
+        return dict(self._database.read(PUBLISHED.all, *_where(PUBLISHED, tables, [portal])))
 
     def published_of(self, key: SliceKey) -> PublishedSlice | None:
         """What was published last of one slice, or None. Raises StorageError."""
@@ -177,17 +181,20 @@ class Slices(Kind):
             self._database.write(work)
 
 
-def _indexed_tables(connection: Connection, /, definitions: int) -> dict[str, dict[str, IndexedTable]]:
-    columns = SLICES.c
+def _indexed_tables(
+    connection: Connection, /, tables: Collection[tuple[str, str]], definitions: int
+) -> dict[str, dict[str, IndexedTable]]:
+    columns, where = SLICES.c, _where(SLICES, tables)
     of_table = columns.portal, columns.domain, columns.table
     is_old = or_(columns.definitions != definitions, columns.lacks_columns != stored(value=False))
     # Two statements, because the index of the key has all that the second asks for: a fifth of the time of one.
-    outdated = {tuple(row) for row in connection.execute(select(*of_table).where(is_old))}
+    outdated = {tuple(row) for row in connection.execute(select(*of_table).where(*where, is_old))}
     months = func.aggregate_strings(columns.month, ",")
     found: dict[str, dict[str, IndexedTable]] = {}
     # Thousands of tables have the same months.
     made: dict[tuple[str, bool], IndexedTable] = {}
-    for portal, domain, table, text in connection.execute(select(*of_table, months).group_by(*of_table)):
+    statement = select(*of_table, months).where(*where).group_by(columns.domain, columns.table, columns.portal)
+    for portal, domain, table, text in connection.execute(statement).all():
         same = text, (portal, domain, table) in outdated
         if same not in made:
             made[same] = IndexedTable(frozenset(month or None for month in text.split(",")), is_outdated=same[1])
