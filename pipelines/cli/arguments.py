@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +46,19 @@ def current_installation() -> Installation:
 def skip_garbage_collection() -> None:
     """For commands that read tens of thousands of rows and then end: collecting garbage would take a third of their time."""
     gc.disable()
+
+
+def end_quickly(code: object) -> None:
+    """End the process without freeing one object after the other, which takes a tenth of the time of such a command.
+
+    Returns where Python has to end it: other commands, and output that cannot be written.
+    """
+    if gc.isenabled() or not isinstance(code, int):
+        return
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def known_portals(config: Config, names: list[str] | None) -> list[str]:

@@ -20,6 +20,7 @@ from pipelines.cli.arguments import (
     Portals,
     confirm,
     current_installation,
+    end_quickly,
     known_portals,
     open_standard_files,
     print_json,
@@ -67,6 +68,9 @@ def main() -> None:
     open_standard_files()
     try:
         app()
+    except SystemExit as ended:
+        end_quickly(ended.code)
+        raise
     except PlandayError as error:
         typer.echo(f"planday: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)

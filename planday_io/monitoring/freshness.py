@@ -10,8 +10,8 @@ is remembered.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from planday_io.catalogue import Endpoint
@@ -24,9 +24,8 @@ from planday_io.lake.slices import SliceKey
 from planday_io.state.monitoring import Known, Readings
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """Freshness of one table of one portal.
+class Freshness(NamedTuple):
+    """Freshness of one table of one portal. Hundreds of portals have tens of thousands, so it is no dataclass.
 
     Args:
         last: UTC instant of the oldest read among the slices that the schedules read again, or None where one never was.

@@ -128,7 +128,7 @@ class Rows(Generic[T]):
         kind: Any = list[tuple[hints]]  # type: ignore[valid-type]
         statement = sa.select(*(self.c[name] for name in names)).where(*where)
         with damage_raised():
-            found: Any = msgspec.convert([tuple(row) for row in connection.execute(statement).all()], kind)
+            found: Any = msgspec.convert([*map(tuple, connection.execute(statement).all())], kind)
         return cast("list[tuple[Any, ...]]", found)
 
     def get(self, connection: sa.Connection, /, **key: object) -> T | None:

@@ -74,9 +74,8 @@ class Slices(Kind):
         The key is domain, table, portal and month (empty for tables with one slice per portal). Raises StorageError.
         """
         where = _where(SLICES, tables, portals, months)
-        return {
-            (*key, month): (stamp, at) for *key, month, stamp, at in self._database.read(SLICES.some, _STAMPS, *where)
-        }
+        rows = self._database.read(SLICES.some, _STAMPS, *where)
+        return {(domain, table, portal, month): (stamp, at) for domain, table, portal, month, stamp, at in rows}
 
     def indexed_tables(
         self, tables: Collection[tuple[str, str]], definitions: int
