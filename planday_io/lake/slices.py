@@ -74,7 +74,7 @@ class Lake:
 
     def has_file(self, key: SliceKey) -> bool:
         """Whether anything has the name of a slice's file: a file, whatever it holds, or a link, wherever it leads."""
-        return any(os.path.lexists(f"{self.root}/{name(key)}") for name in (file_of, old_file_of))
+        return os.path.lexists(f"{self.root}/{file_of(key)}") or os.path.lexists(f"{self.root}/{old_file_of(key)}")
 
     def locked(self, key: SliceKey) -> AbstractContextManager[None]:
         """A lock for one process at a time, from reading a slice to replacing it."""

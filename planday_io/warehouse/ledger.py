@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -119,9 +120,8 @@ def read_publication(db: duckdb.DuckDBPyConnection) -> Published | None:
     return Published(values["definitions"], json.loads(values["privacy"]), values["forgotten"], values.get("settings"))
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A slice as a file shows it.
+class Shown(NamedTuple):
+    """A slice as a file shows it. A file shows tens of thousands, so it is no dataclass.
 
     Args:
         slice_id: of the slice.
@@ -141,18 +141,16 @@ def read_slices(db: duckdb.DuckDBPyConnection) -> dict[SliceKey, Shown]:
     found: dict[SliceKey, Shown] = {}
     for name, read_at in ((SLICES, "fetched_at"), (DERIVED, "changed_at")):
         if there := names_in(db, name):
-            optional = sorted(there & {"month", "slice_id", "portal_id", "elsewhere"})
-            chosen = ["table_name", "portal", read_at, *optional]
             # Without a zone, which would be looked up for each row.
-            asked = ["table_name", "portal", f"CAST({read_at} AT TIME ZONE 'UTC' AS TIMESTAMP)", *optional]
-            for values in db.execute(f"SELECT {', '.join(asked)} FROM {name}").fetchall():
-                row = dict(zip(chosen, values, strict=True))
-                found[SliceKey.of(lake_name(row["table_name"]), row["portal"], row.get("month"))] = Shown(
-                    row.get("slice_id", ""),
-                    row[read_at].replace(tzinfo=UTC),
-                    row.get("portal_id"),
-                    row.get("elsewhere") or 0,
-                )
+            instant = f"CAST({read_at} AT TIME ZONE 'UTC' AS TIMESTAMP)"
+            lacking = {"month": "NULL", "slice_id": "''", "portal_id": "NULL", "elsewhere": "0"}
+            optional = [column if column in there else value for column, value in lacking.items()]
+            asked = ", ".join(["table_name", "portal", instant, *optional])
+            for table, portal, at, month, slice_id, portal_id, elsewhere in db.execute(
+                f"SELECT {asked} FROM {name}"
+            ).fetchall():
+                key = SliceKey.of(lake_name(table), portal, month)
+                found[key] = Shown(slice_id, at.replace(tzinfo=UTC), portal_id, elsewhere or 0)
     return found
 
 
