@@ -1,8 +1,8 @@
 """How often a publication is worth its cost while runs follow each other.
 
 A publication copies the file, so for one slice it takes about as long as for a thousand. Two hundred runs that end one after
-the other would spend the night on it. So after each there is a pause of 24 times what it took, at most ten minutes. A run
-that ends in the pause leaves what it wrote to the next one, if another run will end soon. So publications of up to 25 s take
+the other would spend the night on it. So after each there is a pause of 24 times what it took, at most half an hour. A run
+that ends in the pause leaves what it wrote to the next one, if another run will end soon. So publications of up to 75 s take
 a twenty-fifth of the time at most.
 
 Not here: which runs may do so (`pipelines.publication`), how a publication is made (`publish`).
@@ -19,7 +19,7 @@ LOCK = "publish"
 
 _PAUSE = 24
 """A pause takes that many times as long as the publication before it."""
-_LONGEST_PAUSE = timedelta(minutes=10)
+_LONGEST_PAUSE = timedelta(minutes=30)
 
 
 def next_due(state: State, now: datetime) -> datetime | None:
