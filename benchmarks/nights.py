@@ -23,7 +23,7 @@ from planday_io.warehouse import publish
 from planday_io.warehouse.pace import next_due
 
 _PORTALS = 200
-_ROWS_OF_25_MIB = 1800
+_ROWS_OF_25_MIB = 5600
 """Rows of a month's slice where a portal takes 25 MiB of the warehouse."""
 _SECONDS_PER_PORTAL = 15.0
 """A night takes 505 requests per portal (case d), and the budget of an app is 2,000 a minute."""
