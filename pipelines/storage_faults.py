@@ -55,9 +55,12 @@ def storage_fault(error: BaseException) -> DagsterStorageError | None:
             "the warehouse are as they were after the last table that was reported"
         )
     if isinstance(error, (DagsterError, yaml.YAMLError)):
-        said = f"{type(error).__name__}: {first_line(error)}"
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        said = f"{type(error).__name__}: {first_line(error)}{where}"
         return DagsterStorageError(
-            f"Dagster cannot use its storage or its dagster.yaml ({said}). {_REMEDIES['unknown']}"
+            f"Dagster cannot use its storage or its dagster.yaml ({said}). Correct dagster.yaml, or look at the disk and the "
+            "folder .dagster. What cannot be read there may be running all the same"
         )
     return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from planday_io.lake.slices import SliceKey
-from tests.support.commands import PLANDAY, planday_command, run_command, summary
+from tests.support.commands import PLANDAY, environment, planday_command, run_command, summary
 from tests.support.help import commands
 from tests.support.installation import Installation
 
@@ -223,3 +223,24 @@ def test_status_of_a_wrong_configuration_writes_nothing(tmp_path: Path) -> None:
     )
     assert (done.returncode, "portals.yaml, line 1" in done.stderr) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["portals.yaml"]
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_status_says_by_its_exit_code_what_nobody_reads(planday: Installation, is_wrong: bool, more: list[str]) -> None:
+    """As in `planday status | head -1`, whose reader has gone; a job that looks at exit codes must not be told otherwise."""
+    if is_wrong:
+        (planday.folder / "tokens/oslo.txt").unlink()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as unread:
+        done = subprocess.run(
+            [PLANDAY, "status", *more],
+            stdout=unread,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(planday),
+            cwd=planday.folder,
+        )
+    assert (done.returncode, done.stderr) == (int(is_wrong), "")

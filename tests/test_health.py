@@ -111,7 +111,7 @@ def test_switched_off_schedule_promises_no_run(read_on_time: Installation) -> No
 
 def test_switched_off_sensor_is_wrong(read_on_time: Installation) -> None:
     health = look(read_on_time, Scheduler(heartbeat=datetime.now(UTC), sensors_off=("alerts",)))
-    assert health.problems == ("sensors are switched off in Dagster: alerts",)
+    assert health.problems == ("a sensor is switched off in Dagster: alerts",)
 
 
 def test_switched_off_retention_is_wrong(read_on_time: Installation) -> None:

@@ -117,7 +117,17 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def print_json(value: object) -> None:
     """Print a value for scripts; instants become ISO texts."""
-    typer.echo(json.dumps(value, indent=2, default=datetime.isoformat))
+    try:
+        typer.echo(json.dumps(value, indent=2, default=datetime.isoformat))
+    except BrokenPipeError:
+        print_no_more()
+
+
+def print_no_more() -> None:
+    """Go on without printing: who reads it has enough, as `head` does, and the exit code still says how everything is."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 def print_version(wanted: bool) -> None:
@@ -145,5 +155,9 @@ def terminal(*, err: bool = False) -> Console:
     """The console for tables and progress: as wide as the terminal, or 140 columns in a file."""
     from rich.console import Console
 
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            print_no_more()
+
     width = None if sys.stdout.isatty() else 140
-    return Console(stderr=err, width=width, force_terminal=None, no_color=bool(os.environ.get("NO_COLOR")) or None)
+    return Terminal(stderr=err, width=width, force_terminal=None, no_color=bool(os.environ.get("NO_COLOR")) or None)

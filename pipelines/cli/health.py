@@ -43,9 +43,9 @@ def print_health(console: Console, config: Config, health: Health, *, only_wrong
         if one.off
     ]
     if health.scheduler.sensors_off:
-        lines.append(
-            f"SWITCHED OFF: the sensors {', '.join(health.scheduler.sensors_off)}. Switch them on in Dagster (Automation)"
-        )
+        names = health.scheduler.sensors_off
+        one = "the sensor {}. Switch it" if len(names) == 1 else "the sensors {}. Switch them"
+        lines.append(f"SWITCHED OFF: {one.format(', '.join(names))} on in Dagster (Automation)")
     if health.scheduler.is_retention_off:
         lines.append(
             f"SWITCHED OFF: the schedule {RETENTION}. Switch it on in Dagster (Automation), or remove the rules of "
@@ -58,7 +58,10 @@ def print_health(console: Console, config: Config, health: Health, *, only_wrong
     elif beat := health.scheduler.heartbeat:
         lines.append(f"Dagster daemon: last heartbeat {max(0, (health.at - beat).total_seconds()):.0f} s ago.")
     else:
-        lines.append("Dagster daemon: never ran here. docs/deploying.md says how to start it.")
+        lines.append(
+            "Dagster daemon: never ran here, or its storage is not where it was (DAGSTER_HOME, dagster.yaml). "
+            "docs/deploying.md says how to start it."
+        )
     lines += [f"app {use.bucket.rpartition(' ')[2]}: {_use(use)} requests a minute" for use in health.apps]
     lines += [f"BUDGET {health.budget_fault}"] if health.budget_fault else []
     lines.append(f"MiB: warehouse {health.warehouse_bytes // 2**20}; free {health.free_bytes // 2**20}")

@@ -101,7 +101,8 @@ CAUSES = {
     ),
     "storage": Cause(
         "A file could not be written or read.",
-        "Free some space, or correct the folder's rights or mount. Then `planday sync {portal}` or the next schedule.",
+        "Do what the error says: usually, free some space, or correct the folder's rights or mount. Then `planday sync "
+        "{portal}` or the next schedule.",
         kinds=(errors.StorageError,),
     ),
     "state": Cause(

@@ -218,7 +218,8 @@ class Health:
             since = f"has not run since {beat:%Y-%m-%d %H:%M} UTC" if beat else "has never run here"
             yield f"the Dagster daemon {since}, so schedules do nothing"
         if self.scheduler.sensors_off:
-            yield f"sensors are switched off in Dagster: {some(self.scheduler.sensors_off, _NAMES)}"
+            number = "sensors are" if len(self.scheduler.sensors_off) > 1 else "a sensor is"
+            yield f"{number} switched off in Dagster: {some(self.scheduler.sensors_off, _NAMES)}"
         if self.scheduler.is_retention_off:
             yield "the schedule of `retention` is switched off in Dagster, so nothing that is too old is taken away"
 
