@@ -60,7 +60,7 @@ def storage_fault(error: BaseException) -> DagsterStorageError | None:
         said = f"{type(error).__name__}: {first_line(error)}{where}"
         return DagsterStorageError(
             f"Dagster cannot use its storage or its dagster.yaml ({said}). Correct dagster.yaml, or look at the disk and the "
-            "folder .dagster. What cannot be read there may be running all the same"
+            "folder .dagster"
         )
     return None
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -120,13 +120,13 @@ def print_json(value: object) -> None:
     try:
         typer.echo(json.dumps(value, indent=2, default=datetime.isoformat))
     except BrokenPipeError:
-        print_no_more()
+        print_no_more(sys.stdout)
 
 
-def print_no_more() -> None:
+def print_no_more(stream: IO[str]) -> None:
     """Go on without printing: who reads it has enough, as `head` does, and the exit code still says how everything is."""
     nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
+    os.dup2(nothing, stream.fileno())
     os.close(nothing)
 
 
@@ -157,7 +157,7 @@ def terminal(*, err: bool = False) -> Console:
 
     class Terminal(Console):
         def on_broken_pipe(self) -> None:
-            print_no_more()
+            print_no_more(self.file)
 
     width = None if sys.stdout.isatty() else 140
     return Terminal(stderr=err, width=width, force_terminal=None, no_color=bool(os.environ.get("NO_COLOR")) or None)
