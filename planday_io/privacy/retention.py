@@ -207,7 +207,7 @@ class _Pass:
         if not rules.knows_leavers():
             done.not_known.append(portal)
         self._entries = self._lake.indexed(keys).entries
-        self._noted = self._lake.state.retention.notes(portal)
+        self._noted = self._lake.state.retention.notes(keys)
         self._held = self._rows_held(keys, expiry)
         effects: dict[tuple[str, Rule], Effect] = {}
         # Lists of who left come last: after a kill the next pass still knows.

@@ -204,9 +204,11 @@ def _indexed_tables(
 class RetentionNotes(Kind):
     """Slices from which retention can remove nothing more until they are written again or the rules allow less."""
 
-    def notes(self, portal: str) -> dict[SliceKey, RetentionNote]:
-        """The notes about a portal's slices. Raises StorageError."""
-        return dict(self._database.read(RETENTION_NOTES.all, portal=portal))
+    def notes(self, keys: Collection[SliceKey]) -> dict[SliceKey, RetentionNote]:
+        """The notes about slices, and perhaps about others. Raises StorageError."""
+        tables = {(key.domain, key.table) for key in keys}
+        where = _where(RETENTION_NOTES, tables, {key.portal for key in keys})
+        return dict(self._database.read(RETENTION_NOTES.all, *where))
 
     def note(self, notes: Mapping[SliceKey, RetentionNote]) -> None:
         """Note slices, in one transaction. Raises StorageError."""
