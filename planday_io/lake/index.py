@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from planday_io.errors import StorageError
 from planday_io.files import storage_errors
-from planday_io.lake.layout import file_at, file_of, old_file_of, tables_with_old_folders
+from planday_io.lake.layout import file_at, file_of, has_old_folder, old_file_of, tables_with_old_folders
 from planday_io.lake.places import place_of, provenance_of
 from planday_io.lake.provenance import Provenance
 from planday_io.state import SliceEntry, SliceKey, State
@@ -56,10 +56,12 @@ def indexed(root: Path, state: State, keys: Iterable[SliceKey]) -> Indexed:
     known = state.slices.entries(keys)
     found = Indexed({}, {})
     changed: dict[SliceKey, SliceEntry] = {}
-    old = tables_with_old_folders(root, {(key.domain, key.table) for key in keys})
+    folders = {(key.domain, key.table, key.portal) for key in keys}
+    # Not a listing per table: it has all portals, and hundreds of portals are asked for one after the other.
+    old = {folder for folder in folders if has_old_folder(root, *folder)}
     for key in keys:
         try:
-            may_be_old = (key.domain, key.table) in old
+            may_be_old = (key.domain, key.table, key.portal) in old
             stamp = stamp_of(root, key) if may_be_old else _stamp_at(f"{root}/{file_of(key)}")
             entry = known.get(key)
             if stamp and entry and entry.stamp == stamp:

@@ -80,6 +80,11 @@ def tables_with_old_folders(root: Path, tables: Iterable[tuple[str, str]]) -> se
     return {(domain, name) for domain, name in tables if _old_folders(f"{root}/{domain}/{name}")}
 
 
+def has_old_folder(root: Path, domain: str, table: str, portal: str) -> bool:
+    """Whether a portal has a folder of version 0.1 in a table."""
+    return os.path.lexists(f"{root}/{domain}/{table}/{_OLD_PORTAL}{portal}")
+
+
 def old_folders_in(root: Path) -> list[Path]:
     """The folders of portals as version 0.1 called them. Raises StorageError."""
     tables = [root / domain / name for domain, name in _tables(root)]
